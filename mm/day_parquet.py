@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -155,11 +156,18 @@ def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the rows of a file, so many at once; an empty table is one block without rows."""
     first = True
-    while (lines := list(islice(stream, ROWS_AT_ONCE))) or first:
+    while (lines := _some_lines(path, stream)) or first:
         first = False
         if lines and not lines[-1].endswith(b"\n"):
             raise BrokenFile(f"{path}: the last row has no end; `mm data repair` mends the day")
         yield b"".join(lines)
+
+
+def _some_lines(path: Path, stream: BinaryIO) -> list[bytes]:
+    try:
+        return list(islice(stream, ROWS_AT_ONCE))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BrokenFile(f"{path}: damaged gzip data ({error}); `mm data repair` mends the day") from error
 
 
 def read_again(folder: Path) -> int:

@@ -1,14 +1,21 @@
-"""Files that exist whole or not at all: written beside their place, and renamed when they are complete."""
+"""Files that are whole: written beside their place and renamed when complete, and verified once for each identity."""
 
+import hashlib
+import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 UNFINISHED = ".partial"
 """Suffix of a file that is being written, ``<name>.<process>.partial``."""
+
+SETTLED_S = 2.0
+"""Age from which a file's times show every later write: file systems count them in steps, some of two seconds."""
 
 _MINUTE_S, _DAY_S = 60, 86_400
 _NAME = re.compile(r".+\.(\d+)\.partial")
@@ -75,3 +82,55 @@ def process_exists(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class FileIdentity(NamedTuple):
+    """What is other in at least one number once a file is written to, or another one is in its place."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileIdentity":
+        """Return the identity of the file at *path* now; raises OSError where there is none."""
+        stat = path.stat()
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+    def settled(self) -> bool:
+        """Return whether a write from now on is certain to change the identity."""
+        return max(self.mtime_ns, self.ctime_ns) + SETTLED_S * 1e9 < time.time_ns()
+
+
+@dataclass(frozen=True)
+class VerifiedFiles:
+    """What was verified of files, so that it is verified once for each identity of a file.
+
+    Attributes:
+        folder: Where that is remembered, in a small file each; it may be removed at any time.
+    """
+
+    folder: Path
+
+    def once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
+        """Return whether *claim* holds for the file at *path*.
+
+        *check* is called unless it held before for this identity of the file; that it does not hold is never
+        remembered, nor is a file that was written to just now or changes meanwhile.
+
+        Raises:
+            OSError: If there is no such file, or as *check* does.
+        """
+        place = self.folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}.verified"
+        identity = FileIdentity.of(path)
+        held = json.dumps([claim, *identity]).encode()
+        with suppress(OSError):
+            if place.read_bytes() == held:
+                return True
+        holds = check()
+        if holds and identity.settled() and FileIdentity.of(path) == identity:
+            with suppress(OSError):
+                write_whole(place, held)
+        return holds

@@ -38,6 +38,7 @@ def tape(events, start_us, end_us):
         days=("20260105",),
         instrument=Instrument("SIMUSDT", 1_000_000, 100_000),
         step_lots=1,
+        step_ticks=1,
         event_us=np.array([event[1] for _, event in told], np.int64),
         event_exch_us=np.array([event[4] if event[0] == "trade" else event[1] for _, event in told], np.int64),
         recv_seq=np.arange(len(told)),

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from mm.whole_file import clear_unfinished, whole_file, write_whole
+from mm import whole_file as module
+from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file, write_whole
 from support import run_python
 
 
@@ -73,3 +74,68 @@ def test_only_what_the_dead_left_is_cleared(tmp_path):
     clear_unfinished(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(others)
     clear_unfinished(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def verified(tmp_path, monkeypatch):
+    """Return a memory of verified files, in which files written a moment ago count."""
+    monkeypatch.setattr(module, "SETTLED_S", 0.0)
+    return VerifiedFiles(tmp_path / "verified")
+
+
+def asked(verified, path, claim, *, holds=True):
+    """Return what *verified* answers, and how often it called the check."""
+    calls = []
+    answer = verified.once(path, claim, lambda: calls.append(path) or holds)
+    return answer, len(calls)
+
+
+def test_a_file_is_verified_once_for_each_identity(tmp_path, verified):
+    """Whatever is done to it: written in place with its time put back, replaced by a copy, or another file's claim."""
+    path = tmp_path / "day.csv"
+    path.write_bytes(b"one")
+    before = path.stat().st_mtime_ns
+    assert [asked(verified, path, "a") for _ in range(3)] == [(True, 1), (True, 0), (True, 0)]
+    assert asked(verified, path, "b") == (True, 1)
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before, before))
+    assert [asked(verified, path, "b") for _ in range(2)] == [(True, 1), (True, 0)]
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"six")
+    os.utime(copy, ns=(before, before))
+    copy.replace(path)
+    assert asked(verified, path, "b") == (True, 1)
+
+
+def test_what_does_not_hold_is_asked_every_time(tmp_path, verified):
+    """A file that is mended in a way that its times do not show must not stay refused."""
+    path = tmp_path / "day.csv"
+    path.write_bytes(b"one")
+    assert [asked(verified, path, "a", holds=False) for _ in range(2)] == [(False, 1), (False, 1)]
+    assert not verified.folder.exists()
+
+
+def test_a_memory_that_is_damaged_or_not_there_costs_a_check_alone(tmp_path, verified):
+    """It may only save work: what it holds is compared whole, and where it cannot be kept, nothing is lost."""
+    path = tmp_path / "day.csv"
+    path.write_bytes(b"one")
+    assert asked(verified, path, "a") == (True, 1)
+    (kept,) = verified.folder.iterdir()
+    for harmed in (b"", kept.read_bytes()[:-1], kept.read_bytes().replace(b"a", b"b"), bytes(100)):
+        kept.write_bytes(harmed)
+        assert [asked(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 0)]
+    nowhere = VerifiedFiles(path / "no folder")
+    assert [asked(nowhere, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
+
+
+def test_a_file_written_just_now_is_not_remembered(tmp_path, monkeypatch):
+    """A second write within one step of the file system's clock would have the same times."""
+    path = tmp_path / "day.csv"
+    path.write_bytes(b"one")
+    verified = VerifiedFiles(tmp_path / "verified")
+    monkeypatch.setattr(module, "SETTLED_S", 3_600.0)
+    assert [asked(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
+    monkeypatch.setattr(module, "SETTLED_S", 0.0)
+    writes = iter((b"two", b""))  # a file that is written to while it is verified
+    assert verified.once(path, "a", lambda: bool(path.write_bytes(next(writes))))
+    assert not verified.folder.exists()

@@ -59,12 +59,9 @@ class AppendFile:
     """
 
     def __init__(self, path: Path, held: ExitStack, good_bytes: int | None = None) -> None:
-        there = existing(path)
-        if there not in (None, path):
-            raise BrokenFile(
-                f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
-            )
+        require_appendable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         held.callback(os.close, self._fd)
         there_bytes = os.fstat(self._fd).st_size
@@ -74,6 +71,11 @@ class AppendFile:
         self._unsynced = True
         self._safe_bytes: int | None = None
         held.callback(self._give_back)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file still stands where it was opened: it was neither removed nor replaced."""
+        return is_at(self._fd, self._path)
 
     def keep_room(self) -> None:
         """Keep some space on the disk for what is appended from now on, as far as the file system can do that."""
@@ -109,6 +111,11 @@ class AppendFile:
             self._hashed = _Hashed()  # another thread may be hashing what goes now, so it keeps the old one
         os.ftruncate(self._fd, size)
         self.torn = False
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether something was written since the last `sync`."""
+        return self._unsynced
 
     def sync(self) -> None:
         """Force what was written to the disk; where nothing was since the last time, it costs nothing.
@@ -157,6 +164,24 @@ class AppendFile:
         if self._safe_bytes is not None:
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size)
+
+
+def require_appendable(path: Path) -> None:
+    """Raise BrokenFile where *path* is there in its other form (packed or unpacked), to which nothing is appended."""
+    there = existing(path)
+    if there not in (None, path):
+        raise BrokenFile(
+            f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
+        )
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Return whether the open file *fd* is the one at *path*."""
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return os.path.samestat(there, os.fstat(fd))
 
 
 def _keep_room(fd: int, size: int) -> int:
@@ -251,6 +276,7 @@ class CsvWriter(RowWriter):
 
     Raises:
         Mismatch: If the file is there with another header.
+        BrokenFile: If its first row is none.
     """
 
     def __init__(
@@ -272,6 +298,8 @@ class CsvWriter(RowWriter):
         elif not self.file.size:
             self.file.append(header)
         elif found != header:
+            if not set(found[:-1].split(b",")) & set(header[:-1].split(b",")):
+                raise BrokenFile(f"{path}: its first row is {found[:80]!r}, which is no header; run `mm data repair`")
             raise Mismatch(
                 f"{path}: has {found.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the columns "
                 f"(and TOP_N) it began with: record with the same --top-n, or into another --data-root"

@@ -11,17 +11,17 @@ import msgspec
 
 from mm.clock import US_PER_S
 from mm.dayfolder import layout, rows
-from mm.dayfolder.check_books import FrameFile, FrameSink, Replay, read_diffs
+from mm.dayfolder.check_books import Replay, read_diffs
+from mm.dayfolder.check_frames import FrameFile, FrameSink
+from mm.dayfolder.check_trades import TradeRange, check_trades
+from mm.dayfolder.check_whole import WholeDay, schema_trouble
+from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
-from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest, sha256_of
+from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest
 from mm.dayfolder.rows import Defect, DefectList, RowOrder
-from mm.errors import BrokenFile, MissingDay, OffGrid
-from mm.ids import IdRange, IdRanges
-from mm.instrument import Instrument, from_exchange_info
-from mm.market_data.grid import Grid
-from mm.market_data.market_events import TradeVerdict
-from mm.market_data.trade_state import TradeIds
+from mm.dayfolder.seal import difference
+from mm.errors import BrokenFile, MissingDay
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -57,6 +57,8 @@ class _DayCheck:
         self._findings = DefectList(folder)
         self._view = LedgerView.of(folder, self._findings)
         self._numbered: list[RowOrder] = []
+        self._frame_rows: RowOrder | None = None
+        self._top_n: int | None = None
 
     def report(self) -> CheckReport:
         """Check all there is, the ledger first: the others are read in its light."""
@@ -66,13 +68,16 @@ class _DayCheck:
         if gaps := existing(folder.gaps):
             check_gap_rows(self._view, findings, self._order(gaps))
         check_snapshot_files(folder, self._view, findings)
-        grid = Grid(tick_of(folder, findings))
-        covered_us = self._check_books(grid)
+        grids = DayGrids.of(folder, self._view, findings)
+        covered_us, prices_e8 = self._check_books(grids)
         trades = self._there(folder.trades)
         if trades:
-            check_trades(self._view, grid, findings, self._order(trades, counts=True))
+            check_trades(
+                self._view, grids, findings, self._order(trades, counts=True), TradeRange.of(folder, prices_e8)
+            )
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
+        WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
         self._check_schema()
         sealed = self._check_manifest()
         defects = findings.defects()
@@ -93,28 +98,33 @@ class _DayCheck:
             self._numbered.append(order)
         return order
 
-    def _check_books(self, grid: Grid) -> int:
-        """Return the time in µs for which the book is valid."""
+    def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
+        """Return the time in µs for which the book is valid, and how far its best prices went, in 1e-8."""
         folder, findings = self._folder, self._findings
         diffs, frames = existing(folder.diffs), existing(folder.frames)
         if not diffs and not frames:
             findings.add(folder.diffs, None, "missing_file", "a day must have diffs or frames")
-        frame_file = FrameFile(frames, findings, self._order(frames)) if frames else None
+        frame_file = None
+        if frames:
+            self._frame_rows = self._order(frames)
+            frame_file = FrameFile(frames, findings, self._frame_rows)
+            self._top_n = frame_file.top_n
         sink = frame_file if frame_file and diffs else FrameSink()
-        replay = Replay(folder, self._view, sink, grid, findings)
+        replay = Replay(folder, self._view, sink, grids, findings)
         messages = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
         replay.play(messages, diffs or folder.diffs)
         if frame_file and not diffs:
             opened = frozenset(event.epoch_id for event in self._view.of_kind("snapshot_loaded"))
-            frame_file.check_alone(grid, opened, replay.coverage)
-        return replay.coverage.total_us
+            frame_file.check_alone(grids, opened, replay.coverage)
+        return replay.coverage.total_us, replay.prices_e8
 
     def _check_quarantine(self) -> None:
         path = existing(self._folder.quarantine)
         if not path:
             return
+        order = RowOrder(path, self._findings, self._folder.day, None, ())
+        self._numbered.append(order)
         decode = msgspec.json.Decoder(dict[str, int | str]).decode
-        last = 0
         for row, line in rows.lines_of(path, self._findings):
             try:
                 kept = decode(line)
@@ -127,23 +137,24 @@ class _DayCheck:
             except (ValueError, msgspec.MsgspecError) as error:
                 self._findings.add(path, row, "type", str(error))
                 continue
-            if seq <= last:
-                self._findings.add(path, row, "order", f"recv_seq {seq} follows {last}; it must rise")
-            last = seq
+            order.number(row, seq, -1)  # its time may be as broken as the message
 
     def _check_schema(self) -> None:
         path = self._folder.schema
         if not path.is_file():
             return
         try:
-            version = msgspec.json.decode(path.read_bytes(), type=dict[str, object]).get("schema_version")
+            schema = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
         except (ValueError, msgspec.MsgspecError) as error:
             self._findings.add(path, None, "schema", f"not a JSON object: {error}")
             return
+        version = schema.get("schema_version")
         if not isinstance(version, int) or not 1 <= version <= layout.SCHEMA_VERSION:
             self._findings.add(
                 path, None, "schema", f"schema_version is {version!r}; known are 1 to {layout.SCHEMA_VERSION}"
             )
+        elif self._top_n is not None and (trouble := schema_trouble(schema, self._folder, self._top_n)):
+            self._findings.add(path, None, "schema", trouble)
 
     def _check_manifest(self) -> bool:
         """Compare a sealed manifest with the disk, and return whether there is one."""
@@ -174,112 +185,19 @@ class _DayCheck:
             self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
 
 
-def tick_of(folder: DayFolder, findings: DefectList) -> int | None:
-    """Return the price step of the day, or None where the day has no instrument."""
-    path = folder.instrument
-    if not path.is_file():
-        return None
-    try:
-        instrument: Instrument = from_exchange_info(msgspec.json.decode(path.read_bytes()), path.name)
-    except (BrokenFile, ValueError, msgspec.MsgspecError) as error:
-        findings.add(path, None, "instrument", str(error))
-        return None
-    if instrument.symbol != folder.symbol:
-        findings.add(path, None, "instrument", f"it is of {instrument.symbol}, the folder of {folder.symbol}")
-    return instrument.tick_e8
-
-
 def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:
     """Yield the differences between the manifest's *entry* and *path*; those that follow from other bytes only once."""
-    size = path.stat().st_size
-    if size != entry.bytes:
-        yield f"it has {size} bytes, the manifest says {entry.bytes}"
-    elif sha256_of(path) != entry.sha256:
-        yield f"its sha256 is {sha256_of(path)}, the manifest says {entry.sha256}"
-    else:
-        try:
-            has = file_entry(folder, path)
-        except BrokenFile as error:
-            yield str(error)
-            return
-        sealed = (entry.rows, entry.first_id, entry.last_id)
-        if (has.rows, has.first_id, has.last_id) != sealed:
-            yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"
-
-
-_BOOLEANS = ("true", "false")
-
-
-def check_trades(view: LedgerView, grid: Grid, findings: DefectList, order: RowOrder) -> list[tuple[int, IdRange]]:
-    """Check the rows of the trades file, which is that of *order*.
-
-    Return the ids that are missing and that the ledger does not declare, each with the row after them.
-    """
-    path, ids = order.path, _Ids()
-    for row, cells in rows.table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
-        try:
-            trade_id = _typed(cells)
-            order.see(row, rows.arrival(cells[2], cells[3], cells[1], cells[9]))
-            off = grid.off_tick(cells[6:7])
-        except (ValueError, OffGrid) as error:
-            findings.add(path, row, "type", str(error))
-            continue
-        if off:
-            findings.add(path, row, "off_tick", f"price {off} is not a multiple of the tick in instrument.json")
-        if not ids.take(row, trade_id, cells[12]):
-            findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
-    missing = ids.missing(view.holes("trade_gap"))
-    for row, hole in missing:
-        message = f"trade ids {hole.first} to {hole.last} are missing before this row"
-        findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
-    return missing
-
-
-class _Ids:
-    """Which ids came, and which never did."""
-
-    def __init__(self) -> None:
-        self._ids = TradeIds()
-        self._first: int | None = None
-        self._before_first: set[int] = set()
-        self._late = IdRanges()
-        self._holes: list[tuple[int, IdRange]] = []
-
-    def take(self, row: int, trade_id: int, source: str) -> bool:
-        """Take a row's id; False where it came before, or out of order although it is from the stream."""
-        if self._first is None:
-            self._first = trade_id
-        verdict = self._ids.take(trade_id)
-        if verdict is TradeVerdict.GAP:
-            self._holes.append((row, self._ids.hole))
-        if verdict is TradeVerdict.LATE:
-            self._late.add(trade_id, trade_id)
-            return source != "ws"
-        if verdict is TradeVerdict.DUPLICATE and trade_id < self._first and trade_id not in self._before_first:
-            self._before_first.add(trade_id)
-            return source != "ws"
-        return verdict is not TradeVerdict.DUPLICATE
-
-    def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
-        """Return the ids that never came and were not declared, each range with the row after it."""
-        known = declared | self._late
-        return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
-
-
-def _typed(cells: list[str]) -> int:
-    """Return the trade's id; raises ValueError where a cell does not fit its column."""
-    if cells[0] or cells[12] != "rest":
-        rows.stamp_ms(cells[0], "event_time_ms")
-    rows.stamp_ms(cells[5], "trade_time_ms")
-    rows.decimal(cells[6], "price")
-    rows.decimal(cells[7], "qty")
-    if cells[8] not in _BOOLEANS:
-        raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
-    if cells[10] and rows.whole(cells[10], "first_trade_id") > rows.whole(cells[11], "last_trade_id"):
-        raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
-    if cells[12] and cells[12] not in layout.TRADE_SOURCES:
-        raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
-    return rows.whole(cells[4], "trade_id")
+    if other := difference(path, entry):
+        yield other
+        return
+    try:
+        has = file_entry(folder, path)
+    except BrokenFile as error:
+        yield str(error)
+        return
+    sealed = (entry.rows, entry.first_id, entry.last_id)
+    if (has.rows, has.first_id, has.last_id) != sealed:
+        yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
@@ -306,15 +224,32 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
 
 
 def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check that each row of the gaps file repeats an event."""
+    """Check that each row of the gaps file repeats an event, and that none is missing of a run that has ended."""
     events = {event.at.seq: event for event in view.events}
+    repeats = set()
     for repeated in read_gaps(order.path, findings):
         order.see(repeated.row, repeated.at)
         event = events.get(repeated.at.seq)
-        same = (repeated.at.run_id, repeated.epoch_id, repeated.kind, repeated.details)
-        if event is None or (event.at.run_id, event.epoch_id, event.kind, event.details) != same:
+        repeats.add((repeated.at.run_id, repeated.kind))
+        same = (repeated.at, repeated.epoch_id, repeated.kind, repeated.details)
+        if event is None or (event.at, event.epoch_id, event.kind, event.details) != same:
             message = f"no such {repeated.kind} of recv_seq {repeated.at.seq} in the ledger"
             findings.add(order.path, repeated.row, "event", message)
+    there, stopped = set(order.seqs), view.runs_with("run_stop")
+    left_out = {start.at.run_id for start in view.of_kind("run_start") if not _kept_gaps(start)}
+    for event in view.events:
+        run = event.at.run_id
+        repeats_it = event.kind in ("gap", "trade_gap") or (
+            event.kind == "resync_start" and (run, event.kind) in repeats
+        )
+        if repeats_it and event.at.seq not in there and run in stopped and run not in left_out:
+            message = f"the {event.kind} of recv_seq {event.at.seq} is in the ledger (row {event.row}), and not here"
+            findings.add(order.path, None, "gap_row", message)
+
+
+def _kept_gaps(start: Event) -> bool:
+    knobs = start.details.get("knobs")
+    return not isinstance(knobs, dict) or knobs.get("write_gaps", True) is not False
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
@@ -360,7 +295,7 @@ def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
     asks = "snapshot_request" in kinds  # an import has snapshots without a request
     seen: set[str] = set()
-    waiting = False
+    waiting, loaded_id = False, None
     for event in events:
         kind = event.kind
         if kind in seen and kind in ("run_start", "run_stop", "window_start", "window_end"):
@@ -371,6 +306,10 @@ def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
             yield event, "window_end without window_start"
         if kind == "resync_done" and "resync_start" not in seen:
             yield event, "resync_done without resync_start"
+        if kind == "resync_done" and loaded_id not in (None, event.details.get("last_update_id")):
+            yield event, f"resync_done with another last_update_id than the snapshot, which has {loaded_id}"
+        if kind == "snapshot_loaded":
+            loaded_id = event.details.get("last_update_id")
         if kind == "snapshot_request" and waiting:
             yield event, "snapshot_request while another one is neither loaded nor failed"
         if kind in ("snapshot_loaded", "snapshot_failed"):

@@ -4,216 +4,27 @@ The rule of ids is `SyncEngine`'s, the book is `LocalOrderBook`. Without diffs, 
 """
 
 from collections.abc import Iterator
-from itertools import chain, pairwise, takewhile
+from itertools import chain, takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from mm.clock import US_PER_S, checked_stamp
+from mm.clock import checked_stamp
 from mm.dayfolder import layout, rows
+from mm.dayfolder.check_frames import FrameSink, Wanted
+from mm.dayfolder.coverage import ValidTime
+from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
-from mm.dayfolder.ledger import Event, LedgerView, with_events
+from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder, Stamp
 from mm.errors import OffGrid
-from mm.ids import Follow, IdSequence, MissingIds
-from mm.market_data.grid import Grid
+from mm.ids import Follow, IdRanges, IdSequence, MissingIds
 from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
 from mm.market_data.venue import Number
 
-OPTIONAL_COLUMNS = 2
-LOST_AT_MOST_US = 60 * US_PER_S
-
-
-class Coverage:
-    """Add up the time in which the book is valid."""
-
-    def __init__(self) -> None:
-        self.total_us = 0
-        self._from_us: int | None = None
-        self._to_us = 0
-
-    def mark(self, us: int) -> None:
-        """The book is valid at *us*, and was since the last mark if there was one since `stop`."""
-        if self._from_us is None:
-            self._from_us = self._to_us = us
-        self._to_us = max(self._to_us, us)
-
-    def stop(self) -> None:
-        """The book is valid no longer."""
-        if self._from_us is not None:
-            self.total_us += self._to_us - self._from_us
-            self._from_us = None
-
-
-class Wanted(NamedTuple):
-    """The frame that an applied diff must have left."""
-
-    stamp: Stamp
-    run_id: str
-    epoch_id: int
-    bids: list[Level]
-    asks: list[Level]
-
-    def line(self, top_n: int) -> str:
-        """Return the line of the frame."""
-        return rows.frame_row(self.stamp, self.run_id, self.epoch_id, rows.level_cells(self.bids, self.asks, top_n))
-
-
-class FrameSink:
-    """Takes the frames that the books of a day must have left; this one has no use for them.
-
-    Attributes:
-        top_n: Levels per side.
-    """
-
-    top_n = 1
-
-    def expect(self, wanted: Wanted) -> None:
-        """Take the next frame."""
-
-    def end_run(self, *, stopped: bool) -> None:
-        """A run is over; *stopped* in order, or not."""
-
-    def finish(self) -> None:
-        """The day is over."""
-
-
-class _FrameRow(NamedTuple):
-    row: int
-    at: Arrival
-    cells: list[str]
-
-
-class FrameFile(FrameSink):
-    """The frames in their order.
-
-    Args:
-        path: The file.
-        findings: Takes what is wrong.
-        order: Checks arrival.
-
-    Attributes:
-        top_n: levels per side, as the header has them.
-    """
-
-    def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
-        self.path = path
-        self._findings = findings
-        self._order = order
-        head = next(rows.lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
-        self.top_n = max(1, layout.levels_shown(head))
-        self._columns = layout.frame_columns(self.top_n)
-        self._frames = self._read()
-        self._next = next(self._frames, None)
-        self._missing: list[Wanted] = []
-
-    def expect(self, wanted: Wanted) -> None:
-        """Compare the next frame with the one that must be there; those before it should not be there."""
-        self._refuse_before(wanted.stamp.recv_seq)
-        frame = self._next
-        if frame is None or frame.at.seq != wanted.stamp.recv_seq:
-            self._missing.append(wanted)
-            return
-        self._report_missing()
-        wrong = self._difference(frame, wanted)
-        if wrong:
-            self._add(frame.row, "frame_differs", wrong)
-        self._next = next(self._frames, None)
-
-    def end_run(self, *, stopped: bool) -> None:
-        """A run is over: only where it crashed, frames at its end may be missing, a minute of them at most."""
-        if not stopped and self._missing:
-            until_us = self._missing[-1].stamp.recv_us - LOST_AT_MOST_US
-            self._missing = [wanted for wanted in self._missing if wanted.stamp.recv_us < until_us]
-        self._report_missing()
-
-    def finish(self) -> None:
-        """The day is over: no frame may be left."""
-        self._refuse_before(None)
-
-    def check_alone(self, grid: Grid, epochs: frozenset[int], coverage: Coverage) -> None:
-        """Check frames without diffs: they are ordered, never crossed, and of an epoch that was opened."""
-        epoch = 0
-        while self._next:
-            row, at, cells = self._next
-            try:
-                self._check_levels(cells, grid)
-            except (ValueError, OffGrid) as error:
-                self._add(row, "levels", str(error))
-            if int(cells[4]) not in epochs:
-                self._add(row, "epoch", f"epoch {cells[4]} was not opened by a snapshot_loaded")
-            if int(cells[4]) != epoch:
-                coverage.stop()
-            epoch = int(cells[4])
-            coverage.mark(at.recv_us)
-            self._next = next(self._frames, None)
-        coverage.stop()
-
-    def _read(self) -> Iterator[_FrameRow]:
-        for row, cells in rows.table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
-            try:
-                at = rows.arrival(cells[2], cells[3], cells[1], cells[-2])
-                rows.stamp_ms(cells[0], "event_time_ms")
-                rows.whole(cells[4], "epoch_id")
-            except ValueError as error:
-                self._add(row, "type", str(error))
-                continue
-            self._order.see(row, at)
-            yield _FrameRow(row, at, cells)
-
-    def _refuse_before(self, seq: int | None) -> None:
-        while self._next and (seq is None or self._next.at.seq < seq):
-            at, epoch = self._next.at, self._next.cells[4]
-            self._add(self._next.row, "frame_unexpected", f"no diff of recv_seq {at.seq} was applied in epoch {epoch}")
-            self._next = next(self._frames, None)
-
-    def _report_missing(self) -> None:
-        row = self._next.row if self._next else None
-        for wanted in self._missing:
-            at = wanted.stamp
-            message = f"the frame of recv_seq {at.recv_seq} (update id {at.last_id}) should stand before this row"
-            self._add(row, "frame_missing", message)
-        self._missing.clear()
-
-    def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
-        """Return the first cell that is not what the rebuilt book has, or None."""
-        cells, found = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
-        if found == cells:
-            return None
-        every = zip(self._columns, found, cells, strict=True)
-        # The trailing columns are empty where an older day has none of them.
-        wrong = (
-            (name, has, must)
-            for n, (name, has, must) in enumerate(every)
-            if has != must and (has or n < len(found) - 2)
-        )
-        name, has, must = next(wrong, ("", "", ""))
-        return f"{name} is {has!r}, the rebuilt book has {must!r}" if name else None
-
-    def _check_levels(self, cells: list[str], grid: Grid) -> None:
-        sides = []
-        for first, sign in ((layout.FRAME_FIRST_LEVEL, -1), (layout.FRAME_FIRST_LEVEL + 2, 1)):
-            prices, quantities = cells[first:-2:4], cells[first + 1 : -2 : 4]
-            depth = next((n for n, price in enumerate(prices) if not price), len(prices))
-            if any(prices[depth:]) or any(quantities[depth:]):
-                raise ValueError(f"level {depth + 1} is missing, and one behind it is not")
-            for qty in quantities[:depth]:
-                rows.decimal(qty, "qty")
-            keys = [sign * grid.price(price) for price in prices[:depth]]
-            if any(better >= worse for better, worse in pairwise(keys)):
-                raise ValueError(f"{'bid' if sign < 0 else 'ask'} prices do not run away from the best")
-            off = grid.off_tick(prices[:depth])
-            if off:
-                raise ValueError(f"price {off} is off the tick")
-            sides.append(keys)
-        if all(sides) and -sides[0][0] >= sides[1][0]:
-            bid, _, ask = cells[layout.FRAME_FIRST_LEVEL :][:3]
-            raise ValueError(f"the frame is crossed: bid {bid}, ask {ask}")
-
-    def _add(self, row: int | None, kind: str, message: str) -> None:
-        self._findings.add(self.path, row, kind, message)
+OFF_STEP = "not a multiple of the quantity step at this row (instrument.json and the ledger say which)"
+OFF_TICK = "not a multiple of the tick size at this row (instrument.json and the ledger say which)"
 
 
 class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -242,8 +53,10 @@ def read_diffs(path: Path, findings: DefectList, order: RowOrder) -> Iterator[_N
             checked_stamp(diff.E, "E")
             if diff.u < diff.U:
                 raise ValueError(f"U is {diff.U}, behind u {diff.u}")
-            for _, qty in chain(diff.b, diff.a):
+            for price, qty in chain(diff.b, diff.a):
                 rows.decimal(qty, "qty")
+                if not price.strip("0."):
+                    raise ValueError(f"price is {price!r}; it must be above 0")
         except (ValueError, msgspec.MsgspecError) as error:
             findings.add(path, row, "type", str(error))
             continue
@@ -258,25 +71,26 @@ class Replay:
         folder: The day.
         view: Its ledger.
         frames: Takes the frames that must be there.
-        grid: Reads prices.
+        grids: Reads prices.
         findings: Takes what is wrong.
 
     Attributes:
         coverage: The time in which the book was valid.
         undeclared: Update ids that are missing and that the ledger does not declare.
         seen: The ids that diffs and snapshots have brought.
+        prices_e8: The lowest best bid and the highest best ask of the day, in 1e-8; None where no book had both.
     """
 
     def __init__(
-        self, folder: DayFolder, view: LedgerView, frames: FrameSink, grid: Grid, findings: DefectList
+        self, folder: DayFolder, view: LedgerView, frames: FrameSink, grids: DayGrids, findings: DefectList
     ) -> None:
-        self.coverage = Coverage()
+        self.coverage = ValidTime()
         self.undeclared: list[MissingIds] = []
         self._seen_us = 0
         self._folder = folder
         self._view = view
         self._frames = frames
-        self._grid = grid
+        self._grids = grids
         self._findings = findings
         self._holes = view.holes("gap")
         self._stopped = view.runs_with("run_stop")
@@ -284,9 +98,13 @@ class Replay:
         self._beyond = _ids_beyond(view)
         self._limit: int | None = None
         self._horizons: list[tuple[int, int]] = []
+        self._came = IdRanges()
+        self._reread = any(event.details.get("kind") == "reread" for event in view.of_kind("anomaly"))
+        self._touch = ("", "")
+        self.prices_e8: tuple[int, int] | None = None
         self._diffs = folder.diffs
         self._engine: SyncEngine[_Numbered] = SyncEngine()
-        self._book = LocalOrderBook(grid.price)
+        self._book = LocalOrderBook(grids.price)
         self._run = ""
         self._epoch = 0
         self._loaded_seq = 0
@@ -311,15 +129,24 @@ class Replay:
             self._limit = _snapshot_limit(event)
         elif event.kind == "resync_start":
             self._void()
+        elif event.kind == "clock_step":
+            self.coverage.stepped(event)
+        elif event.kind == "gap" and not self._reread:
+            self._check_hole(event)
 
     def _diff(self, row: int, diff: DiffLine) -> None:
         self._begin_run(diff.run_id)
         self._check_ids(row, diff)
         self._seen_us = diff.recv_us
+        self._came.add(diff.U, diff.u)
+        if off := self._grids.off_step((qty for _, qty in chain(diff.b, diff.a)), diff.recv_seq):
+            self._findings.add(self._diffs, row, "off_step", f"quantity {off} is {OFF_STEP}")
         verdict = self._engine.diff(diff.U, diff.u, (row, diff))
         if verdict is Verdict.APPLY:
             self._apply(row, diff)
         elif verdict in (Verdict.GAP, Verdict.RESET):
+            if verdict is Verdict.RESET:
+                self._came = IdRanges([(diff.U, diff.u)])
             self.coverage.stop()
 
     def _load(self, event: Event) -> None:
@@ -328,18 +155,20 @@ class Replay:
         if levels is None or not isinstance(last_id, int):
             return
         bridge = self._engine.snapshot(last_id)
+        if bridge.verdict is Verdict.RESET:
+            self._came = IdRanges()
         if bridge.verdict in (Verdict.STALE, Verdict.TOO_OLD):
             message = f"snapshot of update id {last_id} is {bridge.verdict.value} for the diffs around it"
             self._findings.add(self._view.path, event.row, "snapshot", message)
             return
-        if not self._on_grid(self._view.path, event.row, levels):
+        if not self._on_grid(self._view.path, event.row, event.at.seq, levels):
             return
         if self.seen.last_id is None or bridge.verdict is Verdict.RESET or last_id > self.seen.last_id:
             self.seen = IdSequence(last_id)
-        self._book = LocalOrderBook.of(*levels, key=self._grid.price)
+        self._book = LocalOrderBook.of(*levels, key=self._grids.price)
         self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
         carried = str(event.details.get("path")).endswith("_carried.csv")
-        depth = SnapshotDepth.of(*levels, key=self._grid.price)
+        depth = SnapshotDepth.of(*levels, key=self._grids.price)
         self._horizons = depth.horizons(self._limit) if self._limit and not carried else []
         if self._crossed(event.at.seq, self._view.path, event.row):
             return
@@ -349,12 +178,12 @@ class Replay:
 
     def _apply(self, row: int, diff: DiffLine) -> None:
         declared = self._off_tick.get(diff.u)
-        if declared is None and not self._on_grid(self._diffs, row, self._holding(diff)):
+        if declared is None and not self._on_grid(self._diffs, row, diff.recv_seq, self._holding(diff)):
             return
         for side, levels in ((1, diff.b), (-1, diff.a)):
             for price, qty in levels:
                 self._book.apply(side, price, qty)
-        if declared is not None and not self._leave_out(row, declared):
+        if declared is not None and not self._leave_out(row, diff.recv_seq, declared):
             return
         if self._crossed(diff.recv_seq, self._diffs, row):
             return
@@ -364,7 +193,26 @@ class Replay:
         self._check_horizon(row)
         self.coverage.mark(diff.recv_us)
         stamp = Stamp(diff.recv_us, diff.recv_seq, diff.E, diff.u)
-        self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n)))
+        wanted = Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n))
+        self._note_touch(wanted.bids, wanted.asks)
+        self._frames.expect(wanted)
+
+    def _note_touch(self, bids: list[Level], asks: list[Level]) -> None:
+        touch = (bids[0][0], asks[0][0]) if bids and asks else self._touch
+        if touch == self._touch:
+            return
+        self._touch = touch
+        bid, ask = map(self._grids.price, touch)
+        low, high = self.prices_e8 or (bid, ask)
+        self.prices_e8 = min(low, bid), max(high, ask)
+
+    def _check_hole(self, event: Event) -> None:
+        """Check that what the ledger declares missing had not come; it may come later, out of order."""
+        details = event.details
+        if is_hole(details) and (there := self._came & IdRanges([(details["from_id"], details["to_id"])])):
+            first, last = next(iter(there))
+            message = f"update ids {first} to {last} are in the diffs, and this gap declares them missing"
+            self._findings.add(self._view.path, event.row, "gap", message)
 
     def _holding(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
         """Return the levels of *diff* whose prices must be on the tick.
@@ -376,19 +224,19 @@ class Replay:
         bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))
         return bids, asks
 
-    def _leave_out(self, row: int, declared: list[tuple[str, str, str]]) -> bool:
+    def _leave_out(self, row: int, seq: int, declared: list[tuple[str, str, str]]) -> bool:
         """Take the levels that the ledger *declared* off the tick out of the book; with none, it is invalid."""
         for side, price, _ in declared:
             self._book.apply(1 if side == "bid" else -1, price, "0")
         if not declared:
             self._void()
-        return bool(declared) and self._on_grid(self._diffs, row, self._book.top(self._frames.top_n))
+        return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
-    def _on_grid(self, path: Path, row: int, sides: tuple[list[Level], list[Level]]) -> bool:
+    def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
         """Return True if all prices are such and on the tick; where one is not, the book is invalid."""
         try:
-            off = self._grid.off_tick(price for price, _ in chain(*sides))
-            trouble = f"price {off} is not a multiple of the tick in instrument.json" if off else None
+            off = self._grids.off_tick((price for price, _ in chain(*sides)), seq)
+            trouble = f"price {off} is {OFF_TICK}" if off else None
         except OffGrid as error:
             trouble = str(error)
         if trouble:
@@ -434,6 +282,7 @@ class Replay:
             self._end_run()
             self._run = run_id
             self._engine = SyncEngine()
+            self._came = IdRanges()
 
     def _end_run(self) -> None:
         self.coverage.stop()
@@ -479,6 +328,8 @@ def read_snapshot(
         findings.add(view.path, event.row, "snapshot", f"{named!r} is not there or not named {wanted}")
         return None
     sides: dict[str, list[Level]] = {"bid": [], "ask": []}
+    by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may be of anything
+    prices: set[tuple[str, str]] = set()
     wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
     head, lines = rows.under_header(path, layout.SNAPSHOT_COLUMNS, 0, findings)
     if not head:
@@ -488,7 +339,11 @@ def read_snapshot(
         try:
             if len(cells) != len(head) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
                 raise ValueError(f"{line!r} is no level of run, event, lastUpdateId {wanted_cells}")
-            sides[cells[2]].append((rows.decimal(cells[3], "price"), rows.decimal(cells[4], "qty")))
+            if by_exchange and (cells[2], cells[3]) in prices:
+                raise ValueError(f"{cells[2]} {cells[3]} stands twice")
+            prices.add((cells[2], cells[3]))
+            qty = (rows.positive if by_exchange else rows.decimal)(cells[4], "qty")
+            sides[cells[2]].append((rows.positive(cells[3], "price"), qty))
         except ValueError as error:
             findings.add(path, row, "type", str(error))
     return sides["bid"], sides["ask"]

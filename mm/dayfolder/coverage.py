@@ -1,10 +1,11 @@
 """What a day covers: when its book was valid and when not, which ids came, and the same as text.
 
-The ids of the depth messages and the ledger are enough for that; the books themselves are `check`'s.
+The ids of depth messages and trades, and the ledger, are enough for that; the books themselves are `check`'s.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,29 @@ from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
 from mm.dayfolder.rows import DefectList, lines_of, table
 from mm.errors import MissingDay
+from mm.ids import (
+    ConsecutiveIds,
+    Follow,
+    IdRange,
+    IdRanges,
+    IdSequence,
+    MissingIds,
+    missing_trades,
+)
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.market_data.venue import Number
 
 # What explains that the book was not valid, the most telling first.
-CAUSES = ("disk_full", "crash_recovered", "gap", "stall", "ws_disconnected", "resync_start", "snapshot_failed")
+CAUSES = (
+    "disk_full",
+    "crash_recovered",
+    "clock_step",
+    "gap",
+    "stall",
+    "ws_disconnected",
+    "resync_start",
+    "snapshot_failed",
+)
 
 
 class IdRow(msgspec.Struct, gc=False):
@@ -58,8 +77,9 @@ class Ids:
         rows: Messages.
         first_id: The first id, None where there is no row.
         last_id: The last one.
-        gaps: Ranges that the ledger declares missing.
+        gaps: Ranges that are missing, or were until REST filled them, in the ledger or not.
         missing: How many ids they hold.
+        undeclared: How many of the ranges the ledger does not declare.
         rest: Rows that came from REST.
     """
 
@@ -68,6 +88,7 @@ class Ids:
     last_id: int | None = None
     gaps: int = 0
     missing: int = 0
+    undeclared: int = 0
     rest: int = 0
 
     def take(self, first_id: int, last_id: int, *, rest: bool = False) -> None:
@@ -83,6 +104,12 @@ class Ids:
             self.gaps += 1
             if is_hole(event.details):
                 self.missing += event.details["to_id"] - event.details["from_id"] + 1
+
+    def miss(self, hole: IdRange) -> None:
+        """Count a range that the ledger does not declare."""
+        self.gaps += 1
+        self.undeclared += 1
+        self.missing += hole.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +153,16 @@ def cover(folder: DayFolder) -> DayCoverage:
     """
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
-    findings, times, depth = DefectList(folder), _Times(), Ids()
+    findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()
     view = LedgerView.of(folder, findings)
-    _play(view.events, _diffs(existing(folder.diffs), findings), times, depth)
-    trades = _trade_ids(existing(folder.trades), findings)
+    _play(view, _diffs(existing(folder.diffs), findings), times, depth)
+    holes = missing_trades(_trade_runs(existing(folder.trades), findings, trades), view.holes("trade_gap"))
     depth.declare(view.of_kind("gap"))
     trades.declare(view.of_kind("trade_gap"))
+    for hole in holes:
+        trades.miss(hole.ids)
     window = _window(view, times)
-    covered_us, excluded = _split(window, times.stretches, view.events)
+    covered_us, excluded = _split(window, times.without(holes), view.events, holes)
     return DayCoverage(
         symbol=folder.symbol,
         day=folder.day,
@@ -150,6 +179,63 @@ def cover(folder: DayFolder) -> DayCoverage:
     )
 
 
+class ClockLeaps:
+    """Find where a wall clock was set forward: the ledger says by how much, up to some rows later."""
+
+    def __init__(self) -> None:
+        self._last_us = 0
+        self._widest = (0, 0)
+
+    def see(self, us: int) -> None:
+        """Take the instant of the next row."""
+        if self._last_us and us - self._last_us > self._widest[1] - self._widest[0]:
+            self._widest = self._last_us, us
+        self._last_us = us
+
+    def found(self, step: Event) -> tuple[int, int]:
+        """Return the time that did not pass at the ``clock_step`` *step*; an empty one where no row shows it."""
+        (before_us, after_us), self._widest = self._widest, (0, 0)
+        by_us = step.details.get("by_us")
+        if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
+            return 0, 0
+        return max(before_us, after_us - by_us), after_us
+
+
+class ValidTime:
+    """Add up the time in which a book is valid, row by row; a clock that is set passes no time.
+
+    Attributes:
+        total_us: The time.
+    """
+
+    def __init__(self) -> None:
+        self.total_us = 0
+        self._last_us: int | None = None
+        self._leaps = ClockLeaps()
+
+    def mark(self, us: int) -> None:
+        """The book is valid at *us*, and was since the last mark if there was one since `stop`."""
+        if self._last_us is not None:
+            self._leaps.see(us)
+            self.total_us += max(us - self._last_us, 0)
+        else:
+            self._leaps = ClockLeaps()
+            self._leaps.see(us)
+        self._last_us = max(us, self._last_us or 0)
+
+    def stop(self) -> None:
+        """The book is valid no longer."""
+        self._last_us = None
+
+    def stepped(self, step: Event) -> None:
+        """Take a ``clock_step``: what it added is no time, and after one back the time goes on from there."""
+        if self._last_us is not None:
+            self.mark(step.at.recv_us)
+            self._last_us = step.at.recv_us
+        from_us, to_us = self._leaps.found(step)
+        self.total_us -= to_us - from_us
+
+
 class _Times:
     """The stretches in which the book was valid."""
 
@@ -157,9 +243,21 @@ class _Times:
         self.stretches: list[tuple[int, int]] = []
         self.last_us = 0
         self._from_us: int | None = None
+        self._leaps = ClockLeaps()
 
     def see(self, us: int) -> None:
         self.last_us = max(self.last_us, us)
+        self._leaps.see(us)
+
+    def stepped(self, step: Event) -> None:
+        """Leave out the time that a clock was set forward by."""
+        leap = MissingIds(0, 0, *self._leaps.found(step))
+        if leap.from_us < leap.to_us:
+            valid = self._from_us is not None
+            self.stop(self.last_us)
+            self.stretches = self.without([leap])
+            if valid:
+                self.start(max(self.last_us, leap.to_us))
 
     def start(self, us: int) -> None:
         if self._from_us is None:
@@ -170,12 +268,20 @@ class _Times:
             self.stretches.append((self._from_us, max(us, self._from_us)))
             self._from_us = None
 
+    def without(self, holes: Iterable[MissingIds]) -> list[tuple[int, int]]:
+        """Return the stretches without the times of *holes*."""
+        left = self.stretches
+        for hole in holes:
+            pieces = [((a, min(b, hole.from_us)), (max(a, hole.to_us), b)) for a, b in left]
+            left = [(a, b) for a, b in chain.from_iterable(pieces) if a < b]
+        return left
 
-def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
+
+def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
     """Walk through ledger and depth messages in the order of their numbers."""
     engine: SyncEngine[None] = SyncEngine()
-    run = ""
-    for item in with_events(diffs, events, lambda diff: diff.recv_seq):
+    run, seen, declared = "", IdSequence(), view.holes("gap")
+    for item in with_events(diffs, view.events, lambda diff: diff.recv_seq):
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:
             times.stop(times.last_us)
@@ -183,14 +289,23 @@ def _play(events: Sequence[Event], diffs: Iterator[IdRow], times: _Times, ids: I
         times.see(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)
+            hole = seen.missing_before(item.U)
+            if seen.take(item.U, item.u) is Follow.GAP and hole and not declared.covers(*hole):
+                ids.miss(hole)
             if engine.diff(item.U, item.u, None) in (Verdict.GAP, Verdict.RESET):
                 times.stop(at.recv_us)
         elif item.kind == "snapshot_loaded":
-            if engine.snapshot(item.details["last_update_id"]).verdict in (Verdict.APPLY, Verdict.RESET):
+            last_id = item.details["last_update_id"]
+            verdict = engine.snapshot(last_id).verdict
+            if verdict in (Verdict.APPLY, Verdict.RESET):
                 times.start(at.recv_us)
+            if seen.last_id is None or verdict is Verdict.RESET or last_id > seen.last_id:
+                seen = IdSequence(last_id)
         elif item.kind == "resync_start" and engine.synced:
             engine.lose()
             times.stop(at.recv_us)
+        elif item.kind == "clock_step":
+            times.stepped(item)
     times.stop(times.last_us)
 
 
@@ -205,16 +320,21 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
             findings.add(path, row, "type", str(error))
 
 
-def _trade_ids(path: Path | None, findings: DefectList) -> Ids:
-    ids = Ids()
+def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
+    """Yield the trades of the day in their order, each id once, and count all of them in *ids*."""
     if path is None:
-        return ids
+        return
+    seen = IdRanges()
     for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):
         try:
-            ids.take(int(cells[4]), int(cells[4]), rest=cells[12] == "rest")
+            trade_id, us = int(cells[4]), int(cells[9] or int(cells[1]) * 1000)
         except ValueError as error:
             findings.add(path, row, "type", str(error))
-    return ids
+            continue
+        ids.take(trade_id, trade_id, rest=cells[12] == "rest")
+        if trade_id not in seen:
+            seen.add(trade_id, trade_id)
+            yield ConsecutiveIds(trade_id, trade_id, us, us)
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
@@ -226,21 +346,27 @@ def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
 
 
 def _split(
-    window: tuple[int, int], covered: Sequence[tuple[int, int]], events: Sequence[Event]
+    window: tuple[int, int],
+    covered: Sequence[tuple[int, int]],
+    events: Sequence[Event],
+    holes: Sequence[MissingIds],
 ) -> tuple[int, list[Stretch]]:
     """Return how much of the window is covered, in µs, and its other stretches, explained."""
     (at, end_us), covered_us, excluded = window, 0, []
     for start, end in [*covered, (end_us, end_us)]:
         low, high = min(max(start, at), end_us), min(end, end_us)
         if low > at:
-            excluded.append(_explained(at, low, events))
+            excluded.append(_explained(at, low, events, holes))
         covered_us += max(high - low, 0)
         at = max(at, high)
     return covered_us, excluded
 
 
-def _explained(from_us: int, to_us: int, events: Sequence[Event]) -> Stretch:
-    """Return a stretch with the event that explains it best."""
+def _explained(from_us: int, to_us: int, events: Sequence[Event], trades: Sequence[MissingIds]) -> Stretch:
+    """Return a stretch with the event that explains it best, or with the *trades* that are missing in it."""
+    of_trades = next((hole for hole in trades if from_us <= hole.to_us and hole.from_us <= to_us), None)
+    if of_trades:
+        return Stretch(from_us, to_us, "trades missing", *of_trades.ids)
     inside = [event for event in events if from_us <= event.at.recv_us <= to_us]
     explaining = next((event for kind in CAUSES for event in inside if event.kind == kind), None)
     holes = [event.details for event in inside if event.kind == "gap" and is_hole(event.details)]
@@ -284,6 +410,7 @@ def _ids(ids: Ids) -> str:
         return "no rows"
     rest = f", {ids.rest:,} of them from REST" if ids.rest else ""
     gaps = f"{ids.gaps} gaps" + (f" of {ids.missing:,} ids" if ids.gaps else "")
+    gaps += f", {ids.undeclared} of them not in the ledger" if ids.undeclared else ""
     return f"{ids.rows:,} messages{rest}, ids {ids.first_id} to {ids.last_id}, {gaps}"
 
 

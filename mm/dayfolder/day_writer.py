@@ -8,15 +8,17 @@ that after a crash no row refers to one that is not there.
 import base64
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
-from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together
+from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
@@ -69,8 +71,10 @@ class DayWriter:
         self._closed = self._patient = False
         self._whole: dict[Path, bytes] = {}
         self._unforced: list[Path] = []
+        self._unreadable: list[dict[str, object]] = []
+        self._rows_first = False
         with ExitStack() as held:
-            lock_day(folder, held)
+            self._lock = lock_day(folder, held)
             if run_id in runs_of(folder):  # one whose rows are torn did run
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             self.earlier = recover(folder)
@@ -120,12 +124,17 @@ class DayWriter:
 
     def diff(self, recv_us: int, exch_time: int, first_id: int, last_id: int, bids: Levels, asks: Levels) -> int:
         """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
-        seq = self.skip()
-        self._note_unit(exch_time)
+        stamp = Stamp(recv_us, self.skip(), exch_time, last_id)
+        self.diff_of(stamp, first_id, bids, asks)
+        return stamp.recv_seq
+
+    def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels) -> None:
+        """Store the depth message of *stamp*, whose `recv_seq` was taken by `skip`; *first_id* is its U."""
+        self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
+            recv_us, seq, exch_time, last_id = stamp
             row = DiffRow(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
             self._diffs.add(row)
-        return seq
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
         """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
@@ -145,11 +154,11 @@ class DayWriter:
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
         """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
         seq = self.skip()
-        if self._quarantine is None:
-            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
-        self._quarantine.add(row)
+        self._unreadable.append(row)
+        with self._waiting():
+            self._keep_unreadable()
         return seq
 
     def skip(self, count: int = 1) -> int:
@@ -175,6 +184,14 @@ class DayWriter:
         """Declare what *path* holds, as its writer counted it: `seal` need not read it to count."""
         self._known[path] = contents
 
+    def missing(self) -> list[Path]:
+        """Return the files that are not where they were opened: somebody has removed them, or the folder."""
+        return [writer.path for writer in self._writers() if not writer.file.in_place]
+
+    def holds_folder(self) -> bool:
+        """Return whether the folder is the one that was locked, and not another one in its place."""
+        return is_at(self._lock, self.folder.lock)
+
     def wait_for_space(self) -> None:
         """Keep rows in memory while the disk is full, until `flush` can write them; the ledger reserves space."""
         self._patient = True
@@ -183,17 +200,29 @@ class DayWriter:
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
         self._write_waiting()  # before the rows that name them
+        self._keep_unreadable()
         ledger, *others = self._writers()
-        ledger.flush(sync=any(writer.file.torn for writer in others))  # no cut outlives the row that reports it
+        torn = any(writer.file.torn for writer in others)
+        if self._rows_first and not torn:
+            flush_together(others)
+        ledger.flush(sync=torn)  # no cut outlives the row that reports it
         flush_together(others)
+        self._rows_first = False
         if sync:
             self.sync()
 
+    def flush_before_event(self) -> None:
+        """Flush, so that the next row of the ledger names no rows that a crash would lose.
+
+        Where there is no space, that row and those after it wait with them.
+        """
+        self._rows_first = True
+        with self._waiting():
+            self.flush()
+
     def sync(self) -> None:
         """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
-        self._force_written()
-        for writer in self._writers():
-            writer.file.sync()
+        self._force()
         for writer in self._writers():
             writer.file.hash_on()
 
@@ -202,22 +231,20 @@ class DayWriter:
         written = [(writer, *writer.written()) for writer in self._writers()]
 
         def note() -> None:
-            self._force_written()
-            for writer, _, _ in written:
-                writer.file.sync()
             noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
-            note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted)
+            note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
+            self._force()  # where nothing was noted
 
         return note
 
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
         self._write_schema()
-        self.flush(sync=True)
+        self.flush()
         tails = ((writer.path, writer.tail()) for writer in self._writers())
         known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
         hashes = {writer.path: writer.file.sha256() for writer in self._writers()}
-        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes)
+        return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes, self._force)
 
     def close(self, *, flush: bool = True) -> None:
         """Flush, unless what waits is to be dropped, close the files and give the folder free; may be called twice."""
@@ -249,8 +276,15 @@ class DayWriter:
     def _add_event(self, line: str) -> None:
         self._events.add(line)
         with self._waiting():
-            if not self._whole:
+            if not self._whole and not self._rows_first:
                 self._events.flush()
+
+    def _keep_unreadable(self) -> None:
+        """Give the rows that wait for it to the quarantine, whose file is made with the first of them."""
+        if self._unreadable and self._quarantine is None:
+            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
+        while self._unreadable and self._quarantine is not None:
+            self._quarantine.add(self._unreadable.pop(0))
 
     def _flush_full(self) -> None:
         with self._waiting():
@@ -291,17 +325,43 @@ class DayWriter:
             del self._whole[path]
             self._unforced.append(path)
 
-    def _force_written(self) -> None:
-        while self._unforced:
-            force(self._unforced.pop(0))
+    def _force(self, unfinished: Path | None = None) -> None:
+        """Force what was written, and a file that is still *unfinished*, to a disk that may be slow: all at once."""
+        whole = list(dict.fromkeys(self._unforced.pop(0) for _ in range(len(self._unforced))))
+        calls: list[Callable[[], None]] = [partial(_force_if_there, path) for path in whole]
+        calls += [writer.file.sync for writer in self._writers() if writer.file.unsynced]
+        calls += [partial(force, unfinished)] if unfinished else []
+        try:
+            side_by_side(calls)
+        except OSError:
+            self._unforced += whole
+            raise
 
 
-def lock_day(folder: DayFolder, held: ExitStack) -> None:
-    """Lock the folder until *held* closes; raises TryLater where another process holds it."""
+def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
+    """Make all *calls*, each in a thread; raises what the first of them that failed has raised."""
+    if not calls:
+        return
+    with ThreadPoolExecutor(len(calls), "force") as threads:
+        done = [threads.submit(call) for call in calls]
+    for one in done:
+        one.result()
+
+
+def _force_if_there(path: Path) -> None:
+    with suppress(FileNotFoundError):  # removed: `missing` names the day's files
+        force(path)
+
+
+def lock_day(folder: DayFolder, held: ExitStack) -> int:
+    """Lock the folder until *held* closes, and return its open lock; raises TryLater where another process holds it."""
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     held.callback(os.close, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise TryLater(f"{folder.path} is being written by another process; wait for it or stop it") from error
+        raise TryLater(
+            f"{folder.path} is being written by another process; stop it, or set DATA_ROOT to another folder"
+        ) from error
+    return lock

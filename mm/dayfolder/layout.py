@@ -14,6 +14,8 @@ from mm.errors import MissingDay, UsageError
 
 SCHEMA_VERSION = 1
 PACKED = ".gz"
+DAMAGED = "damaged"
+"""Folder, below ``DATA_ROOT``, of days that a recorder could not continue."""
 
 TRADE_COLUMNS = (
     "event_time_ms",

@@ -28,6 +28,7 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
     "run_stop": ("reason",),
     "crash_recovered": ("previous_run_id",),
     "tail_recovered": ("path", "bytes", "lost_s"),
+    "day_replaced": ("cause", "moved_to"),
     "window_start": (),
     "window_end": (),
     "ws_connected": ("url", "conn"),
@@ -51,6 +52,12 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
 """Event types with the keys of their details. An anomaly may have more than its kind."""
 
 OPEN_ENDED = ("anomaly",)
+
+GRID = "grid"
+"""The kind of anomaly where prices or quantities come that are on no grid of the exchange so far; details below.
+
+``tick_size``, ``step_size``: what they are multiples of from this row on; ``from_seq``: from that row on instead.
+"""
 
 
 class LedgerWriter:

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ import msgspec
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
 from mm.dayfolder.line_files import FileTail, known_tail, scan
 from mm.errors import BrokenFile
-from mm.whole_file import UNFINISHED, write_whole
+from mm.whole_file import UNFINISHED, force, whole_file
 
 _CHUNK = 1 << 20
 _UNFINISHED = (UNFINISHED, ".tmp")  # the second is that of older versions
@@ -66,14 +66,16 @@ def write_manifest(
     runs: Iterable[str],
     known: Mapping[Path, Contents] = MappingProxyType({}),
     hashes: Mapping[Path, str] = MappingProxyType({}),
+    forced: Callable[[Path], None] = force,
 ) -> Manifest:
     """Read every file of *folder*, write its sealed manifest, and return it.
 
-    What is *known* is only hashed, and what has one of *hashes* is not read for that.
+    What is *known* is only hashed, and what has one of *hashes* is not read for that. *forced* brings the manifest,
+    before it has its name, and what it speaks of to the disk.
     """
     files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
     manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
-    _write(folder, manifest)
+    _write(folder, manifest, forced)
     return manifest
 
 
@@ -84,15 +86,21 @@ def unseal(folder: DayFolder) -> None:
         _write(folder, msgspec.structs.replace(manifest, sealed=False))
 
 
-def note_manifest(folder: DayFolder, runs: Iterable[str], written: Sequence[tuple[Path, int, int, str | None]]) -> None:
+def note_manifest(
+    folder: DayFolder,
+    runs: Iterable[str],
+    written: Sequence[tuple[Path, int, int, str | None]],
+    forced: Callable[[Path], None] = force,
+) -> None:
     """Write, in a manifest that is not sealed, what was *written* by now: path, rows, bytes, hash.
 
     The next start need not read it again. Where a hash is missing, or there is no space, the manifest stays as it was.
+    *forced* is as for `write_manifest`.
     """
     files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
     if len(files) == len(written):
         with suppress(OSError):  # it only spares the next start some time
-            _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files))
+            _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files), forced)
 
 
 def proved_tails(folder: DayFolder) -> dict[Path, FileTail]:
@@ -185,5 +193,7 @@ def is_passing(name: str) -> bool:
     return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 
-def _write(folder: DayFolder, manifest: Manifest) -> None:
-    write_whole(folder.manifest, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", durable=True)
+def _write(folder: DayFolder, manifest: Manifest, forced: Callable[[Path], None] = force) -> None:
+    with whole_file(folder.manifest) as unfinished:
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        forced(unfinished)

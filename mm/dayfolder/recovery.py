@@ -1,5 +1,9 @@
 """What earlier runs of a day left: where the counters go on, which trades are missing, and what a crash tore."""
 
+import csv
+import errno
+import itertools
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +11,19 @@ from typing import Any
 
 import msgspec
 
-from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, PACKED, TRADE_COLUMNS, DayFolder, snapshot_event_id
+from mm.dayfolder.buffered_writer import require_appendable
+from mm.dayfolder.layout import (
+    DAMAGED,
+    EVENT_COLUMNS,
+    GAP_COLUMNS,
+    PACKED,
+    TRADE_COLUMNS,
+    DayFolder,
+    snapshot_event_id,
+)
 from mm.dayfolder.ledger import Details, LedgerView, whole_events
-from mm.dayfolder.line_files import FileTail, sound_tail, whole_rows
-from mm.dayfolder.manifest import is_unfinished, proved_tails
+from mm.dayfolder.line_files import FileTail, first_lines, last_line, sound_tail, whole_rows
+from mm.dayfolder.manifest import contents, is_unfinished, proved_tails
 from mm.dayfolder.rows import number_in
 from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
@@ -64,7 +77,12 @@ def recover(folder: DayFolder) -> RecoveredState:
     """Remove what never came into the ledger, and return what *folder* holds; torn tails are found, not cut.
 
     A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
+
+    Raises:
+        BrokenFile: If the files cannot be continued; nothing is removed then.
     """
+    for path in folder.streams():
+        require_appendable(path)
     proved = proved_tails(folder)
     tails = {path: sound_tail(path, proved.get(path, FileTail())) for path in folder.streams()}
     rows = whole_rows(folder.events, tails[folder.events])
@@ -97,6 +115,22 @@ def recover(folder: DayFolder) -> RecoveredState:
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
         tails={path: tail for path, tail in tails.items() if tail.good_bytes},
     )
+
+
+def require_ledger(folder: DayFolder) -> None:
+    """Raise BrokenFile where there are rows, but the ledger names no run that they are of: it is gone, or cut."""
+    if not runs_of(folder):
+        for path in folder.streams()[1:]:
+            if path.is_file() and len(first_lines(path)) > (path.suffix != PACKED):
+                raise BrokenFile(f"{folder.events}: the ledger names no run, but there are rows in {path.name}")
+
+
+def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
+    """Raise BrokenFile where first or last ids of a file cannot be read: no run that follows could seal the day."""
+    for path, tail in earlier.tails.items():
+        contents(folder, path, tail)
+    for path in folder.snapshots.glob("*.csv"):
+        contents(folder, path, FileTail(2, first_lines(path), last_line(path)))
 
 
 def runs_of(folder: DayFolder) -> frozenset[str]:
@@ -164,10 +198,54 @@ def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
 
 
 def _exchange_units(folder: DayFolder) -> frozenset[str]:
+    return frozenset((read_schema(folder).time_unit or "").split(" and ")) - {""}
+
+
+class _SchemaRead(msgspec.Struct):
+    """What of ``schema.json`` a run goes on with."""
+
+    time_unit: str | None = None
+
+
+def read_schema(folder: DayFolder) -> _SchemaRead:
+    """Return ``schema.json`` of *folder*, empty where there is none; raises BrokenFile where it cannot be read."""
     if not folder.schema.is_file():
-        return frozenset()
-    unit = msgspec.json.decode(folder.schema.read_bytes()).get("time_unit")
-    return frozenset(unit.split(" and ") if unit else ())
+        return _SchemaRead()
+    try:
+        return msgspec.json.decode(folder.schema.read_bytes(), type=_SchemaRead)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise BrokenFile(
+            f"{folder.schema}: not the schema of a day ({error}); restore it, or remove it: the next run writes it"
+        ) from error
+
+
+def damage_of(error: Exception) -> str | None:
+    """Return why a day cannot be continued, where *error*, raised on its way to a writer, says that its files are bad.
+
+    None where it says anything else: a wrong knob, a lock, no space.
+    """
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}" if error.errno in _BAD_FILES else None
+    return (str(error) or type(error).__name__) if isinstance(error, _DAMAGE) else None
+
+
+_DAMAGE = (
+    *(BrokenFile, ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError),
+    *(csv.Error, zlib.error, msgspec.MsgspecError),
+)
+_BAD_FILES = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.ELOOP)
+
+
+def set_aside(folder: DayFolder) -> Path:
+    """Move *folder*, which nobody else may be writing, to a place of its own below ``damaged``, and return that."""
+    for count in itertools.count(1):
+        name = folder.day if count == 1 else f"{folder.day}_{count}"
+        place = folder.root / DAMAGED / folder.symbol / name
+        if not place.exists():
+            break
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.path.rename(place)
+    return place
 
 
 FROM_REST = b",rest"

@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-from mm.dayfolder.check import CheckReport, check_day, check_trades, tick_of
+from mm.dayfolder.check import CheckReport, check_day
+from mm.dayfolder.check_trades import TradeRange, check_trades
+from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.day_writer import lock_day
 from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row
@@ -34,7 +36,6 @@ from mm.dayfolder.repair_rows import (
 from mm.dayfolder.rows import DefectList, RowOrder, number_in
 from mm.errors import BrokenFile, MissingDay
 from mm.ids import MissingIds
-from mm.market_data.grid import Grid
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -122,6 +123,7 @@ class DayRepair:
         self._run_id = run_id
         self._at_us = at_us
         self._sealed = before.sealed
+        self._untraced = [defect.message for defect in before.defects if defect.kind == "missing_rows"]
         self._altered = {defect.file for defect in before.defects if defect.kind == "manifest"}
         self._done: list[str] = []
         self._written: set[Path] = {folder.manifest, folder.schema}
@@ -146,6 +148,9 @@ class DayRepair:
             self._frames(view, findings)
         if existing(folder.trades):
             self._trades(view, findings)
+        if not self._damage.found:
+            self._damage.untraced = self._untraced
+            self._done += [f"{message}: written into the ledger" for message in self._untraced]
         if self._done or not self._sealed:
             written = {folder.relative(path) for path in (*self._written, folder.events)}
             self._damage.altered = sorted(self._altered - written)
@@ -282,7 +287,7 @@ class DayRepair:
         """Write the frames that the books must have left, and note the update ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.diffs, view)
-        made = write_frames(folder, view, Grid(tick_of(folder, findings)), order, self._damage.dropped)
+        made = write_frames(folder, view, DayGrids.of(folder, view, findings), order, self._damage.dropped)
         if made.words:
             self._done.append(made.words)
             self._written.add(folder.frames)
@@ -292,7 +297,7 @@ class DayRepair:
         """Note the trade ids that are missing in silence."""
         folder = self._folder
         order = self._order(folder.trades, view)
-        gaps = [MissingIds(*hole) for _, hole in check_trades(view, Grid(), findings, order)]
+        gaps = [MissingIds(*hole) for _, hole in check_trades(view, DayGrids(), findings, order, TradeRange())]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))

@@ -18,7 +18,9 @@ import msgspec
 
 import mm
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.check_books import FrameSink, Replay, read_diffs, read_snapshot
+from mm.dayfolder.check_books import Replay, read_diffs, read_snapshot
+from mm.dayfolder.check_frames import FrameSink
+from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, read_gaps
@@ -26,7 +28,6 @@ from mm.dayfolder.line_files import lines_of_file
 from mm.dayfolder.repair_rows import Dropped, Reread, top_n_of
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 from mm.ids import MissingIds
-from mm.market_data.grid import Grid
 
 LOST = "ledger_lost"
 _CARRIED = "carried"
@@ -187,7 +188,7 @@ def _bridges(folder: DayFolder) -> bool:
     """Return True if the books of the day can be rebuilt with the last event of the ledger in it."""
     findings, diffs = DefectList(folder), existing(folder.diffs)
     view = LedgerView.of(folder, findings)
-    replay = Replay(folder, view, FrameSink(), Grid(), findings)
+    replay = Replay(folder, view, FrameSink(), DayGrids(), findings)
     order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
     replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
     return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
@@ -203,6 +204,7 @@ class Damage:
         gaps: Ids that are missing and that the ledger did not declare, by the type of their event.
         reread: Messages that were in quarantine.
         altered: Files whose bytes are not those that were sealed, for no reason that was found.
+        untraced: Rows that are lost, and of which nothing else says so.
     """
 
     dropped: Dropped
@@ -210,6 +212,12 @@ class Damage:
     gaps: list[tuple[str, MissingIds]] = field(default_factory=list)
     reread: list[Reread] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
+    untraced: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is any that the ledger will name, beside files that were altered."""
+        return bool(self.lost or self.gaps or self.reread or self.dropped.count)
 
 
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
@@ -238,6 +246,8 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
             writer.event(last_us, "anomaly", epoch_id, reread)
         for name in damage.altered:
             writer.event(last_us, "anomaly", epoch_id, {"kind": "altered", "path": name})
+        for message in damage.untraced:
+            writer.event(last_us, "anomaly", epoch_id, {"kind": "rows_lost", "what": message})
         for reason, line in damage.dropped:
             writer.quarantine(last_us, "repair", reason, line)
         writer.event(last_us, "run_stop", epoch_id, {"reason": "repaired"})

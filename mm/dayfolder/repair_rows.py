@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from mm.dayfolder import layout
-from mm.dayfolder.check_books import DiffLine, FrameSink, Replay, Wanted, read_diffs
+from mm.dayfolder.check_books import DiffLine, Replay, read_diffs
+from mm.dayfolder.check_frames import FrameSink, Wanted
+from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
@@ -213,20 +215,20 @@ class FramesMade:
     last_id: int | None
 
 
-def write_frames(folder: DayFolder, view: LedgerView, grid: Grid, order: RowOrder, dropped: Dropped) -> FramesMade:
+def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
     """Write the frames file of *folder* again, where it differs from what books and depth messages give.
 
     Args:
         folder: The day; it has diffs.
         view: Its ledger.
-        grid: Reads prices.
+        grids: Reads prices.
         order: Of the diffs.
         dropped: Takes the frames that nothing explains.
     """
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
         sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
-        replay = Replay(folder, view, sink, grid, findings)
+        replay = Replay(folder, view, sink, grids, findings)
         diffs = existing(folder.diffs) or folder.diffs
         replay.play(read_diffs(diffs, findings, order), diffs)
     return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)

@@ -115,7 +115,7 @@ MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
 _DAY_US = 86_400 * US_PER_S
 _MOST_DIGITS, _MOST = 19, 2**63 - 1
-_DECIMAL = re.compile(r"\d+(\.\d{0,8}0*)?", re.ASCII)
+_DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 
 class Defect(msgspec.Struct, frozen=True):
@@ -221,10 +221,17 @@ def whole(text: str, name: str) -> int:
 
 
 def decimal(text: str, name: str) -> str:
-    """Return *text*, which must be a plain decimal; raises ValueError that names the column."""
+    """Return *text*, which must be a plain decimal below 10¹¹; raises ValueError that names the column."""
     if _DECIMAL.fullmatch(text):
         return text
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
+
+
+def positive(text: str, name: str) -> str:
+    """Return *text*, which must be a plain decimal above zero; raises ValueError that names the column."""
+    if decimal(text, name).strip("0."):
+        return text
+    raise ValueError(f"{name} is {text!r}; it must be above 0")
 
 
 def number_in(line: bytes, column: int) -> int:
@@ -264,6 +271,9 @@ class RowOrder:
         day: The day of the folder; rows arrive within two days of it.
         runs: The runs in the ledger; None where there is no ledger.
         stepping: Runs in which the clock was set.
+
+    Attributes:
+        seqs, rows, stamps: Of each row its `recv_seq`, its number in the file, and its arrival in µs.
     """
 
     def __init__(
@@ -272,6 +282,7 @@ class RowOrder:
         self.path = path
         self.seqs = array("q")
         self.rows = array("q")
+        self.stamps = array("q")
         self._findings = findings
         self._from_us = midnight_us(day, "UTC") - 2 * _DAY_US
         self._to_us = self._from_us + 5 * _DAY_US
@@ -282,10 +293,7 @@ class RowOrder:
 
     def see(self, row: int, at: Arrival) -> None:
         """Check one row against those before it."""
-        if self.seqs and at.seq <= self.seqs[-1]:
-            self._add(row, "order", f"recv_seq {at.seq} follows {self.seqs[-1]}; it must rise")
-        self.seqs.append(at.seq)
-        self.rows.append(row)
+        self.number(row, at.seq, at.recv_us)
         if at.run_id != self._run:
             self._run, self._latest_us = at.run_id, 0
             if self._runs is not None and at.run_id not in self._runs:
@@ -298,6 +306,14 @@ class RowOrder:
             back = (self._latest_us - at.recv_us) / US_PER_S
             self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
         self._latest_us = max(self._latest_us, at.recv_us)
+
+    def number(self, row: int, seq: int, recv_us: int) -> None:
+        """Check the number of one row alone."""
+        if self.seqs and seq <= self.seqs[-1]:
+            self._add(row, "order", f"recv_seq {seq} follows {self.seqs[-1]}; it must rise")
+        self.seqs.append(seq)
+        self.rows.append(row)
+        self.stamps.append(recv_us)
 
     def _add(self, row: int, kind: str, message: str) -> None:
         self._findings.add(self.path, row, kind, message)

@@ -35,7 +35,12 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
 cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
-cdef void window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) noexcept nogil
+cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil
+
+
+cdef inline bint in_range(int64_t ticks) noexcept nogil:
+    """Return whether sums of such prices, and widths between them, are right; ``tape.TOO_HIGH`` is its end."""
+    return 0 <= ticks < <int64_t> 1 << 61
 
 
 cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:

@@ -90,8 +90,15 @@ cdef int far_grow(Far* far) except -1 nogil:
     return 0
 
 
+cdef int refuse_price(int64_t ticks) except -1 nogil:
+    with gil:
+        raise OverflowError(f"a price of {ticks} ticks, where a book holds those below 2**61")
+
+
 cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
     cdef int64_t i = far_find(far, ticks)
+    if not in_range(ticks):  # the window lies within the range, so that no other row needs to be looked at
+        refuse_price(ticks)
     if lots == 0:
         if i >= 0:
             far.used -= 1  # the last one takes its place: the list has no order
@@ -173,7 +180,7 @@ cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, co
     cdef int64_t top = book.best_ask if book.best_ask else hi
     cdef int64_t row = 0, at
     cdef bint far = not lo <= book.best_ask < hi
-    while row < rows and side[row] < 0:
+    while row < rows and side[row] <= 0:
         at = ticks[row]
         if lo <= at < hi:
             window[at] = lots[row]
@@ -270,22 +277,25 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
     return found
 
 
-cdef void window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) noexcept nogil:
+cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil:
     """Choose a window that holds every price of *rows*, or the most that fits around the middle row's."""
     cdef int64_t row, low, high
     if rows == 0:
         lo[0] = 0
         hi[0] = 1
-        return
+        return 0
     low = high = ticks[0]
     for row in range(rows):
         low = min(low, ticks[row])
         high = max(high, ticks[row])
+    if not (in_range(low) and in_range(high)):
+        refuse_price(high if in_range(low) else low)
     if high - low >= MAX_WINDOW:
         low = max(low, ticks[rows // 2] - MAX_WINDOW // 2)
         high = low + MAX_WINDOW - 1
     lo[0] = low
     hi[0] = high + 1
+    return 0
 
 
 cdef class TopPath:

@@ -5,7 +5,7 @@ Both parsers are fed pieces of a file as they are inflated. Decimals become whol
 turns the rows that they leave into ticks and lots.
 """
 
-from libc.stdint cimport INT32_MAX, int8_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int32_t, int64_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from mm.tape._scan cimport (
@@ -398,6 +398,8 @@ cdef class DiffParser(LineParser):
             self.fail(self.end, b"each of the keys U, u, b and a")
         if not (seen & (1 << RECV_US) or seen & (1 << RECV_MS)):
             self.fail(self.end, b"the key recv_us or recv_ms")
+        if number[RECV_US] < 0 and number[RECV_MS] > INT64_MAX // 1000:
+            self.fail(self.end, b"a recv_ms that is a time in ms")
         return 0
 
     cdef int value(self, int key, const char** at, int64_t* number) except -1 nogil:

@@ -168,7 +168,7 @@ class TapeBuilder:
 
     def arrays(self) -> dict[str, Column]:
         """Return all arrays, in memory; rows are released on the way, so this can be done once."""
-        rows, first_row = _new_rows(int(self.events.size.sum())), bounds(self.events.size)
+        rows, first_row = new_rows(int(self.events.size.sum())), bounds(self.events.size)
         for begin, stop in self._rows.consumed(self.events.start, self.events.size):
             at, end = int(first_row[begin]), int(first_row[stop])
             target = rows[0][at:end], rows[1][at:end], rows[2][at:end]
@@ -198,7 +198,7 @@ class TapeBuilder:
 
     def _ordered(self, begin: int, stop: int) -> Rows:
         """Return the rows of the events ``begin:stop``, in order."""
-        rows = _new_rows(int(self.events.size[begin:stop].sum()))
+        rows = new_rows(int(self.events.size[begin:stop].sum()))
         self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], rows)
         return rows
 
@@ -362,7 +362,8 @@ def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
         begin = stop
 
 
-def _new_rows(count: int) -> Rows:
+def new_rows(count: int) -> Rows:
+    """Return room for so many rows."""
     return np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
 
 

@@ -56,6 +56,7 @@ class TapeMeta:
         inputs: Path (relative to the data root), bytes and sha256 of every file read.
         counts: What was found and mended: gaps, stale updates, duplicate trades, …
         warnings: The same in sentences that name the file.
+        excluded: What was left out of the day, and why, in sentences.
         last_update_id: Id of the book at the end; None where there is no valid book.
         carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
         cache: ``hit``, ``miss`` or ``off``; no property of the tape.
@@ -64,6 +65,7 @@ class TapeMeta:
     inputs: tuple[tuple[str, int, str], ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     last_update_id: int | None = None
     carried_from: int | None = None
     cache: str = field(default="off", compare=False)
@@ -79,6 +81,7 @@ class TapeFacts:
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
+    step_ticks: int = 1
 
 
 def bounds(size: Ints) -> Ints:

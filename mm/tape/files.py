@@ -239,7 +239,8 @@ class Stream:
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
         repeats: A frame shows the same book as the frame before it.
         key: Its place in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
-        left_out, first_left_out: Levels off the tick that were left out, and the line of the first.
+        left_out, first_left_out: Levels or trades off the tick that were left out, and the line of the first.
+        ids_out: Ids of these trades: they came, and are not missing.
     """
 
     read: FileRead
@@ -258,6 +259,7 @@ class Stream:
     key: Ints = field(default_factory=lambda: _NONE)
     left_out: int = 0
     first_left_out: int = 0
+    ids_out: Ints = field(default_factory=lambda: _NONE)
 
     def __len__(self) -> int:
         return len(self.recv_us)
@@ -284,13 +286,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole book, bids first; *rows* are a block as in `Stream`."""
+    """A whole book, bids first; *rows* are a block and *left_out* lines as in `Stream`."""
 
     read: FileRead
     steps: Steps
     tag: str
     last_update_id: int
     rows: "Block"
+    left_out: int = 0
+    first_left_out: int = 0
 
 
 def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
@@ -317,9 +321,9 @@ def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
     )
 
 
-def read_trades(path: Path, steps: Steps) -> Stream:
-    """Read the trades; a row's side is the aggressor's."""
-    table = _Table(path, _TRADE_CELLS, steps)
+def read_trades(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
+    """Read the trades; a row's side is the aggressor's. *lenient* leaves those off the tick out."""
+    table = _Table(path, _TRADE_CELLS, steps, lenient=lenient)
     maker = table["is_buyer_maker"]
     traded = table["trade_time_ms"]
     ids = table["trade_id"]
@@ -338,6 +342,9 @@ def read_trades(path: Path, steps: Steps) -> Stream:
         first_id=ids,
         last_id=ids,
         repeats=np.zeros(len(ids), bool),
+        left_out=len(table.left_out),
+        first_left_out=_first(table.left_out),
+        ids_out=table.ids_out,
     )
 
 
@@ -378,13 +385,13 @@ def read_frames(path: Path, steps: Steps) -> Stream:
     )
 
 
-def read_snapshot(path: Path, steps: Steps, known_id: int | None) -> Snapshot:
-    """Read a snapshot file; *known_id* is the lastUpdateId that the ledger names.
+def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
+    """Read a snapshot file; *known_id* is the lastUpdateId that the ledger names, *lenient* as for trades.
 
     Raises:
         BrokenFile: If its rows name another id, several, or none where the ledger names none.
     """
-    table = _Table(path, _SNAPSHOT_CELLS, steps)
+    table = _Table(path, _SNAPSHOT_CELLS, steps, lenient=lenient)
     ids = set(np.unique(table["lastUpdateId"]).tolist())
     if known_id is not None:
         ids.add(known_id)
@@ -403,19 +410,35 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None) -> Snapshot:
     order = np.argsort(-side, kind="stable")
     rows = side[order], table["price"][order], table["qty"][order], 1, 1
     tag = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")[-1]
-    return Snapshot(table.read, table.steps, tag, ids.pop(), rows)
+    return Snapshot(table.read, table.steps, tag, ids.pop(), rows, len(table.left_out), _first(table.left_out))
 
 
 class _Table:
-    """A parsed CSV file, column by column."""
+    """A parsed CSV file, column by column; *lenient* leaves rows out whose ``price`` is off the tick.
 
-    def __init__(self, path: Path, columns: dict[str, int], steps: Steps) -> None:
-        parser = TableParser(str(path), columns, steps.tick_e8, steps.lot_e8, _lines_expected(path, 4 + len(columns)))
+    Attributes:
+        left_out: Lines of the rows that were left out.
+        ids_out: Their trade ids, where they are trades.
+    """
+
+    def __init__(self, path: Path, columns: dict[str, int], steps: Steps, *, lenient: bool = False) -> None:
+        tick_e8 = 0 if lenient else steps.tick_e8
+        parser = TableParser(str(path), columns, tick_e8, steps.lot_e8, _lines_expected(path, 4 + len(columns)))
         self.read = parse_file(path, parser)
         self.steps = _steps(parser)
         self.words = tuple(parser.words)
         self.cells = parser.cells.values.reshape(-1, len(columns))
         self._place = {name: place for place, name in enumerate(columns)}
+        self.ids_out = _NONE
+        self.left_out = self._leave_out(steps.tick_e8) if lenient else _NONE
+
+    def _leave_out(self, tick_e8: int) -> Ints:
+        """Leave out rows off the tick, and return their lines."""
+        on_tick = self["price"] % tick_e8 == 0
+        self.ids_out = self["trade_id"][~on_tick] if "trade_id" in self._place else _NONE
+        self.keep(on_tick)
+        self.steps = Steps(tick_e8, self.steps.lot_e8)
+        return np.flatnonzero(~on_tick) + 2
 
     def __getitem__(self, name: str) -> Ints:
         return np.ascontiguousarray(self.cells[:, self._place[name]])
@@ -427,6 +450,9 @@ class _Table:
     def recv_us(self) -> Ints:
         """Return the receive times; older files have milliseconds only."""
         micros, millis = self["recv_time_us"], self["recv_time_ms"]
+        if (wild := (micros < 0) & (millis >= MS_BELOW)).any():
+            at = int(np.flatnonzero(wild)[0])
+            raise BrokenFile(f"{self.read.path}:{at + 2}: recv_time_ms {millis[at]} is no time in ms; restore the file")
         stamps = np.where(micros < 0, millis * US_PER_MS, micros)
         if len(stamps) and stamps.min() < 0:
             line = int(np.flatnonzero(stamps < 0)[0]) + 2
@@ -437,6 +463,10 @@ class _Table:
 def _lines_expected(path: Path, packed_bytes: int) -> int:
     """Return about how many lines *path* has, rather too many, if a line takes so many bytes when packed."""
     return 1024 + path.stat().st_size // (packed_bytes if path.suffix == PACKED else 3 * packed_bytes)
+
+
+def _first(lines: Ints) -> int:
+    return int(lines[0]) if len(lines) else 0
 
 
 def _steps(parser: "LineParser") -> Steps:

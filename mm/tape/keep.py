@@ -1,18 +1,22 @@
 """Tapes kept as Arrow files, so that opening one maps it and copies nothing.
 
 A file has one row, whose columns are lists. Its entry holds the tape's other attributes, and what the tape was made
-from: options, inputs and code. Where any of these is another now, the tape is made again.
+from: options, inputs and code. Where any of these is another now, the tape is made again. One more column has the
+checksums of the entry and of the others; they and the invariants of the tape are verified once for each identity of
+the file, and where one does not hold, the tape is made again, with a note.
 """
 
 import hashlib
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,22 +25,23 @@ import numpy as np
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape.columns import ARRAYS, DTYPES, TRADE, Column, TapeFacts, TapeMeta, bounds, mapped, release
-from mm.tape.tape import Tape, bounds_hold
-from mm.whole_file import clear_unfinished, whole_file
+from mm.tape.columns import ARRAYS, DTYPES, TRADE, Column, TapeFacts, TapeMeta, bounds, in_pieces, mapped, release
+from mm.tape.tape import Tape
+from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.tape.build import TapeBuilder
     from mm.tape.top_of_book import BestPrices
 
 _ENTRY = b"mm.tape"
+_SUMS = "crc32"
 MAKER = "mm.tape.load"
 """The module from which all code is imported that makes a tape, or its best prices."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept")
+Kept = TypeVar("Kept", bound=Tape)
 Pieces = Iterable[tuple[str, int, Column]]
-"""Parts of columns: the name, the position, and the items from there on."""
+"""Parts of columns: the name, the position, and the items from there on; those of one column in order."""
 Shapes = Mapping[str, tuple[Any, int]]
 """Item type and length of each column, in order."""
 
@@ -61,13 +66,19 @@ class KeptTape:
         name = hashlib.sha256(f"{day.path.resolve()} {options}".encode()).hexdigest()[:12]
         return cls(folder / f"{day.symbol}_{day.day}_{name}.arrow", json.dumps([options, files]))
 
-    def read(self) -> Tape | None:
-        """Map the tape; None where there is none, or a stale or broken one."""
-        tape = self._read(ARRAYS, _tape)
+    def read(self, notes: list[str]) -> Tape | None:
+        """Map the tape; None where there is none, or a stale or damaged one.
+
+        For each file that is damaged a line is added to *notes*: the tape's own, or that of its best prices beside it.
+        """
+        tape = self._read(ARRAYS, _tape, notes)
         if tape is None:
             _code()  # what is imported next to make it, before anyone edits it
             return None
-        return tape.with_best(partial(self._best, tape))
+        from mm.tape import top_of_book
+
+        best = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
+        return tape.with_best(partial(self._best, tape) if best is None else lambda: best)
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
@@ -81,47 +92,61 @@ class KeptTape:
         The builder is empty then.
 
         Raises:
-            BrokenFile: If an invariant does not hold.
-            OSError: If it cannot be written.
+            OSError: If it cannot be written, or what was written is no tape.
         """
+        notes: list[str] = []
         with self._unfinished() as path:
             shapes = {name: (DTYPES[name], size) for name, size in builder.lengths().items()}
             write_arrow(path, self._keyed(_entry(facts)), shapes, builder.pieces())
-            tape = replace(self, path=path)._read(ARRAYS, _tape)
+            tape = replace(self, path=path)._read(ARRAYS, _tape, notes)
             if tape is None:
-                raise OSError(EIO, "what was written cannot be read again")
-            tape.check()
+                raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
         return tape.with_best(partial(self._best, tape))
 
+    def _beside(self) -> "KeptTape":
+        """Return the place of the best prices of the tape, a file beside its own."""
+        return replace(self, path=self.path.with_suffix(".best.arrow"))
+
     def _best(self, tape: Tape) -> "BestPrices":
-        """Return the best prices of *tape*, which are kept in a file beside its own."""
+        """Make the best prices of *tape*, and keep them."""
         from mm.tape import top_of_book
 
-        place = KeptTape(self.path.with_suffix(".best.arrow"), self.key)
-        best = place._read(top_of_book.KEPT, partial(top_of_book.opened, tape))
-        if best is not None:
-            return best
         best = top_of_book.project(_without_depth(tape))
         _release(tape)
         try:
             entry = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
-            place.write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
+            self._beside().write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
         except OSError:  # a full disk, or another user's: they are made again the next time
             return best
         del best
-        return place._read(top_of_book.KEPT, partial(top_of_book.opened, tape)) or top_of_book.project(tape)
+        kept = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
+        return kept or top_of_book.project(tape)
 
-    def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept | None]) -> Kept | None:
-        """Map the file, and return what its entry and arrays make; None where it is missing, stale or broken."""
+    def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
+        """Map the file, and return what its entry and arrays make; None where it is missing, stale or damaged."""
+        wrong: list[str] = []
         try:
-            text, arrays = read_arrow(self.path, names)
-            entry = json.loads(text)
-            known = entry.pop("key") == self.key and _is_ours(entry.pop("code"))
-            return made(entry, arrays) if known else None
-        except (OSError, KeyError, TypeError, ValueError):
-            return None  # a cache is never worth an error: the caller makes the tape
+            file = read_arrow(self.path, names)
+            entry = json.loads(file.entry)
+            code = entry.pop("code")
+            if entry.pop("key") != self.key or not _is_ours(code):
+                return None
+            kept = made(entry, file.columns)
+
+            def sound() -> bool:
+                wrong.extend(islice(chain(file.wrong_sums(), kept.faults()), 1))
+                return not wrong
+
+            if VerifiedFiles(self.path.parent).once(self.path, code["digest"], sound):
+                return kept
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            wrong.append(str(error).partition("\n")[0])
+        notes.append(f"{self.path}: damaged ({wrong[0]}); it is made again")  # a cache is never worth an error
+        return None
 
     def _keyed(self, entry: Json) -> bytes:
         return json.dumps({"key": self.key, "code": _code(), **entry}).encode()
@@ -131,7 +156,7 @@ class KeptTape:
         """Yield the path of a file beside the tape's own, which replaces it when the block ends well."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         clear_unfinished(self.path.parent)
-        with whole_file(self.path) as path:
+        with whole_file(self.path, durable=True) as path:
             yield path
 
 
@@ -169,31 +194,55 @@ def _release(tape: Tape) -> None:
 
 def _entry(tape: Tape | TapeFacts) -> Json:
     """Return all of *tape* that is no array."""
-    own = {name: getattr(tape, name) for name in ("days", "step_lots", "start_us", "end_us")}
+    own = {name: getattr(tape, name) for name in ("days", "step_lots", "step_ticks", "start_us", "end_us")}
     return own | {"instrument": asdict(tape.instrument), "meta": asdict(tape.meta)}
 
 
-def _tape(entry: Json, arrays: Json) -> Tape | None:
+def _tape(entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
+    told = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
     facts = TapeFacts(
         **entry
         | {
             "days": tuple(entry["days"]),
             "instrument": Instrument(**instrument | {"filters": Filters(**instrument["filters"])}),
-            "meta": TapeMeta(**meta | {"inputs": inputs, "warnings": tuple(meta["warnings"]), "cache": "hit"}),
+            "meta": TapeMeta(**meta | {"inputs": inputs, **told, "cache": "hit"}),
         }
     )
-    tape = Tape.from_parts(facts, arrays)
-    return tape if bounds_hold(tape) else None
+    return Tape.from_parts(facts, arrays)
 
 
-def read_arrow(path: Path, names: Sequence[str]) -> tuple[bytes, dict[str, Column]]:
-    """Return the entry of a file, and its columns, mapped.
+@dataclass(frozen=True, slots=True)
+class ArrowFile:
+    """A file as it is mapped.
+
+    Attributes:
+        entry: Its entry, whose checksum is right.
+        columns: Its columns by name, which are not verified.
+        sums: The checksum that each of them should have.
+    """
+
+    entry: bytes
+    columns: dict[str, Column]
+    sums: dict[str, int]
+
+    def wrong_sums(self) -> Iterator[str]:
+        """Yield a sentence for each column that is not what was written; pages are released on the way."""
+        for name, column in self.columns.items():
+            found = 0
+            for _, piece in in_pieces(column):
+                found = _crc32(piece, found)
+            if found != self.sums[name]:
+                yield f"{name} has the checksum {found:08x}, not {self.sums[name]:08x}"
+
+
+def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
+    """Map a file with columns of these names.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no such file.
+        ValueError: If it is no such file, or the checksum of its entry is wrong.
     """
     import pyarrow as pa
 
@@ -201,20 +250,36 @@ def read_arrow(path: Path, names: Sequence[str]) -> tuple[bytes, dict[str, Colum
     try:
         batch = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(memory))).get_batch(0)
         begin = pa.py_buffer(memory).address
-        return batch.schema.metadata[_ENTRY], {name: _items(memory, begin, batch.column(name).values) for name in names}
+        entry: bytes = batch.schema.metadata[_ENTRY]
+        columns = {name: _items(memory, begin, batch.column(name), name) for name in (*names, _SUMS)}
     except (KeyError, TypeError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"it is no such Arrow file: {error}") from error
+    of_entry, *sums = columns.pop(_SUMS).tolist()
+    if zlib.crc32(entry) != of_entry or len(sums) != len(names):
+        raise ValueError("its entry has another checksum")
+    return ArrowFile(entry, columns, dict(zip(names, sums, strict=True)))
 
 
-def _items(memory: Any, begin: int, items: Any) -> Column:
+def _items(memory: Any, begin: int, column: Any, name: str) -> Column:
     """Return the items of an Arrow column as they lie in *memory*, which begins at an address."""
+    wanted = np.dtype(DTYPES.get(name, np.int64)).name
+    if str(column.type) != f"large_list<item: {wanted}>" or len(column) != 1:
+        raise TypeError(f"{name} is {len(column)} {column.type}, not 1 list of {wanted}")
+    items = column.values
     buffer = items.buffers()[1]
     offset = buffer.address - begin if buffer and len(items) else 0
-    return np.frombuffer(memory, str(items.type), len(items), offset)
+    return np.frombuffer(memory, wanted, len(items), offset)
+
+
+def _crc32(data: Column, before: int) -> int:
+    """Return the CRC-32 of *data* after data whose own was *before*."""
+    from isal import isal_zlib  # three times as fast as zlib's; a tape that was verified before opens without it
+
+    return isal_zlib.crc32(data, before)
 
 
 def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> None:
-    """Write an entry and columns of these *shapes*, whose items come as *pieces*, in any order.
+    """Write an entry and columns of these *shapes*, whose items come as *pieces*, and the checksums of all.
 
     Raises:
         OSError: If the disk is full, or the file cannot be written.
@@ -223,13 +288,23 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
 
     # Their memory is never touched: they only give Arrow the lengths to lay out.
     blank = {name: np.empty(size, dtype) for name, (dtype, size) in shapes.items()}
+    blank[_SUMS] = np.empty(1 + len(shapes), np.int64)
     lists = [_as_list(column) for column in blank.values()]
     named = [(name, column.type) for name, column in zip(blank, lists, strict=True)]
     schema = pa.schema(named, metadata={_ENTRY: entry})
+    sums = dict.fromkeys(shapes, 0)
+
+    def with_sums() -> Iterator[tuple[str, int, Column]]:
+        for name, at, items in pieces:
+            whole = np.ascontiguousarray(items)
+            sums[name] = _crc32(whole, sums[name])
+            yield name, at, whole
+        yield _SUMS, 0, np.array([zlib.crc32(entry), *sums.values()], np.int64)
+
     with _Layout(path, [column.ctypes.data for column in blank.values()]) as file:
         with pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(pa.record_batch(lists, schema=schema))
-        for name, at, items in pieces:
+        for name, at, items in with_sums():
             _put(file.fileno(), items, file.begins[blank[name].ctypes.data] + at * items.itemsize)
 
 
@@ -255,8 +330,8 @@ class _Layout(io.FileIO):
 
 
 def _put(file: int, items: Column, offset: int) -> None:
-    """Write *items* at an offset, in as many calls as the system wants."""
-    content = np.ascontiguousarray(items).view(np.uint8).data
+    """Write *items*, which are contiguous, at an offset, in as many calls as the system wants."""
+    content = items.view(np.uint8).data
     while len(content):
         written = os.pwrite(file, content, offset)
         content, offset = content[written:], offset + written

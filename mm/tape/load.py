@@ -1,28 +1,35 @@
 """From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.dayfolder.layout import DayFolder, day_folder, existing
-from mm.errors import NeverSynced
+from mm.dayfolder.manifest import sha256_of
+from mm.dayfolder.seal import Harm, require_sealed
+from mm.errors import BrokenFile, NeverSynced
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
 from mm.tape.tape import Tape
+from mm.whole_file import VerifiedFiles
 
 if TYPE_CHECKING:
     from mm.tape.build import EventColumns, TapeBuilder
+    from mm.tape.excluded import Losses
     from mm.tape.recorded import GridOptions
 
 
-def load_day(
+def load_day(  # noqa: PLR0913 - the public face: each is one knob
     folder: DayFolder | Path | str,
     instrument: Instrument | None = None,
     *,
     cache: Path | str | None = None,
+    damaged: bool = False,
     tick_size_e8: int | None = None,
     qty_step_e8: int | None = None,
     min_notional_e8: int | None = None,
@@ -33,69 +40,116 @@ def load_day(
         folder: The day folder, ``…/SYMBOL/YYYYMMDD``.
         instrument: The grid; None takes it from ``instrument.json``, or else infers it, with a warning.
         cache: Folder of kept tapes: a day read before is mapped, not parsed. None parses it.
+        damaged: Whether to read what is left of a sealed day that differs from its manifest.
         tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, in place of the instrument's own.
 
-    What was mended on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``.
+    What was mended on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``; stretches that
+    are left out of the day stand in ``tape.meta.excluded``.
 
     Raises:
         MissingDay: If there is no such folder; the message names the days that are there.
-        BrokenFile: If a file is missing, empty or damaged; the message names it and the line.
+        BrokenFile: If a file is missing, empty or damaged, or differs from the sealed manifest; the message names it.
         OffGrid: If a price is not a multiple of the tick.
         NeverSynced: If the book is never valid.
         Mismatch: If ``instrument.json`` is of another symbol.
     """
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
+    harmed = require_sealed(day, damaged=damaged, verified=VerifiedFiles(Path(cache)) if cache else None)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8)
-    kept = KeptTape.of(Path(cache), day, repr(options), _inputs(day)) if cache else None
-    tape = kept.read() if kept else None
-    if tape is not None:
-        return tape
+    made_from = repr((options, [what for _, what, _ in harmed]) if harmed else options)
+    kept = KeptTape.of(Path(cache), day, made_from, _inputs(day)) if cache else None
+    notes: list[str] = []
+    tape = kept.read(notes) if kept else None
+    if tape is None:
+        tape = _made(partial(_parsed, day, options, harmed), kept, notes)
+    return tape.noted(notes) if notes else tape
+
+
+def _parsed(day: DayFolder, options: tuple[Any, ...], harmed: Sequence[Harm]) -> "tuple[TapeBuilder, TapeFacts]":
+    """Return what the tape of *day* is made of under the options of `load_day`."""
     from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
 
-    builder, facts = read_day(day, GridOptions(*options))
+    return read_day(day, GridOptions(*options), harmed)
+
+
+def _made(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]) -> Tape:
+    """Return the tape of what *parsed* returns, and keep it where that is possible."""
+    builder, facts = parsed()
     if kept is None:
         return Tape.built(facts, builder.arrays())
     try:
         return kept.keep(facts, builder)
     except OSError as error:
-        warning = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+        told = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+        notes.append(told)
     del builder  # which has given away its arrays
-    builder, facts = read_day(day, GridOptions(*options))
-    warned = replace(facts.meta, warnings=(*facts.meta.warnings, warning))
-    return Tape.built(replace(facts, meta=warned), builder.arrays())
+    builder, facts = parsed()
+    return Tape.built(facts, builder.arrays())
 
 
-def read_day(folder: DayFolder, options: "GridOptions") -> "tuple[TapeBuilder, TapeFacts]":
-    """Return what the tape of *folder* is made of; raises as `load_day`."""
+def read_day(folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm] = ()) -> "tuple[TapeBuilder, TapeFacts]":
+    """Return what the tape of *folder* is made of, as far as the files *harmed* allow; raises as `load_day`."""
+    if not harmed:
+        return _read(folder, options)
+    from mm.tape.damage import what_is_left
+
+    with what_is_left(folder, harmed) as (left, losses):
+        builder, facts = _read(left, options, losses)
+        there, here = str(left.root.resolve()), str(folder.root)
+        warnings = tuple(warning.replace(there, here) for warning in facts.meta.warnings)
+    names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in harmed}
+    inputs = tuple(
+        (name, names[name].stat().st_size, sha256_of(names[name])) if name in names else (name, size, sha256)
+        for name, size, sha256 in facts.meta.inputs
+    )
+    return builder, replace(facts, meta=replace(facts.meta, inputs=inputs, warnings=warnings))
+
+
+def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = None) -> "tuple[TapeBuilder, TapeFacts]":
+    """Read a day without the stretches that are lost, and without those whose trades are missing."""
     from mm.tape.build import TapeBuilder, merged, quarter_hours
+    from mm.tape.excluded import exclude, sentences, trade_spans
     from mm.tape.files import FEW
-    from mm.tape.recorded import DayFindings, known_grid, lost_lines, read_folder
+    from mm.tape.recorded import DayFindings, known_grid, lost_lines, read_folder, read_ledger
     from mm.tape.sync import sync_day
 
     findings = DayFindings()
-    grid = known_grid(folder, options)
-    day = sync_day(read_folder(folder, grid), findings)
+    ledger, ledger_read = read_ledger(folder)
+    grid = known_grid(folder, options, ledger)
+    recorded = read_folder(folder, grid, ledger)
+    day = sync_day(recorded, findings)
     events, rows, raised = merged(day)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
-    builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
+    last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
+    spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]
+    if spans:
+        exclude(events, rows, spans)
+    try:
+        builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
+    except OverflowError as error:
+        raise BrokenFile(f"{folder.path}: {error}; take its row out, or set --tick-size to a coarser one") from error
     findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
     findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
+    excluded = [*sentences(spans, last_us), *(losses.told if losses else ())]
     if not (events.kind == SNAPSHOT).any():
-        raise NeverSynced(findings.never_synced(folder))
-    instrument, step_lots, inferred = grid.instrument(folder.symbol, day.steps)
-    reads = [*([grid.read] if grid.read else []), *day.reads]
+        raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
+    instrument, orders, noted = grid.instrument(folder.symbol, day.steps)
+    reads = [read for read in (grid.read, *day.reads, ledger_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
     findings.note("lost_lines", lost)
     inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
     meta = TapeMeta(
         inputs=tuple(sorted(inputs)),
         counts={name: count for name, count in sorted(findings.counts.items()) if count},
-        warnings=(*inferred, *findings.warnings(folder), *lost_warnings),
+        warnings=(*noted, *findings.warnings(folder), *lost_warnings),
+        excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
-        carried_from=day.carried_from,
+        carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
     )
-    return builder, TapeFacts(instrument, (folder.day,), step_lots, *builder.span, meta)
+    start_us, end_us = builder.span
+    end_us = max(end_us, last_us) if spans else end_us
+    return builder, TapeFacts(instrument, (folder.day,), orders.lot_e8, start_us, end_us, meta, orders.tick_e8)
 
 
 def _last_update_id(events: "EventColumns") -> int | None:

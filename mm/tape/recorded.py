@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import islice
+from math import gcd, lcm
 from pathlib import Path
 from typing import Any
 
+from mm.dayfolder.day_grids import grid_history, reported_tick_e8
 from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
-from mm.dayfolder.ledger import Event, whole_events
+from mm.dayfolder.ledger import GRID, Event, whole_events
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Filters, Instrument, from_exchange_info, short_text
 from mm.tape import files
@@ -36,7 +38,9 @@ class KnownGrid:
     """What is known of the grid before a price is read.
 
     Attributes:
-        steps: Tick and the exchange's quantity step; 0 where they are to be inferred.
+        steps: The greatest tick and quantity step that divide those of all grids of the day; 0 where they are to be
+            inferred.
+        orders: The least that are multiples of all of them: what orders stand on whatever the instant; 0 as above.
         min_notional_e8: Least notional of an order, 0 where none is known.
         assets: Base and quote asset; empty where nothing names them.
         read: ``instrument.json``, where it was read.
@@ -44,28 +48,38 @@ class KnownGrid:
     """
 
     steps: Steps
+    orders: Steps
     min_notional_e8: int
     assets: tuple[str, str]
     filters: Filters
     read: FileRead | None
     as_recorded: bool
 
-    def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, int, list[str]]:
-        """Return the tape's grid, the exchange's quantity step in its lots, and a warning for what was inferred.
+    def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, Steps, list[str]]:
+        """Return the tape's grid, the steps of orders in ticks and lots, and warnings where it is inferred or changed.
 
         Args:
             symbol: The symbol.
             found: The greatest steps that divide all that was recorded, and the known steps.
         """
-        lot = found.lot_e8 or 1
-        step = self.steps.lot_e8 or lot
+        tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
+        step, orders = (
+            self.steps.lot_e8 or lot,
+            Steps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or lot),
+        )
         inferred = {"tick size": (self.steps.tick_e8, found.tick_e8), "quantity step": (self.steps.lot_e8, step)}
         named = [f"{name} {short_text(used)}" for name, (known, used) in inferred.items() if not known]
         warnings = (
             [f"no instrument.json: {' and '.join(named)} inferred; set --tick-size and --qty-step"] if named else []
         )
-        grid = Instrument(symbol, found.tick_e8 or 1, lot, self.min_notional_e8, *self.assets, self.filters)
-        return grid, step // lot, warnings
+        if orders.tick_e8 > tick or self.orders != self.steps:
+            warnings.append(
+                f"the grid changed in the day: prices are counted in ticks of {short_text(tick)}, and our orders stand "
+                f"on multiples of {short_text(orders.tick_e8)} and {short_text(orders.lot_e8)}, which are on each of "
+                f"its grids (instrument.json, history)"
+            )
+        grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
+        return grid, Steps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +142,46 @@ class RecordedDay:
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
 
-def known_grid(folder: DayFolder, options: GridOptions) -> KnownGrid:
+def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, where they leave it open, of ``instrument.json``.
+
+    Steps that the *ledger* reports, and that the exchange was not asked about afterwards, count as its grids.
 
     Raises:
         BrokenFile: If ``instrument.json`` is not what the exchange sends.
         Mismatch: If it, or the instrument given, is of another symbol.
     """
-    base, read, source = options.instrument, None, "the instrument given"
+    base, read, source, grids = options.instrument, None, "the instrument given", set[Steps]()
     if base is None and existing(folder.instrument):
         data, read = read_small(folder.instrument)
         source = str(folder.instrument)
         base = from_exchange_info(_entry(data, source), source)
+        grids = {Steps(one.tick_e8, one.lot_e8) for one in grid_history(_entry(data, source), source)}
+        grids |= {Steps(tick_e8, 0) for tick_e8 in _unanswered(ledger)}
     if base is not None and base.symbol != folder.symbol:
         raise Mismatch(
             f"{source} is of {base.symbol}, but {folder.path} is a day of {folder.symbol}; put the right one there"
         )
-    tick, step, notional = (base.tick_e8, base.lot_e8, base.min_notional_e8) if base else (0, 0, 0)
-    given = options.min_notional_e8
+    if base and not grids:
+        grids = {Steps(base.tick_e8, base.lot_e8)}
+    ticks = {options.tick_size_e8} if options.tick_size_e8 else {one.tick_e8 for one in grids}
+    lots = {options.qty_step_e8} if options.qty_step_e8 else {one.lot_e8 for one in grids if one.lot_e8}
+    notional, given = base.min_notional_e8 if base else 0, options.min_notional_e8
     return KnownGrid(
-        steps=Steps(options.tick_size_e8 or tick, options.qty_step_e8 or step),
+        steps=Steps(gcd(*ticks), gcd(*lots)),
+        orders=Steps(lcm(*ticks) if ticks else 0, lcm(*lots) if lots else 0),
         min_notional_e8=notional if given is None else given,
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
         filters=base.filters if base else Filters(),
         read=read,
         as_recorded=read is not None and options.tick_size_e8 is None,
     )
+
+
+def _unanswered(ledger: Sequence[Event]) -> set[int]:
+    """Return the price steps that the ledger reports and behind which it has no answer of the exchange."""
+    answered = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
+    return {tick_e8 for row in ledger if row.at.seq > answered and (tick_e8 := reported_tick_e8(row))}
 
 
 def _entry(data: bytes, source: str) -> dict[str, Any]:
@@ -165,32 +193,29 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
         raise BrokenFile(f"{source}: not JSON of an exchangeInfo entry ({error}); restore it, or remove it") from error
 
 
-def read_folder(folder: DayFolder, grid: KnownGrid) -> RecordedDay:
-    """Read all files of a day; trades in a thread of their own.
+def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event]) -> RecordedDay:
+    """Read all files of a day but its *ledger*; trades in a thread of their own.
 
-    Levels off the tick are an error, unless the ledger reports that the recorder left such levels out: they belong to
-    orders older than a change of the tick.
+    Prices off the tick are an error, unless the ledger reports such: they belong to orders older than a change of the
+    tick, or are none of the exchange's.
     """
     steps = grid.steps
-    ledger, ledger_read = _read_ledger(folder)
-    lenient = grid.as_recorded and any(row.details.get("kind") == "off_tick" for row in ledger)
+    lenient = grid.as_recorded and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
     diffs, frames, trades = existing(folder.diffs), existing(folder.frames), existing(folder.trades)
     if trades is None:
         raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")
     if diffs is None and frames is None:
         raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as other:
-        coming = other.submit(files.read_trades, trades, steps)
+        coming = other.submit(files.read_trades, trades, steps, lenient=lenient)
         if diffs:
             book = files.read_diffs(diffs, steps, lenient=lenient)
         else:
-            book = files.read_frames(frames or folder.frames, steps)
+            book = files.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
         trade_stream = coming.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
-    snapshots = [files.read_snapshot(path, steps, last_id) for _, path, last_id in named]
+    snapshots = [files.read_snapshot(path, steps, last_id, lenient=lenient) for _, path, last_id in named]
     reads = [book.read, trade_stream.read, *(snapshot.read for snapshot in snapshots)]
-    if ledger_read:
-        reads.append(ledger_read)
     return RecordedDay(
         ledger=ledger,
         book=book,
@@ -236,7 +261,7 @@ def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
     return {event_id: found[event_id] for event_id in sorted(key for key in found if key is not None)}
 
 
-def _read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
+def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
     """Read the ledger; a day without one has no rows. A last row that a crash cut short is left out and counted."""
     path = existing(folder.events)
     if path is None:
@@ -269,7 +294,7 @@ _SENTENCES: tuple[dict[str, str], ...] = (
             "the update ids of {n} depth messages do not rise{at}; they bring nothing new and were left out"
         ),
     },
-    {"off_tick_left_out": "{n} changes of levels off the tick{at} were left out, as in the recorder (see the ledger)"},
+    {"off_tick_left_out": "{n} levels and trades off the tick{at} were left out (see the anomalies in the ledger)"},
     {"snapshots_unused": "{n} snapshots{at} do not meet the depth messages around them and were left out"},
     {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
     {"misplaced": "{n} messages come after a later one in their file{at} and were sorted"},

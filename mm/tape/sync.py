@@ -120,7 +120,11 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
     for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
         findings.note("misplaced", len(misplaced), stream.places(misplaced))
     findings.note("ordered_by_time", order.by_time)
-    findings.note("off_tick_left_out", book.left_out, [Place(book.read.path, f"line {book.first_left_out}")])
+    parts: list[Stream | Snapshot] = [recorded.book, recorded.trades, *snapshots]
+    for part in parts:
+        if part.left_out:
+            place = Place(part.read.path, f"line {part.first_left_out}")
+            findings.note("off_tick_left_out", part.left_out, [place])
     kept = _first_of_id(trades)
     if not kept.all():
         repeated = np.flatnonzero(~kept)

@@ -32,6 +32,9 @@ from mm.tape.columns import (
     release,
 )
 
+TOO_HIGH = 1 << 61
+"""Prices are lower, in ticks, so that kernels can add two of them; ``_book.pxd`` has the same number."""
+
 __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
 
 
@@ -46,6 +49,7 @@ class Tape:
         days: The recorded days, ``YYYYMMDD``.
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it binds our orders only.
+        step_ticks: Its price step in ticks, likewise: more than one where a grid of the day was finer.
         event_us: When each event arrived; never falls.
         event_exch_us: When it happened by the exchange's clock; 0 where it is not given.
         recv_seq: Number of the message; -1 where there is none.
@@ -67,6 +71,7 @@ class Tape:
     days: tuple[str, ...]
     instrument: Instrument
     step_lots: int
+    step_ticks: int
     event_us: Ints
     event_exch_us: Ints
     recv_seq: Ints
@@ -131,6 +136,11 @@ class Tape:
         tape = replace(self)
         object.__setattr__(tape, "_best", best)
         return tape
+
+    def noted(self, notes: Sequence[str]) -> Self:
+        """Return a copy with *notes* behind its warnings."""
+        tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
+        return tape if self._best is None else tape.with_best(self._best)
 
     @cached_property
     def best(self) -> "Tape | None":
@@ -261,11 +271,18 @@ class Tape:
 
     def check(self) -> None:
         """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
-        fault = next(_faults(self), None)
+        fault = next(self.faults(), None)
         if fault:
             raise BrokenFile(
                 f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
             )
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for each invariant that the tape breaks; where shapes are wrong, for these alone."""
+        wrong = list(_shapes(self))
+        yield from wrong
+        if not wrong:
+            yield from chain(_events(self), _rows(self), _book_life(self), _tops(self))
 
     def describe(self, first: int = 0, events: int = 20) -> Iterator[str]:
         """Yield printable lines: what the tape holds, then *events* events from the one at *first* on."""
@@ -283,26 +300,6 @@ class Tape:
             yield f"{event:>9} {when} {name:<8} id {self.event_id[event]} {shown}{more}".rstrip()
 
 
-def bounds_hold(tape: Tape) -> bool:
-    """Return True if the bounds of a mapped *tape* are right; its rows were checked before they were written."""
-    first_row, rows = tape.first_row, len(tape.row_side)
-    return bool(
-        len(first_row) == len(tape.kind) + 1 == len(tape.event_us) + 1
-        and len(tape.row_ticks) == len(tape.row_lots) == rows
-        and first_row[0] >= 0
-        and first_row[-1] <= rows
-        and not (first_row[1:] < first_row[:-1]).any()
-    )
-
-
-def _faults(tape: Tape) -> Iterator[str]:
-    """Yield a sentence for each invariant that *tape* breaks; where shapes are wrong, for these alone."""
-    wrong = list(_shapes(tape))
-    yield from wrong
-    if not wrong:
-        yield from chain(_events(tape), _rows(tape), _book_life(tape), _tops(tape))
-
-
 def _shapes(tape: Tape) -> Iterator[str]:
     events, rows, tops = len(tape.kind), len(tape.row_side), len(tape.top_event)
     sizes = dict.fromkeys(EVENT_COLUMNS, events) | {"first_row": events + 1}
@@ -311,13 +308,14 @@ def _shapes(tape: Tape) -> Iterator[str]:
         column = getattr(tape, name)
         if column.shape != (size,):
             yield f"{name} has the shape {column.shape}, not ({size},)"
-    if tape.step_lots < 1:
-        yield f"the quantity step is {tape.step_lots} lots"
+    if min(tape.step_lots, tape.step_ticks) < 1:
+        yield f"the quantity step is {tape.step_lots} lots, and the price step {tape.step_ticks} ticks"
 
 
 def _events(tape: Tape) -> Iterator[str]:
-    yield from _where(np.diff(tape.event_us) < 0, "event_us falls after event")
-    yield from _where(np.diff(tape.first_row) < 0, "first_row falls after event")
+    # Neighbours are compared: a difference of two integers may be out of their range.
+    yield from _where(tape.event_us[1:] < tape.event_us[:-1], "event_us falls after event")
+    yield from _where(tape.first_row[1:] < tape.first_row[:-1], "first_row falls after event")
     if tape.first_row[0] < 0 or tape.first_row[-1] > len(tape.row_side):
         yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} are named, but there are {len(tape.row_side)}"
     if len(tape) and tape.event_us[-1] > tape.end_us:
@@ -337,6 +335,8 @@ def _rows(tape: Tape) -> Iterator[str]:
     for first, ticks in in_pieces(tape.row_ticks):
         if ticks.min() <= 0:
             yield from _where(ticks <= 0, "the price is not above 0 in row", first)
+        if ticks.max() >= TOO_HIGH:
+            yield from _where(ticks >= TOO_HIGH, "the price is not below 2**61 in row", first)
     for first, lots in in_pieces(tape.row_lots):
         if lots.min() < 0:
             yield from _where(lots < 0, "the lots are negative in row", first)
@@ -357,11 +357,12 @@ def _book_life(tape: Tape) -> Iterator[str]:
 
 
 def _tops(tape: Tape) -> Iterator[str]:
-    yield from _where(np.diff(tape.top_event) <= 0, "top_event does not rise after top")
+    yield from _where(tape.top_event[1:] <= tape.top_event[:-1], "top_event does not rise after top")
     if len(tape.top_event) and not 0 <= tape.top_event[0] <= tape.top_event[-1] < len(tape):
         yield f"tops name events {tape.top_event[0]} to {tape.top_event[-1]}, but there are {len(tape)}"
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     yield from _where((bid > 0) & (ask > 0) & (bid >= ask), "best bid and ask cross at top")
+    yield from _where((bid >= TOO_HIGH) | (ask >= TOO_HIGH), "a best price is not below 2**61 at top")
     yield from _where((bid < 0) | (ask < 0) | (tape.top_bid_lots < 0) | (tape.top_ask_lots < 0), "negative is top")
 
 

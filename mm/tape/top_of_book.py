@@ -5,6 +5,7 @@ about a tenth of the rows. Each book event shows one level per side. A model tha
 journal as on the whole tape, to the byte (tests/backtest/test_top_of_book.py).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.tape.columns import DEPTH, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Ints, bounds
-from mm.tape.tape import Tape, bounds_hold
+from mm.tape.tape import Tape
 
 ALWAYS = 2**31 - 1  # what reaches an order at any price
 _LOWER = 2**32 - 1
@@ -74,22 +75,35 @@ class BestPrices(Tape):
         columns = {name: getattr(self, name)[moves] for name in self.MOVES}
         return replace(window, **columns | {"move_event": columns["move_event"] - begin})
 
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for each invariant that it breaks, those of any tape first."""
+        wrong = list(super().faults())
+        if not len(self) == len(self.place) == len(self.reach):
+            wrong.append(f"{len(self)} events have {len(self.place)} places and {len(self.reach)} reaches")
+        yield from wrong
+        if wrong:
+            return
+        if len(self) and (self.place[0] < 0 or (self.place[1:] <= self.place[:-1]).any()):
+            yield "the places of events do not rise from 0 or later"
+        price, book = self.reach & _LOWER, self.kind != TRADE
+        if (self.reach < 0).any() or ((price != ALWAYS) & book & ((price != 0) | (self.kind != DEPTH))).any():
+            yield "a reach is none of its event's kind"
+        moves = np.flatnonzero((price == ALWAYS) & book)
+        if {len(getattr(self, name)) for name in self.MOVES} != {len(moves)} or (self.move_event != moves).any():
+            yield f"{len(moves)} book events must be played, which are not the moves"
+        elif (self.move_us != self.event_us[moves]).any():
+            yield "moves have other instants than their events"
+        elif (self.move_high_ticks[self.kind[moves] != DEPTH] != ALWAYS).any():
+            yield "a book that begins or ends counts as a change of prices"
+
 
 # The arrays of its own; the rest is that of the whole tape.
 KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
 
 
-def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices | None:
-    """Return the best prices of *tape* from the entry and arrays of a file; None where these are broken."""
-    best = BestPrices(**_of(tape) | entry | arrays)
-    moves = int(np.count_nonzero((best.reach == ALWAYS) & (best.kind != TRADE)))
-    events = len(best)
-    good = (
-        len(best.reach) == events == len(best.place)
-        and all(len(getattr(best, name)) == moves for name in BestPrices.MOVES)
-        and bounds_hold(best)
-    )
-    return best if good else None
+def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices:
+    """Return the best prices of *tape* from the entry and arrays of a file; they are not checked."""
+    return BestPrices(**_of(tape) | entry | arrays)
 
 
 def _of(tape: Tape) -> dict[str, Any]:

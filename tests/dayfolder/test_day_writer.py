@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import threading
 
 import pytest
 
@@ -340,3 +341,80 @@ def test_nothing_is_forced_to_the_disk_but_by_a_sync(folder, monkeypatch):
         assert forced == []
         writer.sync()
         assert len(forced) >= 2
+
+
+def test_files_are_forced_to_the_disk_side_by_side(tmp_path, monkeypatch):
+    """A disk may take seconds for each: a seal forces all of them, and the manifest, at the same time."""
+    writer = DayWriter(DayFolder(tmp_path, "A", "20260105"), "R1", top_n=1)
+    writer.event(1_767_600_000_000_000, "run_start", 0, {"version": "0", "knobs": {}})
+    together = threading.Barrier(7, timeout=60)  # five files that grow, the schema, the manifest
+    monkeypatch.setattr(os, "fsync", lambda _fd: together.wait())
+    assert writer.seal().sealed
+    monkeypatch.undo()
+    writer.close()
+
+
+def test_a_force_that_fails_is_done_again(tmp_path, monkeypatch):
+    """Nothing counts as forced that was not."""
+    writer = DayWriter(DayFolder(tmp_path, "A", "20260105"), "R1", top_n=1)
+
+    def fail(_fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.sync()
+    done = []
+    monkeypatch.setattr(os, "fsync", done.append)
+    writer.sync()
+    assert len(done) == 6
+    monkeypatch.undo()
+    writer.close()
+
+
+def test_a_backfill_while_there_is_no_space_waits_with_its_rows(tmp_path, monkeypatch):
+    """The ledger does not name rows that are not there, also where it alone has room."""
+    folder, write = DayFolder(tmp_path, "A", "20260105"), os.write
+
+    def full(fd, data):
+        if "events" in os.readlink(f"/proc/self/fd/{fd}"):
+            return write(fd, data)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.wait_for_space()
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        monkeypatch.setattr(os, "write", full)
+        writer.trade(T, Trade(None, 7, T, "1", "1", True, 7, 7, "rest"))
+        writer.flush_before_event()
+        writer.event(T, "backfill", 0, {"from_id": 7, "to_id": 7, "rows": 1})
+        with pytest.raises(OSError, match="No space"):
+            writer.flush()
+        assert b"backfill" not in folder.events.read_bytes()
+        monkeypatch.undo()
+        writer.flush()
+        assert b",7," in folder.trades.read_bytes()
+        assert b"backfill" in folder.events.read_bytes()
+        writer.event(T, "window_end", 0, {})
+        assert b"window_end" in folder.events.read_bytes()
+
+
+def test_a_first_unreadable_message_while_there_is_no_space_waits(tmp_path, monkeypatch):
+    """Its file cannot even be made."""
+    folder, make = DayFolder(tmp_path, "A", "20260105"), os.open
+
+    def full(path, flags, *mode):
+        if flags & os.O_CREAT and "quarantine" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return make(path, flags, *mode)
+
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.wait_for_space()
+        monkeypatch.setattr(os, "open", full)
+        assert [writer.quarantine(T + n, "ws", "no JSON", b"{") for n in range(2)] == [1, 2]
+        with pytest.raises(OSError, match="No space"):
+            writer.flush()
+        monkeypatch.undo()
+        writer.flush()
+        kept = [json.loads(line) for line in gzip.decompress(folder.quarantine.read_bytes()).splitlines()]
+        assert [row["recv_us"] for row in kept] == [T, T + 1]

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mended_days import assert_mended, details, kinds, repaired, rows, table, tree
 
 import captured
-from market_data.test_sync_engine import Desk as BookDesk
 from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.instrument import Instrument, to_exchange_info
+from mm.dayfolder.rows import Stamp
+from mm.instrument import Instrument
 from scribe import Scribe
 
 
@@ -225,13 +226,20 @@ def test_what_still_cannot_be_read_or_has_no_place_stays(tmp_path):
     assert_mended(folder)
 
 
-def test_levels_that_were_left_out_are_left_out_again(tmp_path):
+def test_levels_that_an_older_recorder_left_out_are_left_out_again(tmp_path):
     """Old orders off the tick, deep in the book: the day is sound, and its frames can be written again."""
-    desk = BookDesk(tmp_path, tick_e8=10_000_000)
-    old = [*captured.BIDS, ["50.05", "1"]]
-    desk.take(captured.snapshot(10, old), captured.diff(11, 11, [["50.05", "2"]]))
-    folder = desk.take(captured.diff(12, 12, [["50.05", "0"], ["99.90", "7.5"]])).close()
-    folder.instrument.write_text(to_exchange_info(Instrument(folder.symbol, 10_000_000, 1_000)))
+    folder, us = captured.folder(tmp_path), captured.NOON_US
+    with DayWriter(folder, "R1", top_n=3, instrument=Instrument(folder.symbol, 10_000_000, 1_000)) as writer:
+        for kind, told in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
+            writer.event(us, kind, 0, told)
+        writer.snapshot(us, "initial", 10, captured.BIDS, captured.ASKS, 1)
+        for last_id, qty in ((11, "2"), (12, "3")):
+            seq = writer.diff(us, us, last_id, last_id, [["50.05", qty]], [])
+            left_out = {"price": "50.05", "last_id": last_id, "left_out": [["bid", "50.05", qty]]}
+            writer.event(us, "anomaly", 1, {"kind": "off_tick", **left_out})
+            writer.frame(Stamp(us, seq, us, last_id), 1, captured.BIDS, captured.ASKS)
+        writer.event(us, "window_end", 1, {})
+        writer.event(us, "run_stop", 1, {"reason": "end"})
     repaired(folder)
     frames = folder.frames.read_bytes()
     assert len(frames.splitlines()) == 3

@@ -5,6 +5,7 @@ import json
 
 from plain_day import PlainBook, text_of
 
+from mm.dayfolder.manifest import unseal
 from mm.dayfolder.rows import Trade
 from mm.tape.tape import GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TRADE
 from strategies import START_US, Story, price, qty
@@ -35,7 +36,10 @@ PLAIN = [START, diff(1, 8, 9), snapshot(2, 10), diff(3, 11, 12, [(100, 3)]), tra
 
 
 def written(tmp_path, *runs, **how):
-    return Story([list(run) for run in runs]).write(tmp_path, **how)
+    """Write a day that is not sealed, so that a test may change its files; its manifest has what they hold."""
+    folder = Story([list(run) for run in runs]).write(tmp_path, **how)
+    unseal(folder)
+    return folder
 
 
 def kinds(tape):

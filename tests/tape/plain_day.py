@@ -130,6 +130,42 @@ def plain_events(folder, instrument):
     return told
 
 
+def without_missing_trades(events):
+    """Return *events* without the times between trades whose ids leave a hole that nothing fills later.
+
+    A gap stands behind the last event of such a time's first instant, the whole book before the next event that is
+    not in it. For ledgers without a trade_gap.
+    """
+    came, spans, last, last_us = {event[3] for event in events if event[4] == "trade"}, [], None, 0
+    for us, _, _, trade_id, kind, _ in events:
+        if kind == "trade" and (last is None or trade_id > last):
+            if last is not None and not set(range(last + 1, trade_id)) <= came:
+                if spans and spans[-1][1] == last_us:
+                    spans[-1] = spans[-1][0], us
+                else:
+                    spans.append((last_us, us))
+            last, last_us = trade_id, us
+    told, book, book_id = [], None, 0
+    for number, event in enumerate(events):
+        us, _, _, event_id, kind, rows = event
+        for begin, end in spans:
+            first = us > begin and (number == 0 or events[number - 1][0] <= begin)
+            if first and book is not None:
+                told.append((begin, 0, -1, 0, "gap", []))
+            if us >= end and (number == 0 or events[number - 1][0] < end) and book is not None:
+                whole = [(1, *level) for level in sorted(book.bids.items(), reverse=True)]
+                whole += [(-1, *level) for level in sorted(book.asks.items())]
+                told.append((end, 0, -1, book_id, "snapshot", whole))
+        if kind == "gap":
+            book = None
+        elif kind != "trade":
+            book, book_id = PlainBook() if kind == "snapshot" else book, event_id
+            book.apply(rows)
+        if kind == "trade" or not any(begin < us < end for begin, end in spans):
+            told.append(event)
+    return told
+
+
 def load(folder, row, engine, instrument):
     """Return what the engine says to a snapshot that the ledger names, its id and its rows."""
     details = json.loads(row["details_json"])

@@ -1,6 +1,7 @@
 """The compiled book against a dict: any message, any window, any price."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,3 +130,33 @@ def test_a_keyframe_is_the_whole_book(messages):
     assert list(zip(side.tolist(), ticks.tolist(), lots.tolist(), strict=True)) == [
         (side, *level) for side in (1, -1) for level in twin.levels(side)
     ]
+
+
+@pytest.mark.parametrize("ticks", [2**61, 2**62, 2**63 - 1, -1, -(2**63)])
+def test_a_price_beyond_the_range_is_refused_before_a_width_wraps(ticks):
+    """The end of a window around 2**63 - 1 came out below its begin, and its levels were read from other memory."""
+    side, lots = np.array([1, 1], np.int8), np.array([1, 1], np.int64)
+    replay = TapeReplay()
+    rows = (side, np.array([60, ticks]), lots)
+    with pytest.raises(OverflowError, match=rf"a price of {ticks} ticks"):
+        replay.play(np.array([1], np.uint8), np.array([0, 2]), rows, np.zeros(1, np.uint8), np.ones(1, np.uint8))
+    book = CompiledBook(50, 60)
+    with pytest.raises(OverflowError, match=rf"a price of {ticks} ticks"):
+        book.apply(side, np.array([55, ticks]), lots)
+
+
+def test_the_highest_prices_of_the_range_travel_like_any():
+    """The window moves to them and back, and no level is lost."""
+    book, twin, top = CompiledBook(50, 60), DictBook(), 2**61 - 1
+    for ticks, lots in ((55, 1), (top, 2), (top - 9, 3), (58, 4), (top, 0), (top - 9, 0), (57, 5)):
+        book.apply(np.array([1], np.int8), np.array([ticks]), np.array([lots]))
+        twin.apply([(1, ticks, lots)])
+        book.check()
+        assert book.levels(1) == twin.levels(1)
+
+
+def test_a_row_of_no_side_ends_a_message_like_any_other():
+    """It counts as an ask: the loop over a message never stands still."""
+    book = CompiledBook(50, 60)
+    book.apply(np.array([0, 1], np.int8), np.array([57, 55]), np.array([1, 1]))
+    assert book.best() == (55, 57)

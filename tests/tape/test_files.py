@@ -5,7 +5,7 @@ import hashlib
 import zlib
 
 import pytest
-from day_stories import PLAIN, START, at, rewrite, told, trade, written
+from day_stories import PLAIN, START, at, older, rewrite, told, trade, written
 
 from mm.backtest.io import load_day
 from mm.dayfolder.rows import Stamp
@@ -113,6 +113,15 @@ def test_a_price_off_the_grid_names_file_line_and_price(tmp_path):
     with pytest.raises(
         OffGrid, match=r"depth_diffs_\w+\.ndjson\.gz:2: price 1\.005 is not a multiple of tick size 0\.01"
     ):
+        load_day(folder)
+
+
+def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
+    """A thousand times it would overflow, and be another time without a word."""
+    folder = written(tmp_path, PLAIN)
+    older(folder, "recv_time_us")
+    rewrite(folder.trades, lambda text: text.replace(f",{at(4) // 1000},", f",{10**17},", 1))
+    with pytest.raises(BrokenFile, match=r"trades_ws_\w+\.csv:2: recv_time_ms 1000+ is no time in ms"):
         load_day(folder)
 
 

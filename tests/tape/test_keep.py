@@ -10,11 +10,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 import numpy as np
 import pytest
 
+from mm import whole_file
 from mm.backtest.io import load_day
 from mm.code_identity import code_files
+from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
 from mm.tape import keep
 from mm.tape.tape import ARRAYS
+from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
 from support import ROOT, run_python
 
@@ -31,7 +34,9 @@ DAY_STORY = Story(
 
 @pytest.fixture
 def folder(tmp_path):
-    return DAY_STORY.write(tmp_path / "data")
+    day = DAY_STORY.write(tmp_path / "data")
+    unseal(day)
+    return day
 
 
 @pytest.fixture
@@ -160,7 +165,7 @@ def test_rows_out_of_bounds_are_not_opened(folder, cache):
 
     def written(tape):
         place.write({name: getattr(tape, name) for name in ARRAYS}, keep._entry(tape))
-        return place.read()
+        return place.read([])
 
     assert same(written(tape), tape)
     for first_row in (tape.first_row + 1, tape.first_row[::-1], tape.first_row[1:]):
@@ -196,3 +201,49 @@ def test_a_write_that_fails_leaves_nothing_half_written(folder, cache, monkeypat
     assert "No space left on device" in load_day(folder, cache=cache).meta.warnings[-1]
     assert len(kept(cache)) == 1
     assert (cache / kept(cache)[0]).read_bytes() == before
+
+
+def harmed_in_place(path, column):
+    """Change one bit of a column in a file, and put the file's time back."""
+    stamp, content = path.stat().st_mtime_ns, path.read_bytes()
+    at = content.index(column.tobytes())
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([content[at] ^ 4]))
+    os.utime(path, ns=(stamp, stamp))
+
+
+def test_a_kept_tape_is_verified_once_and_again_when_it_was_written_to(folder, cache, monkeypatch):
+    """A pass over all of it would take longer than opening it; its file may still be damaged at any time."""
+    monkeypatch.setattr(whole_file, "SETTLED_S", 0.0)
+    plain = load_day(folder).with_best(lambda: project(plain))
+    assert load_day(folder, cache=cache).best is not None
+    assert load_day(folder, cache=cache).best is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(keep, "_crc32", None)
+        assert load_day(folder, cache=cache).meta.cache == "hit"
+    for path in sorted(cache.glob("*.arrow")):
+        harmed_in_place(path, plain.best.reach if "best" in path.name else plain.event_us)
+        mended = load_day(folder, cache=cache)
+        (note,) = mended.meta.warnings
+        assert note.startswith(f"{path}: damaged ("), note
+        assert "has the checksum" in note
+        assert mended.best is not None
+        assert mended.meta.cache == ("hit" if "best" in path.name else "miss")
+        again = load_day(folder, cache=cache)
+        assert again.meta.warnings == ()
+        assert same(again, plain)
+
+
+def test_a_tape_is_on_the_disk_before_it_has_its_name(folder, cache, monkeypatch):
+    """After a power cut a name may be there whose contents are not."""
+    forced = []
+
+    def fsync(descriptor):
+        forced.append(os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "")
+        assert not list(cache.glob("*.arrow"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    load_day(folder, cache=cache)
+    assert len(forced) == 1
+    assert forced[0] == "" or forced[0].endswith(".partial")

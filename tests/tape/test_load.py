@@ -12,9 +12,10 @@ from plain_day import plain_events, table, text_of
 from mm.backtest.io import load_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, UsageError
+from mm.instrument import Instrument
 from mm.market_data.import_capture import import_captures
 from mm.tape.tape import DEPTH, TOP_COLUMNS
-from strategies import DAY, SIM
+from strategies import DAY, SIM, START_US, Story, qty
 from support import SHARED
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
@@ -119,3 +120,15 @@ def test_loading_leaves_the_folder_as_it_was(tmp_path):
     after = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*") if "tapes" not in str(path)}
     assert {**after, tmp_path: 0} == {**before, tmp_path: 0}
     assert all(first <= second for first, second in pairwise(load_day(DayFolder.at(folder.path)).event_us.tolist()))
+
+
+def test_a_price_that_no_book_can_hold_names_its_day(tmp_path):
+    """Its ticks wrapped around in the book, which then read other memory."""
+    steps = [
+        ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}),
+        ("snapshot", START_US, "initial", 10, [["99.00000000", qty(5)]], [["92233720368.54775807", qty(7)]], 1),
+        ("diff", START_US + 1, START_US // 1000, 11, 11, [["98.00000000", qty(5)]], []),
+    ]
+    folder = Story([steps]).write(tmp_path, instrument=Instrument("SIMUSDT", 1, 100_000))
+    with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, where .* set --tick-size"):
+        load_day(folder)

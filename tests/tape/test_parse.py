@@ -118,6 +118,7 @@ def test_older_messages_have_fewer_keys():
         (b'{"x":[1,2}', "a whole value expected"),
         (b'{"recv_us":1}', "each of the keys U, u, b and a expected"),
         (b'{"U":1,"u":1,"b":[],"a":[]}', "the key recv_us or recv_ms expected"),
+        (b'{"recv_ms":176761080000800000,"U":1,"u":1,"b":[],"a":[]}', "a recv_ms that is a time in ms expected"),
         (b'{"b":{}}', "a list of levels expected"),
         (b'{"b":[[1,2]]}', "a level expected"),
         (b'{"b":[["1"]]}', "a quantity in quotes expected"),

@@ -1,12 +1,14 @@
 """A day folder as it was recorded: its grid, its files, which are missing or broken, and what is said of them."""
 
 import gzip
+import json
 
 import numpy as np
 import pytest
 from day_stories import PLAIN, START, at, diff, rewrite, snapshot, told, trade, written
 
 from mm.backtest.io import load_day
+from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, Mismatch, NeverSynced, OffGrid
 from mm.instrument import Instrument
 from mm.tape.tape import KEYFRAME
@@ -68,10 +70,84 @@ def test_levels_that_the_recorder_left_out_are_left_out(tmp_path):
     tape = load_day(folder)
     assert told(tape)[4] == (at(6), at(6), 7, 14, "depth", [(1, 98, 4)])
     assert tape.meta.counts["off_tick_left_out"] == 2
-    assert "ndjson.gz: 2 changes of levels off the tick (line 4, …) were left out" in tape.meta.warnings[0]
+    assert "ndjson.gz: 2 levels and trades off the tick (line 4, …) were left out" in tape.meta.warnings[0]
     assert b"0.90500000" in gzip.decompress(folder.diffs.read_bytes()).splitlines()[3]
     with pytest.raises(OffGrid, match=r"price 0\.905 is not a multiple"):
         load_day(folder, tick_size_e8=SIM.tick_e8)
+
+
+def grid(from_seq, tick, step="0.001"):
+    return {"from_us": from_seq, "from_seq": from_seq, "tick_size": tick, "step_size": step}
+
+
+def changed(folder, *history):
+    """Give a day the grids of *history*; the last is that of its filters."""
+    entry = json.loads(folder.instrument.read_text())
+    last = {"PRICE_FILTER": history[-1]["tick_size"], "LOT_SIZE": history[-1]["step_size"]}
+    for one in entry["filters"]:
+        name = "tickSize" if one["filterType"] == "PRICE_FILTER" else "stepSize"
+        one[name] = last.get(one["filterType"], one.get(name))
+    folder.instrument.write_text(json.dumps({**entry, "history": history}))
+    return folder
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_grid_that_changed_counts_in_its_finest_step_and_binds_orders_to_its_coarsest(tmp_path, turn):
+    """Every recorded price has a whole number of ticks, and every order stands on every grid of the day."""
+    odd = ("diff", at(6), at(6) // 1000, 14, 14, [["0.99500000", "0.0025"]], [])
+    folder = written(tmp_path, [*PLAIN, odd, trade(7, 2)])
+    tape = load_day(changed(folder, *[grid(0, "0.02", "0.001"), grid(5, "0.005", "0.0005")][::turn]))
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (500_000, 4)
+    assert (tape.instrument.lot_e8, tape.step_lots) == (50_000, 2)
+    assert told(tape)[4][-1] == [(1, 199, 5)]
+    assert tape.meta.warnings == (
+        "the grid changed in the day: prices are counted in ticks of 0.005, and our orders stand on multiples of 0.02 "
+        "and 0.001, which are on each of its grids (instrument.json, history)",
+    )
+    kept = load_day(folder, cache=tmp_path / "tapes"), load_day(folder, cache=tmp_path / "tapes")
+    assert [(one.meta.cache, one.step_ticks) for one in kept] == [("miss", 4), ("hit", 4)]
+
+
+REPORT = ("event", at(6), "anomaly", 1, {"kind": "grid", "tick_size": "0.005"})
+ANSWER = ("event", at(8), "exchange_info", 1, {"status": "TRADING"})
+ODD = [
+    REPORT,
+    ("diff", at(6), at(6) // 1000, 14, 14, [["0.99500000", "0.003"], [price(98), qty(4)]], []),
+    ("trade", at(7), Trade(at(7), 2, at(7), "0.99500000", "0.001", True, 2, 2, "ws")),
+    snapshot(7, 14, "refresh", ([[price(99), qty(5)], ["0.97500000", "0.001"]], [[price(101), qty(7)]])),
+    trade(7, 3),
+]
+
+
+def test_prices_that_the_exchange_denies_are_left_out(tmp_path):
+    """It still names the old grid: they are of orders older than it, or nobody's; the files keep them."""
+    tape = load_day(written(tmp_path, [*PLAIN, *ODD, ANSWER]))
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (1_000_000, 1)
+    assert tape.meta.counts["off_tick_left_out"] == 3
+    assert tape.meta.warnings[0].count("left out") == 1
+    assert [event[-1] for event in told(tape)[4:]] == [
+        [(1, 98, 4)],
+        [(1, 99, 5), (-1, 101, 7)],
+        [(-1, 100, 2)],
+    ]
+
+
+def test_prices_that_the_exchange_was_not_asked_about_count_as_its_grid(tmp_path):
+    """Where REST fails for the rest of the day, leaving them out would leave no market."""
+    tape = load_day(written(tmp_path, [*PLAIN, ANSWER, *ODD]))
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (500_000, 2)
+    assert "off_tick_left_out" not in tape.meta.counts
+    assert [event[-1] for event in told(tape)[4:6]] == [[(1, 199, 3), (1, 196, 4)], [(-1, 199, 1)]]
+
+
+def test_frames_alone_are_read_with_what_is_off_the_tick(tmp_path):
+    """They are whole books, of which no level can be left out."""
+    books = [([[first, qty(5)]], [[price(101), qty(7)]]) for first in (price(99), "0.99500000")]
+    frames = [("frame", Stamp(at(n), n + 2, at(n) // 1000, n), 1, *book) for n, book in enumerate(books, 1)]
+    folder = written(tmp_path, [START, REPORT, *frames, *[("skip",)] * 2, trade(5, 1), ANSWER])
+    folder.diffs.unlink()
+    tape = load_day(folder)
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (500_000, 2)
 
 
 @pytest.mark.parametrize("name", ["trades", "diffs", "events"])

@@ -73,6 +73,26 @@ def test_a_wrong_tape_is_refused(events, message):
         Tape.of(SIM, events)
 
 
+FAR = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "message"),
+    [
+        ("row_ticks", [5, 9, 6, FAR], r"the price is not below 2\*\*61 in row 3"),
+        ("top_ask_ticks", [9, 2**61, 9], r"a best price is not below 2\*\*61 at top 1"),
+        ("first_row", [0, FAR, -FAR, 4], "first_row falls after event 1"),
+        ("event_us", [1, FAR, -FAR], "event_us falls after event 1"),
+        ("top_event", [0, FAR, -FAR], "top_event does not rise after top 1"),
+    ],
+)
+def test_numbers_whose_differences_wrap_around_are_refused(name, column, message):
+    """The difference of two integers may have the wrong sign, and a kernel would follow the numbers themselves."""
+    tape = Tape.of(SIM, [(1, "snapshot", [(5, 1)], [(9, 1)]), (2, "depth", [(6, 1)], []), (3, "depth", [(7, 1)], [])])
+    with pytest.raises(BrokenFile, match=message):
+        replace(tape, **{name: np.array(column)}).check()
+
+
 def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
     """A typing mistake in a test is told where it stands."""
     with pytest.raises(ValueError, match="event 0 leaves the book crossed or locked"):
@@ -98,6 +118,7 @@ def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
         ({"end_us": 59}, "the last event, at 60 µs, is later than the end, 59 µs"),
         ({"start_us": 61}, "it begins at 61 µs, after its end"),
         ({"step_lots": 0}, "the quantity step is 0 lots"),
+        ({"step_ticks": 0}, "the price step 0 ticks"),
     ],
 )
 def test_check_finds_every_broken_promise(change, message):

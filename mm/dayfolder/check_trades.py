@@ -1,0 +1,163 @@
+"""The trades of a day: their cells, their ids, and whether prices and quantities can be of this market."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mm.dayfolder import layout, rows
+from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
+from mm.dayfolder.day_grids import DayGrids
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.rows import REST, STREAM, DefectList, RowOrder
+from mm.errors import BrokenFile, OffGrid
+from mm.ids import IdRange, IdRanges
+from mm.instrument import decimal_text, e8, from_exchange_info
+from mm.market_data.market_events import TradeVerdict
+from mm.market_data.trade_state import TradeIds
+
+_SENT_LATE_MS = 1_800_000
+"""Most time, in ms, between a trade and the message of it."""
+_WIDE = 5
+"""How many times as high as the highest best price a trade may be, or as low as the lowest."""
+
+
+@dataclass(frozen=True)
+class TradeRange:
+    """What a trade's price and quantity can be, in 1e-8; 0 is no limit."""
+
+    least_price_e8: int = 0
+    most_price_e8: int = 0
+    most_qty_e8: int = 0
+
+    @classmethod
+    def of(cls, folder: DayFolder, prices_e8: tuple[int, int] | None) -> "TradeRange":
+        """Return the range that the filters of a day and its best prices leave: lowest bid and highest ask, in 1e-8."""
+        low, high = prices_e8 or (0, 0)
+        try:
+            entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
+            named = from_exchange_info(entry, folder.instrument.name).filters
+        except (OSError, ValueError, BrokenFile, msgspec.MsgspecError):
+            return cls(low // _WIDE, high * _WIDE)  # what is wrong with the file is a finding already
+        return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
+
+    def trouble(self, price: str, qty: str) -> str | None:
+        """Return what is out of range."""
+        price_e8, qty_e8 = e8(price), e8(qty)
+        if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
+            return f"price {price} is not within {_WIDE} times the best prices of the day"
+        if 0 < self.most_qty_e8 < qty_e8:
+            return f"qty {qty} is more than one order may have, {decimal_text(self.most_qty_e8)}"
+        return None
+
+
+_BOOLEANS = ("true", "false")
+
+
+def check_trades(
+    view: LedgerView, grids: DayGrids, findings: DefectList, order: RowOrder, within: TradeRange
+) -> list[tuple[int, IdRange]]:
+    """Check the rows of the trades file, which is that of *order*, and whose values must be *within* a range.
+
+    Return the ids that are missing and that the ledger does not declare, each with the row after them.
+    """
+    path, ids = order.path, _Ids()
+    single = view.knob("trade_stream", None) == "trade"
+    fetched, older = IdRanges(), False
+    for row, cells in rows.table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
+        try:
+            at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
+            order.see(row, at)
+            trade_id = _typed(cells)
+            off = grids.off_tick(cells[6:7], at.seq)
+            off_step = grids.off_step(cells[7:8], at.seq)
+            out = within.trouble(cells[6], cells[7])
+        except (ValueError, OffGrid) as error:
+            findings.add(path, row, "type", str(error))
+            continue
+        if off:
+            findings.add(path, row, "off_tick", f"price {off} is {OFF_TICK}")
+        if off_step:
+            findings.add(path, row, "off_step", f"quantity {off_step} is {OFF_STEP}")
+        if out:
+            findings.add(path, row, "range", out)
+        if single and cells[12] == STREAM and not cells[4] == cells[10] == cells[11]:
+            message = f"trade {trade_id} spans the ids {cells[10]} to {cells[11]}, and single trades were recorded"
+            findings.add(path, row, "trade_id", message)
+        older |= not cells[12]
+        if cells[12] == REST:
+            fetched.add(trade_id, trade_id)
+            fetched.add(*map(int, cells[10:12]))
+        if not ids.take(row, trade_id, cells[12]):
+            findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
+    missing = ids.missing(view.holes("trade_gap"))
+    for row, hole in missing:
+        message = f"trade ids {hole.first} to {hole.last} are missing before this row"
+        findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
+    if not older:
+        _check_backfills(view, fetched, findings)
+    return missing
+
+
+def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) -> None:
+    """Check that what a backfill has brought begins and ends with rows from REST."""
+    if view.of_kind("tail_recovered"):
+        return
+    for event in view.of_kind("backfill"):
+        first, last, count = (event.details.get(key) for key in ("from_id", "to_id", "rows"))
+        if isinstance(first, int) and isinstance(last, int) and (count != 1 or first != last):
+            absent = [str(number) for number in (first, last) if number not in fetched]
+            if absent:
+                message = f"a backfill from {first} to {last}, but trade {absent[0]} has no row from REST"
+                findings.add(view.path, event.row, "event", message)
+
+
+class _Ids:
+    """Which ids came, and which never did."""
+
+    def __init__(self) -> None:
+        self._ids = TradeIds()
+        self._first: int | None = None
+        self._before_first: set[int] = set()
+        self._late = IdRanges()
+        self._holes: list[tuple[int, IdRange]] = []
+
+    def take(self, row: int, trade_id: int, source: str) -> bool:
+        """Take a row's id; False where it came before, or out of order although it is from the stream."""
+        if self._first is None:
+            self._first = trade_id
+        verdict = self._ids.take(trade_id)
+        if verdict is TradeVerdict.GAP:
+            self._holes.append((row, self._ids.hole))
+        if verdict is TradeVerdict.LATE:
+            self._late.add(trade_id, trade_id)
+            return source != "ws"
+        if verdict is TradeVerdict.DUPLICATE and trade_id < self._first and trade_id not in self._before_first:
+            self._before_first.add(trade_id)
+            return source != "ws"
+        return verdict is not TradeVerdict.DUPLICATE
+
+    def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
+        """Return the ids that never came and were not declared, each range with the row after it."""
+        known = declared | self._late
+        return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
+
+
+def _typed(cells: list[str]) -> int:
+    """Return the trade's id; raises ValueError where a cell does not fit its column."""
+    traded_ms = rows.stamp_ms(cells[5], "trade_time_ms")
+    if cells[0] or cells[12] != REST:
+        sent_ms = rows.stamp_ms(cells[0], "event_time_ms")
+        if cells[12] == REST:
+            raise ValueError(f"event_time_ms is {cells[0]}; a trade from REST has none")
+        if abs(sent_ms - traded_ms) > _SENT_LATE_MS:
+            raise ValueError(f"event_time_ms {sent_ms} is far from trade_time_ms {traded_ms}")
+    rows.positive(cells[6], "price")
+    rows.positive(cells[7], "qty")
+    if cells[8] not in _BOOLEANS:
+        raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
+    if cells[10] and rows.whole(cells[10], "first_trade_id") > rows.whole(cells[11], "last_trade_id"):
+        raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
+    if cells[12] and cells[12] not in layout.TRADE_SOURCES:
+        raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
+    return rows.whole(cells[4], "trade_id")

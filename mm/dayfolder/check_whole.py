@@ -1,0 +1,229 @@
+"""Find what a day lacks without its manifest: numbers that no row has, files that its runs must have left, a seal.
+
+One counter numbers the rows of all files, and a run that has ended has brought them all to the disk: a number that no
+file has is a row that is lost. Of a run that is being recorded, or was killed, the last rows may be missing.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import pairwise, zip_longest
+from typing import Any
+
+import msgspec
+
+from mm.clock import US_PER_S, now_us
+from mm.dayfolder.layout import DayFolder, existing, schema_json
+from mm.dayfolder.ledger import Event, LedgerView
+from mm.dayfolder.manifest import read_manifest
+from mm.dayfolder.rows import DefectList, RowOrder
+from mm.errors import BrokenFile
+
+_UNFLUSHED_US = 60 * US_PER_S
+_SEALING_US = 300 * US_PER_S
+"""So long after `run_stop` a day may not be sealed yet."""
+_SLACK_US = 10 * US_PER_S
+"""Events are stamped when they are noted, messages when they arrive: between files the order is not as strict."""
+_LATE_ROWS = frozenset(("clock_step", "disk_full", "loop_lag"))
+"""Where these happened, rows may be older than they look, and have waited long for the disk."""
+_OF_REPAIR = frozenset(("run_start", "crash_recovered", "run_stop"))
+"""What a repair writes that has taken nothing out."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run in the ledger: its events, and the number of the next run's first row, None for the last run."""
+
+    events: Sequence[Event]
+    until_seq: int | None
+
+    @property
+    def name(self) -> str:
+        return self.events[0].at.run_id
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(event.kind for event in self.events)
+
+    @property
+    def stopped(self) -> bool:
+        return self.events[-1].kind == "run_stop"
+
+    @property
+    def knobs(self) -> Mapping[str, Any]:
+        starts = (event.details.get("knobs") for event in self.events if event.kind == "run_start")
+        return next((knobs for knobs in starts if isinstance(knobs, dict)), {})
+
+    @property
+    def imported(self) -> bool:
+        """Whether it read captures, and so wrote every file."""
+        return "captures" in self.knobs
+
+    @property
+    def writes_all(self) -> bool:
+        """Whether it was a recorder or an import, which seal what they have written, and not a part of one."""
+        return self.imported or "write_diffs" in self.knobs
+
+
+def _runs(view: LedgerView) -> list[_Run]:
+    """Return the runs of the ledger in order."""
+    by_name = {name: [event for event in view.events if event.at.run_id == name] for name in view.runs}
+    firsts = [events[0].at.seq for events in by_name.values()]
+    return [_Run(events, after) for events, after in zip_longest(by_name.values(), firsts[1:])]
+
+
+def _rising(order: RowOrder) -> Iterable[tuple[int, int]]:
+    """Return number and arrival of each row, in the order of the numbers."""
+    pairs = zip(order.seqs, order.stamps, strict=True)
+    return pairs if all(low < high for low, high in pairwise(order.seqs)) else sorted(pairs)
+
+
+class WholeDay:
+    """Check that a day has all that its runs have written.
+
+    Args:
+        folder: The day.
+        view: Its ledger.
+        orders: The rows of its files that have numbers of their own, read to their ends; a stamp below 0 is unknown.
+        frames: The rows of the frames; None where there is no such file.
+        findings: Takes what is missing.
+    """
+
+    def __init__(
+        self,
+        folder: DayFolder,
+        view: LedgerView,
+        orders: Sequence[RowOrder],
+        frames: RowOrder | None,
+        findings: DefectList,
+    ) -> None:
+        self._folder = folder
+        self._view = view
+        self._orders = orders
+        self._frames = frames
+        self._findings = findings
+        self._runs = _runs(view)
+        every = [_rising(order) for order in (*orders, *([frames] if frames else []))]
+        self._seqs, self._stamps = array("q"), array("q")
+        for seq, us in merge(*every):
+            if not self._seqs or seq > self._seqs[-1]:
+                self._seqs.append(seq)
+                self._stamps.append(us)
+
+    def check(self) -> None:
+        """Add what is missing to the findings."""
+        if not self._runs:
+            return
+        repairs = [run.events[0].at.seq for run in self._runs if "repair" in run.knobs and self._took_out(run)]
+        for run in self._runs:
+            if run.events[0].at.seq >= max(repairs, default=0):
+                self._check_numbers(run)
+                self._check_times(run)
+        self._check_files()
+        self._check_seal(self._runs[-1])
+
+    def _took_out(self, run: _Run) -> bool:
+        """Return True if a repair has found damage: rows before it may be lost."""
+        begin, end = self._span(run)
+        return not run.kinds <= _OF_REPAIR or end - begin > len(run.events)
+
+    def _span(self, run: _Run) -> tuple[int, int]:
+        """Return the places of a run's rows among all numbers."""
+        begin = bisect_left(self._seqs, run.events[0].at.seq)
+        return begin, len(self._seqs) if run.until_seq is None else bisect_left(self._seqs, run.until_seq)
+
+    def _check_numbers(self, run: _Run) -> None:
+        """Report the numbers of a run that no row has."""
+        begin, end = self._span(run)
+        first_seq, last_seq = run.events[0].at.seq, run.events[-1].at.seq
+        if begin and self._seqs[begin - 1] + 1 < first_seq:
+            self._missing(run, self._seqs[begin - 1] + 1, first_seq - 1, "before it")
+        if run.knobs.get("write_diffs") is False or (self._frames is not None and not existing(self._folder.diffs)):
+            return  # depth messages have numbers, and were not kept
+        if not run.stopped:
+            last_seq = self._flushed_seq(run, begin, end)
+        for before, after in zip(self._seqs[begin : end - 1], self._seqs[begin + 1 : end], strict=True):
+            if after > before + 1 and before < last_seq:
+                self._missing(run, before + 1, after - 1, "in it")
+
+    def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
+        """Return a number up to which all rows of a run without an end must be on the disk."""
+        if run.kinds & _LATE_ROWS or begin >= end:
+            return -1
+        others = [order for order in self._orders if order.path != self._view.path]
+        flushed = max((seq for order in others for seq in order.seqs if seq <= self._seqs[end - 1]), default=-1)
+        newest = bisect_right(self._seqs, flushed, begin, end) - 1
+        if newest < begin:
+            return -1
+        flush_s = run.knobs.get("flush_interval_s", 0)
+        waiting_us = max(_UNFLUSHED_US, round(2 * US_PER_S * flush_s) if isinstance(flush_s, int | float) else 0)
+        until_us = self._stamps[newest] - waiting_us
+        return max((self._seqs[at] for at in range(begin, newest) if self._stamps[at] < until_us), default=-1)
+
+    def _missing(self, run: _Run, first: int, last: int, where: str) -> None:
+        count = last - first + 1
+        numbers = f"recv_seq {first}" if count == 1 else f"recv_seq {first} to {last}"
+        message = f"{numbers}: no file has {'this row' if count == 1 else f'these {count} rows'} of run {run.name}"
+        self._findings.add(self._view.path, None, "missing_rows", f"{message} ({where}); they are lost")
+
+    def _check_times(self, run: _Run) -> None:
+        """Report rows that arrived long before one of another file with a lower number."""
+        if run.kinds & _LATE_ROWS:
+            return
+        begin, end = self._span(run)
+        latest_us = 0
+        for at in range(begin, end):
+            if 0 <= self._stamps[at] < latest_us - _SLACK_US:
+                back = (latest_us - self._stamps[at]) / US_PER_S
+                message = f"recv_seq {self._seqs[at]} arrived {back:.3f} s before a row with a lower number"
+                self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
+                return
+            latest_us = max(latest_us, self._stamps[at])
+
+    def _check_files(self) -> None:
+        """Report the files that a run which has ended must have left, as its knobs say."""
+        folder = self._folder
+        has_frames = self._frames is not None and len(self._frames.seqs) > 0
+        for run in self._runs:
+            if not run.stopped:
+                continue
+            kept = {name: run.knobs.get(name, run.imported) for name in ("write_diffs", "write_gaps")}
+            wanted = {
+                folder.frames: ("top_n" in run.knobs, "frames (top_n)"),
+                folder.schema: (run.writes_all, "it"),
+                folder.gaps: (kept["write_gaps"], "gaps (write_gaps)"),
+                folder.diffs: (kept["write_diffs"] and has_frames, "depth messages (write_diffs)"),
+                folder.instrument: ("exchange_info" in run.kinds, "the filters of the exchange (exchange_info)"),
+            }
+            for path, (due, what) in wanted.items():
+                if due and existing(path) is None:
+                    self._findings.add(path, None, "missing_file", f"run {run.name} wrote {what}; restore the file")
+
+    def _check_seal(self, last: _Run) -> None:
+        """Report a day whose last run has ended, and which is not sealed."""
+        if not (last.stopped and last.writes_all) or now_us() - last.events[-1].at.recv_us < _SEALING_US:
+            return
+        try:
+            manifest = read_manifest(self._folder)
+        except BrokenFile:
+            return  # which is a finding already
+        if manifest is None or not manifest.sealed:
+            what = "there is no manifest" if manifest is None else "the manifest is not sealed"
+            message = f"run {last.name} has ended, and {what}; restore it, or seal the day by `mm data repair`"
+            self._findings.add(self._folder.manifest, None, "unsealed", message)
+
+
+def schema_trouble(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
+    """Return what in ``schema.json`` is not of this day; None where nothing is. Keys may be missing."""
+    wanted = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
+    for key in ("symbol", "day", "top_n"):
+        if schema.get(key, wanted[key]) != wanted[key]:
+            return f"{key} is {schema[key]!r}, the day has {wanted[key]!r}"
+    columns = schema.get("columns")
+    for name, names in wanted["columns"].items():
+        found = columns.get(name) if isinstance(columns, dict) else None
+        if isinstance(found, list) and found != names[: len(found)]:  # an older day may lack some at the end
+            return f"the columns of {name} are {','.join(map(str, found))}, not {','.join(names)}"
+    return None

@@ -1,0 +1,181 @@
+"""The grids of a day: those that the exchange named, and what the ledger says that rows were multiples of."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import gcd
+from typing import Any
+
+import msgspec
+
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import GRID, Event, LedgerView
+from mm.dayfolder.rows import DefectList
+from mm.errors import BrokenFile, Mismatch, OffGrid
+from mm.instrument import decimal_text, e8, from_exchange_info
+from mm.market_data.grid import Grid
+
+CAPPED_QTY = "92233720368.54775807"
+"""What the exchange writes for a larger quantity: on no grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridChange:
+    """A grid that the exchange had in a day.
+
+    Attributes:
+        from_us: When it was first seen, in µs; 0 for the first of a day.
+        from_seq: Number (``recv_seq``) of the first row on it; 0 for the first of a day.
+        tick_e8: Price step, in 1e-8.
+        lot_e8: Quantity step, in 1e-8.
+    """
+
+    from_us: int
+    from_seq: int
+    tick_e8: int
+    lot_e8: int
+
+
+def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...]:
+    """Return the grids of a day in order, as ``instrument.json`` holds them: one where the day had no change."""
+    known = from_exchange_info(entry, source)
+    try:
+        changes = tuple(
+            GridChange(int(one["from_us"]), int(one["from_seq"]), e8(one["tick_size"]), e8(one["step_size"]))
+            for one in entry.get("history", ())
+        )
+        if any(change.tick_e8 <= 0 or change.lot_e8 <= 0 for change in changes):
+            raise OffGrid("a step must be above 0")
+    except (KeyError, TypeError, ValueError, AttributeError, OffGrid) as error:
+        raise BrokenFile(
+            f"{source}: the history of the grid cannot be read ({type(error).__name__}: {error}); each entry has "
+            f"from_us, from_seq, tick_size and step_size; remove the key to take the filters for the whole day"
+        ) from error
+    return changes or (GridChange(0, 0, known.tick_e8, known.lot_e8),)
+
+
+def with_history(entry: str, changes: Sequence[GridChange]) -> str:
+    """Return *entry*, JSON text of exchangeInfo, with the grids of a day where it had several."""
+    if len(changes) < 2:
+        return entry
+    history = [
+        {
+            "from_us": change.from_us,
+            "from_seq": change.from_seq,
+            "tick_size": decimal_text(change.tick_e8),
+            "step_size": decimal_text(change.lot_e8),
+        }
+        for change in changes
+    ]
+    return f'{entry.rstrip().removesuffix("}")}, "history": {json.dumps(history)}}}'
+
+
+def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
+    """Return the grids in ``instrument.json``, in order; none where there is no such file.
+
+    Raises:
+        BrokenFile: If it cannot be read.
+        Mismatch: If it is of another symbol.
+    """
+    path = folder.instrument
+    if not path.is_file():
+        return ()
+    try:
+        entry = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+        grids = grid_history(entry, path.name)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise BrokenFile(f"{path.name}: not an exchangeInfo entry ({error}); restore it, or remove it") from error
+    if entry["symbol"] != folder.symbol:
+        raise Mismatch(f"it is of {entry['symbol']}, the folder of {folder.symbol}")
+    return grids
+
+
+def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
+    """Return the price step, or with the *name* ``step_size`` the quantity step, that a row of the ledger reports.
+
+    None where it reports none.
+
+    Raises:
+        OffGrid: If it is none.
+    """
+    if event.kind != "anomaly" or event.details.get("kind") != GRID or name not in event.details:
+        return None
+    step_e8 = e8(str(event.details[name]))
+    if step_e8 <= 0:
+        raise OffGrid(f"{name} {event.details[name]} must be above 0")
+    return step_e8
+
+
+class _Steps:
+    """The step that is valid at each row: what was valid earlier in the day stays so."""
+
+    def __init__(self, steps: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(steps)
+        self._from = [from_seq for from_seq, _ in ordered]
+        self._valid = list(accumulate((step_e8 for _, step_e8 in ordered), gcd))
+
+    def at(self, seq: int) -> int:
+        """Return the step in 1e-8 at the row of number *seq*; 0 where it is not known."""
+        return self._valid[max(0, bisect_right(self._from, seq) - 1)] if self._valid else 0
+
+
+class DayGrids:
+    """The steps at each row of a day: orders rest on the grid of their time, so that what was valid stays so.
+
+    Args:
+        ticks: From which ``recv_seq`` on which price step, in 1e-8, is valid beside those before; none where unknown.
+        lots: The same of the quantity step.
+
+    Attributes:
+        price: Returns a decimal in 1e-8; raises OffGrid where the text is none.
+    """
+
+    def __init__(self, ticks: Iterable[tuple[int, int]] = (), lots: Iterable[tuple[int, int]] = ()) -> None:
+        self._ticks, self._lots = _Steps(ticks), _Steps(lots)
+        self.price = Grid().price
+
+    @classmethod
+    def of(cls, folder: DayFolder, view: LedgerView, findings: DefectList) -> "DayGrids":
+        """Return the grids of *folder*; what cannot be read is a finding.
+
+        The quantity step of an import may be one that was given, which what was recorded need not be multiples of.
+        """
+        try:
+            grids = read_grids(folder)
+        except (BrokenFile, Mismatch) as error:
+            findings.add(folder.instrument, None, "instrument", str(error))
+            return cls()
+        if not grids:
+            return cls()
+        ticks = [(change.from_seq, change.tick_e8) for change in grids]
+        lots = [(change.from_seq, change.lot_e8) for change in grids]
+        ticks += _reported(view.events, view, findings, "tick_size")
+        lots += _reported(view.events, view, findings, "step_size")
+        return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
+
+    def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
+        """Return the first of *prices*, of the row of number *seq*, that is no multiple of the step valid there."""
+        step_e8 = self._ticks.at(seq)
+        return next((text for text in prices if self.price(text) % step_e8), None) if step_e8 else None
+
+    def off_step(self, quantities: Iterable[str], seq: int) -> str | None:
+        """Return the first of *quantities* that is no multiple of the quantity step valid at the row *seq*."""
+        step_e8 = self._lots.at(seq)
+        texts = quantities if step_e8 else ()
+        return next((text for text in texts if text != CAPPED_QTY and e8(text) % step_e8), None)
+
+
+def _reported(events: Sequence[Event], view: LedgerView, findings: DefectList, name: str) -> list[tuple[int, int]]:
+    """Return the steps of the *name* that the ledger reports, each with the row from which on."""
+    found = []
+    for event in events:
+        try:
+            step_e8 = reported_tick_e8(event, name)
+        except OffGrid as error:
+            findings.add(view.path, event.row, "event", str(error))
+            continue
+        if step_e8 is not None:
+            found.append((int(event.details.get("from_seq", event.at.seq)), step_e8))
+    return found

@@ -1,0 +1,107 @@
+"""The manifest is law: of a sealed day, no number is read from a file that differs from its manifest."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.manifest import FileEntry, Manifest, is_passing, read_manifest, sha256_of
+from mm.errors import BrokenFile
+from mm.whole_file import FileIdentity, VerifiedFiles
+
+
+class Harm(NamedTuple):
+    """A file that differs from the sealed manifest.
+
+    Attributes:
+        path: The file, which may be missing.
+        what: What differs, in words.
+        entry: What the manifest has of it; None where it names no such file.
+    """
+
+    path: Path
+    what: str
+    entry: FileEntry | None
+
+
+def harms(folder: DayFolder, verified: VerifiedFiles | None = None) -> list[Harm]:
+    """Return the files of *folder* that differ from its manifest; none where it is not sealed.
+
+    Sizes and hashes are compared, where *verified* remembers them once for the same identities of all files.
+
+    Raises:
+        BrokenFile: If the manifest cannot be read.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.sealed:
+        return []
+    found: list[Harm] = []
+
+    def whole() -> bool:
+        found.extend(_differing(folder, manifest))
+        return not found
+
+    claim = _claim(folder, manifest) if verified else None
+    if verified is None or claim is None:
+        whole()
+    else:
+        verified.once(folder.manifest, claim, whole)
+    return found
+
+
+def require_sealed(folder: DayFolder, *, damaged: bool = False, verified: VerifiedFiles | None = None) -> list[Harm]:
+    """Return `harms`; raises BrokenFile where there are some, unless the *damaged* day is wanted."""
+    found = harms(folder, verified)
+    if found and not damaged:
+        path, what, _ = found[0]
+        more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
+        raise BrokenFile(
+            f"{path}: {what}{more}; restore the day, `mm data repair` mends what can be mended, "
+            f"--damaged (DAMAGED) plays what is left"
+        )
+    return found
+
+
+def difference(path: Path, entry: FileEntry) -> str:
+    """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty where they do not."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        return f"it has {size} bytes, the manifest says {entry.bytes}"
+    found = sha256_of(path)
+    return "" if found == entry.sha256 else f"its sha256 is {found}, the manifest says {entry.sha256}"
+
+
+def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
+    """Return what the day is as long as no file is written to, added or removed; None where one was just now."""
+    base = str(folder.path)
+    folders = {os.path.dirname(entry.path) for entry in manifest.files}
+    try:
+        there = [name for inside in sorted(folders) for name in sorted(os.listdir(os.path.join(base, inside)))]
+        files = [FileIdentity.of(Path(base, entry.path)) for entry in manifest.files]
+    except OSError:
+        return None
+    if not all(file.settled() for file in files):
+        return None
+    return json.dumps([[name for name in there if not is_passing(name)], files])
+
+
+def _differing(folder: DayFolder, manifest: Manifest) -> Iterator[Harm]:
+    if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
+        yield Harm(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
+    for entry in manifest.files:
+        path = folder.path / entry.path
+        what = difference(path, entry) if path.is_file() else "the manifest names it, but it is not there"
+        if what:
+            yield Harm(path, what, entry)
+    named = {entry.path for entry in manifest.files}
+    for path in _read(folder):
+        if folder.relative(path) not in named:
+            yield Harm(path, "the sealed manifest does not name this file", None)
+
+
+def _read(folder: DayFolder) -> Iterator[Path]:
+    """Yield the files that readers would read, were there no manifest."""
+    yield from filter(None, map(existing, (*folder.streams(), folder.instrument)))
+    yield from (path for path in sorted(folder.snapshots.glob("*")) if not is_passing(path.name))

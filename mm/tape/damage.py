@@ -1,0 +1,168 @@
+"""What is left of a sealed day that differs from its manifest, and which stretches of it are lost."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from mm.dayfolder.coverage import IdRow
+from mm.dayfolder.layout import PACKED, DayFolder, existing, twin_of
+from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.line_files import WholeLines, write_lines
+from mm.dayfolder.manifest import FileEntry, read_manifest
+from mm.dayfolder.repair_rows import head_of, sound_row
+from mm.dayfolder.rows import DefectList
+from mm.dayfolder.seal import Harm
+from mm.errors import BrokenFile
+from mm.ids import IdRanges
+from mm.tape.excluded import Losses, Span
+
+_SNAPSHOT = b"snapshot_loaded"
+_ID_COLUMNS = {"trades": "trade_id", "events": "event_id", "frames": "last_update_id"}
+_HOLES = {"trades": "trade_gap", "diffs": "gap"}
+
+
+class _Placed(NamedTuple):
+    """The first and the last id of a row, and its arrival in µs."""
+
+    first: int
+    last: int
+    us: int
+
+
+@contextmanager
+def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
+    """Yield a copy of *folder* with the whole rows of the files *harmed*, and what those have lost.
+
+    What remains of a file is taken as it is; its lost rows are found by the ids around them, and by those that the
+    manifest has of its first and last row.
+
+    Raises:
+        BrokenFile: If nothing shows where a file that the tape needs has lost rows, or was altered.
+    """
+    with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
+        left = DayFolder(Path(place), folder.symbol, folder.day)
+        paths = {harm.path for harm in harmed}
+        for path in (path for path in folder.path.rglob("*") if path.is_file() and path not in paths):
+            target = left.path / folder.relative(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path.resolve())
+        yield left, _Rest(folder, left, harmed).losses()
+
+
+class _Rest:
+    """Bring what is left of each file of *folder* to *left*."""
+
+    def __init__(self, folder: DayFolder, left: DayFolder, harmed: Sequence[Harm]) -> None:
+        self._folder = folder
+        self._left = left
+        self._harmed = harmed
+        self._spans: list[Span] = []
+        self._told: list[str] = []
+        manifest = read_manifest(folder)
+        named = {entry.path for entry in manifest.files} if manifest else set()
+        self._has_diffs = any(self._folder.relative(path) in named for path in _twins(folder.diffs))
+
+    def losses(self) -> Losses:
+        """Return what is lost."""
+        folder, by_path = self._folder, {harm.path: harm for harm in self._harmed}
+        streams = {"events": folder.events, "trades": folder.trades, "diffs": folder.diffs, "frames": folder.frames}
+        for kind, path in streams.items():
+            for twin in _twins(path):
+                if harm := by_path.pop(twin, None):
+                    self._stream(kind, path, harm)
+        for harm in by_path.values():
+            if harm.path in (folder.instrument, folder.manifest):
+                raise _hopeless(harm, "and no number means anything without it")
+            if harm.path.parent == folder.snapshots and harm.entry:
+                self._without_snapshot(harm.path.name)
+                self._tell(harm, "its book is left out, up to the next snapshot")
+            else:
+                self._tell(harm, "nothing of it is played")
+        return Losses(self._spans, self._told)
+
+    def _tell(self, harm: Harm, told: str) -> None:
+        self._told.append(f"{harm.path.name}: {harm.what}; {told}")
+
+    def _stream(self, kind: str, path: Path, harm: Harm) -> None:
+        """Bring what is left of a file of rows."""
+        if harm.entry is None or (kind == "frames" and self._has_diffs):
+            self._tell(harm, "nothing of it is played")
+            return
+        if not harm.path.is_file():
+            if kind == "diffs" and existing(self._folder.frames):
+                self._tell(harm, "the day is played from its frames, the best levels alone")
+                return
+            raise _hopeless(harm, "and there is no other record of it")
+        head, lines = self._salvage(path, harm.path)
+        rows = [_row(kind, head, line) for line in lines]
+        spans, holes = self._spans_of(kind, harm.entry, rows)
+        missing = harm.entry.rows - len(rows)
+        if missing <= 0 or not (spans or holes):
+            raise _hopeless(harm, "and no lost row shows where it was altered")
+        write_lines(self._left.path / self._folder.relative(harm.path), chain([head] if head else [], lines))
+        for begin, end in spans:
+            self._spans.append(Span(begin, end, f"{harm.path.name}: {harm.what}, {missing:,} rows are lost"))
+        if holes:
+            self._tell(harm, f"{missing:,} rows are lost, also within it")
+
+    def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
+        """Return the header of a table, else nothing, and the whole rows of a file."""
+        lines = list(WholeLines(found))
+        head = head_of(self._folder, path, lines[0] if lines else b"") if path.suffix == ".csv" else b""
+        sound = sound_row(self._folder, path, head.count(b",") + 1)
+        return head, [line for line in (lines[1:] if head and lines[:1] == [head] else lines) if sound(line)]
+
+    def _spans_of(
+        self, kind: str, entry: FileEntry, rows: Sequence[_Placed]
+    ) -> tuple[list[tuple[int | None, int | None]], bool]:
+        """Return the stretches of lost rows, and whether some are lost within that the reader finds by their ids."""
+        if not rows:
+            return [], False
+        spans: list[tuple[int | None, int | None]] = []
+        if rows[0].first != entry.first_id:
+            spans.append((None, rows[0].us))
+        if rows[-1].last != entry.last_id:
+            spans.append((rows[-1].us, None))
+        jumps = [(one, other) for one, other in pairwise(rows) if other.first > one.last + 1]
+        if kind == "events":
+            return spans + [(one.us, other.us) for one, other in jumps], False
+        view = LedgerView.of(self._left, DefectList(self._left))
+        declared = view.holes(_HOLES[kind]) if kind in _HOLES else IdRanges()
+        lost = kind in _HOLES and any(not declared.covers(one.last + 1, other.first - 1) for one, other in jumps)
+        return spans, lost
+
+    def _without_snapshot(self, name: str) -> None:
+        """Take the row that loads a snapshot out of the ledger."""
+        ledger = existing(self._left.events)
+        if ledger is None:
+            return
+        plain = name.removesuffix(PACKED).encode()
+        lines = [line for line in WholeLines(ledger) if not (_SNAPSHOT in line and plain in line)]
+        ledger.unlink()
+        write_lines(ledger, lines)
+
+
+def _twins(path: Path) -> tuple[Path, Path]:
+    return path, twin_of(path)
+
+
+_DIFF = msgspec.json.Decoder(IdRow)
+
+
+def _row(kind: str, head: bytes, line: bytes) -> _Placed:
+    if kind == "diffs":
+        diff = _DIFF.decode(line)
+        return _Placed(diff.U, diff.u, diff.recv_us)
+    cells = dict(zip(head.decode().split(","), line.decode().split(","), strict=False))
+    number = int(cells.get(_ID_COLUMNS[kind]) or 0)
+    last = line.rpartition(b",")[2].decode() if kind == "events" else cells.get("recv_time_us", "")
+    return _Placed(number, number, int(last) if last.isdigit() else 1000 * int(cells["recv_time_ms"]))
+
+
+def _hopeless(harm: Harm, why: str) -> BrokenFile:
+    return BrokenFile(f"{harm.path}: {harm.what}, {why}; nothing of the day is left to play, restore the file")

@@ -1,0 +1,128 @@
+"""Stretches of a day that a tape leaves out: the book ends where one begins, and is whole again where it ends."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mm.clock import US_PER_S, iso
+from mm.dayfolder.ledger import is_hole
+from mm.ids import ConsecutiveIds, IdRanges, missing_trades
+from mm.tape._book import TapeReplay
+from mm.tape.build import EventColumns, RowBlocks, new_rows, windows
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Ints, Rows, bounds
+from mm.tape.files import FEW
+from mm.tape.recorded import RecordedDay
+
+
+class Span(NamedTuple):
+    """A stretch that is left out, with the reason; instants in µs, None for the begin or the end of the day."""
+
+    from_us: int | None
+    to_us: int | None
+    why: str
+
+    def sentence(self, end_us: int) -> str:
+        """Return the span in words; the day ends at *end_us*."""
+        begin = "the day's begin" if self.from_us is None else iso(self.from_us)
+        to_us = end_us if self.to_us is None else self.to_us
+        lasting = "" if self.from_us is None else f" ({(to_us - self.from_us) / US_PER_S:,.1f} s)"
+        return f"{self.why}: excluded from {begin} to {iso(to_us)}{lasting}"
+
+
+class Losses(NamedTuple):
+    """What a damaged day lacks: stretches of it, and what has no stretch, in words."""
+
+    spans: Sequence[Span] = ()
+    told: Sequence[str] = ()
+
+
+def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
+    """Return *spans* in words: of each reason the first few, and how much the others are."""
+    told = []
+    for prefix in dict.fromkeys(span.why.partition(":")[0] for span in spans):
+        group = [span for span in spans if span.why.partition(":")[0] == prefix]
+        told += [span.sentence(end_us) for span in group[:FEW]]
+        if len(group) > FEW:
+            rest = sum((end_us if to is None else to) - (begin or 0) for begin, to, _ in group[FEW:]) / US_PER_S
+            told.append(f"{prefix}: {len(group) - FEW:,} more stretches excluded, {rest:,.1f} s in all")
+    return told
+
+
+def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
+    """Yield the trades of a day, in order, as runs of consecutive ids."""
+    trades = np.flatnonzero(events.kind == TRADE)
+    if not len(trades):
+        return
+    ids, us = events.event_id[trades], events.event_us[trades]
+    breaks = np.flatnonzero(ids[1:] != ids[:-1] + 1) + 1
+    firsts, lasts = np.concatenate(([0], breaks)), np.concatenate((breaks, [len(ids)])) - 1
+    columns = (ids[firsts], ids[lasts], us[firsts], us[lasts])
+    yield from map(ConsecutiveIds, *(column.tolist() for column in columns))
+
+
+def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
+    """Return the spans of a *day* with these *events* in which trades are missing, and the ledger does not say so."""
+    gaps = (row.details for row in day.ledger if row.kind == "trade_gap" and is_hole(row.details))
+    known = [*((gap["from_id"], gap["to_id"]) for gap in gaps), *((one, one) for one in day.trades.ids_out.tolist())]
+    missing = missing_trades(trade_runs(events), IdRanges(known))
+    name, why = day.sources.trades.name, "are missing, and the ledger has no trade_gap for them"
+    return [Span(one.from_us, one.to_us, f"{name}: trade ids {one.first_id} to {one.last_id} {why}") for one in missing]
+
+
+def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> None:
+    """Take the book out of *spans*: a GAP begins each, a SNAPSHOT of the book ends it; trades stay.
+
+    Where the book is not valid at the end of a span it stays void, up to the next snapshot.
+    """
+    merged = list(_joined(spans))
+    firsts = np.searchsorted(events.event_us, [begin for begin, _ in merged], "right")
+    stops = np.maximum(np.searchsorted(events.event_us, [end for _, end in merged], "left"), firsts)
+    frames = _books(events, rows, np.concatenate((firsts, stops)))
+    kept = np.ones(len(events), bool)
+    for first, stop in zip(firsts, stops, strict=True):
+        kept[first:stop] = events.kind[first:stop] == TRADE
+    of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH))
+    made = []  # place, instant, kind, id, first row and how many there are
+    for (begin, end), first, stop in zip(merged, firsts.tolist(), stops.tolist(), strict=True):
+        if first - 1 in frames:
+            made.append((first, begin, GAP, 0, 0, 0))
+        book = frames.get(stop - 1)
+        if book is not None and stop < len(events):
+            last_id = int(events.event_id[of_book[np.searchsorted(of_book, stop) - 1]])
+            made.append((stop, end, SNAPSHOT, last_id, rows.add((*book, *rows.steps)), len(book[0])))
+    if not made:
+        events.change(lambda _, column: column[kept])
+        return
+    places, *columns = zip(*made, strict=True)
+    own: dict[str, Any] = dict(zip(("event_us", "kind", "event_id", "start", "size"), columns, strict=True))
+    at = np.cumsum(np.concatenate(([0], kept)))[list(places)]
+    own |= {"recv_seq": -1, "event_exch_us": 0}
+    events.change(lambda name, column: np.insert(column[kept], at, own[name]))
+
+
+def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Yield *spans* in order, those that overlap as one."""
+    last: tuple[int, int] | None = None
+    for begin, end in sorted((begin or 0, 1 << 62 if to is None else to) for begin, to, _ in spans):
+        if last is not None and begin <= last[1]:
+            last = last[0], max(last[1], end)
+            continue
+        if last is not None:
+            yield last
+        last = begin, end
+    if last is not None:
+        yield last
+
+
+def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Rows]:
+    """Return the whole book after the event before each of *places*, by that event; not those where it is void."""
+    wanted, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
+    wanted[places[places > 0] - 1] = 1
+    replay = TapeReplay()
+    for begin, stop in windows(bounds(events.size)):
+        part, size = slice(begin, stop), events.size[begin:stop]
+        target = new_rows(int(size.sum()))
+        rows.copy(events.start[part], size, target)
+        replay.play(events.kind[part], bounds(size), target, wanted[part], kept[part])
+    return dict(replay.frames)

@@ -1,0 +1,239 @@
+"""What a day lacks without a manifest is found; a day that lacks nothing, and one that may, is left alone."""
+
+import csv
+import gzip
+import json
+import shutil
+
+import mutations
+import pytest
+from mutations import MUTATIONS, PLAUSIBLE
+from test_check import diffs, rewrite
+
+from mm.clock import now_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.rows import Trade
+from support import ROOT
+
+US = 1_767_600_000_000_000
+KNOBS = {"top_n": 3, "write_diffs": True, "write_gaps": True, "flush_interval_s": 5.0, "snapshot_limit": 5000}
+# Every third, so that CI sees each kind of change; `python tests/dayfolder/mutations.py` tries all.
+SOME = [name for name in list(MUTATIONS)[::3] if name not in PLAUSIBLE]
+
+
+@pytest.fixture(scope="module")
+def boxed_day(tmp_path_factory):
+    """A day of the exchange in a box, in simulated time, sealed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tests" / "market_data")
+        yield mutations.recorded(tmp_path_factory.mktemp("boxed"))
+
+
+def test_the_day_that_is_mutated_is_sound(boxed_day, tmp_path):
+    """And has all that a mutation needs; without its manifest it is not sealed, and that is all."""
+    assert check_day(boxed_day).defects == []
+    assert {path.name.split("_")[0] for path in boxed_day.path.rglob("*.*")} >= {"snapshot", "frames", "gaps"}
+    shutil.copytree(boxed_day.path, tmp_path / "SIMUSDT" / boxed_day.day)
+    copy = DayFolder(tmp_path, "SIMUSDT", boxed_day.day)
+    copy.manifest.unlink()
+    assert [defect.kind for defect in check_day(copy).defects] == ["unsealed"]
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_mutation_is_found_without_the_manifest(boxed_day, tmp_path, name):
+    """By more than that the day is not sealed."""
+    assert mutations.found(boxed_day, name, tmp_path, sealed=False)
+
+
+@pytest.mark.parametrize("name", PLAUSIBLE)
+def test_a_mutation_is_found_with_the_manifest(boxed_day, tmp_path, name):
+    """Hashes show what nothing else does."""
+    assert mutations.found(boxed_day, name, tmp_path, sealed=True)
+    assert PLAUSIBLE[name] in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+def test_the_figures_of_the_docs_are_those_of_the_list():
+    """171 mutations, and those that pass."""
+    total, missed = len(MUTATIONS), len(PLAUSIBLE)
+    assert (total - missed) / total >= 106 / 109
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"| sealed | {total} | {total} |\n| none | {total} | {total - missed} |" in page
+
+
+class Writer:
+    """A recorder's day, a message a second."""
+
+    def __init__(self, root, run_id="R1", us=US, knobs=KNOBS):
+        self.folder = DayFolder(root, "SIMUSDT", "20260105")
+        self.writer = DayWriter(self.folder, run_id, top_n=3, write_diffs=knobs.get("write_diffs", True))
+        self.us = us
+        self.event("run_start", version="1", knobs=knobs)
+
+    def event(self, kind, /, **details):
+        self.us += 1_000_000
+        self.writer.event(self.us, kind, 0, details)
+
+    def trades(self, first, last):
+        for number in range(first, last + 1):
+            self.us += 1_000_000
+            ms = self.us // 1_000
+            self.writer.trade(self.us, Trade(ms, number, ms, "1.5", "2", True, number, number))
+        return self
+
+    def diffs(self, first, last):
+        for number in range(first, last + 1):
+            self.us += 1_000_000
+            self.writer.diff(self.us, self.us // 1_000, number, number, [("1.4", "1")], [])
+        return self
+
+    def stop(self, *, seal=True):
+        self.event("run_stop", reason="signal")
+        if seal:
+            self.writer.seal()
+        self.writer.close()
+        return self.folder
+
+    def kill(self):
+        """End as a kill does that loses nothing."""
+        self.writer.close()
+        return self.folder
+
+
+def kinds(folder):
+    return [(defect.kind, defect.message.partition(":")[0]) for defect in check_day(folder).defects]
+
+
+def drop(path, *rows):
+    """Take data rows out of a file, counted from 1."""
+    packed = path.suffix == ".gz"
+    lines = (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).splitlines(keepends=True)
+    left = b"".join(line for at, line in enumerate(lines, packed) if at not in rows)
+    path.write_bytes(gzip.compress(left) if packed else left)
+
+
+def test_a_number_that_no_row_has_is_a_lost_row(tmp_path):
+    """Trades show a hole in their ids beside it; a depth message before the first snapshot does not."""
+    day = Writer(tmp_path).diffs(1, 3).trades(1, 3).stop()
+    assert kinds(day) == []
+    day.manifest.unlink()
+    drop(day.diffs, 1)
+    drop(day.trades, 3)
+    assert kinds(day) == [
+        ("missing_rows", "recv_seq 2"),
+        ("missing_rows", "recv_seq 7"),
+        ("unsealed", "run R1 has ended, and there is no manifest; restore it, or seal the day by `mm data repair`"),
+    ]
+
+
+def test_rows_between_two_runs_are_missed(tmp_path):
+    """The next run has seen the last row of the one before."""
+    Writer(tmp_path).trades(1, 3).kill()
+    later = Writer(tmp_path, "R2", US + 60_000_000)
+    later.event("crash_recovered", previous_run_id="R1")
+    day = later.trades(4, 5).stop()
+    assert kinds(day) == []
+    day.manifest.unlink()
+    drop(day.trades, 3)
+    assert kinds(day)[-2:] == [
+        ("missing_rows", "recv_seq 4"),
+        ("unsealed", "run R2 has ended, and there is no manifest; restore it, or seal the day by `mm data repair`"),
+    ]
+
+
+@pytest.mark.parametrize("seconds", [10, 55, 200])
+def test_the_last_minute_of_a_killed_run_may_be_missing_anywhere(tmp_path, seconds):
+    """Files reach the disk one after the other; what is older than a minute, and than two flushes, must be there."""
+    day = Writer(tmp_path).diffs(1, 5).trades(1, 300).kill()
+    drop(day.trades, 301 - seconds)
+    lost = [kind for kind, _ in kinds(day)]
+    assert ("missing_rows" in lost) == (seconds > 60)
+    slow = Writer(tmp_path / "slow", knobs={**KNOBS, "flush_interval_s": 120}).diffs(1, 5).trades(1, 300).kill()
+    drop(slow.trades, 301 - seconds)
+    assert "missing_rows" not in [kind for kind, _ in kinds(slow)]
+
+
+@pytest.mark.parametrize("kind", [("disk_full", {"errno": 28}), ("loop_lag", {"lag_s": 900.0})])
+def test_rows_that_waited_for_the_disk_may_be_lost_with_a_kill(tmp_path, kind):
+    """The ledger has room that is kept for it, the other files had none."""
+    writer = Writer(tmp_path).trades(1, 200)
+    writer.event(kind[0], **kind[1])
+    day = writer.trades(201, 300).kill()
+    drop(day.trades, *range(100, 200))
+    assert "missing_rows" not in [kind for kind, _ in kinds(day)]
+
+
+def test_a_day_that_is_being_recorded_is_sound(tmp_path):
+    """At any instant: after the first event, in the middle, and between its end and its seal."""
+    writer = Writer(tmp_path, us=now_us() - 400_000_000)
+    writer.writer.flush()
+    root, day = writer.folder.root, writer.folder.day
+    assert {defect.kind for defect in check_day(writer.folder).defects} <= {"time"}  # its day is not today
+    writer.trades(1, 100).writer.flush()
+    assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
+    writer.us = now_us()
+    writer.stop(seal=False)
+    assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
+
+
+def test_without_depth_messages_their_numbers_are_free(tmp_path):
+    """WRITE_DIFFS=0: frames have those that were applied, and nothing has the others."""
+    knobs = {**KNOBS, "write_diffs": False}
+    day = Writer(tmp_path, knobs=knobs).trades(1, 2).diffs(1, 5).trades(3, 4).stop()
+    assert not day.diffs.exists()
+    assert kinds(day) == []
+
+
+def test_files_are_missed_as_the_knobs_say(tmp_path):
+    """Only of a run that has ended, and only where the knobs name them."""
+    day = Writer(tmp_path).diffs(1, 3).stop()
+    day.gaps.unlink()
+    day.schema.unlink()
+    assert [kind for kind, _ in kinds(day)] == ["missing_file", "missing_file", "manifest", "manifest"]
+    other = Writer(tmp_path / "off", knobs={**KNOBS, "write_gaps": False}).diffs(1, 3).stop()
+    other.gaps.unlink()
+    assert [kind for kind, _ in kinds(other)] == ["manifest"]
+    unknown = Writer(tmp_path / "unknown", knobs={}).trades(1, 3).stop(seal=False)
+    unknown.gaps.unlink()
+    unknown.schema.unlink()
+    assert kinds(unknown) == []
+
+
+def test_a_repair_that_found_damage_explains_what_is_missing(tmp_path):
+    """And one that did not writes down that rows are lost, so that the day is sound again."""
+    from mended_days import assert_mended, details, repaired
+
+    day = Writer(tmp_path).diffs(1, 3).trades(1, 3).stop()
+    drop(day.diffs, 1)
+    day.manifest.unlink()
+    result = repaired(day)
+    assert any("recv_seq 2: no file has this row" in line for line in result.mended)
+    assert [one["kind"] for one in details(day, "anomaly")] == ["rows_lost"]
+    assert_mended(day)
+
+
+def test_a_row_that_came_hours_before_the_one_before_it_is_found(tmp_path):
+    """Also where the files by themselves are in order."""
+    day = Writer(tmp_path).trades(1, 3).diffs(1, 3).stop(seal=False)
+
+    def hour_later(rows):
+        rows[-1][1], rows[-1][9] = str(int(rows[-1][1]) + 3_600_000), str(int(rows[-1][9]) + 3_600_000_000)
+
+    rewrite(day.trades, hour_later)
+    assert [kind for kind, _ in kinds(day)] == ["clock", "unsealed"]
+
+
+def test_ids_that_came_are_not_missing(unsealed_day):
+    """A gap in the ledger that the diffs contradict."""
+    diffs(lambda rows: rows[4].update(U=109))(unsealed_day)
+    assert "gap" in [kind for kind, _ in kinds(unsealed_day)]
+
+
+def test_every_gap_of_a_run_that_ended_stands_in_the_gaps_file(unsealed_day):
+    """As in the ledger, which it repeats."""
+    with unsealed_day.gaps.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert json.loads(rows[1][5])["from_id"] == 106
+    rewrite(unsealed_day.gaps, lambda rows: rows.pop(1))
+    assert [kind for kind, _ in kinds(unsealed_day)] == ["gap_row"]

@@ -1,0 +1,85 @@
+"""Of a sealed day no number is read from a file that differs from its manifest."""
+
+import os
+
+import pytest
+
+from mm.dayfolder import seal
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.seal import harms, require_sealed
+from mm.errors import BrokenFile
+from mm.whole_file import VerifiedFiles
+
+
+def settle(folder):
+    """Make the files old enough that their times tell every later write."""
+    for path in folder.path.rglob("*"):
+        os.utime(path, ns=(10**18, 10**18))
+
+
+def test_a_whole_day_has_no_harm_and_an_open_one_is_not_compared(recorded_day):
+    """A day that is still written has a manifest that is behind it."""
+    assert harms(recorded_day) == []
+    recorded_day.trades.write_text("other\n")
+    assert [harm.path for harm in harms(recorded_day)] == [recorded_day.trades]
+    recorded_day.manifest.write_text(recorded_day.manifest.read_text().replace('"sealed": true', '"sealed": false'))
+    assert harms(recorded_day) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda day: day.trades.write_bytes(day.trades.read_bytes()[:-1]), "bytes, the manifest says"),
+        (lambda day: day.trades.write_bytes(day.trades.read_bytes().replace(b"0.5", b"0.6", 1)), "its sha256 is"),
+        (lambda day: day.gaps.unlink(), "it is not there"),
+        (lambda day: (day.snapshots / "snapshot_99_resync.csv").write_text("x"), "does not name this file"),
+        (lambda day: day.manifest.write_text(day.manifest.read_text().replace("SIMUSDT", "ABC", 1)), "it is of ABC"),
+        (lambda day: day.manifest.write_text("{"), "not a manifest"),
+    ],
+)
+def test_each_difference_is_refused_and_named(recorded_day, damage, told):
+    """Exit 3, and one line that says what and how to go on."""
+    damage(recorded_day)
+    with pytest.raises(BrokenFile, match=told) as raised:
+        require_sealed(recorded_day)
+    assert raised.value.exit_code == 3
+
+
+def test_the_damaged_day_may_be_wanted(recorded_day):
+    """Then the caller has the list, to name it."""
+    recorded_day.gaps.unlink()
+    assert [harm.path for harm in require_sealed(recorded_day, damaged=True)] == [recorded_day.gaps]
+
+
+def test_a_file_is_hashed_once_for_each_identity(recorded_day, tmp_path, monkeypatch):
+    """A warm run must cost nothing; where a file was written to, added or removed, all is compared again."""
+    settle(recorded_day)
+    memory, hashed = VerifiedFiles(tmp_path / "memory"), []
+    sha256_of = seal.sha256_of
+    monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
+    monkeypatch.setattr("mm.whole_file.FileIdentity.settled", lambda _identity: True)
+    assert harms(recorded_day, memory) == []
+    files = len(hashed)
+    assert files > 8
+    assert harms(recorded_day, memory) == []
+    assert len(hashed) == files
+    data, stat = recorded_day.trades.read_bytes(), recorded_day.trades.stat()
+    recorded_day.trades.write_bytes(data.replace(b"0.5", b"0.6", 1))
+    os.utime(recorded_day.trades, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    for _ in range(2):
+        assert [harm.path for harm in harms(recorded_day, memory)] == [recorded_day.trades]
+    recorded_day.trades.write_bytes(data)
+    assert harms(recorded_day, memory) == []
+    extra = recorded_day.snapshots / "snapshot_99_resync.csv"
+    extra.write_text("x")
+    assert [harm.path for harm in harms(recorded_day, memory)] == [extra]
+
+
+def test_a_folder_by_another_name_is_another_day(recorded_day):
+    """A copy under a wrong date would be calibrated as that date."""
+    other = DayFolder(recorded_day.root, recorded_day.symbol, "20260106")
+    recorded_day.path.rename(other.path)
+    for path in list(other.path.rglob("*20260105*")):
+        path.rename(path.with_name(path.name.replace("20260105", "20260106")))
+    with pytest.raises(BrokenFile, match="it is of SIMUSDT 20260105"):
+        require_sealed(other)

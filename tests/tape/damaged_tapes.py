@@ -1,0 +1,231 @@
+"""Damage kept tapes in many ways, and compare what a run makes of each with what it makes of the undamaged day.
+
+``PYTHONPATH=.:tests python tests/tape/damaged_tapes.py --flips 2000`` tries every named damage and so many random
+flips of a bit, and prints how each kind ended: ``noted`` (made again, with one note), ``same`` (the flip met a byte
+that means nothing) or ``different``. A hang ends it after ten minutes, with the stack.
+"""
+
+import argparse
+import faulthandler
+import json
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.tape import keep, top_of_book
+from mm.tape.columns import ARRAYS
+from mm.tape.load import load_day
+from strategies import START_US, Story, Trade, price, qty
+
+Content = dict[str, bytes]
+MOST = 2**63 - 1
+
+
+def day_story(seed: int = 7) -> Story:
+    """Return a day of half an hour: a wandering book, prints, a gap and a second snapshot."""
+    chance, steps, mid = random.Random(seed), [], 10_000
+    us, update = START_US, 10
+    for step in range(400):
+        us += chance.randint(1, 7_000_000)
+        update += 1
+        if step % 200 == 0:
+            if step:
+                hole = {"from_id": 1, "to_id": 2, "from_us": us, "to_us": us, "cause": "test"}
+                steps.append(("gap", us, "gap", 1, hole))
+            book = [[[price(mid - side * n), qty(n)] for n in range(1, 6)] for side in (1, -1)]
+            steps.append(("snapshot", us, "resync" if step else "initial", update, *book, 1))
+            continue
+        before, mid = mid, mid + chance.choice((-1, 0, 0, 1))
+        gone = [[[price(before - side), qty(0)]] * (before != mid) for side in (1, -1)]
+        shown = [[[price(mid - side * chance.randint(1, 4)), qty(chance.randint(1, 9))]] for side in (1, -1)]
+        best = [[[price(mid - side), qty(chance.randint(1, 9))]] for side in (1, -1)]
+        sides = ({cell[0]: cell for cell in gone[n] + shown[n] + best[n]} for n in (0, 1))
+        steps.append(("diff", us, us // 1000, update, update, *([*side.values()] for side in sides)))
+        if chance.random() < 0.4:
+            side = chance.choice((1, -1))
+            of = (step, us // 1000, price(mid + side), qty(chance.randint(1, 3)), side < 0, step, step)
+            steps.append(("trade", us + 1, Trade(us // 1000, *of, "ws")))
+    return Story([[("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}), *steps]])
+
+
+class Bench:
+    """A day whose tape is kept, the bytes of the kept files, and the results of the undamaged day."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = day_story().write(root / "data")
+        self.cache = root / "tapes"
+        self.results, self.warnings = self.outcome(), load_day(self.folder).meta.warnings
+        self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.arrow")}
+        self.tape, self.best = sorted(self.files, key=len)
+
+    def outcome(self) -> list[bytes]:
+        """Return all numbers of a run on the kept tape: its own, and journals of best prices and of whole books."""
+        tape = load_day(self.folder, cache=self.cache)
+        grid = tape.instrument
+        rules = Rules(grid.tick_e8, grid.lot_e8, start_lots=100, quote_lots=2 * tape.step_lots)
+        found = [getattr(tape, name).tobytes() for name in ARRAYS]
+        found.append(repr((tape.days, grid, tape.step_lots, tape.start_us, tape.end_us)).encode())
+        found += [getattr(tape.best, name).tobytes() for name in top_of_book.KEPT]
+        for fills in (trade_cross(), queue_prob_power()):
+            journal = backtest(tape, fixed_spread(delta_ticks=1), fills, rules).journal
+            found += [table.tobytes() for table in (journal.orders, journal.fills, journal.state)]
+        self.notes = tape.meta.warnings
+        return found
+
+    def put(self, files: Content) -> None:
+        """Let the cache hold these files alone."""
+        shutil.rmtree(self.cache)
+        self.cache.mkdir()
+        for name, content in files.items():
+            (self.cache / name).write_bytes(content)
+
+    def read(self, name: str) -> keep.ArrowFile:
+        """Return an undamaged file."""
+        self.put(self.files)
+        return keep.read_arrow(self.cache / name, ARRAYS if name == self.tape else top_of_book.KEPT)
+
+    def ended(self, harmed: Content) -> str:
+        """Return how a run on damaged files ended; the run after it must find all in order."""
+        self.put(self.files | harmed)
+        results, notes = self.outcome(), self.notes[len(self.warnings) :]
+        again = self.outcome() == self.results and self.notes == self.warnings
+        if results != self.results or not again or len(notes) > 1:
+            return "different"
+        return "noted" if notes and "damaged (" in notes[0] and "\n" not in notes[0] else "same"
+
+    def columns(self, name: str) -> dict[str, slice]:
+        """Return where in a file the bytes of each column are."""
+        places = {}
+        for column, items in self.read(name).columns.items():
+            begin = items.ctypes.data - np.frombuffer(items.base, np.uint8).ctypes.data
+            places[column] = slice(begin, begin + items.nbytes)
+        return places
+
+    def crafted(self, name: str, changes: dict[str, object], entry: dict[str, object] | None = None) -> Content:
+        """Return a file in which columns are others, with right checksums: as if the writer had been wrong."""
+        file = self.read(name)
+        told = json.loads(file.entry) | (entry or {})
+        place = keep.KeptTape(self.cache / name, told.pop("key"))
+        told.pop("code")
+        place.write({**file.columns, **changes}, told)
+        return {name: (self.cache / name).read_bytes()}
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    """Return *content* with one bit changed."""
+    harmed = bytearray(content)
+    harmed[bit // 8] ^= 1 << bit % 8
+    return bytes(harmed)
+
+
+def named(bench: Bench) -> Iterator[tuple[str, Content]]:
+    """Yield every named damage of the two kept files; each must be noted."""
+    for name, content in bench.files.items():
+        which = "best prices" if name == bench.best else "tape"
+        places = bench.columns(name)
+        for column, place in places.items():
+            for what, byte in (("first", place.start), ("last", place.stop - 1)):
+                yield f"flip in {which}: {column}, {what} byte", {name: flipped(content, 8 * byte + 3)}
+        for a, b in pairwise(places):
+            one, two = content[places[a]], content[places[b]]
+            if len(one) == len(two) and one != two:
+                swapped = bytearray(content)
+                swapped[places[a]], swapped[places[b]] = two, one
+                yield f"swap in {which}: {a} and {b}", {name: bytes(swapped)}
+        for length in (0, 1, 100, len(content) // 2, len(content) - 100, len(content) - 1):
+            yield f"cut {which}: to {length} bytes", {name: content[:length]}
+        at = places["event_us"].start
+        yield f"fill {which}: zeros", {name: content[:at] + bytes(4096) + content[at + 4096 :]}
+        yield f"fill {which}: no file at all", {name: b"x" * len(content)}
+        yield f"fill {which}: its own begin again", {name: content[:at] + content[: len(content) - at]}
+        yield f"fill {which}: a block elsewhere", {name: content[:at] + content[at + 64 :] + bytes(64)}
+        for key in (b'"digest"', b'"files"', b'"key"', b'"code"', b'"start_us"', b'"step_lots"', b'"low_ticks"'):
+            if key in content:  # in the entry, which stands twice: before the columns, and in the footer
+                harmed = content.replace(key, key.swapcase())
+                yield f"entry of {which}: {key.decode()}", {name: harmed}
+    yield from crafted(bench)
+
+
+def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
+    """Yield files with right checksums whose columns kernels must not read."""
+    wrong: dict[str, dict[str, tuple[int, ...]]] = {
+        bench.tape: {
+            "first_row": (-1, MOST, -MOST),
+            "kind": (0, 9),
+            "row_side": (0, 2, -2),
+            "row_ticks": (0, -5, MOST, 2**61),
+            "row_lots": (-1, -MOST),
+            "event_us": (MOST,),
+            "top_event": (-1, MOST),
+            "top_bid_ticks": (-1, MOST),
+            "top_ask_lots": (-1,),
+        },
+        bench.best: {
+            "first_row": (-1, MOST, -MOST),
+            "kind": (0, 9),
+            "row_side": (0, 2),
+            "row_ticks": (0, -5, MOST),
+            "place": (-1, -MOST),
+            "reach": (-1, -MOST),
+            "move_event": (-1, MOST),
+            "move_us": (0, MOST),
+            "top_event": (-1, MOST),
+        },
+    }
+    for name, columns in wrong.items():
+        which = "best prices" if name == bench.best else "tape"
+        kept = bench.read(name).columns
+        for column, values in columns.items():
+            items = kept[column]
+            for value in values:
+                changed = items.copy()
+                changed[len(changed) // 2] = value
+                yield f"crafted {which}: {column} {value}", bench.crafted(name, {column: changed})
+            for what, other in (("shorter", items[:-1]), ("longer", np.append(items, items[-1:])), ("gone", items[:0])):
+                yield f"crafted {which}: {column} {what}", bench.crafted(name, {column: other})
+            yield f"crafted {which}: {column} as floats", bench.crafted(name, {column: items.astype(np.float64)})
+    for key, value in (("step_lots", 0), ("start_us", MOST), ("end_us", -MOST), ("days", None), ("meta", {})):
+        yield f"crafted tape: {key} {value}", bench.crafted(bench.tape, {}, {key: value})
+
+
+def random_flips(bench: Bench, count: int, seed: int) -> Iterator[tuple[str, Content]]:
+    """Yield flips of a bit anywhere in a file."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        name = chance.choice((bench.tape, bench.best))
+        bit = chance.randrange(8 * len(bench.files[name]))
+        yield f"flip anywhere: bit {bit} of {name}", {name: flipped(bench.files[name], bit)}
+
+
+def main() -> None:
+    """Print a line of JSON: for each kind of damage, how often it ended how; then those that ended badly."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flips", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    told = parser.parse_args()
+    faulthandler.dump_traceback_later(600, exit=True)
+    ends: dict[str, Counter[str]] = {}
+    bad = []
+    with tempfile.TemporaryDirectory() as root:
+        bench = Bench(Path(root))
+        flips = random_flips(bench, told.flips, told.seed)
+        for damages, allowed in ((named(bench), {"noted"}), (flips, {"noted", "same"})):
+            for what, harmed in damages:
+                end = bench.ended(harmed)
+                ends.setdefault(what.partition(":")[0], Counter())[end] += 1
+                if end not in allowed:
+                    bad.append(f"{what}: {end}")
+    print(json.dumps({"ends": ends, "bad": bad}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

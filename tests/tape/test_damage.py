@@ -1,0 +1,142 @@
+"""What is left of a damaged day: rows before and behind the damage, without the time that is lost."""
+
+import gzip
+
+import numpy as np
+import pytest
+from day_stories import START, at, diff, kinds, rewrite, snapshot, trade
+
+from mm.backtest.io import load_day
+from mm.dayfolder.line_files import gzip_member
+from mm.errors import BrokenFile
+from mm.tape.tape import KIND_NAMES, TRADE
+from strategies import Story
+
+RESYNC = ("event", at(50), "resync_start", 1, {"cause": "gap"})
+DAY = [
+    START,
+    snapshot(1, 10),
+    *(step for n in range(1, 41) for step in (diff(1 + n, 10 + n, 10 + n, [(98, n)]), trade(1 + n, n))),
+    RESYNC,
+    snapshot(51, 60, "resync"),
+    *(step for n in range(1, 11) for step in (diff(51 + n, 60 + n, 60 + n, [(98, n)]), trade(51 + n, 40 + n))),
+    ("event", at(70), "run_stop", 1, {"reason": "signal"}),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Story([DAY]).write(tmp_path)
+
+
+def keep_lines(path, change):
+    """Write a packed file again with other lines."""
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip_member(b"".join(change(lines))))
+
+
+def trade_ids(tape):
+    return tape.event_id[tape.kind == TRADE].tolist()
+
+
+def test_a_whole_day_is_the_same_tape_either_way(folder):
+    """The flag is no other way of reading."""
+    one, other = load_day(folder), load_day(folder, damaged=True)
+    assert one.meta == other.meta
+    assert np.array_equal(one.event_us, other.event_us)
+    assert one.meta.excluded == ()
+
+
+def test_a_cut_file_is_refused_and_played_up_to_the_cut(folder, tmp_path):
+    """Half the messages of a day look like a quiet day."""
+    keep_lines(folder.diffs, lambda lines: lines[:20])
+    for cache in (None, tmp_path / "tapes", tmp_path / "tapes"):
+        with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, the manifest says.*--damaged"):
+            load_day(folder, cache=cache)
+        tape = load_day(folder, cache=cache, damaged=True)
+        book = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]
+        assert (len(book), book[-1], kinds(tape)[-1]) == (20, at(21), "trade")
+        assert tape.end_us == at(70)
+        (told,) = tape.meta.excluded
+        assert "30 rows are lost: excluded from" in told
+        assert told.endswith("(49.0 s)")
+
+
+def kinds_of(tape):
+    return [KIND_NAMES[kind] for kind in tape.kind.tolist()]
+
+
+def test_trades_lost_within_are_a_time_without_a_book(folder):
+    """Exposure without its fills would pull A down."""
+    rewrite(
+        folder.trades, lambda text: "".join(line for n, line in enumerate(text.splitlines(True)) if not 11 <= n <= 20)
+    )
+    tape = load_day(folder, damaged=True)
+    assert trade_ids(tape) == [n for n in range(1, 51) if not 11 <= n <= 20]
+    at_us = dict(zip(kinds_of(tape), tape.event_us.tolist(), strict=True))
+    assert at_us["gap"] == at(50)  # the last one: that of the ledger
+    first_gap = kinds_of(tape).index("gap")
+    assert (tape.event_us[first_gap], kinds_of(tape)[first_gap + 1]) == (at(11), "snapshot")
+    assert tape.event_us[first_gap + 1] == at(22)
+    lost, named = tape.meta.excluded
+    assert "trade ids 11 to 20 are missing, and the ledger has no trade_gap for them: excluded" in lost
+    assert "10 rows are lost, also within it" in named
+
+
+@pytest.mark.parametrize("rows", [slice(0, 12), slice(-12, None)])
+def test_trades_lost_at_an_end_are_placed_by_the_manifest(folder, rows):
+    """No id shows them, but the first and the last id that were sealed."""
+
+    def cut(text):
+        head, *lines = text.splitlines(True)
+        del lines[rows]
+        return head + "".join(lines)
+
+    rewrite(folder.trades, cut)
+    tape = load_day(folder, damaged=True)
+    (told,) = tape.meta.excluded
+    books = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]
+    if rows.start == 0:
+        assert told.endswith("12 rows are lost: excluded from the day's begin to 2026-01-05T07:00:14.000000Z")
+        assert min(books) > at(13)
+    else:
+        assert max(books) <= at(39)
+        assert "excluded from 2026-01-05T07:00:39.000000Z to 2026-01-05T07:01:10.000000Z" in told
+
+
+def test_a_lost_ledger_row_and_a_lost_snapshot_take_their_time(folder):
+    """Without the book that was loaded nothing is known up to the next one."""
+    path = next(folder.snapshots.glob("*_resync.csv"))
+    path.write_text(path.read_text().replace("0.99", "0.98"))
+    tape = load_day(folder, damaged=True)
+    assert max(us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth") == at(41)
+    assert tape.meta.excluded[0].endswith("its book is left out, up to the next snapshot")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda day: rewrite(day.trades, lambda text: text.replace("0.00200000", "0.00900000", 1)),
+        lambda day: day.trades.unlink(),
+        lambda day: day.instrument.write_text(day.instrument.read_text() + " "),
+    ],
+    ids=["a cell", "no trades", "the grid"],
+)
+def test_damage_that_cannot_be_placed_leaves_nothing(folder, damage):
+    """A changed quantity may be anywhere: then the whole day is what is lost."""
+    damage(folder)
+    with pytest.raises(BrokenFile, match="nothing of the day is left to play, restore the file"):
+        load_day(folder, damaged=True)
+
+
+def test_what_the_tape_does_not_need_is_named_and_no_loss(folder):
+    """Frames repeat what the diffs say."""
+    folder.frames.write_text(folder.frames.read_text()[:-40])
+    tape = load_day(folder, damaged=True)
+    assert len(tape) == len(load_day_unsealed(folder))
+    assert tape.meta.excluded[0].endswith("nothing of it is played")
+
+
+def load_day_unsealed(folder):
+    folder.manifest.unlink()
+    return load_day(folder)

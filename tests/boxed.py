@@ -22,7 +22,7 @@ from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10
 STEP_S = 0.1
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 _LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
 
 
@@ -33,7 +33,8 @@ class Boxed:
         box: The exchange.
         root: Where the day goes.
         pair: Whether two connections are kept.
-        options: `silence_s`, `max_age_s`, `limit` of snapshots, `delays` (first, longest) to connect and of REST.
+        options: `silence_s`, `max_age_s`, `limit` of snapshots, `delays` (first, longest) to connect and of REST,
+            `weight` of requests in a minute of the wall clock.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Boxed:
         limit=5000,
         trade_stream="trade",
         delays=((0.01, 0.05), (0.02, 0.2)),
+        weight=4_800,
     ):
         self.box = box
         self.root = root
@@ -54,7 +56,7 @@ class Boxed:
         def clock():
             return box.scheduler.done_us
 
-        self.weight = RateBudget(4_800, 60.0)
+        self.weight = RateBudget(weight, 60.0)
         rest = RestClient(box.rest_url, self.weight, clock)
         links = 2 if pair else 1
         url = BINANCE_SPOT.stream_url(box.ws_url, SYMBOL, trade_stream)
@@ -74,7 +76,14 @@ class Boxed:
                 write_diffs=True,
                 write_gaps=True,
                 min_free_mb=0.0,
-                knobs={"trade_stream": trade_stream, "snapshot_limit": limit},
+                knobs={
+                    "trade_stream": trade_stream,
+                    "snapshot_limit": limit,
+                    "top_n": TOP_N,
+                    "flush_interval_s": 0.2,
+                    "write_diffs": True,
+                    "write_gaps": True,
+                },
             ),
             window=WindowRule("always", "24:00", "Europe/Berlin"),
             rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(*of_rest), clock), Backoff(*of_rest)),

@@ -1,5 +1,6 @@
 """``mm sim serve`` as a process, for tests that are its clients."""
 
+import hmac
 import json
 import os
 import subprocess
@@ -8,6 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
+
+import httpx
 
 from support import ROOT
 
@@ -16,8 +20,8 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def serving(*flags: str, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
-    """Yield the process and its ready line; the process is gone afterwards, in four minutes at the latest."""
+def serving(*flags: str, longest_s: float = LONGEST_S, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
+    """Yield the process and its ready line; the process is gone afterwards, at the latest after *longest_s*."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mm", "sim", "serve", *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables},
@@ -26,7 +30,7 @@ def serving(*flags: str, **variables: str) -> Iterator[tuple[Process, dict[str, 
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    killer = threading.Timer(LONGEST_S, process.kill)
+    killer = threading.Timer(longest_s, process.kill)
     killer.start()
     try:
         assert process.stdout is not None
@@ -35,3 +39,13 @@ def serving(*flags: str, **variables: str) -> Iterator[tuple[Process, dict[str, 
         killer.cancel()
         process.kill()
         process.communicate()
+
+
+def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:
+    """Return the answer to a request that an account has signed with HMAC."""
+    account = next(one for one in ready["accounts"] if one["name"] == who)
+    with httpx.Client(base_url=f"{ready['rest_url']}/api/v3/", trust_env=False, verify=False) as client:
+        query = urlencode({**parameters, "timestamp": client.get("time").json()["serverTime"]})
+        signature = hmac.new(account["secret"].encode(), query.encode(), "sha256").hexdigest()
+        headers = {"X-MBX-APIKEY": account["api_key"]}
+        return client.request(method, f"{path}?{query}&signature={signature}", headers=headers)

@@ -71,10 +71,12 @@ cdef class Levels:
     Attributes:
         json: As they came.
         step_e8: Greatest common divisor of the prices, in 1e-8; 0 without a level.
+        lot_e8: That of the quantities, but for the one that the exchange shows where more rests; 0 without any.
     """
 
     cdef readonly object json  # type: msgspec.Raw
     cdef readonly int64_t step_e8
+    cdef readonly int64_t lot_e8
     cdef Level* held
     cdef Py_ssize_t count
 
@@ -101,6 +103,8 @@ cdef class Levels:
                 return False
             if not self.step_e8 or level.key % self.step_e8:
                 self.step_e8 = gcd(level.key, self.step_e8)
+            if level.qty and level.qty != INT64_MAX and (not self.lot_e8 or level.qty % self.lot_e8):
+                self.lot_e8 = gcd(level.qty, self.lot_e8)
             level += 1
             p += 2
             if p == end:

@@ -256,9 +256,11 @@ class Messages:
         if isinstance(update.b, list):
             self._grid.check([*update.b, *update.a])
             return
-        step_e8 = gcd(update.b.step_e8, update.a.step_e8)  # type: ignore[attr-defined] # the kernel has checked them
-        if gcd(self._grid.seen_tick_e8, step_e8) != self._grid.seen_tick_e8:
-            self._grid.passed(step_e8)
+        grid, bids, asks = self._grid, update.b, update.a
+        tick_e8 = gcd(grid.seen_tick_e8, bids.step_e8, asks.step_e8)  # type: ignore[attr-defined] # the kernel
+        lot_e8 = gcd(grid.seen_step_e8, bids.lot_e8, asks.lot_e8)  # type: ignore[attr-defined] # has checked them
+        if tick_e8 != grid.seen_tick_e8 or lot_e8 != grid.seen_step_e8:
+            grid.passed(tick_e8, lot_e8)
 
     def _snapshot(self, body: bytes | str, symbol: str | None) -> DepthSnapshot:
         snapshot = _SNAPSHOT.decode(body)

@@ -15,8 +15,10 @@ from pathlib import Path
 import msgspec
 
 import mm
+from mm.dayfolder.day_grids import GridChange, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import GRID
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
@@ -109,7 +111,7 @@ class ImportOptions:
     """How to import.
 
     Attributes:
-        tick_size: Price step, a decimal; where a frame would show a price off it, the book is dropped. None takes the
+        tick_size: Price step, a decimal, of which most prices must be multiples. None takes the
             exchangeInfo in the capture, else what all prices are multiples of.
         qty_step: Quantity step, a decimal; None as above.
         min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
@@ -180,7 +182,9 @@ class _Import:
     def __init__(self, symbol: str, options: ImportOptions) -> None:
         self.symbol = symbol
         self.options = options
-        self.grid = Grid(options.tick_e8)
+        self.grid = Grid()
+        self.grid.use(options.tick_e8 or 0, 0)  # a step that is given binds our orders, and not what was recorded
+        self._grids: list[GridChange] = []
         self._exchange_entry: str | None = None
         self._connections = 0
 
@@ -203,7 +207,7 @@ class _Import:
             raise self._nothing(captures)
         report.days = session.days
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
-        self._check_tick(report)
+        self._check_tick()
         self._conclude(report, session)
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
@@ -256,25 +260,29 @@ class _Import:
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
         self._exchange_entry = info.text
-        self.grid.use_tick(self.options.tick_e8 or instrument.tick_e8)
+        steps = self.options.tick_e8 or instrument.tick_e8, _e8_or(self.options.qty_step, instrument.lot_e8)
+        self.grid.use(*steps)
+        if not self._grids or steps != (self._grids[-1].tick_e8, self._grids[-1].lot_e8):
+            self._grids.append(GridChange(recv_us if self._grids else 0, 0, *steps))
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
-    def _check_tick(self, report: ImportReport) -> None:
-        """Refuse a tick size that leaves no valid book, because the prices of the capture are no multiples of it.
+    def _check_tick(self) -> None:
+        """Refuse a given tick size of which the prices of the capture are no multiples.
 
         Raises:
-            OffGrid: If no day synced and a quarter of the prices or more is off the tick; too coarse a tick leaves
-                half of them off, and single wrong prices never so many.
+            OffGrid: If a quarter of the prices or more is off it; too coarse a tick leaves half of them off, and single
+                wrong prices never so many.
         """
-        off, count = self.grid.prices_off_tick()
-        if any(day.synced for day in report.days) or not off or 4 * len(off) < count:
+        given = self.options.tick_e8
+        off, count = self.grid.prices_off(given) if given else ([], 0)
+        if not given or not off or 4 * len(off) < count:
             return
-        tick, seen = short_text(self.grid.tick_e8 or 0), short_text(self.grid.seen_tick_e8)
+        tick, seen = short_text(given), short_text(self.grid.seen_tick_e8)
         share = "all" if len(off) == count else f"{len(off):,} of"
         raise OffGrid(
             f"{self.symbol}: {share} {count:,} prices of the capture, such as {off[0]}, are no multiples of tick size "
-            f"{tick}, so no day synced; every price is a multiple of {seen}: give the exchange's own --tick-size "
-            f"(TICK_SIZE), or leave it out"
+            f"{tick}, every price is a multiple of {seen}: give the exchange's own --tick-size (TICK_SIZE), or leave "
+            f"it out"
         )
 
     def _conclude(self, report: ImportReport, session: ImportSession) -> None:
@@ -303,11 +311,11 @@ class _Import:
                 f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
                 f"messages of the other one were left out"
             )
-        off_tick = sum(day.book.anomalies["off_tick"] for day in report.days)
-        if off_tick:
+        if any(day.book.anomalies[GRID] for day in report.days):
             report.warnings.append(
-                f"{off_tick:,} messages hold prices off tick size {short_text(tick_e8)}; the ledger names them; "
-                f"give --tick-size if that is not the exchange's"
+                f"some prices or quantities are off tick size {short_text(tick_e8)} or quantity step "
+                f"{short_text(step_e8)}; the ledger has what they are multiples of (anomaly grid); give --tick-size "
+                f"and --qty-step if these are not the exchange's"
             )
         if not any(day.synced for day in report.days):
             report.warnings.append(
@@ -319,10 +327,10 @@ class _Import:
         """Return the text of ``instrument.json``; None where nothing is known."""
         options = self.options
         if self._exchange_entry and options.tick_size == options.qty_step == options.min_notional is None:
-            return msgspec.json.format(self._exchange_entry, indent=1) + "\n"
+            return msgspec.json.format(with_history(self._exchange_entry, self._grids), indent=1) + "\n"
         if report.instrument is None:
             return None
-        text = to_exchange_info(report.instrument)
+        text = msgspec.json.format(with_history(to_exchange_info(report.instrument), self._grids), indent=1) + "\n"
         return (
             json.dumps({**json.loads(text), "inferred": report.inferred}, indent=1) + "\n" if report.inferred else text
         )

@@ -285,7 +285,7 @@ class Capture:
         path = self.lines.path
         try:
             exchange = _RECORD.decode(line).exchange
-        except msgspec.MsgspecError as error:
+        except (ValueError, msgspec.MsgspecError) as error:
             raise BrokenFile(f"{path}:1: the configuration record is broken ({error}); {ACCEPTED}") from error
         if exchange not in SPOT_RECORDERS:
             known = " or ".join(SPOT_RECORDERS)

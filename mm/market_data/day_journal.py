@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Stamp, Trade
+from mm.dayfolder.ledger import GRID
+from mm.dayfolder.rows import STREAM, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.sync_engine import BUFFERED_DIFFS
-from mm.market_data.venue import TradePrint
+from mm.market_data.venue import DepthUpdate, TradePrint
 
 
 @dataclass
@@ -99,6 +100,10 @@ def _anomalies(found: Counter[str]) -> str:
     return "anomalies: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
 
 
+_Numbered = tuple[Stamp, DepthUpdate | None, LocalOrderBook | None]
+"""Rows that have their number and are not written yet: a depth message, and the frame of the book after it."""
+
+
 class DayJournal:
     """Write the events of a market into the day that is open.
 
@@ -111,18 +116,20 @@ class DayJournal:
         writer: The files of the day.
         report: What came into it.
         epoch_id: The last epoch that was opened in it; 0 before the first.
-        then: Takes each event when it has been written; None where nobody does.
+        off_since: Arrival, in µs, and number of the first report of rows off the grid; None where nobody waits for it.
+        then: Takes each event when it has been numbered; None where nobody does.
     """
 
     def __init__(self, writer: DayWriter, at_us: int, source: str) -> None:
         self.writer = writer
         self.report = _report_of(writer, at_us)
         self.epoch_id = writer.earlier.epoch_id
+        self.off_since: tuple[int, int] | None = None
         self.then: events.Subscriber | None = None
         self._source = source
         self._last = (0, Stamp(0, 0, 0, 0))
         self._waiting: dict[int, Stamp] = {}
-        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+        self._handlers: dict[type[Any], Callable[[Any], _Numbered | None]] = {
             events.DepthArrived: self._depth_arrived,
             events.BookChanged: self._book_changed,
             events.EpochOpened: self._epoch_opened,
@@ -134,14 +141,22 @@ class DayJournal:
             events.TradeArrived: self._trade_arrived,
             events.TradesFetched: self._trades_fetched,
             events.TradeRepeated: self._trade_repeated,
+            events.MessageRefused: self._message_refused,
             events.Anomaly: self._anomaly,
         }
 
     def __call__(self, event: events.MarketEvent) -> None:
-        """Write an event of the market."""
-        self._handlers[type(event)](event)
-        if self.then:
-            self.then(event)
+        """Write an event of the market.
+
+        Who follows takes a depth message once it is numbered: what it sends does not wait for text and packing.
+        """
+        numbered = self._handlers[type(event)](event)
+        try:
+            if self.then:
+                self.then(event)
+        finally:
+            if numbered:
+                self._write(*numbered)
 
     @property
     def last_seq(self) -> int:
@@ -158,15 +173,16 @@ class DayJournal:
         self.writer = writer
         self.report = _report_of(writer, at_us)
         self.epoch_id = writer.earlier.epoch_id
+        self.off_since = None
         self._waiting.clear()
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
         """Write something that happened to the recording, and not to the market."""
         self.writer.event(at_us, kind, self.epoch_id, details)
 
-    def quarantine(self, at_us: int, stream: str, reason: str, raw: bytes) -> None:
-        """Keep raw what cannot be used."""
-        self.writer.quarantine(at_us, stream, reason, raw)
+    def quarantine(self, at_us: int, stream: str, reason: str, raw: bytes, arrived_us: int | None = None) -> None:
+        """Keep raw what cannot be used; it has arrived at *arrived_us*, or at *at_us* where that is None."""
+        self.writer.quarantine(at_us if arrived_us is None else arrived_us, stream, reason, raw)
         self.report.quarantined += 1
         self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
 
@@ -175,35 +191,34 @@ class DayJournal:
         self.report.book.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 
-    def _depth_arrived(self, event: events.DepthArrived) -> None:
-        """Store the message; the stamp of one that waits for a snapshot is kept for its frame."""
+    def _depth_arrived(self, event: events.DepthArrived) -> _Numbered:
+        """Number the message; the stamp of one that waits for a snapshot is kept for its frame."""
         update = event.update
-        seq = self.writer.diff(event.recv_us, update.E, update.U, update.u, update.b, update.a)
-        self.report.book.diffs += 1
-        stamp = Stamp(event.recv_us, seq, update.E, update.u)
+        stamp = Stamp(event.recv_us, self.writer.skip(), update.E, update.u)
         self._last = event.number, stamp
         if event.verdict is Verdict.APPLY:
             self._waiting.clear()
-            if event.book is not None:
-                self._frame(stamp, event.book)
-            return
-        if event.verdict is Verdict.STALE:
-            return
-        if event.verdict is not Verdict.BUFFER:  # the buffer begins again with this message
-            self._waiting.clear()
-        self._waiting[event.number] = stamp
-        if len(self._waiting) > BUFFERED_DIFFS:
-            del self._waiting[next(iter(self._waiting))]
+            return stamp, update, event.book
+        if event.verdict is not Verdict.STALE:
+            if event.verdict is not Verdict.BUFFER:  # the buffer begins again with this message
+                self._waiting.clear()
+            self._waiting[event.number] = stamp
+            if len(self._waiting) > BUFFERED_DIFFS:
+                del self._waiting[next(iter(self._waiting))]
+        return stamp, update, None
 
-    def _book_changed(self, event: events.BookChanged) -> None:
+    def _book_changed(self, event: events.BookChanged) -> _Numbered:
         number, stamp = self._last
-        if event.number != number:
-            stamp = self._waiting[event.number]
-        self._frame(stamp, event.book)
+        return (stamp if event.number == number else self._waiting[event.number]), None, event.book
 
-    def _frame(self, stamp: Stamp, book: LocalOrderBook) -> None:
-        self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))
-        self.report.book.frames += 1
+    def _write(self, stamp: Stamp, update: DepthUpdate | None, book: LocalOrderBook | None) -> None:
+        """Write a depth message, and the frame of the book after it."""
+        if update is not None:
+            self.writer.diff_of(stamp, update.U, update.b, update.a)
+            self.report.book.diffs += 1
+        if book is not None:
+            self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))
+            self.report.book.frames += 1
 
     def _epoch_opened(self, event: events.EpochOpened) -> None:
         self.writer.snapshot(event.recv_us, event.tag, event.last_update_id, event.bids, event.asks, self.epoch_id + 1)
@@ -244,7 +259,7 @@ class DayJournal:
         for trade in event.trades:
             self.writer.trade(event.recv_us, trade)
         self.report.trades += len(event.trades)
-        self.writer.flush()  # the ledger is written through, and must not name rows that a crash would lose
+        self.writer.flush_before_event()
         self._backfill(event.recv_us, event.ids.first, event.ids.last, len(event.trades))
 
     def _backfill(self, recv_us: int, from_id: int, to_id: int, rows: int) -> None:
@@ -255,9 +270,20 @@ class DayJournal:
         details = {"stream": events.stream_of(event.trade), "trade_id": events.trade_id_of(event.trade)}
         self._anomaly(events.Anomaly(event.recv_us, "duplicate", details))
 
+    def _message_refused(self, event: events.MessageRefused) -> None:
+        message = event.message
+        if isinstance(message, DepthUpdate):
+            ids = {"stream": "depth", "first_id": message.U, "last_id": message.u}
+        else:
+            ids = {"stream": events.stream_of(message), "trade_id": events.trade_id_of(message)}
+        self._anomaly(events.Anomaly(event.recv_us, "far_ahead", ids))
+        self.quarantine(event.recv_us, STREAM, "its ids are far ahead", event.raw, event.arrived_us)
+
     def _anomaly(self, event: events.Anomaly) -> None:
         self.report.book.anomalies[event.kind] += 1
         self.event(event.recv_us, "anomaly", {"kind": event.kind, **event.details})
+        if event.kind == GRID and self.off_since is None:
+            self.off_since = event.recv_us, self.last_seq
 
 
 def _report_of(writer: DayWriter, at_us: int) -> DayReport:

@@ -11,17 +11,20 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 import mm
 from mm.clock import US_PER_S, day_of, parse_day
 from mm.dayfolder.buffered_writer import NO_SPACE
-from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.day_grids import read_grids
+from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.recovery import damage_of, read_schema, require_ledger, require_sealable, set_aside
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 
 ALWAYS = "always"
@@ -149,22 +152,62 @@ class Days:
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
         """Return the writer of *day*, its opening events written; *instrument* is the exchange's entry, if known.
 
+        A day that cannot be continued, because its files are damaged, is moved to ``damaged`` below the data root; the
+        ledger of the new one says so.
+
         Raises:
             TryLater: If another process writes the day.
             RunExists: If the day has a run of the user's *run_id*.
-                Mismatch: If an earlier run of the day recorded the other trade stream, or another number of levels.
+            Mismatch: If an earlier run of the day recorded the other trade stream, or another number of levels.
+            BrokenFile: If ``schema.json`` or ``instrument.json`` cannot be read.
         """
-        writer = self._writer(DayFolder(self.data_root, self.symbol, day), instrument)
+        folder = DayFolder(self.data_root, self.symbol, day)
+        self._make(folder)
+        read_schema(folder)
+        read_grids(folder)
         try:
+            require_ledger(folder)
+            return self._opened(folder, at_us, instrument)
+        except Exception as error:
+            damage = damage_of(error)
+            if damage is None:
+                raise
+            with ExitStack() as held:
+                lock_day(folder, held)
+                moved_to = set_aside(folder)
+        self._make(folder)
+        return self._opened(folder, at_us, instrument, {"cause": damage, "moved_to": str(moved_to)})
+
+    def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
+        """Return another writer of the day of *writer*, whose files somebody has removed or replaced.
+
+        What is left of the folder is moved to ``damaged``. *writer* is not closed.
+        """
+        gone = ", ".join(path.name for path in writer.missing())
+        with suppress(OSError):
+            writer.flush()
+        moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
+        self._make(writer.folder)
+        days = replace(self, own_id=False)
+        return days._opened(
+            writer.folder, at_us, instrument, {"cause": f"removed while it was recorded: {gone}", "moved_to": moved_to}
+        )
+
+    def _opened(
+        self, folder: DayFolder, at_us: int, instrument: str | None, replaced: Mapping[str, Any] | None = None
+    ) -> DayWriter:
+        writer = self._writer(folder, instrument)
+        try:
+            require_sealable(folder, writer.earlier)
             self._check_stream(writer)
             writer.wait_for_space()
-            self._begin(writer, at_us)
+            self._begin(writer, at_us, replaced)
         except BaseException:
             writer.close(flush=False)  # that would cut what is torn, and the ledger has not reported it yet
             raise
         return writer
 
-    def _writer(self, folder: DayFolder, instrument: str | None) -> DayWriter:
+    def _make(self, folder: DayFolder) -> None:
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -173,6 +216,8 @@ class Days:
             reason = f"cannot be written ({error.strerror})"
             kind = TryLater if error.errno in _UNWRITABLE else UsageError
             raise kind(f"--data-root (DATA_ROOT) {self.data_root}: {reason}; make it writable") from error
+
+    def _writer(self, folder: DayFolder, instrument: str | None) -> DayWriter:
         for run_id in self._run_ids():
             try:
                 return DayWriter(
@@ -200,7 +245,7 @@ class Days:
                 f"{self.trade_stream}; their ids do not mix: record the same, or into another --data-root"
             )
 
-    def _begin(self, writer: DayWriter, at_us: int) -> None:
+    def _begin(self, writer: DayWriter, at_us: int, replaced: Mapping[str, Any] | None) -> None:
         earlier = writer.earlier
         epoch_id = earlier.epoch_id
         writer.event(at_us, "run_start", epoch_id, {"version": mm.__version__, "knobs": self.knobs})
@@ -209,6 +254,8 @@ class Days:
         for path, lost in earlier.lost.items():
             details = {"path": writer.folder.relative(path), "bytes": lost, "lost_s": self.flush_interval_s}
             writer.event(at_us, "tail_recovered", epoch_id, details)
+        if replaced:
+            writer.event(at_us, "day_replaced", epoch_id, replaced)
         writer.event(at_us, "window_start", epoch_id, {})
 
 
@@ -227,10 +274,12 @@ class Disk:
     Args:
         days: How often, and how much space must be left to others.
         report: Takes the error, once, when there is no space, and None when there is some again.
+        removed: Is called where files of the day were removed: opens it again.
     """
 
-    def __init__(self, days: Days, report: Callable[[OSError | None], None]) -> None:
+    def __init__(self, days: Days, report: Callable[[OSError | None], None], removed: Callable[[], None]) -> None:
         self._days = days
+        self._removed = removed
         self._report_space = report
         self._thread = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Future[None]] = []
@@ -243,6 +292,8 @@ class Disk:
             await asyncio.sleep(self._days.flush_interval_s)
             self._days.check_space()
             now = writer()
+            if self.look(now):
+                now = writer()
             try:
                 now.flush()
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._forced(now))
@@ -256,6 +307,13 @@ class Disk:
                 if self._failures:
                     self._report_space(None)
                 self._failures = 0
+
+    def look(self, writer: DayWriter) -> bool:
+        """Have the day of *writer* opened again where somebody has removed its files, and return whether."""
+        gone = bool(writer.missing())
+        if gone:
+            self._removed()
+        return gone
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
         """Return what forces the rows of *writer* to the disk, and now and then notes how far they have come."""
@@ -298,7 +356,7 @@ class Disk:
             self._report_space(error)
 
 
-def is_of_disk(error: Exception | None) -> bool:
+def is_of_disk(error: BaseException | None) -> TypeGuard[OSError]:
     """Return True if *error* means that the disk cannot be written."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 

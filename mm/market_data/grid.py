@@ -1,49 +1,68 @@
 """Decimal texts of one symbol as whole numbers, checked once each, and the steps they turn out to be multiples of."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import gcd
-from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from mm.errors import BrokenFile, OffGrid
-from mm.instrument import e8, from_exchange_info
+from mm.errors import OffGrid
+from mm.instrument import e8, short_text
 from mm.market_data.local_orderbook import Level
 
 REMEMBERED_TEXTS = 200_000
+MOST_SHOWN_E8 = 2**63 - 1
+"""The quantity, in 1e-8, that the exchange shows of a level where more rests there: it is on no grid."""
 
 
 class Grid:
     """Prices and quantities in 1e-8, remembered by their text: the same few thousand come again and again.
 
+    Orders rest on the grid of their time: what was ever valid in a day stays so for what comes from the exchange.
+
     Args:
-        tick_e8: The price step, where it is known.
-        derives_steps: Whether `seen_step_e8` is wanted; without it, quantities are checked many at a time.
+        derives_steps: Whether each quantity is remembered; without it, they are checked many at a time.
 
     Attributes:
-        tick_e8: The price step that prices must be multiples of; None while it is not known.
+        tick_e8: The price step that prices are multiples of, as the exchange or a report said; 0 before.
+        lot_e8: That of quantities.
         seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
-        seen_step_e8: That of all quantities, where steps are derived.
-        all_on_tick: Whether no price so far was off the known tick, or none is known.
+        seen_step_e8: That of all quantities.
+        off: Whether something came that is no multiple of them, and was not reported.
         price: Returns a price in 1e-8; raises OffGrid where the text is no decimal above zero.
         qty: Returns a quantity in 1e-8; raises OffGrid where the text is no decimal of zero or more.
     """
 
-    def __init__(self, tick_e8: int | None = None, *, derives_steps: bool = True) -> None:
-        self.tick_e8 = tick_e8
+    def __init__(self, *, derives_steps: bool = True) -> None:
+        self.tick_e8 = self.lot_e8 = 0
+        self._named = 0, 0
         self.seen_tick_e8 = self.seen_step_e8 = 0
-        self.all_on_tick = True
+        self.off = False
         self._derives_steps = derives_steps
-        self._prices = _Texts(1, self.passed)
-        self._qtys = _Texts(0, self._note_step)
+        self._prices = _Texts(1, lambda price_e8: self.passed(price_e8, 0))
+        self._qtys = _Texts(0, self._note_qty)
         self.price: Callable[[str], int] = self._prices.__getitem__
         self.qty: Callable[[str], int] = self._qtys.__getitem__
 
-    def use_tick(self, tick_e8: int) -> None:
-        """Take *tick_e8* as the price step from now on."""
-        self.tick_e8 = tick_e8
-        self.all_on_tick = not self.seen_tick_e8 % tick_e8
+    def use(self, tick_e8: int, lot_e8: int) -> None:
+        """Take the steps that the exchange names now beside those of before; 0 is not known."""
+        self.tick_e8, self.lot_e8 = gcd(self.tick_e8, tick_e8), gcd(self.lot_e8, lot_e8)
+        self._named = tick_e8, lot_e8
+        self.passed(0, 0)
+
+    def next_day(self) -> None:
+        """Keep only the steps that the exchange named last; what came off them is reported again."""
+        self.tick_e8, self.lot_e8 = self._named
+        self.passed(0, 0)
+
+    def report(self) -> dict[str, str]:
+        """Return the steps of which all that came is a multiple, where they are new, and take them from now on."""
+        found = {}
+        if self.tick_e8 and self.seen_tick_e8 % self.tick_e8:
+            self.tick_e8 = gcd(self.tick_e8, self.seen_tick_e8)
+            found["tick_size"] = short_text(self.tick_e8)
+        if self.lot_e8 and self.seen_step_e8 % self.lot_e8:
+            self.lot_e8 = gcd(self.lot_e8, self.seen_step_e8)
+            found["step_size"] = short_text(self.lot_e8)
+        self.off = False
+        return found
 
     def check(self, levels: Collection[Level]) -> None:
         """Raise OffGrid where a price or a quantity of *levels* is not what `price` and `qty` take."""
@@ -55,46 +74,35 @@ class Grid:
         if self._derives_steps or not _have_eight_places(qtys):
             for _ in map(self.qty, qtys):
                 pass
+        else:
+            self._note_qty(gcd(*(qty for qty in map(_whole, qtys) if qty != MOST_SHOWN_E8)))
 
     def check_one(self, price: str, qty: str) -> None:
         """Do what `check` does for one level."""
         self.price(price)
-        if self._derives_steps or e8(qty) <= 0:
+        value = 0 if self._derives_steps else e8(qty)
+        if value > 0:
+            self._note_qty(value)
+        else:
             self.qty(qty)
 
-    def passed(self, step_e8: int) -> None:
-        """Note prices that were checked, all of them multiples of *step_e8*."""
-        self.seen_tick_e8 = gcd(self.seen_tick_e8, step_e8)
-        self.all_on_tick = not self.tick_e8 or not self.seen_tick_e8 % self.tick_e8
+    def passed(self, tick_e8: int, lot_e8: int) -> None:
+        """Note prices that were checked, all of them multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
+        self.seen_tick_e8 = gcd(self.seen_tick_e8, tick_e8)
+        self.seen_step_e8 = gcd(self.seen_step_e8, lot_e8)
+        pairs = (self.seen_tick_e8, self.tick_e8), (self.seen_step_e8, self.lot_e8)
+        self.off = any(known and seen % known for seen, known in pairs)
 
-    def _note_step(self, step_e8: int) -> None:
-        self.seen_step_e8 = gcd(self.seen_step_e8, step_e8)
+    def _note_qty(self, qty_e8: int) -> None:
+        if gcd(self.seen_step_e8, qty_e8) != self.seen_step_e8 and qty_e8 != MOST_SHOWN_E8:
+            self.passed(0, qty_e8)
 
-    def is_off_tick(self, price: str) -> bool:
-        """Return True if *price* is no multiple of the known tick; False while none is known."""
-        return bool(self.tick_e8 and self.price(price) % self.tick_e8)
-
-    def off_tick(self, prices: Iterable[str]) -> str | None:
-        """Return the first of *prices* that is no multiple of the known tick; None where all are, or none is known."""
-        tick = self.tick_e8
-        return next((text for text in prices if self.price(text) % tick), None) if tick else None
-
-    def prices_off_tick(self) -> tuple[list[str], int]:
-        """Return the different prices that are no multiples of the known tick, and how many different ones came.
+    def prices_off(self, tick_e8: int) -> tuple[list[str], int]:
+        """Return the different prices that are no multiples of *tick_e8*, and how many different ones came.
 
         Only the latest `REMEMBERED_TEXTS` count.
         """
-        tick = self.tick_e8
-        return [text for text, price in self._prices.items() if tick and price % tick], len(self._prices)
-
-
-def known_tick_e8(path: Path) -> int | None:
-    """Return the price step in an ``instrument.json``; None where it is missing or cannot be read."""
-    try:
-        entry = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        return from_exchange_info(entry, str(path)).tick_e8
-    except (OSError, ValueError, RecursionError, BrokenFile, msgspec.MsgspecError):
-        return None
+        return [text for text, price in self._prices.items() if price % tick_e8], len(self._prices)
 
 
 class _Texts(dict[str, int]):
@@ -132,3 +140,8 @@ def _have_eight_places(texts: Sequence[str]) -> bool:
         and digits.isdigit()
         and digits.isascii()
     )
+
+
+def _whole(text: str) -> int:
+    """Return a decimal of eight places in 1e-8."""
+    return int(text[:-9] + text[-8:])

@@ -331,6 +331,7 @@ class ImportSession:
             today.report.clock_steps += 1
         self._last_us = today.report.last_us = recv_us
         today.report.lines += 1
+        today.market.report_grid(recv_us, from_seq=0)
         return today
 
     def _next_day(self, recv_us: int) -> _Open:
@@ -343,6 +344,7 @@ class ImportSession:
         if before:
             journal, market, carry = before.journal, before.market, day == next_day(before.report.day)
             journal.next_day(writer, recv_us)
+            self._grid.next_day()
             market.book.next_day(recv_us, carry=carry)
         else:
             journal = DayJournal(writer, recv_us, "import")

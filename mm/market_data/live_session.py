@@ -6,19 +6,22 @@ subscribe to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from math import gcd
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from mm.dayfolder.day_grids import GridChange, read_grids, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import REST, STREAM
-from mm.errors import BrokenFile, OffGrid
-from mm.instrument import from_exchange_info
+from mm.errors import BrokenFile, Mismatch, OffGrid
+from mm.instrument import Instrument, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.day_journal import DayJournal, DayReport
-from mm.market_data.grid import Grid, known_tick_e8
+from mm.market_data.grid import Grid
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import RESTART, Before, MarketState
@@ -38,6 +41,9 @@ from mm.market_data.venue import (
     TradePrint,
 )
 
+DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
+GOES_ON = (DAY_OVER, DAY_REMOVED)
+"""Ends of a day that are none of the recording."""
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
@@ -85,10 +91,16 @@ class LiveSession:
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.instrument: str | None = None
+        self._written: str | None = None
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
-        self._grid = Grid(known_tick_e8(writer.folder.instrument), derives_steps=False)
+        self._grids: tuple[GridChange, ...] = ()
+        with suppress(BrokenFile, Mismatch):  # the exchange's answer replaces it
+            self._grids = read_grids(writer.folder)
+        self._grid = Grid(derives_steps=False)
+        for grid in self._grids:
+            self._grid.use(grid.tick_e8, grid.lot_e8)
         self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
         self._journal = DayJournal(writer, at_us, STREAM)
         earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
@@ -115,7 +127,7 @@ class LiveSession:
         return self._journal.writer
 
     def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
-        """Let what *take* returns for the journal take every event of the market, once it is written and numbered."""
+        """Let what *take* returns for the journal take every event of the market, once it is numbered."""
         self._journal.then = take(self._journal)
 
     @property
@@ -138,6 +150,22 @@ class LiveSession:
         """Whether the book may soon reach beyond what its snapshot showed, so that another one is needed."""
         return self.market.book.running_out
 
+    @property
+    def off_grid(self) -> bool:
+        """Whether rows came that are on no grid which the exchange has named."""
+        grids, grid = self._grids, self._grid
+        named = gcd(*(one.tick_e8 for one in grids)), gcd(*(one.lot_e8 for one in grids))
+        return bool(grids) and named != (grid.tick_e8, grid.lot_e8)
+
+    @property
+    def grid(self) -> dict[str, str]:
+        """The steps that the exchange named last, as text."""
+        return {
+            name: short_text(step_e8)
+            for grid in self._grids[-1:]
+            for name, step_e8 in (("tick_size", grid.tick_e8), ("step_size", grid.lot_e8))
+        }
+
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
         """Write something that happened to the recording."""
         self._journal.event(at_us, kind, details)
@@ -149,7 +177,7 @@ class LiveSession:
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
         """Write that it has ended; if it was the last one, what is missing when the next one opens was lost since."""
-        self.market.closed(conn)
+        self.market.closed(conn, at_us)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
             self.market.all_closed()
@@ -198,7 +226,7 @@ class LiveSession:
                 return Received(ServerShutdown)
             return self._unusable(recv_us, "neither a depth update nor a trade of the symbol", raw)
         (self._depth_times if type(message) is DepthUpdate else self._trade_times).extend((recv_us, message.E))
-        taken = self.market.take(recv_us, message, conn, now_s)
+        taken = self.market.take(recv_us, message, conn, now_s, raw)
         if taken.late:
             self._journal.quarantine(recv_us, STREAM, "a trade whose id does not follow", raw)
         return Received(type(message), taken.ids_missing, taken.advanced)
@@ -254,6 +282,7 @@ class LiveSession:
         except BrokenFile as error:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return 0
+        self.market.report_grid(answer.recv_us)
         return self.market.trades.fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
@@ -261,37 +290,64 @@ class LiveSession:
         self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
-        """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it."""
+        """Take the symbol's filters over from exchangeInfo and return its status; None where there are none in it.
+
+        A grid that differs from the one before begins where the first row was on it, else now.
+        """
         if answer.cause:
             return None
+        answer = self._in_order(answer)
         try:
             message = self._decoder.answer(answer.url, answer.body)
             if not isinstance(message, ExchangeInfo):
                 return None
             entry = msgspec.json.decode(message.text, type=dict[str, Any])
-            self._grid.use_tick(from_exchange_info(entry, answer.url).tick_e8)
+            named = from_exchange_info(entry, answer.url)
         except (*_BROKEN, BrokenFile) as error:
             self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
             return None
-        self.instrument = msgspec.json.format(message.text, indent=1) + "\n"
-        self.writer.instrument(self.instrument)
+        self._take_grid(answer.recv_us, named)
+        written, self.instrument = self._written, msgspec.json.format(message.text, indent=1) + "\n"
+        self._written = msgspec.json.format(with_history(self.instrument, self._grids), indent=1) + "\n"
+        if self._written != written:
+            self.writer.instrument(self._written)
         status = str(entry.get("status"))
         self.event(answer.recv_us, "exchange_info", {"status": status})
         return status
 
-    def roll(self, writer: DayWriter, at_us: int, *, carry: bool) -> DayWriter:
+    def _take_grid(self, at_us: int, named: Instrument) -> None:
+        """Take the exchange's grid over, beside those that the day had before."""
+        steps, before = (named.tick_e8, named.lot_e8), self._grids
+        self._grid.use(*steps)
+        if not before:
+            self._grids = (GridChange(0, 0, *steps),)
+            self.market.report_grid(at_us, from_seq=0)
+        elif steps != (before[-1].tick_e8, before[-1].lot_e8):
+            now = at_us, self.writer.last_seq + 1
+            self._grids = (*before, GridChange(*now, *steps))
+            if not self.off_grid:  # it explains what came off the grid
+                self._grids = (*before, GridChange(*(self._journal.off_since or now), *steps))
+        if not self.off_grid:
+            self._journal.off_since = None
+
+    def roll(self, writer: DayWriter, at_us: int, *, carry: bool, reason: str = DAY_OVER) -> DayWriter:
         """Go on in another day and return the files of the one that is over, which is not sealed yet.
 
         Args:
             writer: The new day, its opening events written.
             at_us: When it begins.
             carry: Whether it follows on the old one, so that the book may be taken over.
+            reason: Why the old one has ended.
         """
         attempt, before = self._attempt, self._journal.writer
-        self.finish(at_us, "day_over", window_over=True)
+        self.finish(at_us, reason, window_over=reason == DAY_OVER)
         self._journal.next_day(writer, at_us)
+        self._grids = tuple(replace(grid, from_us=0, from_seq=0) for grid in self._grids[-1:])
+        self._grid.next_day()
+        self._written = self.instrument
         self.market.book.next_day(at_us, carry=carry)
         self.backfill.plan.clear()
+        self.market.report_grid(at_us)
         if attempt is not None:
             self.snapshot_requested(at_us, attempt)
         return before
@@ -299,8 +355,8 @@ class LiveSession:
     def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
         """Write the last events of the day."""
         self.clock_offsets(at_us)
-        if reason != "day_over":
-            self.market.flush()
+        if reason not in GOES_ON:
+            self.market.flush(at_us)
         if self._attempt is not None:
             self._attempt = None
             self._journal.snapshot_failed(at_us, reason, None)
@@ -350,7 +406,7 @@ class StreamListener:
         trades: Watches the trades of each of them.
         recording: Acts on what the stream brings.
         log: Takes what happens.
-        clock: Returns the wall clock, in µs.
+        clock: Returns the instant of what is written, in µs: no later than what waits to be handed out.
 
     Attributes:
         trouble: Why there is no connection; empty where there is one.

@@ -150,6 +150,21 @@ class TradeRepeated(Struct, gc=False):
     trade: TradeMessage
 
 
+class MessageRefused(Struct, gc=False):
+    """A depth message or a trade whose ids are far ahead is no part of the feed: what came since shows that.
+
+    Attributes:
+        recv_us: When that was shown.
+        arrived_us: When it had arrived.
+        raw: As it came.
+    """
+
+    recv_us: int
+    arrived_us: int
+    message: DepthUpdate | TradeMessage
+    raw: bytes
+
+
 class Anomaly(Struct, gc=False):
     """Something that should not happen, by its kind, with the numbers that describe it."""
 
@@ -170,6 +185,7 @@ MarketEvent = (
     | TradeArrived
     | TradesFetched
     | TradeRepeated
+    | MessageRefused
     | Anomaly
 )
 Subscriber = Callable[[MarketEvent], None]

@@ -15,17 +15,21 @@ untouched.
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from mm.dayfolder.ledger import GRID
+from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, MissingIds, follow, went_back
+from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled
 from mm.market_data.grid import Grid
-from mm.market_data.market_events import MarketEvent, Subscriber, TradeVerdict, Verdict
+from mm.market_data.market_events import Anomaly, MarketEvent, MessageRefused, Subscriber, TradeVerdict, Verdict
 from mm.market_data.sync_engine import IDS_MISSING, BookState
 from mm.market_data.trade_state import TradeState
-from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
+from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
 
 HOLD_S = 1.0
 MOST_HELD = 20_000
+MOST_BACK_US = CLOCK_SLACK_US - 100_000
 
 Item = TypeVar("Item")
 
@@ -162,26 +166,33 @@ class Lane(Generic[Item]):
         )
 
 
-Sequenced = DepthUpdate | TradePrint | AggTrade
-"""What has ids."""
-
 Passing = list[tuple[int, Sequenced]]
 """Messages that go through, each with its arrival in µs."""
 
 
 class Arbiter:
-    """Updates and trades, each in a lane of its own, with the time of their arrival."""
+    """Updates and trades, each in a lane of its own, with the time of their arrival.
 
-    def __init__(self) -> None:
+    Args:
+        doubts: Whether messages far ahead are in doubt; not in an import, whose rows stand as they were captured.
+        update_id: Last update id of an earlier run; None where there was none.
+        trade_id: Last trade likewise.
+    """
+
+    def __init__(self, *, doubts: bool = False, update_id: int | None = None, trade_id: int | None = None) -> None:
         self._updates: Lane[tuple[int, Sequenced]] = Lane()
         self._trades: Lane[tuple[int, Sequenced]] = Lane()
+        self._updates.last_id, self._trades.last_id = update_id, trade_id
+        self._doubts = {lane: Doubts() for lane in (self._updates, self._trades)} if doubts else {}
         self._open: set[int] = set()
 
     def opened(self, conn: int) -> None:
         """Connection *conn* is open."""
         self._open.add(conn)
-        self._updates.opened(conn)
-        self._trades.opened(conn)
+        for lane in (self._updates, self._trades):
+            lane.opened(conn)
+        for lane, doubts in self._doubts.items():
+            doubts.opened(conn, lane.last_id)
 
     def closed(self, conn: int) -> Passing:
         """Return what goes through now that *conn* has ended; `open` is whether any other is left."""
@@ -194,6 +205,11 @@ class Arbiter:
         return bool(self._open)
 
     @property
+    def doubts(self) -> list[Doubts]:
+        """The messages in doubt, of updates and of trades."""
+        return list(self._doubts.values())
+
+    @property
     def last_trade_id(self) -> int | None:
         """Last id of the trades that went through; None before the first."""
         return self._trades.last_id
@@ -202,17 +218,30 @@ class Arbiter:
         """Return True if *conn* has brought an update that follows on those of the others."""
         return self._updates.joined(conn)
 
-    def alone(self, conn: int | None, message: Sequenced) -> bool | None:
+    def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
         """Let *message* through untouched, if *conn* is the only connection (None: there never was but one).
 
         Returns:
-            Whether the feed has come to new ids; None where *conn* is not the only one, and `take` decides.
+            Whether the feed has come to new ids; None where *conn* is not the only one, or where the message is, or
+            settles, a doubt, and it is not *sure*.
         """
         if isinstance(message, DepthUpdate):
-            lane, last_id = self._updates, message.u
+            lane, first_id, last_id = self._updates, message.U, message.u
         else:
             lane, last_id = self._trades, message.t if isinstance(message, TradePrint) else message.a
-        return lane.note(last_id) if lane.alone == conn else None
+            first_id = last_id
+        if lane.alone != conn:
+            return None
+        if not sure and self._doubts and (self._doubts[lane].held or first_id - (lane.last_id or first_id) > FAR_IDS):
+            return None
+        return lane.note(last_id)
+
+    def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
+        """Return what is settled by *message*; it is in doubt itself where `Settled.held` says so."""
+        lane = self._updates if isinstance(message, DepthUpdate) else self._trades
+        if not self._doubts:
+            return Settled()
+        return self._doubts[lane].take(recv_us, message, conn, now_s, raw, lane.last_id)
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
         """Return what goes through now that *message* came over *conn*; each of them has new ids."""
@@ -275,7 +304,7 @@ class MarketState:
         grid: The symbol's decimals; every text that comes here was checked by it.
         subscribers: Take the events, in this order.
         trade_subscribers: Take the events of trades alone, after the others.
-        top_n: Levels of a side on which no price may be off the tick, and none beyond the horizon.
+        top_n: Levels of a side of which none may be beyond the horizon.
         keeps_late: Whether trades that come after later ones are passed on, as in an import.
         before: What an earlier run left.
 
@@ -298,11 +327,11 @@ class MarketState:
     ) -> None:
         before = before or Before()
         every = tuple(subscribers)
-        emit = _to_all(every)
-        self.arbiter = Arbiter()
+        self._emit = emit = _to_all(every)
+        self._grid = grid
+        self.arbiter = Arbiter(doubts=not keeps_late, update_id=before.update_id, trade_id=before.trade_id)
         self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us)
         self.trades = TradeState(
-            grid,
             _to_all((*every, *trade_subscribers)),
             keeps_late=keeps_late,
             last_id=before.trade_id,
@@ -322,8 +351,11 @@ class MarketState:
         """Connection *conn* is open."""
         self.arbiter.opened(conn)
 
-    def closed(self, conn: int) -> None:
-        """Connection *conn* has ended, and what waited for it need not wait any longer."""
+    def closed(self, conn: int, at_us: int = 0) -> None:
+        """Connection *conn* has ended at *at_us*, and what waited for it need not wait any longer."""
+        self._last_us = max(self._last_us, at_us)
+        for doubts in self.arbiter.doubts:
+            self._settle(doubts.closed(conn))
         self._pass_on(self.arbiter.closed(conn))
 
     def all_closed(self) -> None:
@@ -341,7 +373,9 @@ class MarketState:
         """Nothing happens before *us* any more: what waits, or is only answered now, happens at *us* or later."""
         self._passed_us = us
 
-    def take(self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0) -> Taken:
+    def take(
+        self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
+    ) -> Taken:
         """Take a depth message or a trade.
 
         Args:
@@ -349,31 +383,76 @@ class MarketState:
             message: The message.
             conn: The connection that brought it; None where there is only one source.
             now_s: The instant, in s of a monotonic clock.
+            raw: The message as it came, for the quarantine.
         """
         self._last_us = recv_us
+        if self._grid.off:
+            self.report_grid(recv_us)
         advanced = self.arbiter.alone(conn, message)
         if advanced is not None:
-            verdict = self._one(recv_us, message, one_of_many=False)
-            return Taken(_misses(verdict), advanced, verdict is TradeVerdict.LATE)
+            return self._alone(recv_us, message, advanced)
+        settled = self.arbiter.settle(recv_us, message, conn, now_s, raw)
+        missing = self._settle(settled, now_s)
+        if settled.held:
+            return Taken(missing, advanced=False, late=False)
+        taken = self._feed(recv_us, message, conn, now_s)
+        return taken._replace(ids_missing=taken.ids_missing or missing)
+
+    def _feed(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float) -> Taken:
+        """Take a message that is in no doubt."""
+        advanced = self.arbiter.alone(conn, message, sure=True)
+        if advanced is not None:
+            return self._alone(recv_us, message, advanced)
         messages = self.arbiter.take(recv_us, conn, message, now_s) if conn is not None else []
         return Taken(self._pass_on(messages), bool(messages), late=False)
 
+    def _alone(self, recv_us: int, message: Sequenced, advanced: bool) -> Taken:
+        verdict = self._one(recv_us, message, one_of_many=False)
+        return Taken(_misses(verdict), advanced, verdict is TradeVerdict.LATE)
+
+    def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
+        """Take or refuse what was in doubt, with the time of its arrival; return whether ids were missing.
+
+        Where the loop was late, that time is raised: rows of one file may not lie further back than a check allows.
+        """
+        last_us, missing = self._last_us, False
+        for one in settled.wrong:
+            self._emit(MessageRefused(max(last_us, self._passed_us), one.recv_us, one.message, one.raw))
+        for one in settled.right:
+            self._last_us = max(one.recv_us, self._passed_us, last_us - MOST_BACK_US)
+            missing |= self._feed(self._last_us, one.message, one.conn, now_s).ids_missing
+        self._last_us = last_us
+        return missing
+
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Take a snapshot of the book, and return whether it is the book now."""
-        loaded = self.book.snapshot(max(recv_us, self._passed_us), snapshot)
+        recv_us = max(recv_us, self._passed_us)
+        self.report_grid(recv_us)
+        loaded = self.book.snapshot(recv_us, snapshot)
         self.wants_snapshot = self.wants_snapshot and self.book_id is None
         return loaded
 
-    def let_through(self, now_s: float) -> None:
-        """Let messages through that have waited long enough for ids before them."""
+    def report_grid(self, recv_us: int, **details: Any) -> None:
+        """Report what came off the grid, if anything did, before the rows that hold it."""
+        if self._grid.off:
+            self._emit(Anomaly(recv_us, GRID, {**self._grid.report(), **details}))
+
+    def let_through(self, now_s: float, at_us: int = 0) -> None:
+        """Let messages through, at *at_us*, that have waited long enough for ids before them, or been in doubt."""
+        self._last_us = max(self._last_us, at_us)
+        for doubts in self.arbiter.doubts:
+            self._settle(doubts.overdue(now_s), now_s)
         self._pass_on(self.arbiter.overdue(now_s))
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
         """Report the trades that did not come of these ids: no connection will bring them."""
         self.trades.lost(at_us, first_id, last_id, self._trade_cause)
 
-    def flush(self) -> None:
-        """Let everything through that waits for other connections: nothing more will come."""
+    def flush(self, at_us: int = 0) -> None:
+        """Let everything through, at *at_us*, that waits for other connections: nothing more will come."""
+        self._last_us = max(self._last_us, at_us)
+        for doubts in self.arbiter.doubts:
+            self._settle(doubts.rest())
         self._pass_on(self.arbiter.rest())
 
     def _pass_on(self, messages: Passing) -> bool:

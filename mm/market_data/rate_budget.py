@@ -78,6 +78,7 @@ def retry_after_s(header: str | None) -> float:
 
 HELD_S = 0.02
 LEAST_WAIT_S = 0.05
+LONG_WAIT_S = 1.0  # a wait that is reported
 
 
 class _Spent(msgspec.Struct):
@@ -116,15 +117,22 @@ class RateBudget:
         window_s: Its length, in s.
         path: Where processes share it; None keeps it in this one.
         now_s: Returns the wall clock, in s.
+        waits: Takes how long a grant must wait, in s, where that is a second or more.
     """
 
     def __init__(
-        self, most: float, window_s: float, path: Path | None = None, now_s: Callable[[], float] = time.time
+        self,
+        most: float,
+        window_s: float,
+        path: Path | None = None,
+        now_s: Callable[[], float] = time.time,
+        waits: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._most = most
         self._window_s = window_s
         self._path = path
         self._now_s = now_s
+        self._waits = waits
         self._own = _Spent()
         self._quiet_until_s = 0.0
 
@@ -136,6 +144,8 @@ class RateBudget:
             kept: What must be left afterwards: what can wait leaves room for what cannot.
         """
         while (wait_s := self.spend(amount, kept)) > 0:
+            if wait_s >= LONG_WAIT_S:
+                self._waits(wait_s)
             await asyncio.sleep(wait_s)
 
     def spend(self, amount: float, kept: float = 0.0) -> float:
@@ -148,9 +158,9 @@ class RateBudget:
             quiet_s = max(state.quiet_until_s, self._quiet_until_s) - now_s
             if quiet_s > 0:
                 return quiet_s
-            spent = sum(one for _, one in state.spent)
-            if spent and spent + amount > self._most - kept:
-                return max(LEAST_WAIT_S, state.spent[0][0] + self._window_s - now_s)
+            too_much = sum(one for _, one in state.spent) + amount - self._most + kept
+            if state.spent and too_much > 0:
+                return max(LEAST_WAIT_S, _freed_s(state, too_much) + self._window_s - now_s)
             state.spent.append((now_s, amount))
             return 0.0
 
@@ -205,6 +215,15 @@ class RateBudget:
             _write(opened, self._own)
         finally:
             os.close(opened)
+
+
+def _freed_s(state: _Spent, amount: float) -> float:
+    """Return when the spending was, up to which at least *amount* was spent; the last one where all is less."""
+    for at_s, one in state.spent:
+        amount -= one
+        if amount <= 0:
+            return at_s
+    return state.spent[-1][0]
 
 
 def _locked(opened: int, attempts: int) -> bool:

@@ -138,6 +138,7 @@ def worst(codes: dict[str, int]) -> int:
 
 
 if TYPE_CHECKING:
+    from mm.market_data.rate_budget import RateBudget
     from mm.market_data.recording import Parts
 
 _CONNECT_DELAY_S = 0.25
@@ -177,7 +178,7 @@ def _record(console: Console, source: Source, recorder: Recorder, name: Name) ->
     from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
-    parts = parts_of(source, recorder, name)
+    parts = parts_of(source, recorder, name, console.log)
     recording = Recording(parts, console.log)
     monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
 
@@ -281,14 +282,18 @@ def refuse_futures(recorder: Recorder) -> None:
 
 
 def parts_of(
-    source: Source, recorder: Recorder, name: Name, clock: Callable[[], int] = now_us, *, gathers: bool = True
+    source: Source,
+    recorder: Recorder,
+    name: Name,
+    log: Logger,
+    clock: Callable[[], int] = now_us,
+    *,
+    gathers: bool = True,
 ) -> "Parts":
     """Return what a recording is made of; *clock*, in µs, stamps what arrives; *gathers* saves time on each message."""
-    from urllib.parse import urlsplit
-
     from mm.market_data.binance_spot import BINANCE_SPOT
     from mm.market_data.days import Days, WindowRule
-    from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
+    from mm.market_data.rate_budget import Backoff
     from mm.market_data.recording import Parts
     from mm.market_data.snapshot import RestClient, RestParts, Snapshots
     from mm.market_data.stalls import StallDetector
@@ -297,13 +302,8 @@ def parts_of(
 
     trade_stream = recorder.trade_stream or "trade"
     connections, limits = 2 if recorder.ws_pair else 1, BINANCE_SPOT.limits
-    weight, attempts = (
-        RateBudget(most, window_s, shared_path(kind, urlsplit(url).netloc))
-        for kind, url, most, window_s in (
-            ("weight", recorder.rest_url, limits.weight, limits.weight_window_s),
-            ("connections", recorder.ws_url, limits.connections, limits.connections_window_s),
-        )
-    )
+    weight = _budget("weight", recorder.rest_url, (limits.weight, limits.weight_window_s), log)
+    attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     rest = RestClient(recorder.rest_url, weight, clock, BINANCE_SPOT)
     pause = Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S)
     return Parts(
@@ -338,6 +338,18 @@ def parts_of(
         silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,
     )
+
+
+def _budget(kind: str, url: str, limit: tuple[float, float], log: Logger) -> "RateBudget":
+    """Return the budget of an address; *limit* is the most of a kind, and its window in s; a long wait is a line."""
+    from urllib.parse import urlsplit
+
+    from mm.market_data.rate_budget import RateBudget, shared_path
+
+    def waits(wait_s: float) -> None:
+        log.warning(f"{kind}_awaited", wait_s=round(wait_s, 1), limit=limit[0], window_s=limit[1])
+
+    return RateBudget(*limit, shared_path(kind, urlsplit(url).netloc), waits=waits)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
-from mm.market_data.live_session import EventLog, LiveSession, StreamListener
+from mm.market_data.live_session import DAY_REMOVED, EventLog, LiveSession, StreamListener
 from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
@@ -33,7 +33,7 @@ class Follower(Protocol):
     """Who acts on the market that is being recorded, as it happens."""
 
     def take(self, journal: DayJournal) -> Subscriber:
-        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+        """Return what takes the events of the market, each when *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
         """Run beside the recording, without an end; *settled_us* is that of `WsStream`."""
@@ -65,6 +65,7 @@ class Recording:
 
     Attributes:
         reports: What came into each day, in order.
+        reason: Why it has ended in order, or is to end: a signal, ``window_end``, …; empty before.
     """
 
     def __init__(self, parts: Parts, log: EventLog, clock: Callable[[], int] = now_us) -> None:
@@ -73,7 +74,7 @@ class Recording:
         self._log = log
         self._clock = clock
         self._over = asyncio.Event()
-        self._reason = ""
+        self.reason = ""
         self._open: _OpenRecording | None = None
         self._known: asyncio.Task[None] | None = None
 
@@ -89,7 +90,7 @@ class Recording:
 
     def stop(self, reason: str) -> None:
         """End the recording in order; *reason* goes into the ledger. May be called at any time."""
-        self._reason = self._reason or reason
+        self.reason = self.reason or reason
         self._over.set()
 
     async def run(self) -> None:
@@ -117,7 +118,7 @@ class Recording:
         if task.done():
             return task.result()
         task.cancel()
-        self._log.info("recording_ended", reason=self._reason)
+        self._log.info("recording_ended", reason=self.reason)
         return None
 
     async def _opening(self) -> RecordingWindow:
@@ -171,11 +172,11 @@ class Recording:
         for task in others:
             task.cancel()
         if not reader.done():
-            await self._parts.stream.stop(self._reason or "error")
+            await self._parts.stream.stop(self.reason or "error")
             await asyncio.wait({reader}, timeout=DRAIN_S)
         reader.cancel()
         ends = await asyncio.gather(reader, *others, return_exceptions=True)
-        await opened.end(next((end for end in ends if isinstance(end, Exception)), None), self._reason)
+        await opened.end(next((end for end in ends if isinstance(end, Exception)), None), self.reason)
 
     async def _read(self, opened: "_OpenRecording") -> None:
         with suppress(TimeoutError):
@@ -214,14 +215,14 @@ class _OpenRecording:
         reports: list[DayReport],
     ) -> None:
         self.session = session
-        self.disk = Disk(parts.days, self._report_space)
+        self.disk = Disk(parts.days, self._report_space, self._open_again)
         self._parts = parts
         self._window = window
         self._log = log
         self._clock = clock
         self._reports = reports
         self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
-        self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, clock)
+        self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us)
         self._trades = TradeWatch(
             [StallDetector(silence.limit_s) for silence in parts.silences],
             lambda: session.market.arbiter.last_trade_id,
@@ -234,7 +235,7 @@ class _OpenRecording:
             self._trades,
             self,
             log,
-            clock,
+            parts.stream.reached_us,
         )
         self._report_day()
 
@@ -259,6 +260,8 @@ class _OpenRecording:
         Where rows are lost because the disk took them no more, the run has crashed: it is neither ended nor sealed.
         """
         at_us, session = self._clock(), self.session
+        with suppress(OSError, MMError):  # the flush reports what the disk has
+            self.disk.look(session.writer)
         error, whole = self.disk.last_flush(session.writer, error)
         reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else reason
         if whole:
@@ -283,13 +286,17 @@ class _OpenRecording:
             return
         self._log.warning("disk_full", errno=error.errno, reason=error.strerror)
         with suppress(OSError):
-            self.session.event(self._clock(), "disk_full", {"errno": error.errno})
+            self.session.event(self._parts.stream.reached_us(), "disk_full", {"errno": error.errno})
 
     def _report_day(self) -> None:
         report, closes = self.session.report, iso(self._window.end_us)
         self.listener.begin(self._window.end_us)
         self._reports.append(report)
-        self._log.info("day_opened", path=report.path, run_id=self.session.writer.run_id, closes=closes)
+        writer = self.session.writer
+        _, replaced = writer.ledger.last.get("day_replaced", (0, None))
+        if replaced:
+            self._log.warning("day_replaced", **replaced)
+        self._log.info("day_opened", path=report.path, run_id=writer.run_id, closes=closes)
 
     def next_day(self, at_us: int) -> None:
         """Go on in the day of *at_us*, where windows follow on each other."""
@@ -313,8 +320,16 @@ class _OpenRecording:
         self._report_day()
         self._rest.status_wanted.set()
 
+    def _open_again(self) -> None:
+        """Go on in a new folder of the same day: somebody has removed files of this one."""
+        session, at_us = self.session, self._parts.stream.reached_us()
+        writer = self._parts.days.open_again(session.writer, at_us, session.instrument)
+        self.disk.seal(session.roll(writer, at_us, carry=True, reason=DAY_REMOVED), whole=False)
+        self._report_day()
+        self._rest.status_wanted.set()
+
     async def _let_through(self) -> None:
-        """Let through what has waited long enough for another connection; request a deeper book where one is needed.
+        """Let through what has waited long enough for another connection; have requested what the session needs.
 
         A look that comes late is in the ledger: the loop was busy, or the process was stopped and continued.
         """
@@ -324,11 +339,13 @@ class _OpenRecording:
             await asyncio.sleep(LOOK_EVERY_S)
             lag_s = loop.time() - due_s
             if lag_s > LAG_S:
-                self.session.event(self._clock(), "loop_lag", {"lag_s": round(lag_s, 3)})
+                self.session.event(self._parts.stream.reached_us(), "loop_lag", {"lag_s": round(lag_s, 3)})
                 self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
-            self.session.market.let_through(loop.time())
+            self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()
+            if self._rest.wants_filters:
+                self._rest.status_wanted.set()
 
     async def _watch_depth(self) -> None:
         loop = asyncio.get_running_loop()
@@ -351,6 +368,6 @@ class _OpenRecording:
     def _stalled(self, stream: str, silent_s: float) -> None:
         """Report a stall, and have the symbol's status requested."""
         details = {"stream": stream, "silent_s": round(silent_s, 3)}
-        self.session.event(self._clock(), "stall", details)
+        self.session.event(self._parts.stream.reached_us(), "stall", details)
         self._log.warning("stalled", **details)
         self._rest.status_wanted.set()

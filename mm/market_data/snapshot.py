@@ -5,8 +5,10 @@ venue names in ``Retry-After``.
 """
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import httpx
 
 import mm
 from mm.clock import now_us
+from mm.dayfolder.ledger import GRID
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.live_session import EventLog, LiveSession
@@ -60,7 +63,7 @@ class RestClient:
         self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **venue.headers}
         self._timeouts = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
         # Without a client around it: no cookie is kept, no redirect followed, no proxy used.
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
+        self._transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
         """Request the best *limit* levels per side, whose weight `until_depth` has counted."""
@@ -189,6 +192,7 @@ class Snapshots:
 
 
 FILL_EVERY_S = 1.0
+INFO_FIRST_S, INFO_EVERY_S = 1.0, 900.0
 LEAST_PAUSE_S = 1.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
@@ -218,11 +222,11 @@ class RestTasks:
         parts: What the requests are made with.
         settled: Returns when all that had arrived over the streams was taken, so that an answer comes after it.
         log: Takes what happens.
-        clock: Returns the wall clock, in µs.
+        clock: Returns the instant of what is written, in µs: no later than what waits to be handed out.
 
     Attributes:
         snapshot_wanted: Set to have the session's need of a snapshot checked.
-        status_wanted: Set to have the symbol's filters and status requested.
+        status_wanted: Set to have the symbol's filters and status requested at once.
     """
 
     def __init__(
@@ -238,7 +242,7 @@ class RestTasks:
         self._settled = settled
         self._symbol, self._rest, self._snapshots = parts.symbol, parts.rest, parts.snapshots
         self._info_backoff = parts.info_backoff
-        self._losses = 0
+        self._losses = self._grid_reports = 0
         self._task_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._fill_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._log = log
@@ -272,20 +276,30 @@ class RestTasks:
             self.snapshot_wanted.clear()
 
     async def _learn(self) -> None:
-        """Fetch the symbol's filters and status: at the start, in a new day, and after a stall."""
-        loop = asyncio.get_running_loop()
+        """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
+
+        Where rows are on no grid that it named, sooner: at once, then later and later, until an answer names theirs.
+        """
+        loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
             self.status_wanted.clear()
+            self._grid_reports = self._session.report.book.anomalies[GRID]
             await asyncio.sleep(self._info_backoff.delay(loop.time()))
             answer = await self._rest.exchange_info(self._symbol)
             await self._settled()
             status = self._session.learn(answer)
-            if status:
-                self._info_backoff.succeeded()
-                self._log.info("exchange_info", status=status)
-                await self.status_wanted.wait()
-            else:
-                self._log.warning("exchange_info_failed")
+            if not status:
+                if not failed:
+                    self._log.warning("exchange_info_failed", cause=answer.cause or "unreadable", status=answer.status)
+                failed = True
+                continue
+            failed = False
+            self._info_backoff.succeeded()
+            self._log.info("exchange_info", status=status, **self._session.grid)
+            pause_s = min(2 * pause_s, INFO_EVERY_S) if self._session.off_grid else INFO_FIRST_S
+            with suppress(TimeoutError):
+                wait_s = pause_s if self._session.off_grid else INFO_EVERY_S
+                await asyncio.wait_for(self.status_wanted.wait(), wait_s)
 
     async def _fill(self) -> None:
         """Fetch missing trades, one request after the other; where one brought none, the next waits."""
@@ -305,6 +319,11 @@ class RestTasks:
                     self._fill_backoff.succeeded()
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
+    @property
+    def wants_filters(self) -> bool:
+        """Whether the ledger reports rows off the grid since filters were requested last."""
+        return self._session.report.book.anomalies[GRID] != self._grid_reports
+
     # Called by `Snapshots`.
 
     @property
@@ -315,7 +334,7 @@ class RestTasks:
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot is requested."""
         self._losses = self._session.market.book.losses
-        self._session.snapshot_requested(at_us, attempt)
+        self._session.snapshot_requested(min(at_us, self._clock()), attempt)
 
     async def snapshot_answered(self, answer: Answer) -> bool:
         """Take the answer, and return whether the next one may be requested at once.

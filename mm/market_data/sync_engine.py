@@ -4,22 +4,20 @@ The rule is that of `mm.ids`. It is applied to the book's id while there is a bo
 invalidates the book and the buffer alike, because no snapshot can use updates before missing ids; the update after the
 gap opens a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
 
-Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, its best levels show a price
-off the tick, or they reach beyond the horizon, the book is dropped with the cause, and there is none until a snapshot
-bridges. Deeper in the book, orders older than a change of the tick may rest off it for years: they are left out, and an
-anomaly holds them. The horizon of a side is the worst price of a snapshot that came back with as many levels as were
-requested: behind it there are levels that nothing has shown.
+Never a silently wrong book: where ids are missing, the ids are reset, the book crosses, or its best levels reach beyond
+the horizon, the book is dropped with the cause, and there is none until a snapshot bridges. The horizon of a side is
+the worst price of a snapshot that came back with as many levels as were requested: behind it there are levels that
+nothing has shown.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth, SnapshotSanity
+from mm.market_data.local_orderbook import LocalOrderBook, SnapshotDepth, SnapshotSanity
 from mm.market_data.market_events import Verdict
 from mm.market_data.venue import DepthSnapshot, DepthUpdate
 
@@ -132,9 +130,6 @@ IDS_MISSING = "ids_missing"
 HORIZON = "horizon"
 """The kind of anomaly, and the cause, where the best levels of a book reach beyond what its snapshot has shown."""
 
-_OffTick = tuple[str, str, str]
-"""Side (``bid``, ``ask``), price and quantity of a level."""
-
 
 class _Pending(NamedTuple):
     """An update, its number, and the day (counted from 0) in which it arrived."""
@@ -144,21 +139,13 @@ class _Pending(NamedTuple):
     update: DepthUpdate
 
 
-class _Fault(NamedTuple):
-    """What is wrong with a book after an update: crossed, a side beyond its horizon (0: none), levels off the tick."""
-
-    crossed: bool
-    beyond: int
-    off_tick: list[_OffTick]
-
-
 class BookState:
     """Keep one symbol's book, and report what becomes of it.
 
     Args:
         grid: Parses the symbol's prices; every text that comes here was checked by it.
         emit: Takes the events.
-        top_n: Levels of a side on which no price may be off the tick, and none beyond the horizon.
+        top_n: Levels of a side of which none may be beyond the horizon.
         seen_id: Last update id of an earlier run, so that ids missing since are reported; None where there was none.
         seen_us: Its arrival.
 
@@ -254,8 +241,8 @@ class BookState:
             self.anomaly(recv_us, "id_reset", known_id=known, first_id=update.U, last_id=update.u)
         elif seen is not None and seen + 1 != update.U:
             self._note_ids(recv_us, seen, update, one_of_many)
-        if fault:
-            self._mend(recv_us, pending, fault)
+        if fault is not None:
+            self._drop_faulty(recv_us, update.u, fault)
         elif book_id is not None and engine.book_id is None:
             self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
         self._last, self._last_us = update, recv_us
@@ -346,17 +333,14 @@ class BookState:
     def _load(self, recv_us: int, snapshot: DepthSnapshot, depth: SnapshotDepth) -> bool:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
         last_id, known, was_synced = snapshot.lastUpdateId, self.ids.known_id, self.ids.synced
-        off_tick = self._off_tick(snapshot.bids, snapshot.asks)
         cause = self._fault(snapshot, fresh)
         differing = self.book.differences(fresh, self.depth.edges) if not cause and last_id == self.book_id else 0
         bridge: Bridge[_Pending] = Bridge(Verdict.STALE) if cause else self.ids.snapshot(last_id)
         if bridge.verdict not in (Verdict.APPLY, Verdict.RESET):
-            self._refuse(recv_us, cause or bridge.verdict.value, last_id, off_tick)
+            self._refuse(recv_us, cause or bridge.verdict.value, last_id)
             return False
         tag = "resync" if self._lost else "refresh" if was_synced and not self.carries else "initial"
         self.carries = False
-        if off_tick:
-            self._leave_out(recv_us, last_id, off_tick, fresh)
         if differing:
             self.anomaly(recv_us, "snapshot_differs", last_update_id=last_id, levels=differing)
         if bridge.verdict is Verdict.RESET:
@@ -370,19 +354,15 @@ class BookState:
 
     def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
         """Return why a snapshot cannot be used at all; None where it can."""
-        if self._shows_off_tick(fresh):
-            return "off_tick"
         if fresh.crossed():
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
         shallow = any(2 * new < old for new, old in zip(levels, self.depth.levels, strict=True))
         return "shallow" if self.ids.synced and shallow else None
 
-    def _refuse(self, recv_us: int, cause: str, last_id: int, off_tick: Sequence[_OffTick] = ()) -> None:
+    def _refuse(self, recv_us: int, cause: str, last_id: int) -> None:
         self.carry_over(recv_us)
-        if cause == "off_tick":
-            self.anomaly(recv_us, cause, price=off_tick[0][1], last_id=last_id)
-        elif cause == "crossed":
+        if cause == "crossed":
             self.anomaly(recv_us, cause, last_id=last_id)
         self._emit(events.SnapshotRefused(recv_us, cause))
 
@@ -402,8 +382,8 @@ class BookState:
         for pending in updates[len(earlier) :]:
             if self.ids.synced:
                 fault = self._change(pending.update)
-                if fault:
-                    self._mend(recv_us, pending, fault)
+                if fault is not None:
+                    self._drop_faulty(recv_us, pending.update.u, fault)
                 else:
                     self._emit(events.BookChanged(pending.number, pending.update, self.book))
 
@@ -413,12 +393,13 @@ class BookState:
             self._emit(events.BookResynced(recv_us, last_id))
             self._lost = None
 
-    def _change(self, update: DepthUpdate) -> _Fault | None:
-        """Change the book by an update, and return what is wrong with it then; None where it is right."""
+    def _change(self, update: DepthUpdate) -> int | None:
+        """Change the book by an update, and return its fault: 0 for crossed, +1 or -1 for the side that is beyond its
+        horizon; None where it is right.
+        """
         crossed = self.book.change(update.b, update.a)
-        off_tick = [] if self._grid.all_on_tick else self._off_tick(update.b, update.a)
         beyond = self._beyond() if self._horizons else 0
-        return _Fault(crossed, beyond, off_tick) if crossed or beyond or off_tick else None
+        return 0 if crossed else beyond or None
 
     def _beyond(self) -> int:
         """Return the side whose best levels reach beyond its horizon; 0 where none does."""
@@ -427,50 +408,15 @@ class BookState:
                 return side
         return 0
 
-    def _mend(self, recv_us: int, pending: _Pending, fault: _Fault) -> None:
-        """Leave out levels off the tick; drop a book whose best levels show them, are crossed, or are not all known."""
-        last_id, crossed, beyond = pending.update.u, fault.crossed, fault.beyond
-        if fault.off_tick:
-            if self._shows_off_tick(self.book):
-                self.anomaly(recv_us, "off_tick", price=fault.off_tick[0][1], last_id=last_id)
-                self._drop(recv_us, "off_tick")
-                return
-            self._leave_out(recv_us, last_id, fault.off_tick, self.book)
-            crossed, beyond = self.book.crossed(), self._beyond()
-        if crossed:
+    def _drop_faulty(self, recv_us: int, last_id: int, fault: int) -> None:
+        """Drop a book whose best levels are crossed or not all known after the update *last_id*."""
+        if fault == 0:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)
-            self._drop(recv_us, "crossed")
-            return
-        if beyond:
-            side = "bid" if beyond > 0 else "ask"
-            known = self.book.levels_to(beyond, dict(self._horizons)[beyond])
-            self.anomaly(recv_us, HORIZON, side=side, levels=known, last_id=last_id)
-            self._drop(recv_us, HORIZON)
-            return
-        self._emit(events.BookChanged(pending.number, pending.update, self.book))
-
-    def _off_tick(self, bids: Sequence[Level], asks: Sequence[Level]) -> list[_OffTick]:
-        """Return the levels that hold something at a price off the tick."""
-        tick_e8, price_e8 = self._grid.tick_e8, self._grid.price
-        if not tick_e8 or self._grid.all_on_tick:
-            return []
-        sides = (("bid", bids), ("ask", asks))
-        return [
-            (side, price, qty)
-            for side, levels in sides
-            for price, qty in levels
-            if price_e8(price) % tick_e8 and qty.strip("0.")
-        ]
-
-    def _shows_off_tick(self, book: LocalOrderBook) -> bool:
-        return bool(self._off_tick(*book.top(self._top_n)))
-
-    def _leave_out(self, recv_us: int, last_id: int, off_tick: Sequence[_OffTick], book: LocalOrderBook) -> None:
-        """Take levels off the tick out of *book*; the anomaly holds them."""
-        for side, price, _ in off_tick:
-            book.apply(1 if side == "bid" else -1, price, "0")
-        self.anomaly(recv_us, "off_tick", price=off_tick[0][1], last_id=last_id, left_out=off_tick)
+        else:
+            known = self.book.levels_to(fault, dict(self._horizons)[fault])
+            self.anomaly(recv_us, HORIZON, side="bid" if fault > 0 else "ask", levels=known, last_id=last_id)
+        self._drop(recv_us, HORIZON if fault else "crossed")
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
         """Report what is unusual about the ids of an update after one of last id *seen*, where it is no gap."""

@@ -16,6 +16,7 @@ from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
 from mm.market_data import market_events as events
+from mm.market_data.doubts import FAR_IDS
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
 from mm.market_data.venue import Answer, MarketVenue, PastTrades, Refusal, RestRequest
@@ -85,14 +86,10 @@ _VERDICTS = {
 }
 
 
-FAR_IDS = 1_000
-
-
 class TradeState:
     """Keep the trade ids of one symbol, and report each trade once.
 
     Args:
-        grid: Holds the symbol's tick.
         emit: Takes the events.
         keeps_late: Whether a trade that comes after a later one is a `TradeArrived`: rows of an import stand where they
             arrived, those of a stream in the order of their ids.
@@ -103,7 +100,6 @@ class TradeState:
 
     def __init__(
         self,
-        grid: Grid,
         emit: events.Subscriber,
         *,
         keeps_late: bool,
@@ -111,21 +107,16 @@ class TradeState:
         last_us: int = 0,
         missing: Iterable[MissingIds] = (),
     ) -> None:
-        self._grid = grid
         self._emit = emit
         self._keeps_late = keeps_late
         self._ids = TradeIds(last_id)
         for one in missing:
             self._ids.missing.add(*one.ids)
         self._last_us = last_us
-        self._doubted: int | None = None
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Take a trade and return what its id means; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
-        if not self._keeps_late and self._far_ahead(trade_id):
-            self._anomaly(recv_us, "far_ahead", trade)
-            return events.TradeVerdict.LATE
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE:
             self._emit(events.TradeRepeated(recv_us, trade))
@@ -135,30 +126,20 @@ class TradeState:
         elif verdict is events.TradeVerdict.RESET:
             self._anomaly(recv_us, "id_reset", trade)
         elif verdict is events.TradeVerdict.LATE and not self._keeps_late:
+            self._ids.missing.add(trade_id, trade_id)  # it is no row, so REST must bring it
             self._anomaly(recv_us, "late", trade)
             return verdict
-        if self._grid.is_off_tick(trade.p):
-            self._anomaly(recv_us, "off_tick", trade)
         self._emit(events.TradeArrived(recv_us, trade, verdict))
         self._last_us = recv_us
         return verdict
 
-    def _far_ahead(self, trade_id: int) -> bool:
-        """Return True if *trade_id* is far ahead and the one before was not; the next shows whether it is right.
-
-        If so, its trade is one of the missing, which are fetched.
-        """
-        last_id, doubted, self._doubted = self._ids.last_id, self._doubted, None
-        if last_id is None or trade_id - last_id <= FAR_IDS:
-            return False
-        if doubted is not None and 0 <= trade_id - doubted <= FAR_IDS:
-            return False
-        self._doubted = trade_id
-        return True
-
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
-        """Count what did not come of the ids *first_id* to *last_id* as missing: no connection will bring it."""
-        if self._ids.skip(first_id, last_id):
+        """Count what did not come of the ids *first_id* to *last_id* as missing: no connection will bring it.
+
+        Where *last_id* is far ahead, an answer may be wrong, and the next trade shows what is missing.
+        """
+        known = self._ids.last_id
+        if (known is None or last_id - known <= FAR_IDS) and self._ids.skip(first_id, last_id):
             self._report_missing(recv_us, cause)
 
     def fetched(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
@@ -173,8 +154,7 @@ class TradeState:
         self._emit(events.TradesMissing(recv_us, MissingIds(*self._ids.hole, self._last_us, recv_us), cause))
 
     def _anomaly(self, recv_us: int, kind: str, trade: events.TradeMessage) -> None:
-        details = {"price": trade.p} if kind == "off_tick" else {}
-        described = {"stream": events.stream_of(trade), **details, "trade_id": events.trade_id_of(trade)}
+        described = {"stream": events.stream_of(trade), "trade_id": events.trade_id_of(trade)}
         self._emit(events.Anomaly(recv_us, kind, described))
 
 

@@ -10,11 +10,12 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import perf_counter, time_ns
 from typing import Protocol, cast
 
+from websockets import frames
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
@@ -27,6 +28,7 @@ _TEXT, _BINARY, _CONTINUATION = 1, 2, 0
 _FINAL, _MASKED = 0x80, 0x80
 _WHOLE = (_FINAL | _TEXT, _FINAL | _BINARY)
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
+_MASKS_AT_A_TIME = 256
 
 Piece = tuple[bool, bytes]
 """True and the payload of a whole message, or False and a whole frame of another kind."""
@@ -109,6 +111,27 @@ class FrameCutter:
             self._in_fragments = False
 
 
+def text_frame(text: bytes, mask: bytes) -> bytes:
+    """Return a text message as the one frame in which a client sends it (RFC 6455, 5.2); *mask* has four bytes."""
+    size = len(text)
+    if size < _TWO_BYTES:
+        length = bytes((_MASKED | size,))
+    elif size < 1 << 16:
+        length = bytes((_MASKED | _TWO_BYTES,)) + size.to_bytes(2)
+    else:
+        length = bytes((_MASKED | _EIGHT_BYTES,)) + size.to_bytes(8)
+    return b"\x81" + length + mask + frames.apply_mask(text, mask)  # type: ignore[attr-defined] # compiled, where it can be
+
+
+def _fresh_masks() -> Iterator[bytes]:
+    """Yield masks that nobody can foresee, fetched many at a time."""
+    while True:
+        drawn = os.urandom(4 * _MASKS_AT_A_TIME)
+        for at in range(0, len(drawn), 4):
+            yield drawn[at : at + 4]
+
+
+_MASKS = _fresh_masks()
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 10.0
@@ -168,12 +191,23 @@ class Inbox:
         self.numbers: dict[Link, int] = {}
         self._count = 0
         self._bytes = 0
+        self._at_once: Listener | None = None
+        self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Put in messages that arrived over *link*, and return whether more may come: memory is bounded."""
+        """Put in messages that arrived over *link*, and return whether more may come: memory is bounded.
+
+        Where nothing is gathered they are handed out here, without a turn of the event loop.
+        """
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
-        self.filled.set()
         self._bytes += sum(map(len, raws))
+        if self._at_once is not None and self._error is None:
+            try:
+                self._hand_out_some(self._at_once)
+            except Exception as error:  # whatever it is, `hand_out` raises it
+                self._error = error
+        if self.waiting or self._error is not None:
+            self.filled.set()
         return self._bytes <= MOST_WAITING_BYTES
 
     def opened_or_ended(self, link: "Link") -> None:
@@ -187,28 +221,39 @@ class Inbox:
         It may be gathered for a moment: many at a time cost less than each as it comes. All have their stamps. After
         a slice of time the event loop has its turn, so that the sockets are never left alone for long.
         """
-        waiting = self.waiting
-        while self.links or waiting or not stopping():
-            await self.filled.wait()
-            if self._gather_s:
-                await asyncio.sleep(self._gather_s)
-            self.filled.clear()
-            ends_s = perf_counter() + SLICE_S
-            while waiting:
-                recv_us, link, raw = waiting.popleft()
-                if raw is not None:
-                    self._bytes -= len(raw)
-                    listener.message(recv_us, self.numbers[link], link.slot, raw)
-                elif link in self.numbers:
-                    self.links.remove(link)
-                    listener.disconnected(self.numbers.pop(link), link.slot, *link.ending())
-                else:
-                    self._count += 1
-                    self.numbers[link] = self._count
-                    listener.connected(link.url, self._count, link.slot)
-                if perf_counter() > ends_s:
-                    await asyncio.sleep(0)
-                    ends_s = perf_counter() + SLICE_S
+        self._at_once = None if self._gather_s else listener
+        try:
+            while self.links or self.waiting or not stopping():
+                await self.filled.wait()
+                if self._gather_s:
+                    await asyncio.sleep(self._gather_s)
+                self.filled.clear()
+                while self.waiting and self._error is None:
+                    self._hand_out_some(listener)
+                    if self.waiting:
+                        await asyncio.sleep(0)
+                if self._error is not None:
+                    raise self._error
+        finally:
+            self._at_once = None
+
+    def _hand_out_some(self, listener: Listener) -> None:
+        """Hand out what waits, for a slice of time."""
+        waiting, ends_s = self.waiting, perf_counter() + SLICE_S
+        while waiting:
+            recv_us, link, raw = waiting.popleft()
+            if raw is not None:
+                self._bytes -= len(raw)
+                listener.message(recv_us, self.numbers[link], link.slot, raw)
+            elif link in self.numbers:
+                self.links.remove(link)
+                listener.disconnected(self.numbers.pop(link), link.slot, *link.ending())
+            else:
+                self._count += 1
+                self.numbers[link] = self._count
+                listener.connected(link.url, self._count, link.slot)
+            if perf_counter() > ends_s:
+                return
 
 
 class Link(asyncio.Protocol):
@@ -282,9 +327,13 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def send(self, text: bytes) -> None:
-        """Send a text message over an open connection."""
-        self._protocol.send_text(text)
-        self._send()
+        """Send a text message over an open connection; raises WebSocketException where that is closing."""
+        transport = self._transport
+        if self._protocol.state is not OPEN or transport is None or transport.is_closing():
+            self._protocol.send_text(text)
+            self._send()
+        else:
+            transport.write(text_frame(text, next(_MASKS)))
 
     def ending(self) -> tuple[int | None, str]:
         """Return the close code, and why it has ended: by whose will, or in the exchange's words."""
@@ -303,6 +352,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came off the socket."""
+        if self._opened.cancelled():  # given up: `open` aborts it in its next turn
+            return
         self._recv_us = self._inbox.clock_ns() // 1_000
         if self._cutter is None:
             data = self._shake_hands(data)

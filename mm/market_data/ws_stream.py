@@ -87,11 +87,15 @@ class WsStream:
             await asyncio.sleep(POLL_S / 10)
         self._inbox.filled.set()
 
-    def settled_us(self) -> int:
-        """Return an instant, in µs: whatever is still to be handed out, or to arrive, has a later stamp."""
+    def reached_us(self) -> int:
+        """Return the instant, in µs, up to which all was handed out: now, or when the next that waits has arrived."""
         waiting = self._inbox.waiting
         now_us = self._inbox.clock_ns() // 1_000
-        return min(now_us, waiting[0][0] if waiting else now_us) - 1
+        return min(now_us, waiting[0][0] if waiting else now_us)
+
+    def settled_us(self) -> int:
+        """Return an instant, in µs: whatever is still to be handed out, or to arrive, has a later stamp."""
+        return self.reached_us() - 1
 
     async def settled(self) -> None:
         """Return when all that had arrived before was handed out."""

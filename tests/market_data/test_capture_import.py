@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -116,16 +117,33 @@ def test_given_steps_win(tmp_path):
     assert report.inferred == []
 
 
-def test_a_tick_from_the_capture_withholds_what_is_off_it(tmp_path):
-    """The ledger names the price, and a snapshot brings the book back."""
-    imported(tmp_path, [exchange_info(SYMBOL), *GOOD, diff(13, 13, [["99.95", "1"]]), snapshot(13), diff(14, 14)])
+def test_what_is_off_the_grid_of_the_capture_is_kept_and_reported(tmp_path):
+    """The exchange had it in its book; the ledger says what prices and quantities are multiples of."""
+    odd = diff(13, 13, [["99.95", "1.25"]])
+    report = imported(tmp_path, [exchange_info(SYMBOL), *GOOD, odd, diff(14, 14)])
     day = folder(tmp_path)
-    assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 14]
-    assert events(day, "anomaly")[0]["price"] == "99.95"
+    assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13, 14]
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "step_size": "0.05", "from_seq": 0}]
+    assert check_day(day).ok
+    assert "off tick size 0.1 or quantity step 0.1" in report.warnings[0]
+
+
+@pytest.mark.parametrize(("first", "then"), [("0.1", "0.05"), ("0.05", "0.1")])
+def test_a_grid_that_changes_in_the_capture_is_a_history(tmp_path, first, then):
+    """Finer or coarser: what was valid before stays so for orders that rest."""
+    odd = diff(13, 13, [["99.95", "1"]])
+    capture = [exchange_info(SYMBOL, tick=first), *GOOD, exchange_info(SYMBOL, tick=then), odd, diff(14, 14)]
+    imported(tmp_path, capture)
+    day = folder(tmp_path)
+    assert events(day, "anomaly") == []
+    assert check_day(day).ok
+    history = json.loads(day.instrument.read_text())["history"]
+    assert [Decimal(one["tick_size"]) for one in history] == [Decimal(first), Decimal(then)]
+    assert [one["from_us"] for one in history] == [0, NOON_US + 600_000]
 
 
 def test_a_tick_size_that_no_price_fits_is_refused(tmp_path):
-    """No day would sync, and the user must see why without reading the ledger; nothing is written."""
+    """Too coarse a tick is no grid of this market; nothing is written."""
     with pytest.raises(OffGrid, match=r"such as 99\.90, are no multiples of tick size 1, .* multiple of 0\.1: give"):
         imported(tmp_path, GOOD, tick_size="1")
     assert not folder(tmp_path).path.exists()

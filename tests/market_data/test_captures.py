@@ -125,6 +125,7 @@ def test_a_torn_beginning_does_not_hide_the_form(tmp_path):
         (b"\n\n", "it holds no line"),
         (b'{"t":"header","exchange":"BINANCE_FUTURES"}\n', "a capture of exchange 'BINANCE_FUTURES'"),
         (b'{"t":"header",\n', "the configuration record is broken"),
+        (b'{"t":"header","exchange":"\xff"}\n', "the configuration record is broken"),  # found by fuzzing
         (b"\x00\x01\x02binary", "its first line is"),
         (b"wss://stream.binance.com -> \n", "its first line is"),
     ],

@@ -43,14 +43,6 @@ def test_a_zero_with_a_sign_is_none(derives_steps):
             grid.check_one("1.00000000", qty)
 
 
-def test_off_tick_names_the_first_price_off_a_known_tick():
-    """Without a known tick no price is off it."""
-    prices = ["1.01", "1.005", "1.003"]
-    assert Grid().off_tick(prices) is None
-    assert Grid(1_000_000).off_tick(prices) == "1.005"
-    assert Grid(100_000).off_tick(prices) is None
-
-
 def test_memory_stays_bounded(monkeypatch):
     """A day of millions of different texts does not fill it, and the steps are not forgotten."""
     monkeypatch.setattr(grid_module, "REMEMBERED_TEXTS", 3)
@@ -80,12 +72,35 @@ def test_quantities_are_checked_alike_one_by_one_and_many_at_a_time(texts):
     assert len(refused) in (0, 2)
 
 
-def test_prices_off_the_tick_are_known_to_have_come():
-    """As long as none has, nobody looks for any."""
+@pytest.mark.parametrize("derives_steps", [True, False])
+def test_what_comes_off_the_grid_is_reported_once(derives_steps):
+    """Each report names steps that all before it are multiples of; what they allow is reported no more."""
+    grid = Grid(derives_steps=derives_steps)
+    grid.check([("1.00500000", "0.30000000")])
+    assert not grid.off
+    grid.use(1_000_000, 10_000_000)
+    assert (grid.off, grid.report(), grid.off) == (True, {"tick_size": "0.005"}, False)
+    grid.check([("1.01500000", "0.70000000")])
+    assert not grid.off
+    grid.check([("1.01000000", "0.75000000")])
+    assert (grid.off, grid.report()) == (True, {"step_size": "0.05"})
+    grid.check_one("1.00300000", "0.75100000")
+    assert (grid.off, grid.report()) == (True, {"tick_size": "0.001", "step_size": "0.001"})
+
+
+def test_an_older_grid_stays_valid_for_the_day():
+    """Orders rest on the grid of their time; another day begins with the grid of the exchange alone."""
     grid = Grid()
-    grid.check([("1.00500000", "1")])
-    assert grid.all_on_tick
-    grid.use_tick(1_000_000)
-    assert not grid.all_on_tick
-    grid.use_tick(500_000)
-    assert grid.all_on_tick
+    grid.use(1_000_000, 1)
+    grid.check([("1.01000000", "1.00000000")])
+    grid.use(10_000_000, 1)
+    assert not grid.off
+    grid.next_day()
+    assert (grid.off, grid.report()) == (True, {"tick_size": "0.01"})
+
+
+def test_prices_off_a_given_tick_are_counted():
+    """An import refuses a tick size that many prices are off."""
+    grid = Grid()
+    grid.check([("1.00500000", "1"), ("1.01000000", "1"), ("1.00500000", "2")])
+    assert grid.prices_off(1_000_000) == (["1.00500000"], 2)

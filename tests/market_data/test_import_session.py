@@ -154,9 +154,9 @@ def test_a_trade_off_the_tick_is_kept_and_told(tmp_path):
     """What was traded was traded."""
     imported(tmp_path, [snapshot(10), diff(11, 12), trade(1, price="100.15")], tick_size="0.1")
     day = folder(tmp_path)
-    expected = {"kind": "off_tick", "stream": "trade", "price": "100.15", "trade_id": 1}
-    assert events(day, "anomaly") == [expected]
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "from_seq": 0}]
     assert len(rows(day.trades)) == 1
+    assert check_day(day).ok
 
 
 def test_tickers_check_the_book_in_either_order(tmp_path):

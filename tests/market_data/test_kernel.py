@@ -108,7 +108,7 @@ def test_what_the_kernel_reads_is_what_was_sent(sent):
     found = local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode())
     if found is not None:
         assert list(found) == sent
-        assert found.step_e8 == _divisor(sent)
+        assert (found.step_e8, found.lot_e8) == _divisors(sent)
 
 
 @given(st.lists(st.tuples(st.integers(1, MOST).map(decimal_text), st.integers(0, MOST).map(decimal_text)), max_size=9))
@@ -117,10 +117,21 @@ def test_all_that_the_exchange_usually_writes_is_read(sent):
     assert list(local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":")).encode())) == sent
 
 
-def _divisor(sent):
+def _divisors(sent):
     grid = Grid()
     grid.check(sent)
-    return grid.seen_tick_e8
+    return grid.seen_tick_e8, grid.seen_step_e8
+
+
+def test_the_quantity_that_stands_for_more_is_on_no_grid():
+    """The exchange shows it of a level where more rests; all other quantities keep their step."""
+    sent = [("1.00000000", "92233720368.54775807"), ("2.00000000", "5.00000000")]
+    assert local_orderbook.kernel.read_levels(json.dumps(sent, separators=(",", ":")).encode()).lot_e8 == 500_000_000
+    for derives in (True, False):
+        grid = Grid(derives_steps=derives)
+        grid.check(sent)
+        grid.check_one(*sent[0])
+        assert grid.seen_step_e8 == 500_000_000
 
 
 @given(st.binary(max_size=40) | st.text('[]",.019 ', max_size=60).map(str.encode))
@@ -153,7 +164,7 @@ def _received(sent, packs):
         told = (update.E, update.s, update.U, update.u, list(update.b), list(update.a), update.pu)
     except Exception as error:
         told = (type(error), str(error))
-    return told, dict(messages.symbols), grid.seen_tick_e8
+    return told, dict(messages.symbols), grid.seen_tick_e8, grid.seen_step_e8
 
 
 ids = st.sampled_from([0, 1, 5, 2**63 - 1, 2**63, -1, "1", None])

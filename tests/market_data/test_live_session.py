@@ -1,5 +1,7 @@
+import base64
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +28,7 @@ from captured import (
 )
 from mm.clock import midnight_us
 from mm.dayfolder.check import check_day
+from mm.errors import BrokenFile
 from mm.market_data.days import Days
 from mm.market_data.latency import RoundTrip
 from mm.market_data.live_session import LiveSession
@@ -265,6 +268,26 @@ def test_a_trade_is_written_once_and_a_late_one_is_set_aside(desk):
     assert kept["reason"] == "a trade whose id does not follow"
 
 
+@pytest.mark.parametrize("conn", [None, 1])
+def test_ids_far_ahead_are_kept_raw_with_the_time_of_their_arrival(desk, conn):
+    """The book goes on, no id is missing, and the day is sound."""
+    if conn:
+        desk.connect(conn)
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1))
+    far_us = desk.us + 100_000
+    far = diff(900_012, 900_013), trade(800_000)
+    day = desk.take(*far, diff(13, 14), trade(2), diff(15, 15)).close()
+    assert [row["last_update_id"] for row in rows(day.frames)] == ["12", "14", "15"]
+    assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2"]
+    assert [(row["recv_us"], row["reason"]) for row in quarantined(day)] == [
+        (far_us, "its ids are far ahead"),
+        (far_us + 100_000, "its ids are far ahead"),
+    ]
+    assert [base64.b64decode(row["raw_base64"]) for row in quarantined(day)] == [text_of(one) for one in far]
+    assert kinds(day).count("far_ahead") == 2
+    assert not {"gap", "trade_gap", "resync_start", "id_reset"} & set(kinds(day))
+
+
 def test_a_clock_that_is_set_back_is_told(desk):
     """Rows keep their stamps, and their order is that of their numbers."""
     desk.take(diff(11, 11))
@@ -285,29 +308,148 @@ def test_filters_come_from_exchange_info(desk):
     session.writer.close()
     day = session.writer.folder
     assert events(day, "exchange_info") == [{"status": "TRADING"}]
-    assert events(day, "resync_start") == [{"cause": "off_tick"}]
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05"}]
+    assert [last_id for _, last_id, *_ in frames(day)] == [12]
 
 
-def test_the_filters_of_the_run_before_hold_until_the_exchange_answers(desk, tmp_path):
-    """Else a price off the tick would come into frames, of which the check of the day then tells."""
-    desk.learn(json.dumps(exchange_info(SYMBOL)).encode())
+def grid_of(desk, tick="0.10000000", step="0.10000000"):
+    return desk.learn(json.dumps(exchange_info(SYMBOL, tick=tick, step=step)).encode())
+
+
+def history(day):
+    entry = json.loads(day.instrument.read_text())
+    return [(one["from_seq"], Decimal(one["tick_size"]), Decimal(one["step_size"])) for one in entry.get("history", [])]
+
+
+def seqs(day, **details):
+    """Return the numbers of the ledger's rows whose details hold these."""
+    told = [(int(row["recv_seq"]), json.loads(row["details_json"])) for row in rows(day.events)]
+    return [seq for seq, found in told if details.items() <= found.items()]
+
+
+def test_a_finer_grid_is_kept_reported_and_explained(desk):
+    """No row is lost while the exchange is requested, and its answer holds from the first row on the new grid."""
+    grid_of(desk)
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1.25"]]), trade(7, price="99.95"))
+    assert desk.session.off_grid
+    desk.take(diff(13, 13, [["99.96", "1"]]))
+    grid_of(desk, "0.01000000", "0.01000000")
+    assert not desk.session.off_grid
+    day = desk.take(diff(14, 14, [["99.97", "1.01"]])).close()
+    assert [best for _, _, best, _ in frames(day)] == [("99.95", "1.25"), ("99.96", "1"), ("99.97", "1.01")]
+    assert events(day, "anomaly") == [
+        {"kind": "grid", "tick_size": "0.05", "step_size": "0.05"},
+        {"kind": "grid", "tick_size": "0.01"},
+    ]
+    (first,) = seqs(day, kind="grid", tick_size="0.05")
+    assert history(day) == [(0, Decimal("0.1"), Decimal("0.1")), (first, Decimal("0.01"), Decimal("0.01"))]
+    assert json.loads(day.instrument.read_text())["filters"][0]["tickSize"] == "0.01000000"
+    assert events(day, "resync_start") == []
+
+
+def test_a_coarser_grid_leaves_the_orders_of_the_old_one_in_the_book(desk):
+    """They rest, change and trade where they were placed; new orders alone must be on it."""
+    grid_of(desk, "0.05000000")
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
+    grid_of(desk)
+    desk.take(diff(13, 13, [["99.95", "0.5"]]), trade(7, price="99.95", qty="0.5"))
+    day = desk.close()
+    assert not desk.session.off_grid
+    assert events(day, "anomaly") == []
+    assert [tick for _, tick, _ in history(day)] == [Decimal("0.05"), Decimal("0.1")]
+    assert [best for _, _, best, _ in frames(day)] == [("99.95", "1"), ("99.95", "0.5")]
+
+
+def test_rows_that_the_exchange_does_not_explain_are_kept(desk):
+    """Its answer still names the old grid: the ledger says what came, and that it is not explained."""
+    grid_of(desk)
+    desk.take(diff(11, 11), snapshot(11, [["99.9", "1"], ["50.05", "3"]]), diff(12, 12, [["99.95", "1"]]))
+    grid_of(desk)
+    assert desk.session.off_grid
+    day = desk.close()
+    assert history(day) == []
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05"}]
+    assert [best for _, _, best, _ in frames(day)] == [("99.95", "1")]
+
+
+def test_what_came_before_the_first_answer_is_reported_from_the_start(desk):
+    """A snapshot may be quicker than exchangeInfo, and hold orders older than a change of the tick."""
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
+    grid_of(desk)
+    day = desk.close()
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "from_seq": 0}]
+
+
+@pytest.mark.parametrize("then", ["0.05000000", "0.01000000", "0.50000000"])
+def test_a_grid_that_changes_between_two_runs_is_a_history(desk, tmp_path, then):
+    """Finer or coarser; the grid of the run before holds until the exchange answers."""
+    grid_of(desk)
     desk.take(diff(11, 11), snapshot(11), diff(12, 12)).close("SIGTERM")
     again = Desk(tmp_path, desk.us + 5_000_000, "R2")
-    again.take(diff(13, 13), snapshot(13), diff(14, 14, [["99.95", "1"]]))
-    again.session.writer.close()
-    assert [last_id for _, last_id, *_ in frames(folder(tmp_path))] == [12]
-    assert again.session.report.book.anomalies == {"off_tick": 1}
+    if then < "0.1":
+        again.take(diff(13, 13), snapshot(13), diff(14, 14, [["99.95", "1"]]))
+        assert again.session.report.book.anomalies["grid"] == 1
+    grid_of(again, then)
+    day = again.take(diff(15, 15)).close()
+    assert [tick for _, tick, _ in history(day)] == [Decimal("0.1"), Decimal(then)]
+    third = Desk(tmp_path, again.us + 5_000_000, "R3")
+    assert grid_of(third, then) == "TRADING"
+    assert len(history(third.close())) == 2
+
+
+def test_a_recorder_that_was_killed_before_the_answer_leaves_a_sound_day(desk, tmp_path):
+    """The report is in the ledger before the rows; the next run learns the grid."""
+    grid_of(desk)
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
+    desk.session.writer.flush()
+    desk.session.writer.close()
+    again = Desk(tmp_path, desk.us + 5_000_000, "R2")
+    grid_of(again, "0.05000000")
+    day = again.take(diff(13, 13), snapshot(13), diff(14, 14)).close()
+    assert [tick for _, tick, _ in history(day)] == [Decimal("0.1"), Decimal("0.05")]
+
+
+def test_another_day_begins_with_the_grid_of_the_exchange_alone(desk, tmp_path):
+    """What the carried book holds off it is reported there again, before the snapshot: each day can be read alone."""
+    grid_of(desk, "0.05000000")
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
+    grid_of(desk)
+    desk.us = midnight_us("20260106")
+    before = desk.session.roll(desk.days.open("20260106", desk.us, desk.session.instrument), desk.us, carry=True)
+    before.seal()
+    before.close()
+    assert len(history(before.folder)) == 2
+    day = desk.take(diff(13, 13)).close()
+    assert history(day) == []
+    assert [details.get("tick_size") for _, _, details in events(day)[2:4]] == ["0.05", None]
+    assert tags(day) == [("carried", 12)]
+    assert check_day(before.folder).ok
+
+
+def test_trades_fetched_by_rest_are_reported_before_their_rows(desk):
+    """They are on the grid of their time as well."""
+    grid_of(desk)
+    desk.take(diff(11, 11), snapshot(11), trade(1), trade(3))
+    (request,) = [desk.session.backfill.plan.next_request()]
+    body = [{"id": 2, "price": "100.05", "qty": "1", "time": desk.us, "isBuyerMaker": True, "quoteQty": "1"}]
+    url = f"http://x{request.path}"
+    assert desk.session.trades_answered(Answer(desk.tick(), url, 200, json.dumps(body).encode(), None)) == 1
+    day = desk.close()
+    assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05"}]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"symbol":"SIMUSDT","filters":[]}', b"\xff", b"[" * 100_000])
-def test_filters_of_the_run_before_that_cannot_be_read_are_none(desk, tmp_path, text):
-    """They come from the exchange anyway."""
+def test_filters_of_the_run_before_that_cannot_be_read_are_to_be_mended(desk, tmp_path, text):
+    """They may hold grids that the exchange does not name any more; without the file the exchange's are taken."""
     desk.close("SIGTERM")
     folder(tmp_path).instrument.write_bytes(text)
+    with pytest.raises(BrokenFile, match=r"instrument\.json.*remove"):
+        Desk(tmp_path, desk.us + 5_000_000, "R2")
+    folder(tmp_path).instrument.unlink()
     again = Desk(tmp_path, desk.us + 5_000_000, "R2")
     again.take(diff(11, 11), snapshot(11), diff(12, 12, [["99.95", "1"]]))
     assert again.session.report.book.frames == 1
-    assert again.learn(json.dumps(exchange_info(SYMBOL, tick="0.05000000")).encode()) == "TRADING"
+    assert grid_of(again, "0.05000000") == "TRADING"
     again.close("SIGTERM")
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,6 +161,22 @@ def test_two_connections_give_each_trade_once(sent):
     assert ids == sorted(set(ids))
     assert not ids or ids[-1] == max(number for _, number in sent)
     assert BookResynced not in feed.first.kinds
+
+
+@pytest.mark.parametrize("release", ["let_through", "closed", "flush"])
+def test_what_waited_happens_when_it_need_not_wait_any_longer(release):
+    """No row of it lies before those that were written while it waited."""
+    feed = Feed()
+    for conn in (1, 2):
+        feed.market.opened(conn)
+    for message in (diff(11, 11), diff(14, 14)):
+        feed.take(message, 1)
+    late_us = feed.us + 5_000_000
+    arguments = {"let_through": (1e9, late_us), "closed": (2, late_us), "flush": (late_us,)}[release]
+    getattr(feed.market, release)(*arguments)
+    (missing,) = (event for event in feed.first.events if isinstance(event, DepthMissing))
+    assert missing.recv_us == missing.missing.to_us == late_us
+    assert feed.first.kinds[-1] is DepthMissing
 
 
 def opened(*conns, known=None):

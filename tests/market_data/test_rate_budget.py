@@ -41,6 +41,16 @@ def test_what_is_left_is_granted_and_the_rest_waits_until_the_window_has_slid(cl
     assert allowance.spend(250) == 0
 
 
+def test_a_wait_lasts_until_enough_of_what_was_spent_has_left_the_window(clock):
+    """And not only the first of it: else the time that is reported is too short."""
+    budget = RateBudget(500, 60.0, now_s=clock)
+    for _ in range(5):
+        budget.spend(100)
+        clock.now_s += 2
+    assert budget.spend(250) == 54
+    assert budget.spend(10_000) == 58
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from([1, 25, 250])), max_size=60))
 def test_no_window_ever_holds_more_than_is_allowed(asked):
@@ -140,6 +150,24 @@ def test_granted_returns_when_it_may_be_spent():
 
     asyncio.run(asyncio.wait_for(scenario(), 10))
     assert allowance.spent <= 1
+
+
+def test_a_long_wait_is_reported_and_a_short_one_is_not(monkeypatch, clock):
+    """Somebody looks at a program that does nothing."""
+    waits = []
+
+    async def sleep(seconds):
+        clock.now_s += seconds + 1e-6
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    budget = RateBudget(500, 60.0, now_s=clock, waits=waits.append)
+    budget.spend(500)
+    clock.now_s += 20
+    asyncio.run(budget.granted(250))
+    assert waits == [40]
+    clock.now_s += 59.5
+    asyncio.run(budget.granted(500))
+    assert waits == [40]
 
 
 def _spend(path, granted):

@@ -228,7 +228,7 @@ def test_a_connection_gets_the_age_that_was_asked_for(monkeypatch):
     """That it is then replaced, and told, is the stream's own test."""
     streams = []
     monkeypatch.setattr("mm.market_data.ws_stream.WsStream", lambda *args: streams.append(args))
-    recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name())
+    recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
     ((url, backoffs, max_age_s, *_),) = streams
     assert (url.partition("/stream?")[0], len(backoffs), max_age_s) == ("wss://stream.binance.com:9443", 1, 77.0)
 

@@ -79,7 +79,7 @@ def test_a_full_disk_is_borne_until_there_is_space(days, space, full):
     """The rows of that time are all there, it is told once when it begins and once when it ends."""
     told = []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append)
+    keeper = Disk(days, told.append, pytest.fail)
 
     async def run():
         flushing = asyncio.create_task(keeper.flush(lambda: writer))
@@ -110,7 +110,7 @@ def test_it_is_not_borne_for_ever(days, space, error, failures):
     """A broken disk not at all: what it has lost it does not say."""
     told, tries = [], []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append)
+    keeper = Disk(days, told.append, pytest.fail)
     space.error = error
 
     def current():
@@ -133,7 +133,7 @@ def test_rows_for_which_there_is_no_space_are_dropped_at_the_end(days, space):
     writer.flush()
     space.error = FULL
     writer.trade(NOW_US, trade(2))
-    keeper = Disk(days, told.append)
+    keeper = Disk(days, told.append, pytest.fail)
 
     async def end():
         error, whole = keeper.last_flush(writer, None)
@@ -155,7 +155,7 @@ def test_a_failure_that_the_flush_survives_is_told_and_seals(days):
     """The guard of the free space ends a recording while there is room to write everything."""
     told = []
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, told.append)
+    keeper = Disk(days, told.append, pytest.fail)
     assert keeper.last_flush(writer, FULL) == (FULL, True)
     assert keeper.last_flush(writer, ValueError("odd"))[1]
     keeper.close()
@@ -206,7 +206,7 @@ def test_now_and_then_the_manifest_notes_how_far_the_rows_have_come(days, monkey
     """The start behind a crash reads on from there."""
     monkeypatch.setattr(disk, "NOTE_EVERY_S", every_s)
     writer = days.open("20260105", NOW_US)
-    keeper = Disk(days, lambda _error: None)
+    keeper = Disk(days, lambda _error: None, pytest.fail)
     fill(writer, [1])
 
     def known():
@@ -239,7 +239,7 @@ def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
     def full(*_args, **_options):
         raise FULL
 
-    monkeypatch.setattr(manifest, "write_whole", full)
+    monkeypatch.setattr(manifest, "whole_file", full)
     writer.noting()()
     assert read_manifest(writer.folder) is None
     assert read(writer.folder.trades) == ["1"]

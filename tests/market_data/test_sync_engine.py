@@ -244,9 +244,9 @@ pytestmark = pytest.mark.usefixtures("road")
 class Desk:
     """A market, its journal, its days, and messages that arrive one every 100 ms."""
 
-    def __init__(self, tmp_path, tick_e8=None):
+    def __init__(self, tmp_path):
         self.tmp_path = tmp_path
-        self.grid = Grid(tick_e8)
+        self.grid = Grid()
         self.decode = Messages(SYMBOL, self.grid, packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
@@ -282,8 +282,7 @@ class Desk:
         for kind, details in (("window_end", {}), ("run_stop", {"reason": "end"})):
             self.writer.event(self.us, kind, self.journal.epoch_id, details)
         self.writer.close()
-        defects = check_day(folder(self.tmp_path, day)).defects
-        assert self.grid.tick_e8 or not defects  # a price off the tick is a defect of the day, however it is handled
+        assert check_day(folder(self.tmp_path, day)).defects == []
         return folder(self.tmp_path, day)
 
 
@@ -481,36 +480,6 @@ def test_a_crossed_snapshot_is_never_loaded(desk):
     """The day stays unsynced and says why."""
     day = desk.take(snapshot(10, [["101", "1"]], ASKS), diff(11, 11)).close()
     assert (kinds(day), ids(day)) == (["crossed", "snapshot_failed"], [])
-
-
-def test_a_price_off_the_tick_is_never_shown(tmp_path):
-    """The frame that would show it is withheld and the book dropped."""
-    desk = Desk(tmp_path, tick_e8=10_000_000)
-    day = desk.take(snapshot(10), diff(11, 11, [["99.95", "1"]]), diff(12, 12), snapshot(12), diff(13, 13)).close()
-    assert events(day, "anomaly") == [{"kind": "off_tick", "price": "99.95", "last_id": 11}]
-    assert ids(day) == [(2, 13)]
-
-
-def test_old_orders_off_the_tick_are_left_out(tmp_path):
-    """A tick that was made coarser leaves them deep in the book for years; the ledger keeps what the files lack."""
-    desk = Desk(tmp_path, tick_e8=10_000_000)
-    old = [*BIDS, ["50.05", "1"]]
-    day = desk.take(snapshot(10, old), diff(11, 11, [["50.05", "2"]]), diff(12, 12, [["50.05", "0"]])).close()
-    assert [details["left_out"] for details in events(day, "anomaly")] == [
-        [["bid", "50.05", "1"]],
-        [["bid", "50.05", "2"]],
-    ]
-    assert ids(day) == [(1, 11), (1, 12)]
-    assert [row["price"] for row in rows(day.snapshots / "snapshot_4_initial.csv") if row["side"] == "bid"] == [
-        price for price, _ in BIDS
-    ]
-
-
-def test_a_snapshot_whose_best_prices_are_off_the_tick_is_refused(tmp_path):
-    """Then the tick is wrong, and the way out is to give the right one."""
-    day = Desk(tmp_path, tick_e8=100_000_000).take(snapshot(10), diff(11, 11)).close()
-    assert events(day, "snapshot_failed") == [{"cause": "off_tick", "http_status": None}]
-    assert ids(day) == []
 
 
 @pytest.mark.parametrize("first", ["update", "snapshot"])

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captured import NOON_US, SYMBOL, agg_trade, events, folder, rows, trade
+from captured import NOON_US, agg_trade, events, folder, rows, trade
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import STREAM
+from mm.dayfolder.rows import STREAM, Trade
 from mm.errors import BrokenFile
-from mm.ids import MissingIds
+from mm.ids import IdRange, MissingIds
 from mm.market_data.binance_spot import AGGREGATES, BINANCE_SPOT, HISTORICAL
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
@@ -53,11 +53,11 @@ def test_ids_that_begin_anew_are_new_trades():
 class Desk:
     """A market, its journal and its day; trades arrive one every ms."""
 
-    def __init__(self, tmp_path, source, tick_e8=None, before=None):
+    def __init__(self, tmp_path, source, before=None):
         self.writer = DayWriter(folder(tmp_path), "R1", top_n=3)
         self.journal = DayJournal(self.writer, NOON_US, source)
         keeps_late = source != STREAM
-        self.market = MarketState(Grid(tick_e8), (self.journal,), top_n=3, keeps_late=keeps_late, before=before)
+        self.market = MarketState(Grid(), (self.journal,), top_n=3, keeps_late=keeps_late, before=before)
         self.us = NOON_US
 
     def take(self, *messages):
@@ -107,18 +107,6 @@ def test_an_aggregate_keeps_the_trades_it_spans(tmp_path):
     assert [one.ids_missing for one in desk.take(agg_trade(5, 70, 72), agg_trade(6, 73, 73))] == [False, False]
     spans = [(row["trade_id"], row["first_trade_id"], row["last_trade_id"]) for row in rows(desk.close().trades)]
     assert spans == [("5", "70", "72"), ("6", "73", "73")]
-
-
-def test_a_price_off_the_tick_is_told_and_stored(tmp_path):
-    """The exchange traded there."""
-    desk = Desk(tmp_path, STREAM, tick_e8=100_000_000)
-    desk.take(trade(1, price="100.50"), trade(2, price="101.00"))
-    day = desk.close()
-    (told,) = events(day, "anomaly")
-    assert told == {"kind": "off_tick", "stream": "trade", "price": "100.50", "trade_id": 1}
-    assert len(rows(day.trades)) == 2
-    assert rows(day.trades)[0]["source"] == STREAM
-    assert SYMBOL in day.trades.name
 
 
 US = 1_767_600_000_000_000
@@ -275,8 +263,36 @@ def test_one_id_far_ahead_does_not_make_the_trades_after_it_late(tmp_path):
     """It is kept aside; only a second one there shows that the ids between are missing."""
     desk = Desk(tmp_path, STREAM)
     found = desk.take(trade(1), trade(5_000_000), trade(2), trade(3), trade(9_000), trade(9_001), trade(9_002))
-    assert [one.late for one in found] == [False, True, False, False, True, False, False]
+    assert not any(one.late for one in found)
+    assert [one.advanced for one in found] == [True, False, True, True, False, True, True]
+    assert [one.ids_missing for one in found] == [False] * 5 + [True, False]
     day = desk.close()
-    assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2", "3", "9001", "9002"]
-    assert [hole["to_id"] for hole in events(day, "trade_gap")] == [9_000]
-    assert [one["kind"] for one in events(day, "anomaly")] == ["far_ahead"] * 2
+    stamps = {row["trade_id"]: int(row["recv_time_us"]) - NOON_US for row in rows(day.trades)}
+    assert stamps == {"1": 1000, "2": 3000, "3": 4000, "9000": 5000, "9001": 6000, "9002": 7000}
+    assert [(hole["from_id"], hole["to_id"]) for hole in events(day, "trade_gap")] == [(4, 8_999)]
+    assert [one["kind"] for one in events(day, "anomaly")] == ["far_ahead", "quarantined"]
+
+
+def test_a_late_trade_is_still_missing_and_fetched(tmp_path):
+    """The stream brings it out of order, so that it is no row; REST brings it once."""
+    desk = Desk(tmp_path, STREAM)
+    desk.take(trade(1), trade(5), trade(3))
+    fetched = [
+        (IdRange(number, number), Trade(None, number, US, "1", "1", True, number, number, "rest"))
+        for number in (2, 3, 4)
+    ]
+    assert desk.market.trades.fetched(desk.us, fetched) == 3
+    assert desk.market.trades.fetched(desk.us, fetched) == 0
+    assert [row["trade_id"] for row in rows(desk.close().trades)] == ["1", "5", "2", "3", "4"]
+
+
+def test_an_answer_far_ahead_declares_nothing(tmp_path):
+    """REST names the last trade where a stream is silent; a wrong one must not make the next trades late."""
+    desk = Desk(tmp_path, STREAM)
+    desk.take(trade(1))
+    desk.market.trades_lost(desk.us, 2, 5_000_000)
+    desk.take(trade(2), trade(4))
+    desk.market.trades_lost(desk.us, 5, 7)
+    day = desk.close()
+    assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2", "4"]
+    assert [(hole["from_id"], hole["to_id"]) for hole in events(day, "trade_gap")] == [(3, 3), (5, 7)]

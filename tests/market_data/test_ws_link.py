@@ -2,12 +2,16 @@
 
 import asyncio
 from itertools import pairwise
+from time import perf_counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 
-from mm.market_data.ws_link import FrameCutter, Inbox
+from mm.market_data.ws_link import SLICE_S, FrameCutter, Inbox, Link, text_frame
 
 MOST_BYTES = 70_000
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65_535, 65_536, MOST_BYTES])
@@ -123,7 +127,91 @@ def turns_until_handed_out(gather_s):
     return asyncio.run(run())
 
 
-def test_without_gathering_a_message_is_handed_out_in_the_next_turn_of_the_loop_with_its_stamp():
-    assert turns_until_handed_out(0.0)[:2] == (5, b"m")
-    assert turns_until_handed_out(0.0)[2] <= 2
+def test_without_gathering_a_message_is_handed_out_before_put_returns_with_its_stamp():
+    """An order that follows on it does not wait for a turn of the event loop."""
+    assert turns_until_handed_out(0.0) == (5, b"m", 0)
     assert turns_until_handed_out(0.05)[2] > 10
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        self.written = bytearray()
+        self.write = self.written.extend
+
+    def is_closing(self):
+        return False
+
+
+def test_an_answer_to_a_handshake_that_was_given_up_is_nothing():
+    """The task that opened it was cancelled in the same turn of the loop."""
+
+    async def run():
+        inbox, wire, server = Inbox(), Wire(), ServerProtocol()
+        link = Link(inbox, "ws://127.0.0.1:1/stream", 0)
+        link.connection_made(wire)
+        server.receive_data(bytes(wire.written))
+        server.send_response(server.accept(server.events_received()[0]))
+        link._opened.cancel()
+        link.data_received(b"".join(server.data_to_send()))
+        assert (link.announced, len(inbox.waiting)) == (False, 0)
+
+    asyncio.run(run())
+
+
+class SlowLink(OneLink):
+    """Its listener takes longer than a slice for each message, and fails at one of them."""
+
+    def message(self, recv_us, conn, slot, raw):
+        ends_s = perf_counter() + SLICE_S
+        while perf_counter() <= ends_s:
+            pass
+        self.came.append((raw, self.turns))
+        if raw == b"wrong":
+            raise ValueError(raw)
+
+
+def handed_out_slowly(raws):
+    """Put in *raws* at once; return them as handed out, each with the turn of the loop, and the error of the end."""
+
+    async def run():
+        inbox = Inbox(gather_s=0.0)
+        link = SlowLink(inbox)
+        task = asyncio.ensure_future(inbox.hand_out(link, lambda: True))
+        while not inbox.numbers:
+            await asyncio.sleep(0)
+        inbox.put(link, raws, 5)
+        inbox.opened_or_ended(link)
+        while not task.done():
+            link.turns += 1
+            await asyncio.sleep(0)
+        return link.came, task.exception()
+
+    return asyncio.run(run())
+
+
+def test_without_gathering_the_loop_has_its_turn_after_a_slice_of_time():
+    """Many messages at once do not keep the sockets waiting, and stay in order."""
+    came, error = handed_out_slowly([b"a", b"b", b"c"])
+    assert error is None
+    assert [raw for raw, _ in came] == [b"a", b"b", b"c"]
+    turns = [turn for _, turn in came]
+    assert turns[0] == 0 < turns[1] < turns[2]
+
+
+@pytest.mark.parametrize("raws", [[b"wrong", b"a"], [b"a", b"wrong", b"b"]])
+def test_what_a_listener_raises_ends_the_handing_out_and_nothing_follows(raws):
+    """Raised in the socket's callback, it would be taken for a fault of the connection, and another one opened."""
+    came, error = handed_out_slowly(raws)
+    assert [raw for raw, _ in came] == raws[: raws.index(b"wrong") + 1]
+    assert isinstance(error, ValueError)
+
+
+@given(st.binary(max_size=200) | st.integers(65_500, 65_600).map(bytes), st.binary(min_size=4, max_size=4))
+def test_a_text_frame_is_what_the_library_would_send(text, mask):
+    """It takes a third of the time; the library unmasks it, of any length of the head."""
+    sent = ServerProtocol(state=OPEN, max_size=None)
+    sent.receive_data(text_frame(text, mask))
+    (frame,) = sent.events_received()
+    assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, text)

@@ -37,7 +37,7 @@ KNOBS = {
     "BACKOFF_MAX_S": "0.2",
     "MIN_FREE_MB": "0",
 }
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 ENTRY = ("-m", "mm.market_data.recorder")
 
 

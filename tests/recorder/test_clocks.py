@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from recorder_process import a_box, a_recorder
@@ -12,32 +10,14 @@ from recorder_process import a_box, a_recorder
 from day_oracle import hold
 from mm.clock import now_us
 from mm.dayfolder.check import check_day
+from set_clock import WallClock
 
-ENTRY = str(Path(__file__).with_name("set_clock.py"))
 WINDOW = {"WINDOW_START": "08:00", "WINDOW_END": "22:00", "WINDOW_TZ": "Europe/Berlin"}
 
 
-class Clock:
-    """The offset of a recorder's clock, in a file that is replaced whole."""
-
-    def __init__(self, root):
-        self.path = root / "clock_off"
-        self.off_us = 0
-        self.set(0)
-
-    def set(self, off_us):
-        self.off_us = off_us
-        part = self.path.with_name("part")
-        part.write_text(str(off_us))
-        os.replace(part, self.path)
-
-    def to(self, instant):
-        """Make it that instant now."""
-        self.set(round(instant.timestamp() * 1e6) - now_us())
-
-    @property
-    def entry(self):
-        return (ENTRY, str(self.path))
+def off_at(instant):
+    """Return by how many µs a clock is off that shows an instant now."""
+    return round(instant.timestamp() * 1e6) - now_us()
 
 
 def steps(recorder):
@@ -48,8 +28,8 @@ def test_row_18_a_clock_that_is_set_forth_and_back_costs_nothing(tmp_path):
     """Timers are monotonic: no stall, no resync; the ledger tells by how much, and the order is that of arrival."""
 
     async def run():
-        clock = Clock(tmp_path)
-        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry) as recorder:
+        clock = WallClock(tmp_path)
+        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry("record")) as recorder:
             await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
             for count, off_us in enumerate((2_000_000, 0, -1_300_000), 1):
                 clock.set(off_us)
@@ -74,16 +54,16 @@ def test_row_19_behind_a_night_of_the_clock_change_the_window_opens_and_closes_i
     closes = opens.replace(hour=opens_utc + 14)
 
     async def run():
-        clock = Clock(tmp_path)
-        clock.to(datetime(*night, tzinfo=UTC).replace(hour=0, minute=59, second=58))
-        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry, **WINDOW) as recorder:
+        clock = WallClock(tmp_path)
+        clock.set(off_at(datetime(*night, tzinfo=UTC).replace(hour=0, minute=59, second=58)))
+        async with a_box() as box, a_recorder(box, tmp_path, entry=clock.entry("record"), **WINDOW) as recorder:
             first = (await asyncio.wait_for(recorder.process.stderr.readline(), 30)).decode()
             assert f"opens={opens:%Y-%m-%dT%H:%M:%S}" in first
             assert f"closes={closes:%Y-%m-%dT%H:%M:%S}" in first
-            clock.to(opens.replace(hour=opens_utc - 1, minute=59, second=59))
+            clock.set(off_at(opens.replace(hour=opens_utc - 1, minute=59, second=59)))
             await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
             assert recorder.day.path.name == opens.strftime("%Y%m%d")
-            clock.to(closes.replace(hour=closes.hour - 1, minute=59, second=59))
+            clock.set(off_at(closes.replace(hour=closes.hour - 1, minute=59, second=59)))
             code, said = await recorder.ended()
             assert code == 0, said
             day = hold(recorder.day.path, box.truth)

@@ -10,14 +10,15 @@ from contextlib import closing
 import pytest
 from recorder_process import a_box, a_recorder
 
-from day_oracle import hold
+from day_oracle import Day, hold
 
-SLOW_DISK = """
+FORCING_S = 3.0
+SLOW_DISK = f"""
 import os, time
 force = os.fsync
 
 def slowly(fd):
-    time.sleep(0.15)
+    time.sleep({FORCING_S})
     force(fd)
 
 os.fsync = slowly
@@ -108,17 +109,58 @@ def test_a_full_queue_is_drained(tmp_path):
     asyncio.run(run())
 
 
-def test_a_slow_disk_does_not_keep_it(tmp_path):
-    """Each time that bytes are forced to the disk takes 0.15 s; the loop never waits for it, and the end is in time."""
+def test_a_slow_disk_neither_keeps_it_nor_stops_the_loop(tmp_path):
+    """Forcing takes 3 s a file: the loop never waits for it, and the end for two rounds of all files, no more."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
     path = os.pathsep.join((str(tmp_path), str(os.getcwd()), os.environ.get("PYTHONPATH", "")))
 
     async def run():
         async with a_box() as box, a_recorder(box, tmp_path, PYTHONPATH=path) as recorder:
             await recorder.until(synced(recorder))
+            size = recorder.bytes_of("frames")
+            await asyncio.sleep(FORCING_S + 1)
+            assert recorder.bytes_of("frames") > size
             code, took_s, said = await recorder.stop()
-            assert (code, took_s < 5) == (0, True), said
-            hold(recorder.day.path, box.truth)
+            assert (code, took_s < 4 * FORCING_S) == (0, True), said
+            day = hold(recorder.day.path, box.truth)
+            assert all(lag["lag_s"] < FORCING_S - 0.5 for lag in day.told("loop_lag"))
+
+    asyncio.run(run())
+
+
+def test_a_process_that_was_stopped_and_continued_says_so(tmp_path):
+    """SIGSTOP and SIGCONT: what came meanwhile has late stamps, and the ledger says by how much."""
+
+    async def run():
+        async with a_box() as box, a_recorder(box, tmp_path) as recorder:
+            await recorder.until(synced(recorder))
+            before = recorder.day.events.read_bytes().count(b"loop_lag")
+            recorder.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1.0)
+            recorder.process.send_signal(signal.SIGCONT)
+            await recorder.until(lambda: recorder.day.events.read_bytes().count(b"loop_lag") > before)
+            code, _, said = await recorder.stop()
+            assert code == 0, said
+            assert max(lag["lag_s"] for lag in Day(recorder.day.path).told("loop_lag")) > 0.5
+
+    asyncio.run(run())
+
+
+def test_a_rest_that_does_not_answer_does_not_delay_the_socket(tmp_path):
+    """Neither filters nor snapshot nor time: the stream is recorded meanwhile."""
+    paths = ("exchangeInfo", "depth", "time")
+    faults = [f"at request {count} of /api/v3/{path} do slow delay_s=6000" for path in paths for count in (1, 2, 3)]
+
+    async def run():
+        async with a_box(faults=faults) as box, a_recorder(box, tmp_path) as recorder:
+            await recorder.until(lambda: recorder.bytes_of("diffs") > 2_000)
+            ledger = recorder.day.events.read_bytes()
+            assert b"ws_connected" in ledger
+            assert b"exchange_info" not in ledger
+            assert b"snapshot_loaded" not in ledger
+            code, _, said = await recorder.stop()
+            assert code == 0, said
+            assert Day(recorder.day.path).told("gap") == []
 
     asyncio.run(run())
 

@@ -51,7 +51,7 @@ class Exchange:
     """Binance's rules above a matching core.
 
     Args:
-        rules: What orders the symbol takes.
+        rules: What orders the symbol takes; other steps may take their place.
         core: The matching engine; it must write a log, which nobody else may drain.
         flow: The market that trades by itself.
         accounts: The users and their money.
@@ -247,6 +247,7 @@ class Exchange:
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
             lots, is_short = walk.lots_for(new.quote_e8 // rules.tl_e8)
+            lots -= lots % rules.step_lots
             if not lots and is_short:
                 raise api_error.order_rejected("Order book liquidity is less than symbol minimum quantity.")
             rules.check_market_lots(lots)

@@ -1,10 +1,10 @@
 """What orders a symbol takes: its filters, its order types, its fees."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mm.errors import UsageError
-from mm.instrument import E8, Instrument, decimal_text
+from mm.errors import OffGrid, UsageError
+from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.sim.exchange.api_error import filter_failure, invalid_message
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
@@ -35,6 +35,8 @@ class SymbolRules:
         maker_rate_e8: Fee of a resting order, in 1e-8 of what it receives.
         taker_rate_e8: Fee of an order that takes, likewise.
         default_stp: Self-trade prevention of an order that names none.
+        step_ticks: Price step of users' orders, in ticks of the instrument, which the market itself keeps.
+        step_lots: Quantity step of users' orders, in its lots.
     """
 
     instrument: Instrument
@@ -48,6 +50,8 @@ class SymbolRules:
     maker_rate_e8: int = 100_000
     taker_rate_e8: int = 100_000
     default_stp: str = "EXPIRE_MAKER"
+    step_ticks: int = 1
+    step_lots: int = 1
     tl_e8: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,17 @@ class SymbolRules:
                 f"exchange cannot book; make --tick-size {grid.price(1)} or --qty-step {grid.qty(1)} coarser"
             )
         object.__setattr__(self, "tl_e8", tl_e8)
+
+    def with_steps(self, tick_size: str, step_size: str) -> "SymbolRules":
+        """Return the rules with other steps of users' orders, decimals; an empty one stays as it is.
+
+        Raises:
+            UsageError: If one is no multiple, above zero, of the market's own step.
+        """
+        grid = self.instrument
+        ticks = _steps_in("tick", tick_size, grid.tick_e8) if tick_size else self.step_ticks
+        lots = _steps_in("step", step_size, grid.lot_e8) if step_size else self.step_lots
+        return replace(self, step_ticks=ticks, step_lots=lots)
 
     @property
     def most_ticks(self) -> int:
@@ -80,7 +95,7 @@ class SymbolRules:
         ticks, rest = divmod(price_e8, self.instrument.tick_e8)
         if not price_e8:
             raise invalid_message("Invalid price.")
-        if rest or ticks > self.most_ticks:
+        if rest or ticks % self.step_ticks or ticks > self.most_ticks:
             raise filter_failure("PRICE_FILTER")
         return ticks
 
@@ -89,7 +104,7 @@ class SymbolRules:
         lots, rest = divmod(qty_e8, self.instrument.lot_e8)
         if not qty_e8:
             raise invalid_message("Invalid quantity.")
-        if rest or lots > self.most_lots:
+        if rest or lots % self.step_lots or lots > self.most_lots:
             raise filter_failure("LOT_SIZE")
         if market:
             self.check_market_lots(lots)
@@ -126,13 +141,14 @@ class SymbolRules:
         """Return the filters, as exchangeInfo lists them."""
         grid = self.instrument
         up, down = decimal_text(self.multiplier_up_e8), decimal_text(self.multiplier_down_e8)
-        step = {"minQty": grid.qty(1), "stepSize": grid.qty(1)}
+        tick, lot = grid.price(self.step_ticks), grid.qty(self.step_lots)
+        step = {"minQty": lot, "stepSize": lot}
         return [
             {
                 "filterType": "PRICE_FILTER",
-                "minPrice": grid.price(1),
+                "minPrice": tick,
                 "maxPrice": grid.price(self.most_ticks),
-                "tickSize": grid.price(1),
+                "tickSize": tick,
             },
             {"filterType": "LOT_SIZE", **step, "maxQty": grid.qty(self.most_lots)},
             {"filterType": "MARKET_LOT_SIZE", **step, "maxQty": grid.qty(self.most_market_lots)},
@@ -186,3 +202,14 @@ class SymbolRules:
             "defaultSelfTradePreventionMode": self.default_stp,
             "allowedSelfTradePreventionModes": list(STP_MODES),
         }
+
+
+def _steps_in(name: str, text: str, own_e8: int) -> int:
+    """Return how many of the market's own steps, in 1e-8, *text* is; raises UsageError where it is no whole number."""
+    try:
+        count, rest = divmod(e8(text), own_e8)
+    except OffGrid as error:
+        raise UsageError(f"{name}={text}: {error}") from error
+    if rest or count < 1:
+        raise UsageError(f"{name}={text}: it must be a multiple of the market's own {short_text(own_e8)}")
+    return count

@@ -285,7 +285,14 @@ class Box:
         }
 
     def inject(self, rules: Iterable[Rule]) -> None:
-        """Apply the faults of *rules*; those whose moment has passed act now."""
+        """Apply the faults of *rules*; those whose moment has passed act now.
+
+        Raises:
+            UsageError: If steps of filters are not multiples of the market's own; none of the rules acts then.
+        """
+        for rule in (rules := list(rules)):
+            if rule.fault.kind.name == "filters":
+                self.exchange.rules.with_steps(rule.fault["tick"], rule.fault["step"])
         if self.injector is None:
             self.injector = FaultInjector(
                 self.truth,
@@ -294,6 +301,7 @@ class Box:
                 seed=self._session.seed,
                 restart=self._restart,
             )
+            self.injector.filters = self._set_steps
             self._api.faults = self.injector
             self.server.inject(self.injector)
         self.injector.add(rules)
@@ -316,6 +324,9 @@ class Box:
         self.server.cut()
         if not keeps_orders:
             self.exchange.expire_all()
+
+    def _set_steps(self, tick_size: str, step_size: str) -> None:
+        self.exchange.rules = self.exchange.rules.with_steps(tick_size, step_size)
 
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and where it does not run with the wall's, that too."""

@@ -204,6 +204,7 @@ class HttpConnection(asyncio.Protocol):
         self._write(h11.Data(data=body), h11.EndOfMessage())
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._request = None
             self._began_s = self._hub.seconds()
         else:
             self._end()

@@ -228,7 +228,11 @@ def _is_local(request: Request) -> bool:
     """
     host, origin = request.headers.get("host"), request.headers.get("origin")
     named = [f"//{host}"] * (host is not None) + [str(origin)] * (origin is not None)
-    return _is_loopback(request.remote) and all(_is_loopback(urlsplit(one).hostname or "") for one in named)
+    try:
+        hosts = [request.remote, *(urlsplit(one).hostname or "" for one in named)]
+    except ValueError:  # brackets without an address
+        return False
+    return all(map(_is_loopback, hosts))
 
 
 def _is_loopback(host: str) -> bool:

@@ -87,7 +87,7 @@ def test_the_control_call_gives_the_same() -> None:
 
     async def scenario() -> None:
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(120),
             Box.in_lockstep("large_tick", seed=3).open() as box,
             httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
         ):

@@ -21,7 +21,7 @@ STREAMS = "simusdt@depth@100ms/simusdt@trade"
 @asynccontextmanager
 async def controlled(scenario: str = "large_tick", **options) -> AsyncIterator[tuple[Box, httpx.AsyncClient]]:
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(120),
         Box.in_lockstep(scenario, seed=3, **options).open() as box,
         httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
     ):
@@ -142,7 +142,7 @@ def test_connections_that_were_there_before_the_first_fault_are_befallen_too() -
 
     async def scenario() -> None:
         session = Session("SIMUSDT", "20260105", 24.0, 3, LOCKSTEP_US)
-        async with asyncio.timeout(20), Box(LargeTick(), session, speed=0).open() as box:
+        async with asyncio.timeout(120), Box(LargeTick(), session, speed=0).open() as box:
             assert box.injector is None
             async with (
                 connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws,
@@ -275,7 +275,7 @@ def test_the_first_faults_of_a_running_exchange_count_from_now() -> None:
         session = Session("SIMUSDT", "20260105", 1.0, 3)
         box = Box(LargeTick(), session, speed=0, limits=False)
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(120),
             box.open(),
             httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest,
             connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None),

@@ -179,6 +179,18 @@ def test_what_cannot_be_taken_is_refused_and_the_next_client_is_served(sent, sta
     run(scenario)
 
 
+def test_a_malformed_request_behind_a_head_is_refused_with_its_body():
+    """The answer to HEAD has no body; what cannot be read behind it on the same connection has one."""
+
+    async def scenario():
+        async with open_box(SMALL) as box:
+            answer = await raw(box, request("HEAD /x HTTP/1.1") + b"\x00NONSENSE\r\n\r\n")
+            assert statuses(answer) == [405, 400]
+            assert answer.endswith(b'{"code":-1000,"msg":"Malformed HTTP request."}')
+
+    run(scenario)
+
+
 def test_a_large_body_that_is_allowed_arrives_whole():
     """The bound is on the body, not on one packet of it."""
 
@@ -420,6 +432,9 @@ def test_control_calls_are_for_loopback_only():
         ({"host": "127.0.0.1:8080", "origin": "https://page.example"}, 403),
         ({"host": "127.0.0.1:8080", "origin": "null"}, 403),
         ({"host": "127.0.0.1.page.example"}, 403),
+        ({"host": "[::1"}, 403),
+        ({"host": "127.0.0.1", "origin": "http://[page]"}, 403),
+        ({"host": ""}, 403),
     ],
 )
 def test_no_web_page_controls_the_exchange(headers, status):

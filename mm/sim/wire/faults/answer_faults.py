@@ -96,19 +96,6 @@ def snapshot(fault: Fault, request: Request, response: Response, context: FaultC
     return _edited(response, lambda _: {"lastUpdateId": update_id, "bids": bids[:limit], "asks": asks[:limit]})
 
 
-def tick_size(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """From now on exchangeInfo has a tick size of `value`."""
-
-    def coarser(content: dict[str, Any]) -> dict[str, Any]:
-        for entry in content["symbols"]:
-            for one in entry["filters"]:
-                if one["filterType"] == "PRICE_FILTER":
-                    one["tickSize"] = fault["value"]
-        return content
-
-    return _edited(response, coarser)
-
-
 def halt(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """Trading stands still for `for_s` seconds: exchangeInfo has `status`, depth and trades come when it is over."""
 
@@ -220,7 +207,6 @@ ANSWER_FAULTS = (
         of=FaultParameter("first", choices=("first", "last")),
         back=FaultParameter(1, least=1),
     ),
-    _exchange_info(tick_size, {"value": FaultParameter("0.10000000")}),
     # Messages are held back for as long, on every connection.
     _exchange_info(
         halt,

@@ -43,6 +43,7 @@ class FaultInjector:
     Attributes:
         scope: The connections of streams and what they are sent.
         users: Those of the WebSocket API, in a count of their own.
+        filters: Takes the steps, of prices and of quantities, of exchangeInfo from now on; None where nothing does.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class FaultInjector:
         self._refusals: list[Fault] = []
         self._answers: list[ActiveFault] = []
         self._restart = restart
+        self.filters: Callable[[str, str], None] | None = None
         self._restarts: list[Fault] = []
         self._away_until_us = 0
         self._appointments: list[tuple[int, int, Callable[[], None]]] = []
@@ -251,6 +253,8 @@ class FaultInjector:
             self._reset = True
         elif fault.kind.name == "clock_offset":
             self._offset_ms += fault["ms"]
+        elif fault.kind.name == "filters" and self.filters:
+            self.filters(fault["tick"], fault["step"])
         elif fault.kind.name == "restart":
             self._restarts.append(fault)
         elif fault.kind.refusal:

@@ -153,6 +153,12 @@ _EXCHANGE_FAULTS = (
         parameters={"ms": FaultParameter(1_300, least=-math.inf)},
     ),
     FaultKind(
+        name="filters",
+        help="Users' orders, and exchangeInfo, have a price step of `tick` and a quantity step of `step` from now on, "
+        "multiples of those that the market itself keeps; without one it stays.",
+        parameters={"tick": FaultParameter(""), "step": FaultParameter("")},
+    ),
+    FaultKind(
         name="restart",
         help="All connections are reset and refused for `for_s` seconds; users' open orders are `books`: kept or lost.",
         parameters={"books": FaultParameter("kept", choices=("kept", "lost")), "for_s": FaultParameter(5.0)},

@@ -7,6 +7,9 @@ import httpx
 import pytest
 from wired import Case, book_by, falls, holes, played, wired
 
+from mm.errors import UsageError
+from mm.sim.wire.faults.script import read_script
+
 
 async def status() -> None:
     async with wired("at request 1 of /api/v3/depth do status code=418 retry_after=120 n=2") as wire:
@@ -90,13 +93,15 @@ async def snapshot() -> None:
             assert (await wire.depth())["lastUpdateId"] == wire.box.truth.last_update_id
 
 
-async def tick_size() -> None:
-    async with wired("at request 2 do tick_size value=0.5") as wire:
-        sizes = [
-            next(one["tickSize"] for one in (await wire.info())["filters"] if one["filterType"] == "PRICE_FILTER")
-            for _ in range(3)
-        ]
-        assert sizes == ["0.01000000", "0.5", "0.5"]
+async def filters() -> None:
+    async with wired("at request 2 do filters tick=0.5 step=0.02\nat request 4 do filters tick=0.01") as wire:
+        found = [{one["filterType"]: one for one in (await wire.info())["filters"]} for _ in range(4)]
+        ticks = [one["PRICE_FILTER"]["tickSize"] for one in found]
+        assert ticks == ["0.01000000", "0.50000000", "0.50000000", "0.01000000"]
+        assert [one["LOT_SIZE"]["stepSize"] for one in found[1:]] == ["0.02000000"] * 3
+        for steps, said in (("tick=0.005", "multiple of the market's own 0.01"), ("step=x", "plain decimal")):
+            with pytest.raises(UsageError, match=said):
+                wire.box.inject(read_script(f"at time 0 do filters {steps}"))
 
 
 async def halt() -> None:
@@ -159,7 +164,7 @@ CASES: dict[str, Case] = {
         empty_sides,
         wrong_symbol,
         snapshot,
-        tick_size,
+        filters,
         halt,
         id_reset,
         clock_offset,

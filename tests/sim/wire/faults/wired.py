@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from mm.sim.wire.box import Box
 
 STREAMS = "simusdt@depth@100ms/simusdt@trade"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 Case = Callable[[], Awaitable[None]]
 
 

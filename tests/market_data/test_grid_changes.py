@@ -1,0 +1,230 @@
+"""A tick or lot size that changes while a recorder records the exchange in a box: finer, coarser, late, unanswered."""
+
+import asyncio
+import json
+import random
+from decimal import Decimal
+from functools import partial
+
+import pytest
+
+import boxed
+import mm
+from boxed import SYMBOL, Boxed, quicken, recorded
+from day_oracle import hold
+from mm.backtest.rules import Rules
+from mm.day_parquet import export_day, import_day
+from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.repair import repair_day
+from mm.market_data import recording as recording_module
+from mm.market_data import snapshot as rest_tasks
+from mm.sim.exchange.parameters import Parameters, read_new_order
+from mm.sim.wire.box import Box
+from mm.sim.wire.faults.script import read_script
+
+COARSE, FINE = ("0.1", "0.01"), ("0.01", "0.001")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    quicken(monkeypatch)
+    monkeypatch.setattr(rest_tasks, "INFO_FIRST_S", 0.05)
+    monkeypatch.setattr(rest_tasks, "INFO_EVERY_S", 0.2)
+    monkeypatch.setattr(recording_module, "LOOK_EVERY_S", 0.05)
+
+
+class Traders:
+    """Two users, who trade on the grid of the exchange; what they placed before stays where it was."""
+
+    def __init__(self, box, grid):
+        self.box = box
+        self.draw = random.Random(7)
+        self.use(grid)
+
+    def use(self, grid):
+        self.box.inject(read_script(f"at time 0 do filters tick={grid[0]} step={grid[1]}"))
+        self.grid = [Decimal(text) for text in grid]
+
+    def order(self, user, side, ticks_away, lots):
+        tick, lot = self.grid
+        given = {"symbol": SYMBOL, "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+        given |= {"price": f"{100 + ticks_away * tick}", "quantity": f"{1 + lots * lot}"}
+        exchange = self.box.exchange
+        new = read_new_order(Parameters(given, SYMBOL), exchange.rules)
+        exchange.place(self.box.scheduler.done_us, user, new)
+
+    async def trade(self, recorder, steps):
+        """Place a buy and a sell a step, of which many meet."""
+        for _ in range(steps):
+            self.order(1, "BUY", self.draw.randint(-9, 2), self.draw.randint(1, 9))
+            self.order(2, "SELL", self.draw.randint(-2, 9), self.draw.randint(1, 9))
+            await recorder.play(0.1)
+
+
+async def run_of(traders, root, *work):
+    """Record the box while *work* is done, and stop in order."""
+    recorder = Boxed(traders.box, root)
+    task = asyncio.create_task(recorder.recording.run())
+    await recorder.until(lambda: recorder.told("ws_connected"))
+    await traders.trade(recorder, 2)
+    await recorder.synced()
+    await recorder.until(lambda: recorder.told("exchange_info"))
+    for one in work:
+        await one(recorder)
+    await recorder.caught_up()
+    recorder.recording.stop("enough")
+    await task
+
+
+async def market(root, first, then, *, restart, fault):
+    """Record a market on the grid *first* and *then* on another one; return the box."""
+    async with asyncio.timeout(60), Box.in_lockstep("empty", seed=7).open() as box:
+        traders = Traders(box, first)
+        for away in range(1, 9):
+            traders.order(1, "BUY", -away, away)
+            traders.order(2, "SELL", away, away)
+        await box.advance(seconds=1)
+
+        async def change(recorder):
+            traders.use(then)  # after a restart it is that already
+            box.inject(read_script(fault))
+            if then == FINE:  # it is seen in the rows before the exchange is asked
+                await traders.trade(recorder, 8)
+            await recorder.until(lambda: Decimal(recorder.session.grid["tick_size"]) == Decimal(then[0]))
+            await traders.trade(recorder, 15)
+
+        before = partial(traders.trade, steps=15)
+        if restart:
+            await run_of(traders, root, before)
+            traders.use(then)
+            await run_of(traders, root, change)
+        else:
+            await run_of(traders, root, before, change)
+        return box
+
+
+def day_of(root, first, then, *, restart=False, fault=""):
+    """Return the folder of such a day, which is sound, and the day, each frame of which is true."""
+    box = asyncio.run(market(root, first, then, restart=restart, fault=fault))
+    (path,) = (root / SYMBOL).iterdir()
+    folder = DayFolder.at(path)
+    assert check_day(folder).defects == []
+    return folder, hold(path, box.truth)
+
+
+def history_of(folder):
+    return json.loads(folder.instrument.read_text())["history"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("first", "then"), [(COARSE, FINE), (FINE, COARSE)])
+def test_a_grid_that_changes_costs_no_row_and_no_book(tmp_path, first, then, restart):
+    """Every frame is the true book; the history has both grids, the finer one from the first row on it."""
+    folder, day = day_of(tmp_path, first, then, restart=restart)
+    assert day.told("resync_start") == []
+    assert day.tags == ["initial"] * (1 + restart)
+    history = history_of(folder)
+    named = [(Decimal(one["tick_size"]), Decimal(one["step_size"])) for one in history]
+    assert named == [tuple(map(Decimal, grid)) for grid in (first, then)]
+    reports = [int(row["recv_seq"]) for row in day.events if '"grid"' in row["details_json"]]
+    assert bool(reports) == (then == FINE) or restart
+    assert history[1]["from_seq"] == reports[0] if reports else history[1]["from_us"] > 0
+    assert any(Decimal(price) % Decimal("0.1") for diff in day.diffs for price, _ in diff["b"])
+
+
+@pytest.mark.parametrize("fault", ["at request 1 of /api/v3/exchangeInfo do status code=503 n=2", ""])
+def test_all_that_reads_a_day_reads_one_whose_grid_changed(tmp_path, monkeypatch, fault):
+    """Coverage, repair, export, tape, calibration and backtest; a REST that fails meanwhile costs a line in the log."""
+    log = Log()
+    monkeypatch.setattr(boxed, "_LOG", log)
+    folder, _ = day_of(tmp_path / "data", COARSE, FINE, fault=fault)
+    assert log.warnings.count("exchange_info_failed") == bool(fault)
+    assert cover(folder).excluded_s < 2
+    assert not repair_day(folder, "FIX", 0).changed
+    out = tmp_path / "out" / SYMBOL / folder.day
+    export_day(folder, out)
+    again, _ = import_day(out, tmp_path / "again")
+    assert history_of(again) == history_of(folder)
+
+    tape = mm.load_day(folder)
+    assert (tape.instrument.tick_e8, tape.step_ticks, tape.step_lots) == (1_000_000, 10, 10)
+    assert "the grid changed in the day" in tape.meta.warnings[0]
+    rules = Rules(
+        tick_e8=tape.instrument.tick_e8,
+        lot_e8=tape.instrument.lot_e8,
+        step_ticks=tape.step_ticks,
+        step_lots=tape.step_lots,
+        quote_lots=tape.step_lots,
+        start_lots=100 * tape.step_lots,
+    )
+    result = mm.backtest(tape, Near(), Cross(), rules)
+    placed = result.orders.filter(result.orders["action"] == "PLACE")
+    assert len(placed) > 4
+    assert {Decimal(str(price)) % Decimal("0.1") for price in placed["price"]} == {0}
+    assert mm.calibrate(tape).n_fills > 0
+
+
+class Log:
+    """Keeps the names of warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def info(self, event, **numbers):
+        pass
+
+    def warning(self, event, **numbers):
+        self.warnings.append(event)
+
+
+class Near:
+    """Quotes between the ticks."""
+
+    def quote(self, view):
+        return mm.Quotes(view.bid_ticks - 3.5, view.ask_ticks + 3.5)
+
+
+class Cross:
+    """Fills at a trade through our price."""
+
+    def on_trade(self, order, trade):
+        return order.lots if (trade.ticks - order.ticks) * order.side <= 0 else 0
+
+
+def test_an_exchange_that_names_the_old_grid_is_asked_again(tmp_path):
+    """Its market is on a finer one from the start; the rows are kept, and the history begins where they came."""
+
+    async def scenario(recorder):
+        await recorder.synced()
+        await recorder.until(
+            lambda: recorder.told("exchange_info") > 2 and recorder.session.grid["tick_size"] == "0.01"
+        )
+        await recorder.play(0.5)
+        await recorder.caught_up()
+
+    script = "at time 0 do filters tick=0.05\nat request 5 of /api/v3/exchangeInfo do filters tick=0.01"
+    day = recorded(scenario, script, root=tmp_path)
+    assert set(day.anomalies()) == {"grid"}
+    assert (day.tags, day.told("resync_start")) == (["initial"], [])
+    (path,) = (tmp_path / SYMBOL).iterdir()
+    tape = mm.load_day(path)
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (1_000_000, 5)
+
+
+def test_rows_that_the_exchange_never_explains_are_kept(tmp_path):
+    """The ledger says what they are multiples of; the tape leaves them out, and says so."""
+
+    async def scenario(recorder):
+        await recorder.synced()
+        await recorder.until(lambda: recorder.told("exchange_info") > 3)
+        await recorder.caught_up()
+
+    day = recorded(scenario, "at time 0 do filters tick=0.02", root=tmp_path)
+    assert set(day.anomalies()) == {"grid"}
+    assert day.told("resync_start") == []
+    (path,) = (tmp_path / SYMBOL).iterdir()
+    tape = mm.load_day(path)
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (2_000_000, 1)
+    assert "levels and trades off the tick" in tape.meta.warnings[0]

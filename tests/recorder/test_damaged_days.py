@@ -1,0 +1,321 @@
+"""Days that a recorder finds damaged, or that somebody removes below it: it says so, and records on."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recorder_process import SYMBOL, a_box, a_recorder
+
+from captured import DAY, NOON_US, diff, events, folder, snapshot, trade
+from day_oracle import Day, hold
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import gzip_member
+from mm.errors import BrokenFile, DataError, Mismatch
+from mm.market_data.days import Days
+from mm.market_data.live_session import LiveSession
+from mm.market_data.venue import Answer
+
+URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
+
+
+def days(root, **changes):
+    knobs = {
+        "data_root": Path(root) / "data",
+        "symbol": SYMBOL,
+        "run_id": "R1",
+        "own_id": False,
+        "top_n": 3,
+        "trade_stream": "trade",
+        "flush_interval_s": 5.0,
+        "write_diffs": True,
+        "write_gaps": True,
+        "min_free_mb": 0.0,
+        "knobs": {"trade_stream": "trade"},
+    }
+    return Days(**(knobs | changes))
+
+
+def a_day(root, count=40):
+    """Record a day with some members in its packed files, and kill its run."""
+    writer = days(root).open(DAY, NOON_US)
+    session, us = LiveSession(writer, NOON_US, 3), NOON_US
+    for number in range(count):
+        us += 100_000
+        for message in (diff(number + 11, number + 11, [["99.90", f"{number + 1}.0"]]), trade(number + 1)):
+            session.message(us, json.dumps(message).encode())
+        if not number:
+            session.snapshot_requested(us, 1)
+            session.snapshot_answered(Answer(us, URL, 200, json.dumps(snapshot(11)).encode(), None))
+        if number == 5:
+            session.message(us, b"{")
+        if number % 10 == 9:
+            writer.flush()
+    writer.close()
+    return writer.folder
+
+
+def garbage(path, at=0.5, data=b"\0\xff\x07 no row at all\n"):
+    """Overwrite a part of a file, in the middle."""
+    size = path.stat().st_size
+    with path.open("r+b") as stream:
+        stream.seek(round(at * (size - len(data))))
+        stream.write(data)
+
+
+def another_row(path, row):
+    with path.open("ab") as stream:
+        stream.write(row if path.suffix == ".csv" else gzip_member(row))
+
+
+DAMAGES = {
+    "the ledger within": lambda day: garbage(day.events, data=b'"\xff,,,\n'),
+    "zeros within the frames": lambda day: garbage(day.frames, data=b"\0" * 40),
+    "zeros within the trades": lambda day: garbage(day.trades, data=b"\0" * 40),
+    "the diffs within": lambda day: garbage(day.diffs, at=0.3),
+    "the quarantine is text": lambda day: day.quarantine.write_bytes(b"text\n" + day.quarantine.read_bytes()),
+    "a last trade without numbers": lambda day: another_row(day.trades, b"x,y,z\n"),
+    "a last diff that is no JSON": lambda day: another_row(day.diffs, b"{]\n"),
+    "a last diff of another kind": lambda day: another_row(day.diffs, b"[1]\n"),
+    "an event without details": lambda day: another_row(day.events, b"99,1,99,R1,trade_gap,1,{},1000\n"),
+    "a gap of texts": lambda day: another_row(
+        day.events, b'99,1,99,R1,trade_gap,1,"{""from_id"":""a"",""to_id"":[],""from_us"":0,""to_us"":0}",1000\n'
+    ),
+    "a header that is none": lambda day: garbage(day.frames, at=0, data=b"\xff" * 3000),
+    "the manifest": lambda day: day.manifest.write_bytes(b"{"),
+    "a folder for a file": lambda day: (day.trades.unlink(), day.trades.mkdir()),
+    "a file for a folder": lambda day: (shutil.rmtree(day.diffs.parent), day.diffs.parent.write_bytes(b"")),
+    "no ledger": lambda day: day.events.unlink(),
+    "a ledger of a header": lambda day: day.events.write_bytes(day.events.read_bytes().partition(b"\n")[0] + b"\n"),
+    "a snapshot": lambda day: garbage(next(day.snapshots.iterdir()), at=1, data=b"\0" * 60),
+    "a packed ledger": lambda day: day.events.rename(f"{day.events}.gz"),
+}
+
+
+def bytes_below(path):
+    return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_day_is_set_aside_and_recording_goes_on(tmp_path, damage):
+    """Every byte of it is still there; the new folder is sound, and its ledger says where the old one is."""
+    day = a_day(tmp_path)
+    DAMAGES[damage](day)
+    before = {name: data for name, data in bytes_below(day.path).items() if not name.endswith(".lock")}
+    with days(tmp_path, run_id="R2").open(DAY, NOON_US + 60_000_000) as writer:
+        assert writer.earlier.runs == ()
+        writer.event(NOON_US + 60_000_000, "run_stop", 0, {"reason": "SIGTERM"})
+        writer.seal()
+    (replaced,) = events(folder(tmp_path), "day_replaced")
+    moved = tmp_path / "data" / "damaged" / SYMBOL / DAY
+    assert replaced["moved_to"] == str(moved)
+    assert replaced["cause"]
+    kept = bytes_below(moved)
+    assert {name: kept[name] for name in before} == before
+    assert check_day(folder(tmp_path)).defects == []
+
+
+def test_each_damaged_day_has_a_place_of_its_own(tmp_path):
+    """Two crashes of one day, and a run id that the user has given."""
+    for count in range(3):
+        day = a_day(tmp_path) if not count else folder(tmp_path)
+        garbage(day.events, data=b'"\xff,,,\n')
+        days(tmp_path, run_id=f"mine{count}", own_id=True).open(DAY, NOON_US).close()
+    assert sorted(path.name for path in (tmp_path / "data" / "damaged" / SYMBOL).iterdir()) == [
+        DAY,
+        f"{DAY}_2",
+        f"{DAY}_3",
+    ]
+
+
+@pytest.mark.parametrize("name", ["schema", "instrument"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"time_unit": 7, "symbol": 3}', b"\xff"])
+def test_a_damaged_description_ends_with_3(tmp_path, name, text):
+    """The message names the file and the way out; the rows are not touched."""
+    day = a_day(tmp_path)
+    getattr(day, name).write_bytes(text)
+    before = bytes_below(day.path)
+    with pytest.raises(BrokenFile, match=f"{name}.json.*remove") as raised:
+        days(tmp_path, run_id="R2").open(DAY, NOON_US)
+    assert raised.value.exit_code == 3
+    assert bytes_below(day.path) == before
+    assert not (tmp_path / "data" / "damaged").exists()
+
+
+def test_other_knobs_are_no_damage(tmp_path):
+    """A day of another number of levels stays where it is."""
+    a_day(tmp_path)
+    with pytest.raises(Mismatch):
+        days(tmp_path, run_id="R2", top_n=4).open(DAY, NOON_US)
+    assert not (tmp_path / "data" / "damaged").exists()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_is_damaged_a_start_goes_on_or_says_what_to_mend(seed):
+    """Flipped, cut, zeroed and doubled files: continued, set aside, or exit code 3; never anything unforeseen."""
+    luck = Random(seed)
+    with TemporaryDirectory() as root:
+        day = a_day(root, 20)
+        for _ in range(luck.randint(1, 3)):
+            path = luck.choice([path for path in sorted(day.path.rglob("*")) if path.is_file() and path != day.lock])
+            data = bytearray(path.read_bytes())
+            at, size = luck.randrange(len(data) + 1), luck.randint(1, 60)
+            kind = luck.choice(["flip", "zero", "cut", "double", "drop"])
+            if kind == "flip" and at < len(data):
+                data[at] ^= 1 << luck.randrange(8)
+            elif kind == "zero":
+                data[at : at + size] = bytes(len(data[at : at + size]))
+            elif kind == "cut":
+                del data[at:]
+            elif kind == "double":
+                data[at:at] = data[at : at + size]
+            elif kind == "drop":
+                del data[at : at + size]
+            path.write_bytes(data)
+        try:
+            with days(root, run_id="R2").open(DAY, NOON_US + 60_000_000) as writer:
+                session = LiveSession(writer, NOON_US + 60_000_000, 3)
+                session.message(NOON_US + 60_000_001, json.dumps(diff(90, 90)).encode())
+                session.finish(NOON_US + 60_000_002, "SIGTERM", window_over=False)
+                writer.seal()
+        except DataError as error:
+            if not isinstance(error, Mismatch) and "schema.json" not in str(error):
+                raise
+
+
+def test_a_recorder_goes_on_behind_a_damaged_ledger(tmp_path):
+    """The process itself: it says so, and the new day is true."""
+
+    async def run():
+        async with a_box() as box:
+            async with a_recorder(box, tmp_path) as recorder:
+                await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
+                await recorder.kill()
+            day = recorder.day
+            garbage(day.events)
+            async with a_recorder(box, tmp_path) as recorder:
+                await recorder.until((tmp_path / "data" / "damaged").exists)
+                await recorder.until(lambda: _bytes_at(day.frames) > 10_000)
+                recorder.process.send_signal(15)
+                code, said = await recorder.ended()
+            assert code == 0, said
+            assert "day_replaced" in said
+            found = hold(day.path, box.truth)
+            (replaced,) = found.told("day_replaced")
+            assert Path(replaced["moved_to"]).is_dir()
+            assert check_day(day).defects == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("what", ["the folder", "its frames", "its contents"])
+def test_a_day_that_is_removed_below_a_recorder_is_made_anew(tmp_path, what):
+    """Within a flush; log and ledger say so, the book is carried over, and the new day is true."""
+
+    async def run():
+        async with a_box() as box, a_recorder(box, tmp_path) as recorder:
+            await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
+            day = recorder.day
+            if what == "the folder":
+                shutil.rmtree(day.path)
+            elif what == "its frames":
+                day.frames.unlink()
+            else:
+                for path in day.path.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            await recorder.until(lambda: day.events.exists() and b"day_replaced" in day.events.read_bytes())
+            await recorder.until(lambda: _bytes_at(day.frames) > 10_000)
+            recorder.process.send_signal(15)
+            code, said = await recorder.ended()
+            assert code == 0, said
+            assert "day_replaced" in said
+            found = hold(day.path, box.truth, wired=False)
+            (replaced,) = found.told("day_replaced")
+            assert "removed" in replaced["cause"]
+            assert (replaced["moved_to"] is not None) == (what == "its frames")
+            assert found.tags[0] == "carried"
+            assert found.told("gap") == found.told("trade_gap") == []
+            assert check_day(day).defects == []
+            if replaced["moved_to"]:
+                assert Day(Path(replaced["moved_to"])).told("run_stop") == [{"reason": "day_removed"}]
+
+    asyncio.run(run())
+
+
+def _bytes_at(path):
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def test_a_removed_day_is_found_at_the_end_as_well(tmp_path):
+    """What came since the last flush goes into a new folder, not into one that nobody sees."""
+
+    async def run():
+        async with a_box() as box, a_recorder(box, tmp_path, FLUSH_INTERVAL_S="3600") as recorder:
+            await recorder.until(lambda: recorder.bytes_of("events") > 500)
+            await recorder.until(lambda: b"snapshot_loaded" in recorder.day.events.read_bytes())
+            day = recorder.day
+            shutil.rmtree(day.path)
+            code, _, said = await recorder.stop()
+            assert code == 0, said
+            found = Day(day.path)
+            assert found.sealed
+            assert len(found.told("day_replaced")) == 1
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A file system that cannot be written."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(path)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_ends_with_75(tmp_path, read_only):
+    """Somebody may mend it, so that a supervisor tries again."""
+
+    async def run():
+        async with a_box() as box, a_recorder(box, tmp_path, DATA_ROOT=str(read_only / "data")) as recorder:
+            code, said = await recorder.ended()
+        assert code == 75, said
+        assert "make it writable" in said
+
+    asyncio.run(run())
+
+
+def test_a_damaged_schema_ends_a_recorder_with_3(tmp_path):
+    """In one line that names the file."""
+
+    async def run():
+        async with a_box() as box:
+            async with a_recorder(box, tmp_path) as recorder:
+                await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
+                await recorder.stop()
+            day = recorder.day
+            day.schema.write_bytes(b"{")
+            async with a_recorder(box, tmp_path) as recorder:
+                code, said = await recorder.ended()
+            assert code == 3, said
+            assert "schema.json" in said
+            assert DayFolder(day.root, SYMBOL, day.day).schema.read_bytes() == b"{"
+
+    asyncio.run(run())

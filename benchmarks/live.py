@@ -19,18 +19,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks import live_state
-from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, MOVED, SYMBOL
+from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, SYMBOL, moved_us
 from benchmarks.turns import PYTHON, Measured, Row, run
 from mm.backtest._risk import check
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import LIVE_DEFAULTS, Risk, RiskLimits, RiskOrder, RiskStanding, limits_of
 from mm.backtest.rules import Rules
+from mm.clock import US_PER_S, now_us
 from mm.errors import MMError
+from mm.live import promptness
 from mm.live._live_engine import LiveEngine
 from mm.live.api_requests import ExchangeClock, Signer
 from mm.live.keys import Credentials
@@ -40,8 +42,8 @@ from mm.tape.tape import SNAPSHOT
 RATE, SECONDS, WARM_S = 1_000, 8.0, 3.0
 LEVELS = (10, 46)
 CHECKS, SIGNATURES, _A_RUN = 20_000, 5_000, 100
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_AIMS = {"p50": "under 200", "p90": "", "p99": "under 1,000"}
+_QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+_AIMS = {"p10": "", "p50": "under 200", "p90": "", "p99": "under 1,000"}
 KNOBS = {
     "SYMBOL": SYMBOL,
     "VENUE": "box",
@@ -56,14 +58,21 @@ KNOBS = {
     "LOG_LEVEL": "ERROR",
 }
 """Of the trader: it requotes with each message and sends as often as it wants to; all else is as delivered."""
+MODES = {"": {}, "KEEP_WARM=0": {"KEEP_WARM": "0"}, "BUSY_POLL=1": {"BUSY_POLL": "1"}}
+"""Ways to run it, which take turns: as delivered, without rehearsals, and with a loop that polls."""
 
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes of each kind."""
     rows: list[Row] = []
-    for levels in LEVELS:
-        said = [run([*PYTHON, "benchmarks.live", "trade", str(levels)]).said for _ in range(turns)]
-        rows += _rows(levels, said)
+    ways = [(levels, mode) for levels in LEVELS for mode in MODES if not mode or levels == LEVELS[0]]
+    trades = [
+        [run([*PYTHON, "benchmarks.live", "trade", str(way[0]), way[1]]).said for way in ways] for _ in range(turns)
+    ]
+    for way, found in zip(ways, zip(*trades, strict=True), strict=True):
+        rows += _rows(*way, found)
+    said = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).said for _ in range(turns)]
+    rows += [Row(f"step of it, p50: {name}", "us", _column(said, name)) for name in said[0]]
     said = [run([*PYTHON, "benchmarks.live", "parts"]).said for _ in range(turns)]
     names = {
         "risk_us": "limits in a requote",
@@ -81,13 +90,25 @@ def measure(turns: int) -> Measured:
     return Measured([*rows, *state.rows], facts, notes)
 
 
-def _rows(levels: int, said: Sequence[dict[str, Any]]) -> list[Row]:
-    """Return the rows of a trader whose messages have so many levels."""
+def _rows(levels: int, mode: str, said: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return the rows of a trader whose messages have so many levels, in one of `MODES`."""
+    what = f"{levels} levels{mode and ', '}{mode}"
+    names = {
+        "first": "to first order",
+        "last": "to last order",
+        "worked": "processor time",
+        "sent": "since it was sent",
+    }
     return [
         *(
-            Row(f"message of {levels} levels to {which} order, {name}", "us", _column(said, f"{which}_{name}"), aim=aim)
-            for which in ("first", "last")
-            for name, aim in _AIMS.items()
+            Row(
+                f"message of {what}, {name}, {quantile}",
+                "us",
+                _column(said, f"{key}_{quantile}"),
+                aim=_AIMS[quantile] if key == "first" else "",
+            )
+            for key, name in names.items()
+            for quantile in _QUANTILES
         ),
         Row("  moves that orders followed", "%", _column(said, "followed"), aim="100"),
         Row("  share of one core", "%", _column(said, "core")),
@@ -98,29 +119,53 @@ def _column(said: Sequence[dict[str, Any]], key: str) -> list[float]:
     return [one[key] for one in said]
 
 
+@dataclass(slots=True)
+class Move:
+    """A message that moves the best prices, and what follows on it, in s.
+
+    Attributes:
+        stamp_us: When the exchange sent it.
+        at_s: When it came off the socket.
+        busy_s: Processor time of the loop by then.
+        first_s: From then until the first request was sent; 0 where none was.
+        last_s: Until the last one was that was sent before anything else arrived.
+        worked_s: Processor time of the loop for the first.
+        sent_s: Until the first, from when the exchange sent the message: its way, and its wait for the loop.
+    """
+
+    stamp_us: int
+    at_s: float
+    busy_s: float
+    first_s: float = 0.0
+    last_s: float = 0.0
+    worked_s: float = 0.0
+    sent_s: float = 0.0
+
+
 class Stopwatch:
     """Measures from a message that moves the best prices to the requests that follow on it.
 
     Attributes:
-        moves: When messages came that moved the best prices, in s.
-        first: When such a message came, and the time until the first request that follows was sent, in s.
-        last: The same of the last one that was sent before anything else arrived.
+        moves: Those messages.
+        begun: Is called when one of them came off the socket, with when that was.
     """
 
     def __init__(self) -> None:
-        self.moves: list[float] = []
-        self.first: dict[float, float] = {}
-        self.last: dict[float, float] = {}
-        self._waits_s = self._turn_s = 0.0
+        self.moves: list[Move] = []
+        self.begun: Callable[[float], None] = lambda _: None
+        self._waits: Move | None = None
+        self._turn: Move | None = None
 
     def came(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return what is called with the bytes of the market's socket, in place of *take*."""
 
         def timed(data: bytes) -> None:
-            now_s, self._turn_s = time.perf_counter(), 0.0
-            if MOVED in data:
-                self.moves.append(now_s)
-                self._waits_s = self._waits_s or now_s
+            self._turn, stamp_us = None, moved_us(data)
+            if stamp_us:
+                busy_s = time.thread_time()
+                self.moves.append(Move(stamp_us, time.perf_counter(), busy_s))
+                self._waits = self._waits or self.moves[-1]
+                self.begun(self.moves[-1].at_s)
             take(data)
 
         return timed
@@ -129,7 +174,7 @@ class Stopwatch:
         """Return what is called with answers: what is sent from then on follows on them."""
 
         def timed(data: bytes) -> None:
-            self._turn_s = 0.0
+            self._turn = None
             take(data)
 
         return timed
@@ -139,14 +184,16 @@ class Stopwatch:
 
         def timed(text: bytes) -> None:
             send(text)
-            now_s = time.perf_counter()
+            now_s, busy_s = time.perf_counter(), time.thread_time()
             if b'"order.' not in text:
                 return
-            if self._waits_s:
-                self._turn_s, self._waits_s = self._waits_s, 0.0
-                self.first[self._turn_s] = now_s - self._turn_s
-            if self._turn_s:
-                self.last[self._turn_s] = now_s - self._turn_s
+            if self._waits:
+                move = self._turn = self._waits
+                self._waits = None
+                move.first_s, move.worked_s = now_s - move.at_s, busy_s - move.busy_s
+                move.sent_s = (now_us() - move.stamp_us) / US_PER_S
+            if self._turn:
+                self._turn.last_s = now_s - self._turn.at_s
 
         return timed
 
@@ -169,16 +216,17 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
         return found
 
 
-def trade(levels: int, seconds: float = SECONDS) -> dict[str, float]:
+def trade(levels: int, mode: str = "", seconds: float = SECONDS) -> dict[str, float]:
     """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
-    from mm.commands.trade import main as command
+    promptness.busy_loop = lambda: StopwatchLoop(promptness.BusySelector())
+    from mm.commands.trade import main as command  # takes it over
 
     venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
     _part(venue.pid)
     asyncio.set_event_loop_policy(_Policy())
     try:
         assert venue.stdout
-        os.environ.update({**KNOBS, **json.loads(venue.stdout.readline())})
+        os.environ.update({**KNOBS, **MODES[mode], **json.loads(venue.stdout.readline())})
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         signal.setitimer(signal.ITIMER_REAL, WARM_S + seconds)
         with contextlib.chdir(_FOLDER.name), contextlib.redirect_stdout(io.StringIO()):
@@ -213,15 +261,13 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 
 def _figures(watch: Stopwatch, seconds: float) -> dict[str, float]:
     """Return quantiles of the last *seconds* in µs, the share of moves that were followed, and that of a core."""
-    begin_s, found = watch.moves[-1] - seconds, dict[str, float]()
-    for which, taken_s in (("first", watch.first), ("last", watch.last)):
-        taken = sorted(1e6 * one for at_s, one in taken_s.items() if at_s >= begin_s)
+    moves = [one for one in watch.moves if one.at_s >= watch.moves[-1].at_s - seconds]
+    followed, found = [one for one in moves if one.first_s], dict[str, float]()
+    for which in ("first", "last", "worked", "sent"):
+        taken = sorted(1e6 * getattr(one, f"{which}_s") for one in followed)
         found |= {f"{which}_{name}": taken[int(share * len(taken))] for name, share in _QUANTILES.items()}
-        found[f"{which}_worst"] = taken[-1]
-    moves = sum(at_s >= begin_s for at_s in watch.moves)
-    followed = sum(at_s >= begin_s for at_s in watch.first)
     core = 100 * time.process_time() / (WARM_S + seconds)
-    return {**found, "followed": 100 * followed / moves, "core": core}
+    return {**found, "followed": 100 * len(followed) / len(moves), "core": core}
 
 
 _LIMITS = Risk(**LIVE_DEFAULTS, max_order_notional="1000000")
@@ -296,9 +342,9 @@ def parts() -> dict[str, Any]:
     return {**found, "ed25519_us": _signature_us(Credentials("key", private=private))}
 
 
-def main(kind: str, levels: str = "10") -> None:
+def main(kind: str, levels: str = "10", mode: str = "") -> None:
     """Print what was measured, as one JSON object."""
-    print(json.dumps(trade(int(levels)) if kind == "trade" else parts()))
+    print(json.dumps(trade(int(levels), mode) if kind == "trade" else parts()))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,21 @@ def price_text(ticks: int) -> str:
     return f"{ticks // 100}.{ticks % 100:02}000000"
 
 
+_HEAD = f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":'.encode()
 MOVED = f'["{price_text(MID_TICKS + 1)}",'.encode()
 """Stands in the messages that move the best prices, and in no other."""
+
+
+def stamped(message: bytes, us: int) -> bytes:
+    """Return a message of a feed with the instant at which it leaves."""
+    return b"%b%d%b" % (_HEAD, us, message)
+
+
+def moved_us(data: bytes) -> int:
+    """Return the instant in the message that moves the best prices, µs; 0 where there is none in *data*."""
+    moved = data.find(MOVED)
+    begin = data.rfind(_HEAD, 0, moved) + len(_HEAD) if moved >= 0 else 0
+    return int(data[begin : data.index(b",", begin)]) if begin else 0
 
 
 class MovingFeed:
@@ -62,7 +75,7 @@ class MovingFeed:
         return json.dumps({"lastUpdateId": 1_000, "bids": bids, "asks": asks}).encode()
 
     def messages(self) -> Iterator[bytes]:
-        """Yield messages without an end; each `MOVE_EVERY`-th moves the best prices."""
+        """Yield messages without an end, as `stamped` takes them; each `MOVE_EVERY`-th moves the best prices."""
         while True:
             for number in range(MOVE_EVERY):
                 yield self._message(moves=number == 0)
@@ -80,10 +93,8 @@ class MovingFeed:
             sides[0].append(f'["{price_text(MID_TICKS)}","{here}"]')
             sides[1].append(f'["{price_text(MID_TICKS + 1)}","{gone}"]')
         first, self._update_id = self._update_id + 1, self._update_id + 60
-        head = f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":{now_us()},"s":"{SYMBOL}"'
-        return (
-            f'{head},"U":{first},"u":{self._update_id},"b":[{",".join(sides[0])}],"a":[{",".join(sides[1])}]}}}}'
-        ).encode()
+        bids, asks = (",".join(levels) for levels in sides)
+        return f',"s":"{SYMBOL}","U":{first},"u":{self._update_id},"b":[{bids}],"a":[{asks}]}}}}'.encode()
 
 
 class OrderApi:
@@ -91,6 +102,7 @@ class OrderApi:
 
     def __init__(self) -> None:
         self._open: dict[int, dict[str, Any]] = {}
+        self._numbers: dict[str, int] = {}
         self._count = 0
 
     def answer(self, request: Mapping[str, Any]) -> bytes:
@@ -102,7 +114,7 @@ class OrderApi:
         if method == "order.place":
             return self._place(given)
         if method == "order.cancel":
-            return self._cancel(given["orderId"])
+            return self._cancel(given.get("orderId") or self._numbers.get(given["origClientOrderId"], 0))
         if method == "order.cancelReplace":
             ended = self._cancel(given["cancelOrderId"])
             made = {"newOrderResult": "SUCCESS", "newOrderResponse": self._place(given)}
@@ -113,6 +125,7 @@ class OrderApi:
     def _place(self, given: Mapping[str, Any]) -> dict[str, Any]:
         self._count += 1
         number, terms = self._count, ("side", "type", "price")
+        self._numbers[given["newClientOrderId"]] = number
         self._open[number] = {
             "symbol": SYMBOL,
             "orderId": number,
@@ -177,7 +190,8 @@ class LiveVenue:
                 return
             self._write(client, message)
 
-    def _write(self, client: ServerConnection, body: bytes) -> None:
+    def _write(self, client: ServerConnection, message: bytes) -> None:
+        body = stamped(message, now_us())
         size = len(body)
         length = bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2)
         client.transport.write(b"\x81" + length + body)

@@ -14,17 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mm.live.state_stores import SHOWN
+from mm.live.state_tables import TABLES
 
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://root@127.0.0.1:5432/postgres")
 _IN_CI = bool(os.environ.get("CI"))
 _number = itertools.count()
 
 
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> None:
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
     """Wait until a condition holds; fail with *what* where it does not come in time."""
     end = time.monotonic() + timeout_s
     while not condition():
@@ -54,6 +58,29 @@ def postgres_database() -> Iterator[str]:
             yield POSTGRES.rpartition("/")[0] + f"/{name}"
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def postgres_tables(url: str, symbol: str) -> dict[str, list[Any]]:
+    """Return the rows of each table that is shown, by another client than ours, as `numbers` has them."""
+    import psycopg
+
+    found = {}
+    with psycopg.connect(url) as connection:
+        for table in SHOWN:
+            kinds = TABLES[table].columns.items()
+            names = ", ".join(f"{name}::text" if kind in ("decimal", "json") else name for name, kind in kinds)
+            rows = connection.execute(f"SELECT {names} FROM {table} WHERE symbol = '{symbol}'").fetchall()
+            found[table] = numbers(rows)
+    return found
+
+
+def numbers(rows: list[Any]) -> list[Any]:
+    """Return rows with their decimals as numbers, so that 1.00000000 and 1.0 are equal."""
+    return sorted([tuple(Decimal(v) if _is_decimal(v) else v for v in row) for row in rows], key=str)
+
+
+def _is_decimal(value: Any) -> bool:
+    return isinstance(value, str) and value.replace("-", "").replace(".", "", 1).isdigit() and len(value) < 30
 
 
 def free_port() -> int:
@@ -120,6 +147,7 @@ class Proxy:
     Attributes:
         port: Where it listens.
         accepts: Whether connections are accepted; without, they are closed at once.
+        answers_s: How late each answer of the server is handed on, in s.
     """
 
     def __init__(self, port: int) -> None:
@@ -127,6 +155,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.accepts = True
+        self.answers_s = 0.0
         self._flows = threading.Event()
         self._flows.set()
         self._ended = threading.Event()
@@ -206,6 +235,8 @@ class Proxy:
                 if data and self._lost_answers and one in self._servers:
                     self._lost_answers -= 1
                     data = b""
+                if data and one in self._servers:
+                    self._ended.wait(self.answers_s)
                 if data:
                     other.sendall(data)
                 else:

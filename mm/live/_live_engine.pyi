@@ -56,16 +56,6 @@ class LiveEngine:
     @property
     def next_due_us(self) -> int:
         """When `advance` has something to do if nothing happens before; far in the future before the first book."""
-    @property
-    def equity_e8(self) -> tuple[int, int, int]:
-        """Equity at the last requote, when the day began, and the highest so far, 1e-8 of the quote asset.
-
-        Zeros without risk limits, and before the first requote.
-        """
-    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
-    def quoted(self) -> tuple[int, int]:
-        """Return the prices in ticks of our best resting bid and ask; 0 where none rests."""
     def lots_at(self, side: int, ticks: int) -> int:
         """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""
     def feed(self, events: Iterable[FeedEvent]) -> None:

@@ -11,8 +11,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._records cimport EPOCH_BREAK, Table, handed, handed_log, record_mid, record_state
-from mm.backtest._risk cimport Guard
+from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid, record_state
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport NEVER, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -24,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.journal import REJECT_REASONS, Journal
 from mm.backtest.quotes.base import compiled
-from mm.backtest.risk import LIMITS
 from mm.backtest.rules import Rules
 
 if TYPE_CHECKING:
@@ -113,33 +111,6 @@ cdef class LiveEngine:
     def next_due_us(self) -> int:
         """When `advance` has something to do if nothing happens before; far in the future before the first book."""
         return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
-
-    @property
-    def equity_e8(self) -> tuple[int, int, int]:
-        """Equity at the last requote, when the day began, and the highest so far, 1e-8 of the quote asset.
-
-        Zeros without risk limits, and before the first requote.
-        """
-        cdef Guard guard = self.manager.guard
-        halves = 200000000  # the guard keeps twice the equity, in 1e-16
-        return guard.now.equity_e16 // halves, guard.now.day_e16 // halves, guard.now.peak_e16 // halves
-
-    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
-        cdef Table* table = &self.venue.orders.records.breaches
-        cdef int64_t* row
-        cdef int64_t at
-        found = []
-        for at in range(first, table.rows):
-            row = table.cells + at * table.width
-            found.append((row[0], LIMITS[row[1]], row[2], row[3], row[4]))
-        return found
-
-    def quoted(self) -> tuple[int, int]:
-        """Return the prices in ticks of our best resting bid and ask; 0 where none rests."""
-        cdef OpenOrders* open = &self.venue.orders.open
-        sell = open.nearest[0] if open.resting[0] else 0
-        return open.nearest[1] if open.resting[1] else 0, sell
 
     def lots_at(self, side: int, ticks: int) -> int:
         """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""

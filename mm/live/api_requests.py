@@ -100,8 +100,10 @@ class Signer:
 
     def signed(self, parameters: RequestParams) -> dict[str, str | int]:
         """Return *parameters* with timestamp, window, key and signature, for the WebSocket API."""
-        named = {**self.stamped(parameters), "apiKey": self.credentials.key}
-        return {**named, "signature": self.credentials.sign(sorted_payload(named))}
+        named = self.stamped(parameters)
+        named["apiKey"] = self.credentials.key
+        named["signature"] = self.credentials.sign(sorted_payload(named))
+        return named
 
     def query(self, stamped: RequestParams) -> str:
         """Return *stamped* as the query of a REST request, with its signature."""

@@ -22,6 +22,7 @@ from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument
 from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.live.ledger import SIDE_NAMES
+from mm.whole_file import force
 
 SUFFIX = ".ndjson"
 RETRY_S = 0.5
@@ -126,7 +127,7 @@ class AuditLog:
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if sync:
-            _sync_folder(path.parent)
+            force(path.parent)
             self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
             self._thread.start()
 
@@ -223,7 +224,7 @@ class AuditLog:
     def _write(self, batch: list[bytes]) -> None:
         """Write *batch* after the rows that the disk refused before; what it refuses now is kept."""
         self._unwritten += batch
-        if not self._unwritten or time.monotonic() < self._retry_at:
+        if not self._unwritten or (self._retry_at and time.monotonic() < self._retry_at):
             return
         lines, prev = [], self._prev
         for unsealed in self._unwritten:
@@ -261,11 +262,3 @@ class AuditLog:
             elif not waiter.done():
                 waiter.set_result(None)
         self._waiters = still
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

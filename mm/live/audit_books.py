@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,29 @@ class AuditBooks:
             us,
             self.run_id,
         )
+
+    def kept(self) -> dict[str, Any]:
+        """Return all that it holds, as JSON; `AuditBooks.of` takes it back."""
+        own = {name: value for name, value in vars(self).items() if name not in ("_takes", "ledger")}
+        return own | {
+            "orders": [asdict(order) for order in self.orders.values()],
+            "_ended": list(self._ended),
+            "_ledgers": {venue: one.kept() for venue, one in self._ledgers.items()},
+        }
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "AuditBooks":
+        """Return books that hold what `kept` has returned."""
+        found = cls(kept["symbol"], kept["_venue"])
+        orders = [AuditOrder(**one) for one in kept["orders"]]
+        vars(found).update(
+            kept,
+            orders={order.client_id: order for order in orders},
+            _ended=OrderedDict.fromkeys(kept["_ended"]),
+            _ledgers={venue: Ledger.of(one) for venue, one in kept["_ledgers"].items()},
+        )
+        found.ledger = found._ledgers.get(found.last_start.get("venue") or "")
+        return found
 
     def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
         self._counts = self._venue in (None, row.get("venue"))

@@ -30,6 +30,7 @@ _BEGIN = re.compile(rb'\{"seq":([1-9]\d*),"us":(\d+),"type":"(\w+)"[,}]')
 _HASH_TEXT = len(',"hash":""}') + 64
 _TAIL_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
+_SHA256 = hashlib.sha256()  # a copy of it begins sooner than a new one
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
@@ -41,8 +42,10 @@ def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
 
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
     """Return the line of a row, with its line end, and its hash; *prev* is the hash of the row before."""
-    line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
-    found = hashlib.sha256(prev + line).hexdigest().encode()
+    line, hashed = b'%b,"prev":"%b"}' % (unsealed[:-1], prev), _SHA256.copy()
+    hashed.update(prev)
+    hashed.update(line)
+    found = hashed.hexdigest().encode()
     return b'%b,"hash":"%b"}\n' % (line[:-1], found), found
 
 

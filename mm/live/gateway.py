@@ -60,7 +60,7 @@ from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi, Surroundings
-from mm.live.ws_api import WsApi
+from mm.live.ws_api import WsApi, linked
 from mm.market_data.rate_budget import RateBudget, shared_path
 
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
@@ -80,7 +80,7 @@ class Gateway:
         listener: Gets the reports, always from the event loop, never from inside a call.
         audit: Gets a row for every intent, acknowledgement, fill, end and rejection.
         log: Takes what happens.
-        around: What a test replaces.
+        around: Its clocks, and what a test replaces.
 
     Attributes:
         ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
@@ -108,10 +108,11 @@ class Gateway:
         path = shared_path("weight", urlsplit(urls.rest).netloc) if run.share_budget else None
         self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, around.seconds)
         signer = Signer(credentials, self._clock, run.access.recv_window_ms)
-        self._ws = WsApi(urls.ws_api, signer, self._limits, self, around.connect)
+        connect = around.connect or partial(linked, clock_us=around.clock)
+        self._ws = WsApi(urls.ws_api, signer, self._limits, self, connect)
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
         self._ids = ClientIds(run.run_id, around.nonce)
-        self._states = OrderStates(run.booked)
+        self._states = OrderStates(run.booked, run.kept_orders)
         ways = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._answered)
@@ -186,7 +187,7 @@ class Gateway:
         await measure(self._rest, self._clock)
         answer = await answer_of(self._rest, "exchangeInfo", {"symbol": self._run.symbol})
         if answer.fate is not Fate.DONE and answer.code != NO_SUCH_SYMBOL:
-            why = f"{answer.code} {answer.message}"
+            why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
         info = SymbolInfo(answer.result if answer.fate is Fate.DONE else b"{}", self._run.symbol)
         self.instrument = info.instrument
@@ -429,7 +430,7 @@ class Gateway:
         if self._limits.silence_s:
             return f"the exchange demands silence for {self._limits.silence_s:.1f} s"
         if self._failure or not self._ws.up:
-            return self._failure or "not connected"
+            return self._failure or self._ws.trouble
         return "" if self._reconciled == self._connections else "not reconciled"
 
     def _review(self) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from mm.clock import US_STAMPS, iso
 from mm.errors import DataError
+from mm.whole_file import force
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAMAGED = "unknown: the file of the kill switch is damaged"
@@ -78,6 +79,11 @@ class KillSwitch:
         except OSError:
             return Kill(DAMAGED, 0)
 
+    def why(self) -> str | None:
+        """Return why it is thrown, in words; None where it is not."""
+        found = self.read()
+        return None if found is None else found.reason
+
     def throw(self, reason: str, us: int) -> bool:
         """Throw it; return False where it was thrown before, whose reason stays.
 
@@ -100,7 +106,7 @@ class KillSwitch:
             self.path.touch()
         finally:
             unfinished.unlink(missing_ok=True)
-        _sync_folder(folder)
+        force(folder)
         return True
 
     def rearm(self) -> Kill | None:
@@ -118,7 +124,7 @@ class KillSwitch:
             raise DataError(
                 f"{self.path}: the kill switch cannot be removed ({error.strerror}); remove it by hand"
             ) from error
-        _sync_folder(self.path.parent)
+        force(self.path.parent)
         return found
 
     def status(self) -> dict[str, Any]:
@@ -143,14 +149,6 @@ def _write(path: Path, content: bytes) -> None:
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         os.write(opened, content)
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
         os.fsync(opened)
     finally:
         os.close(opened)

@@ -183,6 +183,21 @@ class Ledger:
         self._pay(asset, paid, price_e8, _value_e8(asset, paid, price_e8, self._instrument, rate_e8))
         return True
 
+    def kept(self) -> dict[str, Any]:
+        """Return all that it holds, as JSON; `Ledger.of` takes it back."""
+        grid = self._instrument
+        names = grid.symbol, grid.base_asset, grid.quote_asset
+        return vars(self) | {"_instrument": names, "_booked": sorted(self._booked), "_open": list(self._open)}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Ledger":
+        """Return a ledger that holds what `kept` has returned."""
+        symbol, base, quote = kept["_instrument"]
+        found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # of the grid only the names are used
+        mixed = {"_booked": set(kept["_booked"]), "_open": deque((price, qty) for price, qty in kept["_open"])}
+        vars(found).update(kept, _instrument=instrument, **mixed)
+        return found
+
     def pnl_e8(self, mid_e8: int) -> PnlParts:
         """Return the result since the ledger began, with the position valued at *mid_e8* of the quote asset."""
         if self._basis_e8 is None:

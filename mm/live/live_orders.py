@@ -12,6 +12,8 @@ EARLIER = 0
 AHEAD_MS = 1_000
 """So far ahead of the exchange's clock may the timestamp of a request be."""
 _MARGIN_MS = 500
+KEPT_ORDERS = 20_000
+"""So many orders that have ended are kept at least, for what comes late."""
 
 
 class OrderState(Enum):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
 from mm.live.ledger import AccountFill
+from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
@@ -118,6 +119,7 @@ class GatewayRun:
         booked: Trade ids that earlier runs have booked.
         last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
         share_budget: Whether the request weight is shared with the other processes of this host.
+        kept_orders: So many orders that have ended are kept at least, for what comes late.
     """
 
     symbol: str
@@ -128,6 +130,7 @@ class GatewayRun:
     booked: Iterable[int] = ()
     last_trade_id: int | None = None
     share_budget: bool = True
+    kept_orders: int = KEPT_ORDERS
 
 
 class KeptTasks:

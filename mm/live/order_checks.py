@@ -1,6 +1,7 @@
 """What the exchange would refuse, refused here: filters, the number of open orders, balances that do not suffice."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,8 @@ from mm.live.live_orders import LiveOrder, OrderState
 FILTER_FAILED, TOO_POOR, NO_SUCH_SYMBOL = -1013, -2010, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
+_KEPT_TERMS = 4_096
+"""So many orders are not looked at again: quotes come back to the same prices."""
 
 Reason = tuple[int, str]
 """The exchange's code for a refusal, and why."""
@@ -85,6 +88,7 @@ class OrderChecks:
         self.most_orders = most_orders
         self.average_e8 = 0
         self.free: dict[str, int] = {}
+        self._terms = lru_cache(_KEPT_TERMS)(self._read_terms)
 
     def balances(self, free: Mapping[str, str]) -> None:
         """Take balances."""
@@ -101,21 +105,29 @@ class OrderChecks:
             kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
             open_orders: All that have not ended.
         """
+        price_e8, qty_e8, why = self._terms(price, qty, kind)
+        if why:
+            return FILTER_FAILED, why
+        symbol = self.instrument.symbol
+        if price_e8 and (why := self._percent(side, price_e8)):
+            return FILTER_FAILED, f"{symbol}: {why}"
+        orders = list(open_orders)
+        if self.most_orders and kind in _RESTING and len(orders) >= self.most_orders:
+            return FILTER_FAILED, f"{symbol}: {len(orders)} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
+        return self._money(side, price_e8, qty_e8, orders)
+
+    def _read_terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
+        """Return price (0 of a MARKET order) and quantity in 1e-8, and why they are refused in any market."""
         grid = self.instrument
         try:
             price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
             qty_e8 = grid.lots(qty) * grid.lot_e8
         except OffGrid as error:
-            return FILTER_FAILED, str(error)
-        why = self._filter(side, price_e8, qty_e8, kind)
-        if why:
-            return FILTER_FAILED, f"{grid.symbol}: {why}"
-        orders = list(open_orders)
-        if self.most_orders and kind in _RESTING and len(orders) >= self.most_orders:
-            return FILTER_FAILED, f"{grid.symbol}: {len(orders)} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
-        return self._money(side, price_e8, qty_e8, orders)
+            return 0, 0, str(error)
+        why = self._filter(price_e8, qty_e8, kind)
+        return price_e8, qty_e8, why and f"{grid.symbol}: {why}"
 
-    def _filter(self, side: int, price_e8: int, qty_e8: int, kind: str) -> str:
+    def _filter(self, price_e8: int, qty_e8: int, kind: str) -> str:
         limits, notional_e8 = self.instrument.filters, price_e8 * qty_e8 // E8
         most_qty_e8, most_notional_e8 = limits.max_qty_e8, limits.max_notional_e8
         if qty_e8 <= 0 or qty_e8 < limits.min_qty_e8 or (most_qty_e8 and qty_e8 > most_qty_e8):
@@ -130,10 +142,9 @@ class OrderChecks:
             least = short_text(self.instrument.min_notional_e8)
             return f"{short_text(notional_e8)} is less than the minimum notional {least} (NOTIONAL)"
         if most_notional_e8 and notional_e8 > most_notional_e8:
-            return (
-                f"{short_text(notional_e8)} is more than the maximum notional {short_text(most_notional_e8)} (NOTIONAL)"
-            )
-        return self._percent(side, price_e8)
+            most = short_text(most_notional_e8)
+            return f"{short_text(notional_e8)} is more than the maximum notional {most} (NOTIONAL)"
+        return ""
 
     def _percent(self, side: int, price_e8: int) -> str:
         limits = self.instrument.filters

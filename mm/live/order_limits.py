@@ -20,6 +20,7 @@ _LETTERS = {"S": "SECOND", "M": "MINUTE", "H": "HOUR", "D": "DAY"}
 _HEADER = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]+)([smhd])", re.IGNORECASE)
 _FIRST_SILENCE_S, _LONGEST_SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}, 600.0
 _QUIET_MOST_S = 0.05
+_REFUSALS = {"ORDERS": TOO_MANY_ORDERS, "REQUEST_WEIGHT": TOO_MANY_REQUESTS}
 SHARED_EVERY_S = 1.0
 
 
@@ -36,22 +37,25 @@ class CountWindow:
         self.limit = limit
         self._counted, self._counted_s = 0, -window_s
         self._since: deque[tuple[float, int]] = deque()
+        self._sent = 0
 
     def count(self, used: int, now_s: float) -> None:
         """Take the exchange's count."""
         self._counted, self._counted_s = used, now_s
         self._since.clear()
+        self._sent = 0
 
     def add(self, amount: int, now_s: float) -> None:
         """Add what is sent now."""
         self._since.append((now_s, amount))
+        self._sent += amount
 
     def used(self, now_s: float) -> int:
         """Return what is used by now, at most: the exchange's windows may have begun again meanwhile."""
         while self._since and now_s - self._since[0][0] >= self.window_s:
-            self._since.popleft()
+            self._sent -= self._since.popleft()[1]
         counted = self._counted if now_s - self._counted_s < self.window_s else 0
-        return counted + sum(amount for _, amount in self._since)
+        return counted + self._sent
 
 
 class OrderLimits:
@@ -131,13 +135,13 @@ class OrderLimits:
 
     def refusal(self) -> tuple[int, str] | None:
         """Return the code and the reason why no order may be sent now; None where one may."""
-        if self.silence_s:
-            return TOO_MANY_REQUESTS, f"the exchange demands silence for another {self.silence_s:.1f} s"
         now_s = self._now_s()
+        if now_s < self._silent_until_s:
+            left_s = self._silent_until_s - now_s
+            return TOO_MANY_REQUESTS, f"the exchange demands silence for another {left_s:.1f} s"
         for (kind, window_s), window in self._windows.items():
-            if kind in ("ORDERS", "REQUEST_WEIGHT") and window.used(now_s) >= window.limit:
-                code = TOO_MANY_ORDERS if kind == "ORDERS" else TOO_MANY_REQUESTS
-                return code, f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
+            if kind in _REFUSALS and window.used(now_s) >= window.limit:
+                return _REFUSALS[kind], f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
         return None
 
     def _window(self, kind: str, window_s: float, limit: int) -> CountWindow:

@@ -18,6 +18,7 @@ from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
     ENDINGS,
+    KEPT_ORDERS,
     Accepted,
     Ask,
     Booked,
@@ -36,7 +37,6 @@ from mm.live.live_orders import (
 
 UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED = -2011, -2013, -2010
 _DUPLICATE = "Duplicate order"
-_KEPT_ENDED = 20_000
 _MOST_CANCELS = 5
 
 
@@ -45,18 +45,20 @@ class OrderStates:
 
     Args:
         booked: Trade ids that earlier runs have booked.
+        kept: So many orders that have ended are kept at least.
 
     Attributes:
         by_client: Orders by client id: the open ones, and the latest of those that ended.
         open: Orders that have not ended, by client id, oldest first.
     """
 
-    def __init__(self, booked: Iterable[int] = ()) -> None:
+    def __init__(self, booked: Iterable[int] = (), kept: int = KEPT_ORDERS) -> None:
         self.by_client: dict[str, LiveOrder] = {}
         self.open: dict[str, LiveOrder] = {}
         self._by_exchange: dict[int, LiveOrder] = {}
         self._booked_earlier = frozenset(booked)
         self._ended: list[str] = []
+        self._kept = kept
         self._steps: list[OrderStep] = []
 
     def take(self) -> Iterator[OrderStep]:
@@ -300,13 +302,13 @@ class OrderStates:
         order.cancelling = order.cancel_wanted = False
         self.open.pop(order.client_id, None)
         self._ended.append(order.client_id)
-        if len(self._ended) > 2 * _KEPT_ENDED:
-            for client_id in self._ended[:_KEPT_ENDED]:
+        if len(self._ended) > 2 * self._kept:
+            for client_id in self._ended[: self._kept]:
                 gone = self.by_client.get(client_id)
                 if gone is not None and gone.ended:
                     del self.by_client[client_id]
                     self._by_exchange.pop(gone.exchange_id, None)
-            del self._ended[:_KEPT_ENDED]
+            del self._ended[: self._kept]
 
     def _shown_again(self, order: LiveOrder, seen: OrderSeen, *, firm: bool) -> None:
         """Take that an order which has ended here is shown as open, or with more executed."""

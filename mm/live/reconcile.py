@@ -101,7 +101,7 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
         inputs = tape.meta.inputs
         whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).on_lot(play.grid.lot_e8)
         if len(whole):
-            play.exchange.run(whole)
+            play.exchange.run(whole, kill=terms.killed)
     result = play.result()
     result.write_tables(folder)
     write_decisions(folder / decisions_name(terms.symbol), decisions_of(result.journal), (), play.grid)
@@ -115,7 +115,7 @@ class Reconciliation:
     Attributes:
         decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* in both.
         first_difference: The first decision that is not in both: its instant, and both rows; None where there is none.
-        orders_live, fills_live, states_live: Rows of the shadow; likewise of the replay, and equal ones.
+        orders_live, fills_live, states_live, breaches_live: Rows of the shadow; likewise of the replay, and equal ones.
         explained_by_lag: Decisions that differ, and were made later than an order would have taken.
         late: Decisions that were made as late as that, equal ones too.
         lag_us: Quantiles of how late decisions were made, and the greatest.
@@ -134,6 +134,9 @@ class Reconciliation:
     states_live: int
     states_replay: int
     equal_states: int
+    breaches_live: int
+    breaches_replay: int
+    equal_breaches: int
     explained_by_lag: int
     late: int
     lag_us: Mapping[str, int | None]
@@ -172,11 +175,13 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     except (ValueError, IndexError) as error:
         raise BrokenFile(f"{live / decisions_name(symbol)}: not the decisions of a shadow ({error})") from error
     ours, theirs = ([",".join((*row[:LAG], *row[LAG + 1 :])) for row in rows] for rows in cells)
-    tables = {
-        name: (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
+    tables = [
+        (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
         for name in ("orders", "fills", "state")
-    }
-    orders, fills, states = tables.values()
+    ]
+    kept = live / f"breaches_{symbol}.csv"  # of a run with limits
+    tables.append((_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], []))
+    orders, fills, states, breaches = tables
     known = set(theirs)
     return Reconciliation(
         decisions=len(ours),
@@ -192,10 +197,13 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
         states_live=len(states[0]),
         states_replay=len(states[1]),
         equal_states=_in_both(*states),
+        breaches_live=len(breaches[0]),
+        breaches_replay=len(breaches[1]),
+        equal_breaches=_in_both(*breaches),
         explained_by_lag=sum(row not in known and lag > late_us for row, lag in zip(ours, lags, strict=True)),
         late=sum(lag > late_us for lag in lags),
         lag_us=lag_quantiles(lags),
-        same=ours == theirs and all(one == other for one, other in tables.values()),
+        same=ours == theirs and all(one == other for one, other in tables),
     )
 
 

@@ -6,7 +6,7 @@ written down (`ShadowTerms`), so that the replay of the day begins with the same
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,10 @@ from mm.backtest.risk import Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Market, Models
 from mm.commands.assemble import rules as rules_of
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.live.decisions import DecisionLags
+from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
 from mm.model_maker import ModelMaker
@@ -32,16 +33,21 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from mm.cli.console import Logger
     from mm.market_data.day_journal import DayJournal
+    from mm.market_data.live_session import LiveSession
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.snapshot import RestClient
     from mm.runs.run import Run
 
 TERMS = "shadow.json"
+REGRIDDED = "grid"
+"""Why a run ends where the exchange has named another grid than that of its start."""
 STEP_S = 0.002  # between two looks at what is due while nothing arrives
 FINER = 1_000  # lots of a quantity step: recorded books hold finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's word in the cause of a request that a certificate has ended."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class ShadowTerms:
         book_us: When that book came, in µs.
         rows_run_id: The run whose rows of the day the shadow saw; empty before the first.
         end_us: The instant up to which it was played; 0 before the end.
+        killed: Since when a hand kept it from sending anything, µs, and why; None where none did.
     """
 
     symbol: str
@@ -78,6 +85,7 @@ class ShadowTerms:
     book_us: int
     rows_run_id: str = ""
     end_us: int = 0
+    killed: tuple[int, str] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -85,14 +93,29 @@ class ShadowTerms:
         path = folder / TERMS
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{name: content[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            killed = content.pop("killed", None)
+            return cls(**content, killed=killed and (int(killed[0]), str(killed[1])))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             why = f"not the terms of a shadow ({error})"
             raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error
 
     def write(self, folder: Path) -> None:
         """Write them into the run's *folder*."""
         (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def regridded(self, session: "LiveSession | None") -> TryLater | None:
+        """Return that the exchange has named another grid since the start; None while it is the same.
+
+        Prices, quantities and limits of a run are counted in the steps of its start: it ends, and another one begins.
+        """
+        if session is None or session.instrument is None:
+            return None
+        known, now = from_exchange_info(self.entry, TERMS), session.grid
+        before = {"tick_size": short_text(known.tick_e8), "step_size": short_text(known.lot_e8)}
+        changes = [f"{name} from {before[name]} to {text}" for name, text in now.items() if text != before[name]]
+        if not changes:
+            return None
+        return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
 
     def opening(self, market: Market) -> Tape:
         """Return a tape of the first book alone: the grid, and all that a backtest would learn from a day's begin.
@@ -122,6 +145,7 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
 
     Raises:
         UsageError: If it does not have the symbol.
+        SafetyError: If its certificate is not trusted.
     """
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
 
@@ -151,6 +175,8 @@ async def _until(
                 if isinstance(message, kind):
                     return answer.recv_us, message
                 cause = "not what was requested"
+        if cause and UNTRUSTED in cause:
+            raise untrusted(answer.url, cause)
         if answer.status == 400:
             said = answer.body[:200].decode(errors="replace")
             raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {said}")
@@ -183,11 +209,12 @@ class PaperPlay:
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument
 
-    def result(self) -> Result:
-        """Return what has happened."""
+    def result(self, ended: Mapping[str, Any] | None = None) -> Result:
+        """Return what has happened; *ended* is why a live run ended, as `Books` holds it."""
         journal = self.exchange.journal()
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
-        return self._maker.based(Result(journal, replace(books, starts_us=(max(journal.counters["first_us"], 0),))))
+        begun = (max(journal.counters["first_us"], 0),)
+        return self._maker.based(Result(journal, replace(books, starts_us=begun, ended=ended)))
 
 
 class ShadowFollower:
@@ -197,22 +224,31 @@ class ShadowFollower:
         play: The strategy.
         clock: Returns the instant, in µs; it never falls, and stamps what arrives.
         watch: Takes each event when it was played.
+        heed: Returns why a hand has ended all trading, else None; called every `STEP_S` seconds.
 
     Attributes:
         lags: How late each decision was.
+        killed: Since when a hand kept the strategy from sending anything, µs, and why; None where none did.
         rows_run_id: The run that the rows of the day are of; empty before the first.
         end_us: The instant up to which it was played; 0 before the end.
     """
 
-    def __init__(self, play: PaperPlay, clock: Callable[[], int], watch: "Subscriber | None" = None) -> None:
+    def __init__(
+        self,
+        play: PaperPlay,
+        clock: Callable[[], int],
+        watch: "Subscriber | None" = None,
+        heed: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
+        self.killed: tuple[int, str] | None = None
         self.rows_run_id = ""
         self.end_us = 0
-        self._play, self._watch = play, watch
+        self._play, self._watch, self._heed = play, watch, heed
         self._feed: LiveFeed | None = None
 
     def take(self, journal: "DayJournal") -> "Subscriber":
-        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+        """Return what takes the events of the market, each when *journal* has numbered it."""
         self.rows_run_id = journal.writer.run_id
         feed = self._feed = LiveFeed(self._play.exchange, self._play.grid, journal)
         note, watch = self.lags.note, self._watch
@@ -230,8 +266,14 @@ class ShadowFollower:
         while self._feed is not None:
             await asyncio.sleep(STEP_S)
             until_us = settled_us()
+            # A kill comes behind all that happens at its instant, in the replay too: not while events of a later
+            # instant have been played, whose timers have not.
+            whole = self._feed.begun and self._feed.now_us <= until_us
             market.passed(until_us + 1)
             self._feed.advance(until_us)
+            if whole and self._play.exchange.killed is None and (why := self._heed()) is not None:
+                self._play.exchange.kill(why)
+                self.killed = self._play.exchange.killed
             self.lags.note()
 
     def ended(self) -> None:

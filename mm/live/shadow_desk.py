@@ -8,55 +8,47 @@ from typing import TYPE_CHECKING
 from mm.clock import now_us
 from mm.instrument import E8, decimal_text
 from mm.live.ledger import AccountFill, Ledger
+from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
+from mm.live.trade_desk import BreachWarnings, SeldomWarnings
 from mm.live.watch import shown
-from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 
 if TYPE_CHECKING:
     from mm.live.shadow import PaperPlay
     from mm.live.state import StateWriter
-    from mm.market_data.local_orderbook import LocalOrderBook
+    from mm.market_data.live_session import EventLog
 
 REFRESH_S, WRITER_S = 0.25, 2.0
-TOP_LEVELS = 20
 
 
 class ShadowDesk:
-    """Follows a shadow; `watch` takes the events of its market, `shown` keeps what is shown up to date.
+    """Follows a shadow; `shown` keeps what is shown up to date.
 
     Args:
         play: The strategy on the paper exchange.
+        log: Takes breaches, and the end of all trading.
         writer: The state store; None writes none.
         clock: Returns the instant, in µs.
 
     Attributes:
         metrics: What Prometheus reads.
+        market: Takes the events of the market.
     """
 
     def __init__(
-        self, play: "PaperPlay", writer: "StateWriter | None" = None, clock: Callable[[], int] = now_us
+        self,
+        play: "PaperPlay",
+        log: "EventLog",
+        writer: "StateWriter | None" = None,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self.metrics = TradingMetrics(play.grid.symbol, clock)
         self._play, self._writer, self._clock = play, writer, clock
         held_e8 = play.rules.start_lots * play.grid.lot_e8
         self._ledger = Ledger(play.grid, position_e8=held_e8)
-        self._book: LocalOrderBook | None = None
-        self._book_us = self._last_id = self._gaps = self._fills = self._sent = 0
-        self._messages = {"depth": 0, "trade": 0}
-
-    def watch(self, event: MarketEvent) -> None:
-        """Take an event of the market."""
-        if isinstance(event, DepthArrived):
-            self._messages["depth"] += 1
-            if event.book is not None:
-                self._book, self._book_us, self._last_id = event.book, event.recv_us, event.update.u
-        elif isinstance(event, TradeArrived):
-            self._messages["trade"] += 1
-            if self._writer and event.verdict is not TradeVerdict.LATE:
-                trade = event.trade
-                self._writer.tick(event.recv_us, price=trade.p, qty=trade.q, side="SELL" if trade.m else "BUY")
-        elif isinstance(event, BookLost):
-            self._book, self._gaps = None, self._gaps + 1
+        self.market = MarketWatch(self.metrics, writer)
+        self._breaches = BreachWarnings(play.exchange, SeldomWarnings(log))
+        self._log, self._fills, self._sent, self._killed = log, 0, 0, False
 
     @asynccontextmanager
     async def shown(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
@@ -85,19 +77,26 @@ class ShadowDesk:
         while self._sent < exchange.orders_sent:
             self._sent += 1
             metrics.order("place")
-        metrics.market(self._gaps, self._messages)
+        self.market.show()
+        self._breaches.warned(us)
+        self._show_kill()
         metrics.position(self._ledger.position_e8)
         metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in exchange.quoted))
-        metrics.killed(exchange.killed_for is not None)
         metrics.why_not_ready = "" if mid2 else "no valid book"
         for limit, share in exchange.limits_used.items():
             metrics.risk_used(limit, share)
         if self._writer:
             metrics.state_writer(self._writer.queue, self._writer.lag_s)
-        if self._book is not None:
-            metrics.book_updated(self._book_us)
         if mid2:
             self._show_money(us, mid2 * grid.tick_e8 // 2)
+
+    def _show_kill(self) -> None:
+        """Show whether all trading has ended, and log it once."""
+        killed = self._play.exchange.killed
+        self.metrics.killed(killed is not None)
+        if killed is not None and not self._killed:
+            self._killed = True
+            self._log.warning("killed", reason=killed[1], note="nothing is quoted any more; the recording goes on")
 
     def _take_fills(self) -> None:
         """Count the fills that are new since the last look, and book them."""
@@ -120,8 +119,7 @@ class ShadowDesk:
         self.metrics.equity(self._play.rules.start_cash_e8 + self._ledger.cash_e8 + held_e8)
         if self._writer is None:
             return
-        if self._book is not None:
-            self._writer.book(*self._book.top(TOP_LEVELS), us, self._last_id)
+        self.market.store(us)
         position = decimal_text(self._ledger.position_e8)
         self._writer.position(us, position)
         self._writer.pnl(us, **{name: decimal_text(value) for name, value in parts.items()})

@@ -1,25 +1,24 @@
 """What others see of a trade: metrics, the state store, rows of breaches; none of it can hold the trader up."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mm.backtest.risk import Risk
 from mm.clock import US_PER_MS, US_PER_S
-from mm.instrument import E8, decimal_text, e8
+from mm.instrument import E8, decimal_text
 from mm.live.ledger import SIDE_NAMES, AccountFill
+from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
 
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog
     from mm.live.state import StateWriter
     from mm.live.trade_history import LedgerBegin
-    from mm.live.trade_play import TradeFollower, TradePlay
+    from mm.live.trade_play import TradePlay
     from mm.live.trader import TradeAccount
     from mm.market_data.live_session import EventLog
 
 REFRESH_US = 100 * US_PER_MS
 REPORT_US = 60 * US_PER_S
 """Time between two lines of progress, and between two warnings of one kind."""
-TOP_LEVELS = 20
 
 
 class SeldomWarnings:
@@ -45,6 +44,36 @@ class SeldomWarnings:
         self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
 
 
+class KeepsBreaches(Protocol):
+    """An order manager, or the paper exchange around one."""
+
+    def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
+        """Return breaches from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+
+
+class BreachWarnings:
+    """Warns of breaches of risk limits.
+
+    Args:
+        kept: Keeps them.
+        warnings: Takes the warnings.
+    """
+
+    def __init__(self, kept: KeepsBreaches, warnings: SeldomWarnings) -> None:
+        self._kept, self._warnings, self._seen = kept, warnings, 0
+
+    def warned(self, us: int) -> list[tuple[int, dict[str, str]]]:
+        """Warn at an instant of those since the last call, and return when each was, and what it was."""
+        found = []
+        for at_us, limit, value_e8, bound_e8, side in self._kept.breaches(self._seen):
+            sided = {"side": SIDE_NAMES[side]} if side else {}
+            shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
+            self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)
+            found.append((at_us, shown))
+        self._seen += len(found)
+        return found
+
+
 class TradeDesk:
     """Follows a trader.
 
@@ -55,13 +84,13 @@ class TradeDesk:
         begin: The account when the ledger began.
         audit: Takes breaches.
         writer: The state store.
-        risk: The limits' knobs.
         log: Takes what happens.
 
     Attributes:
         metrics: As given.
         play: As given.
         account: As given.
+        market: Takes the events of the market.
     """
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
@@ -73,53 +102,40 @@ class TradeDesk:
         begin: "LedgerBegin",
         audit: "AuditLog",
         writer: "StateWriter",
-        risk: Risk,
         log: "EventLog",
     ) -> None:
         self.metrics = metrics
         self.play, self.account = play, account
         self._begin, self._audit, self._writer, self._log = begin, audit, writer, log
+        self.market = MarketWatch(metrics, writer)
         self._warnings = SeldomWarnings(log)
+        self._breaches = BreachWarnings(play.engine.manager, self._warnings)
         self._fills = self._orders = self._rejects = 0
         self._us, self._report_us = 0, 0
-        self._limits = {
-            name: e8(bound)
-            for name, bound in (
-                ("MAX_POSITION", risk.max_position),
-                ("MAX_DAILY_LOSS", risk.max_daily_loss),
-                ("MAX_DRAWDOWN", risk.max_drawdown),
-                ("MAX_LEVERAGE", risk.max_leverage),
-            )
-            if bound is not None
-        }
-        self._follower: TradeFollower | None = None
-        self._breaches = 0
         self._next_us = 0
-        self._accepted_us: dict[int, int] = {}
-
-    def follow(self, follower: "TradeFollower") -> None:
-        """Show the market that *follower* takes."""
-        self._follower = follower
+        self._accepted_us: dict[int, int | None] = {}  # of orders without a fill; None before the acceptance
 
     # ------------------------------------------------------------------ the trader's observer
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
         """Count what was sent; keep when an order was accepted until its first fill."""
-        if action in ("place", "cancel"):
+        if action in ("place", "cancel", "replace"):
             self.metrics.order(action)
-            self._orders += action == "place"
-        elif action == "accepted":
-            self._accepted_us[order_id] = us
-        else:
+            if action != "cancel":
+                self._orders += 1
+                self._accepted_us[order_id] = None
+        elif action != "accepted":
             self._accepted_us.pop(order_id, None)
+        elif order_id in self._accepted_us:
+            self._accepted_us[order_id] = us
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """Count a fill."""
         self.metrics.fill(fill.side)
         self._fills += 1
-        accepted_us = self._accepted_us.pop(order_id, None)
-        if accepted_us is not None:
-            self.metrics.ack_fill((us - accepted_us) / US_PER_S)
+        if order_id in self._accepted_us:
+            accepted_us = self._accepted_us.pop(order_id)
+            self.metrics.ack_fill(0.0 if accepted_us is None else (us - accepted_us) / US_PER_S)
 
     def rejected(self, reason: str, code: int, message: str) -> None:
         """Count a rejection; warn of the first of its kind in a minute."""
@@ -140,12 +156,8 @@ class TradeDesk:
     def look(self, us: int) -> None:
         """Write new breaches down, and bring what is shown up to date every tenth of a second."""
         self._us = us
-        for at_us, limit, value_e8, bound_e8, side in self.play.engine.breaches(self._breaches):
-            self._breaches += 1
-            shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8)}
-            sided = {"side": SIDE_NAMES[side]} if side else {}
-            self._audit.append("breach", **shown, **sided, us=at_us)
-            self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown, **sided)
+        for at_us, shown in self._breaches.warned(us):
+            self._audit.append("breach", **shown, at_us=at_us)
         if us >= self._next_us:
             self._next_us = us + REFRESH_US
             self.refresh(us)
@@ -156,7 +168,7 @@ class TradeDesk:
 
     def _report(self) -> None:
         """Write a line of progress."""
-        equity_e8 = self.play.engine.equity_e8[0]
+        equity_e8 = self.play.engine.manager.guard.equities_e8()[0]
         self._log.info(
             "trading",
             position=decimal_text(self.account.position_e8),
@@ -171,15 +183,12 @@ class TradeDesk:
         engine, grid, metrics = self.play.engine, self.play.grid, self.metrics
         bid, ask = engine.best
         mid2 = bid + ask if bid and ask else 0
-        quoted = engine.quoted()
+        quoted = engine.manager.quoted
         metrics.position(self.account.position_e8)
         metrics.state_writer(self._writer.queue, self._writer.lag_s)
         metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in quoted))
         metrics.why_not_ready = "" if mid2 else "no valid book"
-        if self._follower:
-            metrics.market(self._follower.gaps, self._follower.messages)
-            if self._follower.book is not None:
-                metrics.book_updated(self._follower.book_us)
+        self.market.show()
         if not mid2:
             return
         mid_e8 = mid2 * grid.tick_e8 // 2
@@ -187,12 +196,9 @@ class TradeDesk:
         metrics.pnl(**parts)
         equity_e8 = self._begin.worth_e8 + parts["total"]
         metrics.equity(equity_e8)
-        self._use_limits(mid_e8, equity_e8)
+        for limit, share in engine.manager.guard.used().items():
+            metrics.risk_used(limit, share)
         self._store(us, mid_e8, parts)
-
-    def trade_printed(self, us: int, price: str, qty: str, side: str) -> None:
-        """Take a trade of the market."""
-        self._writer.tick(us, price=price, qty=qty, side=side)
 
     def _pnl(self, mid_e8: int) -> dict[str, int]:
         """Return the parts of the PnL since the ledger began, the initial inventory's move among them."""
@@ -205,32 +211,14 @@ class TradeDesk:
             "total": found.total + carried,
         }
 
-    def _use_limits(self, mid_e8: int, equity_e8: int) -> None:
-        """Show how much of each limit is used."""
-        _, day_e8, peak_e8 = self.play.engine.equity_e8
-        position_e8 = abs(self.account.position_e8)
-        used = {
-            "MAX_POSITION": (position_e8, 1),
-            "MAX_DAILY_LOSS": (max(day_e8 - equity_e8, 0), 1),
-            "MAX_DRAWDOWN": (max(peak_e8 - equity_e8, 0) * E8, peak_e8),
-            "MAX_LEVERAGE": (position_e8 * mid_e8, equity_e8),
-        }
-        for name, bound_e8 in self._limits.items():
-            value, unit = used[name]
-            if bound_e8 and unit > 0:
-                self.metrics.risk_used(name, value / unit / bound_e8)
-
     def _store(self, us: int, mid_e8: int, parts: dict[str, int]) -> None:
         """Give the state store the book, the PnL and the state of the strategy."""
-        follower, engine = self._follower, self.play.engine
-        if follower and follower.book is not None:
-            bids, asks = follower.book.top(TOP_LEVELS)
-            self._writer.book(bids, asks, us, follower.last_update_id)
+        self.market.store(us)
         self._writer.pnl(us, **{name: decimal_text(value) for name, value in parts.items()})
         self._writer.model(
             us,
             mid=decimal_text(mid_e8),
             inventory=decimal_text(self.account.position_e8),
             target=decimal_text(self.play.rules.target * self.play.grid.lot_e8),
-            quoted_ticks=list(engine.quoted()),
+            quoted_ticks=list(self.play.engine.manager.quoted),
         )

@@ -4,7 +4,9 @@ The audit logs are the authority. Only what no log holds, the equity when the da
 file of its own, ``<out>/risk/<SYMBOL>.equity.json``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from mm.instrument import E8, e8
 from mm.live.audit import first_row, logs_of
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.audit_chain import read_rows
+from mm.live.books_checkpoint import ends_of, read_checkpoint, write_checkpoint
 from mm.whole_file import write_whole
 
 ACCOUNT = "account"
 """Field of the ``params`` row that says what the account held when the ledger began."""
 MARKS_EVERY_US = 5 * US_PER_S
+_QUARTER_US = 900 * US_PER_S
 _SPOILING = ("breach", "kill")  # rows of a day that is not counted by a size ramp
 
 
@@ -55,12 +59,30 @@ class RunHistory:
     Attributes:
         books: Their sum; its ledger is None before the first of them.
         begin: The account when the ledger began; None before the first run.
-        clean_days: Days before this one without a breach, since the last one with a breach.
+        days: Whether each day with a log was without a breach, by day.
+        us: Now.
+        ends: Bytes, rows and last hash of each log that was read.
     """
 
     books: AuditBooks
     begin: LedgerBegin | None
-    clean_days: int
+    days: Mapping[str, bool]
+    us: int
+    ends: Sequence[Mapping[str, Any]]
+
+    @property
+    def clean_days(self) -> int:
+        """Days before this one without a breach, since the last breach; 0 where that was today."""
+        clean, today = 0, day_of(self.us)
+        for day, spared in sorted(self.days.items()):
+            clean = clean + (day < today) if spared else 0
+        return clean
+
+    def keep(self, folder: Path, venue: str) -> str:
+        """Write a checkpoint beside the logs, and return the sha256 that row 1 of the next log must have."""
+        begin = None if self.begin is None else asdict(self.begin)
+        sums = {"books": self.books.kept(), "begin": begin, "days": dict(self.days)}
+        return write_checkpoint(folder, venue, sums, self.ends)
 
     @property
     def booked(self) -> frozenset[int]:
@@ -73,34 +95,41 @@ class RunHistory:
         return self.books.ledger.last_trade_id if self.books.ledger else None
 
 
-def read_history(folder: Path, symbol: str, venue: str, us: int) -> RunHistory:
-    """Return what the logs in a symbol's folder add up to, read once.
+def read_history(
+    folder: Path, symbol: str, venue: str, us: int, note: Callable[..., object] | None = None
+) -> RunHistory:
+    """Return what the logs in a symbol's folder add up to.
 
     Args:
         folder: Of the audit logs.
         symbol: Upper case.
         venue: Only its logs count.
-        us: Now; the day of this instant is not counted as a day without a breach.
+        us: Now; the day of this instant counts as a day without a breach only when it is over.
+        note: Takes why a checkpoint is not believed, as a warning of a `Logger`; None reads every log.
 
     Raises:
         DataError: If a log cannot be read, or is not one.
     """
-    books, begin = AuditBooks(symbol, venue), None
-    days: dict[str, bool] = {}
-    for path in logs_of(folder):
-        if (first_row(path) or {}).get("venue") != venue:
-            continue
+    logs = [path for path in logs_of(folder) if (first_row(path) or {}).get("venue") == venue]
+    kept, summed = (None, 0) if note is None else read_checkpoint(folder, venue, logs, note)
+    books = AuditBooks(symbol, venue) if kept is None else AuditBooks.of(kept["books"])
+    begin = None if kept is None or kept["begin"] is None else LedgerBegin(**kept["begin"])
+    days: dict[str, bool] = {} if kept is None else dict(kept["days"])
+    ends = ends_of(logs)
+    for path in logs[summed:]:
         for row in read_rows(path):
             books.take(row, Changes())
-            day = day_of(row["us"])
+            day = _day_of_quarter(row["us"] // _QUARTER_US)
             days[day] = days.get(day, True) and row["type"] not in _SPOILING
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
-    clean = 0
-    for day, spared in sorted(days.items()):
-        if day < day_of(us):
-            clean = clean + 1 if spared else 0
-    return RunHistory(books, begin, clean)
+    return RunHistory(books, begin, days, us, ends)
+
+
+@lru_cache(maxsize=256)
+def _day_of_quarter(quarter: int) -> str:
+    """Return the day of a quarter of an hour: no zone's days begin within one."""
+    return day_of(quarter * _QUARTER_US)
 
 
 def _begin_of(account: Any, path: Path) -> LedgerBegin:

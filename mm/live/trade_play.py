@@ -1,9 +1,9 @@
 """The strategy of a trade in a live engine, and what feeds it: the recorded market, as it comes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.live_feed import LiveFeed
 from mm.backtest.replay import books_of
@@ -13,14 +13,13 @@ from mm.commands.assemble import rules as rules_of
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict
 from mm.model_maker import ModelMaker
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
+    from mm.live.rehearsal import Rehearsal
     from mm.live.trader import Trader
     from mm.market_data.day_journal import DayJournal
-    from mm.market_data.local_orderbook import LocalOrderBook
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
     from mm.runs.run import Run
@@ -83,11 +82,11 @@ class TradePlay:
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
         self.engine = LiveEngine(self._quotes, self.rules)
 
-    def result(self, journal: "Journal") -> Result:
-        """Return what has happened, as a backtest's result."""
+    def result(self, journal: "Journal", ended: Mapping[str, Any]) -> Result:
+        """Return what has happened, as a backtest's result; *ended* is why it ended, as `Books` holds it."""
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
-        return Result(journal, replace(books, fill_model="exchange", fill_bias=None, starts_us=begun))
+        return Result(journal, replace(books, fill_model="exchange", fill_bias=None, starts_us=begun, ended=ended))
 
 
 class TradeFollower:
@@ -96,34 +95,24 @@ class TradeFollower:
     Args:
         trader: Acts on it.
         grid: Of its engine.
-        on_trade: Takes instant, price, quantity and side of each trade.
-
-    Attributes:
-        book: The book as of the last event; None without a valid one.
-        last_update_id: The book's last id.
-        book_us: When it changed last; 0 before it was valid.
-        gaps: Times that the book was lost.
-        messages: Events by stream.
+        watch: Takes each event when the trader has acted on it.
+        rehearsal: Rehearses orders between the messages; None where none are.
     """
 
     def __init__(
-        self,
-        trader: "Trader",
-        grid: Instrument,
-        on_trade: Callable[[int, str, str, str], None] | None = None,
+        self, trader: "Trader", grid: Instrument, watch: "Subscriber", rehearsal: "Rehearsal | None" = None
     ) -> None:
-        self.book: LocalOrderBook | None = None
-        self.last_update_id = self.book_us = self.gaps = 0
-        self.messages = {"depth": 0, "trade": 0}
-        self._trader, self._grid, self._on_trade = trader, grid, on_trade
+        self._trader, self._grid, self._watch, self._rehearsal = trader, grid, watch, rehearsal
 
     def take(self, journal: "DayJournal") -> "Subscriber":
-        """Return what takes the events of the market, each when *journal* has written and numbered it."""
+        """Return what takes the events of the market, each when *journal* has numbered it."""
         feed, watch = LiveFeed(self._trader, self._grid, journal), self._watch
+        heard = self._rehearsal.heard if self._rehearsal else _unheard
 
         def take(event: "MarketEvent") -> None:
             feed(event)
             watch(event)
+            heard()
 
         return take
 
@@ -136,16 +125,6 @@ class TradeFollower:
         """Act on nothing any more: the window of the recording is over, unless trading has ended before it."""
         self._trader.end("window_end")
 
-    def _watch(self, event: "MarketEvent") -> None:
-        """Keep what metrics and the state store show of the market."""
-        if isinstance(event, DepthArrived):
-            self.messages["depth"] += 1
-            if event.book is not None:
-                self.book, self.last_update_id, self.book_us = event.book, event.update.u, event.recv_us
-        elif isinstance(event, TradeArrived):
-            self.messages["trade"] += 1
-            if self._on_trade and event.verdict is not TradeVerdict.LATE:
-                trade = event.trade
-                self._on_trade(event.recv_us, trade.p, trade.q, "SELL" if trade.m else "BUY")
-        elif isinstance(event, BookLost):
-            self.book, self.gaps = None, self.gaps + 1
+
+def _unheard() -> None:
+    """Rehearse nothing."""

@@ -8,9 +8,8 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,16 @@ from mm.clock import now_us
 from mm.errors import SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.audit import AuditLog, audit_path
+from mm.live.books_checkpoint import BOOKS, clear_checkpoints
 from mm.live.decisions import DecisionLags
-from mm.live.gateway import Gateway, GatewayRun
+from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.held_reports import HeldReports
 from mm.live.kill_switch import KillSwitch
 from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
-from mm.live.shadow import PaperKnobs, ShadowTerms
+from mm.live.rehearsal import Rehearsal, RehearsedTerms
+from mm.live.shadow import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.trade_desk import TradeDesk
@@ -35,7 +36,7 @@ from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, 
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
-from mm.live.watch import view, watch
+from mm.market_data.days import is_of_disk
 from mm.market_data.health import Health
 from mm.market_data.monitor import Monitor
 from mm.market_data.rate_budget import shared_path
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from mm.runs.run import Run
 
 BY_HAND = "thrown by hand"
-AUDIT_FAILED = "audit"
+AUDIT_FAILED, DISK_FAILED = "audit", "disk"
 WRITER_S = 2.0
 
 
@@ -68,8 +69,10 @@ class TradeEnd:
     """What a trade leaves.
 
     Attributes:
-        reason: Why it ended: ``kill``, ``audit``, a signal, ``window_end``, or what ended the recording.
+        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, a signal, or ``window_end``.
         killed_for: Why it was killed; None where it was not.
+        refused: What the disk refused, rows of the audit log or of the day, or that the grid is another; None where it
+            could have gone on.
         play: The strategy.
         account: Position and cash.
         trader: When the exchange took each order.
@@ -78,16 +81,24 @@ class TradeEnd:
 
     reason: str
     killed_for: str | None
+    refused: TryLater | None
     play: TradePlay
     account: TradeAccount
     trader: Trader
     lags: DecisionLags
 
+    @property
+    def why(self) -> str | None:
+        """Why it ended before its time, in words; None where it ended in order."""
+        killed = [f"killed: {self.killed_for}"] if self.killed_for is not None else []
+        return "; ".join([*killed, *([str(self.refused)] if self.refused else [])]) or None
+
     def result(self) -> "Result":
         """Return what has happened, as a backtest's result."""
         from mm.live.trade_files import with_acceptances
 
-        return self.play.result(with_acceptances(self.play.engine.journal(), self.trader.accepted_us))
+        journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
+        return self.play.result(journal, {"reason": self.reason, "why": self.why})
 
 
 class TradeRun:
@@ -123,6 +134,8 @@ class TradeRun:
         self._switch = KillSwitch(knobs.out_root, self._symbol)
         self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
         self._trader: Trader | None = None
+        self._recording: Recording | None = None
+        self._regridded: TryLater | None = None
         self._stopped = ""
         self._stop_wanted = asyncio.Event()
 
@@ -175,23 +188,6 @@ class TradeRun:
         finally:
             os.close(descriptor)
 
-    @asynccontextmanager
-    async def shown(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-        """Serve the metrics on *host* and *port* (0: nowhere), and draw them on the terminal where *watched*."""
-        async with self.metrics.served(host, port):
-            drawing = asyncio.create_task(self._draw()) if watched else None
-            try:
-                yield
-            finally:
-                if drawing:
-                    drawing.cancel()
-
-    async def _draw(self) -> None:
-        metrics = self.metrics
-        await watch(
-            lambda: view(self._symbol, metrics.filled(), self._clock(), metrics.why_not_ready), sys.stdout.write
-        )
-
     async def trade(self, terms: ShadowTerms) -> TradeEnd:
         """Trade until a signal, a kill, the end of the window, or what else ends the recording.
 
@@ -199,26 +195,33 @@ class TradeRun:
             SafetyError: If the kill switch is thrown.
             UsageError: If the exchange does not accept the key.
             DataError: If the symbol does not trade, or an audit log cannot be read.
-            TryLater: If the exchange cannot be reached, or the audit log cannot be written.
+            TryLater: If the exchange cannot be reached, or the audit log cannot be written at the start.
         """
         self.check()
         knobs, instrument = self._knobs, from_exchange_info(terms.entry, "exchangeInfo")
         path = audit_path(knobs.out_root, self._symbol, terms.day, self._run.id)
-        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock())
+        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock(), self._run.log.warning)
         marks = self._equity.read(self._clock())
         audit = AuditLog(path, sync=self.sync, clock=self._clock)
         try:
-            self._begin_log(audit, instrument)
+            await self._begin_log(audit, instrument, history)
             held = HeldReports()
-            gateway = Gateway(self._urls, self._credentials, self._gateway_run(history), held, audit, log=self._run.log)
+            run, around = self._gateway_run(history), Surroundings(clock=self._clock)
+            gateway = Gateway(self._urls, self._credentials, run, held, audit, log=self._run.log, around=around)
             try:
                 await self._ready(gateway)
-                return await self._with_gateway(terms, history, marks, audit, held, gateway)
+                end = await self._with_gateway(terms, history, marks, audit, held, gateway)
             finally:
                 await gateway.stop()
                 audit.append("stop", reason=self._reason(), **self._position())
-        finally:
+        except BaseException:
             audit.close()
+            raise
+        try:
+            audit.close()
+        except TryLater as error:
+            return replace(end, refused=error)
+        return end
 
     async def _ready(self, gateway: Gateway) -> None:
         """Return when orders can be sent; raises also where the trade is stopped or killed before that."""
@@ -244,14 +247,20 @@ class TradeRun:
             return {}
         return {"position": decimal_text(account.position_e8), "cash": decimal_text(account.cash_e8)}
 
-    def _begin_log(self, audit: AuditLog, instrument: Instrument) -> None:
-        audit.start(
+    async def _begin_log(self, audit: AuditLog, instrument: Instrument, history: RunHistory) -> None:
+        """Write row 1, with the hash of what the logs before it add up to; the sums of earlier starts go then."""
+        folder, venue = audit.path.parent, self._knobs.trading.venue
+        books = history.keep(folder, venue)
+        row = audit.start(
             instrument,
             self._run.id,
-            venue=self._knobs.trading.venue,
+            venue=venue,
             initial_inventory=self._knobs.strategy.account.initial_inventory,
             knobs=self._given(),
+            **{BOOKS: books},
         )
+        await audit.synced(row)
+        clear_checkpoints(folder, venue, books)
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""
@@ -274,8 +283,7 @@ class TradeRun:
     def _desk(
         self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, audit: AuditLog, writer: StateWriter
     ) -> TradeDesk:
-        risk, log = self._knobs.strategy.risk, self._run.log
-        self.desk = TradeDesk(self.metrics, play, account, begin=begin, audit=audit, writer=writer, risk=risk, log=log)
+        self.desk = TradeDesk(self.metrics, play, account, begin=begin, audit=audit, writer=writer, log=self._run.log)
         return self.desk
 
     def _gateway_run(self, history: RunHistory) -> GatewayRun:
@@ -324,24 +332,44 @@ class TradeRun:
             account=account,
             log=self._run.log,
             observers=[desk],
-            watch=lambda us: self._watch(us, audit, desk),
+            watch=lambda us: self._watch(us, audit, desk, terms),
             decided=lags.note,
             clock=self._clock,
         )
         trader = self._trader = Trader(parts, gateway)
-        follower = TradeFollower(trader, play.grid, desk.trade_printed)
-        desk.follow(follower)
-        held.release(trader)
-        if self._stopped:
-            trader.end(self._stopped)
         try:
-            reason = await self._record(trader, follower, gateway, audit)
+            rehearsal = await self._rehearsal(terms, play, audit.path)
+            follower = TradeFollower(trader, play.grid, desk.market, rehearsal)
+            held.release(trader)
+            if self._stopped:
+                trader.end(self._stopped)
+            try:
+                reason, unrecorded = await self._record(trader, follower, gateway, audit)
+            finally:
+                if rehearsal:
+                    await rehearsal.stop()
         finally:
             desk.refresh(self._clock())
-            self._keep_marks(play, at_once=True)
+            self._keep_last_marks(play)
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for(play) if reason == KILL else None
-        return TradeEnd(reason, killed, play, account, trader, lags)
+        return TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
+
+    async def _rehearsal(self, terms: ShadowTerms, play: TradePlay, audit: Path) -> Rehearsal | None:
+        """Begin the rehearsals of orders, where KEEP_WARM wants them and there is a price."""
+        price = terms.best_bid or terms.best_ask
+        if not self._knobs.trading.keep_warm or not price:
+            return None
+        order = RehearsedTerms(terms.entry, play.grid, e8(price) // play.grid.tick_e8, play.rules.quote_lots)
+        scratch = audit.with_name(f".{audit.name}.rehearsal")
+        log, clock = self._run.log, self._clock
+        try:
+            rehearsal = Rehearsal(order, self._credentials, self._knobs.access, scratch, log=log, clock=clock)
+        except OSError as error:
+            log.warning("not_rehearsed", why=str(error))
+            return None
+        await rehearsal.start()
+        return rehearsal
 
     def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, held: HeldReports, grid: Instrument) -> LedgerBegin:
         """Write down what the account holds when the ledger begins."""
@@ -357,28 +385,37 @@ class TradeRun:
         audit.append("params", knobs=self._given(), **{ACCOUNT: shown})
         return begin
 
-    async def _record(self, trader: Trader, follower: TradeFollower, gateway: Gateway, audit: AuditLog) -> str:
-        """Record and trade until one of the two ends; end the orders first, then the recording."""
-        recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
+    async def _record(
+        self, trader: Trader, follower: TradeFollower, gateway: Gateway, audit: AuditLog
+    ) -> tuple[str, OSError | None]:
+        """Record and trade until one of the two ends; end the orders first, then the recording.
+
+        Returns:
+            Why it ended, and what the disk refused of the recording.
+        """
+        recording = self._recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
         recorded = asyncio.create_task(self._recorded(recording))
         ended = asyncio.create_task(trader.over())
         await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
         if recorded.done():
-            trader.end("recording_failed" if recorded.exception() else "window_end")
+            error = recorded.exception()
+            trader.end(DISK_FAILED if is_of_disk(error) else "recording_failed" if error else "window_end")
         ended.cancel()
         reason = trader.ended or "error"
         if reason == KILL:
             self._kill(gateway, audit)
         recording.stop(reason)
         orders = asyncio.create_task(gateway.stop())
-        try:
-            await recorded
-        finally:
-            await orders
-            for report in recording.reports:
-                self._run.say(report.line())
-                self._run.say(report.path)
-        return reason
+        await asyncio.wait({recorded, orders})
+        orders.result()
+        for report in recording.reports:
+            self._run.say(report.line())
+            self._run.say(report.path)
+        error = recorded.exception()
+        if is_of_disk(error):
+            return reason, error
+        recorded.result()
+        return reason, None
 
     async def _recorded(self, recording: Recording) -> None:
         """Record, with a health file beside it."""
@@ -401,20 +438,36 @@ class TradeRun:
 
     def _killed_for(self, play: TradePlay | None) -> str:
         by_limit = play.engine.manager.killed_for if play else None
-        if by_limit:
-            return by_limit
-        thrown = self._switch.read()
-        return thrown.reason if thrown else BY_HAND
+        return by_limit or self._switch.why() or BY_HAND
 
-    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk) -> str | None:
+    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms) -> str | None:
         """Return why trading must end; called many times a second."""
         desk.look(us)
         self._keep_marks(desk.play)
         if self._switch.thrown:
             return KILL
-        return AUDIT_FAILED if audit.failure is not None else None
+        if audit.failure is not None:
+            return AUDIT_FAILED
+        self._regridded = terms.regridded(self._recording.session if self._recording else None)
+        return REGRIDDED if self._regridded else None
+
+    def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> TryLater | None:
+        """Return why it could not go on: rows that the disk refused, also those written since, or another grid."""
+        if audit.failure is not None:
+            return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
+        if unrecorded is not None:
+            return TryLater(f"the day cannot be recorded any more ({unrecorded}); make room on the disk")
+        return self._regridded
+
+    def _keep_last_marks(self, play: TradePlay) -> None:
+        try:
+            self._keep_marks(play, at_once=True)
+        except OSError as error:
+            self._run.log.warning(
+                "equity_not_kept", error=str(error), note="see the fills of this day in the audit log"
+            )
 
     def _keep_marks(self, play: TradePlay, *, at_once: bool = False) -> None:
-        equity_e8, day_e8, peak_e8 = play.engine.equity_e8
+        equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, at_once=at_once)

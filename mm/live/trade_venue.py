@@ -25,6 +25,20 @@ class Trading:
     audit_sync: bool | None = knob(
         None, SWITCH, "1 sends an order only when its intent is on disk; without it 1, but 0 with --venue box."
     )
+    keep_warm: bool = knob(
+        True, SWITCH, "1 rehearses orders that go nowhere, so that real ones take less time.", matters=False
+    )
+    busy_poll: bool = knob(
+        False, SWITCH, "1 polls the sockets without sleeping, which takes a whole core.", matters=False
+    )
+
+
+def untrusted(url: str, why: str) -> SafetyError:
+    """Return the error of an exchange whose certificate is not the one of its address, or of nobody who is trusted."""
+    return SafetyError(
+        f"{url.partition('?')[0]} is not trusted, and nothing was sent there ({why}); check the address, or name the "
+        f"authority of its certificate in SSL_CERT_FILE"
+    )
 
 
 def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None) -> VenueUrls:

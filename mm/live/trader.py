@@ -6,8 +6,8 @@ disk or a metrics page never holds it up.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from mm.backtest.journal import REJECT_REASONS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Message = tuple[str, int, int, int, int, str]
 """``place`` or ``cancel``, order id, side, ticks, lots, kind."""
 
-MOST_PRICES = 10_000  # whose text is kept
+KEPT_TEXTS = 10_000  # of prices and quantities
 LONGEST_NAP_S = 0.05  # between two looks at the kill switch and at the risk limits
 SHORTEST_NAP_S = 0.0002
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
@@ -57,7 +57,7 @@ class TradeObserver(Protocol):
     """Who follows what a trader does: metrics, the state store, the terminal. None of it may wait or raise."""
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:
-        """An order was sent (``place``, ``cancel``), accepted, rejected, or has ended (the exchange's word)."""
+        """A request was sent (``place``, ``cancel``, ``replace`` with the new order), or what became of an order."""
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """A fill was booked."""
@@ -196,8 +196,9 @@ class Trader:
         self._log, self._observers = parts.log, tuple(parts.observers)
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._orders: dict[int, _Sent] = {}
-        self._prices: dict[int, str] = {}
+        self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
+        self._nap: asyncio.Future[None] | None = None
 
     # ------------------------------------------------------------------ the market and the clock
 
@@ -224,14 +225,21 @@ class Trader:
 
     async def run(self) -> str:
         """Keep the clock going until trading ends; return why."""
+        loop, look_s = asyncio.get_running_loop(), 0.0
         while self.ended is None:
-            us = self._clock()
-            why = self._watch(us)
-            if why is not None:
-                self.end(why)
-                break
+            us, now_s = self._clock(), loop.time()
+            if now_s >= look_s:
+                look_s = now_s + LONGEST_NAP_S
+                why = self._watch(us)
+                if why is not None:
+                    self.end(why)
+                    break
             self.act(us)
-            await self._nap(self._engine.next_due_us - us)
+            due_s = max((self._engine.next_due_us - us) / US_PER_S, SHORTEST_NAP_S)
+            self._nap = loop.create_future()
+            timer = loop.call_at(min(now_s + due_s, look_s), self._wake)
+            await self._nap
+            timer.cancel()
         return self.ended or ""
 
     async def over(self) -> None:
@@ -243,13 +251,12 @@ class Trader:
         if self.ended is None:
             self.ended = why
             self._over.set()
+            self._wake()
 
-    async def _nap(self, due_in_us: int) -> None:
-        """Wait until something is due, or until the next look at what may end trading."""
-        seconds = min(max(due_in_us / US_PER_S, SHORTEST_NAP_S), LONGEST_NAP_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._over.wait()
+    def _wake(self) -> None:
+        """End the nap."""
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
 
     # ------------------------------------------------------------------ to the gateway
 
@@ -267,8 +274,7 @@ class Trader:
                 sent, new_id = self._note(messages[at]), messages[at][1]
                 at += 1
                 gateway.replace(order_id, new_id, side, sent.price, sent.qty, sent.kind)
-                self._tell("cancel", order_id, us)
-                self._tell("place", new_id, us)
+                self._tell("replace", new_id, us)
             else:
                 gateway.cancel(order_id)
                 self._tell("cancel", order_id, us)
@@ -276,13 +282,8 @@ class Trader:
     def _note(self, message: Message) -> "_Sent":
         """Return the terms of an order in the exchange's text, and remember them until it ends."""
         _, order_id, side, ticks, lots, kind = message
-        price = self._prices.get(ticks)
-        if price is None:
-            if len(self._prices) > MOST_PRICES:
-                self._prices.clear()
-            price = self._prices[ticks] = short_text(ticks * self._grid.tick_e8)
-        left_e8 = lots * self._grid.lot_e8
-        sent = self._orders[order_id] = _Sent(side, price, short_text(left_e8), kind, left_e8)
+        price, left_e8 = self._text(ticks * self._grid.tick_e8), lots * self._grid.lot_e8
+        sent = self._orders[order_id] = _Sent(side, price, self._text(left_e8), kind, left_e8)
         return sent
 
     def _tell(self, action: str, order_id: int, us: int, *, ends: bool = False) -> None:
@@ -314,13 +315,13 @@ class Trader:
         us = self._clock()
         if not self._account.book(order_id, fill, us):
             return
+        for observer in self._observers:
+            observer.filled(fill, order_id, us)
+            observer.account_changed(us)
         sent = self._orders.get(order_id)
         if sent is not None:
             sent.left_e8 -= e8(fill.qty)
             self._tell("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
-        for observer in self._observers:
-            observer.filled(fill, order_id, us)
-            observer.account_changed(us)
         self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:

@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -18,8 +20,8 @@ REDRAW_S = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _CLEAR, _HIDE, _SHOW = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
 _BAR = 20
-_NARROWEST = 40
 _NONE = "–"
+_USUAL = os.terminal_size((80, 40))
 
 
 class Screen:
@@ -60,15 +62,23 @@ class Screen:
         return None
 
 
-def view(symbol: str, families: Iterable[FilledFamily], at_us: int, why_not_ready: str = "", width: int = 80) -> str:
-    """Return the screen: lines of at most *width* characters, without control characters.
+def view(
+    symbol: str,
+    families: Iterable[FilledFamily],
+    at_us: int,
+    why_not_ready: str = "",
+    size: os.terminal_size = _USUAL,
+) -> str:
+    """Return the screen, without control characters: lines that fit a terminal, one fewer than it has.
+
+    Where they are too many, empty lines go first, then those at the end.
 
     Args:
         symbol: Upper case.
         families: As `TradingMetrics.filled` returns them.
         at_us: The instant, in µs.
         why_not_ready: Why nothing is quoted; empty where it is.
-        width: Of the terminal.
+        size: Columns and lines of the terminal.
     """
     screen = Screen(families)
     killed = screen.number(metrics.KILLED)
@@ -81,7 +91,10 @@ def view(symbol: str, families: Iterable[FilledFamily], at_us: int, why_not_read
         *_orders(screen),
         *_risk(screen),
     ]
-    return "\n".join(line[: max(width, _NARROWEST)].rstrip() for line in lines)
+    most = max(size.lines - 1, 1)
+    if len(lines) > most:
+        lines = [line for line in lines if line][:most]
+    return "\n".join(line[: size.columns].rstrip() for line in lines)
 
 
 async def watch(draw: Callable[[], str], write: Callable[[str], object], interval_s: float = REDRAW_S) -> None:
@@ -110,7 +123,7 @@ async def shown(figures: metrics.TradingMetrics, host: str, port: int, *, watche
     """
 
     def draw() -> str:
-        return view(figures.symbol, figures.filled(), now_us(), figures.why_not_ready)
+        return view(figures.symbol, figures.filled(), now_us(), figures.why_not_ready, shutil.get_terminal_size())
 
     def write(text: str) -> None:
         sys.stdout.write(text)
@@ -153,8 +166,13 @@ def _money(screen: Screen) -> list[str]:
     pnl = screen.by_label(metrics.PNL)
     return [
         _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
-        _row("pnl", *(f"{part} {pnl[part]:+,.4f}" for part in metrics.PARTS if part in pnl)),
+        _row("pnl", *(f"{part} {_signed(part, pnl[part]):+,.4f}" for part in metrics.PARTS if part in pnl)),
     ]
+
+
+def _signed(part: str, value: Decimal) -> Decimal:
+    """Return a part of the PnL so that the parts add up to the total: fees lower it."""
+    return -value if part == "fees" else value
 
 
 def _orders(screen: Screen) -> list[str]:

@@ -7,13 +7,13 @@ in time leaves its request UNKNOWN, and a connection that has brought nothing si
 
 import asyncio
 from collections.abc import Callable
-from time import time_ns
+from ssl import SSLCertVerificationError
 from typing import NamedTuple, Protocol
 
 import msgspec
 from websockets.exceptions import WebSocketException
 
-from mm.clock import exchange_us
+from mm.clock import exchange_us, now_us
 from mm.errors import MMError, UsageError
 from mm.live.api_messages import (
     EVENT_HEAD,
@@ -33,6 +33,7 @@ from mm.live.api_messages import (
 )
 from mm.live.api_requests import UNSIGNED, Done, RequestParams, Signer, unsent
 from mm.live.order_limits import OrderLimits
+from mm.live.trade_venue import untrusted
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.ws_link import Inbox, Link
 
@@ -84,8 +85,8 @@ Connect = Callable[[str, Take], ApiLink]
 class _Mailbox(Inbox):
     """Hands out each message in the callback of the socket."""
 
-    def __init__(self, take: Take) -> None:
-        super().__init__(time_ns)
+    def __init__(self, take: Take, clock_us: Callable[[], int]) -> None:
+        super().__init__(lambda: 1_000 * clock_us())
         self._take = take
 
     def put(self, link: Link, raws: list[bytes], recv_us: int) -> bool:  # noqa: ARG002 - the base's signature
@@ -97,18 +98,18 @@ class _Mailbox(Inbox):
         """Nothing waits here: whoever opened the link follows it."""
 
 
-def linked(url: str, take: Take) -> ApiLink:
-    """Return a connection over a socket."""
-    return Link(_Mailbox(take), url, 0)
+def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> ApiLink:
+    """Return a connection over a socket; *clock_us* stamps what arrives, in µs."""
+    return Link(_Mailbox(take, clock_us), url, 0)
 
 
 class _Waiting(NamedTuple):
-    """A request without an answer."""
+    """A request without an answer, which must come by *due_s* of the event loop."""
 
     method: str
     done: Done
     sent_us: int
-    timer: asyncio.TimerHandle
+    due_s: float
 
 
 class WsApi:
@@ -123,8 +124,10 @@ class WsApi:
 
     Attributes:
         up: Whether requests can be sent.
-        failure: Why there will be no connection: the exchange does not take the key; None while there may be one.
+        failure: Why there will be no connection: the exchange does not take the key, or was never one to be trusted;
+            None while there may be one.
         received_us: Arrival of the last message, in µs.
+        trouble: Why there is no connection, as far as an attempt has shown it.
     """
 
     def __init__(
@@ -132,7 +135,9 @@ class WsApi:
     ) -> None:
         self.up = False
         self.failure: MMError | None = None
+        self._was_up = False
         self.received_us = 0
+        self.trouble = "not connected"
         self._url = f"{url}{'&' if '?' in url else '?'}timeUnit=MICROSECOND"
         self._signer = signer
         self._clock = signer.clock
@@ -140,9 +145,11 @@ class WsApi:
         self._watcher = watcher
         self._connect = connect
         self._link: ApiLink | None = None
+        self._given_up = ""
         self._session = False
         self._closing = False
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, _Waiting] = {}  # oldest first
+        self._timer: asyncio.TimerHandle | None = None
         self._count = 0
         self._encoder = msgspec.json.Encoder()
         self._timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
@@ -164,24 +171,39 @@ class WsApi:
         else:
             named = self._signer.stamped(parameters) if self._session else self._signer.signed(parameters)
         self._count += 1
-        number, sent_us = self._count, self._clock.now_us()
-        timer = asyncio.get_running_loop().call_later(self._timeout_s, self._timed_out, number)
-        self._waiting[number] = _Waiting(method, done, sent_us, timer)
+        sent_us = self._clock.now_us()
         try:
-            self._link.send(self._encoder.encode({"id": number, "method": method, "params": named}))
+            self._link.send(self._encoder.encode({"id": self._count, "method": method, "params": named}))
         except WebSocketException as error:  # it is closing: nothing was written
-            timer.cancel()
-            del self._waiting[number]
             unsent(done, self._clock, str(error))
+        else:
+            due_s = asyncio.get_running_loop().time() + self._timeout_s
+            self._waiting[self._count] = _Waiting(method, done, sent_us, due_s)
+            self._watch_oldest()
         self._limits.sent(method)
         return int(named.get("timestamp", 0))
 
-    def _timed_out(self, number: int) -> None:
-        waiting = self._waiting.pop(number)
-        silent = self.received_us < waiting.sent_us
-        waiting.done(self._nothing(waiting, f"no answer to {waiting.method} within {self._timeout_s:g} s"))
-        if silent and self._link is not None:
-            self._link.abort()
+    def _watch_oldest(self) -> None:
+        """Come back when the answer to the oldest request is due; one timer serves all."""
+        if self._timer is None and self._waiting:
+            due_s = next(iter(self._waiting.values())).due_s
+            self._timer = asyncio.get_running_loop().call_at(due_s, self._give_up)
+
+    def _give_up(self) -> None:
+        """Leave the requests UNKNOWN whose answers are due."""
+        self._timer, now_s = None, asyncio.get_running_loop().time()
+        try:
+            while self._waiting:
+                number, waiting = next(iter(self._waiting.items()))
+                if waiting.due_s > now_s:
+                    break
+                del self._waiting[number]
+                silent = self.received_us < waiting.sent_us
+                waiting.done(self._nothing(waiting, f"no answer to {waiting.method} within {self._timeout_s:g} s"))
+                if silent:
+                    self._drop(f"no answer within {self._timeout_s:g} s")
+        finally:
+            self._watch_oldest()
 
     def _nothing(self, waiting: _Waiting, why: str) -> ApiAnswer:
         us = self._clock.now_us()
@@ -204,11 +226,10 @@ class WsApi:
         waiting = self._waiting.pop(message.id, None) if isinstance(message.id, int) else None
         if waiting is None:
             return
-        waiting.timer.cancel()
         answer = _answer(message, us, waiting.sent_us)
         self._limits.answered(answer)
-        if self._session and self.up and self._link and _expired(answer):
-            self._link.abort()
+        if self._session and self.up and _expired(answer):
+            self._drop(f"the log-on has expired: {answer.code} {answer.message}")
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
         waiting.done(answer)
@@ -218,10 +239,11 @@ class WsApi:
             kind = EVENT_HEAD.decode(body).e
         except msgspec.MsgspecError:
             return
-        if kind == TERMINATED and self.up and self._link:
-            self._link.abort()
+        if kind == TERMINATED and self.up:
+            self._drop("the exchange has ended the user data stream")
         elif kind == SHUTDOWN and self._link:
-            self._link.close("the exchange announced its shutdown")
+            self._given_up = "the exchange announced its shutdown"
+            self._link.close(self._given_up)
         else:
             self._watcher.event(kind, body, us)
 
@@ -234,24 +256,27 @@ class WsApi:
             await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
             if self._closing:
                 return
-            why = await self._once()
-            self._watcher.disconnected(why)
+            self.trouble = await self._once()
+            self._watcher.disconnected(self.trouble)
 
     async def _once(self) -> str:
         """Connect, and return why the connection has ended."""
-        link = self._link = self._connect(self._url, self._take)
+        link, self._given_up = self._connect(self._url, self._take), ""
+        self._link = link
         idle: asyncio.Task[None] | None = None
         try:
             await link.open()
             why = await self._log_on()
             if why:
                 return why
-            self.up = True
+            self.up = self._was_up = True
             self._watcher.connected()
             idle = asyncio.create_task(self._keep_asking(link))
             await link.changed.wait()
-            return link.ending()[1]
+            return self._given_up or link.ending()[1]
         except (OSError, WebSocketException) as error:
+            if isinstance(error, SSLCertVerificationError) and not self._was_up:
+                self.failure = untrusted(self._url, error.verify_message)
             return f"{self._url.partition('?')[0]} cannot be reached: {error or type(error).__name__}"
         finally:
             if idle:
@@ -265,7 +290,6 @@ class WsApi:
         self._link = None
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
-            one.timer.cancel()
             one.done(self._nothing(one, f"the connection ended before {one.method} was answered"))
 
     async def _log_on(self) -> str:
@@ -311,9 +335,10 @@ class WsApi:
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
                 await self._measure()
 
-    def drop(self) -> None:
-        """Give up the connection; another one is made."""
+    def _drop(self, why: str) -> None:
+        """End the connection; another one is made."""
         if self._link:
+            self._given_up = why
             self._link.abort()
 
     def close(self) -> None:

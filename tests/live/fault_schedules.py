@@ -9,6 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+PROGRESS = 500
+"""Schedules between two lines of progress."""
+
 
 def main() -> int:
     """Run schedules and print what they held; the first failure ends it, with the command that repeats it."""
@@ -21,12 +24,17 @@ def main() -> int:
     asked = parser.parse_args()
     totals: Counter[str] = Counter()
     began_s = time.monotonic()
-    for seed in range(asked.first, asked.first + asked.seeds):
+    for done, seed in enumerate(range(asked.first, asked.first + asked.seeds), 1):
         try:
             totals += run_schedule(seed)
         except BaseException:
             print(f"repeat: {sys.executable} {__file__} --first {seed} --seeds 1", flush=True)
             raise
+        if done % PROGRESS == 0 and done < asked.seeds:
+            each_s = (time.monotonic() - began_s) / done
+            left_s = each_s * (asked.seeds - done)
+            counts = f"{totals['orders']} orders, {totals['fills']} fills, {totals['killed at a row']} kills at a row"
+            print(f"{done} of {asked.seeds}: {counts}; next seed {seed + 1}; {left_s:.0f} s left", flush=True)
     print(f"{asked.seeds} schedules in {time.monotonic() - began_s:.1f} s: {dict(sorted(totals.items()))}")
     return 0
 

@@ -42,13 +42,15 @@ class Shadowed:
     boxed: Boxed
 
 
-def shadowed(scenario, script="", *, knobs=None, scenario_name="large_tick", seed=7, root=None, **options):
+def shadowed(
+    scenario, script="", *, knobs=None, scenario_name="large_tick", seed=7, root=None, heed=lambda: None, **options
+):
     """Run *scenario* with a shadow of a box that plays *script*, and hold it against the replay of its day."""
     knobs = knobs or strategy()
     with TemporaryDirectory() as place:
         data_root = Path(root or place) / "data"
         terms, play, follower, boxed = asyncio.run(
-            _live(scenario, script, knobs, data_root, {"scenario": scenario_name, "seed": seed}, **options)
+            _live(scenario, script, knobs, data_root, {"scenario": scenario_name, "seed": seed}, heed, **options)
         )
         result = play.result()
         live = Path(place) / "live"
@@ -60,7 +62,7 @@ def shadowed(scenario, script="", *, knobs=None, scenario_name="large_tick", see
         return Shadowed(found, result.journal, terms, boxed)
 
 
-async def _live(scenario, script, knobs, data_root, market, **options):
+async def _live(scenario, script, knobs, data_root, market, heed, **options):
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(**market, faults=[script]).open() as box,
@@ -73,7 +75,7 @@ async def _live(scenario, script, knobs, data_root, market, **options):
 
         terms = await learn_terms(boxed.parts.rest.rest, SYMBOL, DAY, _LOG)
         play = PaperPlay(terms, knobs)
-        follower = ShadowFollower(play, clock)
+        follower = ShadowFollower(play, clock, heed=heed)
         boxed.recording = Recording(replace(boxed.parts, follower=follower), _LOG, clock)
         task = boxed.task = asyncio.create_task(boxed.recording.run())
         try:
@@ -84,4 +86,5 @@ async def _live(scenario, script, knobs, data_root, market, **options):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        return replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us), play, follower, boxed
+        ended = {"rows_run_id": follower.rows_run_id, "end_us": follower.end_us, "killed": follower.killed}
+        return replace(terms, **ended), play, follower, boxed

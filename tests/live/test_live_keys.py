@@ -1,5 +1,6 @@
 """Keys: what is refused, and that none is ever seen."""
 
+import hmac
 import os
 import pickle
 import subprocess
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.errors import MMError, SafetyError, UsageError
 from mm.live.keys import KEY, KEY_FILE, SECRET, Credentials, read_credentials, sorted_payload
@@ -58,6 +61,20 @@ def test_hmac_signs_as_the_documentation_shows() -> None:
     }
     wanted = "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
     assert key.sign(sorted_payload(parameters)) == wanted
+
+
+@given(st.binary(max_size=150).map(bytes.hex), st.text(max_size=300))
+def test_hmac_is_that_of_the_standard_library(secret: str, payload: str) -> None:
+    """Also of a secret that is longer than a block of the hash."""
+    wanted = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
+    assert Credentials("k", secret=secret).sign(payload) == wanted
+
+
+def test_a_payload_is_in_the_order_of_names_whatever_that_of_the_parameters() -> None:
+    """The signature of a request of the WebSocket API is over its parameters by name."""
+    assert sorted_payload({"b": 2, "a": "%s", "C": "x"}) == "C=x&a=%s&b=2"
+    assert sorted_payload({"a": "y", "C": 3, "b": 1}) == "C=3&a=y&b=1"
+    assert sorted_payload({"apiKey": "k"}) == "apiKey=k"
 
 
 def test_an_ed25519_signature_verifies(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -164,7 +165,7 @@ def test_no_answer_in_time_leaves_it_unknown_and_a_silent_connection_is_given_up
         assert len(play.links) == 2
         assert play.api.up
 
-    played(story)
+    assert "no answer within 2 s" in played(story).seen
 
 
 def test_a_connection_that_answers_others_is_kept() -> None:
@@ -178,6 +179,33 @@ def test_a_connection_that_answers_others_is_kept() -> None:
         await asyncio.sleep(1.5)
         assert [answer.fate for answer in got] == [Fate.UNKNOWN]
         assert len(play.links) == 1
+
+    played(story)
+
+
+def test_each_request_is_given_up_when_its_own_answer_is_due() -> None:
+    """One timer serves all: requests sent meanwhile, answered ones, and one whose taker fails or sends another."""
+
+    async def story(play: Play) -> None:
+        got: list[tuple[int, int]] = []
+        begun_s = play.seconds()
+
+        def note(number: int, answer: ApiAnswer) -> None:
+            got.append((number, round(1_000 * (play.seconds() - begun_s))))
+            if number == 2:
+                play.api.request("order.place", {}, partial(note, 9))
+            if number == 3:
+                raise ValueError("a taker that fails")
+
+        failed: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: failed.append(about["exception"]))
+        for number in range(5):
+            play.api.request("order.place", {}, partial(note, number))
+            await asyncio.sleep(0.3)
+            play.api.request("time", {}, lambda _: None)
+        await asyncio.sleep(6)
+        assert got == [(0, 2_000), (1, 2_300), (2, 2_600), (3, 2_900), (4, 3_200), (9, 4_600)]
+        assert [type(error) for error in failed] == [ValueError]
 
     played(story)
 
@@ -235,7 +263,8 @@ def test_an_expired_log_on_is_made_again(answer: dict[str, Any]) -> None:
         assert len(play.links) == 2
         assert play.api.up
 
-    played(story, "ED25519")
+    error = answer["error"]
+    assert f"the log-on has expired: {error['code']} {error['msg']}" in played(story, "ED25519").seen
 
 
 @pytest.mark.parametrize("event", ["eventStreamTerminated", "serverShutdown"])
@@ -248,7 +277,10 @@ def test_the_end_of_the_stream_or_of_the_server_is_a_new_connection(event: str) 
         assert len(play.links) == 2
         assert play.api.up
 
-    assert not [one for one in played(story).seen if isinstance(one, tuple)]
+    seen = played(story).seen
+    assert not [one for one in seen if isinstance(one, tuple)]
+    assert seen[0] == seen[2] == "connected"
+    assert "the exchange" in seen[1]
 
 
 def test_user_events_are_handed_on_and_nonsense_is_not() -> None:

@@ -1,12 +1,14 @@
 """A trader's interpreter: settings that hold inside the block alone, and a thread that computes delays nobody long."""
 
+import asyncio
 import gc
+import socket
 import statistics
 import sys
 import threading
 import time
 
-from mm.live.promptness import SWITCH_S, YOUNG_OBJECTS, prompt
+from mm.live.promptness import SWITCH_S, YOUNG_OBJECTS, BusySelector, busy_loop, prompt
 
 
 def test_settings_hold_inside_and_are_put_back_after_an_error():
@@ -49,3 +51,39 @@ def test_a_thread_that_computes_hands_the_interpreter_over_soon():
     with prompt():
         prompt_s = waited_s()
     assert prompt_s < plain_s / 2, (prompt_s, plain_s)
+
+
+def test_timers_sockets_and_threads_reach_a_loop_that_polls() -> None:
+    """Each of the three wakes it, and timers keep their order."""
+
+    async def main() -> list[str]:
+        found: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.02, found.append, "later")
+        loop.call_later(0.01, found.append, "sooner")
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        threading.Timer(0.05, far.sendall, [b"bytes\n"]).start()
+        async with asyncio.timeout(60):
+            found.append((await reader.readline()).decode().strip())
+            found.append(await asyncio.to_thread(lambda: "thread"))
+        writer.close()
+        far.close()
+        return found
+
+    with asyncio.Runner(loop_factory=busy_loop) as runner:
+        assert runner.run(main()) == ["sooner", "later", "bytes", "thread"]
+
+
+def test_a_look_without_time_returns_at_once_and_one_with_time_waits() -> None:
+    """As `select` of the standard library; nothing is registered, so nothing is found."""
+    with BusySelector() as selector:
+        assert selector.select(0) == []
+        assert selector.select(-1) == []
+        assert selector.select(0.01) == []
+        near, far = socket.socketpair()
+        selector.register(near, 1, "data")
+        far.send(b"x")
+        assert [key.data for key, _ in selector.select(None)] == ["data"]
+        near.close()
+        far.close()

@@ -16,7 +16,7 @@ KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), (
 
 
 async def until(condition: object) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.002)
 

@@ -1,5 +1,6 @@
 """A shadow decides what the replay of its day decides, whatever the exchange and the wire do."""
 
+import asyncio
 import os
 from random import Random
 
@@ -126,7 +127,31 @@ def test_limits_are_kept_as_in_the_replay(risk):
     script = "at time 4 do stall for_s=1\nat time 6 do drop n=3"
     done = shadowed(through, script, knobs=strategy(**CHANCE, risk=risk))
     assert_equal(done, fills=0)
-    assert len(done.journal.breaches) > 0
+    assert done.found.equal_breaches == done.found.breaches_live == len(done.journal.breaches) > 0
+
+
+@pytest.mark.parametrize("script", ["", "at time 3 do stall for_s=2\nat time 4 do drop n=3"])
+def test_a_kill_by_hand_is_played_again(script):
+    """The instant is in shadow.json: orders are withdrawn there, nothing follows, and the recording goes on."""
+    thrown = []
+
+    async def killed(boxed):
+        await boxed.synced()
+        await boxed.play(4)
+        thrown.append("odd fills")
+        await asyncio.sleep(0.05)  # the clock stands at an instant of which the market was played, and timers were not
+        await through(boxed)
+
+    done = shadowed(killed, script, knobs=strategy(**CHANCE), heed=lambda: thrown[0] if thrown else None)
+    us, why = done.terms.killed
+    assert (done.journal.killed, why) == ((us, why), "odd fills")
+    assert done.found.same, done.found
+    assert done.found.decisions == done.found.equal > 50
+    orders = done.journal.orders
+    placed, cancelled = (orders[orders[:, 2] == action, 0] for action in (0, 1))
+    assert 0 < placed.max() <= us
+    assert us in cancelled
+    assert done.terms.end_us > us + 5_000_000
 
 
 def test_a_book_beyond_its_horizon_ends_behind_the_message():

@@ -1,11 +1,13 @@
 """Signed REST: what becomes of a request that fails in one way or another."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 import httpx
 import pytest
 
+from mm.live import rest_api
 from mm.live.api_messages import ApiAnswer, Fate
 from mm.live.api_requests import ExchangeClock, Signer, answer_of, measure
 from mm.live.keys import Credentials
@@ -135,3 +137,12 @@ def test_a_stale_timestamp_has_the_clock_measured() -> None:
         await rest.close()
 
     asyncio.run(main())
+
+
+def test_plain_http_reads_no_authorities_and_trusts_nobody() -> None:
+    """A redirect or a mistake must not lead to a certificate that nothing checks."""
+    plain, secure = (rest_api._trusted(f"{scheme}://x") for scheme in ("http", "HTTPS"))
+    assert plain.verify_mode is secure.verify_mode is ssl.CERT_REQUIRED
+    assert plain.check_hostname
+    assert secure.check_hostname
+    assert not plain.cert_store_stats()["x509_ca"]

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from msgspec import json as msgspec_json
@@ -19,6 +20,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live import shadow
+from mm.live.kill_switch import KillSwitch
 from mm.live.shadow import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
 from mm.sim.flow.scenario import SCENARIOS
@@ -28,7 +30,7 @@ from mm.sim.wire.limits import WireLimits
 from support import ROOT, run_python
 
 SYMBOL = "SIMUSDT"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 KNOBS = {
     "SYMBOL": SYMBOL,
     "WINDOW_START": "always",
@@ -101,7 +103,7 @@ def test_a_signal_ends_it_and_its_replay_decides_the_same(tmp_path, number):
     assert check_day(DayFolder.at(day)).defects == []
     folder = tmp_path / "out" / "shadow" / SYMBOL / f"{day.name}_R1"
     names = {path.name for path in folder.iterdir()}
-    tables = {f"{name}_{SYMBOL}.csv" for name in ("orders", "fills", "state", "decisions")}
+    tables = {f"{name}_{SYMBOL}.csv" for name in ("orders", "fills", "state", "breaches", "decisions")}
     assert names == tables | {"summary.json", "report.html", "run_manifest.json", "reconcile.json", TERMS}
     found = json.loads((folder / "reconcile.json").read_text())
     assert found["equal"] == found["decisions"] > 50
@@ -140,6 +142,42 @@ def test_one_that_was_killed_leaves_its_day_and_is_told_of(tmp_path):
     found = json.loads((folder / "reconcile.json").read_text())
     assert found["same"]
     assert found["decisions"] > 20
+
+
+@pytest.mark.parametrize("by", ["switch", "signal"])
+def test_a_kill_ends_the_quoting_and_not_the_recording(tmp_path, by):
+    """In order, with exit code 0; the run says since when and why, its replay does the same, and no start follows."""
+
+    async def play():
+        async with a_box() as box:
+            process = await a_shadow(box, tmp_path, "--run-id", "R1")
+            await recorded(process, tmp_path)
+            if by == "switch":
+                KillSwitch(tmp_path / "out", SYMBOL).throw("odd fills", now_us())
+            else:
+                process.send_signal(signal.SIGUSR1)
+            await recorded(process, tmp_path)
+            return await ended(process, signal.SIGTERM)
+
+    code, _, err = asyncio.run(play())
+    assert code == 0, err
+    assert "killed" in err
+    (folder,) = (tmp_path / "out" / "shadow" / SYMBOL).iterdir()
+    killed = json.loads((folder / "summary.json").read_text())["risk"]["killed"]
+    assert killed["reason"] == ("odd fills" if by == "switch" else "SIGUSR1")
+    with (folder / f"orders_{SYMBOL}.csv").open(newline="") as file:
+        placed = [int(row["recv_us"]) for row in csv.DictReader(file) if row["action"] == "PLACE"]
+    assert 0 < max(placed) <= killed["us"]
+    found = json.loads((folder / "reconcile.json").read_text())
+    assert found["same"]
+    assert ShadowTerms.read(folder).end_us > killed["us"] + 1_000_000
+    again = run_python("-m", "mm", "shadow", "reconcile", "R1", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert KillSwitch(tmp_path / "out", SYMBOL).thrown == (by == "switch")
+    if by == "switch":
+        refused = run_python("-m", "mm", "shadow", cwd=tmp_path, **KNOBS)
+        assert refused.returncode == 5
+        assert "mm risk rearm" in refused.stderr
 
 
 RAISES = """
@@ -215,8 +253,9 @@ def test_knobs_of_the_market_count(tmp_path):
 
 
 def test_terms_are_read_as_they_were_written(tmp_path):
-    terms().write(tmp_path)
-    assert ShadowTerms.read(tmp_path) == terms()
+    for one in (terms(), replace(terms(), killed=(1_767_600_000_000_005, "odd fills"))):
+        one.write(tmp_path)
+        assert ShadowTerms.read(tmp_path) == one
     (tmp_path / TERMS).write_text("{}")
     with pytest.raises(BrokenFile, match="not the terms of a shadow"):
         ShadowTerms.read(tmp_path)

@@ -51,6 +51,13 @@ class Play:
         self.exchange.advance(3 * SECOND_US)
 
 
+class Lines(list):
+    """A log that keeps its warnings."""
+
+    def warning(self, event, **fields):
+        self.append((event, fields))
+
+
 class Store:
     """A state writer that keeps what it is given."""
 
@@ -80,7 +87,7 @@ def shown(page, name, **labels):
 
 
 def test_the_page_shows_the_exchanges_account():
-    desk = ShadowDesk(Play())
+    desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
     page = desk.metrics.page()
     assert shown(page, "mm_position") == 0.01
@@ -95,14 +102,14 @@ def test_the_page_shows_the_exchanges_account():
 
 
 def test_a_second_look_counts_nothing_twice():
-    desk = ShadowDesk(Play())
+    desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
     desk.refresh(4 * SECOND_US)
     assert shown(desk.metrics.page(), "mm_fills_total", side="buy") == 1
 
 
 def test_limits_show_how_much_of_them_is_used():
-    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)))
+    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)), Lines())
     desk.refresh(3 * SECOND_US)
     used = shown(desk.metrics.page(), "mm_risk_used_ratio", limit="MAX_POSITION")
     assert used == pytest.approx(0.02 / 0.1)  # 10 lots held, and 10 more if the bid fills, of 100
@@ -111,14 +118,28 @@ def test_limits_show_how_much_of_them_is_used():
 def test_a_kill_shows():
     play = Play()
     play.exchange.kill("test")
-    desk = ShadowDesk(play)
-    desk.refresh(3 * SECOND_US)
+    lines = Lines()
+    desk = ShadowDesk(play, lines)
+    for _ in range(2):
+        desk.refresh(3 * SECOND_US)
     assert shown(desk.metrics.page(), "mm_killed") == 1
+    assert [(event, fields["reason"]) for event, fields in lines] == [("killed", "test")]
+
+
+def test_a_breach_is_a_line_once():
+    lines = Lines()
+    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), lines)
+    for _ in range(2):
+        desk.refresh(3 * SECOND_US)
+    assert {(event, fields["limit"], fields["side"]) for event, fields in lines} == {
+        ("risk_breach", "MAX_ORDER_NOTIONAL", side) for side in ("BUY", "SELL")
+    }
+    assert len(lines) == 2
 
 
 def test_a_store_gets_position_and_pnl():
     store = Store()
-    ShadowDesk(Play(), store).refresh(3 * SECOND_US)
+    ShadowDesk(Play(), Lines(), store).refresh(3 * SECOND_US)
     assert store.kept["position"] == "0.01000000"
     assert store.kept["pnl"]["fees"] == "0.00100000"
     assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
@@ -126,8 +147,8 @@ def test_a_store_gets_position_and_pnl():
 
 def test_a_lost_book_is_a_gap_and_not_ready():
     play = Play()
-    desk = ShadowDesk(play)
-    desk.watch(BookLost(4 * SECOND_US, "ids_missing"))
+    desk = ShadowDesk(play, Lines())
+    desk.market(BookLost(4 * SECOND_US, "ids_missing"))
     play.exchange.feed([FeedEvent(4, 4 * SECOND_US, 3, 0, ())])
     desk.refresh(4 * SECOND_US)
     assert shown(desk.metrics.page(), "mm_gaps_total") == 1
@@ -137,7 +158,7 @@ def test_a_lost_book_is_a_gap_and_not_ready():
 def test_the_page_is_served_while_the_block_lasts():
     async def served():
         store = Store()
-        desk = ShadowDesk(Play(), store)
+        desk = ShadowDesk(Play(), Lines(), store)
         async with desk.shown("127.0.0.1", 0, watched=False):
             pass
         assert store.closed
@@ -149,7 +170,7 @@ def test_the_page_is_served_while_the_block_lasts():
 
 def test_the_terminal_shows_it(capsys):
     async def watched():
-        async with ShadowDesk(Play()).shown("127.0.0.1", 0, watched=True):
+        async with ShadowDesk(Play(), Lines()).shown("127.0.0.1", 0, watched=True):
             await asyncio.sleep(0.05)
 
     asyncio.run(watched())

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-from mm.backtest.risk import Risk
 from mm.instrument import E8
 from mm.live.ledger import AccountFill
 from mm.live.metrics import TradingMetrics
@@ -33,9 +32,9 @@ class Rows(list):
 def room():
     """Return a desk, its log, its audit log, and the breaches that its engine has had."""
     log, audit, had = Lines(), Rows(), []
-    engine = SimpleNamespace(
-        best=(0, 0), quoted=lambda: (0, 0), breaches=lambda first: had[first:], equity_e8=(101 * E8, 0, 0)
-    )
+    guard = SimpleNamespace(equities_e8=lambda: (101 * E8, 0, 0), used=dict)
+    manager = SimpleNamespace(guard=guard, quoted=(0, 0), breaches=lambda first: had[first:])
+    engine = SimpleNamespace(best=(0, 0), manager=manager)
     desk = TradeDesk(
         TradingMetrics("SIMUSDT", lambda: START_US),
         SimpleNamespace(engine=engine, grid=None),
@@ -43,7 +42,6 @@ def room():
         begin=LedgerBegin(0, 100 * E8, E8),
         audit=audit,
         writer=SimpleNamespace(queue=0, lag_s=0.0),
-        risk=Risk(),
         log=log,
     )
     return desk, log.lines, audit, had
@@ -97,12 +95,23 @@ def test_a_line_of_progress_a_minute():
 
 def test_the_time_from_acceptance_to_the_first_fill_is_counted_once():
     desk, _, _, _ = room()
-    desk.order("accepted", 1, 1, "100", "1", START_US)
+
+    def tell(action, order_id, us=START_US):
+        desk.order(action, order_id, 1, "100", "1", us)
+
+    tell("place", 1)
+    tell("accepted", 1)
     desk.filled(FILL, 1, START_US + 2_000_000)
     desk.filled(FILL, 1, START_US + 3_000_000)
-    desk.order("accepted", 2, 1, "100", "1", START_US)
-    desk.order("canceled", 2, 1, "100", "1", START_US + 1)
+    tell("place", 2)
+    tell("accepted", 2)
+    tell("canceled", 2, START_US + 1)
     desk.filled(FILL, 2, START_US + 3_000_000)
+    tell("replace", 3)
+    desk.filled(FILL, 3, START_US + 3_000_000)  # before the acceptance: 0
+    tell("accepted", 3, START_US + 4_000_000)
+    desk.filled(FILL, 3, START_US + 5_000_000)
     page = desk.metrics.page()
-    assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 1' in page
+    assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 2' in page
     assert 'mm_ack_fill_seconds_sum{symbol="SIMUSDT"} 2' in page
+    assert 'mm_orders_total{symbol="SIMUSDT",action="replace"} 1' in page

@@ -1,5 +1,7 @@
 """How ``mm trade`` ends: signals during its start, a full disk, the end of its window."""
 
+import json
+import os
 import resource
 import signal
 import time
@@ -7,6 +9,9 @@ import time
 import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
+
+from serving import signed
+from support import ROOT
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
 
@@ -35,7 +40,7 @@ def test_two_signals_at_any_moment_of_the_start_end_it_in_order(box, number, wai
     assert code in (0, 75), output
     assert "unforeseen" not in output
     assert output.count("error:") == (code == 75)
-    assert seconds < 8
+    assert seconds < 30
     assert_equal_books(box)
 
 
@@ -46,7 +51,7 @@ def test_a_signal_while_the_gateway_cannot_connect_ends_it_at_once(box):
         code, output, seconds = ended(process)
     assert code == 75, output
     assert "before orders could be sent" in output
-    assert seconds < 3
+    assert seconds < 15
 
 
 def test_sigusr1_while_it_starts_kills(tmp_path):
@@ -55,7 +60,7 @@ def test_sigusr1_while_it_starts_kills(tmp_path):
         code, output, seconds = ended(process, signal.SIGUSR1)
         assert code == 5, output
         assert "mm risk rearm" in output
-        assert seconds < 3
+        assert seconds < 15
         assert box.run("trade").returncode == 5
 
 
@@ -65,13 +70,132 @@ def test_a_full_disk_under_the_audit_log_ends_the_orders(tmp_path):
             box.until(lambda: box.account()["openOrders"], "orders", process=process)
             size = box.logs()[0].stat().st_size
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max(size, 1), max(size, 1)))
-            code, output, _ = ended(process, number=None, seconds=30)
+            code, output, _ = ended(process, number=None, seconds=120)
         assert code == 75, output
         assert box.account()["openOrders"] == []
         (line,) = [text for text in output.splitlines() if text.startswith("error:")]
         assert "audit log" in line
+        assert "nor can the run folder be written" in line
         with box.trader() as process:
             before = len(box.account()["requests"])
             box.until(lambda: len(box.account()["requests"]) > before + 2, "orders", process=process)
             assert ended(process)[0] == 0
         assert_equal_books(box)
+
+
+REFUSING = """
+import errno, os
+_write = os.pwrite
+def pwrite(file, data, offset):
+    if offset > {size} and os.readlink(f"/proc/self/fd/{{file}}").endswith(".ndjson"):
+        raise OSError(errno.{cause}, os.strerror(errno.{cause}))
+    return _write(file, data, offset)
+os.pwrite = pwrite
+"""
+
+SHRINKING = """
+import shutil, time
+_usage, _full_s = shutil.disk_usage, time.monotonic() + 4.0
+def disk_usage(path):
+    found = _usage(path)
+    return found if time.monotonic() < _full_s else found._replace(free=0)
+shutil.disk_usage = disk_usage
+"""
+
+
+@pytest.mark.parametrize(("cause", "sync"), [("EIO", "0"), ("ENOSPC", "1")])
+def test_a_log_that_the_disk_refuses_leaves_a_run_that_says_so(tmp_path, cause, sync):
+    """The device of the log alone fails: what is known of the trade is kept, and the log's end is named."""
+    code_of = tmp_path / "code"
+    code_of.mkdir()
+    (code_of / "sitecustomize.py").write_text(REFUSING.format(size=20_000, cause=cause))
+    with venue(tmp_path, *MARKET) as box:
+        path = os.pathsep.join([str(code_of), str(ROOT)])
+        with box.trader("--run-id", "A1", PYTHONPATH=path, AUDIT_SYNC=sync) as process:
+            code, output, _ = ended(process, number=None, seconds=120)
+        assert code == 75, output
+        assert box.account()["openOrders"] == []
+        (line,) = [text for text in output.splitlines() if text.startswith("error:")]
+        written = len(box.logs()[0].read_bytes().splitlines())
+        assert f"from row {written + 1} on" in line
+        (folder,) = box.folders()
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["ended"]["reason"] == "audit"
+        assert f"from row {written + 1} on" in summary["ended"]["why"]
+        assert summary["ended"]["why"] in " ".join(summary["warnings"])
+        assert json.loads((folder / "run_manifest.json").read_text())["status"] == "incomplete"
+        theirs = {one["id"] for one in box.account()["trades"]}
+        assert {int(row["trade_id"]) for row in box.table("fills")} == theirs
+
+
+def test_a_disk_that_takes_no_more_of_the_day_ends_the_trade_and_leaves_its_run(tmp_path):
+    """MIN_FREE_MB ends the recording while there is room for the run."""
+    free_mb = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize / 1e6
+    code_of = tmp_path / "code"
+    code_of.mkdir()
+    (code_of / "sitecustomize.py").write_text(SHRINKING)
+    with venue(tmp_path, *MARKET) as box:
+        more = {"PYTHONPATH": os.pathsep.join([str(code_of), str(ROOT)]), "MIN_FREE_MB": str(int(free_mb / 2))}
+        with box.trader(**more) as process:
+            code, output, _ = ended(process, number=None, seconds=120)
+        assert code == 75, output
+        assert box.account()["openOrders"] == []
+        (line,) = [text for text in output.splitlines() if text.startswith("error:")]
+        assert "MIN_FREE_MB" in line
+        (folder,) = box.folders()
+        assert json.loads((folder / "summary.json").read_text())["ended"]["reason"] == "disk"
+        assert_equal_books(box)
+
+
+def rests(box, side, price):
+    """Let bob place an order that rests."""
+    terms = {"symbol": box.ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+    answer = signed(box.ready, "bob", "POST", "order", **terms, price=price, quantity="5").json()
+    assert "orderId" in answer, answer
+    return answer["orderId"]
+
+
+def stirred(box, true, what, process):
+    """Wait until *true* returns something true, while bob places and cancels an order: silence shows nothing."""
+
+    def look():
+        order = rests(box, "BUY", "99.50")
+        signed(box.ready, "bob", "DELETE", "order", symbol=box.ready["symbol"], orderId=order)
+        time.sleep(0.3)
+        return true()
+
+    return box.until(look, what, process=process)
+
+
+def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path):
+    """The supervisor starts what ended with 75 again; nothing is open in between, and the books are whole."""
+    quiet = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # nobody else trades
+    with venue(tmp_path, "--scenario", "empty") as box:
+        assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
+        rests(box, "BUY", "99.90")
+        rests(box, "SELL", "100.10")
+        with box.trader(**quiet) as process:
+            stirred(box, lambda: box.account()["openOrders"], "orders", process)
+            assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
+            rests(box, "BUY", "99.91")
+            code, output, _ = ended(process, number=None, seconds=120)
+        assert code == 75, output
+        (line,) = [text for text in output.splitlines() if text.startswith("error:")]
+        assert "tick_size from 0.05 to 0.01" in line
+        assert box.account()["openOrders"] == []
+        assert box.rows("stop")[-1]["reason"] == "grid"
+        assert json.loads((box.folders()[-1] / "summary.json").read_text())["ended"]["reason"] == "grid"
+        assert_equal_books(box)
+        with box.trader(**quiet) as process:
+            stirred(box, lambda: box.account()["openOrders"], "orders", process)
+            rests(box, "SELL", "100.07")
+            found = stirred(box, lambda: on_a_cent(box), "a quote that only the new grid has", process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+        assert found
+        assert_equal_books(box)
+
+
+def on_a_cent(box):
+    """Return alice's open orders whose price is no multiple of 0.05."""
+    return [one for one in box.account()["openOrders"] if round(100 * float(one["price"])) % 5]

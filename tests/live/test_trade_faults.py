@@ -65,17 +65,27 @@ def _by_rest(fault):
 
 
 @contextmanager
-def _trading(folder, transport):
-    """Yield a trader that goes on through all faults; at its end the books are compared once more."""
+def _trading(folder, transport, *, session=False):
+    """Yield a trader that goes on through all faults; at its end the books are compared once more.
+
+    Its requests are signed with HMAC; with *session* it is logged on with an Ed25519 key.
+    """
     limits = {"MAX_POSITION": str(MOST), "LATENCY_THRESHOLD_MS": "60000"}  # slow answers must not end the quoting here
-    with venue(folder, *MARKET) as box, box.trader(ORDER_TRANSPORT=transport, **limits) as process:
-        box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
-        yield box, process
-        code, output, seconds = ended(process)
-        assert code == 0, output
-        assert seconds < 8
-        assert_equal_books(box)
-        assert largest_exposure(box) <= MOST
+    with venue(folder, *MARKET) as box:
+        key = box.ed25519(folder / "key.pem") if session else {}
+        with box.trader(ORDER_TRANSPORT=transport, **key, **limits) as process:
+            box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
+            yield box, process
+            _ended_well(box, process)
+
+
+def _ended_well(box, process):
+    """End a trader, and compare the books."""
+    code, output, seconds = ended(process)
+    assert code == 0, output
+    assert seconds < 30
+    assert_equal_books(box)
+    assert largest_exposure(box) <= MOST
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +108,12 @@ def test_the_books_are_equal_after_a_fault(by_websocket, fault):
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.split()[0] in OF_REQUESTS])
 def test_the_books_are_equal_after_a_fault_of_rest(by_rest, fault):
     _survive(*by_rest, _by_rest(fault))
+
+
+def test_the_books_are_equal_after_a_log_on_has_expired_again_and_again(tmp_path):
+    with _trading(tmp_path, "websocket", session=True) as (box, process):
+        for _ in range(2):
+            _survive(box, process, "logon_expired")
 
 
 def _survive(box, process, fault):

@@ -70,19 +70,21 @@ def test_an_account_that_cannot_be_read_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("days", "clean"),
     [
-        ([], 0),
-        (["fine"], 1),
-        (["fine", "fine"], 2),
-        (["fine", "breach"], 0),
-        (["breach", "fine"], 1),
-        (["fine", "kill", "fine", "fine"], 2),
+        (["fine"], 0),
+        (["fine", "fine"], 1),
+        (["fine", "fine", "fine"], 2),
+        (["fine", "breach", "fine"], 0),
+        (["breach", "fine", "fine"], 1),
+        (["fine", "kill", "fine", "fine", "fine"], 2),
+        (["fine", "fine", "breach"], 0),
+        (["fine", "fine", "kill"], 0),
     ],
 )
-def test_days_without_a_breach_count_from_the_last_breach_on_and_today_does_not(tmp_path, days, clean):
+def test_days_without_a_breach_count_from_the_last_breach_on_also_from_one_of_today(tmp_path, days, clean):
+    """Today, the last of them, counts as no day yet; but a start that follows on its breach begins again."""
     for number, kind in enumerate(days):
-        us = NOON_US - (len(days) - number) * DAY_US
+        us = NOON_US - (len(days) - 1 - number) * DAY_US
         write_log(tmp_path, number, us, *([] if kind == "fine" else [kind]))
-    write_log(tmp_path, 99, NOON_US)
     assert read_history(tmp_path, "SIMUSDT", "box", NOON_US + 1).clean_days == clean
 
 

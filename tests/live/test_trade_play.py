@@ -1,11 +1,9 @@
-"""What feeds a trader: the market that is recorded, and what metrics see of it."""
+"""What feeds a trader: the market that is recorded."""
 
 import asyncio
-from types import SimpleNamespace
 
 from mm.instrument import Instrument
 from mm.live.trade_play import TradeFollower
-from mm.market_data.market_events import BookLost
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 
@@ -25,27 +23,20 @@ class Ends:
 
 def test_a_recording_that_is_over_ends_the_trade():
     trader = Ends()
-    TradeFollower(trader, GRID).ended()
+    TradeFollower(trader, GRID, print).ended()
     assert trader.ended == "window_end"
 
 
 def test_a_recording_that_ends_after_the_trade_changes_nothing():
     trader = Ends()
     trader.end("kill")
-    TradeFollower(trader, GRID).ended()
+    TradeFollower(trader, GRID, print).ended()
     assert trader.ended == "kill"
-
-
-def test_a_lost_book_is_a_gap_and_no_book():
-    follower = TradeFollower(Ends(), GRID)
-    follower.book = SimpleNamespace()
-    follower._watch(BookLost(1, "gap"))
-    assert (follower.book, follower.gaps) == (None, 1)
 
 
 def test_the_recording_goes_on_after_the_trader():
     async def story():
-        follower = TradeFollower(Ends(), GRID)
+        follower = TradeFollower(Ends(), GRID, print)
         following = asyncio.create_task(follower.follow(None, lambda: 0))
         await asyncio.sleep(0.01)
         assert not following.done()

@@ -1,6 +1,7 @@
 """The terminal view: what one screen shows, and how it is redrawn."""
 
 import asyncio
+import os
 from contextlib import suppress
 
 import pytest
@@ -16,7 +17,7 @@ SIMUSDT  2026-01-05T08:00:00.000000Z  quoting
 book        20.0 ms old   gaps 2   depth 1,200  trade 30
 quotes      buy 1.5 ticks   sell 2.0 ticks   two-sided 5.0 s
 position    -0.01500000   equity 1,000.00000001
-pnl         realized +1.5000   unrealized -0.2000   fees -0.0000   total +1.3000
+pnl         realized +1.5000   unrealized -0.2000   fees +0.0000   total +1.3000
 
 orders      place 2   cancel 1   replace 0
 fills       buy 1   sell 0
@@ -27,6 +28,9 @@ ack to fill p50 1.8 s   p99 2.5 s
 MAX_POSITION  ###.................  15.0%
 
 state       7 rows wait   500.0 ms behind"""
+
+
+DENSE = "\n".join(line for line in SCREEN.splitlines() if line)
 
 
 def test_the_screen_shows_what_the_page_has() -> None:
@@ -58,7 +62,17 @@ def test_an_empty_start_has_no_numbers_but_a_screen() -> None:
 
 def test_lines_are_cut_at_the_width() -> None:
     """A narrow terminal must not wrap, or the next drawing stands elsewhere."""
-    assert max(map(len, view("SIMUSDT", busy().filled(), START_US, width=50).splitlines())) <= 50
+    text = view("SIMUSDT", busy().filled(), START_US, size=os.terminal_size((30, 40)))
+    assert max(map(len, text.splitlines())) == 30
+
+
+@pytest.mark.parametrize(("height", "shown"), [(17, SCREEN), (16, DENSE), (13, DENSE), (6, DENSE)])
+def test_the_first_lines_stay_where_a_terminal_is_low(height: int, shown: str) -> None:
+    """A screen that is too high would scroll its own head away: empty lines go first, and the last line stays free."""
+    trader = busy()
+    trader.killed(False)
+    text = view("SIMUSDT", trader.filled(), START_US, size=os.terminal_size((80, height)))
+    assert text.splitlines() == shown.splitlines()[: height - 1]
 
 
 def test_quantiles_are_those_of_prometheus() -> None:

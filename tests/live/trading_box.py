@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from serving import serving
+from serving import serving, signed
 from support import ROOT
 
-LONGEST_S = 60
+LONGEST_S = 240
+ENTRY = ("-m", "mm", "trade")
 
 
 class Venue:
@@ -45,6 +46,12 @@ class Venue:
             **more,
         }
 
+    def ed25519(self, path):
+        """Write alice's private key to a file, and return the variables that sign with it."""
+        path.touch(0o600)
+        path.write_text(self.ready["accounts"][0]["ed25519_private_key"])
+        return {"BINANCE_API_SECRET": "", "BINANCE_PRIVATE_KEY_FILE": str(path)}
+
     def run(self, *words, **variables):
         """Return the finished process of a command."""
         return subprocess.run(
@@ -58,10 +65,10 @@ class Venue:
         )
 
     @contextmanager
-    def trader(self, *flags, **variables):
-        """Yield a running trader; one that still runs at the end is killed."""
+    def trader(self, *flags, entry=ENTRY, **variables):
+        """Yield a running trader; one that still runs at the end is killed. Python runs *entry*."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "mm", "trade", *flags],
+            [sys.executable, *entry, *flags],
             cwd=self.folder,
             env={**os.environ, **self.variables(**variables)},
             stdout=subprocess.PIPE,
@@ -84,11 +91,16 @@ class Venue:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def order(self, side, quantity, user="bob"):
+        """Send a market order of another user, and return the exchange's answer."""
+        terms = {"symbol": self.ready["symbol"], "side": side, "type": "MARKET", "quantity": quantity}
+        return signed(self.ready, user, "POST", "order", **terms).json()
+
     def account(self):
         """Return what the exchange says of alice: balances, open orders, trades, order requests."""
         return self.get("/sim/account?user=alice&timeUnit=MICROSECOND")
 
-    def until(self, true, what, seconds=30, process=None):
+    def until(self, true, what, seconds=120, process=None):
         """Wait until *true* returns something true, and return that; *process* must run meanwhile."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
@@ -126,16 +138,22 @@ class Venue:
 
 
 @contextmanager
-def venue(folder, *flags):
+def venue(folder, *flags, **serving_terms):
     """Yield an exchange in a box for traders that work in *folder*."""
-    with serving("--scenario", "zero_intelligence", "--seed", "7", *flags) as (_, ready):
+    with serving("--scenario", "zero_intelligence", "--seed", "7", *flags, **serving_terms) as (_, ready):
         yield Venue(folder, ready)
 
 
-def ended(process, number=signal.SIGTERM, seconds=15):
+def ended(process, number=signal.SIGTERM, seconds=60):
     """Send a signal, and return exit code, output and how long the end took, s."""
     began = time.monotonic()
     if number is not None:
         process.send_signal(number)
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out + err, time.monotonic() - began
+
+
+def page(port):
+    """Return the lines of the metrics that a trader serves."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return answer.read().decode().splitlines()

@@ -1,0 +1,98 @@
+"""Where the time goes between a depth message and the first order that follows: one stopwatch for each step.
+
+``python -m benchmarks.live_steps LEVELS`` prints one JSON object: the medians of the steps, in µs, of moves that were
+answered by a replacement. Each reading of the clock costs some of what it measures, so the sum is above the whole.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from benchmarks.live import StopwatchLoop, trade
+from mm.backtest.live_feed import LiveFeed
+from mm.live.audit import AuditLog
+from mm.live.gateway import Gateway
+from mm.live.trader import Trader
+from mm.live.ws_api import WsApi
+from mm.market_data.live_session import LiveSession
+from mm.market_data.market_state import MarketState
+from mm.market_data.ws_link import Link
+
+_TRANSPORT: type = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+STEPS: tuple[tuple[str, type, str, bool], ...] = (
+    ("cut frames", LiveSession, "message", True),
+    ("decode", MarketState, "take", True),
+    ("ids, book, number of the row", LiveFeed, "__call__", True),
+    ("rows for the engine", Trader, "act", True),
+    ("engine: quotes, limits, messages", Trader, "_send", True),
+    ("text of prices", Gateway, "replace", True),
+    ("what the exchange would refuse", Gateway, "_reason", False),
+    ("order, client id", AuditLog, "append", True),
+    ("audit row: text, hash, write", AuditLog, "append", False),
+    ("states, parameters", WsApi, "request", True),
+    ("timestamp, signature, text", Link, "send", True),
+    ("frame, mask", _TRANSPORT, "write", True),
+    ("write", Link, "send", False),
+)
+"""What a step is, and the call whose beginning (True) or end closes it."""
+
+
+class StepClock:
+    """Reads the clock at the end of each step of a move.
+
+    Attributes:
+        found: The steps of each move that took each of them once and in order, in s.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[list[float]] = []
+        self._read_s: list[float] = []
+
+    def begin(self, at_s: float) -> None:
+        """Begin with a message that came off the socket at *at_s*."""
+        self._read_s = [at_s]
+
+    def close(self, step: int) -> None:
+        """Close a step; the move does not count where that is not the next one."""
+        if len(self._read_s) != step + 1:
+            self._read_s = []
+            return
+        self._read_s.append(time.perf_counter())
+        if step == len(STEPS) - 1:
+            self.found.append([after - before for before, after in pairwise(self._read_s)])
+
+    def put(self) -> None:
+        """Put the clock at all calls."""
+        for step, (_, owner, name, before) in enumerate(STEPS):
+            setattr(owner, name, self._timed(getattr(owner, name), step, before=before))
+
+    def _timed(self, call: Callable[..., Any], step: int, *, before: bool) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            if before:
+                self.close(step)
+            found = call(*given, **named)
+            if not before:
+                self.close(step)
+            return found
+
+        return timed
+
+
+def steps(levels: int) -> dict[str, float]:
+    """Trade, and return the median of each step in µs."""
+    clock = StepClock()
+    clock.put()
+    StopwatchLoop.watch.begun = clock.begin
+    trade(levels)
+    return {
+        name: 1e6 * median(column) for (name, *_), column in zip(STEPS, zip(*clock.found, strict=True), strict=True)
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(steps(int(sys.argv[1]))))

@@ -1,0 +1,81 @@
+"""A clock that two processes share: the one that makes a market sets it, and the recorder of that market reads it.
+
+``python benchmarks/market_clock.py FILE COMMAND …`` runs a command of ``mm`` by it. What waits for a second then waits
+for one of the market, however fast that passes. A recorder also counts there the messages that it has taken, so that
+the market need not overrun it.
+"""
+
+import mmap
+import struct
+import sys
+import time
+from pathlib import Path
+
+_FIELDS = struct.Struct("qq")
+_COUNT = struct.Struct("q")
+_EVERY = 16
+
+
+class MarketClock:
+    """The time of a market, in µs, and how many of its messages were taken.
+
+    Args:
+        path: The file that holds them; made where it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(_FIELDS.size))
+        with path.open("r+b") as stream:
+            self._shared = mmap.mmap(stream.fileno(), _FIELDS.size)
+
+    @property
+    def us(self) -> int:
+        """The time."""
+        return int(_COUNT.unpack_from(self._shared, 0)[0])
+
+    @us.setter
+    def us(self, us: int) -> None:
+        _COUNT.pack_into(self._shared, 0, us)
+
+    @property
+    def taken(self) -> int:
+        """Messages that were taken, but for the last few."""
+        return int(_COUNT.unpack_from(self._shared, _COUNT.size)[0])
+
+    @taken.setter
+    def taken(self, taken: int) -> None:
+        _COUNT.pack_into(self._shared, _COUNT.size, taken)
+
+
+def _count(clock: MarketClock) -> None:
+    """Let a recorder count what it takes, and report no lag: its loop waits by a clock that leaps."""
+    from mm.market_data import recording
+    from mm.market_data.live_session import StreamListener
+
+    take, count = StreamListener.message, 0
+
+    def counted(self: StreamListener, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
+        nonlocal count
+        take(self, recv_us, conn, slot, raw)
+        count += 1
+        if count % _EVERY == 0:
+            clock.taken = count
+
+    setattr(StreamListener, "message", counted)  # noqa: B010 - a method is not assigned to, for a type checker
+    recording.LAG_S = float("inf")
+
+
+def _main() -> None:
+    clock = MarketClock(Path(sys.argv.pop(1)))
+    del sys.path[0]  # this folder
+    time.time_ns = time.monotonic_ns = lambda: 1_000 * clock.us
+    time.time = time.monotonic = lambda: clock.us / 1e6
+    from mm.__main__ import main  # behind the clock, which every module takes over as it is then
+
+    _count(clock)
+    main()
+
+
+if __name__ == "__main__":
+    _main()

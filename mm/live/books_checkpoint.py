@@ -1,0 +1,106 @@
+"""What the finished audit logs of a venue add up to, kept beside them, so that a start need not read them all again.
+
+The logs stay the authority. A start writes the sum of all logs so far as ``books_<VENUE>_<HASH>.json`` and its sha256
+into row 1 of its own log (``books``), where the chain of hashes holds it. The next start believes that file alone, and
+only while each log in it has the same bytes, rows and last hash, and stands in the same place among the logs; what it
+does not believe it names, and reads every log. The hash of a log's last row stands for all rows before it: a row that
+was changed later, its length kept, is found by ``mm audit verify`` and not here.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mm.code_identity import digest, hash_file
+from mm.live.audit import first_row
+from mm.live.audit_chain import end_of
+from mm.whole_file import write_whole
+
+BOOKS = "books"
+"""Field of row 1 that has the sha256 of the sum of the earlier logs."""
+
+_SUMMING = ("audit_books.py", "books_checkpoint.py", "ledger.py", "trade_history.py")
+
+
+class UnbelievedBooks(Exception):
+    """A checkpoint is not what the logs say; the message says why."""
+
+
+def ends_of(logs: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return name, bytes, whole rows and last hash of each log."""
+    found = [(path, end_of(path)) for path in logs]
+    return [{"file": path.name, "bytes": path.stat().st_size, "rows": e.rows, "hash": e.hash} for path, e in found]
+
+
+def write_checkpoint(folder: Path, venue: str, sums: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> str:
+    """Write what the logs with these *ends* add up to, and return the sha256 that row 1 of the next log must have."""
+    content = {"code": _code(), "venue": venue, "logs": list(ends), "sums": sums}
+    data = json.dumps(content, separators=(",", ":")).encode() + b"\n"
+    found = hashlib.sha256(data).hexdigest()
+    write_whole(_path(folder, venue, found), data, durable=True)
+    return found
+
+
+def read_checkpoint(
+    folder: Path, venue: str, logs: Sequence[Path], note: Callable[..., object]
+) -> tuple[Mapping[str, Any] | None, int]:
+    """Return what the first of *logs* add up to, and how many they are; None and 0 where all must be read.
+
+    Args:
+        folder: Of the logs.
+        venue: Of all of them.
+        logs: In the order in which they began.
+        note: Takes why a checkpoint is not believed, as a warning of a `Logger`.
+    """
+    named = [(first_row(path) or {}).get(BOOKS) for path in logs]
+    wanted = next((one for one in reversed(named) if one is not None), None)
+    if wanted is None:
+        return None, 0
+    try:
+        return _believed(_path(folder, venue, str(wanted)), str(wanted), logs)
+    except UnbelievedBooks as error:
+        note("audit_read_anew", why=str(error))
+        return None, 0
+
+
+def clear_checkpoints(folder: Path, venue: str, keep: str) -> None:
+    """Remove the checkpoints of a venue but the one with the sha256 *keep*."""
+    for path in folder.glob(f"books_{venue}_*.json"):
+        if path != _path(folder, venue, keep):
+            path.unlink(missing_ok=True)
+
+
+def _path(folder: Path, venue: str, found: str) -> Path:
+    return folder / f"books_{venue}_{found[:16]}.json"
+
+
+def _code() -> str:
+    """Return what identifies the code that adds logs up: sums of other code are read anew."""
+    return digest([hash_file(Path(__file__).with_name(name)) for name in _SUMMING])
+
+
+def _believed(path: Path, wanted: str, logs: Sequence[Path]) -> tuple[Mapping[str, Any], int]:
+    """Return the sums of a checkpoint, and how many logs it sums.
+
+    Raises:
+        UnbelievedBooks: If the logs do not bear it out.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnbelievedBooks(f"{path.name} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != wanted:
+        raise UnbelievedBooks(f"{path.name} was changed: row 1 of the log after it holds another hash")
+    content = json.loads(data)
+    if content["code"] != _code():
+        raise UnbelievedBooks(f"{path.name} was summed by another version")
+    ends, there = content["logs"], logs[: len(content["logs"])]
+    if [one["file"] for one in ends] != [one.name for one in there]:
+        raise UnbelievedBooks(f"{path.name} sums other logs than there are: one was removed, or added between them")
+    for noted, now in zip(ends, ends_of(there), strict=True):
+        if noted != now:
+            raise UnbelievedBooks(f"{now['file']} has changed since {path.name} was written; see mm audit verify")
+    sums: Mapping[str, Any] = content["sums"]
+    return sums, len(there)

@@ -1,0 +1,207 @@
+"""Rehearsals of orders: they run the way of a real one, and leave nothing anywhere."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_rig import FollowingListener, QuietLog
+
+from mm.instrument import from_exchange_info
+from mm.live.audit import AuditLog
+from mm.live.gateway import Gateway, GatewayRun, Surroundings
+from mm.live.keys import Credentials
+from mm.live.order_access import OrderAccess, VenueUrls
+from mm.live.rehearsal import GAP_S, Rehearsal, RehearsedExchange, RehearsedTerms, _RehearsedLink, _RehearsedRest
+
+ENTRY = {
+    "symbol": "SIMUSDT",
+    "status": "TRADING",
+    "baseAsset": "SIM",
+    "quoteAsset": "USDT",
+    "filters": [
+        {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000.00", "tickSize": "0.01"},
+        {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "9000.00", "stepSize": "0.001"},
+        {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
+    ],
+}
+TERMS = RehearsedTerms(ENTRY, from_exchange_info(ENTRY, "exchangeInfo"), 10_000, 100)
+KEY = Credentials("k", secret="s")
+US = 1_700_000_000_000_000
+
+
+def rehearsal(folder: Path, log: QuietLog, terms: RehearsedTerms = TERMS, transport: str = "websocket") -> Rehearsal:
+    """Return one whose log would lie in *folder*."""
+    return Rehearsal(terms, KEY, OrderAccess(order_transport=transport), folder / ".x", log=log)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "rest"])
+def test_it_places_and_replaces_orders_and_leaves_nothing(tmp_path: Path, transport: str) -> None:
+    """After many rehearsals two orders rest in its exchange, none was refused, and neither memory nor disk grows."""
+    log = QuietLog()
+
+    async def main() -> tuple[int, Any, Any]:
+        one = rehearsal(tmp_path, log, transport=transport)
+        assert not list(tmp_path.iterdir())
+        await one.start()
+        await until(lambda: (one.heard(), one.count >= 500)[1])
+        states, log_ = one._gateway._states, one._audit
+        assert len(states.by_client) <= 2 * 100 + 10
+        assert not one._trader.accepted_us or len(one._trader.accepted_us) < 10
+        assert log_._size < 1_000
+        intents, resting = log_.rows, len(states.open)
+        await one.stop()
+        count = one.count
+        await asyncio.sleep(10 * GAP_S)
+        one.heard()
+        await asyncio.sleep(10 * GAP_S)
+        assert one.count == count
+        return intents, resting, states
+
+    rows, resting, states = asyncio.run(main())
+    assert rows >= 3 * 490  # an intent, an acceptance, and the end of the one before
+    assert 1 <= resting <= 4
+    assert not states.open
+    assert not list(tmp_path.iterdir())
+    assert log.lines == []
+
+
+def test_without_a_message_it_goes_on(tmp_path: Path) -> None:
+    """In a silent market the caches would be as cold as without rehearsals."""
+
+    async def main() -> None:
+        one = rehearsal(tmp_path, QuietLog())
+        await one.start()
+        await until(lambda: one.count >= 20)
+        await one.stop()
+
+    asyncio.run(main())
+
+
+def test_one_that_cannot_begin_says_why_and_that_is_all(tmp_path: Path) -> None:
+    """The trade goes on without it."""
+    log = QuietLog()
+
+    async def main() -> int:
+        one = rehearsal(tmp_path, log, RehearsedTerms({**ENTRY, "status": "HALT"}, TERMS.grid, 10_000, 100))
+        await one.start()
+        one.heard()
+        await asyncio.sleep(10 * GAP_S)
+        await one.stop()
+        return one.count
+
+    assert asyncio.run(main()) == 0
+    assert [event for event, _ in log.lines] == ["not_rehearsed"]
+    assert "HALT" in log.lines[0][1]["why"]
+
+
+def test_a_disk_without_space_takes_nothing_from_the_trade(tmp_path: Path) -> None:
+    """The log of the rehearsals keeps no row, so none can be missing."""
+
+    async def main() -> None:
+        one = rehearsal(tmp_path, QuietLog())
+        await one.start()
+
+        def full(_: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        one._audit._write_all = full  # type: ignore[method-assign]
+        await until(lambda: one._audit.failure)
+        await one.stop()
+
+    asyncio.run(main())
+
+
+class _Tap(_RehearsedLink):
+    """Keeps what is sent."""
+
+    sent: list[bytes]
+
+    def send(self, text: bytes) -> None:
+        self.sent.append(text)
+        super().send(text)
+
+
+def orders_sent(folder: Path, *, rehearsed: bool) -> tuple[list[bytes], bytes]:
+    """Send orders through a gateway whose clock stands still; return the requests, and the audit log."""
+    sent: list[bytes] = []
+
+    def connect(_: str, take: Callable[[bytes, int], None]) -> _Tap:
+        link = _Tap(RehearsedExchange(TERMS, lambda: US), take)
+        link.sent = sent
+        return link
+
+    async def main() -> None:
+        audit, listener = AuditLog(folder / "log", sync=False, clock=lambda: US), FollowingListener()
+        rest: httpx.AsyncBaseTransport = _RehearsedRest(RehearsedExchange(TERMS, lambda: US))
+        around = Surroundings(clock=lambda: US, connect=connect, rest=rest, nonce=b"n")
+        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+        urls = VenueUrls("ws://x", "http://x", "ws://x")
+        gateway = Gateway(urls, KEY, run, listener, audit, log=QuietLog(), around=around)
+        beside = rehearsal(folder, QuietLog()) if rehearsed else None
+        if beside:
+            await beside.start()
+        await gateway.start()
+        for number in range(1, 40):
+            if beside:
+                count = beside.count
+                await until(lambda count=count: (beside.heard(), beside.count > count + 2)[1])
+            price, side = f"{100 + number % 7:.2f}", 1 if number % 2 else -1
+            if number > 2:
+                gateway.replace(number - 2, number, side, price, "0.1", "LIMIT_MAKER")
+            else:
+                gateway.place(number, side, price, "0.1", "LIMIT_MAKER")
+            await until(lambda number=number: listener.state.get(number) == "open")
+        gateway.cancel(39)
+        await until(lambda: listener.state[39] != "open")
+        if beside:
+            await beside.stop()
+        await gateway.stop()
+        audit.append("stop")
+        audit.close()
+
+    asyncio.run(main())
+    return sent, (folder / "log").read_bytes()
+
+
+def test_requests_and_rows_are_the_same_bytes_with_and_without(tmp_path: Path) -> None:
+    """Neither an id nor a count, a state or a hash of the real orders moves by a rehearsal."""
+    folders = [tmp_path / "alone", tmp_path / "rehearsed"]
+    for folder in folders:
+        folder.mkdir()
+    alone, beside = (orders_sent(folder, rehearsed=at == 1) for at, folder in enumerate(folders))
+    assert alone == beside
+    orders = [json.loads(text) for text in alone[0] if b'"order.' in text]
+    assert len({one["params"].get("newClientOrderId") for one in orders}) == 39 + 1
+    assert len(orders) >= 40
+
+
+def test_a_slow_machine_rehearses_seldom(tmp_path: Path) -> None:
+    """Where one takes 20 ms, the next one comes 60 ms later or more: most of the time is the market's."""
+
+    async def main() -> float:
+        one = rehearsal(tmp_path, QuietLog())
+        await one.start()
+        act = one._trader.act
+
+        def slow(us: int | None = None) -> None:
+            time.sleep(0.02)
+            act(us)
+
+        one._trader.act = slow  # type: ignore[method-assign]
+        count, begun_s = one.count, time.monotonic()
+        await until(lambda: (one.heard(), one.count >= count + 6)[1])
+        await one.stop()
+        return time.monotonic() - begun_s
+
+    assert asyncio.run(main()) >= 5 * 0.02 / 0.3

@@ -1,0 +1,69 @@
+"""``mm trade`` whose wall clock is set, forth and back, also while its connection is dead."""
+
+import pytest
+from trading_box import ended, page, venue
+from trading_truth import assert_all_known, assert_equal_books, log_rows
+
+from set_clock import WallClock
+from state_servers import free_port
+
+MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
+KNOBS = {"MAX_POSITION": "0.15", "LATENCY_THRESHOLD_MS": "60000", "FEED_STALE_S": "60"}  # which a step would break
+SECOND_US = 1_000_000
+STEPS_US = (2 * SECOND_US, -SECOND_US, 4 * SECOND_US)
+HOUR_S = 3_600
+
+
+@pytest.fixture(scope="module")
+def stepped(tmp_path_factory):
+    """Yield the exchange after a trade whose clock was set, the trade's output, and its metrics before the end."""
+    folder, port = tmp_path_factory.mktemp("clock"), free_port()
+    clock = WallClock(folder)
+    with venue(folder, *MARKET) as box:
+        with box.trader(entry=clock.entry("trade"), METRICS_PORT=str(port), **KNOBS) as process:
+            _traded(box, process)
+            for off_us in STEPS_US:
+                clock.set(off_us)
+                _traded(box, process)
+            box.post("/sim/faults", "at time 0 do half_open of=user")
+            clock.set(-HOUR_S * SECOND_US)
+            _traded(box, process)
+            metrics = page(port)
+            code, output, seconds = ended(process)
+        assert code == 0, output
+        assert seconds < 30
+        yield box, output, metrics
+
+
+def _traded(box, process):
+    """Wait until the exchange has taken further orders and traded them, and nothing is in doubt."""
+    account = box.account()
+    orders, trades = len(account["orders"]), len(account["trades"])
+    box.until(lambda: len(box.account()["orders"]) > orders + 2, "orders after a step", process=process)
+    box.until(lambda: len(box.account()["trades"]) > trades, "a fill after a step", process=process)
+    assert_all_known(box)
+
+
+def test_trading_goes_on_and_the_books_are_equal(stepped):
+    box, output, _ = stepped
+    assert_equal_books(box)
+    assert "clock_measured" in output
+    assert "gateway_disconnected" in output
+
+
+def test_the_stamps_of_the_audit_log_never_fall_and_are_those_of_the_day(stepped):
+    """A step back is not followed; the chain is whole."""
+    box, _, _ = stepped
+    stamps = [row["us"] for row in log_rows(box)]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] - box.account()["now_us"] < 10 * SECOND_US
+    assert box.run("audit", "verify", str(box.logs()[0])).returncode == 0
+
+
+def test_what_took_moments_is_not_measured_as_hours(stepped):
+    """One clock stamps what is sent and what arrives; with two, a limit on slow answers would be blind after a step."""
+    *_, metrics = stepped
+    found = {line.partition("{")[0]: float(line.split()[-1]) for line in metrics if line[0] != "#"}
+    for name in ("mm_order_ack_seconds", "mm_ack_fill_seconds"):
+        assert found[f"{name}_count"] > 0
+        assert 0 < found[f"{name}_sum"] < HOUR_S / 2

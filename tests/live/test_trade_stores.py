@@ -1,0 +1,119 @@
+"""``mm trade`` while Redis answers late or never, and PostgreSQL ends its connections and takes no new ones.
+
+Quoting goes on, memory does not grow, and in the end every store holds what the audit log and the exchange hold, once.
+"""
+
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from trading_box import ended, page, venue
+from trading_truth import assert_equal_books, booked
+
+from mm.live.state_stores import SHOWN
+from state_memory import plain_tables
+from state_servers import free_port, numbers, postgres_database, postgres_tables, proxy, redis_server
+
+MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
+SYMBOL, TICKS = "SIMUSDT", 50
+MOST_GROWTH_MB = 16
+PAUSE_S = 8.0  # Redis counts as away after 5 s without an answer
+psycopg = pytest.importorskip("psycopg", reason="the extra state is not installed")
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory):
+    """Yield the exchange after two trades among such troubles, the servers, the growth in MB and both outputs."""
+    folder = tmp_path_factory.mktemp("stores")
+    with postgres_database() as database, redis_server(folder / "redis") as redis, venue(folder, *MARKET) as box:
+        there = urlsplit(database)
+        with proxy(redis.port) as slow, proxy(there.port or 5432) as cut:
+            stores = {
+                "STATE_URL": f"redis://127.0.0.1:{slow.port}/0",
+                "LEDGER_URL": there._replace(netloc=there.netloc.replace(f":{there.port}", f":{cut.port}")).geturl(),
+                "STREAM_MAXLEN": str(TICKS),
+                "LATENCY_THRESHOLD_MS": "60000",
+            }
+            port = free_port()
+            with box.trader(METRICS_PORT=str(port), **stores) as process:
+                _traded(box, process, 3)
+                before_mb = _resident_mb(process)
+                slow.answers_s = 1.5
+                _restart(database, cut)
+                _traded(box, process, 12)
+                slow.pause()
+                paused_s = time.monotonic()
+                _traded(box, process, 12)
+                time.sleep(max(0.0, paused_s + PAUSE_S - time.monotonic()))  # until Redis counts as away
+                cut.accepts = True
+                growth_mb, shown = _resident_mb(process) - before_mb, page(port)
+                first = ended(process)
+            slow.answers_s = 0.0
+            slow.resume()
+            with box.trader(**stores) as process:
+                _traded(box, process, 1)
+                second = ended(process)
+        yield box, (database, redis), (growth_mb, shown), (first, second)
+
+
+def _traded(box, process, fills):
+    """Wait until the exchange has so many more fills, and all are booked: quoting goes on."""
+    before = len(box.account()["trades"])
+    box.until(lambda: len(box.account()["trades"]) >= before + fills, f"{fills} fills", process=process)
+    box.until(lambda: len(booked(box)) >= before + fills, "their rows", process=process)
+
+
+def _restart(database, cut):
+    """End our connections as a server that restarts does, and let nobody connect."""
+    cut.accepts = False
+    with psycopg.connect(database, autocommit=True) as admin:
+        ours = "application_name = 'mm' AND datname = current_database()"
+        count = admin.execute(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {ours}").fetchone()
+    assert count[0] == 1
+
+
+def _resident_mb(process):
+    """Return the memory of a process, MB."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def test_quoting_goes_on_and_the_trade_ends_in_order_though_no_store_answers(troubled):
+    box, _, _, ends = troubled
+    for code, output, seconds in ends:
+        assert code == 0, output
+        assert seconds < 30
+    assert ends[0][1].count("state_store_away") >= 2
+    assert_equal_books(box)
+
+
+def test_what_waits_is_bounded(troubled):
+    _, _, (growth_mb, shown), _ = troubled
+    assert growth_mb < MOST_GROWTH_MB
+    (queue,) = [float(line.split()[-1]) for line in shown if line.startswith("mm_state_writer_queue{")]
+    assert queue > 0
+
+
+def test_the_tables_are_those_of_the_audit_logs_and_a_rebuild_makes_the_same(troubled):
+    """Into empty tables; the fills are the exchange's own."""
+    box, (database, _), _, _ = troubled
+    expected = plain_tables(box.logs()[0].parent, SYMBOL)
+    found = postgres_tables(database, SYMBOL)
+    assert found == {table: numbers(expected[table]) for table in SHOWN}
+    assert len(found["fills"]) == len(box.account()["trades"])
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"DROP TABLE {', '.join(SHOWN)}, cursors")
+    done = box.run("state", "rebuild", LEDGER_URL=database)
+    assert done.returncode == 0, done.stderr
+    assert postgres_tables(database, SYMBOL) == found
+
+
+def test_redis_has_each_fill_once_and_no_more_ticks_than_it_keeps(troubled):
+    box, (_, redis), _, _ = troubled
+    with redis.client() as client:
+        ids = [int(entry["trade_id"]) for _, entry in client.xrange(f"fills:{SYMBOL}")]
+        ticks = client.xlen(f"ticks:{SYMBOL}")
+    theirs = [int(one["id"]) for one in box.account()["trades"]]
+    assert sorted(ids) == sorted(set(ids))
+    assert set(ids) == set(theirs[-TICKS:])
+    assert 0 < ticks <= TICKS

@@ -10,8 +10,12 @@ __version__ = "0.1.0"
 
 # Public names and the modules that define them; `make stubs` writes mm/__init__.pyi from this table.
 _PUBLIC = {
+    "BookView": "mm.backtest.fills.base",
+    "OrderView": "mm.backtest.fills.base",
+    "QuoteView": "mm.backtest.quotes.base",
     "Quotes": "mm.backtest.quotes.view",
-    "backtest": "mm.backtest.replay",
+    "TradeView": "mm.backtest.fills.base",
+    "backtest": "mm.backtest_call",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",
@@ -19,6 +23,7 @@ _PUBLIC = {
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }
+_PACKAGES = {"backtest", "sweep", "walkforward"}  # that are functions as well: mm/callable_package.py
 __all__ = list(_PUBLIC)
 
 
@@ -27,8 +32,8 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")
-    if module.startswith(f"mm.{name}."):
-        return import_module(f"mm.{name}")  # a package that is also a function: mm/callable_package.py
+    if name in _PACKAGES:
+        return import_module(f"mm.{name}")
     return globals().setdefault(name, getattr(import_module(module), name))
 
 

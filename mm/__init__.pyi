@@ -5,9 +5,18 @@
 Importing ``mm`` imports nothing heavy: a public name (``mm.__all__``) is loaded from its module at its first use.
 """
 
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from mm.backtest.fills.base import BookView as BookView
+from mm.backtest.fills.base import OrderView as OrderView
+from mm.backtest.fills.base import TradeView as TradeView
 from mm.backtest.io import load_day as load_day
+from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import Quotes as Quotes
-from mm.backtest.replay import backtest as backtest
+from mm.backtest_call import backtest as backtest
 from mm.calibration.calibrate import calibrate as calibrate
 from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.schedule import build_schedule as build_schedule
@@ -16,4 +25,106 @@ from mm.walkforward.walkforward import walkforward as walkforward
 
 __version__: str
 _PUBLIC: dict[str, str]
-__all__ = ["Quotes", "backtest", "build_schedule", "calibrate", "fit_poisson", "load_day", "sweep", "walkforward"]
+_PACKAGES: set[str]
+__all__ = [
+    "BookView",
+    "OrderView",
+    "QuoteView",
+    "Quotes",
+    "TradeView",
+    "backtest",
+    "build_schedule",
+    "calibrate",
+    "fit_poisson",
+    "load_day",
+    "sweep",
+    "walkforward",
+]
+
+class _BacktestKnobs(TypedDict, total=False):
+    order_latency_ms: float | str
+    """Time from sending an order until it rests in the book."""
+    cancel_latency_ms: float | str
+    """Time from sending a cancel until it takes effect."""
+    latency_file: Path | str | None
+    """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
+    feed_latency: Literal["none", "recorded"]
+    """recorded: the exchange acts at its own time, we receive it later; none: at once."""
+    requote_interval_ms: float | str
+    """Time between two requotes."""
+    requote_on_fill: bool | str
+    """1 also requotes at once after a fill or a rejection."""
+    order_ttl_ms: float | str
+    """Lifetime of a resting order; 0: good till cancelled."""
+    refresh_interval_ms: float | str
+    """Age at which an order of unchanged price is replaced; 0: never."""
+    order_limit_10s: int | str
+    """New orders accepted in each ten seconds; 0: no limit."""
+    order_limit_day: int | str
+    """New orders accepted in each day (UTC); 0: no limit."""
+    maker_fee_rate: float | Decimal | str
+    """Maker fee, as a share of the notional."""
+    taker_fee_rate: float | Decimal | str
+    """Taker fee, as a share of the notional."""
+    initial_cash: float | Decimal | str
+    """Cash at the start, in the quote asset."""
+    initial_inventory: float | Decimal | str
+    """Inventory at the start, in the base asset."""
+    target_inventory: float | Decimal | str | None
+    """Inventory that quotes, bounds and risk are measured from; without it the initial one."""
+    state_interval_ms: float | str
+    """Time between two rows of the state file."""
+    seed: int | str
+    """Seed of all random draws."""
+    quote_model: str
+    """Quote model: a name, or package.module:Class."""
+    quote_qty: float | Decimal | str | None
+    """Quantity of a quote; without it the smallest that reaches the minimum notional."""
+    quote_levels: int | str
+    """Orders of each side: the quoted price's, and others farther from the mid."""
+    level_step_ticks: int | str
+    """Ticks from one of them to the next."""
+    quote_params_json: Mapping[str, Any] | list[Any] | str | None
+    """Parameters of the quote model."""
+    fill_model: str
+    """Fill model: a name, or package.module:Class."""
+    fill_params_json: Mapping[str, Any] | list[Any] | str | None
+    """Parameters of the fill model."""
+    fill_params_file: Path | str | None
+    """A poisson_fit.json or poisson_schedule.json; its content is an input of the run."""
+    fill_per_side: bool | str
+    """1 uses A and k of each side of the fit."""
+    fit_draws: int | str
+    """Further backtests, with A and k drawn from the uncertainty of the fit: the band of the PnL."""
+    max_position: float | Decimal | str | None
+    """Position that no side may exceed if its open orders fill, in the base asset."""
+    max_order_notional: float | Decimal | str | None
+    """Notional that no order may exceed, in the quote asset."""
+    max_open_orders: int | str | None
+    """Open orders on each side, those counted whose cancel is on its way."""
+    max_leverage: float | Decimal | str | None
+    """Position times mid over equity, if the side's open orders fill."""
+    max_daily_loss: float | Decimal | str | None
+    """Loss since the Berlin day began that ends all trading, in the quote asset."""
+    max_drawdown: float | Decimal | str | None
+    """Fall of the equity from its peak that ends all trading, as a share of the peak."""
+    price_band: float | Decimal | str | None
+    """Distance from the mid that no price may exceed, as a share of it."""
+    max_move: float | Decimal | str | None
+    """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
+    max_orders_per_s: int | str | None
+    """Orders placed or replaced in any second; others wait, cancels never do."""
+    feed_stale_s: float | str | None
+    """Silence of the market, in seconds, after which quotes are pulled."""
+    latency_threshold_ms: float | str | None
+    """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
+    widen_bands: Mapping[str, Any] | list[Any] | str | None
+    """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that
+    position on.
+    """
+    size_ramp: Mapping[str, Any] | list[Any] | str | None
+    """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
+    honesty: bool | str | None
+    """Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; without
+    it, that is done for registered models alone.
+    """

@@ -19,7 +19,7 @@ def test_a_folder_of_the_functions_name_is_the_function_too(tmp_path) -> None:
             f"{first}\nfrom mm import backtest\nassert callable(mm.backtest) and callable(mm.walkforward)\nbacktest()"
         )
         done = run_python("-c", code, cwd=tmp_path)
-        assert "missing 4 required positional arguments: 'tape', 'quotes', 'fills', and 'rules'" in done.stderr
+        assert "missing 1 required positional argument: 'tape'" in done.stderr
 
 
 def test_importing_the_package_imports_nothing_heavy(tmp_path) -> None:

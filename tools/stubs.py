@@ -53,6 +53,20 @@ IMPORTS = {  # what a stub imports by itself: a kernel has no use for it at run 
     "final": "from typing import final",
     "IntFlag": "from enum import IntFlag",
 }
+FACE_IMPORTS = (
+    "from collections.abc import Mapping",
+    "from decimal import Decimal",
+    "from pathlib import Path",
+    "from typing import Any, Literal, TypedDict",
+)
+KNOB_TYPES = {  # by what the help shows for a value
+    "INTEGER": "int | str",
+    "NUMBER": "float | str",
+    "DECIMAL": "float | Decimal | str",
+    "0|1": "bool | str",
+    "JSON": "Mapping[str, Any] | list[Any] | str",
+    "PATH": "Path | str",
+}
 # What stubtest finds in a compiled module and no stub can say.
 ARTEFACTS = (
     r".*\.(__reduce_cython__|__setstate_cython__|__test__|__pyx_capi__)",
@@ -391,9 +405,24 @@ def face(root: Path) -> str:
             imports = [f"from {module} import {label} as {label}" for label, module in public.items()]
             header = HEADER.format(source="mm/__init__.py")
             doc = quoted(ast.get_docstring(tree) or "")
-            names = ["__version__: str", "_PUBLIC: dict[str, str]", f"__all__ = {list(public)}"]
-            return "\n".join([header, doc, *imports, *names, ""])
+            names = ["__version__: str", "_PUBLIC: dict[str, str]", "_PACKAGES: set[str]", f"__all__ = {list(public)}"]
+            return "\n".join([header, doc, *FACE_IMPORTS, *imports, *names, *settings_of_a_backtest(), ""])
     raise NoType("mm/__init__.py: no table _PUBLIC of the public names")
+
+
+def settings_of_a_backtest() -> Iterator[str]:
+    """Yield the lines of the type of what ``mm.backtest`` takes by name: its knobs, as Python values or as text."""
+    from mm.backtest_call import GROUPS
+    from mm.cli.knobs import knobs
+
+    yield "class _BacktestKnobs(TypedDict, total=False):"
+    for one in (knob for group in GROUPS for knob in knobs(group)):
+        words = one.reader.metavar.split("|")
+        known = KNOB_TYPES.get(one.reader.metavar)
+        of_words = f"Literal[{', '.join(map(repr, words))}]" if len(words) > 1 else "str"
+        none = " | None" if one.default is None else ""
+        yield f"    {one.name}: {known or of_words}{none}"
+        yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
 
 
 def formatted(stubs: dict[Path, str], root: Path) -> dict[Path, str]:

@@ -1,0 +1,192 @@
+"""``mm.backtest``: what ``mm backtest`` plays, in one call; every knob by its own name, with the same default."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
+
+from mm.backtest import replay
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution, Rules
+from mm.backtest.sensitivity import Strategy, with_band
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.schedule import Schedule
+from mm.cli.config import Models, Sensitivity
+from mm.cli.knobs import groups_of, knobs
+from mm.commands import assemble
+from mm.errors import UsageError
+from mm.model_maker import ModelMaker, check_names
+from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from mm import _BacktestKnobs
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.result import Result
+
+GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
+"""The knobs of a backtest of given tapes; steps and minimum of orders are the tape's (`mm.load_day`)."""
+
+Step = Callable[[int], None]
+
+
+def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
+    tape: Tape | Iterable[Tape],
+    quotes: object = None,
+    fills: object = None,
+    rules: Rules | None = None,
+    *,
+    fit: PoissonFit | Schedule | None = None,
+    intensity: "Intensity | None" = None,
+    step: Step | None = None,
+    **settings: Unpack["_BacktestKnobs"],
+) -> "Result":
+    """Play recorded days against a quote model and a fill model, as ``mm backtest`` does.
+
+    ``mm.backtest(tape)`` is the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
+    model, a knob and a fit. Rows, summary and digest of tables are those of the command with the same settings.
+
+    Args:
+        tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
+        quotes: The name of a quote model, or any object with ``quote(view)``; None is that of ``QUOTE_MODEL``.
+        fills: The name of a fill model, or any object with a hook of one; None is that of ``FILL_MODEL``.
+        rules: Every term in the engine's own units, in the place of all knobs; then both models must be objects.
+        fit: A fit or a schedule, in the place of ``FILL_PARAMS_FILE``.
+        intensity: What expects fills, to compare the run's own with; None is that of the fit.
+        step: Takes the µs of tape that went by, for a progress bar; each further backtest goes by once more.
+        settings: Knobs of ``mm backtest`` by their fields, as numbers, text, or dicts where they are JSON. Without
+            ``honesty`` the sensitivity is played where both models are registered names, as by the command.
+
+    Raises:
+        TypeError: If a knob is not known.
+        UsageError: If a knob is wrong, or has no effect beside the others.
+        UnknownModel: If there is no model of a name.
+        Mismatch: If the tapes do not follow each other on one grid, or a fit is of another market.
+        FitError: If the fit is not usable.
+        ModelError: If a user's model raises, or answers what cannot be acted on.
+    """
+    if rules is not None:
+        _check_objects(quotes, fills, fit, settings)
+        return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
+    tapes = [tape] if isinstance(tape, Tape) else list(tape)
+    if not tapes:
+        raise UsageError("backtest was given no tape; give at least one")
+    named = {"quote_model": quotes, "fill_model": fills}
+    given: dict[str, Any] = dict(settings)
+    for knob, one in named.items():
+        if one is not None and knob in given:
+            raise UsageError(f"{knob} is {given[knob]!r}, but a model was given as well ({one!r}); give one of them")
+    given |= {knob: one for knob, one in named.items() if isinstance(one, str)}
+    execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
+    check_names(models)
+    maker = ModelMaker(None, models, tapes[0], account.seed)
+    if fit is not None:
+        if models.fill_params_file or models.fill_params_json:
+            raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
+        maker.use(fit)
+    terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
+    return Backtest(tapes, terms, maker, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """One backtest with its further ones: the sensitivity, and the band of drawn fits.
+
+    Attributes:
+        tapes: The days.
+        rules: What binds our orders.
+        maker: Makes the models that the knobs name.
+        sensitivity: Whether optimistic and pessimistic assumptions are played as well.
+        draws: How many fits are drawn for the band of the PnL.
+        quotes: A quote model in the place of the maker's; None or a name is the maker's.
+        fills: Likewise a fill model.
+        intensity: What expects fills, in the place of the maker's.
+    """
+
+    tapes: list[Tape]
+    rules: Rules
+    maker: ModelMaker
+    sensitivity: Sensitivity = Sensitivity()  # noqa: RUF009 - frozen
+    draws: int = 0
+    quotes: object = None
+    fills: object = None
+    intensity: "Intensity | None" = None
+
+    @property
+    def own_models(self) -> bool:
+        """Whether a model is an object, which may keep what it has seen: it is played once."""
+        return any(one is not None and not isinstance(one, str) for one in (self.quotes, self.fills))
+
+    @property
+    def strategy(self) -> Strategy:
+        """What is played, with what makes new models for each time."""
+        made = (self.maker.quotes, self.maker.fills)
+        quotes, fills = (
+            make if one is None or isinstance(one, str) else partial(_same, one)
+            for one, make in zip((self.quotes, self.fills), made, strict=True)
+        )
+        intensity = self.maker.intensity if self.intensity is None else self.intensity
+        return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed)
+
+    @property
+    def further(self) -> bool:
+        """Whether the sensitivity is played.
+
+        Raises:
+            UsageError: If it was asked for, or draws were, with a model that can be played only once.
+        """
+        wanted = self.sensitivity.honesty
+        if self.own_models:
+            if wanted or self.draws:
+                raise UsageError(
+                    f"{'honesty' if wanted else 'fit_draws'} plays the models several times; give their names, or "
+                    f"package.module:Class, in the place of objects"
+                )
+            return False
+        return self.maker.registered_only() if wanted is None else wanted
+
+    @property
+    def length_us(self) -> int:
+        """How much tape goes by in all backtests, in µs."""
+        plays = 1 + self.draws + (self.strategy.plays() if self.further else 0)
+        return plays * sum(tape.end_us - tape.start_us for tape in self.tapes)
+
+    def play(self, step: Step | None = None) -> "Result":
+        """Return the backtest, with sensitivity and band in its summary where they are wanted."""
+        further, strategy = self.further, self.strategy
+        result = self.maker.based(strategy.play(step))
+        if further:
+            result = strategy.with_sensitivity(result, step)
+        if self.draws:
+            drawn = [replay.backtest(self.tapes, *pair, self.rules, step=step) for pair in self.maker.redrawn()]
+            result = with_band(result, drawn)
+        return result
+
+
+def _same(model: object) -> object:
+    return model
+
+
+def _check_objects(quotes: object, fills: object, fit: object, settings: Any) -> None:
+    """Refuse what has no effect beside rules: knobs, a fit, and models that are no objects."""
+    if settings or fit is not None:
+        names = [*settings, *(["fit"] if fit is not None else [])]
+        raise UsageError(f"rules hold every term, so that {', '.join(names)} has no effect; give rules or knobs")
+    for knob, model in (("quotes", quotes), ("fills", fills)):
+        if model is None or isinstance(model, str):
+            raise UsageError(f"{knob} is {model!r}; beside rules it must be a model, such as an instance of your class")
+
+
+def _signature() -> inspect.Signature:
+    """Return the signature with every knob in it, for help and editors."""
+    plain = inspect.signature(backtest)
+    fixed = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    named = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default)
+        for group in GROUPS
+        for one in knobs(group)
+    ]
+    return plain.replace(parameters=[*fixed, *named])
+
+
+backtest.__signature__ = _signature()  # type: ignore[attr-defined]

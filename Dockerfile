@@ -2,34 +2,50 @@
 #   docker build -t mm-recorder:latest .
 #   docker build --target trader -t mm-trader:latest .
 #   docker build --target research -t mm-research:latest .
-FROM python:3.12-slim AS base
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
+# Packages are pinned with their hashes (tools/pins.py). The release workflow pins the base image too, by its digest:
+#   docker build --build-arg PYTHON_IMAGE=python:3.12-slim@sha256:… .
+ARG PYTHON_IMAGE=python:3.12-slim
+FROM ${PYTHON_IMAGE} AS base
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# What is mounted from the host below /app/data and /app/out must be writable for this user.
+RUN useradd --uid 10001 --create-home mm && install -d -o mm -g mm /app /app/data /app/out
 WORKDIR /app
-
-FROM base AS research
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make git && rm -rf /var/lib/apt/lists/*
-COPY . .
-RUN pip install -e '.[dev]'
-ENTRYPOINT ["python", "-m", "mm"]
 
 # The kernels are made where a compiler is, and only the wheel is taken from there.
 FROM base AS wheel
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY mm/ops/deploy/requirements-build.txt /
+RUN pip install --require-hashes -r /requirements-build.txt
 COPY . /src
-RUN pip wheel --no-deps --wheel-dir /wheels /src
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src
+
+FROM base AS research
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make git && rm -rf /var/lib/apt/lists/*
+COPY mm/ops/deploy/requirements-build.txt mm/ops/deploy/requirements-research.txt /
+RUN pip install --require-hashes -r /requirements-build.txt && pip install --require-hashes -r /requirements-research.txt
+COPY --chown=mm:mm . .
+RUN pip install --no-deps --no-build-isolation -e . && chown -R mm:mm /app
+USER mm
+ENTRYPOINT ["python", "-m", "mm"]
 
 # A shadow or a trader: the same wheel, with the packages of live trading and of the state stores.
 FROM base AS trader
+COPY mm/ops/deploy/requirements-trader.txt /
+RUN pip install --require-hashes -r /requirements-trader.txt
 COPY --from=wheel /wheels /wheels
-RUN for wheel in /wheels/*.whl; do pip install "$wheel[live,state]"; done && rm -rf /wheels
+RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
+USER mm
 VOLUME /app/data /app/out
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "mm", "shadow"]
 
 # The last target is what a plain `docker build .` makes.
 FROM base AS recorder
+COPY mm/ops/deploy/requirements-recorder.txt /
+RUN pip install --require-hashes -r /requirements-recorder.txt
 COPY --from=wheel /wheels /wheels
-RUN pip install /wheels/*.whl && rm -rf /wheels
+RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
+USER mm
 VOLUME /app/data
 STOPSIGNAL SIGTERM
 # SYMBOL=ETHUSDT records one symbol, SYMBOL=BTCUSDT,ETHUSDT a process each under one supervisor.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from mm.commands import shadow, trade
 from mm.live.metrics import FAMILIES
+from mm.market_data import recorder
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import MetricFamily
 from mm.market_data.monitor import page
@@ -176,6 +178,19 @@ def test_the_services_find_each_other() -> None:
             assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
         for needed in service.get("depends_on", []):
             assert needed in services
+
+
+def test_each_variable_of_a_service_is_a_knob_of_what_it_starts() -> None:
+    """A name that nothing reads has no effect; LEDGER_URL waits for a `mm trade` in the place of the shadow."""
+    services = loaded("compose.yaml")["services"]
+    known = {
+        name: {option.envvar for command in commands for option in command.params}
+        for name, commands in (("recorder", [recorder.main]), ("trader", [shadow.main, trade.main]))
+    }
+    for name, variables in known.items():
+        assert services[name]["environment"].keys() <= variables, name
+    assert services["trader"]["command"][2:] == ["mm", "shadow"]
+    assert "LEDGER_URL" not in {option.envvar for option in shadow.main.params}
 
 
 def test_no_secret_stands_in_a_file() -> None:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help install build stubs demo test fuzz lint docs notebooks pages bench coverage clean
+.PHONY: help install build stubs demo test fuzz guided asan lint docs picture notebooks pages bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,26 @@ fuzz: build      ## Property tests with random examples, FUZZ_ROUNDS times; a fa
 	    --hypothesis-seed=$$($(RUN) -c 'import secrets; print(secrets.randbelow(2**32))') || exit 1; \
 	done
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= messages diffs table captures server
+guided: build    ## Coverage-guided fuzzing, FUZZ_SECONDS a target: pip install -e '.[fuzz]'; a crash ends it, its input is saved
+	for target in $(FUZZ_TARGETS); do \
+	  $(RUN) tests/fuzz/coverage_fuzz.py $$target --seconds $(FUZZ_SECONDS) \
+	    --seed $$($(RUN) -c 'import secrets; print(secrets.randbelow(2**31) + 1)') || exit 1; \
+	done
+
+ASAN := build/asan
+ASAN_TESTS ?= tests/tape tests/backtest/test_engine.py tests/backtest/test_top_of_book.py tests/backtest/test_levels.py
+asan: build      ## The kernels under AddressSanitizer (gcc): tests of tape and engine, damaged and random tapes
+	rm -rf $(ASAN)
+	mkdir -p $(ASAN)
+	cp -pR mm tests benchmarks setup.py pyproject.toml README.md LICENSE $(ASAN)
+	find $(ASAN) -name '*.so' -delete
+	cd $(ASAN) && CFLAGS="-fsanitize=address -fno-omit-frame-pointer" LDFLAGS=-fsanitize=address \
+	  $(abspath $(RUN)) setup.py --quiet build_ext --inplace
+	cd $(ASAN) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=.:tests \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(abspath $(RUN)) -m pytest $(ASAN_TESTS)
+
 lint: install
 	$(RUN) tools/stubs.py --check
 	$(RUN) -m ruff check .
@@ -47,6 +67,9 @@ notebooks: build  ## Execute docs/notebooks anew, and keep what their cells prin
 
 pages: build     ## Run the commands of README and tour again, and keep what they print
 	PYTHONPATH=tests $(RUN) tests/console_pages.py README.md docs/tour.md
+
+picture: build   ## Draw docs/backtest.svg, the picture of the README
+	$(RUN) tools/picture.py
 
 docs: install    ## Generate docs/configuration.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md

@@ -207,3 +207,34 @@ class IdRanges:
         bounds = [bound for one in self for bound in (one.first, one.last + 1)]
         if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"ranges touch or are out of order: {self!r}")
+
+
+class ConsecutiveIds(NamedTuple):
+    """Ids that arrived one after the other, and the arrivals of the first and the last of them, in µs."""
+
+    first_id: int
+    last_id: int
+    from_us: int
+    to_us: int
+
+
+def missing_trades(runs: Iterable[ConsecutiveIds], declared: IdRanges) -> list[MissingIds]:
+    """Return the trade ids that never came and that the ledger does not declare, with the arrivals around them.
+
+    An id that comes later (from REST, or out of order) is not missing, nor is one before a reset of the exchange.
+
+    Args:
+        runs: All trades in the order of arrival; no run has an id of another one.
+        declared: What the ledger declares: without a connection neither trades nor depth messages come.
+    """
+    sequence, came, holes, last_us = IdSequence(), IdRanges(declared), list[MissingIds](), 0
+    for run in runs:
+        hole = sequence.missing_before(run.first_id)
+        found = sequence.take(run.first_id, run.last_id)
+        if hole:
+            holes.append(MissingIds(*hole, last_us, run.from_us))
+        if found is Follow.STALE:
+            came.add(run.first_id, run.last_id)
+        else:
+            last_us = run.to_us
+    return [left for hole in holes for left in hole.without(came)]

@@ -29,7 +29,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE_S = 30.0  # for any one answer; a loaded machine starts a browser in a few seconds
+PATIENCE_S = 120.0  # for any one answer; a loaded machine starts a browser in a few seconds
 FLAGS = (
     "--headless",
     "--no-sandbox",  # pages are our own, and a container's user has no namespaces for one

@@ -23,7 +23,7 @@ POINT = "mm.sweep.play"
 NEEDED = {  # parameters without which a model cannot be made
     "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
     "cartea_jaimungal": {"phi": 0.1, "A": 1, "k": 0.4},
-    **{name: {"A": 1, "k": 0.4} for name in ("expected_value", "glft", "gueant")},
+    **{name: {"A": 1, "k": 0.4} for name in ("expected_value", "glft", "gueant", "optimal_curve")},
     "fixed_spread": {"delta_ticks": 2},
     "imbalance": {"delta_ticks": 2, "shift_ticks": 1},
     "inventory_skew": {"delta_ticks": 2, "skew_ticks": 1},

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.ids import RESET_IDS, Follow, IdRange, IdRanges, IdSequence, MissingIds, follow, went_back
+from mm.ids import (
+    RESET_IDS,
+    ConsecutiveIds,
+    Follow,
+    IdRange,
+    IdRanges,
+    IdSequence,
+    MissingIds,
+    follow,
+    missing_trades,
+    went_back,
+)
 
 one_range = st.tuples(st.integers(0, 40), st.integers(0, 6)).map(lambda one: (one[0], one[0] + one[1]))
 ranges = st.lists(one_range, max_size=8)
@@ -102,3 +113,17 @@ def test_broken_ranges_are_refused():
     broken._lasts[0] = 8
     with pytest.raises(ValueError, match="touch"):
         broken.check()
+
+
+@given(st.lists(st.integers(1, 30), max_size=30, unique=True), st.lists(st.integers(1, 30), max_size=10))
+def test_missing_trades_are_those_that_no_arrival_and_no_row_of_the_ledger_names(ids, declared):
+    """Held against sets: below the highest id and above the first, what neither came nor was declared."""
+    runs = [ConsecutiveIds(one, one, 10 * place, 10 * place) for place, one in enumerate(ids)]
+    found = missing_trades(runs, IdRanges((one, one) for one in declared))
+    inside = range(ids[0], max(ids)) if ids else ()
+    assert {one for hole in found for one in range(hole.first_id, hole.last_id + 1)} == {*inside} - {*ids} - {*declared}
+    arrived = {one: 10 * place for place, one in enumerate(ids)}
+    for hole in found:
+        live = [one for place, one in enumerate(ids) if one == max(ids[: place + 1])]
+        assert hole.from_us == arrived[max(one for one in live if one < hole.first_id)]
+        assert hole.to_us == arrived[min(one for one in live if one > hole.last_id)]

@@ -20,7 +20,7 @@ LAYERS = [
     ["walkforward"],
     ["report"],
     ["cli", "plugins", "runs"],
-    ["quote_tree", "model_maker", "commands"],
+    ["quote_tree", "model_maker", "backtest_call", "commands"],
     ["live"],
 ]
 # What rooms of the backtest may import of the rest of it.

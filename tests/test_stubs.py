@@ -91,8 +91,13 @@ from mm.backtest.rules import Rules
 reveal_type(mm.backtest)
 tape = load_day("data/BTCUSDT/20251216", cache="out/tapes")
 result = backtest(tape, object(), object(), Rules(tick_e8=1, lot_e8=1, quote_lots=1, maker_fee_e8=0))
+result = mm.backtest(tape, "glft", maker_fee_rate=0, order_latency_ms=50, quote_params_json={"gamma": 0.1})
+mm.fit_poisson(result.fills)
+view: type[mm.BookView] | type[mm.OrderView] | type[mm.TradeView] | type[mm.QuoteView] = mm.BookView
 mm.does_not_exist
 mm.backtest(1, 2, 3, nonsense=4)
+mm.backtest(tape, maker_fee=0)
+mm.backtest(tape, feed_latency="recorder")
 """
 
 
@@ -177,7 +182,7 @@ def test_the_public_face_is_typed(tmp_path: Path) -> None:
     revealed, *errors = strict(tmp_path, "face.py")
     assert "Tape | typing.Iterable[mm.tape.tape.Tape]" in revealed
     assert "-> mm.backtest.result.Result" in revealed
-    assert {line.partition(": ")[0] for line in errors} == {"face.py:8", "face.py:9"}
+    assert {line.partition(": ")[0] for line in errors} == {f"face.py:{line}" for line in range(11, 15)}
     assert '"does_not_exist"' in errors[0]
     assert '"nonsense"' in "".join(errors[1:])
 

@@ -65,7 +65,16 @@ class Results:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day(Results, Source):
+class DamagedDay:
+    """What to do with a sealed day that differs from its manifest."""
+
+    damaged: bool = knob(
+        False, SWITCH, "1 plays what is left of a damaged day, and names what it leaves out; 0 refuses the day."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day(DamagedDay, Results, Source):
     """The days of a run, and its folder; each of several symbols is a run."""
 
     symbol: str = knob(REQUIRED, SYMBOLS, "Binance Spot symbol, in any case; or a list: one run per symbol.")
@@ -188,7 +197,11 @@ class Calibration:
     calib_mid_move_threshold_ticks: float = knob(
         2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
     )
-    calib_reference: str = knob("mid", one_of("mid", "micro", "best"), "Reference price of distances.")
+    calib_reference: str = knob(
+        "mid",
+        one_of("mid", "micro", "best", "auto"),
+        "Reference price of distances; `auto` (mm calibrate alone): the one that predicts best.",
+    )
     calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price is a hit, or only one beyond it.")
     calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that hits; 0: any.")
     calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of the displayed quantity that is filled first.")
@@ -225,7 +238,9 @@ class Windows:
     )
     fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
     schedule_mode: str = knob(
-        "rolling", one_of("rolling", "expanding", "ewma", "pooled_k", "static"), "How windows use earlier data."
+        "rolling",
+        one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
+        "How windows use earlier data.",
     )
     schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
 

@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, interruptible, write_line
-from mm.cli.knobs import REQUIRED, Knob, ServerUrl, closest, knobs, shown
+from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
@@ -51,6 +51,13 @@ class _Frame(click.Command):
 
 class Command(_Frame):
     """One command, made by :func:`runner` or :func:`command`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; a switch whose value is left out is 1."""
+        switches = {flag for one in self.params if one.metavar == SWITCH.metavar for flag in one.opts}
+        left_out = [not is_switch(word) for word in [*args[1:], ""]]
+        words = [f"{word}=1" if word in switches and out else word for word, out in zip(args, left_out, strict=False)]
+        return super().parse_args(ctx, words)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the body; its errors end here, before click takes some of them for its own."""

@@ -49,7 +49,10 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):
         yield _LADDER, lambda values: _unless(values, "calib_method", "ladder")
         yield _SIMULATED, lambda values: _unless(values, "calib_method", "ladder", "fixed")
-        yield ("schedule_half_life_min",), lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k")
+        yield (
+            ("schedule_half_life_min",),
+            lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k", "state_space"),
+        )
         yield ("fallback_max_age_min",), lambda values: _unless(values, "fallback_policy", "carry_forward")
     if kind == "schedule":
         yield _STRATEGY, lambda _: "a schedule plays no strategy"

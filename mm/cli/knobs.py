@@ -11,9 +11,10 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -129,6 +130,31 @@ def closest(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the known name nearest to *word*, or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def typed(value: Any) -> str:
+    """Return a Python *value* as the text one would type for it: JSON of a dict or a list, no exponents in numbers."""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f")
+    return shown(value)
+
+
+def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
+    """Return instances of the dataclasses *groups*, with *settings* by field: a value, or its text; *what* takes them.
+
+    Raises:
+        TypeError: If a setting is no knob of them.
+        UsageError: If a value is not one of its knob's, or the knobs do not go together.
+    """
+    groups = list(groups)
+    known = {one.name: one for group in groups for one in knobs(group)}
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{closest(name, known)}")
+    read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
+    return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]
 
 
 def _span(low: float | str | None, high: float | str | None) -> str:
@@ -280,8 +306,13 @@ def base_url(*schemes: str) -> Reader:
     return Reader("URL", parse)
 
 
+def is_switch(text: str) -> bool:
+    """Return whether *text* is a value of a switch."""
+    return text.lower() in ("0", "1", "true", "false")
+
+
 def _switch(text: str) -> bool:
-    if text.lower() not in ("0", "1", "true", "false"):
+    if not is_switch(text):
         raise ValueError("0 or 1")
     return text.lower() in ("1", "true")
 

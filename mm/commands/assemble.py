@@ -44,7 +44,7 @@ def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
 
 
 def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
-    """Return the days' tapes, on one grid; *cache* is where they are kept.
+    """Return the days' tapes, on one grid, with steps of orders that every day allows; *cache* is where they are kept.
 
     Raises:
         Mismatch: If the days have different tick sizes.
@@ -55,6 +55,7 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
         load_day(
             folder,
             cache=cache,
+            damaged=day.damaged,
             tick_size_e8=_e8(market.tick_size),
             qty_step_e8=_e8(market.qty_step),
             min_notional_e8=_e8(market.min_notional),
@@ -66,7 +67,11 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
         told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(f"{day.symbol}: the days have different tick sizes ({told}); run them apart, or set --tick-size")
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
-    return [tape.on_lot(lot_e8) for tape in opened]
+    opened = [tape.on_lot(lot_e8) for tape in opened]
+    ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
+    if len(ticks_of) == len(lots_of) == 1:
+        return opened
+    return [replace(tape, step_ticks=math.lcm(*ticks_of), step_lots=math.lcm(*lots_of)) for tape in opened]
 
 
 def _note(run: Run, tape: "Tape") -> None:
@@ -75,6 +80,9 @@ def _note(run: Run, tape: "Tape") -> None:
         run.input(path, size, sha256)
     for warning in tape.meta.warnings:
         run.log.warning("data_warning", day=tape.days[0], told=warning)
+    for sentence in tape.meta.excluded:
+        file = sentence.partition(":")[0]
+        run.exclude(f"{tape.days[0]}: {sentence}", warned=any(file in warning for warning in tape.meta.warnings))
     run.log.info("day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts)
 
 
@@ -103,6 +111,7 @@ def rules(
         quote_levels=models.quote_levels if models else 1,
         level_step_ticks=models.level_step_ticks if models else 1,
         step_lots=tape.step_lots,
+        step_ticks=tape.step_ticks,
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
         risk=limits_of(risk),

@@ -48,17 +48,8 @@ def play(
     run: Run, tapes: "list[Tape]", rules: "Rules", maker: "ModelMaker", sensitivity: Sensitivity, *, draws: int = 0
 ) -> "Result":
     """Return the backtest of the days, with its sensitivity where that is wanted and the band of *draws* fits."""
-    from mm.backtest.replay import backtest
-    from mm.backtest.sensitivity import Strategy, with_band
+    from mm.backtest_call import Backtest
 
-    strategy = Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, rules.latency_seed)
-    further = maker.registered_only() if sensitivity.honesty is None else sensitivity.honesty
-    length_us = sum(tape.end_us - tape.start_us for tape in tapes)
-    plays = 1 + draws + (strategy.plays() if further else 0)
-    with run.timing("play"), run.progress("play", length_us * plays) as step:
-        result = maker.based(strategy.play(step))
-        if further:
-            result = strategy.with_sensitivity(result, step)
-        if draws:
-            result = with_band(result, [backtest(tapes, *pair, rules, step=step) for pair in maker.redrawn()])
-    return result
+    whole = Backtest(tapes, rules, maker, sensitivity, draws)
+    with run.timing("play"), run.progress("play", whole.length_us) as step:
+        return whole.play(step)

@@ -33,9 +33,10 @@ def main(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
-    from mm.calibration.alternatives import compare
     from mm.calibration.calibrate import adverse_selection, artefact, measure, permutations, write_adverse_selection
+    from mm.calibration.fit_result import plain
     from mm.calibration.goodness import table
+    from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.points import write_points
     from mm.commands import assemble
 
@@ -43,11 +44,12 @@ def main(
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
         found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed), rules)
-        curves = compare(found.measured.fitted)
         permuted = permutations(found, rules)
+        clusters = fit_hawkes(flow_of(found.calibrator))
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        content, moves = artefact(found, curves, permuted), adverse_selection(found.calibrator)
+        content = artefact(found, permuted) | {"clustering": plain(clusters.to_json())}
+        moves = adverse_selection(found.calibrator)
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
@@ -57,7 +59,9 @@ def main(
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
-    for told in (*([curves.sentence] if curves else []), *([str(permuted)] if permuted else []), *found.fit.warnings):
+    choices = (found.fit.reference_choice, found.fit.shape)
+    beside = (*(one and one.why for one in choices), permuted and str(permuted), str(clusters), *found.fit.warnings)
+    for told in filter(None, beside):
         run.say(f"note: {told}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")

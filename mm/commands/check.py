@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models, Results, Source
+from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, knob, matching, whole
@@ -17,7 +17,7 @@ TESTS = ("fresh", "shifted", "files", "opened")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked(Results, Source):
+class Checked(DamagedDay, Results, Source):
     """Which day, how often it is cut, and what is left out."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
@@ -58,7 +58,13 @@ def lookahead(
     from mm.commands.setup import Setup
     from mm.evaluate.lookahead import Probe, file_watch, with_model
 
-    day = Day(symbol=checked.symbol, day=checked.day, data_root=checked.data_root, out_root=checked.out_root)
+    day = Day(
+        symbol=checked.symbol,
+        day=checked.day,
+        data_root=checked.data_root,
+        out_root=checked.out_root,
+        damaged=checked.damaged,
+    )
     setup = Setup(day, market, execution, account, models)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli.config import Market, Name, Results, Source, Streams
+from mm.cli.config import DamagedDay, Market, Name, Results, Source, Streams
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError
+
+if TYPE_CHECKING:
+    from mm.day_parquet import Moved
+    from mm.dayfolder.seal import Harm
 
 _PATH = click.Path(path_type=Path)
 
@@ -116,28 +120,35 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
         )
 
 
-@command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")])
-def coverage_command(console: Console, folders: tuple[Path, ...]) -> None:
+@command(
+    DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")]
+)
+def coverage_command(console: Console, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
     """Tell what day folders cover: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
     import msgspec
 
     from mm.dayfolder.coverage import cover, coverage_text
     from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.seal import require_sealed
 
-    found = []
+    found, harmed = [], []
     with console.progress("coverage", len(folders)) as advance:
-        for folder in folders:
-            found.append(cover(DayFolder.at(folder)))
+        for folder in map(DayFolder.at, folders):
+            harmed.append(require_sealed(folder, damaged=damaged.damaged))
+            found.append(cover(folder))
             advance(1)
-    console.answer({"days": msgspec.to_builtins(found)})
-    for one in found:
+    days = [{**msgspec.to_builtins(one), "damaged": _named(harms)} for one, harms in zip(found, harmed, strict=True)]
+    console.answer({"days": days})
+    for one, harms in zip(found, harmed, strict=True):
         console.say(coverage_text(one))
+        for sentence in _named(harms):
+            console.say(f"  damaged   {sentence}")
 
 
-if TYPE_CHECKING:
-    from mm.day_parquet import Moved
+def _named(harmed: "Sequence[Harm]") -> list[str]:
+    return [f"{path.name}: {what}" for path, what, _ in harmed]
 
-_PATH = click.Path(path_type=Path)
+
 _FOLDER = click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")
 _TO = click.Option(["--to", "form"], type=click.Choice(["parquet"]), default="parquet", help="Form of the files.")
 _OUT = click.Option(["--out"], type=_PATH, help="Folder that is written; else <OUT_ROOT>/parquet/<SYMBOL>/<DAY>.")
@@ -146,24 +157,30 @@ _ROOT = click.Option(
 )
 
 
-@command(Results, arguments=[_FOLDER, _TO, _OUT])
-def export_command(console: Console, results: Results, folder: Path, form: str, out: Path | None) -> None:
+@command(Results, DamagedDay, arguments=[_FOLDER, _TO, _OUT])
+def export_command(
+    console: Console, results: Results, damaged: DamagedDay, folder: Path, form: str, out: Path | None
+) -> None:
     """Write a day folder as Parquet: typed columns, and prices and quantities as their exact text."""
     from mm.day_parquet import export_day, read_again
     from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.seal import require_sealed
 
     day = DayFolder.at(folder)
     target = out or results.out_root / form / day.symbol / day.day
+    harmed = _named(require_sealed(day, damaged=damaged.damaged))
     moved = export_day(day, target)
     began = time.perf_counter()
     rows = read_again(target)
     read_s = time.perf_counter() - began
     text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
     _tell(console, moved)
+    for sentence in harmed:
+        console.say(f"damaged: {sentence}")
     console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text a second")
     console.say(str(target))
     files = [asdict(one) for one in moved]
-    console.answer({"files": files, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+    console.answer({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
 
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])

@@ -77,6 +77,7 @@ def _tape(run: Found, which: Which, us: int) -> Any:
         tape = load_day(
             day_folder(root, run.manifest["symbol"], day),
             cache=which.out_root / "tapes",
+            damaged=bool(knobs.get("damaged")),
             tick_size_e8=_e8(knobs.get("tick_size")),
             qty_step_e8=_e8(knobs.get("qty_step")),
             min_notional_e8=_e8(knobs.get("min_notional")),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.config import Results, Source
+from mm.cli.config import DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, knob, matching, number, whole
@@ -21,7 +21,7 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualLife(Results):
+class VirtualLife(DamagedDay, Results):
     """How long virtual orders wait, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
@@ -120,7 +120,7 @@ def fit(console: Console, fitted: Fitted) -> None:
     from mm.evaluate.queue_exponent import EXPONENTS, fit_exponent
 
     day = fitted.day
-    tape = _tape(fitted.data_root, fitted.symbol, day, fitted.out_root)
+    tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
     with console.progress("exponents", len(EXPONENTS)) as step:
         found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
     console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
@@ -148,15 +148,15 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     from mm.sim.flow.day import order_log
 
     symbol, day = scored.place()
-    tape = _tape(scored.data_root, symbol, day, scored.out_root)
+    tape = _tape(scored, scored.data_root, symbol, day)
     log = order_log(day_folder(scored.data_root, symbol, day))
     if not log.is_file():
         raise DataError(f"{log}: there is no such file; only a simulated day knows every order (mm sim day)")
     return tape, log, f"{symbol} {day}"
 
 
-def _tape(root: Path, symbol: str, day: str, out: Path) -> "Tape":
+def _tape(life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
     from mm.backtest.io import load_day
     from mm.dayfolder.layout import day_folder
 
-    return load_day(day_folder(root, symbol, day), cache=out / "tapes")
+    return load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)

@@ -23,9 +23,10 @@ from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
-from mm.clock import SteadyClock, iso, now_us
-from mm.errors import DataError, Mismatch, TryLater, UsageError
+from mm.clock import SteadyClock, now_us
+from mm.errors import DataError, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
+from mm.live.trade_signals import KILLING
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
 
@@ -64,7 +65,7 @@ def main(
     run: Run,
     source: Source,
     recorder: Recorder,
-    results: Results,  # noqa: ARG001 - the run has its folder from it
+    results: Results,
     market: Market,
     execution: Execution,
     account: Account,
@@ -76,20 +77,25 @@ def main(
 ) -> None:
     """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
 
-    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C, in order.
+    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C, in order. The kill switch of the
+    symbol and SIGUSR1 end its quoting, not its recording.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
-    came = _kept_signals()
+    came, kills = _kept_signals()
+    from mm.live.kill_switch import KillSwitch
     from mm.live.shadow import PaperKnobs
     from mm.model_maker import check_names
 
+    switch = KillSwitch(results.out_root, source.symbol)
+    if switch.thrown:
+        raise SafetyError(switch.line())
     _check(recorder, execution)
     check_names(models)
     _take_back_killed(run)
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
-    around = _Around(clock, came, store, watch)
+    around = _Around(clock, came, store, watch, lambda: kills[0] if kills else switch.why() if switch.thrown else None)
     live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around))
     with _unstopped():
         _finish(run, live, knobs, day)
@@ -133,24 +139,33 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
-    parts = parts_of(source, recorder, Name(run_id=run.id), clock, gathers=False)
+    parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
 @dataclass(frozen=True)
 class _Around:
-    """What stands around a shadow: its clock, signals that came already, its store, and whether it is watched."""
+    """What stands around a shadow: clock, signals that came already, store, whether it is watched, why it is killed."""
 
     clock: Callable[[], int]
     came: Sequence[int]
     store: LiveStore
     watched: bool
+    heed: Callable[[], str | None]
 
 
-async def _live(
-    run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around
-) -> "tuple[ShadowTerms, PaperPlay, ShadowFollower]":
-    """Record until the window is over or a signal comes, and trade on it; return what was known, and what came of it.
+@dataclass(frozen=True)
+class _Lived:
+    """What was known at the start of a shadow, what came of it, and why it ended."""
+
+    terms: "ShadowTerms"
+    play: "PaperPlay"
+    follower: "ShadowFollower"
+    reason: str
+
+
+async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around) -> _Lived:
+    """Record until the window is over or a signal comes, and trade on it.
 
     Raises:
         TryLater: If a signal comes before the exchange has answered.
@@ -176,8 +191,8 @@ async def _live(
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange has answered: nothing was recorded; start it again") from None
-    desk = ShadowDesk(play, around.store.writer(symbol, run.log.warning), clock)
-    follower = ShadowFollower(play, clock, desk.watch)
+    desk = ShadowDesk(play, run.log, around.store.writer(symbol, run.log.warning), clock)
+    follower = ShadowFollower(play, clock, desk.market, around.heed)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
     _on_signals(recording.stop)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
@@ -186,19 +201,22 @@ async def _live(
     for report in recording.reports:
         run.say(report.line())
         run.say(report.path)
-    return replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us), play, follower
+    known = replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us, killed=follower.killed)
+    return _Lived(known, play, follower, recording.reason)
 
 
 def _metrics(parts: "Parts") -> tuple[str, int]:
     return str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"])
 
 
-def _kept_signals() -> list[int]:
-    """Return the signals that come from now on, until something can be ended in order."""
+def _kept_signals() -> tuple[list[int], list[str]]:
+    """Return the signals that come from now on: those that end it, until it can end in order, and those that kill."""
     came: list[int] = []
+    kills: list[str] = []
     for number in _SIGNALS:
         signal.signal(number, lambda number, _: came.append(number))
-    return came
+    signal.signal(KILLING, lambda number, _: kills.append(signal.Signals(number).name))
+    return came, kills
 
 
 def _on_signals(stop: Callable[[str], Any]) -> None:
@@ -217,7 +235,7 @@ def _unstopped() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _finish(run: Run, live: "tuple[ShadowTerms, PaperPlay, ShadowFollower]", knobs: "PaperKnobs", day: Day) -> None:
+def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
     """Write what the shadow did, and hold it against the replay of the day."""
     from mm.backtest.summary_text import told
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
@@ -225,11 +243,11 @@ def _finish(run: Run, live: "tuple[ShadowTerms, PaperPlay, ShadowFollower]", kno
     from mm.report.backtest import page
     from mm.report.run_columns import columns_of
 
-    terms, play, follower = live
-    result = play.result()
+    terms, play = live.terms, live.play
+    result = play.result({"reason": live.reason, "why": None})
     decisions = decisions_of(result.journal)
     name = decisions_name(terms.symbol)
-    lags_us = follower.lags.of(decisions).tolist()
+    lags_us = live.follower.lags.of(decisions).tolist()
     rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
     run.output(name, rows, digest=False)
     terms.write(run.partial)
@@ -241,9 +259,6 @@ def _finish(run: Run, live: "tuple[ShadowTerms, PaperPlay, ShadowFollower]", kno
     found.write(run.partial)
     run.output(RECONCILE, digest=False)
     run.write_page(page(result.summary, columns_of(result), run.about, [found.told()]))
-    if result.journal.killed is not None:
-        us, why = result.journal.killed
-        run.log.warning("shadow_stopped_by_limit", limit=why, at=iso(us))
     run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
     run.say(told(result.summary))
     run.say(found.told())

@@ -15,6 +15,7 @@ from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, TryLater
 from mm.live.order_access import OrderAccess
+from mm.live.promptness import busy_loop, prompt
 from mm.live.state_stores import StateStores
 from mm.live.trade_signals import TradeSignals
 from mm.live.trade_venue import Trading
@@ -30,7 +31,7 @@ _KEYS = (
     click.Option(["--api-secret"], metavar="TEXT", help="HMAC secret; better BINANCE_API_SECRET in the environment."),
     click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
 )
-KILLED, AUDIT = 5, 75
+KILLED = 5
 
 
 @runner(
@@ -101,9 +102,15 @@ def main(
         parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
         trade.check()
-        with trade.alone():
-            end = asyncio.run(_live(trade, parts, day.day, run, signals, watched=given["watch"]))
-        _finish(run, end, source.symbol)
+        with trade.alone(), asyncio.Runner(loop_factory=busy_loop if trading.busy_poll else None) as loop:
+            end = loop.run(_live(trade, parts, day.day, run, signals, watched=given["watch"]))
+        try:
+            _write(run, end, source.symbol)
+        except OSError as error:
+            if end.refused is None:
+                raise
+            raise TryLater(f"{end.refused}; nor can the run folder be written ({error})") from error
+        _raise(end, source.symbol)
 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
@@ -111,7 +118,7 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Steady
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
-    parts = parts_of(source, recorder, Name(run_id=run.id), clock, gathers=False)
+    parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
@@ -119,8 +126,8 @@ async def _live(
     trade: "TradeRun", parts: "Parts", day: str, run: Run, signals: "TradeSignals", *, watched: bool
 ) -> "TradeEnd":
     """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
-    from mm.live.promptness import prompt
     from mm.live.shadow import learn_terms
+    from mm.live.watch import shown
 
     rest, symbol = parts.rest.rest, parts.days.symbol
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
@@ -133,18 +140,14 @@ async def _live(
             raise
         raise TryLater("stopped before the exchange has answered: nothing was sent; start it again") from None
     signals.direct(trade.stop, trade.kill)
-    shown = trade.shown(str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"]), watched=watched)
-    async with shown:
+    host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
+    async with shown(trade.metrics, str(host), int(port), watched=watched):
         with prompt():
             return await trade.trade(terms)
 
 
-def _finish(run: Run, end: "TradeEnd", symbol: str) -> None:
-    """Write what the trade did; raise where it was killed, or its audit log could not be written.
-
-    Raises:
-        Incomplete: In both cases; the run folder is whole.
-    """
+def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
+    """Write what the trade did."""
     from mm.backtest.summary_text import told
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.trade_files import write_fills, write_state
@@ -160,11 +163,15 @@ def _finish(run: Run, end: "TradeEnd", symbol: str) -> None:
     run.output(name, rows, digest=False)
     run.say(told(result.summary))
     run.say(f"{len(fills)} fills; trading ended: {end.reason}")
+
+
+def _raise(end: "TradeEnd", symbol: str) -> None:
+    """Raise where the trade did not end in order.
+
+    Raises:
+        Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
+    """
     if end.killed_for is not None:
-        raise Incomplete(
-            f"{symbol} was killed: {end.killed_for}; mm risk rearm --symbol {symbol} lets it trade again", KILLED
-        )
-    if end.reason == "audit":
-        raise Incomplete(
-            f"{symbol}: the audit log could not be written, so trading ended; make room on the disk", AUDIT
-        )
+        raise Incomplete(f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} lets it trade again", KILLED)
+    if end.refused is not None:
+        raise Incomplete(f"{symbol}: trading ended: {end.refused}", TryLater.exit_code)

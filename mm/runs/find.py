@@ -114,8 +114,7 @@ def _unfinished(folder: Path, root: Path) -> bool:
 
 _PATHS = ("fill_params_file", "latency_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", *_PATHS)  # knobs whose colons name no module
-_LIBRARY = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
-_SITE = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+_INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,7 @@ def check_models(run: Found, search: Sequence[str]) -> None:
 
     A manifest may come from anywhere, and a model that it names is code that is called. ``package.module:Class`` is
     trusted where the module's source file, found on the *search* path as the import would find it, has the sha256 of
-    an input of the run and is not a part of Python itself.
+    an input of the run and is not a part of Python or an installed package: anybody knows what those hold.
 
     Raises:
         SafetyError: If one is not trusted; the message names them all.
@@ -189,8 +188,8 @@ def check_models(run: Found, search: Sequence[str]) -> None:
         source = _source(name.partition(":")[0], search)
         if source is None:
             wrong.append(f"{name!r} (no such module)")
-        elif _within(source, _LIBRARY) and not _within(source, _SITE):
-            wrong.append(f"{name!r} (a part of Python)")
+        elif _within(source, _INSTALLED):
+            wrong.append(f"{name!r} (a part of Python or of an installed package)")
         elif hash_file(source) not in hashes:
             wrong.append(f"{name!r} ({source} is no input of the run)")
     if wrong:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.report.frame import About
 
-
 PAGE = "report.html"
 
 
@@ -64,6 +63,7 @@ class Run:
         self.timings: dict[str, Any] = {"import_s": round(time.process_time(), 4)}
         self._began, self._started_at = time.perf_counter(), iso(now_us())
         self._inputs: dict[str, InputFile] = {}
+        self._excluded: list[str] = []
         self._declared: dict[str, tuple[int | None, bool]] = {}
         self._lock: int | None = None
         self._log = Log(plan.log_file(run_id), console.level, run_id=run_id, symbol=plan.day.symbol)
@@ -108,6 +108,11 @@ class Run:
         """Note a file that was read: its path relative to DATA_ROOT, its bytes and its sha256."""
         self._inputs[path] = InputFile(path, size, sha256)
 
+    def exclude(self, sentence: str, *, warned: bool = False) -> None:
+        """Note a stretch of the days that is left out: every output names it; *warned*: a warning named its cause."""
+        self._excluded.append(sentence)
+        (self.log.info if warned else self.log.warning)("excluded", told=sentence)
+
     def input_file(self, path: Path) -> None:
         """Note the file at *path* (FILL_PARAMS_FILE) as read, with its present content."""
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
@@ -118,7 +123,8 @@ class Run:
         """What a page of the run says of how to get it again: the command and the knobs."""
         from mm.report.frame import About
 
-        return About(self._plan.command(), {key: one.entry() for key, one in self._plan.knobs.items()})
+        knobs = {key: one.entry() for key, one in self._plan.knobs.items()}
+        return About(self._plan.command(), knobs, excluded=self._excluded)
 
     def write_page(self, html: str) -> None:
         """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""
@@ -129,6 +135,7 @@ class Run:
         from mm.report.backtest import write_run
 
         place = PurePosixPath(name)
+        result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
         with self.timing("write"):
             rows = write_run(result, self.partial / place, self.about)
         for file, count in rows.items():
@@ -163,6 +170,7 @@ class Run:
         Args:
             status: ``ok``, ``unusable`` or ``incomplete``.
         """
+        self._name_excluded()
         manifest = self._manifest(status)
         write_manifest(self.partial, manifest)
         self.partial.rename(self.folder.resolve())
@@ -174,6 +182,17 @@ class Run:
         self.say(str(self.folder / (self.artefact or "")))
         self.log.info("run_finished", status=status, **self.timings)
         self._close()
+
+    def _name_excluded(self) -> None:
+        """Add what was left out to each JSON object of the run, and print it."""
+        for sentence in self._excluded:
+            self.say(f"excluded: {sentence}")
+        outputs = (self.partial / output.path for output in self._outputs()) if self._excluded else ()
+        for path in [path for path in outputs if path.suffix == ".json"]:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(content, dict):
+                text = json.dumps({**content, "excluded": self._excluded}, indent=1, ensure_ascii=False)
+                path.write_text(text + "\n", encoding="utf-8")
 
     def fail(self, error: BaseException) -> None:
         """Remove what was written and keep *error* in the log, which an unforeseen one is told to name."""
@@ -188,8 +207,7 @@ class Run:
             os.close(self._lock)
 
     def _manifest(self, status: str) -> dict[str, Any]:
-        day, outputs = self._plan.day, list(self._outputs())
-        inputs = list(self._inputs.values())
+        day, outputs, inputs = self._plan.day, list(self._outputs()), list(self._inputs.values())
         self.timings["total_s"] = round(self.timings["import_s"] + time.perf_counter() - self._began, 4)
         self.timings["peak_rss_mb"] = peak_rss_mb()
         return {
@@ -208,6 +226,7 @@ class Run:
             "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),
             "timings": self.timings,
             "summary": self.summary,
+            **({"excluded": self._excluded} if self._excluded else {}),
         }
 
     def _outputs(self) -> Iterator[OutputFile]:
@@ -253,6 +272,8 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
         run.finish("ok" if told is None else "unusable" if isinstance(told, FitError) else "incomplete")
     except BaseException as error:
         run.fail(error)
+        if told is not None and isinstance(error, OSError):
+            raise Incomplete(f"{told}; nor can the run folder be written ({error})", told.exit_code) from error
         raise
     if told:
         raise told

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import GROUPS, Day, Market, Models, Sweep
-from mm.cli.knobs import closest, knobs, shown
+from mm.cli.knobs import groups_of, knobs
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
@@ -78,10 +78,14 @@ def sweep(
         settings: Any other knob of ``mm sweep`` by its field (``data_root``, ``maker_fee_rate``, ``jobs``).
 
     Raises:
-        UsageError: If a knob is unknown or wrong, or a point cannot be.
+        TypeError: If a knob is unknown.
+        UsageError: If a knob is wrong, or a point cannot be.
         DataError: If a day is missing or broken.
     """
-    made = _groups({"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items())), **settings})
+    if "sweep_walkforward" in settings:
+        raise UsageError("sweep_walkforward makes run folders; use mm sweep for it, or leave it out")
+    named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
+    made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
     days, market, execution, account, models, risk, sweep_knobs = made
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
@@ -103,20 +107,6 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
         for given, value in zip(values, plain, strict=True)
     )
     return f"{name}={','.join(texts)}"
-
-
-def _groups(settings: Mapping[str, Any]) -> list[Any]:
-    """Return the groups of knobs with these *settings*, each read as the text one would type for it."""
-    known = {one.name: one for group in _GROUPS for one in knobs(group)}
-    for name in settings:
-        if name not in known or name == "sweep_walkforward":
-            raise UsageError(f"a sweep has no setting {name!r}{closest(name, known)}; known are {', '.join(known)}")
-    read = {name: value if value is None else known[name].read(_typed(value)) for name, value in settings.items()}
-    return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in _GROUPS]
-
-
-def _typed(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict) else shown(value)
 
 
 def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:

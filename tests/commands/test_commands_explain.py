@@ -65,6 +65,7 @@ def test_a_day_that_changed_since_is_refused(desk, tmp_path):
     shutil.copytree(desk / "data", tmp_path / "data")
     instrument = tmp_path / "data" / "SIMUSDT" / "20260105" / "instrument.json"
     instrument.write_text(instrument.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    (instrument.parent / "manifest_SIMUSDT_20260105.json").unlink()
     answer = explain(desk, "one", "--data-root", str(tmp_path / "data"))
     assert answer.exit_code == 3
     assert "changed since the run" in answer.stderr

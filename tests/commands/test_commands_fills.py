@@ -143,6 +143,7 @@ def test_a_recorded_day_has_no_truth(desk, tmp_path):
     shutil.copytree(desk / "data", tmp_path / "data")
     log = tmp_path / "data" / log_of(desk).relative_to(desk / "data")
     log.unlink()
+    next(log.parent.glob("manifest_*.json")).unlink()
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
     assert "only a simulated day knows every order" in answer.stderr

@@ -1,9 +1,12 @@
 """Runs that are played again, by the program itself; the runs are small, and made once."""
 
+import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
+import click.testing
 import pytest
 
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
@@ -246,6 +249,22 @@ def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk,
     assert "its manifest names code that the run did not read: " in line
     assert line.endswith("add --trust to call it")
     assert not (place / "pwned").exists()
+
+
+@pytest.mark.parametrize("module", [subprocess, click.testing])
+def test_an_installed_package_needs_trust_whatever_the_manifest_lists(desk, tmp_path, module):
+    """Its source has a hash that anybody can put into a manifest."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "mine"), {"quote_model": f"{module.__name__}:Popen"})
+    folder, source = folder_of(place, "mine"), Path(module.__file__)
+    shutil.copy(source, place / "data")
+    manifest = read_manifest(folder)
+    listed = {"path": source.name, "bytes": source.stat().st_size}
+    manifest["inputs"].append({**listed, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()})
+    write_manifest(folder, manifest)
+    done = command(place, "runs", "reproduce", "mine")
+    assert done.returncode == 5
+    assert "(a part of Python or of an installed package)" in done.stderr
 
 
 def test_a_sweep_s_grid_is_looked_at_too(desk, tmp_path):

@@ -1,20 +1,18 @@
 """``mm sim serve`` from outside: its line, its accounts, its knobs, and equal bytes from equal seeds."""
 
-import hmac
 import json
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import pytest
 from lab import mm
 from websockets.sync.client import connect
 
-from serving import Process, serving
+from serving import Process, serving, signed
 
 Served = tuple[Process, dict[str, Any]]
 START_MS = 1_767_600_000_000
@@ -42,15 +40,6 @@ def empty() -> Iterator[Served]:
 def get(ready: dict[str, Any], path: str) -> Any:
     """Return the content of an answer."""
     return CLIENT.get(f"{ready['rest_url']}{path}").json()
-
-
-def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:
-    """Return the answer to a request that an account has signed with HMAC."""
-    account = next(one for one in ready["accounts"] if one["name"] == who)
-    query = urlencode({**parameters, "timestamp": get(ready, "/api/v3/time")["serverTime"]})
-    signature = hmac.new(account["secret"].encode(), query.encode(), "sha256").hexdigest()
-    address = f"{ready['rest_url']}/api/v3/{path}?{query}&signature={signature}"
-    return CLIENT.request(method, address, headers={"X-MBX-APIKEY": account["api_key"]})
 
 
 def limit(ready: dict[str, Any], who: str, side: str, price: str, quantity: str) -> httpx.Response:
@@ -156,7 +145,7 @@ def test_speed_is_how_fast_its_time_runs() -> None:
     with serving("--scenario", "large_tick", "--speed", "100", "--start-ms", str(START_MS)) as (_, ready):
         began = time.monotonic()
         while get(ready, "/api/v3/time")["serverTime"] < START_MS + 60_000:
-            assert time.monotonic() < began + 30
+            assert time.monotonic() < began + 120
         assert get(ready, "/sim/state")["trade_id"] > 0
 
 

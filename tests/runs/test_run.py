@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from journals import books, seeded
 from mm.backtest.result import Result
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
-from mm.errors import FitError, MissingDay, UsageError
+from mm.errors import FitError, Incomplete, MissingDay, UsageError
 from mm.runs.folder import Plan
 from mm.runs.manifest import SetKnob, read_manifest
 from mm.runs.run import Run, working
@@ -175,6 +176,20 @@ def test_a_backtest_is_written_as_it_says(name):
         assert "write_s" in found["timings"]
     assert len(digests) == 1
     assert "<b>3</b>" in (run.folder / name / "report.html").read_text()
+
+
+def test_a_full_disk_does_not_hide_why_a_run_ended_before_its_time(monkeypatch):
+    """The one line has both, and the exit code is that of the end."""
+
+    def full(folder, manifest):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mm.runs.run.write_manifest", full)
+    told = "it was killed; nor can the run folder be written"
+    with pytest.raises(Incomplete, match=told) as caught, open_run(run_id="r") as run:
+        _write_and_raise(run, Incomplete("it was killed", 5))
+    assert caught.value.exit_code == 5
+    assert not run.partial.exists()
 
 
 def test_a_log_that_cannot_be_written_leaves_nothing():

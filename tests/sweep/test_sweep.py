@@ -121,7 +121,7 @@ def test_the_python_face_finds_what_the_command_finds(serial, sweep_data, tmp_pa
     found = mm.sweep("SIMUSDT", "20260105", grid, maker_fee_rate=0, jobs=1, step=known.append, **places)
     assert json.loads(json.dumps(found.rows)) == content["rows"]
     assert sum(known) == 6
-    with pytest.raises(UsageError, match=r"no setting 'jops'; did you mean jobs\?"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'jops'; did you mean jobs\?"):
         mm.sweep("SIMUSDT", "20260105", grid, jops=1)
     with pytest.raises(UsageError, match=r"--jobs \(JOBS\) was '0'"):
         mm.sweep("SIMUSDT", "20260105", grid, jobs=0)

@@ -114,7 +114,8 @@ def test_quotes_widen_at_the_share_of_the_position_and_are_not_withheld(days, pa
     early, late = (_named(starts[1][:calm], _ids(part)) for part in parts[:2])
     narrow, wide = (2 * DELTA_TICKS * factor for factor in (1, FACTOR))
     assert widths(early) <= {narrow, narrow + 1}
-    assert widths(late) and widths(late) <= {wide, wide + 1}
+    assert widths(late)
+    assert widths(late) <= {wide, wide + 1}
 
 
 def test_a_jump_of_the_mid_pulls_the_quotes_for_ten_healthy_seconds(days, parts):

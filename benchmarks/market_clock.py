@@ -6,13 +6,11 @@ the market need not overrun it.
 """
 
 import mmap
-import struct
 import sys
 import time
 from pathlib import Path
 
-_FIELDS = struct.Struct("qq")
-_COUNT = struct.Struct("q")
+_BYTES = 16
 _EVERY = 16
 
 
@@ -25,27 +23,28 @@ class MarketClock:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.write_bytes(bytes(_FIELDS.size))
+            path.write_bytes(bytes(_BYTES))
         with path.open("r+b") as stream:
-            self._shared = mmap.mmap(stream.fileno(), _FIELDS.size)
+            # Whole numbers in place: struct's pack_into clears the bytes before it writes, and a reader could see 0.
+            self._shared = memoryview(mmap.mmap(stream.fileno(), _BYTES)).cast("q")
 
     @property
     def us(self) -> int:
         """The time."""
-        return int(_COUNT.unpack_from(self._shared, 0)[0])
+        return self._shared[0]
 
     @us.setter
     def us(self, us: int) -> None:
-        _COUNT.pack_into(self._shared, 0, us)
+        self._shared[0] = us
 
     @property
     def taken(self) -> int:
         """Messages that were taken, but for the last few."""
-        return int(_COUNT.unpack_from(self._shared, _COUNT.size)[0])
+        return self._shared[1]
 
     @taken.setter
     def taken(self, taken: int) -> None:
-        _COUNT.pack_into(self._shared, _COUNT.size, taken)
+        self._shared[1] = taken
 
 
 def _count(clock: MarketClock) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
 
 from benchmarks.market_clock import MarketClock
 from benchmarks.plain_recorder import SYMBOL
@@ -120,12 +121,14 @@ class SoakServer(FeedServer):
 
     Attributes:
         sent_count: How many were.
+        left: Whether the recorder ended the connection before.
     """
 
     def __init__(self, clock: MarketClock, messages: int) -> None:
         feed = WanderingFeed(lambda: clock.us)
         super().__init__(feed, ())
         self.sent_count = 0
+        self.left = False
         self._market = feed
         self._clock = clock
         self._messages = messages
@@ -135,7 +138,7 @@ class SoakServer(FeedServer):
         await self._asked.wait()
         await asyncio.sleep(0.5)
         clock, step_us = self._clock, US_PER_S * _BATCH // RATE
-        while self.sent_count < self._messages and not client.transport.is_closing():
+        while self.sent_count < self._messages and client.state is State.OPEN:
             if self.sent_count - clock.taken > _AHEAD:
                 await asyncio.sleep(_QUIET_S)
                 continue
@@ -143,6 +146,7 @@ class SoakServer(FeedServer):
             self._write_whole(client, self._market.batch(_BATCH))
             self.sent_count += _BATCH
             await asyncio.sleep(0)
+        self.left = self.sent_count < self._messages
         self.sent.set()
         await client.wait_closed()
 
@@ -182,11 +186,13 @@ class Soaked:
         samples: In order; the first is that of the start.
         sent: Messages that were sent.
         said: What the recorder has said of itself at the end.
+        left: Whether it ended the connection, so that the soak ended early.
     """
 
     samples: list[Sample]
     sent: int
     said: dict[str, Any]
+    left: bool = False
 
     @property
     def recorded(self) -> int:
@@ -195,7 +201,7 @@ class Soaked:
 
     def violations(self) -> list[str]:
         """Return what is not as it must be."""
-        found = []
+        found = ["the recorder has ended the connection"] if self.left else []
         if self.recorded != self.sent + 1:
             found.append(f"{self.sent + 1} messages were sent, {self.recorded} are recorded")
         gaps = {name: sum(day[name] for day in self.said["days"]) for name in ("gaps", "trade_gaps", "quarantined")}
@@ -239,7 +245,7 @@ async def soak(hours: float, folder: Path, every_s: float, say: Callable[[str], 
     over = asyncio.create_task(process.wait())
     samples, due_s = [], 0.0
     say(HEAD)
-    while not (server.sent.is_set() and clock.taken + 16 >= server.sent_count) and not over.done():
+    while not (server.sent.is_set() and clock.taken + 16 >= server.sent_count) and not (over.done() or server.left):
         if not server.sent_count:  # nothing moves the time yet
             clock.us += round(US_PER_S * _QUIET_S)
         market_s = (clock.us - begins_us) / US_PER_S
@@ -258,7 +264,7 @@ async def soak(hours: float, folder: Path, every_s: float, say: Callable[[str], 
     await over
     leaps.cancel()
     server.close()
-    return Soaked(samples, server.sent_count, json.loads(out.splitlines()[-1]))
+    return Soaked(samples, server.sent_count, json.loads(out.splitlines()[-1]), server.left)
 
 
 async def _tick(clock: MarketClock) -> None:

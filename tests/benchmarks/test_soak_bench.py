@@ -2,7 +2,10 @@
 
 import asyncio
 import dataclasses
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +35,7 @@ def test_the_day_is_sound_and_holds_every_message(soaked):
     assert not check_day(day).defects
     covered = cover(day)
     assert (covered.depth.rows, covered.depth.gaps) == (SECONDS * DEPTHS_A_S + 1, 0)
-    assert SECONDS - 1 < covered.covered_s < SECONDS + 5
+    assert SECONDS - 1 < covered.covered_s < SECONDS + 60
     assert covered.from_us >= midnight_us(DAY) + 1_800_000_000
     written = sum(path.stat().st_size for path in day.path.rglob("*"))
     assert written < BYTES_A_MESSAGE * found.sent * 1.5
@@ -42,7 +45,7 @@ def test_samples_follow_the_time_of_the_market(soaked):
     """A row for each but the first, under a head."""
     found, rows, _ = soaked
     assert len(rows) == len(found.samples) >= 5
-    assert found.samples[-1].market_s == pytest.approx(SECONDS, abs=2.0)
+    assert SECONDS - 2 < found.samples[-1].market_s < SECONDS + 60  # the time before the first message included
     for before, now in zip(found.samples, found.samples[1:], strict=False):
         assert now.messages > before.messages
         assert now.cpu_s >= before.cpu_s
@@ -78,3 +81,23 @@ def test_two_processes_share_the_clock(tmp_path):
     one, other = MarketClock(tmp_path / "clock"), MarketClock(tmp_path / "clock")
     one.us, other.taken = 1_767_600_000_000_000, 12
     assert (other.us, one.taken) == (1_767_600_000_000_000, 12)
+
+
+def test_the_clock_is_never_read_half_written(tmp_path):
+    """Another process sets it some 200,000 times; each reading is one that was set."""
+    begins_us, sets = 1_767_569_425_875_000, 200_000
+    clock = MarketClock(tmp_path / "clock")
+    clock.us = begins_us
+    writes = (
+        "import sys; from pathlib import Path; from benchmarks.market_clock import MarketClock\n"
+        f"clock = MarketClock(Path(sys.argv[1]))\nfor at in range({sets}): clock.us = {begins_us} + at"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    writer = subprocess.Popen([sys.executable, "-c", writes, str(tmp_path / "clock")], cwd=root)
+    least_us = most_us = begins_us
+    while writer.poll() is None:
+        for _ in range(1_000):
+            now_us = clock.us
+            least_us, most_us = min(least_us, now_us), max(most_us, now_us)
+    assert (writer.returncode, clock.us) == (0, begins_us + sets - 1)
+    assert begins_us == least_us <= most_us <= begins_us + sets - 1

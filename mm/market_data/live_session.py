@@ -95,6 +95,7 @@ class LiveSession:
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
+        self._ended = False
         self._grids: tuple[GridChange, ...] = ()
         with suppress(BrokenFile, Mismatch):  # the exchange's answer replaces it
             self._grids = read_grids(writer.folder)
@@ -183,14 +184,24 @@ class LiveSession:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before."""
+        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before.
+
+        Nothing is written once the recording has ended.
+        """
+        if self._ended:
+            return
         shown, self._stepped_back = self._stepped_back, False
         if step_us and not (shown and step_us < 0):
             self.event(at_us, "clock_step", {"by_us": step_us})
             self.report.clock_steps += 1
 
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
-        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured."""
+        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured.
+
+        Nothing is written once the recording has ended: a measurement may be on its way then.
+        """
+        if self._ended:
+            return
         for stream, spread in self.latencies.take().items():
             self.event(at_us, "clock_offset", {**spread._asdict(), "stream": stream})
         if trip:
@@ -342,6 +353,7 @@ class LiveSession:
         attempt, before = self._attempt, self._journal.writer
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
         self._journal.next_day(writer, at_us)
+        self._ended = False
         self._grids = tuple(replace(grid, from_us=0, from_seq=0) for grid in self._grids[-1:])
         self._grid.next_day()
         self._written = self.instrument
@@ -364,6 +376,7 @@ class LiveSession:
         if window_over:
             self.event(at_us, "window_end", {})
         self.event(at_us, "run_stop", {"reason": reason})
+        self._ended = True
 
     def _in_order(self, answer: Answer) -> Answer:
         """Return *answer* as of no earlier than the last message: their rows stand in one file."""

@@ -542,6 +542,19 @@ def test_each_stream_tells_how_late_its_messages_were(desk):
     assert offsets["depth"]["p99_us"] == pytest.approx(late_us, abs=300_000 + 0.04 * abs(late_us))
 
 
+def test_a_measurement_that_comes_after_the_end_is_not_written(desk):
+    """An answer of REST may be on its way when a recording ends: nothing may follow on run_stop."""
+    desk.take(diff(11, 11), snapshot(11))
+    desk.session.finish(desk.tick(), "SIGTERM", window_over=False)
+    desk.session.clock_offsets(desk.tick(), RoundTrip(took_us=800, answered_us=desk.us, server_us=desk.us))
+    desk.session.clock_read(desk.tick(), 2_000_000)
+    desk.session.writer.seal()
+    desk.session.writer.close()
+    day = desk.session.writer.folder
+    assert events(day)[-1][0] == "run_stop"
+    assert check_day(day).defects == []
+
+
 @pytest.mark.parametrize(("step_us", "written"), [(0, []), (2_000_000, [2_000_000]), (-70_000, [-70_000])])
 def test_a_clock_that_was_set_is_in_the_ledger(desk, step_us, written):
     """Also a step forward, which no arrival shows, and one back between two messages."""

@@ -77,7 +77,7 @@ class _BacktestKnobs(TypedDict, total=False):
     seed: int | str
     """Seed of all random draws."""
     quote_model: str
-    """Quote model: a name, or package.module:Class."""
+    """Quote model: a name, or package.module:Class; mm models lists them."""
     quote_qty: float | Decimal | str | None
     """Quantity of a quote; without it the smallest that reaches the minimum notional."""
     quote_levels: int | str
@@ -87,11 +87,13 @@ class _BacktestKnobs(TypedDict, total=False):
     quote_params_json: Mapping[str, Any] | list[Any] | str | None
     """Parameters of the quote model."""
     fill_model: str
-    """Fill model: a name, or package.module:Class."""
+    """Fill model: a name, or package.module:Class; mm models lists them."""
     fill_params_json: Mapping[str, Any] | list[Any] | str | None
     """Parameters of the fill model."""
-    fill_params_file: Path | str | None
-    """A poisson_fit.json or poisson_schedule.json; its content is an input of the run."""
+    fill_params_file: Literal["PATH", "RUN", "last"] | None
+    """Fit or schedule: a file, the RUN_ID of a calibration, or last: the newest one of the symbol that is
+    usable.
+    """
     fill_per_side: bool | str
     """1 uses A and k of each side of the fit."""
     fit_draws: int | str

@@ -47,22 +47,36 @@ _STATE: Commands = {
     "rebuild": ("Rebuild the state store from the audit logs.", "mm.commands.state:rebuild"),
     "show": ("Show positions, orders and fills of the state store.", "mm.commands.state:show"),
 }
+_CONFIG: Commands = {
+    "show": ("Show the effective settings, and where each comes from.", "mm.commands.program:show"),
+}
+SECTIONS = {
+    "Data": ("record", "data", "sim"),
+    "Calibration": ("calibrate", "schedule", "fit", "fills"),
+    "Backtests": ("models", "backtest", "walkforward", "sweep", "check"),
+    "Results": ("report", "runs", "compare"),
+    "Trading": ("shadow", "trade", "risk", "audit", "state"),
+    "The program": ("config", "completion", "bench"),
+}
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
     "data": ("Import, check, mend and export recorded days.", _DATA),
-    "calibrate": ("Measure A and k of one day.", "mm.commands.calibrate:main"),
-    "fit": ("Fit A and k to a table of points.", "mm.commands.fit:main"),
-    "schedule": ("Fit A and k in rolling windows.", "mm.commands.schedule:main"),
+    "calibrate": ("Measure A and k of recorded days.", "mm.commands.calibrate:main"),
+    "fit": ("Fit A and k to points of your own, a CSV.", "mm.commands.fit:main"),
+    "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
-    "walkforward": ("Schedule, then one continuous backtest with it.", "mm.commands.schedule:walkforward"),
+    "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),
     "sweep": ("Play a grid of backtests, and tell how much of the best is luck.", "mm.commands.sweep:main"),
-    "fills": ("Which fill model is right, and the exponent of its queue.", _FILLS),
+    "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),
+    "models": ("List quote, fill, volatility and latency models.", "mm.commands.models:main"),
+    "config": ("Show the effective settings, and where each comes from.", _CONFIG),
+    "completion": ("Print the completion script of a shell.", "mm.commands.program:completion"),
     "report": ("Draw the report of a run.", "mm.commands.report:main"),
-    "runs": ("Look at run folders.", _RUNS),
-    "check": ("Hold a model against what it cannot know.", _CHECK),
+    "runs": ("List, show, log, diff, explain and reproduce runs.", _RUNS),
+    "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
     "trade": ("Trade a symbol at a venue: box, testnet or production.", "mm.commands.trade:main"),
-    "compare": ("Compare replay, shadow and trade runs side by side.", "mm.commands.compare:main"),
+    "compare": ("Compare replay, shadow and trade of one strategy, order by order.", "mm.commands.compare:main"),
     "risk": ("Read, throw and re-arm the kill switch.", _RISK),
     "audit": ("Verify and show audit logs.", _AUDIT),
     "state": ("Create, rebuild and show the state store.", _STATE),
@@ -71,7 +85,7 @@ COMMANDS: Commands = {
 }
 
 main = click.version_option(mm.__version__, prog_name="mm")(
-    Program("mm", "Record, calibrate and backtest market making, from bytes to a result.", COMMANDS)
+    Program("mm", "Record, calibrate and backtest market making, from bytes to a result.", COMMANDS, SECTIONS)
 )
 
 if __name__ == "__main__":

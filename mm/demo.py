@@ -10,6 +10,7 @@ from typing import Any
 
 from mm.cli.config import GROUPS
 from mm.cli.knobs import knobs
+from mm.cli.settings_file import LEFT_OUT
 
 ROOT = Path("out/demo")
 HOURS = 6
@@ -51,7 +52,9 @@ def _mm(*words: str, **variables: str) -> Artefact:
     kept_out = {one.variable for group in GROUPS for one in knobs(group)} - {"LOG_LEVEL"}
     environment = {name: value for name, value in os.environ.items() if name not in kept_out}
     command = [sys.executable, "-m", "mm", *words, "--json"]
-    done = subprocess.run(command, env=environment | COMMON | variables, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment | LEFT_OUT | COMMON | variables, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"demo: the command above ended with {done.returncode}")
     return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -10,6 +10,7 @@ import pytest
 
 import mm
 from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.replay import by_events
 from mm.backtest.rules import Rules
 from mm.backtest_call import GROUPS
 from mm.calibration.fit_result import PoissonFit
@@ -228,3 +229,16 @@ def test_the_page_about_python_runs_as_it_is_printed(tmp_path):
     pnl, fills = first.stdout.split()
     assert float(pnl) != 0
     assert int(fills) > 10
+
+
+def test_progress_counts_the_events_that_went_by(tapes):
+    """A bar in µs of tape stands still in a busy minute; each play goes over all tapes once more."""
+    steps = []
+    advance = by_events(tapes, steps.append)
+    for _ in range(2):
+        for tape in tapes:
+            length_us, half_us = tape.end_us - tape.start_us, (tape.end_us - tape.start_us) // 2
+            advance(half_us)
+            assert steps[-1] == sum(us <= tape.start_us + half_us for us in tape.event_us.tolist())
+            advance(length_us - half_us)
+    assert sum(steps) == 2 * sum(map(len, tapes))

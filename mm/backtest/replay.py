@@ -1,8 +1,10 @@
 """A backtest in one call: tapes in, result out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
@@ -107,3 +109,27 @@ def _check_target(quotes: object, rules: Rules) -> None:
             f"TARGET_INVENTORY is {abs(away):g} clips {where} the initial inventory, and the bound is {bound:g} clips; "
             f"set a nearer target, a larger QUOTE_QTY, or a larger q_max in QUOTE_PARAMS_JSON"
         )
+
+
+def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[int], None]:
+    """Return what takes the µs of tape that went by, tape after tape and again from the first, and counts events.
+
+    Args:
+        tapes: What is played, once or several times.
+        step: Takes the number of events that went by: a busy minute is more work than a quiet one.
+    """
+    number = at_us = counted = 0
+
+    def advance(us: int) -> None:
+        nonlocal number, at_us, counted
+        tape = tapes[number]
+        at_us += us
+        past = int(np.searchsorted(tape.event_us, tape.start_us + at_us, side="right"))
+        if at_us >= tape.end_us - tape.start_us:
+            past, after = len(tape), ((number + 1) % len(tapes), 0, 0)
+        else:
+            after = (number, at_us, past)
+        step(past - counted)
+        number, at_us, counted = after
+
+    return advance

@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from mm.cli.knobs import Reader, decimal, knob, number, whole
+from mm.cli.knobs import JSON, Reader, decimal, knob, number, whole
 from mm.clock import US_PER_S, day_of, midnight_us, next_day, us_from_ms
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, e8
@@ -90,7 +90,10 @@ class Risk:
     """Limits on our orders; where one is broken, an order is withheld, quotes are pulled, or trading ends."""
 
     max_position: str | None = knob(
-        None, _QUOTE, "Position that no side may exceed if its open orders fill, in the base asset."
+        None,
+        _QUOTE,
+        "Position that no side may exceed if its open orders fill, in the base asset.",
+        common="Largest position, in the base asset",
     )
     max_order_notional: str | None = knob(None, _QUOTE, "Notional that no order may exceed, in the quote asset.")
     max_open_orders: int | None = knob(
@@ -100,7 +103,10 @@ class Risk:
         None, decimal("0", MOST_LEVERAGE), "Position times mid over equity, if the side's open orders fill."
     )
     max_daily_loss: str | None = knob(
-        None, _QUOTE, "Loss since the Berlin day began that ends all trading, in the quote asset."
+        None,
+        _QUOTE,
+        "Loss since the Berlin day began that ends all trading, in the quote asset.",
+        common="Loss of a day that ends all trading",
     )
     max_drawdown: str | None = knob(
         None, _SHARE, "Fall of the equity from its peak that ends all trading, as a share of the peak."
@@ -118,12 +124,12 @@ class Risk:
     )
     widen_bands: str | None = knob(
         None,
-        Reader("JSON", _read_bands),
+        Reader(JSON, _read_bands),
         "[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that position on.",
     )
     size_ramp: str | None = knob(
         None,
-        Reader("JSON", _read_ramp),
+        Reader(JSON, _read_ramp),
         "Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first.",
     )
 

@@ -29,7 +29,9 @@ _BASE = decimal("-90000000000", "90000000000")
 class Execution:
     """How our orders reach the exchange and leave it."""
 
-    order_latency_ms: float = knob(50.0, _MS, "Time from sending an order until it rests in the book.")
+    order_latency_ms: float = knob(
+        50.0, _MS, "Time from sending an order until it rests in the book.", common="Latency of an order, in ms"
+    )
     cancel_latency_ms: float = knob(25.0, _MS, "Time from sending a cancel until it takes effect.")
     latency_file: Path | None = knob(
         None, PATH, "CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."
@@ -39,7 +41,9 @@ class Execution:
         one_of("none", "recorded"),
         "recorded: the exchange acts at its own time, we receive it later; none: at once.",
     )
-    requote_interval_ms: float = knob(250.0, number(0.001, 1e10), "Time between two requotes.")
+    requote_interval_ms: float = knob(
+        250.0, number(0.001, 1e10), "Time between two requotes.", common="Time between two requotes, in ms"
+    )
     requote_on_fill: bool = knob(True, SWITCH, "1 also requotes at once after a fill or a rejection.")
     order_ttl_ms: float = knob(0.0, _MS, "Lifetime of a resting order; 0: good till cancelled.")
     refresh_interval_ms: float = knob(0.0, _MS, "Age at which an order of unchanged price is replaced; 0: never.")
@@ -51,10 +55,22 @@ class Execution:
 class Account:
     """Balances at the start, fees, and the seed of all random draws."""
 
-    maker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Maker fee, as a share of the notional.")
+    maker_fee_rate: str = knob(
+        "0.001",
+        decimal("-1", "1"),
+        "Maker fee, as a share of the notional.",
+        common="Maker fee, a share of the notional",
+    )
     taker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Taker fee, as a share of the notional.")
-    initial_cash: str = knob("1000", decimal(None, "90000000000"), "Cash at the start, in the quote asset.")
-    initial_inventory: str = knob("0", _BASE, "Inventory at the start, in the base asset.")
+    initial_cash: str = knob(
+        "1000",
+        decimal(None, "90000000000"),
+        "Cash at the start, in the quote asset.",
+        common="Cash at the start, in the quote asset",
+    )
+    initial_inventory: str = knob(
+        "0", _BASE, "Inventory at the start, in the base asset.", common="Inventory at the start"
+    )
     target_inventory: str | None = knob(
         None, _BASE, "Inventory that quotes, bounds and risk are measured from; without it the initial one."
     )

@@ -6,6 +6,7 @@ decimals that must stay exact (prices, quantities, fees, cash) are kept as text.
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.knobs import (
     DAYS,
+    FIT,
     GRID,
     JSON_OBJECT,
     PATH,
@@ -35,15 +37,21 @@ from mm.cli.knobs import (
 )
 from mm.errors import UsageError
 
-_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
+_MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The symbol, and the folder of its recorded days."""
 
-    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.", common="Symbol, or a list")
+    data_root: Path = knob(
+        Path("data"),
+        PATH,
+        "Folder of the day folders <SYMBOL>/<YYYYMMDD>.",
+        matters=False,
+        common="Folder of the recorded days",
+    )
 
     def folder(self, day: str) -> Path:
         """Return the folder of one *day*, YYYYMMDD."""
@@ -61,7 +69,13 @@ class Sources(Source):
 class Results:
     """The folder of results."""
 
-    out_root: Path = knob(Path("out"), PATH, "Folder of the run folders and of the tape cache.", matters=False)
+    out_root: Path = knob(
+        Path("out"),
+        PATH,
+        "Folder of the run folders and of the tape cache.",
+        matters=False,
+        common="Folder of the runs",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +91,18 @@ class DamagedDay:
 class Day(DamagedDay, Results, Source):
     """The days of a run, and its folder; each of several symbols is a run."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Binance Spot symbol, in any case; or a list: one run per symbol.")
-    day: str = knob(REQUIRED, DAYS, "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.")
+    symbol: str = knob(
+        REQUIRED,
+        SYMBOLS,
+        "Binance Spot symbol, in any case; or a list: one run per symbol.",
+        common="Symbol, or a list",
+    )
+    day: str = knob(
+        REQUIRED,
+        DAYS,
+        "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.",
+        common="YYYYMMDD, a list, or a range FIRST:LAST",
+    )
     out_dir: Path | None = knob(None, PATH, "Folder of the run, instead of one under OUT_ROOT.", matters=False)
 
     def days(self) -> tuple[str, ...]:
@@ -112,6 +136,7 @@ class Name:
         matching(r"(?!.*\.partial$)\w[\w.-]{0,99}", "letters, digits and ._- (at most 100, not ending in .partial)"),
         "Name of the run; without it a UTC time stamp. A name that was used before is refused.",
         matters=False,
+        common="Name of the run",
     )
 
 
@@ -135,19 +160,41 @@ class Market:
 class Models:
     """The quote model, the fill model and their parameters."""
 
-    quote_model: str = knob("avellaneda_stoikov", _MODEL, "Quote model: a name, or package.module:Class.")
+    quote_model: str = knob(
+        "avellaneda_stoikov",
+        matching(*_MODEL, completes="quote_model"),
+        "Quote model: a name, or package.module:Class; mm models lists them.",
+        common="Quote model (mm models)",
+    )
     quote_qty: str | None = knob(
-        None, decimal("0.00000001"), "Quantity of a quote; without it the smallest that reaches the minimum notional."
+        None,
+        decimal("0.00000001"),
+        "Quantity of a quote; without it the smallest that reaches the minimum notional.",
+        common="Quantity of a quote, in the base asset",
     )
     quote_levels: int = knob(
         1, whole(1, 1_000), "Orders of each side: the quoted price's, and others farther from the mid."
     )
     level_step_ticks: int = knob(1, whole(1, 10**6), "Ticks from one of them to the next.")
-    quote_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of the quote model.")
-    fill_model: str = knob("queue_prob_power", _MODEL, "Fill model: a name, or package.module:Class.")
-    fill_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of the fill model.")
+    quote_params_json: str | None = knob(
+        None, JSON_OBJECT, "Parameters of the quote model.", common="Parameters of the quote model"
+    )
+    fill_model: str = knob(
+        "queue_prob_power",
+        matching(*_MODEL, completes="fill_model"),
+        "Fill model: a name, or package.module:Class; mm models lists them.",
+        common="Fill model (mm models)",
+    )
+    fill_params_json: str | None = knob(
+        None, JSON_OBJECT, "Parameters of the fill model.", common="Parameters of the fill model"
+    )
     fill_params_file: Path | None = knob(
-        None, PATH, "A poisson_fit.json or poisson_schedule.json; its content is an input of the run.", matters=False
+        None,
+        FIT,
+        "Fit or schedule: a file, the RUN_ID of a calibration, or last: the newest one of the symbol that is usable.",
+        matters=False,
+        common="Fit or schedule: file, RUN_ID or last",
+        alias="--fit",
     )
     fill_per_side: bool = knob(False, SWITCH, "1 uses A and k of each side of the fit.")
     fit_draws: int = knob(
@@ -163,6 +210,25 @@ class Models:
                 f"--fill-params-file (FILL_PARAMS_FILE) {str(self.fill_params_file)!r} and --fill-params-json "
                 f"(FILL_PARAMS_JSON) {self.fill_params_json!r} were both given; give one of them"
             )
+
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the file that ``--fit`` names where it is ``last`` or a RUN_ID; nothing where it is a file.
+
+        Args:
+            params: The values of every knob of the command, by name.
+
+        Raises:
+            DataError: If there is no such run, or no usable fit of the symbol.
+        """
+        given = params["fill_params_file"]
+        symbols = params.get("symbol", "").split(",")
+        if given is None or len(symbols) > 1 or given.exists():  # each of several symbols is a process of its own
+            return {}
+        from mm.runs.find import find_fit
+
+        found = find_fit(str(given), symbols[0], params.get("out_root") or Path("out"))
+        return {} if found is None else {"fill_params_file": found}
 
     def quote_params(self) -> dict[str, Any]:
         """Return QUOTE_PARAMS_JSON as a dict; empty where it was not given."""
@@ -189,9 +255,19 @@ class Sensitivity:
 class Calibration:
     """How a day becomes points of distance, exposure and fills."""
 
-    calib_method: str = knob("marks", one_of("ladder", "fixed", "marks"), "How exposure is measured.", flag="--method")
+    calib_method: str = knob(
+        "marks",
+        one_of("ladder", "fixed", "marks"),
+        "How exposure is measured.",
+        flag="--method",
+        common="How exposure is measured",
+    )
     calib_deltas: tuple[float, ...] = knob(
-        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0), numbers(0, 1e6), "Distances of ladder and fixed, in ticks.", flag="--deltas"
+        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0),
+        numbers(0, 1e6),
+        "Distances of ladder and fixed, in ticks.",
+        flag="--deltas",
+        common="Distances of ladder and fixed",
     )
     calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time the ladder holds one distance.", flag="--dwell-ms")
     calib_mid_move_threshold_ticks: float = knob(
@@ -217,11 +293,16 @@ class Calibration:
 class Fit:
     """How points become A and k."""
 
-    fit_method: str = knob("poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.")
+    fit_method: str = knob(
+        "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
+    )
     min_exposure_s: float = knob(5.0, number(0, 1e10), "Minimum exposure of a distance that is used, in s.")
     min_usable_deltas: int = knob(3, whole(2, 1000), "Minimum number of distances of a usable fit.")
     max_delta_ticks: float | str | None = knob(
-        "auto", number_or("auto", 0, 1e9), "Largest distance that is used, in ticks; auto: as far as trades reach."
+        "auto",
+        number_or("auto", 0, 1e9),
+        "Largest distance that is used, in ticks; auto: as far as trades reach.",
+        common="Largest distance that is used",
     )
 
 
@@ -229,18 +310,27 @@ class Fit:
 class Windows:
     """The rolling windows of schedules and walk-forwards."""
 
-    wf_train_window_min: float = knob(120.0, number(0.01, 1e6), "Length of a training window, in minutes.")
-    wf_step_min: float = knob(15.0, number(0.01, 1e6), "Step from one window to the next, in minutes.")
+    wf_train_window_min: float = knob(
+        120.0, number(0.01, 1e6), "Length of a training window, in minutes.", common="Training window, in minutes"
+    )
+    wf_step_min: float = knob(
+        15.0,
+        number(0.01, 1e6),
+        "Step from one window to the next, in minutes.",
+        common="Step of the windows, in minutes",
+    )
     fallback_policy: str = knob(
         "carry_forward",
         one_of("carry_forward", "global_default", "skip_segment"),
         "What replaces the fit of a window that is not usable.",
+        common="In place of a fit that is not usable",
     )
     fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
     schedule_mode: str = knob(
         "rolling",
         one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
         "How windows use earlier data.",
+        common="How windows use earlier data",
     )
     schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
 
@@ -254,6 +344,7 @@ class Sweep:
         GRID,
         "An axis: a knob's variable or a model's parameter, and its values; repeated or separated by ; for more axes.",
         joined=";",
+        common="An axis and its values; may be repeated",
     )
     grid_unfit: str = knob(
         "refuse",
@@ -264,15 +355,20 @@ class Sweep:
         "sharpe",
         one_of("sharpe", "sharpe_autocorr", "sortino", "calmar", "pnl_total", "psr", "deflated_sharpe", "max_drawdown"),
         "Metric that orders the table.",
+        common="Metric that orders the table",
     )
     sweep_walkforward: bool = knob(
-        False, SWITCH, "1 also plays each point on a schedule of rolling fits; the schedule is fitted once."
+        False,
+        SWITCH,
+        "1 also plays each point on a schedule of rolling fits; the schedule is fitted once.",
+        common="Also play each point walk-forward",
     )
     jobs: int | None = knob(
         None,
         whole(1, 1024),
         "Number of processes; without it one per core; 1 plays in this process.",
         matters=False,
+        common="Number of processes",
     )
     cluster: str | None = knob(
         None,
@@ -294,14 +390,20 @@ class Streams:
     """The streams that a day holds."""
 
     top_n: int = knob(20, whole(1, 5000), "Levels per side in a frame.")
-    trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.")
+    trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorder(Streams):
     """How a day is recorded."""
 
-    ws_url: str = knob("wss://stream.binance.com:9443", base_url("ws", "wss"), "Base of the streams.", matters=False)
+    ws_url: str = knob(
+        "wss://stream.binance.com:9443",
+        base_url("ws", "wss"),
+        "Base of the streams.",
+        matters=False,
+        common="Base of the streams",
+    )
     rest_url: str = knob("https://api.binance.com", base_url("http", "https"), "Base of REST.", matters=False)
     snapshot_limit: int = knob(5000, whole(1, 5000), "Levels per side of a snapshot.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
@@ -309,13 +411,25 @@ class Recorder(Streams):
         "08:00",
         matching(r"([01]\d|2[0-3]):[0-5]\d|always", "HH:MM or always", "HH:MM"),
         "Start of recording.",
+        common="Start of recording, HH:MM or always",
     )
-    window_end: str = knob("22:00", matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"), "End of recording.")
-    window_tz: str = knob("Europe/Berlin", ZONE, "Time zone of the window and of the day.")
+    window_end: str = knob(
+        "22:00",
+        matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"),
+        "End of recording.",
+        common="End of recording",
+    )
+    window_tz: str = knob(
+        "Europe/Berlin", ZONE, "Time zone of the window and of the day.", common="Time zone of the window"
+    )
     write_diffs: bool = knob(True, SWITCH, "1 stores the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "1 stores the ledger of gaps.")
     metrics_port: int = knob(
-        0, whole(0, 65535), "Port of a Prometheus page, the next ports for further symbols; 0: none.", matters=False
+        0,
+        whole(0, 65535),
+        "Port of a Prometheus page, the next ports for further symbols; 0: none.",
+        matters=False,
+        common="Port of a Prometheus page",
     )
     metrics_host: str = knob(
         "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the Prometheus page.", matters=False

@@ -6,10 +6,12 @@ What other packages log through the standard library, warnings included, arrives
 
 import json
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -123,8 +125,17 @@ def _value(value: Any) -> str:
 
 def write_line(stream: TextIO, text: str) -> None:
     """Write a line to *stream* at once; when its reader has gone, be silent from then on."""
+    bar = _bars[-1] if _bars else None
+    if bar is not None:
+        bar.clear()
+    _to_terminal(stream, text + "\n")
+    if bar is not None:
+        bar.draw()
+
+
+def _to_terminal(stream: TextIO, text: str) -> None:
     try:
-        stream.write(text + "\n")
+        stream.write(text)
         stream.flush()
     except BrokenPipeError:
         # The interpreter flushes once more at its end; that must not fail, either.
@@ -181,10 +192,52 @@ class Console:
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return
-        import click
+        bar = _Bar(label, total, sys.stderr)
+        _bars.append(bar)
+        try:
+            yield bar.advance
+        finally:
+            bar.clear()
+            _bars.remove(bar)
 
-        with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
-            yield bar.update
+
+class _Bar:
+    """The last line of the terminal while something works; what is printed meanwhile goes above it."""
+
+    def __init__(self, label: str, total: int, stream: TextIO) -> None:
+        self._label, self._total, self._stream = label, max(total, 1), stream
+        self._done, self._began, self._drawn = 0, time.monotonic(), -math.inf
+        self.draw()
+
+    def advance(self, steps: int) -> None:
+        """Count *steps* more, and draw the bar where it is due."""
+        self._done += steps
+        if time.monotonic() - self._drawn >= _REDRAWN_S:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the bar in its line."""
+        self._drawn = time.monotonic()
+        share = min(self._done / self._total, 1.0)
+        spent_s = self._drawn - self._began
+        left = f"  {clock_text(spent_s * (1 - share) / share)} left" if _SHOWN_SHARE < share < 1 else ""
+        bar = "#" * round(share * _BAR_WIDTH)
+        _to_terminal(self._stream, f"\r{self._label}  [{bar:-<{_BAR_WIDTH}}]  {share:4.0%}{left}\x1b[K")
+
+    def clear(self) -> None:
+        """Leave an empty line."""
+        _to_terminal(self._stream, "\r\x1b[K")
+
+
+_bars: list[_Bar] = []  # those of this terminal; the last one is drawn
+_BAR_WIDTH, _REDRAWN_S, _SHOWN_SHARE = 36, 0.1, 0.02
+
+
+def clock_text(seconds: float) -> str:
+    """Return a duration as a clock would show it: ``1:05``, ``2:00:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Interrupted(KeyboardInterrupt):

@@ -6,9 +6,10 @@ knobs as frozen dataclasses of mm/cli/config.py, both understand ``--json``.
 
 import errno
 import functools
+import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,20 +21,27 @@ from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, interruptible, write_line
-from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
+from mm.cli.knobs import SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
+from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
+from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
-EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state")
+EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml"}
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
-_SOURCES = {ParameterSource.COMMANDLINE: "flag", ParameterSource.ENVIRONMENT: "environment"}
+_SOURCES = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "file",
+}
 # What a line of ``mm --help`` says, and "module:function" or the commands below it; one of no name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
+_WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
 
 
 class _Frame(click.Command):
@@ -53,11 +61,16 @@ class Command(_Frame):
     """One command, made by :func:`runner` or :func:`command`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*; a switch whose value is left out is 1."""
+        """Parse *args*, below them the environment and the file of settings; a switch without a value is 1."""
+        _read_files(ctx)
         switches = {flag for one in self.params if one.metavar == SWITCH.metavar for flag in one.opts}
         left_out = [not is_switch(word) for word in [*args[1:], ""]]
         words = [f"{word}=1" if word in switches and out else word for word, out in zip(args, left_out, strict=False)]
         return super().parse_args(ctx, words)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by heading; of a command with many, the common ones alone unless all are asked for."""
+        write_options(ctx, formatter, whole=is_short(self.params) or bool(ctx.meta.get(_WHOLE)))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the body; its errors end here, before click takes some of them for its own."""
@@ -72,9 +85,19 @@ class Command(_Frame):
 class Program(_Frame, click.Group):
     """Commands by name, each imported when it is called; the help imports none of them."""
 
-    def __init__(self, name: str, text: str, commands: Commands) -> None:
-        super().__init__(name, help=text, context_settings=_SETTINGS)
-        self._entries = commands
+    def __init__(
+        self, name: str, text: str, commands: Commands, sections: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """Make a group.
+
+        Args:
+            name: Of the group.
+            text: Its help.
+            commands: Its commands.
+            sections: Headings of the help, and the commands below each; the program itself has some, and ``--config``.
+        """
+        super().__init__(name, help=text, context_settings=_SETTINGS, params=[_config()] if sections else [])
+        self._entries, self._sections = commands, sections or {"Commands": list(commands)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands whose modules are installed."""
@@ -118,15 +141,17 @@ class Program(_Frame, click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the map alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self._entries[name][0]) for name in self.list_commands(ctx)])
+        there = self.list_commands(ctx)
+        for title, names in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self._entries[name][0]) for name in names if name in there])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*; without any, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
 
-def runner(
+def runner(  # noqa: PLR0913 - each is said once, at the command
     kind: str,
     *groups: type,
     method: str | None = None,
@@ -134,6 +159,7 @@ def runner(
     resumable: bool = False,
     day_of: Callable[[Sequence[Any]], Day] | None = None,
     arguments: Sequence[click.Parameter] = (),
+    brief: Sequence[type] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(run, *groups)`` a command that leaves a run folder.
 
@@ -145,6 +171,7 @@ def runner(
         resumable: Whether a run that was killed goes on where its RUN_ID or OUT_DIR is given again.
         day_of: Returns the day of a run from the objects of its knobs, where it is none of them; the body gets it last.
         arguments: Options that are no knobs, and are kept nowhere; the body gets them by name.
+        brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -169,13 +196,16 @@ def runner(
                     run.log.warning("knob_not_used", note=note)
                 body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-        return _make(body, _with(groups, Output), call, defaults, arguments)
+        return _make(body, _with(groups, Output), call, defaults, arguments, brief)
 
     return decorate
 
 
 def command(
-    *groups: type, arguments: Sequence[click.Parameter] = (), defaults: Mapping[str, Any] | None = None
+    *groups: type,
+    arguments: Sequence[click.Parameter] = (),
+    defaults: Mapping[str, Any] | None = None,
+    brief: Sequence[type] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(console, *groups, **arguments)`` a command without a run folder.
 
@@ -183,6 +213,7 @@ def command(
         groups: The dataclasses of its knobs; the body gets one object of each.
         arguments: Positional arguments, and options that are no knobs; the body gets them by name.
         defaults: Defaults that this command has of its own, by field name.
+        brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -195,7 +226,7 @@ def command(
                 error.add_note("LOG_LEVEL=DEBUG shows the traceback")
                 raise
 
-        return _make(body, _with(groups, Terminal), call, defaults, arguments)
+        return _make(body, _with(groups, Terminal), call, defaults, arguments, brief)
 
     return decorate
 
@@ -221,20 +252,30 @@ def _make(
     call: Callable[[Console, Sequence[Any], Mapping[str, Any]], None],
     defaults: Mapping[str, Any] | None,
     arguments: Sequence[click.Parameter] = (),
+    brief: Sequence[type] = (),
 ) -> Command:
     own = defaults or {}
-    declared = [replace(one, default=own.get(one.name, one.default)) for group in groups for one in knobs(group)]
+    options = [
+        KnobOption(
+            replace(one, default=own.get(one.name, one.default)), heading(group), common=not brief or group in brief
+        )
+        for group in groups
+        for one in knobs(group)
+    ]
+    declared = [one.knob for one in options]
 
     @functools.wraps(body)
     def callback(**params: Any) -> None:
         from mm.runs.manifest import SetKnob
 
         ctx = click.get_current_context()
+        for group in groups:
+            params |= getattr(group, "resolved", dict)(params)
         objects = [group(**{one.name: params[one.name] for one in knobs(group)}) for group in groups]
         settings = {
             one.name: SetKnob(
-                _as_json(params[one.name]),
-                _SOURCES.get(ctx.get_parameter_source(one.name) or ParameterSource.DEFAULT, "default"),
+                as_json(params[one.name]),
+                source_of(ctx, one.name),
                 one.matters,
                 one.flag,
                 params[one.name] == one.default,
@@ -247,9 +288,91 @@ def _make(
         finally:
             console.close()
 
-    as_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
-    options = [*arguments, *map(option, declared), as_json]
-    return Command(body.__name__, callback=callback, params=options, help=body.__doc__, context_settings=_SETTINGS)
+    in_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
+    params = [*arguments, *options, in_json]
+    whole = [] if is_short(params) else [_help_all()]
+    params = [*params, *whole]
+    return Command(body.__name__, callback=callback, params=params, help=body.__doc__, context_settings=_SETTINGS)
+
+
+def _help_all() -> click.Option:
+    def show(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            ctx.meta[_WHOLE] = True
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+
+    text = "Show every option, with its variable and default."
+    return click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=text)
+
+
+def _config() -> click.Option:
+    def export(ctx: click.Context, _option: click.Parameter, path: str | None) -> None:
+        """Put the path where the commands below and their processes find it, for as long as this one lasts."""
+        if path is not None and not ctx.resilient_parsing:
+            _export(ctx, {VARIABLE: path})
+
+    text = "TOML or YAML file of settings; without it mm.toml or mm.yaml of this folder; none: no file.  [MM_CONFIG]"
+    return click.Option(
+        ["--config"], metavar="FILE", expose_value=False, callback=export, help=text, type=click.Path(dir_okay=False)
+    )
+
+
+def _export(ctx: click.Context, variables: Mapping[str, str]) -> None:
+    """Set environment *variables* until the context closes."""
+    before = {name: os.environ.get(name) for name in variables}
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    os.environ.update(variables)
+    ctx.call_on_close(restore)
+
+
+def _read_files(ctx: click.Context) -> None:
+    """Let the variables of MM_ENV_FILE and the file of settings stand below what the command is given.
+
+    Raises:
+        UsageError: If the file of settings has a key that is no knob.
+        DataError: If one of them is missing or cannot be read.
+    """
+    try:
+        _export(ctx, env_file(os.environ))
+        found = settings_file(os.environ.get(VARIABLE))
+        if found is not None:
+            found.check((one.name for one in known_knobs(ctx.command)), every_name)
+            ctx.meta[FILE] = str(found.path)
+            ctx.default_map = found.texts(known_knobs(ctx.command))
+    except MMError:
+        if not ctx.resilient_parsing:  # a shell that completes shows no errors
+            raise
+
+
+def known_knobs(command: click.Command) -> list[Knob]:
+    """Return the knobs that *command* takes."""
+    return [one.knob for one in command.params if isinstance(one, KnobOption)]
+
+
+def every_name() -> set[str]:
+    """Return the names of the knobs of all commands."""
+    return {
+        one.name for command in _all_commands(import_module(".__main__", "mm").main) for one in known_knobs(command)
+    }
+
+
+def _all_commands(command: click.Command) -> Iterator[click.Command]:
+    if not isinstance(command, Program):
+        yield command
+        return
+    if command.has_own:
+        yield command.own()
+    ctx = click.Context(command)
+    for name in command.list_commands(ctx):
+        yield from _all_commands(command.get_command(ctx, name))
 
 
 def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
@@ -272,7 +395,13 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
     return next(one for one in objects if isinstance(one, kind))
 
 
-def _as_json(value: Any) -> Any:
+def source_of(ctx: click.Context, name: str) -> str:
+    """Return where the value of a knob comes from: ``flag``, ``environment``, ``file`` or ``default``."""
+    return _SOURCES.get(ctx.get_parameter_source(name) or ParameterSource.DEFAULT, "default")
+
+
+def as_json(value: Any) -> Any:
+    """Return the value of a knob as JSON holds it."""
     if isinstance(value, ServerUrl):
         return value.place
     return shown(value) if isinstance(value, Path | tuple) else value
@@ -312,35 +441,3 @@ def _named(error: BaseException) -> MMError:
         return DataError(f"{error.filename}: there is no such file or folder")
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     return MMError(f"unforeseen {type(error).__name__}: {error}{notes}")
-
-
-class _Repeatable(click.Option):
-    """A flag that may be given again; its variable is one text, which is not parted at its spaces."""
-
-    def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Return the whole variable as the only text; None where it is not set."""
-        text = self.resolve_envvar_value(ctx)
-        return None if text is None else (text,)
-
-
-def option(one: Knob) -> click.Option:
-    """Return the option that sets a knob by its flag or its variable."""
-    # A default of None must not be passed: click would take it for a value that was given.
-    default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
-    shown_default = f", default {default['default']}" if default else ""
-
-    def join(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
-        return one.read(str(one.joined).join(texts))
-
-    often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": join}
-    return (_Repeatable if often else click.Option)(
-        [one.flag, one.name],
-        type=str if often else one.read,
-        envvar=one.variable,
-        required=one.default is REQUIRED,
-        metavar=one.reader.metavar,
-        help=f"{one.help}  [{one.variable}{shown_default}]",
-        show_default=False,
-        **often,
-        **default,
-    )

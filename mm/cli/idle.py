@@ -63,6 +63,8 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         own = kind == "walkforward" and values.get("fill_model", "poisson") != "poisson"
         params = ("fill_params_file",) if own else ("fill_params_file", "fill_params_json")
         yield params, lambda values: _unless(values, "fallback_policy", "global_default")
+    if kind != "schedule":
+        yield ("level_step_ticks",), lambda values: "QUOTE_LEVELS is 1" if values.get("quote_levels") == 1 else None
     # Where windows are trained, training ends an order latency before its segment.
     trained = kind in ("schedule", "walkforward")
     latencies = ("cancel_latency_ms",) if trained else ("order_latency_ms", "cancel_latency_ms")

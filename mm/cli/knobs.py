@@ -35,10 +35,14 @@ class Reader:
     Attributes:
         metavar: What the help shows for the value.
         parse: Text to value; raises ValueError with what the text must be.
+        words: The values it may have, where they are few.
+        completes: What a shell offers besides: a kind of ``mm/cli/completion.py``; empty for nothing.
     """
 
     metavar: str
     parse: Callable[[str], Any]
+    words: tuple[str, ...] = ()
+    completes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Knob:
         default: Its value where nobody gave one; ``REQUIRED`` where somebody must.
         matters: Whether the result of a run depends on it, so that the digest covers it.
         joined: What stands between its texts where the flag is given several times; None where it may be given once.
+        common: Its line in ``--help``; one without a line stands in ``--help-all`` alone.
+        alias: A second flag.
     """
 
     name: str
@@ -62,6 +68,8 @@ class Knob:
     default: Any
     matters: bool
     joined: str | None = None
+    common: str = ""
+    alias: str | None = None
 
     @property
     def variable(self) -> str:
@@ -80,7 +88,7 @@ class Knob:
             raise UsageError(f"{self.flag} ({self.variable}) was {text!r}: it must be {error}") from error
 
 
-def knob(
+def knob(  # noqa: PLR0913 - each is an attribute of Knob
     default: Any,
     reader: Reader,
     text: str,
@@ -88,6 +96,8 @@ def knob(
     flag: str | None = None,
     matters: bool = True,
     joined: str | None = None,
+    common: str = "",
+    alias: str | None = None,
 ) -> Any:
     """Declare a field of a knob dataclass.
 
@@ -98,8 +108,10 @@ def knob(
         flag: The flag's name, where it is not the field with dashes.
         matters: False where the result of a run does not depend on it.
         joined: What stands between its texts where the flag is given several times.
+        common: Its line in the short help of a command; empty where only ``--help-all`` lists it.
+        alias: A second flag.
     """
-    one = Knob("", reader, text, flag or "", default, matters, joined)
+    one = Knob("", reader, text, flag or "", default, matters, joined, common, alias)
     return dataclasses.field(default=default, metadata={_KEY: one})
 
 
@@ -253,10 +265,10 @@ def one_of(*words: str, upper: bool = False) -> Reader:
             raise ValueError(f"one of {', '.join(words)}{closest(word, words)}")
         return word
 
-    return Reader("|".join(words), parse)
+    return Reader("|".join(words), parse, words)
 
 
-def matching(pattern: str, wanted: str, metavar: str = "TEXT") -> Reader:
+def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:
     """Read text that the regular expression *pattern* matches as a whole; *wanted* describes it."""
 
     def parse(text: str) -> str:
@@ -264,7 +276,7 @@ def matching(pattern: str, wanted: str, metavar: str = "TEXT") -> Reader:
             raise ValueError(wanted)
         return text
 
-    return Reader(metavar, parse)
+    return Reader(metavar, parse, completes=completes)
 
 
 class ServerUrl(str):
@@ -348,9 +360,11 @@ def _zone(text: str) -> str:
     return text
 
 
-SWITCH = Reader("0|1", _switch)
-JSON_OBJECT = Reader("JSON", _json_object)
-PATH = Reader("PATH", _path)
+SWITCH = Reader("0|1", _switch, ("0", "1"))
+JSON = "JSON"  # the metavar of what is read as JSON
+JSON_OBJECT = Reader(JSON, _json_object)
+PATH = Reader("PATH", _path, completes="path")
+FIT = Reader("PATH|RUN|last", _path, completes="fit")
 ZONE = Reader("ZONE", _zone)
 
 
@@ -459,8 +473,8 @@ def _one_day(text: str) -> str:
     return text
 
 
-SYMBOL = Reader("SYMBOL", _symbol)
-SYMBOLS = Reader("SYMBOL", _symbols)
-DAYS = Reader("DAY", _days)
-ONE_DAY = Reader("DAY", _one_day)
+SYMBOL = Reader("SYMBOL", _symbol, completes="symbol")
+SYMBOLS = Reader("SYMBOL", _symbols, completes="symbol")
+DAYS = Reader("DAY", _days, completes="day")
+ONE_DAY = Reader("DAY", _one_day, completes="day")
 GRID = Reader("NAME=V,V,…", _grid)

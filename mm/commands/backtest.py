@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models, Sensitivity
+from mm.cli.config import Day, Market, Models, Output, Sensitivity
 from mm.cli.frame import runner
 from mm.runs.run import Run
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-@runner("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity)
+@runner(
+    *("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity),
+    brief=(Day, Execution, Account, Models, Output),
+)
 def main(
     run: Run,
     day: Day,
@@ -48,8 +51,9 @@ def play(
     run: Run, tapes: "list[Tape]", rules: "Rules", maker: "ModelMaker", sensitivity: Sensitivity, *, draws: int = 0
 ) -> "Result":
     """Return the backtest of the days, with its sensitivity where that is wanted and the band of *draws* fits."""
+    from mm.backtest.replay import by_events
     from mm.backtest_call import Backtest
 
     whole = Backtest(tapes, rules, maker, sensitivity, draws)
-    with run.timing("play"), run.progress("play", whole.length_us) as step:
-        return whole.play(step)
+    with run.timing("play"), run.progress("play", whole.events) as step:
+        return whole.play(by_events(whole.tapes, step))

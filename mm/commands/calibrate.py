@@ -19,7 +19,11 @@ FIT = "poisson_fit.json"
 ADVERSE = "adverse_selection.csv"
 
 
-@runner("calibration", Day, Market, Calibration, Fit, Execution, Account, method="calib_method")
+@runner(
+    *("calibration", Day, Market, Calibration, Fit, Execution, Account),
+    method="calib_method",
+    brief=(Day, Calibration, Fit),
+)
 def main(
     run: Run,
     day: Day,

@@ -37,6 +37,7 @@ class Checked(DamagedDay, Results, Source):
     Account,
     Models,
     arguments=[click.Argument(["model"], metavar="[MODEL]", required=False)],
+    brief=(Checked, Models),
 )
 def lookahead(
     console: Console,

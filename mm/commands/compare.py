@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 
-_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…")
+_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 _OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of <OUT_ROOT>/compare/.")
 
 

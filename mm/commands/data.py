@@ -132,11 +132,12 @@ def coverage_command(console: Console, damaged: DamagedDay, folders: tuple[Path,
     from mm.dayfolder.seal import require_sealed
 
     found, harmed = [], []
-    with console.progress("coverage", len(folders)) as advance:
-        for folder in map(DayFolder.at, folders):
+    sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
+    with console.progress("coverage", sum(sizes)) as advance:
+        for folder, size in zip(map(DayFolder.at, folders), sizes, strict=True):
             harmed.append(require_sealed(folder, damaged=damaged.damaged))
             found.append(cover(folder))
-            advance(1)
+            advance(size)
     days = [{**msgspec.to_builtins(one), "damaged": _named(harms)} for one, harms in zip(found, harmed, strict=True)]
     console.answer({"days": days})
     for one, harms in zip(found, harmed, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -28,7 +29,7 @@ class Which(Results):
     )
 
 
-@command(Which, arguments=[click.Argument(["name"], metavar="RUN")])
+@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, which: Which, name: str) -> None:
     """Show the tape around a fill of a backtest, and why it happened.
 

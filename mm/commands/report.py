@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from mm.backtest.rules import Account, Execution
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Calibration, Fit, Market
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -32,7 +33,7 @@ SUMMARY, NESTED = "summary.json", "backtest"
 ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 
-@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN")])
+@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, drawn: Drawn, name: str) -> None:
     """Draw the page of a run anew: its folder, or its RUN_ID below OUT_ROOT.
 

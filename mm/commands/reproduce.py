@@ -13,10 +13,12 @@ from pathlib import Path
 
 import click
 
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, shown
+from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, compare, no_matter
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
@@ -51,7 +53,7 @@ class Where(Results):
     )
 
 
-@command(Where, arguments=[click.Argument(["name"], metavar="RUN"), _KEEP, _TRUST])
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TRUST])
 def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> None:
     """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
 
@@ -144,7 +146,8 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
         NotPlayed: If it leaves none.
     """
     names = {option.envvar for option in command_of(run)[1]}
-    environment = {name: value for name, value in os.environ.items() if name not in names} | dict(variables)
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    environment = kept | LEFT_OUT | dict(variables)
     command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -50,7 +51,7 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
         console.say(f"{stray.folder}: {stray.why}")
 
 
-@command(Results, arguments=[click.Argument(["name"], metavar="RUN")])
+@command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def show_command(console: Console, results: Results, name: str) -> None:
     """Show one run: what went in, what came out, what it found.
 
@@ -82,7 +83,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
 
 
 _LOG = (
-    click.Argument(["name"], metavar="RUN"),
+    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
     click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Least level that is shown."),
     click.Option(["--search"], metavar="TEXT", help="Only lines that hold this text, in any case."),
 )
@@ -161,7 +162,10 @@ def _output_line(file: dict[str, Any]) -> str:
     return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
 
 
-_NAMES = [click.Argument(["first"], metavar="A"), click.Argument(["second"], metavar="B")]
+_NAMES = [
+    click.Argument(["first"], metavar="A", shell_complete=run_ids),
+    click.Argument(["second"], metavar="B", shell_complete=run_ids),
+]
 
 
 @command(Results, arguments=_NAMES)

@@ -25,7 +25,7 @@ METRICS = "window_metrics.csv"
 STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
 
 
-@runner("schedule", *STUDY, resumable=True)
+@runner("schedule", *STUDY, resumable=True, brief=(Day, Calibration, Fit, Windows))
 def main(
     run: Run,
     day: Day,
@@ -58,7 +58,12 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
-@runner("walkforward", *STUDY, Risk, Sensitivity, defaults={"fill_model": "poisson"}, resumable=True)
+@runner(
+    *("walkforward", *STUDY, Risk, Sensitivity),
+    defaults={"fill_model": "poisson"},
+    resumable=True,
+    brief=(Day, Models, Windows),
+)
 def walkforward(
     run: Run,
     day: Day,

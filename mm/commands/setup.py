@@ -9,6 +9,7 @@ from typing import Any, Self
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
+from mm.cli.idle import idle
 from mm.cli.knobs import PATH, Knob, knobs, shown
 
 _PLACES = ("data_root", "out_root")
@@ -50,8 +51,9 @@ class Setup:
             fit: The fit that a setup without fill parameters is played on; None: there is none.
         """
         words = ["mm", "backtest"]
+        unused = {name for name, _ in idle("backtest", {one.name: value for one, value in self._knobs()})}
         for one, value in self._knobs():
-            if one.name in _OWN or (one.name in _PLACES and not places):
+            if one.name in unused or one.name in _OWN or (one.name in _PLACES and not places):
                 continue
             if value is not None and (value != one.default or named is None or one.variable in named):
                 words += [one.flag, shown(value)]

@@ -19,6 +19,7 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
@@ -60,6 +61,7 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     defaults=LIVE_DEFAULTS,
     day_of=day_recorded,
     arguments=[WATCH],
+    brief=(Source, Recorder, Models),
 )
 def main(
     run: Run,
@@ -287,7 +289,7 @@ class ShadowPlaces(Results):
     )
 
 
-@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN"), _TRUST])
+@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _TRUST])
 def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) -> None:
     """Compare a shadow run with the replay of the day that it recorded, row by row.
 

@@ -7,7 +7,11 @@ from mm.cli.frame import runner
 from mm.runs.run import Run
 
 
-@runner("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Calibration, Fit, Windows, resumable=True)
+@runner(
+    *("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Calibration, Fit, Windows),
+    resumable=True,
+    brief=(Day, Models, Sweep),
+)
 def main(
     run: Run,
     day: Day,

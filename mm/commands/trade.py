@@ -50,6 +50,7 @@ KILLED = 5
     defaults=_DEFAULTS,
     day_of=day_recorded,
     arguments=_KEYS,
+    brief=(Trading, Source, Models, Risk),
 )
 def main(
     run: Run,

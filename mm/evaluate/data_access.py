@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from mm.cli.settings_file import LEFT_OUT
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
 
@@ -213,7 +214,7 @@ def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapp
     done = subprocess.run(
         [sys.executable, "-m", "mm", "backtest", *words, *own],
         cwd=cwd,
-        env=environment,
+        env={**environment, **LEFT_OUT},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

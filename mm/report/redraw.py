@@ -86,10 +86,13 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
     """
     if not redraw.drawn.honesty or "honesty" in summary:
         return None
+    from mm.backtest.replay import by_events
+
     try:
         strategy = _strategy(redraw)
-        length_us = sum(tape.end_us - tape.start_us for tape in strategy.tapes)
-        with redraw.console.progress("play", length_us * (1 + strategy.plays())) as step:
+        events = sum(map(len, strategy.tapes))
+        with redraw.console.progress("play", events * (1 + strategy.plays())) as advance:
+            step = by_events(strategy.tapes, advance)
             again = strategy.play(step)
             _check_same(redraw.run, again.summary, summary)
             return strategy.with_sensitivity(again, step)

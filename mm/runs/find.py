@@ -8,13 +8,15 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mm.cli.knobs import axes_of
+from mm.cli.knobs import axes_of, closest
 from mm.code_identity import hash_file
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 
 # Of run folders below OUT_ROOT.
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
+LAST = "last"  # the word for the newest usable fit
+FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
 SHORTEST_DIGEST = 6  # characters of a digest that may stand for it
 
 
@@ -91,6 +93,42 @@ def find_run(name: str, root: Path) -> Found:
         places = ", ".join(str(run.folder) for run in matches)
         raise DataError(f"{len(matches)} runs are called {name!r}: {places}; name the folder of one")
     raise DataError(f"{name!r} is no run folder and no RUN_ID below {root}; mm runs list shows the known ones")
+
+
+def find_fit(name: str, symbol: str, root: Path) -> Path | None:
+    """Return the file of the fit or schedule that *name* stands for; None where *name* is neither word nor run.
+
+    Args:
+        name: ``last``, the newest usable fit or schedule of *symbol*; or a RUN_ID, or how one begins.
+        symbol: Whose fit.
+        root: OUT_ROOT.
+
+    Raises:
+        DataError: If there is no such fit, or several runs have the name.
+    """
+    if Path(name).name != name or name.endswith(".json"):
+        return None
+    runs = [run for run in find_runs(root)[0] if run.manifest["symbol"] == symbol and run.manifest["kind"] in FITS]
+    if name == LAST:
+        usable = [run for run in runs if run.manifest["status"] == "ok"]
+        if not usable:
+            raise DataError(
+                f"--fit (FILL_PARAMS_FILE) is {LAST}, but {root} has no usable fit of {symbol}; make one: "
+                f"mm calibrate --symbol {symbol} --day YYYYMMDD"
+            )
+        return usable[-1].folder / FITS[usable[-1].manifest["kind"]]
+    exact = [run for run in runs if run.manifest["run_id"] == name] or [run for run in runs if _begins(run, name)]
+    if len(exact) > 1:
+        raise DataError(
+            f"{len(exact)} fits are called {name!r}: {', '.join(str(run.folder) for run in exact)}; name a file"
+        )
+    if not exact:
+        known = closest(name, [LAST, *(str(run.manifest["run_id"]) for run in runs)])
+        raise DataError(
+            f"--fit (FILL_PARAMS_FILE) is {name!r}: there is no such file, and no calibration of {symbol} of that "
+            f"RUN_ID below {root}{known}"
+        )
+    return exact[0].folder / FITS[exact[0].manifest["kind"]]
 
 
 def _begins(run: Found, name: str) -> bool:

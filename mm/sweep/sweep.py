@@ -16,6 +16,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import GROUPS, Day, Market, Models, Sweep
 from mm.cli.knobs import groups_of, knobs
+from mm.cli.settings_file import LEFT_OUT
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
@@ -259,7 +260,8 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
     ranked = [row["point"] for row in found.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
     variables = {one.variable for group in GROUPS for one in knobs(group)}
-    environment = {name: value for name, value in os.environ.items() if name not in variables} | seeing_modules()
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
+    environment |= LEFT_OUT | seeing_modules()
 
     def play(number: int) -> None:
         own = ["--run-id", f"{run.id}_p{number}", "--log-level", "ERROR"]

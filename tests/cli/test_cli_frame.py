@@ -294,7 +294,7 @@ def test_an_unknown_command_names_the_closest():
 
 def test_the_help_shows_variable_and_default():
     """Nobody has to look for the name of a variable."""
-    text = " ".join(call(probe, "--help").stdout.split())
+    text = " ".join(call(probe, "--help-all").stdout.split())
     assert "--order-latency-ms NUMBER Time from sending an order until it rests in the book. [ORDER_LATENCY_MS," in text
     assert "[ORDER_LATENCY_MS, default 50]" in text
     assert "[DAY] [required]" in text

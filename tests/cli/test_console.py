@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from mm.cli.console import Console, Log, interruptible, write_line
+from mm.cli.console import Console, Log, clock_text, interruptible, write_line
 
 
 def test_without_json_stdout_is_what_was_said(capsys):
@@ -215,3 +215,28 @@ def test_who_takes_over_ctrl_c_in_a_command_keeps_it():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_is_printed_meanwhile_stands_above_the_bar(capsys, monkeypatch):
+    """A result glued to a bar cannot be read: the line of the bar is emptied first, and drawn again below."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(as_json=False, level="INFO")
+    with console.progress("play", 4) as advance:
+        advance(2)
+        console.say("PnL 1.0")
+        console.log.info("half", done=2)
+    console.say("end")
+    out, err = capsys.readouterr()
+    assert out == "PnL 1.0\nend\n"
+    console.close()
+    before, _, after = err.partition("half done=2\n")
+    assert before.rpartition("\r\x1b[K")[0].endswith("left\x1b[K")
+    assert after.startswith("\rplay  [")
+    assert err.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (7322, "2:02:02")])
+def test_the_time_left_reads_like_a_clock(seconds, text):
+    """Nobody divides by sixty."""
+    assert clock_text(seconds) == text

@@ -32,6 +32,9 @@ CASES = [
     ("backtest", {"latency_file": "l.csv", "order_latency_ms": 9.0}, ["order_latency_ms"]),
     ("walkforward", {"latency_file": "l.csv", "order_latency_ms": 9.0}, []),
     ("backtest", {"latency_file": None, "order_latency_ms": 9.0}, []),
+    ("backtest", {"quote_levels": 1, "level_step_ticks": 3}, ["level_step_ticks"]),
+    ("backtest", {"quote_levels": 2, "level_step_ticks": 3}, []),
+    ("sweep", {"quote_levels": 1, "level_step_ticks": 3, "grid": "QUOTE_LEVELS=1,2"}, []),
 ]
 
 

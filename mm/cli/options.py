@@ -1,0 +1,125 @@
+"""A knob as an option of the command line, and the help of a command: short by ``--help``, whole by ``--help-all``."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from mm.cli.completion import complete
+from mm.cli.knobs import REQUIRED, Knob, shown
+from mm.errors import UsageError
+
+SHORT_ENOUGH = 14  # options; a command with more has a short help and a whole one
+OTHERS = "Options"  # the heading of options that are no knobs
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WIDEST = 26  # characters of a metavar in the short help
+_FLAG_COLUMN = 34
+
+
+def heading(group: type) -> str:
+    """Return the heading of a class of knobs, in the help and on the configuration page."""
+    first, *rest = _WORDS.split(group.__name__)
+    return " ".join([first, *(word.lower() for word in rest)])
+
+
+class KnobOption(click.Option):
+    """The option that sets a knob by its flag, its variable or a file of settings.
+
+    Attributes:
+        knob: The knob.
+        heading: That of its group.
+        common: Whether the short help lists it.
+    """
+
+    def __init__(self, one: Knob, heading: str, *, common: bool = True) -> None:
+        self.knob, self.heading = one, heading
+        self.common = one.default is REQUIRED or (common and bool(one.common))
+        # A default of None must not be passed: click would take it for a value that was given.
+        default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
+        shown_default = f", default {default['default']}" if default else ""
+        often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": self._join}
+        flags = [one.flag] if one.alias is None else [one.flag, one.alias]
+        super().__init__(
+            [*flags, one.name],
+            type=str if often else one.read,
+            envvar=one.variable,
+            required=one.default is REQUIRED,
+            metavar=one.reader.metavar,
+            help=f"{one.help}  [{one.variable}{shown_default}]",
+            show_default=False,
+            **often,
+            **default,
+        )
+
+    def _join(self, _context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
+        return self.knob.read(str(self.knob.joined).join(texts)) if texts else None
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """Return the text of the variable, whole: that of a flag that may be given again is not parted at spaces."""
+        if self.knob.joined is None:
+            return super().value_from_envvar(ctx)
+        text = self.resolve_envvar_value(ctx)
+        return None if text is None else (text,)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value that a text stands for; one from a file is refused with the file's name."""
+        try:
+            return super().process_value(ctx, value)
+        except UsageError as error:
+            if ctx.get_parameter_source(self.knob.name) is not ParameterSource.DEFAULT_MAP:
+                raise
+            raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what a shell offers for the value."""
+        words = [CompletionItem(word) for word in self.knob.reader.words if word.startswith(incomplete)]
+        return words or complete(self.knob.reader.completes, ctx, incomplete)
+
+    @property
+    def brief(self) -> tuple[str, str]:
+        """The flag and the help as one line of the short help each."""
+        metavar = self.knob.reader.metavar
+        flag = f"{self.opts[-1]} {metavar if len(metavar) <= _WIDEST else 'NAME'}"
+        default = "required" if self.required else shown(self.knob.default)
+        return flag, (self.knob.common or self.knob.help) + (f"  [{default}]" if default else "")
+
+
+FILE = "mm.settings_file"  # in the meta of a context: the file of settings
+
+
+def is_short(params: Sequence[click.Parameter]) -> bool:
+    """Return whether the help of a command with *params* is short enough to be shown whole."""
+    return sum(isinstance(one, click.Option) for one in params) <= SHORT_ENOUGH
+
+
+def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
+    """Write the options of the command of *ctx* by heading; without *whole* the common ones, a line each."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    left_out: dict[str, int] = {}
+    for param in ctx.command.get_params(ctx):
+        row = param.get_help_record(ctx)
+        if row is None:
+            continue
+        title = param.heading if isinstance(param, KnobOption) else OTHERS
+        if isinstance(param, KnobOption) and not whole:
+            if not param.common:
+                left_out[title] = left_out.get(title, 0) + 1
+                continue
+            row = param.brief
+        sections.setdefault(title, []).append(row)
+    others = sections.pop(OTHERS, [])
+    for title, rows in [*sections.items(), (OTHERS, others)]:
+        with formatter.section(title):
+            formatter.write_dl(rows, col_max=_FLAG_COLUMN)
+    if left_out:
+        formatter.write_paragraph()
+        formatter.write_text(" ".join(_advanced(ctx, left_out)))
+
+
+def _advanced(ctx: click.Context, left_out: dict[str, int]) -> Iterator[str]:
+    where = ", ".join(title.lower() for title in left_out)
+    yield f"Advanced: {sum(left_out.values())} more options ({where}) by {ctx.command_path} --help-all."
+    yield "Each flag is a variable too (--order-latency-ms: ORDER_LATENCY_MS), and a key of mm.toml."

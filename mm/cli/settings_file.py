@@ -1,0 +1,182 @@
+"""Settings in files: ``mm.toml`` or ``mm.yaml`` in the working folder, or the file of ``--config`` (MM_CONFIG).
+
+Keys are the names of knobs; sections only order them. A flag wins over the environment, the environment over the
+file, and the file over the default. MM_ENV_FILE names a file of variables (``.env``), which count as exported where
+the environment does not set them.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mm.cli.knobs import JSON, Knob, closest, typed
+from mm.errors import BrokenFile, DataError, UsageError
+
+VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"
+IN_FOLDER = ("mm.toml", "mm.yaml")
+NO_FILE = "none"  # the word that leaves the file of the working folder out
+LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: ""}
+"""The environment of a process that takes its settings from flags and variables alone."""
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """The settings of one file.
+
+    Attributes:
+        path: Where it lies.
+        values: What it says, by the names of knobs, as TOML or YAML holds it.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+
+    def check(self, known: Iterable[str], every: Callable[[], Iterable[str]]) -> None:
+        """Refuse a key that is no knob.
+
+        Args:
+            known: Names that are knobs.
+            every: Returns the names of all knobs of all commands; called only for a key that *known* lacks.
+
+        Raises:
+            UsageError: With the closest name.
+        """
+        known = set(known)
+        if any(key not in known for key in self.values):
+            known |= set(every())
+        for key in self.values:
+            if key not in known:
+                raise UsageError(f"{self.path}: no knob has the name {key!r}{closest(key.lower(), sorted(known))}")
+
+    def texts(self, knobs: Iterable[Knob]) -> dict[str, str | tuple[str, ...]]:
+        """Return the settings of those of *knobs* that the file names, as one would type them.
+
+        Raises:
+            UsageError: If a value is of a kind that no knob takes.
+        """
+        found = {one.name: self._text(one) for one in knobs if one.name in self.values}
+        return {name: text for name, text in found.items() if text}
+
+    def _text(self, one: Knob) -> str | tuple[str, ...]:
+        value = self.values[one.name]
+        if isinstance(value, list) and one.reader.metavar != JSON:
+            parts = tuple(self._single(one.name, part) for part in value)
+            return parts if one.joined is not None else ",".join(parts)
+        text = json.dumps(_plain(value)) if isinstance(value, dict | list) else self._single(one.name, value)
+        return (text,) if one.joined is not None and text else text
+
+    def _single(self, name: str, value: Any) -> str:
+        if isinstance(value, Decimal):
+            return format(value, "f")
+        if type(value) is date:
+            return f"{value:%Y%m%d}"
+        if isinstance(value, str | bool | int | float):
+            return typed(value)
+        raise UsageError(f"{self.path}: {name} is {value!r}; write text, a number, true, false or a list of them")
+
+
+def settings_file(given: str | None) -> SettingsFile | None:
+    """Return the file that *given* names, or that of the working folder; None where there is none.
+
+    Raises:
+        DataError: If the file that *given* names is not there.
+        BrokenFile: If it cannot be read as TOML or YAML.
+        UsageError: If a key stands in it twice, or the working folder has one of each kind.
+    """
+    if given == NO_FILE:
+        return None
+    if given:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise DataError(f"--config (MM_CONFIG): {path}: there is no such file; name one, or {NO_FILE}")
+        return _read(path)
+    there = [Path(name) for name in IN_FOLDER if Path(name).is_file()]
+    if len(there) > 1:
+        raise UsageError(f"{' and '.join(map(str, there))} are both in this folder; keep one, or name it by --config")
+    return _read(there[0]) if there else None
+
+
+def env_file(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the file that MM_ENV_FILE names which *environment* does not set.
+
+    Raises:
+        DataError: If the file is not there.
+        BrokenFile: If a line of it sets no variable.
+    """
+    given = environment.get(ENV_FILE)
+    if not given:
+        return {}
+    path = Path(given).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{ENV_FILE}: {path}: there is no such file; name one, or none") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); name a file of NAME=value lines") from error
+    found = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise BrokenFile(f"{path}:{number}: {line.strip()!r} sets no variable; write NAME=value")
+        found[name.strip()] = _unquoted(value.strip())
+    return {name: value for name, value in found.items() if not environment.get(name)}
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if quoted else value.partition(" #")[0].rstrip()
+
+
+def _read(path: Path) -> SettingsFile:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text, parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise BrokenFile(f"{path}: cannot be read as settings ({why}); correct it, or give --config none") from error
+    values: dict[str, Any] = {}
+    for key, value in _flat(content):
+        if key in values:
+            raise UsageError(f"{path}: {key} stands there twice, in different sections; keep one")
+        values[key] = value
+    return SettingsFile(path, values)
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError("it is no map of names to values")
+    return content
+
+
+def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield keys and values without their sections; a table under the name of a JSON knob (``*_json``) is its value."""
+    for key, value in content.items():
+        if isinstance(value, dict) and not str(key).endswith("_json"):
+            yield from _flat(value)
+        elif value is not None:
+            yield str(key), value
+
+
+def _plain(value: Any) -> Any:
+    """Return a table of TOML as JSON holds it: decimals as floats."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return float(value) if isinstance(value, Decimal) else value

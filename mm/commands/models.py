@@ -1,0 +1,167 @@
+"""``mm models``: the models by name, with their parameters, units and defaults, from their declarations."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mm.backtest.rules import Execution
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.knobs import closest, knobs, shown
+from mm.errors import UnknownModel
+
+if TYPE_CHECKING:
+    from mm.backtest.parameters import Parameter
+
+_NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
+_LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "fixed": (
+        "ORDER_LATENCY_MS and CANCEL_LATENCY_MS, each order the same.",
+        ("order_latency_ms", "cancel_latency_ms"),
+    ),
+    "measured": ("Drawn from the rows of LATENCY_FILE.", ("latency_file",)),
+    "recorded_feed": ("FEED_LATENCY=recorded: what we see is late by the recorded delay.", ("feed_latency",)),
+}
+_VOLATILITY = {
+    "rolling": ("The changes of a window, equally weighted.", ("sigma_window_s",)),
+    "ewma": ("Older changes count less.", ("sigma_half_life_s",)),
+    "two_scale": ("A window on two scales, which removes bid-ask bounce.", ("sigma_window_s",)),
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model of the list.
+
+    Attributes:
+        kind: ``quote``, ``step``, ``fill``, ``volatility`` or ``latency``.
+        name: As a knob names it.
+        text: What it does, one sentence.
+        parameters: Its parameters: name, unit, default and meaning.
+        bias: The known bias of a fill model.
+    """
+
+    kind: str
+    name: str
+    text: str
+    parameters: tuple[dict[str, Any], ...]
+    bias: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        found = {"kind": self.kind, "name": self.name, "text": self.text, "parameters": list(self.parameters)}
+        return found if self.bias is None else {**found, "bias": self.bias}
+
+
+@command(arguments=[_NAME])
+def main(console: Console, name: str | None) -> None:
+    """List the models by name; with MODEL, its parameters with unit, default and meaning.
+
+    Example: mm models glft
+    """
+    found = list(every_model())
+    if name is None:
+        console.answer({"models": [one.to_json() for one in found]})
+        for kind, title in KINDS.items():
+            console.say(f"{title}")
+            rows = [one for one in found if one.kind == kind]
+            width = max(len(one.name) for one in rows)
+            for one in rows:
+                console.say(f"  {one.name:<{width}}  {one.text}")
+            console.say("")
+        console.say("mm models NAME lists the parameters of one.")
+        return
+    chosen = [one for one in found if one.name == name]
+    if not chosen:
+        names = sorted({one.name for one in found})
+        raise UnknownModel(f"there is no model {name!r}{closest(name, names)}; mm models lists them")
+    console.answer({"models": [one.to_json() for one in chosen]})
+    for one in chosen:
+        for line in lines(one):
+            console.say(line)
+
+
+KINDS: Mapping[str, str] = {
+    "quote": "Quote models (--quote-model, QUOTE_PARAMS_JSON)",
+    "step": "Steps around a quote model (in QUOTE_PARAMS_JSON of steps)",
+    "fill": "Fill models (--fill-model, FILL_PARAMS_JSON)",
+    "volatility": "Volatility (sigma_method in QUOTE_PARAMS_JSON)",
+    "latency": "Latency (flags of mm backtest)",
+}
+
+
+def every_model() -> Iterator[Listed]:
+    """Yield every registered model, from the declaration that the model itself makes."""
+    from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
+    from mm.backtest.parameters import VOLATILITY
+
+    for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
+        for name, build in sorted(registry.items()):
+            made = declared(build)
+            own = VOLATILITY if kind == "quote" else ()
+            text = _text(build) if name == made.name else f"Another name of {made.name}."
+            yield Listed(kind, name, text, tuple(_row(one) for one in made.keys if one not in own), made.bias)
+    by_name = {one.name: one for one in VOLATILITY}
+    for name, (text, names) in _VOLATILITY.items():
+        yield Listed("volatility", name, text, tuple(_row(by_name[one]) for one in names))
+    of_orders = {one.name: one for one in knobs(Execution)}
+    for name, (text, flags) in _LATENCY.items():
+        rows = [of_orders[one] for one in flags]
+        yield Listed(
+            "latency",
+            name,
+            text,
+            tuple(
+                {
+                    "name": one.flag,
+                    "unit": "ms" if one.name.endswith("_ms") else None,
+                    "default": shown(one.default) or None,
+                    "required": False,
+                    "meaning": one.help,
+                }
+                for one in rows
+            ),
+        )
+
+
+def lines(one: Listed) -> Iterator[str]:
+    """Yield what the terminal shows of a model."""
+    yield f"{one.name}  ({one.kind})"
+    yield f"  {one.text}"
+    if one.bias:
+        yield f"  bias: {one.bias}"
+    cells = [(row["name"], row["unit"] or "", _default(row), row["meaning"]) for row in one.parameters]
+    widths = [max((len(cell[place]) for cell in cells), default=0) for place in range(3)]
+    for cell in cells:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(cell[:3], widths, strict=True)) + f"  {cell[3]}"
+    if not cells:
+        yield "  no parameters"
+
+
+def _text(build: Callable[..., Any]) -> str:
+    """Return the first sentence of a model's documentation."""
+    first = (inspect.getdoc(build) or "").partition("\n\n")[0]
+    text = " ".join(first.replace("``", "").split()).removeprefix("Return ")
+    return text[:1].upper() + text[1:]
+
+
+def _row(one: "Parameter") -> dict[str, Any]:
+    from mm.backtest.parameters import REQUIRED
+
+    required = one.default is REQUIRED
+    unit = None if one.unit is None or one.unit.text == "–" else one.unit.text
+    default = None if required else one.default
+    return {
+        "name": one.name,
+        "unit": unit,
+        "default": default,
+        "required": required,
+        "meaning": one.help.replace("`", ""),
+    }
+
+
+def _default(row: Mapping[str, Any]) -> str:
+    return "required" if row["required"] else "-" if row["default"] is None else shown(row["default"])

@@ -1,0 +1,152 @@
+"""Settings in files: what a key and a value may be, who wins, and what each mistake says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mm.__main__ import main
+from mm.backtest.rules import Execution
+from mm.cli.config import Day, Models, Sweep
+from mm.cli.frame import runner
+from mm.cli.settings_file import env_file, settings_file
+from mm.errors import BrokenFile, DataError, UsageError
+from mm.runs.manifest import read_manifest
+from mm.runs.run import Run
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("MM_CONFIG", "MM_ENV_FILE", "SYMBOL", "DATA_ROOT", "ORDER_LATENCY_MS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@runner("backtest", Day, Execution, Models)
+def probe(run: Run, day: Day, execution: Execution, models: Models) -> None:
+    """Write down what was asked for."""
+    run.path("seen.json").write_text(json.dumps([day.symbol, execution.order_latency_ms, models.quote_params()]))
+    run.artefact = None
+
+
+def knobs(*args: str, **variables: str) -> dict:
+    result = CliRunner().invoke(probe, ["--json", *args], env=variables)
+    assert result.exit_code == 0, result.output
+    return read_manifest(Path(json.loads(result.stdout)["path"]).parent)["knobs"]
+
+
+def toml(text: str) -> None:
+    Path("mm.toml").write_text(text, encoding="utf-8")
+
+
+def test_flag_beats_environment_beats_file_beats_default():
+    """The manifest says who gave each value."""
+    toml('symbol = "btcusdt"\n[run]\nday = 20251216\n[execution]\norder_latency_ms = 7\ncancel_latency_ms = 0.10\n')
+    found = [knobs(), knobs(ORDER_LATENCY_MS="8"), knobs("--order-latency-ms", "9", ORDER_LATENCY_MS="8")]
+    latencies = [one["order_latency_ms"] for one in found]
+    assert [(one["value"], one["source"]) for one in latencies] == [(7.0, "file"), (8.0, "environment"), (9.0, "flag")]
+    assert found[0]["symbol"] == {"value": "BTCUSDT", "source": "file"}
+    assert found[0]["cancel_latency_ms"] == {"value": 0.1, "source": "file"}
+    assert found[0]["requote_interval_ms"]["source"] == "default"
+
+
+def test_lists_dates_switches_tables_and_decimals_are_read_as_one_would_type_them():
+    """TOML has types, a knob has text: nothing is lost between them, not even the last digit of a decimal."""
+    toml(
+        'grid = ["GAMMA=1,2", "SEED=3"]\nday = 2025-12-16\nfill_per_side = true\nquote_qty = 0.10000001\n'
+        '[models]\nquote_params_json = { gamma = 0.5, models = [["glft", {}]] }\n'
+    )
+    file = settings_file(None)
+    assert file is not None
+    from mm.cli.knobs import knobs as declared
+
+    found = file.texts(one for group in (Day, Models, Sweep) for one in declared(group))
+    assert found["grid"] == ("GAMMA=1,2", "SEED=3")
+    assert (found["day"], found["fill_per_side"], found["quote_qty"]) == ("20251216", "1", "0.10000001")
+    assert json.loads(str(found["quote_params_json"])) == {"gamma": 0.5, "models": [["glft", {}]]}
+
+
+def test_a_yaml_file_says_the_same():
+    """Other projects keep theirs in YAML."""
+    pytest.importorskip("yaml")
+    Path("mm.yaml").write_text("source:\n  symbol: ethusdt\nday: [20251216, 20251217]\norder_latency_ms: 0.5\n")
+    found = knobs()
+    assert [found[name]["value"] for name in ("symbol", "day", "order_latency_ms")] == [
+        "ETHUSDT",
+        "20251216,20251217",
+        0.5,
+    ]
+    toml("")
+    with pytest.raises(UsageError, match=r"^mm.toml and mm.yaml are both in this folder"):
+        settings_file(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ('symbl = "X"', 2, "error: mm.toml: no knob has the name 'symbl'; did you mean symbol?"),
+        ('SYMBOL = "X"', 2, "error: mm.toml: no knob has the name 'SYMBOL'; did you mean symbol?"),
+        (
+            "order_latency_ms = -1",
+            2,
+            "error: mm.toml: --order-latency-ms (ORDER_LATENCY_MS) was '-1': it must be a num",
+        ),
+        ("day = [20251217]\n[a]\nday = 20251216", 2, "error: mm.toml: day stands there twice"),
+        ("run_id = 12:00:00", 2, "error: mm.toml: run_id is datetime.time(12, 0); write text, a number"),
+        ("symbol = ", 3, "error: mm.toml: cannot be read as settings (Invalid value"),
+    ],
+)
+def test_a_wrong_file_is_one_line(text, code, message):
+    """It names the file, the key and the way out."""
+    toml(text)
+    result = CliRunner().invoke(probe, ["--symbol", "BTCUSDT"], env={"DAY": "20251216"})
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
+    assert result.stderr.startswith(message)
+
+
+def test_what_a_flag_or_variable_overrides_is_not_read():
+    """A wrong value in the file does not matter to a run that does not take it."""
+    toml('symbol = "BTCUSDT"\nday = 20251216\norder_latency_ms = -1')
+    assert knobs("--order-latency-ms", "3")["order_latency_ms"]["value"] == 3.0
+
+
+def test_a_key_of_another_command_is_known_and_not_used():
+    """One file serves all commands of a project."""
+    toml('symbol = "BTCUSDT"\nday = 20251216\nwindow_start = "always"\naround = 3\nscenario = "poisson"')
+    assert "window_start" not in knobs()
+
+
+def show(*args: str, **variables: str) -> Result:
+    return CliRunner().invoke(main, [*args, "config", "show", "--json"], env=variables)
+
+
+def test_config_names_the_file_or_leaves_it_out():
+    """--config and MM_CONFIG name a file; none leaves the folder's out, as a cron job may wish."""
+    toml('symbol = "BTCUSDT"')
+    Path("other.toml").write_text('symbol = "ETHUSDT"')
+    found = [show(), show("--config", "other.toml"), show(MM_CONFIG="other.toml"), show("--config", "none")]
+    assert [json.loads(one.stdout)["symbol"]["value"] for one in found] == ["BTCUSDT", "ETHUSDT", "ETHUSDT", None]
+    missing = show("--config", "nix.toml")
+    assert (missing.exit_code, missing.stderr.count("\n")) == (3, 1)
+    assert "nix.toml: there is no such file" in missing.stderr
+
+
+def test_an_env_file_lies_between_the_environment_and_the_file():
+    """Its variables count as exported, and are gone when the command ends."""
+    toml('symbol = "BTCUSDT"\norder_latency_ms = 1')
+    Path(".env").write_text("# local\nexport ORDER_LATENCY_MS=2\nSYMBOL='ETHUSDT'\nTOKEN=a=b # mine\n")
+    below = json.loads(show(MM_ENV_FILE=".env", ORDER_LATENCY_MS="3").stdout)
+    assert below["order_latency_ms"] == {"value": 3.0, "source": "environment"}
+    assert below["symbol"] == {"value": "ETHUSDT", "source": "environment"}
+    assert json.loads(show().stdout)["symbol"] == {"value": "BTCUSDT", "source": "file"}
+    assert env_file({"MM_ENV_FILE": ".env", "SYMBOL": ""}) == {
+        "ORDER_LATENCY_MS": "2",
+        "SYMBOL": "ETHUSDT",
+        "TOKEN": "a=b",
+    }
+    Path(".env").write_text("no variable\n")
+    with pytest.raises(BrokenFile, match=r"^.env:1: 'no variable' sets no variable; write NAME=value$"):
+        env_file({"MM_ENV_FILE": ".env"})
+    with pytest.raises(DataError, match="there is no such file"):
+        env_file({"MM_ENV_FILE": "nix"})

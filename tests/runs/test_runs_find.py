@@ -1,0 +1,71 @@
+"""Which run a name stands for: the newest usable fit, and that of a RUN_ID."""
+
+from pathlib import Path
+
+import pytest
+
+from mm.cli.config import Day, Models, Output
+from mm.cli.console import Console
+from mm.errors import DataError, FitError
+from mm.runs.find import find_fit
+from mm.runs.folder import Plan
+from mm.runs.run import working
+
+OUT = Path("out")
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def leave(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *, usable: bool = True) -> Path:
+    """Make a run of a fit, and return the fit's file."""
+    name = "poisson_schedule.json" if kind == "schedule" else "poisson_fit.json"
+    method = "marks" if kind == "calibration" else None
+    plan = Plan(kind, method, Day(symbol=symbol, day="20251216"), Output(run_id=run_id), {})
+    try:
+        with working(plan, Console(as_json=True, level="ERROR")) as run:
+            run.artefact = name
+            run.path(name).write_text("{}")
+            if not usable:
+                raise FitError("too few fills")
+    except FitError:
+        pass
+    return run.folder / name
+
+
+def test_last_is_the_newest_usable_fit_of_the_symbol():
+    """Neither one of another symbol, nor one that was not usable, however new."""
+    first = leave("a")
+    assert find_fit("last", "BTCUSDT", OUT) == first
+    second = leave("b", "schedule")
+    leave("c", usable=False)
+    leave("d", symbol="ETHUSDT")
+    assert find_fit("last", "BTCUSDT", OUT) == second
+    with pytest.raises(DataError, match=r"has no usable fit of XRPUSDT; make one: mm calibrate --symbol XRPUSDT"):
+        find_fit("last", "XRPUSDT", OUT)
+
+
+def test_a_run_id_or_its_beginning_names_its_fit():
+    """As in mm runs show; a path is left to whoever reads it."""
+    first = leave("morning_1")
+    leave("morning_2")
+    assert find_fit("morning_1", "BTCUSDT", OUT) == first
+    with pytest.raises(DataError, match=r"^2 fits are called 'morning'"):
+        find_fit("morning", "BTCUSDT", OUT)
+    with pytest.raises(DataError, match=r"of that RUN_ID below out; did you mean morning_1\?$"):
+        find_fit("mornin_1", "BTCUSDT", OUT)
+    assert find_fit("fit.json", "BTCUSDT", OUT) is None
+    assert find_fit("some/where", "BTCUSDT", OUT) is None
+
+
+def test_the_knob_holds_the_file_that_was_meant():
+    """The manifest then names the file, and the run can be played again when another fit is the newest."""
+    file = leave("a")
+    params = {"symbol": "BTCUSDT", "out_root": OUT}
+    assert Models.resolved({**params, "fill_params_file": Path("last")}) == {"fill_params_file": file}
+    assert Models.resolved({**params, "fill_params_file": file}) == {}
+    assert Models.resolved({**params, "fill_params_file": None}) == {}
+    several = {**params, "symbol": "BTCUSDT,ETHUSDT", "fill_params_file": Path("last")}
+    assert Models.resolved(several) == {}  # each symbol's own process finds its own

@@ -202,3 +202,12 @@ def to_exchange_info(instrument: Instrument) -> str:
         ],
     }
     return json.dumps(entry, indent=1) + "\n"
+
+
+_QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "USD")
+
+
+def assets_of(symbol: str) -> tuple[str, str]:
+    """Return base and quote asset by what *symbol* ends with; both are empty where that is no known quote asset."""
+    quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
+    return (symbol.removesuffix(quote), quote) if quote else ("", "")

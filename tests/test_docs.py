@@ -200,7 +200,7 @@ def test_every_target_of_make_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_and_flags_within_the_text_exist(page: Path) -> None:
     """A sentence that names a command or a flag is as good as a block that shows it."""
-    flags = {flag for one in options() for flag in one.opts} | {"--help", "--version"}
+    flags = {flag for one in options() for flag in one.opts} | {"--help", "--version", "--config"}
     for span in re.findall(r"`((?:mm [a-z]|--\w)[^`\n]*)`", prose(page)):
         words = span.replace("…", "").split()
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, span

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile, OffGrid
-from mm.instrument import Filters, Instrument, decimal_text, e8, from_exchange_info, short_text, to_exchange_info
+from mm.instrument import (
+    Filters,
+    Instrument,
+    assets_of,
+    decimal_text,
+    e8,
+    from_exchange_info,
+    short_text,
+    to_exchange_info,
+)
 
 BTCUSDT = Instrument("BTCUSDT", 1_000_000, 1_000, 500_000_000, "BTC", "USDT")
 
@@ -90,3 +99,12 @@ def test_another_entry_is_refused_with_its_source(entry):
     """The file that is wrong is named."""
     with pytest.raises(BrokenFile, match=r"there\.json: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE"):
         from_exchange_info(entry, "there.json")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "assets"),
+    [("BTCUSDT", ("BTC", "USDT")), ("ETHBTC", ("ETH", "BTC")), ("USDT", ("", "")), ("XYZ", ("", ""))],
+)
+def test_a_symbol_names_its_assets_where_its_end_is_known(symbol, assets):
+    """A page without them says "quote asset" where a reader wants USDT."""
+    assert assets_of(symbol) == assets

@@ -44,7 +44,7 @@ TODAY = {
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt.
     "market_data": (13_830, 49),
-    "report": (3_275, 11),
+    "report": (3_440, 11),
     "runs": (1_480, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_520, 50),
@@ -55,7 +55,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 66_700),
+    "lines": (46_000, 66_950),
     "modules": (220, 271),
     "modules under 100 lines": (25, 45),
     "lines that a median module lacks to 180": (0, 0),

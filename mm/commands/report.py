@@ -72,7 +72,9 @@ def _page(redraw: Redraw, path: Path) -> str:
     kind = redraw.run.manifest["kind"]
     if kind not in pages:
         raise DataError(f"{redraw.run.folder} is a run of the kind {kind!r}; there are pages of {', '.join(pages)}")
-    return pages[kind](redraw, About(_words(redraw.run), redraw.run.manifest["knobs"], _way(path, redraw.run.folder)))
+    manifest, way = redraw.run.manifest, _way(path, redraw.run.folder)
+    about = About(_words(redraw.run), manifest["knobs"], way, run_id=manifest["run_id"], version=manifest["version"])
+    return pages[kind](redraw, about)
 
 
 def _way(path: Path, folder: Path) -> str:

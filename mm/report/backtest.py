@@ -26,6 +26,8 @@ from mm.report.backtest_charts import (
 from mm.report.frame import (
     About,
     Row,
+    abreast,
+    base_asset,
     card,
     coloured,
     document,
@@ -33,11 +35,12 @@ from mm.report.frame import (
     grid,
     header,
     interval,
+    listing,
     minute,
     notes,
     nothing,
     origin,
-    pair,
+    quote_asset,
     table,
     tile,
     tiles,
@@ -79,18 +82,24 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, told: Se
     us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
     window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     body = [
-        header(summary["symbol"], days, f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}"),
+        header(
+            summary["symbol"],
+            days,
+            f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{about.name}",
+        ),
         _tiles(summary),
         notes([*told, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
         _time_card(summary, run),
-        pair(split_card(summary), _markout_card(summary, run.fills)),
-        pair(_distance_card(summary, run.fills), _rate_card(summary)),
-        _hours_card(summary),
-        sensitivity_card(summary),
-        markouts_card(summary),
-        days_card(summary),
-        rolling_card(run),
+        abreast(
+            split_card(summary),
+            _markout_card(summary, run.fills),
+            _distance_card(summary, run.fills),
+            _rate_card(summary),
+        ),
+        abreast(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
+        abreast(_hours_card(summary), rolling_card(run), kind="wholes"),
+        fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
         origin(about),
@@ -119,7 +128,7 @@ def write_run(result: "Result", folder: Path, about: About | None = None) -> dic
 
 def _tiles(summary: Summary) -> str:
     inventory, drawdown = summary["inventory"], f"longest {lasting(summary['drawdown_duration_s'])}"
-    held, most = "Inventory, rms " + escape(summary["base_asset"]), f"at most {number(inventory['max'], 3)}"
+    held, most = "Inventory, rms " + base_asset(summary), f"at most {number(inventory['max'], 3)}"
     return tiles(
         *earnings(summary),
         tile("Max drawdown", number(summary["max_drawdown"]), drawdown),
@@ -172,7 +181,7 @@ def _hours_card(summary: Summary) -> str:
 
 
 def _quote(summary: Summary) -> str:
-    return escape(summary["quote_asset"] or "quote asset")
+    return quote_asset(summary)
 
 
 def _numbers(summary: Summary) -> str:
@@ -232,9 +241,10 @@ def assumptions_card(summary: Summary, about: About) -> str:
     trust = [(name, escape(text)) for name, text in (*assumptions(summary), ("rejected", rejected))]
     effective: list[Row] = [
         ("gamma", number(summary["gamma"])),
-        ("clip", f"{short(summary['quote_qty'])} {escape(summary['base_asset'])}"),
+        ("clip", f"{short(summary['quote_qty'])} {base_asset(summary)}"),
         ("target inventory", short(summary["target_inventory"])),
     ]
+    effective += used_parameters(summary)
     for name in EFFECTIVE:
         value = about.knobs.get(name, {}).get("value")
         if value is not None:
@@ -242,6 +252,76 @@ def assumptions_card(summary: Summary, about: About) -> str:
     hint = "In the order in which an error would matter: check from the top."
     body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
     return card(title, hint, body)
+
+
+def used_parameters(summary: Summary) -> list[Row]:
+    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them."""
+    fit, rows = summary.get("fit") or {}, []
+
+    def take(model: Mapping[str, Any]) -> None:
+        for name, value in model["parameters"].items():
+            if name == "gamma" and value == "auto":
+                continue  # its median stands above
+            given = fit.get(name) if value == "fit" else None
+            text = (
+                f"{number(given)} (fit)"
+                if given is not None
+                else "of the tape"
+                if value == "tape"
+                else short_value(value)
+            )
+            rows.append((f"{name}, {model['model']}", text))
+        for inner in model.get("inner", ()):
+            take(inner)
+
+    if summary.get("strategy"):
+        take(summary["strategy"])
+    return rows
+
+
+def short_value(value: object) -> str:
+    """Return the value of a parameter as HTML."""
+    return escape(number(value) if isinstance(value, float) else str(value))
+
+
+LISTED = 500  # fills of the table; the file has all
+_OF_A_FILL = ("recv_us", "side", "price", "qty", "mid", "fee", "reason")
+
+
+def fills_card(summary: Summary, run: RunColumns) -> str:
+    """Return the fills as a table, the newest last, and the round trips that they made in numbers."""
+    count = len(run.fills["recv_us"])
+    if not count:
+        return ""
+    first = max(0, count - LISTED)
+    columns = [np.asarray(run.fills[name])[first:] for name in _OF_A_FILL]
+    fills = zip(*(column.tolist() for column in columns), strict=True)
+    rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)]
+    trips = summary["round_trips"]
+    told = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
+    if trips["n"]:
+        told += f", on average {signed(trips['mean'])} {_quote(summary)}, held {lasting(trips['holding_s'])}"
+    left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
+    hint = f"{told}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
+    head = ("fill", "time, UTC", "side", "price", "quantity", "worth at once", "fee", "because")
+    return card("Fills and round trips", hint, listing(head, rows))
+
+
+def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
+    """Return the cells of a fill; *values* are price, quantity, mid (NaN without a book), fee and reason."""
+    price, qty, mid, fee, reason = values
+    sign = 1 if side == "BUY" else -1
+    worth = None if np.isnan(float(mid)) else sign * (float(mid) - float(price))
+    return (
+        str(place),
+        iso(int(us))[5:23].replace("T", " "),
+        f'<span class="{side.lower()}">{side.lower()}</span>',
+        short(float(price)),
+        short(float(qty)),
+        coloured(worth, 3),
+        number(float(fee)),
+        escape(str(reason or "")),
+    )
 
 
 def activity_card(summary: Summary) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import lasting, number, percent, power, short, signed
-from mm.report.frame import card, nothing, wide
+from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import Course, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Stays, changes, unit_of
@@ -39,7 +38,7 @@ LEAST_S = 1.0  # distances that had less time say nothing
 
 def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> list[Panel]:
     """Return the charts over time, from top to bottom; all share the course's span."""
-    quote, base = escape(summary["quote_asset"] or "quote asset"), escape(summary["base_asset"] or "base asset")
+    quote, base = quote_asset(summary), base_asset(summary)
     marks = [_fills_of(run, word, sign, kind, summary["tick_size"]) for word, sign, kind, _ in SIDES]
     parts = [
         _line("spread captured", "line spread", course.us, course.spread),
@@ -48,11 +47,15 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
     ]
     clip = short(summary["quote_qty"])
     equity = _line("equity", "line", course.us, course.equity)
+    below = _line("drawdown", "line fees", course.us, under_water(course.equity))
     held = _line("held", "line", course.us, course.inventory)
     return [
         _price_panel(run, course, marks, quote, summary["tick_size"]),
         Panel("Fills", "", _counts_picture(run, course), 84, marks=[bare(one) for one in marks], counts=True),
         _lines_panel(run, course, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
+        replace(
+            _lines_panel(run, course, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
+        ),
         replace(
             _lines_panel(run, course, ("Where it came from", f"{quote}, since the left edge; adds up"), parts, 190),
             zero=True,
@@ -61,6 +64,12 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
         _lines_panel(run, course, ("Inventory", f"{base}; a quote offers {clip}"), [held], 130),
         *_rate_panels(run, course),
     ]
+
+
+def under_water(equity: "Floats") -> "Floats":
+    """Return how far *equity* lies below its highest value until then; NaN stays NaN."""
+    highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
+    return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))
 
 
 def _line(name: str, kind: str, us: "Instants", values: "Floats") -> Line:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mm.clock import iso
+from mm.instrument import assets_of
 from mm.numbers import number, signed
 
 Row = tuple[str, str]
 
+SHARPE_DAYS = 20  # fewer days have no Sharpe ratio among the headlines
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+SORT = '"use strict";\n(() => {\n' + Path(__file__).with_name("sort.js").read_text(encoding="utf-8") + "})();\n"
 # The browser itself refuses whatever would leave the page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -27,12 +30,21 @@ class About:
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
         folder: How a link to a file of the run begins: ``""`` where the page lies among them, else ends with ``/``.
         excluded: What was left out of the days, and why.
+        run_id: Of the run; empty where there is none (a notebook).
+        version: Of mm when the run was made.
     """
 
     command: Sequence[str] = ()
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folder: str = ""
     excluded: Sequence[str] = ()
+    run_id: str = ""
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        """Run and version as the head of a page has them, HTML; empty without a run."""
+        return f" · run <b>{escape(self.run_id)}</b> · mm {escape(self.version)}" if self.run_id else ""
 
 
 def document(title: str, parts: Sequence[str], script: str = "") -> str:
@@ -43,7 +55,8 @@ def document(title: str, parts: Sequence[str], script: str = "") -> str:
         parts: HTML, from top to bottom.
         script: Run when all parts are there.
     """
-    run = f"<script>\n{script}</script>\n" if script else ""
+    sorting = SORT if 'class="grid"' in "".join(parts) else ""
+    run = "".join(f"<script>\n{one}</script>\n" for one in (script, sorting) if one)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -75,6 +88,26 @@ def wide(chart: str) -> str:
 def pair(*cards: str) -> str:
     """Return two *cards* beside each other."""
     return f'<div class="pair">{"".join(cards)}</div>'
+
+
+def abreast(*cards: str, kind: str = "halves") -> str:
+    """Return *cards* in as many columns as the window holds; empty ones are left out.
+
+    Args:
+        cards: HTML.
+        kind: ``halves`` for charts of half a page, ``wholes`` for what has the width of one.
+    """
+    return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
+
+
+def quote_asset(summary: Mapping[str, Any]) -> str:
+    """Return the name of the quote asset, HTML: of the instrument, else what its symbol ends with."""
+    return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
+
+
+def base_asset(summary: Mapping[str, Any]) -> str:
+    """Return the name of the base asset, HTML, likewise."""
+    return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
 
 
 def header(symbol: str, days: str, line: str) -> str:
@@ -114,12 +147,21 @@ def tiles(*shown: str) -> str:
 
 
 def earnings(summary: Mapping[str, Any]) -> list[str]:
-    """Return the two tiles that every page of a backtest begins with: PnL and Sharpe ratio."""
+    """Return the two tiles that every page of a backtest begins with: PnL, and how sure its sign is.
+
+    The Sharpe ratio of fewer than `SHARPE_DAYS` days is no headline: it is a number of a few hours, times a large root.
+    Until then the mean change of the equity in a minute stands there, in standard errors from resampled blocks.
+    """
     pnl, fees = summary["pnl_total"], f"after {number(summary['fees'])} fees"
-    sharpe = number(summary["sharpe"], 3)
+    first = tile("PnL " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
+    days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
+    if days >= SHARPE_DAYS:
+        return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]
+    plural = "s" if days != 1 else ""
+    sign = "undecided" if ends is None or ends[0] < 0 < ends[1] else "above 0" if ends[0] >= 0 else "below 0"
     return [
-        tile("PnL " + escape(summary["quote_asset"]), signed(pnl), fees, gain_or_loss(pnl)),
-        tile("Sharpe, annual", sharpe, interval(summary["sharpe_ci95"], 3)),
+        first,
+        tile("Sign of the mean PnL", sign, f"95 %, by blocks; {days} day{plural}, too few for a Sharpe ratio"),
     ]
 
 
@@ -149,6 +191,11 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     names = f'<tr class="cols"><th>{first}</th>{"".join(f"<td>{name}</td>" for name in others)}</tr>'
     body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
     return f'<div class="wide"><table class="grid">{names}{body}</table></div>'
+
+
+def listing(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a long `grid`, which scrolls within its card."""
+    return grid(head, rows).replace('<div class="wide">', '<div class="wide listing">', 1)
 
 
 def origin(about: About) -> str:

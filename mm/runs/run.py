@@ -124,7 +124,7 @@ class Run:
         from mm.report.frame import About
 
         knobs = {key: one.entry() for key, one in self._plan.knobs.items()}
-        return About(self._plan.command(), knobs, excluded=self._excluded)
+        return About(self._plan.command(), knobs, excluded=self._excluded, run_id=self.id, version=mm.__version__)
 
     def write_page(self, html: str) -> None:
         """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""

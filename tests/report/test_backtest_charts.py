@@ -1,5 +1,7 @@
 """The charts of a backtest, each by what it draws."""
 
+import math
+
 import numpy as np
 import pytest
 from drawn_runs import page_of, result_of
@@ -7,7 +9,7 @@ from drawn_runs import page_of, result_of
 from journals import START_US, Scribe, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.numbers import number
-from mm.report.backtest_charts import distance_edges, markout_chart, merged, panels, rate_chart, rate_hint
+from mm.report.backtest_charts import distance_edges, markout_chart, merged, panels, rate_chart, rate_hint, under_water
 from mm.report.run_columns import columns_of, course
 
 
@@ -140,3 +142,14 @@ def test_the_rolling_ratio_is_drawn_of_more_than_an_hour():
     assert "Sharpe ratio, rolling" not in short
     assert "Annual Sharpe ratio of the hour before" in long
     assert "Equity hardly ever changed." in still
+
+
+def test_equity_under_water_is_what_it_lacks_to_its_highest():
+    """A hole stays a hole, and the height before it counts."""
+    equity = np.array([np.nan, 1.0, 3.0, np.nan, 2.0, 5.0, 4.0, -1.0])
+    found = under_water(equity)
+    highest, expected = -math.inf, []
+    for value in equity:
+        highest = highest if math.isnan(value) else max(highest, value)
+        expected.append(value - highest)
+    np.testing.assert_array_equal(found, expected)

@@ -7,8 +7,17 @@ from drawn_runs import full_day, page_of, result_of
 from hypothesis import given, settings
 
 from journals import Scribe, scribes, seeded
-from mm.report.backtest import days_card, markouts_card, page, selection_card, sensitivity_card
-from mm.report.frame import About
+from mm.report.backtest import (
+    LISTED,
+    days_card,
+    markouts_card,
+    page,
+    selection_card,
+    sensitivity_card,
+    used_parameters,
+)
+from mm.report.frame import SHARPE_DAYS, About, earnings
+from mm.report.run_columns import columns_of
 from pages import read
 
 
@@ -63,7 +72,7 @@ def test_a_page_of_very_much_tells_that_it_draws_some():
     """A busy month: the counts hold all fills."""
     html = page(result_of(seeded(300)).summary, full_day(seconds=80_000, n_fills=130_000))
     assert "USDT, one of 3 quotes, one of 3 fills" in html
-    assert len(html.encode()) < 5_000_000
+    assert len(html.encode()) < 6_000_000
 
 
 def test_the_headline_numbers_are_those_of_the_summary():
@@ -80,7 +89,7 @@ def test_what_was_excluded_is_shaded_and_told():
     """Seconds without a book are seen in every chart over time, and the longest are named."""
     scribe = seeded(1_000, breaks=1)
     html = page_of(result_of(scribe))
-    assert html.count('<path class="off"') == 4
+    assert html.count('<path class="off"') == 5
     assert "no valid book: 10 s" in html
     assert "10 s excluded" in html
     assert "no valid book: " not in page_of(result_of(seeded(100, breaks=0)))
@@ -156,3 +165,51 @@ def test_the_selection_card_tells_the_chance_of_skill():
     assert "chance that it is above 0" in told
     assert " %</td>" in told
     assert " %</td>" not in nothing
+
+
+def test_the_head_names_the_run_and_the_version():
+    """A page that was sent to somebody leads back to its folder."""
+    result = result_of(seeded(60))
+    html = page(result.summary, columns_of(result), About(run_id="a<b", version="1.2"))
+    assert " · run <b>a&lt;b</b> · mm 1.2" in html
+    assert " · run " not in page_of(result)
+
+
+def test_fills_are_listed_the_last_of_them_where_they_are_many():
+    """Numbered as mm runs explain counts them; the file has all."""
+    result = result_of(seeded(1_300))
+    words = read(page_of(result)).words
+    assert "Fills and round trips" in words
+    assert str(result.summary["n_fills"]) in words
+    html = page(result.summary, full_day(seconds=2_000, n_fills=LISTED + 10))
+    assert f"The last {LISTED} of {LISTED + 10}; fills_" in html
+    assert html.count('<span class="buy">') + html.count('<span class="sell">') == LISTED
+
+
+def test_the_parameters_are_those_that_quoted():
+    """Steps around a model are walked through, and what a fit gave is named as its."""
+    inner = {
+        "model": "Glft",
+        "parameters": {"k": "fit", "sigma": "tape", "gamma": "auto", "horizon_s": 30.0},
+        "inner": [],
+    }
+    strategy = {"model": "PostOnly", "parameters": {}, "inner": [inner]}
+    rows = dict(used_parameters({"strategy": strategy, "fit": {"k": 0.25}}))
+    assert rows == {"k, Glft": "0.25 (fit)", "sigma, Glft": "of the tape", "horizon_s, Glft": "30"}
+    assert used_parameters({}) == []
+
+
+def test_the_sharpe_ratio_of_few_days_is_no_headline():
+    """Six hours times the root of a year is not a result; twenty days begin to be one."""
+    summary = result_of(seeded(1_300)).summary
+    few, many = summary | {"daily": [], "days": ["20260105"]}, summary | {"daily": [{}] * SHARPE_DAYS}
+    assert "Sharpe, annual" not in earnings(few)[1]
+    assert "1 day, too few for a Sharpe ratio" in earnings(few)[1]
+    assert "Sharpe, annual" in earnings(many)[1]
+    for ends, sign in (
+        ([0.1, 2.0], "above 0"),
+        ([-2.0, -0.1], "below 0"),
+        ([-1.0, 1.0], "undecided"),
+        (None, "undecided"),
+    ):
+        assert f">{sign}<" in earnings(few | {"sharpe_ci95": ends})[1]

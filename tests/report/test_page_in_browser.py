@@ -41,7 +41,7 @@ def scribe_of(kind):
 
 # A chart more is none of the time: the split, the markouts, the distances, the rates.
 @pytest.mark.parametrize(
-    ("kind", "charts"), [("empty", 0), ("never valid", 3), ("one row", 6), ("no fills", 6), ("fills", 9)]
+    ("kind", "charts"), [("empty", 0), ("never valid", 3), ("one row", 7), ("no fills", 7), ("fills", 10)]
 )
 def test_whatever_a_run_left_is_drawn(opened, kind, charts):
     """Words where there is nothing to draw, and no script that stumbles over it."""
@@ -55,7 +55,7 @@ def test_a_full_day_is_drawn_on_every_screen(opened, look):
     """With a schedule's A and k, eight quotes a second and many holes."""
     result = result_of(seeded(300, breaks=2))
     seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
-    assert seen.charts == 9
+    assert seen.charts == 10
     assert "our bid" in seen.text
 
 
@@ -130,3 +130,36 @@ def test_a_minute_shows_quotes_and_fills_singly(chrome, tmp_path):
         mid = run.later(np.array([int(end) * 1_000]))[0]
         assert float(tab.value("document.querySelector('[data-line]').textContent").replace(",", "")) == mid
         assert tab.seen().errors == []
+
+
+ORDER = "[...document.querySelectorAll('.listing tr')].slice(1).map((row) => Number(row.cells[0].textContent))"
+
+
+def test_a_click_on_a_head_sorts_a_table(chrome, tmp_path):
+    """By numbers and by words, and the other way round at the second click."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(seeded(1_300))), encoding="utf-8")
+    click = "document.querySelectorAll('.listing .cols > *')[{}].click()"
+    with chrome.tab(path) as tab:
+        before = tab.value(ORDER)
+        assert before == sorted(before)
+        tab.value(click.format(0))
+        tab.value(click.format(0))
+        assert tab.value(ORDER) == before[::-1]
+        tab.value(click.format(2))
+        sides = tab.value(
+            "[...document.querySelectorAll('.listing tr')].slice(1).map((row) => row.cells[2].textContent)"
+        )
+        assert sides == sorted(sides)
+        assert tab.seen().errors == []
+
+
+@pytest.mark.parametrize("width", [800, 1400, 1920, 2560])
+def test_the_page_takes_the_width_of_the_window(chrome, tmp_path, width):
+    """Charts over time are drawn as wide as the window, and nothing hangs over."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(seeded(400))), encoding="utf-8")
+    with chrome.tab(path, width=width) as tab:
+        used = tab.value("document.querySelector('.timeline svg').getBoundingClientRect().width")
+        assert used > min(0.88 * width, 2_000)
+        assert tab.seen().overflow == 0

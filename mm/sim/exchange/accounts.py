@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mm.clock import US_PER_S
-from mm.instrument import E8, Instrument
+from mm.instrument import E8, Instrument, assets_of
 from mm.sim.exchange.api_error import TOO_MANY, ApiError
 
 MINUTE_US = 60 * US_PER_S
@@ -13,7 +13,6 @@ _UNITS_US = {"SECOND": US_PER_S, "MINUTE": MINUTE_US, "DAY": DAY_US}
 _MAKER_CREDIT = 5
 BASE_FUNDS_E8, QUOTE_FUNDS_E8 = 10**3 * E8, 10**6 * E8
 _USER_NAMES = ("alice", "bob")
-_QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR")
 _LETTERS = 3
 
 
@@ -151,5 +150,5 @@ def with_assets(instrument: Instrument) -> Instrument:
     if instrument.base_asset and instrument.quote_asset:
         return instrument
     symbol = instrument.symbol
-    quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), symbol[-_LETTERS:])
+    quote = assets_of(symbol)[1] or symbol[-_LETTERS:]
     return replace(instrument, base_asset=symbol.removesuffix(quote) or symbol, quote_asset=quote)

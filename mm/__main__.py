@@ -19,6 +19,8 @@ _RUNS: Commands = {
     "show": ("Show one run.", "mm.commands.runs:show_command"),
     "log": ("Show the log of a run.", "mm.commands.runs:log_command"),
     "diff": ("Name what tells two runs apart.", "mm.commands.runs:diff_command"),
+    "compare": ("Draw two backtests on one page.", "mm.commands.runs:compare_command"),
+    "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.commands.reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
 }

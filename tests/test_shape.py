@@ -32,19 +32,19 @@ GOALS = {
 # where the goal is reached. A room that is to go has no goal.
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python.
-    "root": (2_600, 22),
+    "root": (2_610, 22),
     # Issue 17 gave it room: quotes that are optimal on any curve.
     "backtest": (12_480, 52),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ.
     "calibration": (7_700, 29),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown.
     "cli": (2_400, 10),
-    "commands": (2_150, 16),
+    "commands": (2_220, 16),
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt.
     "market_data": (13_830, 49),
-    "report": (3_440, 11),
+    "report": (3_610, 12),
     "runs": (1_480, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_520, 50),
@@ -55,8 +55,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 66_950),
-    "modules": (220, 271),
+    "lines": (46_000, 67_200),
+    "modules": (220, 272),
     "modules under 100 lines": (25, 45),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.7),

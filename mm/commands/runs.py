@@ -1,8 +1,11 @@
-"""``mm runs list``, ``show``, ``log`` and ``diff``: manifests and logs of runs, and how two runs differ."""
+"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare`` and ``index``: manifests, logs and pages of runs."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -10,11 +13,15 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.errors import DataError
+from mm.errors import DataError, UsageError
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.manifest import MANIFEST, headlines, shown
 
+if TYPE_CHECKING:
+    from mm.report.run_pages import Beside
+
+_NESTED = "backtest"  # where a walk-forward keeps its backtest
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
@@ -181,3 +188,67 @@ def diff_command(console: Console, results: Results, first: str, second: str) ->
     console.answer(found.answer())
     for line in found.lines():
         console.say(line)
+
+
+_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of a file of its own in OUT_ROOT.")
+
+
+@command(Results, arguments=[*_NAMES, _OUT])
+def compare_command(console: Console, results: Results, first: str, second: str, out: str | None) -> None:
+    """Draw two backtests on one page: over one span of time, and number by number.
+
+    A and B are as for mm runs diff, which names what differs to the byte; mm compare holds replay, shadow and trade of
+    one strategy against each other, order by order.
+
+    Example: mm runs compare base wide
+    """
+    from mm.report.run_pages import two_runs_page
+
+    pair = [_beside(find_run(name, results.out_root)) for name in (first, second)]
+    path = Path(out) if out else results.out_root / "compare" / f"{pair[0].name}_{pair[1].name}.html"
+    _write_page(path, two_runs_page(*pair))
+    console.answer({"runs": [one.name for one in pair], "path": str(path.resolve())})
+    console.say(str(path))
+
+
+def _beside(run: Found) -> "Beside":
+    from mm.report.run_columns import read_columns
+    from mm.report.run_pages import Beside
+
+    folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        columns = read_columns(folder, run.manifest["symbol"])
+    except (OSError, ValueError) as error:
+        kind = run.manifest["kind"]
+        raise DataError(f"{run.folder}: a run of the kind {kind} without the files of a backtest ({error})") from error
+    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items()}
+    return Beside(run.manifest["run_id"], knobs, summary, columns)
+
+
+@command(Results, arguments=[_OUT])
+def index_command(console: Console, results: Results, out: str | None) -> None:
+    """Write the index of all runs under OUT_ROOT: one page, with a link to the page of each.
+
+    Example: mm runs index
+    """
+    from mm.report.run_pages import Listing, index_page
+
+    path = Path(out) if out else results.out_root / "index.html"
+    runs, _ = find_runs(results.out_root)
+    listed = []
+    for run in runs:
+        page = run.folder / "report.html"
+        way = quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
+        listed.append(Listing([str(run.manifest[name]) for name in COLUMNS[:6]], way, headlines(run.manifest)))
+    _write_page(path, index_page(listed, str(results.out_root)))
+    console.answer({"runs": len(listed), "path": str(path.resolve())})
+    console.say(str(path))
+
+
+def _write_page(path: Path, html: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out: {path} cannot be written ({error.strerror}); name another file") from error

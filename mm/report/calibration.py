@@ -14,6 +14,7 @@ from mm.report.curve import curve_card, keys, lines
 from mm.report.frame import (
     About,
     Row,
+    abreast,
     card,
     document,
     estimate,
@@ -59,7 +60,7 @@ def page(
     title = f"{fit.symbol or 'points'} {fit.day or ''}".strip()
     rows = residuals(measured.fitted, fit.A, fit.k)
     parts = [
-        _header(fit),
+        _header(fit, about or About()),
         _tiles(fit),
         notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
         card(
@@ -80,15 +81,18 @@ def page(
             ),
             card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit)),
         ),
-        card(
-            "k over the day",
-            "Each piece of the day alone, in 1/tick, with 95 % intervals; dashed: the whole day.",
-            wide(parameter_chart(pieces, "k", fit.k, "k of each piece of the day")),
-        ),
-        card(
-            "A over the day",
-            "Likewise, in 1/s. Where the pieces lie farther apart than their bars, one A does not describe the day.",
-            wide(parameter_chart(pieces, "A", fit.A, "A of each piece of the day")),
+        abreast(
+            card(
+                "k over the day",
+                "Each piece of the day alone, in 1/tick, with 95 % intervals; dashed: the whole day.",
+                wide(parameter_chart(pieces, "k", fit.k, "k of each piece of the day")),
+            ),
+            card(
+                "A over the day",
+                "Likewise, in 1/s. Where pieces lie farther apart than their bars, one A does not describe the day.",
+                wide(parameter_chart(pieces, "A", fit.A, "A of each piece of the day")),
+            ),
+            kind="wholes",
         ),
         *more,
         card("All numbers", "Names are those of poisson_fit.json.", f'<div class="groups">{_numbers(fit)}</div>'),
@@ -97,13 +101,13 @@ def page(
     return document(f"{title} · calibration", parts)
 
 
-def _header(fit: "PoissonFit") -> str:
+def _header(fit: "PoissonFit", about: About) -> str:
     start, end = fit.window.start_us, fit.window.end_us
     span = "" if start is None or end is None else f" · {minute(start)} – {minute(end)} UTC"
     how = " ".join(text for text in (fit.method, fit.fit_method) if text)
     reference = f", from the {fit.reference}" if fit.reference else ""
     line = f"λ(δ) = A·exp(−k·δ) by {escape(how)}{escape(reference)}{span}"
-    return header(fit.symbol or "points", fit.day or "", line)
+    return header(fit.symbol or "points", fit.day or "", line + about.name)
 
 
 def _reference(fit: "PoissonFit") -> str:

@@ -1,7 +1,7 @@
-// Sort the rows of a grid by the column whose head is clicked: numbers as numbers, and what has none last.
+// Sort the rows of a grid by the column whose head is clicked: numbers as numbers, words and instants as words.
 
 const amount = (cell) => {
-  const found = cell.textContent.replaceAll(",", "").replaceAll("−", "-").match(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?/);
+  const found = cell.textContent.replaceAll(",", "").replaceAll("−", "-").match(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?(?![\w:.-])/);
   return found ? Number(found[0]) : null;
 };
 const order = (a, b) => {

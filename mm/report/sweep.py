@@ -214,7 +214,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows = content["rows"]
     parts = [
-        header(content["symbol"], days, f"sweep of {content['points']:,} points"),
+        header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _grid_cards(content),

@@ -19,6 +19,7 @@ from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.frame import (
     About,
     Row,
+    abreast,
     card,
     document,
     earnings,
@@ -30,6 +31,7 @@ from mm.report.frame import (
     nothing,
     origin,
     pair,
+    quote_asset,
     table,
     tile,
     tiles,
@@ -77,7 +79,7 @@ def page(
     summary = _content(folder / BACKTEST / "summary.json") if traded else None
     if summary is not None and honesty is not None:
         summary = {**summary, "honesty": honesty}
-    body = [_header(schedule, kind), _tiles(rows, unseen, summary), _notes(rows, summary)]
+    body = [_header(schedule, kind, about), _tiles(rows, unseen, summary), _notes(rows, summary)]
     if not len(rows):
         body.append(card("Segments", "", nothing("No segment: the day is not longer than the training window.")))
     else:
@@ -88,7 +90,12 @@ def page(
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
         if summary is not None:
             body += _traded(summary, over, rows, about.folder)
-        body += [*_fitted(rows), *_unseen(rows, unseen), _data(rows, summary, run), _table(rows, over)]
+        body += [
+            abreast(*_fitted(rows), kind="wholes"),
+            *_unseen(rows, unseen),
+            _data(rows, summary, run),
+            _table(rows, over),
+        ]
     return document(f"{title} · {kind}", [*body, origin(about)])
 
 
@@ -100,10 +107,10 @@ def _content(path: Path) -> dict[str, Any]:
     return found
 
 
-def _header(schedule: Content, kind: str) -> str:
+def _header(schedule: Content, kind: str, about: About) -> str:
     train, step = (number(schedule[f"{name}_min"]) for name in ("train_window", "step"))
     policy = escape(str(schedule["fallback_policy"]))
-    line = f"{kind}: windows of {train} min, every {step} min, {policy}"
+    line = f"{kind}: windows of {train} min, every {step} min, {policy}{about.name}"
     return header(str(schedule["symbol"]), str(schedule["day"]), line)
 
 
@@ -148,7 +155,7 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
 
 
 def _traded(summary: Content, over: Course | None, rows: SegmentRows, folder: str) -> list[str]:
-    quote = escape(summary["quote_asset"] or "quote asset")
+    quote = quote_asset(summary)
     equity = card(
         "Equity",
         f"Change since the start, in {quote}; ticks are where a segment begins, bars what each earned.",
@@ -194,17 +201,20 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
         for mode, one in unseen["modes"].items()
     ]
     return [
-        card(
-            "Out of sample",
-            "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale points lie off the scale.",
-            wide(ratio_chart(rows)),
-            INSIDE,
-        ),
-        card(
-            "In sample and out of sample",
-            "Fills per order-hour, blue in the segment and grey in its training window; far apart, the market "
-            "moved on faster than the windows.",
-            wide(rate_chart(rows)),
+        abreast(
+            card(
+                "Out of sample",
+                "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale: off the scale.",
+                wide(ratio_chart(rows)),
+                INSIDE,
+            ),
+            card(
+                "In sample and out of sample",
+                "Fills per order-hour, blue in the segment and grey in its training window; far apart, the market "
+                "moved on faster than the windows.",
+                wide(rate_chart(rows)),
+            ),
+            kind="wholes",
         ),
         pair(
             card(

@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
-from mm.commands.runs import list_command, log_command, show_command
+from mm.commands.runs import compare_command, index_command, list_command, log_command, show_command
 from mm.runs.folder import Plan
 from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
 from mm.runs.run import working
@@ -170,3 +170,27 @@ def test_the_log_of_a_run_is_found_and_shown_by_level_and_text():
     gone = call(log_command, "one")
     assert gone.exit_code == 3
     assert "cannot be read" in gone.stderr
+
+
+def test_the_index_links_the_page_of_each_run(tmp_path):
+    """By a way that holds from where the index lies."""
+    folder = make_run("one")
+    make_run("two")
+    (folder / "report.html").write_text("page")
+    found = call(index_command)
+    assert (found.exit_code, found.stdout) == (0, "out/index.html\n")
+    html = Path("out/index.html").read_text(encoding="utf-8")
+    assert '<a href="backtest/BTCUSDT/20251216_one/report.html">one</a>' in html
+    assert call(index_command, "--out", str(tmp_path / "far" / "i.html")).exit_code == 0
+    assert 'href="../out/backtest/BTCUSDT/20251216_one/report.html"' in (tmp_path / "far" / "i.html").read_text()
+    Path("file").touch()
+    assert call(index_command, "--out", "file/i.html").exit_code == 2
+
+
+def test_a_comparison_needs_the_files_of_two_backtests():
+    """A run without them is named, with its kind."""
+    make_run("one")
+    make_run("two", "calibration")
+    found = call(compare_command, "one", "two")
+    assert found.exit_code == 3
+    assert "a run of the kind backtest without the files of a backtest" in found.stderr

@@ -9,6 +9,7 @@ from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report.backtest import page
 from mm.report.run_columns import columns_of
+from mm.report.run_pages import Listing, index_page
 
 
 @pytest.fixture
@@ -163,3 +164,15 @@ def test_the_page_takes_the_width_of_the_window(chrome, tmp_path, width):
         used = tab.value("document.querySelector('.timeline svg').getBoundingClientRect().width")
         assert used > min(0.88 * width, 2_000)
         assert tab.seen().overflow == 0
+
+
+def test_instants_are_sorted_as_words(chrome, tmp_path):
+    """The year of a date is no number to sort by, nor is the beginning of a RUN_ID."""
+    path = tmp_path / "index.html"
+    started = ["2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+    runs = [Listing(["backtest", "X", "20260101", f"2026T{i}", "ok", at], None, {}) for i, at in enumerate(started)]
+    path.write_text(index_page(runs, "out"), encoding="utf-8")
+    with chrome.tab(path) as tab:
+        tab.value("document.querySelector('.cols > *').click()")
+        found = tab.value("[...document.querySelectorAll('table tr')].slice(1).map((row) => row.cells[0].textContent)")
+        assert found == [at[:19].replace("T", " ") for at in sorted(started)]

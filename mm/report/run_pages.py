@@ -1,0 +1,164 @@
+"""Pages of several runs: an index of all, and two backtests over one span of time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from mm.numbers import number, signed
+from mm.report.backtest_charts import under_water
+from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
+from mm.report.run_columns import RunColumns, course
+from mm.report.svg import WIDE, Plot, padded, steps
+from mm.report.timeline import Line, Panel, changes, script, timeline, unit_of
+
+# Numbers of summary.json that are held beside each other.
+BESIDE = (
+    *("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
+    *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
+    *("inventory.rms", "inventory.max", "round_trips.n", "round_trips.win_rate", "round_trips.mean"),
+)
+KINDS = ("line", "line carried")
+NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_root")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A run as the index lists it.
+
+    Attributes:
+        cells: Kind, symbol, day, RUN_ID, status and start, as text.
+        link: Where its page lies, relative to the index; None where there is none.
+        found: Its headline numbers.
+    """
+
+    cells: Sequence[str]
+    link: str | None
+    found: Mapping[str, Any]
+
+
+def index_page(runs: Sequence[Listing], root: str) -> str:
+    """Return the page that lists *runs*, which lie below *root*, the newest first."""
+    head = ("started", "kind", "symbol", "day", "run", "status", "found")
+    rows = []
+    for run in reversed(runs):
+        kind, symbol, day, run_id, status, started = map(escape, run.cells)
+        name = run_id if run.link is None else f'<a href="{escape(run.link)}">{run_id}</a>'
+        found = ", ".join(f"{escape(key)} {_text(value)}" for key, value in run.found.items())
+        rows.append((started[:19].replace("T", " "), kind, symbol, day, name, status, found or "–"))
+    body = grid(head, rows) if rows else nothing("There are no runs.")
+    hint = "A click on a head sorts; a name leads to the page of its run."
+    return document(f"{root} · runs", [header("Runs", root, f"{len(runs):,} runs"), card("All runs", hint, body)])
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One of two backtests.
+
+    Attributes:
+        name: Its RUN_ID.
+        knobs: Of its manifest: name to value.
+        summary: Its ``summary.json``.
+        columns: The columns of its files.
+    """
+
+    name: str
+    knobs: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    columns: RunColumns
+
+
+def two_runs_page(first: Beside, second: Beside) -> str:
+    """Return the page of two backtests: equity, drawdown and inventory in one time, numbers and knobs side by side."""
+    pair = (first, second)
+    symbols = " and ".join(dict.fromkeys(str(one.summary["symbol"]) for one in pair))
+    days = ", ".join(dict.fromkeys(day for one in pair for day in one.summary["days"]))
+    body = [
+        header(symbols, days, f"run <b>{escape(first.name)}</b> beside run <b>{escape(second.name)}</b>"),
+        _over_time(pair),
+        card("Numbers", "Names are those of summary.json.", _numbers(pair)),
+        card("Knobs that differ", "Those that only name or place a run are left out.", _knobs(pair)),
+    ]
+    drawn = any(len(one.columns.state["recv_us"]) for one in pair)
+    return document(f"{first.name} and {second.name}", body, script() if drawn else "")
+
+
+def _over_time(pair: tuple[Beside, Beside]) -> str:
+    known = [(one, course(one.columns), kind) for one, kind in zip(pair, KINDS, strict=True) if _has_rows(one)]
+    if not known:
+        return card("Over time", "", nothing("There are no state rows."))
+    x = (min(drawn.x[0] for _, drawn, _ in known), max(drawn.x[1] for _, drawn, _ in known))
+    quote, base = quote_asset(pair[0].summary), base_asset(pair[0].summary)
+    charts = (
+        ("Equity", f"{quote}, change since the start, at the mid", 230, lambda drawn: drawn.equity),
+        ("Under water", f"{quote}, below the highest equity", 120, lambda drawn: under_water(drawn.equity)),
+        ("Inventory", base, 150, lambda drawn: drawn.inventory),
+    )
+    panels = []
+    for title, note, height, values in charts:
+        lines = [_line(escape(one.name), kind, drawn.us, values(drawn)) for one, drawn, kind in known]
+        panels.append(_panel((title, note), lines, x, height))
+    span = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC."
+    return card("Over time", f"{span} Drag to zoom; a click on a name hides it.", timeline(panels, x, _no_stretch()))
+
+
+def _has_rows(one: Beside) -> bool:
+    return len(one.columns.state["recv_us"]) > 0
+
+
+def _no_stretch() -> Any:
+    return np.empty((0, 2), dtype=np.int64)
+
+
+def _line(name: str, kind: str, us: Any, values: Any) -> Line:
+    at = np.append(changes(values.view(np.int64)), len(us) - 1)
+    return Line(name, kind, us[at], values[at], unit_of(values))
+
+
+def _panel(names: tuple[str, str], lines: Sequence[Line], x: tuple[float, float], height: int) -> Panel:
+    seen = np.concatenate([line.values for line in lines])
+    seen = seen[~np.isnan(seen)]
+    if not len(seen):
+        return Panel(*names, nothing("The book was never valid."), height, lines)
+    plot = Plot(WIDE, height, x, padded(float(seen.min()), float(seen.max())))
+    marks = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
+    picture = plot.picture(plot.value_axis(), plot.time_axis(), *marks, title=f"{names[0]} of two runs over time")
+    return replace(Panel(*names, picture, height, lines), zero=names[0] == "Under water")
+
+
+def _numbers(pair: tuple[Beside, Beside]) -> str:
+    rows = []
+    for name in BESIDE:
+        first, second = (_at(one.summary, name) for one in pair)
+        if first is None and second is None:
+            continue
+        apart = "–" if first is None or second is None else signed(second - first)
+        rows.append((name, number(first, 6), number(second, 6), apart))
+    return grid(("number", pair[0].name, pair[1].name, "difference"), rows)
+
+
+def _at(summary: Mapping[str, Any], name: str) -> float | None:
+    """Return the number at a place such as ``inventory.rms``; None where it is undefined."""
+    found: Any = summary
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int | float) else None
+
+
+def _knobs(pair: tuple[Beside, Beside]) -> str:
+    first, second = (one.knobs for one in pair)
+    names = [name for name in {**first, **second} if name not in NO_MATTER and first.get(name) != second.get(name)]
+    rows = [(f"<code>{escape(name)}</code>", _value(first.get(name)), _value(second.get(name))) for name in names]
+    return grid(("knob", pair[0].name, pair[1].name), rows) if rows else nothing("All knobs that matter are equal.")
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else escape(str(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return "–" if value is None else escape(str(value))

@@ -1,0 +1,62 @@
+"""Pages of several runs: the index, and two backtests over one span of time."""
+
+import pytest
+from drawn_runs import result_of
+
+from journals import seeded
+from mm.report.run_columns import columns_of
+from mm.report.run_pages import Beside, Listing, index_page, two_runs_page
+from pages import read
+
+
+def beside(name, scribe, **knobs):
+    result = result_of(scribe)
+    return Beside(name, knobs, result.summary, columns_of(result))
+
+
+def test_two_runs_stand_side_by_side():
+    """Both names at every chart, each number with its difference, and only what was set otherwise."""
+    first = beside("base", seeded(900), quote_model="glft", seed=1, run_id="base")
+    second = beside("wi<de", seeded(600), quote_model="symmetric", seed=1, run_id="wide")
+    html = two_runs_page(first, second)
+    words = read(html).words
+    assert html.count('class="key line carried"') == 3
+    assert html.count('<i class="key line"></i>base') == 3
+    assert "wi&lt;de" in html
+    assert all(f"<h3>{title} <small>" in html for title in ("Equity", "Under water", "Inventory"))
+    assert {"quote_model", "glft", "symmetric"} <= {word.strip() for word in words}
+    assert not {"seed", "run_id"} & set(words)
+    fills = [one.summary["n_fills"] for one in (first, second)]
+    assert f"<th>n_fills</th><td>{fills[0]}</td><td>{fills[1]}</td>" in html
+
+
+def test_a_run_without_rows_is_said_so():
+    """Two empty runs have no chart, and one empty run does not hide the other."""
+    empty, full = beside("a", seeded(1, fill_chance=0.0)), beside("b", seeded(300))
+    empty.columns.state.update({name: values[:0] for name, values in empty.columns.state.items()})
+    assert "There are no state rows." in two_runs_page(empty, empty)
+    assert "There are no state rows." not in two_runs_page(empty, full)
+
+
+def test_two_runs_are_drawn_in_a_browser(chrome, tmp_path):
+    """Zoomed like any timeline, without a word of complaint."""
+    path = tmp_path / "two.html"
+    path.write_text(two_runs_page(beside("a", seeded(400)), beside("b", seeded(300))), encoding="utf-8")
+    seen = chrome.opened(path, width=800)
+    assert (seen.errors, seen.requests, seen.charts, seen.overflow) == ([], [], 3, 0)
+
+
+@pytest.mark.parametrize("link", [None, "backtest/X/1_a/report.html"])
+def test_the_index_names_every_run_the_newest_first(link):
+    """A run without a page is named without a link."""
+    cells = ["backtest", "BTCUSDT", "20251216"]
+    runs = [
+        Listing([*cells, "old", "ok", "2026-01-01T00:00:00Z"], link, {"pnl_total": 1.5}),
+        Listing([*cells, "n<w", "unusable", "2026-01-02T00:00:00Z"], None, {}),
+    ]
+    html = index_page(runs, "out")
+    read(html)
+    assert html.index("n&lt;w") < html.index("old")
+    assert "pnl_total 1.5" in html
+    assert (f'<a href="{link}">old</a>' in html) is (link is not None)
+    assert "There are no runs." in index_page([], "out")

@@ -95,7 +95,7 @@ class LiveSession:
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
         self._stepped_back = False
-        self._ended = False
+        self._ended = False  # then nothing more is written, though a measurement may be on its way
         self._grids: tuple[GridChange, ...] = ()
         with suppress(BrokenFile, Mismatch):  # the exchange's answer replaces it
             self._grids = read_grids(writer.folder)
@@ -184,10 +184,7 @@ class LiveSession:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before.
-
-        Nothing is written once the recording has ended.
-        """
+        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have shown the step before."""
         if self._ended:
             return
         shown, self._stepped_back = self._stepped_back, False
@@ -196,10 +193,7 @@ class LiveSession:
             self.report.clock_steps += 1
 
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
-        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured.
-
-        Nothing is written once the recording has ended: a measurement may be on its way then.
-        """
+        """Write the latencies of each stream since the last time, and the clock's own offset where it was measured."""
         if self._ended:
             return
         for stream, spread in self.latencies.take().items():

@@ -125,11 +125,12 @@ def slow_touch(top, side, reference):
     return middle.get(reference, bid if side > 0 else ask), bid if side > 0 else ask
 
 
-def poisson_day(seed, seconds, A, k):
+def poisson_day(seed, seconds, A, k, *further):
     """Return the story of a market whose sweeps reach every exposed probe with rate A exp(-k delta).
 
     The mid walks, the spread is 1 to 3 ticks; a sweep beyond the touch goes on tick by tick with
-    probability exp(-k), and prints at every price on its way.
+    probability exp(-k), and prints at every price on its way. *further* pairs of A and k are flows beside it: λ is the
+    sum of their exponentials.
     """
     rng = np.random.default_rng(seed)
     told, bid, spread, trade_us = [], 10_000, 1, 0
@@ -138,10 +139,11 @@ def poisson_day(seed, seconds, A, k):
         spread = min(max(spread + int(rng.integers(-1, 2)), 1), 3)
         told.append(book(us, bid, bid + spread))
         bursts = []
-        for aggressor, touch in ((1, bid + spread), (-1, bid)):
-            for _ in range(rng.poisson(0.5 * A * np.exp(-k * spread / 2))):
-                ticks = [touch + aggressor * beyond for beyond in range(rng.geometric(1 - np.exp(-k)))]
-                bursts.append((us + int(rng.integers(1, 500_000)), aggressor, ticks))
+        for rate, decay in ((A, k), *further):
+            for aggressor, touch in ((1, bid + spread), (-1, bid)):
+                for _ in range(rng.poisson(0.5 * rate * np.exp(-decay * spread / 2))):
+                    ticks = [touch + aggressor * beyond for beyond in range(rng.geometric(1 - np.exp(-decay)))]
+                    bursts.append((us + int(rng.integers(1, 500_000)), aggressor, ticks))
         for at_us, aggressor, ticks in sorted(bursts):
             trade_us += 1
             told += [trade(at_us, aggressor, price, trade_us) for price in ticks]

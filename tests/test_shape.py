@@ -35,8 +35,9 @@ TODAY = {
     "root": (2_610, 22),
     # Issue 17 gave it room: quotes that are optimal on any curve.
     "backtest": (12_480, 52),
-    # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ.
-    "calibration": (7_700, 29),
+    # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
+    # block, curves in schedules.
+    "calibration": (8_150, 32),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown.
     "cli": (2_400, 10),
     "commands": (2_220, 16),
@@ -55,9 +56,9 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 67_200),
-    "modules": (220, 272),
-    "modules under 100 lines": (25, 45),
+    "lines": (46_000, 67_650),
+    "modules": (220, 275),
+    "modules under 100 lines": (25, 46),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.7),
     "modules in an import circle": (0, 0),

@@ -271,8 +271,11 @@ class Calibrator:
         return sigma_ticks((self.marks[day].path, begin_us, stop_us) for day, begin_us, stop_us in parts)
 
     def points(self, start_us: int, end_us: int) -> Points:
-        """Return the points of ``[start_us, end_us)`` that a fit takes."""
-        return self.between(start_us, end_us).fitted
+        """Return the points of ``[start_us, end_us)`` that a fit takes; nothing at or after its end is read."""
+        if self.config.method != "marks":
+            return self.between(start_us, end_us).fitted
+        parts, reach = self.parts(start_us, end_us), self.reach(start_us, end_us)
+        return joined([self.marks[day].points(a_us, b_us, reach) for day, a_us, b_us in parts], first_blocks(parts))
 
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points*, as the config has it.

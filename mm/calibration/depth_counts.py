@@ -9,6 +9,7 @@ flow reaches no more than `CELLS` ticks; where it reaches farther, they widen by
 the exposure of a cell is the mean over its prices.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.calibration.block_sums import BlockSums, Tally, joined_tallies, quantile
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
@@ -36,6 +38,7 @@ REACHED = 0.999  # share of the sweeps that come no farther than the last cell
 LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
 CELLS = 100  # of each parity; more ticks than these are put in cells that widen
 FARTHEST = 1e9
+_SWEPT = ("depth", "touch", "count")  # columns of a tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,9 @@ class DepthCounts:
         self._block_us = block_length_us(self.options.block_s)
         self.path = reference_path(tape, self.options.reference)
         self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
+        self._by_block: dict[tuple[int, int], BlockSums] = {}
+        self._looked: Counter[tuple[int, int]] = Counter()
+        self._last: dict[int, tuple[tuple[int, int, tuple[int, int]], Tally]] = {}
 
     @cached_property
     def grid(self) -> "DistanceGrid":
@@ -141,13 +147,12 @@ class DepthCounts:
         hit = (touch != CLOSED) & (reached.depth >= touch)
         return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
 
-    def depths(self, start_us: int, end_us: int) -> "tuple[Times, Times]":
-        """Return how far each hit in ``[start_us, end_us)`` reached and at what distance it met the touch, in ticks."""
-        found = [self.hits(side, *within(self.span, start_us, end_us)) for side in self.options.sides]
-        depths, met = (
-            np.concatenate(column) for column in zip(*((hit.depth, touch) for hit, touch in found), strict=True)
-        )
-        return depths / self.path.per_tick, met / self.path.per_tick
+    def depths(self, start_us: int, end_us: int) -> "tuple[Times, Times, Ints]":
+        """Return how far hits in ``[start_us, end_us)`` reached, where they met the touch, in ticks, and how many."""
+        found = [self._tally(side, *within(self.span, start_us, end_us)) for side in self.options.sides]
+        depth, met, count = (np.concatenate([getattr(one, name) for one in found]) for name in _SWEPT)
+        hit = (met != CLOSED) & (depth >= met)
+        return depth[hit] / self.path.per_tick, met[hit] / self.path.per_tick, count[hit]
 
     def between(
         self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None
@@ -165,31 +170,32 @@ class DepthCounts:
         """
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
-        edges, rows, blocks = self.path.segments(start_us, end_us, self._block_us)
-        spent = np.diff(edges)
-        sides = []
-        for side in self.options.sides:
-            stood = self._touch(side, rows, spread)
-            time = grid.exposure(stood, blocks, spent), grid.at_begin(stood, spent)
-            reached = self.sweeps[side].between(start_us, end_us)
-            prints = self.sweeps[side].prints(start_us, end_us)
-            touch = self._touch(side, reached.row, spread)
-            sides.append(
-                _one_side(grid, side, (reached, touch, (reached.us - start_us) // self._block_us), time, prints)
-            )
-        cells, cumulative, counts = zip(*sides, strict=True)
-        valid_us = int(spent[self._touch(1, rows, spread) != CLOSED].sum())
+        blocks = self._blocks(start_us, end_us)
+        tallies = {side: self._tally(side, start_us, end_us, spread) for side in self.options.sides}
+        found = [_one_side(grid, side, tally, blocks) for side, tally in tallies.items()]
+        shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
+        tally = tallies[self.options.sides[0]]
+        valid_us = int(tally.us[tally.stood != CLOSED].sum())
+        counts = [one for _, one in found]
         return DepthPoints(
-            cells=joined(cells, [0] * len(sides)),
-            cumulative=joined(cumulative, [0] * len(sides)),
+            cells=joined([cells for cells, _ in found], [0] * len(found)),
+            cumulative=joined(shown, [0] * len(shown)),
             counts=SweepCounts(*(sum(getattr(one, name) for one in counts) for name in SweepCounts.__slots__)),
             valid_s=valid_us / US_PER_S,
             excluded_s=(end_us - start_us - valid_us) / US_PER_S,
         )
 
-    def points(self, start_us: int, end_us: int) -> Points:
-        """Return the cells of ``[start_us, end_us)``: what is fitted."""
-        return self.between(start_us, end_us).cells
+    def points(self, start_us: int, end_us: int, reach: float | None = None) -> Points:
+        """Return the cells of ``[start_us, end_us)``, as `between` has them: what is fitted."""
+        start_us, end_us = within(self.span, start_us, end_us)
+        grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
+        blocks = self._blocks(start_us, end_us)
+        cells = [_one_side(grid, side, self._tally(side, start_us, end_us), blocks)[0] for side in self.options.sides]
+        return joined(cells, [0] * len(cells))
+
+    def _blocks(self, start_us: int, end_us: int) -> int:
+        """Return how many blocks a window has, of which the last may be a part."""
+        return max(-((start_us - end_us) // self._block_us), 1)
 
     def _limit(self, start_us: int, end_us: int, reach: float | None) -> float:
         if reach is not None:
@@ -205,8 +211,53 @@ class DepthCounts:
         wide = self.path.spread[rows]
         return np.where((wide >= spread[0]) & (wide <= spread[1]), touch, CLOSED)
 
+    def _tally(self, side: int, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD) -> Tally:
+        """Return what a side of a window saw; the last answer is kept, since a window's reach is looked for first."""
+        key = start_us, end_us, spread
+        if side not in self._last or self._last[side][0] != key:
+            self._last[side] = key, self._tallied(side, start_us, end_us, spread)
+        return self._last[side][1]
 
-def reach_of(days: "Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]") -> float:
+    def _tallied(self, side: int, start_us: int, end_us: int, spread: tuple[int, int]) -> Tally:
+        """Return what a side of a window saw: its whole blocks from the day's sums, if there are any, the rest itself.
+
+        Of the sums nothing is taken that lies at or after the end: a sweep that a border cuts is taken back.
+        """
+        sweeps, block_us = self.sweeps[side], self._block_us
+        sums = self._sums(side, start_us, end_us) if spread is ANY_SPREAD else None
+        blocks = (end_us - start_us) // block_us if sums else 0
+        rest_us = start_us + blocks * block_us
+        edges, rows, block = self.path.segments(rest_us, end_us, block_us)
+        lasted = np.diff(edges) > 0
+        swept, count = sweeps.beside(start_us, rest_us, end_us)
+        own = Tally(
+            stood=self._touch(side, rows[lasted], spread),
+            stood_block=block[lasted] + blocks,
+            us=np.diff(edges)[lasted],
+            touch=self._touch(side, swept.row, spread),
+            depth=swept.depth,
+            block=(swept.us - start_us) // block_us,
+            count=count,
+            prints=sweeps.prints(start_us, end_us),
+        )
+        return joined_tallies(sums.between(start_us, blocks), own, own.prints) if sums else own
+
+    def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
+        """Return the sums of the day's blocks in step with *start_us*; None as long as windows alone cost less.
+
+        They are made once the windows in step with each other are as long as the day together.
+        """
+        step = (start_us - self.span[0]) % self._block_us
+        key = side, step
+        if key not in self._by_block and end_us - start_us >= self._block_us:
+            self._looked[key] += end_us - start_us
+            if self._looked[key] > self.span[1] - self.span[0]:
+                span = self.span[0] + step, self.span[1]
+                self._by_block[key] = BlockSums(self.path, side, self.sweeps[side], span, self._block_us)
+        return self._by_block.get(key)
+
+
+def reach_of(days: "Sequence[tuple[Times, Times, Ints]]") -> float:
     """Return how far the flow of *days* reaches, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
 
     At least `LEAST_TICKS` beyond the median distance of the best price, so that there are distances to compare.
@@ -214,11 +265,11 @@ def reach_of(days: "Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]") 
     Args:
         days: Of each day, its `DepthCounts.depths`.
     """
-    depth, touch = (np.concatenate(column) for column in zip(*days, strict=True))
-    if depth.size == 0:
+    depth, touch, count = (np.concatenate(column) for column in zip(*days, strict=True))
+    if not count.sum():
         return float(LEAST_TICKS)
-    least = float(np.median(touch)) + LEAST_TICKS
-    return min(float(np.ceil(max(np.quantile(depth, REACHED), least))), FARTHEST)
+    least = quantile(touch, count, 0.5) + LEAST_TICKS
+    return min(float(np.ceil(max(quantile(depth, count, REACHED), least))), FARTHEST)
 
 
 @dataclass(frozen=True)
@@ -242,8 +293,9 @@ class DistanceGrid:
         """Return the grid up to a distance: cells of a tick, or, of more than `CELLS`, such that widen."""
         last = int(max_delta_ticks * per_tick)
         ticks = last // per_tick
-        begin = np.arange(ticks + 1)
-        if ticks >= CELLS:
+        if ticks < CELLS:
+            begin = np.arange(ticks + 1)
+        else:
             begin = np.unique(np.rint(np.geomspace(1, ticks, CELLS)).astype(np.int64))
             begin, last = np.concatenate(([0], begin)), (ticks + 1) * per_tick - 1
         return cls(per_tick, last, begin)
@@ -280,13 +332,13 @@ class DistanceGrid:
         found: Ints = np.where(self.near[column] > self.last, column - self.per_tick, column)
         return found
 
-    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints") -> "Times":
+    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints", count: int) -> "Times":
         """Return µs by block and column: the mean over a column's prices of the time of all touches as near or nearer.
 
-        The open column counts from where it begins.
+        The open column counts from where it begins. *count* is how many blocks there are.
         """
         close = (touch != CLOSED) & (touch <= self.last)
-        column, shape = self.column(touch[close]), (int(blocks[-1]) + 1, self.columns)
+        column, shape = self.column(touch[close]), (count, self.columns)
         late = (touch[close] - self.near[column]) / self.per_tick  # ticks of the column that are nearer than the touch
         share = np.where(self.open[column], late == 0, 1 - late / np.where(self.open, 1.0, self.width)[column])
         flat, time = blocks[close] * self.columns + column, spent[close].astype(np.float64)
@@ -295,13 +347,13 @@ class DistanceGrid:
         exposure: NDArray[np.float64] = np.where(self.near <= self.last, reached - part.reshape(shape), 0.0)
         return exposure
 
-    def reaching(self, touch: "Ints", depth: "Ints") -> "Ints":
+    def reaching(self, touch: "Ints", depth: "Ints", count: "Ints") -> "Ints":
         """Return by column how many sweeps hit a probe at its begin: met nearer or there, and ended there or beyond."""
         met, ended = self.column(touch), self.column(depth)
         met = met + self.per_tick * (touch > self.near[met])  # the column's begin was nearer than the touch
-        begun = np.bincount(met, minlength=self.columns + self.per_tick)
-        over = np.bincount(ended + self.per_tick, minlength=self.columns + self.per_tick)
-        found: Ints = (begun - over).reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
+        size = self.columns + self.per_tick
+        change = np.bincount(met, count, size) - np.bincount(ended + self.per_tick, count, size)
+        found: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return found
 
     def at_begin(self, touch: "Ints", spent: "Ints") -> "Times":
@@ -314,40 +366,44 @@ class DistanceGrid:
         return np.where(self.near <= self.last, summed, 0.0)
 
 
-def _one_side(
-    grid: DistanceGrid, side: int, found: "tuple[Reached, Ints, Ints]", time: "tuple[Times, Times]", prints: int
-) -> tuple[Points, Points, SweepCounts]:
-    """Return the cells and the cumulative counts of one side of a window, and where its sweeps went.
+def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
+    """Return the cells of one side of a window, and where its sweeps went.
 
     Args:
         grid: Of the window.
         side: Of the probes.
-        found: The sweeps, the touch that each met, and its block.
-        time: µs by block and column, and µs by column in which a probe at its begin was exposed. Those of cells of a
-            tick are whole numbers below 2**53: exact in any order of summing.
-        prints: How many the window has.
+        tally: What it saw. Times and counts of cells of a tick are whole numbers below 2**53: exact in any order of
+            summing.
+        blocks: How many the window has.
     """
-    (reached, touch, block), (exposure_us, begin_us) = found, time
-    book, hits = touch != CLOSED, reached.depth >= touch
+    touch, depth, count = tally.touch, tally.depth, tally.count
+    exposure_us = grid.exposure(tally.stood, tally.stood_block, tally.us, blocks)
+    book, hits = touch != CLOSED, depth >= touch
     counted = book & hits & (touch <= grid.last)
-    flat = block[counted] * grid.columns + grid.column(reached.depth[counted])
-    fills = np.bincount(flat, minlength=exposure_us.size).reshape(exposure_us.shape)
+    flat = tally.block[counted] * grid.columns + grid.column(depth[counted])
+    fills = np.bincount(flat, count[counted], exposure_us.size).reshape(exposure_us.shape)
     exposed = exposure_us > 0
     counts = SweepCounts(
-        prints=prints,
-        sweeps=reached.us.size,
+        prints=tally.prints,
+        sweeps=int(count.sum()),
         counted=int(fills[exposed].sum()),
-        unreachable=int((book & ~hits).sum()),
-        beyond=int((book & hits & (touch > grid.last)).sum()),
-        no_book=int((~book).sum()),
+        unreachable=int(count[book & ~hits].sum()),
+        beyond=int(count[book & hits & (touch > grid.last)].sum()),
+        no_book=int(count[~book].sum()),
         unexposed=int(fills[~exposed].sum()),
     )
     used = np.nonzero(exposure_us)
+    return _table(grid, side, used[1], used[0], exposure_us[used], fills[used]), counts
+
+
+def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
+    """Return the time in which a probe was exposed at the begin of each column, and the sweeps that hit it there."""
+    counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
+    begin_us = grid.at_begin(tally.stood, tally.us)
     begun = np.flatnonzero(begin_us)
-    reaching = grid.reaching(touch[counted], reached.depth[counted])
-    cells = _table(grid, side, used[1], used[0], exposure_us[used], fills[used])
+    reaching = grid.reaching(tally.touch[counted], tally.depth[counted], tally.count[counted])
     shown = _table(grid, side, begun, np.full(begun.size, NO_BLOCK), begin_us[begun], reaching[begun])
-    return cells, replace(shown, width_ticks=np.full(begun.size, np.inf)), counts
+    return replace(shown, width_ticks=np.full(begun.size, np.inf))
 
 
 def _table(grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Times", fills: "Ints") -> Points:

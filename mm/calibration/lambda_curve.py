@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mm.calibration.alternatives import CurveComparison, fitted_as
-from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, ShapeChoice
+from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.intervals import LEVEL, NORMAL, cosines, long_run_error
 from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Floats, Points, sum_by
@@ -54,6 +54,15 @@ def chosen_curve(
         if found is not None:
             curve += _points(name, *found)
     return curve, choice
+
+
+def rates_on(line: Line, delta_ticks: Floats) -> Floats:
+    """Return λ in 1/s at distances, by the points of a `PoissonFit.line`; 0 at an infinite distance."""
+    place, log_rate = np.array([one for one, _ in line]), np.log([rate for _, rate in line])
+    fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
+    beyond = np.maximum(delta_ticks - place[-1], 0.0)
+    found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
+    return found
 
 
 @np.errstate(all="ignore")

@@ -9,9 +9,9 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import Line, PoissonFit
-from mm.calibration.state_space import forecast
-from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowFitter, WindowPlan
+from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
+from mm.calibration.window_fits import WindowFits
+from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, FitError, Mismatch, UsageError
 from mm.instrument import E8
@@ -28,8 +28,20 @@ DISTANCE_UNIT = "ticks"
 SOURCES = ("fitted", "carried", "default", "none")
 
 
+def is_line(value: Any) -> bool:
+    """Return whether *value* is a list of points of λ(δ), which falls; or an empty one."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
+        return False
+    numbers = [type(number) in (int, float) and math.isfinite(number) for point in value for number in point]
+    if not all(numbers) or not all(rate > 0 for _, rate in value):
+        return False
+    pairs = list(pairwise(value))
+    falls = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
+    return not value or (bool(pairs) and falls and pairs[-1][1][1] < pairs[-1][0][1])
+
+
 # What JSON must hold for a field of each type; None as well where the type allows it.
-KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a text", lambda value: isinstance(value, str)),
     bool: ("true or false", lambda value: isinstance(value, bool)),
     int: ("a whole number of µs", lambda value: isinstance(value, int) and not isinstance(value, bool)),
@@ -37,6 +49,7 @@ KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
         "a finite number",
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
     ),
+    Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
 }
 
 
@@ -64,7 +77,7 @@ class Entry:
 
     def read(self, key: str, kind: Any, known: tuple[str, ...] = ()) -> Any:
         """Return the value of *key*, of a type such as ``int`` or ``float | None``, and one of *known* if given."""
-        value, options = self.value(key), get_args(kind) or (kind,)
+        value, options = self.value(key), (kind,) if kind in KINDS else get_args(kind)
         wanted, fits = KINDS[options[0]]
         if value is None and NoneType in options:
             return None
@@ -72,7 +85,7 @@ class Entry:
             raise self._refused(key, wanted)
         if known and value not in known:
             raise self._refused(key, f"one of {', '.join(known)}")
-        return value
+        return tuple((delta, rate) for delta, rate in value) if kind is Line else value
 
     def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
         """Return the fields of the dataclass *record* by name; those with a default may be missing."""
@@ -118,6 +131,9 @@ class Segment:
         predictive_high: Greatest number, likewise.
         min_delta_ticks: Nearest distance of the fit that *A* and *k* are from; None where unknown.
         max_delta_ticks: Farthest distance of that fit; None where unknown.
+        shape: The shape of λ(δ) that described the fills best; ``exponential`` is that of *A* and *k*. None where there
+            is nothing to use, and in a file that is older than this key.
+        lambda_curve: Where it is another one, points of λ(δ): distance in ticks, fills per second.
     """
 
     start_us: int
@@ -139,6 +155,8 @@ class Segment:
     predictive_high: float | None = None
     min_delta_ticks: float | None = None
     max_delta_ticks: float | None = None
+    shape: str | None = None
+    lambda_curve: Line = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,28 +255,12 @@ def build_schedule(
     """
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or WindowPlan(), fallback or Fallback()
-    fits = WindowFitter(calibrator.points, fit or calibrator.fit_points, plan, calibrator.length_s).all(
-        plan.over(calibrator.days)
-    )
+    fits = WindowFits(calibrator, plan, fit=fit).all(plan.over(calibrator.days))
     return schedule_of(calibrator, plan, fallback, fits)
 
 
 def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
     """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
-
-    windows = plan.over(calibrator.days)
-    decays = {window: own.k for window, own in zip(windows, fits, strict=True)}
-
-    def outlook(window: Window) -> dict[str, float | None]:
-        """Return the volatility and the fills of a whole segment after *window*, from its training data alone."""
-        trained, horizon_s = (window.train_start_us, window.train_end_us), 60 * plan.step_min
-        low, high = calibrator.predictive_ci95(*trained, horizon_s) or (None, None)
-        k = decays[window]
-        if plan.mode == "state_space" and k is not None:
-            ahead = forecast(calibrator.points(*trained), k, calibrator.length_s(*trained), horizon_s)
-            low, high = (ahead.low, ahead.high) if ahead else (low, high)
-        return {"sigma_ticks": calibrator.sigma_ticks(*trained), "predictive_low": low, "predictive_high": high}
-
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -266,7 +268,7 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments_of(windows, fits, fallback, outlook),
+        segments=segments_of(plan.over(calibrator.days), fits, fallback),
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
@@ -274,19 +276,13 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
     )
 
 
-def segments_of(
-    windows: Sequence[Window],
-    fits: Sequence[WindowFit],
-    fallback: Fallback,
-    outlook: Callable[[Window], Mapping[str, float | None]] = lambda _: {},
-) -> tuple[Segment, ...]:
+def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: Fallback) -> tuple[Segment, ...]:
     """Return the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
 
     Args:
         windows: In order of time.
         fits: Of each window.
         fallback: What is used instead of a fit that is not usable.
-        outlook: Further fields of a segment, from the training data of its window.
     """
     segments = []
     last: tuple[Window, WindowFit] | None = None
@@ -313,12 +309,23 @@ def segments_of(
                 source=source,
                 age_s=age_s if source in ("fitted", "carried") else None,
                 reason="; ".join(filter(None, (own.fit.reason, done))),
-                **outlook(window),
+                sigma_ticks=own.sigma_ticks,
+                predictive_low=own.predicted and own.predicted[0],
+                predictive_high=own.predicted and own.predicted[1],
                 min_delta_ticks=used.fit.min_delta_ticks,
                 max_delta_ticks=used.fit.max_delta_ticks,
+                shape=_shape(used),
+                lambda_curve=used.line,
             )
         )
     return tuple(segments)
+
+
+def _shape(used: WindowFit) -> str | None:
+    """Return the shape of λ(δ) that is used; None without parameters."""
+    if used.A is None:
+        return None
+    return used.fit.shape.chosen if used.line and used.fit.shape else EXPONENTIAL
 
 
 def _wrong(segment: Segment) -> str:
@@ -362,7 +369,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         )
     else:
         pieces = [
-            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k))
+            _piece(one, (one.start_us, one.end_us), (one.A, one.k), (one.A, one.k), one.lambda_curve)
             for one in fitted.segments
             if one.A is not None and one.k is not None
         ]

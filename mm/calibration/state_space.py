@@ -15,9 +15,11 @@ the last block is read.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from mm.calibration._filters import run_filters
 from mm.calibration.points import Floats, Points
 from mm.calibration.reference import BLOCK_S
 
@@ -25,9 +27,9 @@ HALF_LIVES_MIN = (10.0, 20.0, 40.0, 80.0, 160.0, 640.0)
 TAU = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)
 OWN = (0.0, 0.2, 0.4, 0.7, 1.1)
 LEVEL_SD = 1.0  # of m around the logarithm of the mean rate
-NEWTON = 50  # steps to the peak of a block, at most; they converge quadratically
-CLOSE = 1e-10
-NODES = 15  # of the quadrature over the rate of a forecast
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the quadrature over the rate of a forecast
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+NEVER = 1e-16  # a chance below counts in no digit
 LEVEL = 0.95
 
 
@@ -39,14 +41,31 @@ class RateForecast:
         A: Fills per second at distance 0: the exponential of the mean of ln A, which a few filters that hold a burst
             possible do not lift.
         se_log: Standard deviation of ln A, the mean over the horizon.
-        low: Least number of fills to expect in the horizon (95 %).
-        high: Greatest number.
+        fills: float64[n], numbers of fills that may be expected in the horizon.
+        chance: float64[n], of each of them.
     """
 
     A: float
     se_log: float
-    low: float
-    high: float
+    fills: Floats
+    chance: Floats
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The least and the greatest number of fills to expect in the horizon (95 %)."""
+        from scipy.special import pdtr
+
+        likely = self.chance > NEVER
+        chance, fills = self.chance[likely], self.fills[likely]
+
+        def below(count: float) -> float:
+            """Return the chance of so many fills or fewer."""
+            return float((chance * pdtr(count, fills)).sum())
+
+        middle = float((chance * fills).sum())
+        spread = math.sqrt(middle + float((chance * (fills - middle) ** 2).sum()))
+        tail = (1 - LEVEL) / 2
+        return _least(below, tail, middle, spread), _least(below, 1 - tail, middle, spread)
 
 
 @dataclass(frozen=True)
@@ -74,8 +93,6 @@ class RateState:
             horizon_s: Its length; the last block of it may be a part.
             gain: Fills expected in a second at A = 1.
         """
-        from scipy.special import pdtr
-
         steps = max(math.ceil(horizon_s / BLOCK_S - 1e-9), 1)
         share = np.full(steps, BLOCK_S)
         share[-1] = horizon_s - BLOCK_S * (steps - 1)
@@ -96,28 +113,37 @@ class RateState:
         middle = np.log(mean) - variance / 2
         log_mean = float((self.weight * middle).sum())
         log_variance = float((self.weight * (variance + (middle - log_mean) ** 2)).sum())
-        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-        rates = gain * horizon_s * np.exp(middle[:, None] + np.sqrt(variance)[:, None] * nodes)
-        chance = self.weight[:, None] * (weights / weights.sum())
-
-        def below(count: float) -> float:
-            """Return the chance of so many fills or fewer."""
-            return float((chance * pdtr(count, rates)).sum())
-
-        tail = (1 - LEVEL) / 2
-        return RateForecast(math.exp(log_mean), math.sqrt(log_variance), _least(below, tail), _least(below, 1 - tail))
+        rates = gain * horizon_s * np.exp(middle[:, None] + np.sqrt(variance)[:, None] * NODES)
+        chance = self.weight[:, None] * WEIGHTS
+        return RateForecast(math.exp(log_mean), math.sqrt(log_variance), rates.ravel(), chance.ravel())
 
 
-def _least(below: Callable[[float], float], share: float) -> float:
-    """Return the least whole number that so large a share is not above."""
-    high = 1.0
-    while below(high) < share:
-        high *= 2
-    low = -1.0
-    while high - low > 1:
-        middle = math.floor((low + high) / 2)
-        low, high = (low, middle) if below(middle) >= share else (middle, high)
-    return high
+def _least(below: Callable[[float], float], share: float, start: float, step: float) -> float:
+    """Return the least whole number that so large a share is not above, looked for from *start* on.
+
+    Args:
+        below: The chance of so many or fewer.
+        share: The chance in question.
+        start: Near the number.
+        step: How far it may be.
+    """
+    high: int | None = None
+    low, at, stride = -1, math.floor(start), max(math.ceil(step), 1)
+    under, over, halve = 0.0, 1.0, False
+    while high is None or high - low > 1:
+        found = below(at)
+        if found >= share:
+            high, over = at, found
+        else:
+            low, under = at, found
+        if high is None:
+            at, stride = at + stride, 2 * stride
+        elif low < 0 and high > stride:
+            at, stride = high - stride, 2 * stride
+        elif high - low > 1:
+            part = 0.5 if halve else (share - under) / (over - under)
+            at, halve = min(max(math.floor(low + part * (high - low)), low + 1), high - 1), not halve
+    return float(high)
 
 
 def filtered(expected: Floats, fills: Floats) -> RateState | None:
@@ -137,41 +163,9 @@ def filtered(expected: Floats, fills: Floats) -> RateState | None:
     mean[0] = math.log(total / exposed)
     cov = np.array([np.full(tau.size, LEVEL_SD**2), np.zeros(tau.size), tau**2])
     evidence = np.zeros(tau.size)
-    for at, count in zip(expected.tolist(), fills.tolist(), strict=True):
-        mean[1] *= phi
-        cov[1] *= phi
-        cov[2] = phi**2 * cov[2] + (1 - phi**2) * tau**2
-        if at <= 0:
-            continue
-        centre, spread = mean[0] + mean[1], cov[0] + 2 * cov[1] + cov[2]
-        prior = spread + own**2
-        peak, curve = _peak(at, count, centre, prior)
-        evidence += (
-            count * (math.log(at) + peak) - at * np.exp(peak) - (peak - centre) ** 2 / (2 * prior)
-            - np.log(prior * curve) / 2
-        )  # fmt: skip
-        # the peak is a Gaussian observation of the block's u; m and z follow by what they share with it
-        along = np.array([cov[0] + cov[1], cov[1] + cov[2]]) / prior
-        mean = mean + along * (peak - centre)
-        left = prior - 1 / curve
-        cov = cov - left * np.array([along[0] ** 2, along[0] * along[1], along[1] ** 2])
+    run_filters(expected, fills, np.array([phi, tau, own]), mean, cov, evidence)
     weight = np.exp(evidence - evidence.max())
     return RateState(phi, tau, own, mean, cov, weight / weight.sum())
-
-
-def _peak(expected: float, count: float, centre: Floats, prior: Floats) -> tuple[Floats, Floats]:
-    """Return where the posterior of a block's u peaks, and its curvature there.
-
-    It is log-concave; from the side where the rate is too high Newton's steps never leave it, so they start there.
-    """
-    u = np.maximum(centre, math.log((count + 0.5) / expected))
-    for _ in range(NEWTON):
-        rate = expected * np.exp(u)
-        step = (rate - count + (u - centre) / prior) / (rate + 1 / prior)
-        u = u - step
-        if float(np.abs(step).max()) < CLOSE:
-            break
-    return u, expected * np.exp(u) + 1 / prior
 
 
 def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ nearer than the deepest one that is hit is hit too.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,16 +138,46 @@ class Sweeps:
         first, last = np.searchsorted(self._us, (start_us, end_us))
         return int(last - first)
 
+    @cached_property
+    def whole(self) -> Reached:
+        """All sweeps of the tape, each with all of its prints."""
+        return self._part(0, len(self._us))
+
     def between(self, start_us: int, end_us: int) -> Reached:
         """Return the sweeps in a window, each cut to its prints in the window."""
         first, last = np.searchsorted(self._us, (start_us, end_us))
+        return self._part(int(first), int(last))
+
+    def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
+        """Return what the sweeps of a window are beside the `whole` ones that begin before *rest_us*.
+
+        Returns:
+            Sweeps and how often each counts: the whole ones that begin from *rest_us* on, the rest of one that began
+            before the window, and, of one that does not end in it, -1 for the whole and 1 for its prints in the window.
+        """
+        first, rest, last = (int(at) for at in np.searchsorted(self._us, (start_us, rest_us, end_us)))
+        begin, later, end = (int(at) for at in np.searchsorted(self._opens, (first, rest, last)))
+        opens = np.append(self._opens, len(self._us))
+        parts = [Reached(*(getattr(self.whole, one)[later:end] for one in Reached.__slots__))]
+        counts = [1] * (end - later)
+        if first < min(opens[begin], last):
+            parts.append(self._part(first, min(int(opens[begin]), last)))
+            counts.append(1)
+        if begin < end and opens[end] > last:
+            parts += [self._part(int(opens[end - 1]), int(opens[end])), self._part(int(opens[end - 1]), last)]
+            counts += [-1, 1]
+        columns = (np.concatenate([getattr(one, name) for one in parts]) for name in Reached.__slots__)
+        return Reached(*columns), np.array(counts, np.int64)
+
+    def _part(self, first: int, last: int) -> Reached:
+        """Return the sweeps of the prints from number *first* to *last*."""
         if first == last:
             return Reached(self._us[:0], self._row[:0], self._us[:0])
         begin, end = np.searchsorted(self._opens, (first + 1, last))
         opens = np.concatenate(([first], self._opens[begin:end]))
         row = self._row[opens]
         reference = self._side * self._path.reference[self._side][row]
-        deepest = self._path.per_tick * self._deepest(opens, int(first), int(last))
+        deepest = self._path.per_tick * self._deepest(opens, first, last)
         return Reached(self._us[opens], row, reference - deepest)
 
     def _deepest(self, opens: Ints, first: int, last: int) -> Ints:

@@ -8,7 +8,7 @@ state that moves, from everything so far).
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING, Self
@@ -17,14 +17,14 @@ import numpy as np
 
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
-from mm.calibration.state_space import forecast
+from mm.calibration.state_space import RateForecast, forecast
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.fit_result import Line, PoissonFit
 
     Floats = NDArray[np.float64]
 
@@ -149,6 +149,9 @@ class WindowFit:
         se_k: Standard error of k.
         se_logA: Standard error of ln A.
         fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
+        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None where unknown.
+        predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
+        ahead: What ``state_space`` foresees.
     """
 
     A: float | None
@@ -156,11 +159,22 @@ class WindowFit:
     se_k: float | None
     se_logA: float | None
     fit: "PoissonFit"
+    sigma_ticks: float | None = None
+    predicted: tuple[float, float] | None = None
+    ahead: RateForecast | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, fit: "PoissonFit") -> Self:
         """Return A, k and the errors of *fit* itself."""
         return cls(fit.A, fit.k, fit.se_k, fit.se_logA, fit)
+
+    @property
+    def line(self) -> "Line":
+        """The points of λ(δ) where another shape than the exponential was chosen, at the level of A; else none."""
+        if self.A is None or self.fit.A is None:
+            return ()
+        level = self.A / self.fit.A
+        return tuple((delta, level * rate) for delta, rate in self.fit.line)
 
 
 @dataclass(frozen=True)
@@ -199,7 +213,7 @@ class WindowFitter:
         if self.plan.mode == "ewma" or found.k is None:
             return found
         ahead = forecast(points, found.k, length_s, 60 * self.plan.step_min)
-        return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log)
+        return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log, ahead=ahead)
 
 
 def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:

@@ -34,9 +34,11 @@ TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df",
 TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
 LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
 CLOCK = ("waits", "mean_wait", "ks_p")
-COLUMNS = (*Segment.__dataclass_fields__, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK)
-NEWER = ("test_loglik_state_space",)  # columns that files of earlier versions lack
-WORDS = ("usable", "status", "source", "reason", "start")  # the columns that are no numbers
+CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
+SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", "lambda_curve"))
+COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE)
+NEWER = ("test_loglik_state_space", *CURVE)  # columns that files of earlier versions lack
+WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are no numbers
 
 
 def out_of_sample(study: Study) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "segments_compared": len(compared),
         "fills_compared": sum(float(one.points.fills.sum()) for one in compared),
         "modes": {mode: _mode(compared, mode, used) for mode in MODES},
+        "curves": _curves(study.tests, used),
         "by_delta": realised(rows),
         "time_rescaling": {
             **asdict(_clock(study.tests, [1, -1])),
@@ -78,6 +81,12 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for mode, row in found["modes"].items():
         beside = "" if mode == used else f"{row['gain_over_used']:+.4f} ± {row['se_gain'] or math.nan:.4f}"
         yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['foreseen']:>17,.0f}"
+    curves = found["curves"]
+    if curves["gain_nats_per_fill"] is not None:
+        yield (
+            f"curves of λ(δ) in {curves['segments']} segments: {curves['gain_nats_per_fill']:+.4f} ± "
+            f"{curves['se'] or math.nan:.4f} per fill beside their A and k"
+        )
     yield f"{'δ, ticks':<12}{'fills':>18}{'foreseen':>22}{'ratio':>17}   95 %"
     for near, far in pairwise((0.0, *BANDS, math.inf)):
         inside = [row for row in found["by_delta"] if near <= row["delta_ticks"] < far]
@@ -100,12 +109,11 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     """Return how *mode* did in the segments that are *compared*."""
     fills = np.array([one.points.fills.sum() for one in compared])
     gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
-    total, count = float(fills.sum()), len(compared)
+    total = float(fills.sum())
     if not total:
         ratios = ("ratio", "ratio_low", "ratio_high")
         return dict.fromkeys(("loglik_per_fill", "foreseen", *ratios, "gain_over_used", "se_gain"))
-    mean = float(gains.sum()) / total
-    error = math.sqrt(count / (count - 1) * float(((gains - mean * fills) ** 2).sum())) / total if count > 1 else None
+    mean, error = _gain(fills, gains)
     foreseen = sum(one.foreseen[mode] or 0.0 for one in compared)
     ratio, low, high = ratio_interval(total, foreseen)
     return {
@@ -117,6 +125,25 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
         "gain_over_used": mean,
         "se_gain": error,
     }
+
+
+def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
+    """Return what the curves of segments gain over their A and k, in nats a fill, where another shape was chosen."""
+    known = [(float(one.points.fills.sum()), one.loglik[used], one.curve[1]) for one in tests if one.curve]
+    rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
+    gain, error = _gain(*np.array(rows).T) if rows else (None, None)
+    count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
+    return {**count, "gain_nats_per_fill": gain, "se": error}
+
+
+def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]:
+    """Return what segments gained in nats a fill, and its standard error; None without a fill, or of one segment."""
+    total, count = float(fills.sum()), len(fills)
+    if not total:
+        return None, None
+    mean = float(gains.sum()) / total
+    error = math.sqrt(count / (count - 1) * float(((gains - mean * fills) ** 2).sum())) / total if count > 1 else None
+    return mean, error
 
 
 def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:
@@ -139,6 +166,7 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
     for segment, own, tested in zip(study.schedule.segments, study.fits, study.tests, strict=True):
         row = asdict(segment) | {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
         row |= _trained(own) | _tested(tested, study.schedule.mode) | _waits(tested)
+        row |= dict(zip(CURVE[1:], tested.curve or (None, None), strict=True))
         yield {name: "" if row[name] is None else row[name] for name in COLUMNS}
 
 
@@ -211,7 +239,7 @@ def read_segments(path: Path) -> SegmentRows:
             rows = list(table)
         return SegmentRows(
             {name: np.array([float(row.get(name) or "nan") for row in rows]) for name in COLUMNS if name not in WORDS},
-            {name: [row[name] for row in rows] for name in WORDS},
+            {name: [row.get(name) or "" for row in rows] for name in WORDS},
         )
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error

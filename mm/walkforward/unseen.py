@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Points, group, sum_by
 from mm.calibration.reference import CLOSED, within
+from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -35,6 +37,18 @@ def log_likelihood(points: Points, A: float, k: float) -> float:
     log_mean = np.log(points.exposure_s[hit]) + _log_rate(points, A, k)[hit]
     fills = points.fills[hit]
     return float((fills * log_mean).sum() - foreseen(points, A, k).sum() - gammaln(fills + 1).sum())
+
+
+def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
+    """Return the expected fills of all rows by a curve, and the log-likelihood; None where it rules a fill out."""
+    from scipy.special import gammaln
+
+    expected = points.exposure_s * reached(points, line)
+    hit = points.fills > 0
+    if not (expected[hit] > 0).all():
+        return float(expected.sum()), None
+    fills = points.fills[hit]
+    return float(expected.sum()), float((fills * np.log(expected[hit]) - gammaln(fills + 1)).sum() - expected.sum())
 
 
 def _log_rate(points: Points, A: float, k: float) -> Floats:
@@ -124,6 +138,8 @@ class Tested:
         foreseen: By mode, all fills that it foresaw; None where the mode had no parameters yet.
         loglik: By mode, the Poisson log-likelihood of the rows.
         waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters.
+        curve: By the segment's curve, where its shape is another than the exponential: all fills that it foresaw, and
+            the log-likelihood of the rows, None where the curve rules a fill out.
     """
 
     points: Points
@@ -131,3 +147,4 @@ class Tested:
     foreseen: dict[str, float | None]
     loglik: dict[str, float | None]
     waits: dict[int, tuple[Waits, ...] | None]
+    curve: tuple[float, float | None] | None = None

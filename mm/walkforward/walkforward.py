@@ -14,8 +14,9 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.estimators import Absent, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of
+from mm.calibration.window_fits import Memory, WindowFits
 from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowFitter, WindowPlan
-from mm.walkforward.unseen import Tested, foreseen, log_likelihood, waits
+from mm.walkforward.unseen import Tested, by_curve, foreseen, log_likelihood, waits
 from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 
 Models = Callable[[Schedule], tuple[object, object]]
-Memory = Callable[[str, Callable[[], Any]], Any]
 Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
 TABLES = ("orders", "fills", "state", "mids")
 
@@ -117,14 +117,12 @@ def study(
     plans = {mode: replace(plan, mode=mode) for mode in MODES}
     windows = {mode: one.over(calibrator.days) for mode, one in plans.items()}
     points = lru_cache(maxsize=3)(calibrator.points)  # modes that train on everything so far share it
-    full = WindowFitter(points, calibrator.fit_points, plan, calibrator.length_s)
     bare = {mode: WindowFitter(points, _bare_fit, one, calibrator.length_s) for mode, one in plans.items()}
-    own: list[WindowFit] = []
     latest: dict[str, Rates] = dict.fromkeys(MODES)
     rates: list[dict[str, Rates]] = []
-    for number, window in enumerate(windows[plan.mode]):
-        kept = memory(_name("fit", plan.mode, window), partial(_as_json, full, window))
-        own.append(WindowFit(**{**kept, "fit": PoissonFit.from_json(kept["fit"], "the fit of a window")}))
+
+    def others(number: int) -> None:
+        """Fit the window of this number in the other modes, and report that it is done."""
         for mode, fitter in bare.items():
             if mode != plan.mode:
                 rival = windows[mode][number]
@@ -133,6 +131,8 @@ def study(
         rates.append(dict(latest))
         if step:
             step(1)
+
+    own = WindowFits(calibrator, plan, points, memory=memory).all(windows[plan.mode], others)
     schedule = schedule_of(calibrator, plan, fallback or Fallback(), own)
     tests = [_tested(calibrator, *one, plan.mode) for one in zip(schedule.segments, rates, strict=True)]
     return Study(schedule, tuple(own), tuple(tests))
@@ -140,13 +140,6 @@ def study(
 
 def _name(kind: str, mode: str, window: Window) -> str:
     return f"{kind} {mode} {window.train_start_us} {window.train_end_us}"
-
-
-def _as_json(fitter: WindowFitter, window: Window) -> dict[str, Any]:
-    """Return a window's fit as JSON holds it."""
-    found = fitter.one(window.train_start_us, window.train_end_us)
-    rates = {"A": found.A, "k": found.k, "se_k": found.se_k, "se_logA": found.se_logA}
-    return {**rates, "fit": found.fit.to_json()}
 
 
 def _rates_of(fitter: WindowFitter, window: Window) -> Rates:
@@ -176,6 +169,7 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
         expected=foreseen(seen, *used) if used else None,
         foreseen={name: float(foreseen(seen, *one).sum()) if one else None for name, one in rates.items()},
         loglik={name: log_likelihood(seen, *one) if one else None for name, one in rates.items()},
+        curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
         waits={
             side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) if used else None
             for side in (1, -1)

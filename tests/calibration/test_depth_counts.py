@@ -390,7 +390,7 @@ def test_auto_reaches_as_far_as_999_of_1000_sweeps():
     """And the last cell begins there, whatever a tick is worth; nothing outside the window counts."""
     day = tape(deep_day(4), 0, 7200 * S)
     marks = DepthCounts(day, DepthOptions())
-    depth, _ = marks.depths(0, 7200 * S)
+    depth, *_ = marks.depths(0, 7200 * S)
     reach = reach_of([marks.depths(0, 7200 * S)])
     assert reach == np.ceil(np.quantile(depth, 0.999))
     assert 2000 < reach < 5000

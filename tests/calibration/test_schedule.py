@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import PoissonFit
+from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
 from mm.calibration.schedule import Entry, Schedule, Segment, build_schedule, intensity_of, segments_of
 from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
@@ -30,20 +31,25 @@ def own_fit(n_fills, status, reason="", **more):
     )
 
 
-GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0))
-OTHER = WindowFit(0.7, 0.4, 0.03, 0.2, own_fit(300, "few_fills", "9 fills", min_delta_ticks=1.0))
-EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"))
+CURVE = tuple(CurvePoint(delta_ticks=d, spread_state="all", lambda_per_s=rate) for d, rate in ((1, 0.4), (2, 0.1)))
+MONOTONE = ShapeChoice(chosen="monotone", formula="", parameters={}, gain_nats_per_fill=0.1, se=0.01, why="")
+SEEN = {"sigma_ticks": 1.0, "predicted": (3.0, 9.0)}
+GOOD = WindowFit(0.5, 0.3, 0.02, 0.1, own_fit(400, "ok", min_delta_ticks=0.5, max_delta_ticks=20.0), **SEEN)
+OTHER = WindowFit(
+    0.7,
+    0.4,
+    0.03,
+    0.2,
+    own_fit(300, "few_fills", "9 fills", min_delta_ticks=1.0, A=0.35, shape=MONOTONE, lambda_curve=CURVE),
+    sigma_ticks=1.5,
+)
+EMPTY = WindowFit(None, None, None, None, own_fit(0, "no_fills", "no fills in 7200 s"), **SEEN)
 PLAN = WindowPlan(train_window_min=120, step_min=15, latency_us=50_000)
-
-
-def ahead(window):
-    sigma = (window.train_end_us - window.train_start_us) / (120 * MIN)
-    return {"sigma_ticks": sigma, "predictive_low": 3.0, "predictive_high": 9.0}
 
 
 def segments(*fits, **fallback):
     windows = PLAN.windows(0, (120 + 15 * len(fits)) * MIN)
-    return segments_of(windows, fits, Fallback(**fallback), ahead)
+    return segments_of(windows, fits, Fallback(**fallback))
 
 
 def schedule(*fits, **fallback):
@@ -81,7 +87,7 @@ def test_carry_forward_takes_the_last_usable_fit_with_its_age():
 def test_a_segment_has_the_volatility_of_its_own_window_and_the_range_of_the_fit_it_uses():
     """A carried A and k were measured over an older range; the volatility is always the latest that is known."""
     first, second, third = segments(GOOD, EMPTY, OTHER)
-    assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 1.0, 1.0]
+    assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 1.0, 1.5]
     assert [(one.min_delta_ticks, one.max_delta_ticks) for one in (first, second, third)] == [
         (0.5, 20.0),
         (0.5, 20.0),
@@ -89,6 +95,20 @@ def test_a_segment_has_the_volatility_of_its_own_window_and_the_range_of_the_fit
     ]
     assert [piece.max_delta_ticks for piece in intensity_of(schedule(GOOD, EMPTY, OTHER)).rows()] == [20.0, 20.0, None]
     assert intensity_of(schedule(GOOD)).sigma_at(first.start_us) == 1.0
+
+
+def test_a_segment_has_the_curve_of_the_fit_that_it_uses():
+    """At the level of its A, carried as A and k are; an exponential is A and k alone."""
+    first, second, third = segments(OTHER, EMPTY, GOOD)
+    assert [one.shape for one in (first, second, third)] == ["monotone", "monotone", "exponential"]
+    assert first.lambda_curve == second.lambda_curve == ((1, 0.8), (2, 0.2))
+    assert third.lambda_curve == ()
+    foreseen = intensity_of(schedule(OTHER, EMPTY, GOOD))
+    assert [foreseen.at(one.start_us, 1, 1.0) for one in (first, second)] == [pytest.approx(0.8)] * 2
+    assert foreseen.at(third.start_us, 1, 1.0) == pytest.approx(0.5 * math.exp(-0.3))
+    (default,) = segments(EMPTY, policy="global_default", default=(0.2, 0.9))
+    assert (default.shape, default.lambda_curve) == ("exponential", ())
+    assert segments(EMPTY)[0].shape is None
 
 
 def test_a_newer_usable_fit_replaces_the_carried_one():
@@ -170,6 +190,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
+        *("shape", "lambda_curve"),
     ]
 
 
@@ -222,10 +243,12 @@ def test_a_segment_holds_the_fit_of_its_training_window():
 
 
 def quick(points):
-    """The estimate alone, with what a segment asks of a fit."""
+    """The estimate alone, with what a segment needs of a fit."""
     found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
     known = {name: getattr(found, name, None) for name in ("A", "k", "se_k", "se_logA")}
-    return own_fit(points.fills.sum(), "ok", **known)
+    usable = known["k"] is not None and known["k"] > 0
+    fit = own_fit(float(points.fills.sum()), "ok" if usable else "no_fills")
+    return replace(fit, **known) if usable else fit
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -360,7 +383,7 @@ def test_the_interval_of_the_state_is_that_of_its_forecast():
     for segment in build_schedule(calibrator, plan).segments:
         trained = segment.train_start_us, segment.train_end_us
         foreseen = forecast(calibrator.points(*trained), segment.k, calibrator.length_s(*trained), 900.0)
-        assert (segment.predictive_low, segment.predictive_high) == (foreseen.low, foreseen.high)
+        assert (segment.predictive_low, segment.predictive_high) == foreseen.interval
         assert (segment.A, segment.se_logA) == (foreseen.A, foreseen.se_log)
     (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
     counted = calibrator.predictive_ci95(first.train_start_us, first.train_end_us, 900.0)

@@ -124,8 +124,8 @@ def test_a_forecast_is_that_of_draws(horizon_s):
     assert math.log(ahead.A) == pytest.approx(logs.mean(), abs=0.02)
     assert ahead.se_log == pytest.approx(logs.std(), rel=0.05)
     low, high = np.quantile(rng.poisson(gain * total), (0.025, 0.975))
-    assert ahead.low == pytest.approx(low, rel=0.05, abs=2)
-    assert ahead.high == pytest.approx(high, rel=0.05, abs=2)
+    assert ahead.interval[0] == pytest.approx(low, rel=0.05, abs=2)
+    assert ahead.interval[1] == pytest.approx(high, rel=0.05, abs=2)
 
 
 def test_the_interval_holds_what_comes():
@@ -138,7 +138,7 @@ def test_the_interval_holds_what_comes():
             state = filtered(np.full(48, EXPOSED), fills[:48])
             if state is not None:
                 ahead = state.forecast(900.0, EXPOSED / 300.0)
-                inside.append(ahead.low <= fills[48:].sum() <= ahead.high)
+                inside.append(ahead.interval[0] <= fills[48:].sum() <= ahead.interval[1])
         held[name] = np.mean(inside)
     assert min(held.values()) >= 0.8, held
 

@@ -1,0 +1,103 @@
+"""The time and the sweeps of one side of a day, summed once by block: a window then costs its blocks, not its events.
+
+Windows that begin a whole number of blocks apart share their blocks. What is summed is where the touch stood, for how
+long, and how deep the sweeps reached that met it there: whole numbers, from which the cells of any window follow.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.calibration.points import Ints
+    from mm.calibration.reference import ReferencePath
+    from mm.calibration.sweeps import Sweeps
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one side of a window saw; rows of one place may repeat, and their counts add up.
+
+    Attributes:
+        stood: Where the touch stood, in steps from the reference; ``CLOSED`` without a book.
+        stood_block: In which block of the window.
+        us: For how long.
+        touch: The touch that sweeps met.
+        depth: Distance of the deepest price that they hit, in steps.
+        block: In which block they began.
+        count: How many; below 0 what a border takes back.
+        prints: Trade prints in the window.
+    """
+
+    stood: "Ints"
+    stood_block: "Ints"
+    us: "Ints"
+    touch: "Ints"
+    depth: "Ints"
+    block: "Ints"
+    count: "Ints"
+    prints: int
+
+
+class BlockSums:
+    """The blocks of one side of a day.
+
+    Attributes:
+        begin_us: First instant of the first block.
+    """
+
+    def __init__(
+        self, path: "ReferencePath", side: int, sweeps: "Sweeps", span: tuple[int, int], block_us: int
+    ) -> None:
+        """Sum the blocks that follow each other in *span*, in µs, from its start on."""
+        self.begin_us, self._block_us = span[0], block_us
+        edges, rows, block = path.segments(*span, block_us)
+        touch = path.touch[side][rows]
+        (stood_block, stood), us = summed((block, touch), np.diff(edges))
+        whole = sweeps.whole
+        begun = (whole.us >= span[0]) & (whole.us < span[1])
+        met, first = path.touch[side][whole.row[begun]], (whole.us[begun] - span[0]) // block_us
+        (swept, met, depth), count = summed((first, met, whole.depth[begun]), np.ones(len(met), np.int64))
+        self._stood, self._swept = (stood_block, stood, us), (swept, met, depth, count)
+
+    def between(self, start_us: int, blocks: int) -> Tally:
+        """Return so many whole blocks from *start_us* on, with which a block begins."""
+        first = (start_us - self.begin_us) // self._block_us
+        stood, swept = (
+            tuple(column[slice(*np.searchsorted(one[0], (first, first + blocks)))] for column in one)
+            for one in (self._stood, self._swept)
+        )
+        return Tally(stood[1], stood[0] - first, stood[2], swept[1], swept[2], swept[0] - first, swept[3], 0)
+
+
+Column = TypeVar("Column", "NDArray[np.int64]", "NDArray[np.float64]")
+
+
+def summed(keys: "tuple[Column, ...]", values: "Ints") -> "tuple[tuple[Column, ...], Ints]":
+    """Return the distinct rows of *keys* in ascending order, and the sums of *values* over each."""
+    if not len(values):
+        return keys, values
+    order = np.lexsort(keys[::-1])
+    keys = tuple(key[order] for key in keys)
+    new = np.any([np.diff(key, prepend=key[0] - 1) != 0 for key in keys], axis=0)
+    first = np.flatnonzero(new)
+    return tuple(key[first] for key in keys), np.add.reduceat(values[order], first)
+
+
+def joined_tallies(one: Tally, other: Tally, prints: int) -> Tally:
+    """Return the rows of two tallies of one window in one."""
+    names = [name for name in Tally.__slots__ if name != "prints"]
+    columns = {name: np.concatenate((getattr(one, name), getattr(other, name))) for name in names}
+    return Tally(**columns, prints=prints)
+
+
+def quantile(values: "NDArray[np.float64]", count: "Ints", share: float) -> float:
+    """Return the quantile of values of which each occurs so often, on a straight line between neighbours."""
+    (distinct,), count = summed((values,), count)
+    until = count.cumsum()
+    place = (int(until[-1]) - 1) * share
+    below, above = distinct[np.searchsorted(until, (int(place), int(np.ceil(place))), side="right")].tolist()
+    return float(np.quantile((below, above), place - int(place)))

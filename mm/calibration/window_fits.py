@@ -1,0 +1,119 @@
+"""The fits of a schedule's windows, one after the other: A, k, the curve of λ(δ), and what a segment may bring.
+
+Comparing shapes of λ(δ) takes ten times as long as a fit, and a shape changes more slowly than a rate. So the shapes
+are compared once an hour of the schedule; the windows until then keep the curve's shape and set its level to their own
+fills. What a window has is from its own training data and that of earlier windows, which ended before.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from mm.calibration.alternatives import compare
+from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.intervals import predictive_ci95
+from mm.calibration.lambda_curve import chosen_curve, rates_on
+from mm.calibration.points import Floats, Points
+from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
+
+if TYPE_CHECKING:
+    from mm.calibration.calibrator import Calibrator
+
+SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
+
+Memory = Callable[[str, Callable[[], Any]], Any]
+
+
+@dataclass(frozen=True)
+class WindowFits:
+    """Fits windows in order of time; `of` is called for one after the other.
+
+    Attributes:
+        calibrator: Measures the days.
+        plan: Windows and mode.
+        points: Points of ``[start, end)`` in µs; None for those of the calibrator, of which it keeps the last.
+        fit: Points to fit; None for the calibrator's way.
+        memory: Returns a value by its name, from the function where it has none yet.
+    """
+
+    calibrator: "Calibrator"
+    plan: WindowPlan
+    points: Callable[[int, int], Points] | None = None
+    fit: Callable[[Points], PoissonFit] | None = None
+    memory: Memory = lambda _, make: make()
+
+    def all(self, windows: Sequence[Window], step: Callable[[int], None] = lambda _: None) -> list[WindowFit]:
+        """Return the fit of each window; windows of one training stretch share it.
+
+        Args:
+            windows: Those of the plan, in order of time.
+            step: Called with the number of each window that is fitted.
+        """
+        points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
+        apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
+        known: dict[tuple[int, int], WindowFit] = {}
+        found: list[WindowFit] = []
+        for number, window in enumerate(windows):
+            span = window.train_start_us, window.train_end_us
+            lead = found[number - number % apart].fit if number % apart else None
+            if span not in known:
+                name = f"window {self.plan.mode} {span[0]} {span[1]}"
+                known[span] = _from_json(self.memory(name, partial(self._as_json, points, span, lead)))
+            found.append(known[span])
+            step(number)
+        return found
+
+    def _as_json(
+        self, points: Callable[[int, int], Points], span: tuple[int, int], lead: PoissonFit | None
+    ) -> dict[str, Any]:
+        """Return a window's fit as JSON holds it, with the shape of *lead* if it has one."""
+        calibrator, plan = self.calibrator, self.plan
+        plain = self.fit or calibrator.fit_points
+
+        def fit(points: Points) -> PoissonFit:
+            return with_curve(plain(points), points, lead)
+
+        own = WindowFitter(points, fit, plan, calibrator.length_s).one(*span)
+        predicted = own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min)
+        rates = {name: getattr(own, name) for name in ("A", "k", "se_k", "se_logA")}
+        beside = {"sigma_ticks": calibrator.sigma_ticks(*span), "predicted": predicted}
+        return {**rates, **beside, "fit": own.fit.to_json()}
+
+
+def _from_json(kept: dict[str, Any]) -> WindowFit:
+    predicted = kept["predicted"] and tuple(kept["predicted"])
+    return WindowFit(
+        **{**kept, "predicted": predicted, "fit": PoissonFit.from_json(kept["fit"], "the fit of a window")}
+    )
+
+
+def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) -> PoissonFit:
+    """Return a fit with the shape of λ(δ) and its curve; itself where it is not usable.
+
+    Args:
+        fit: Of *points*.
+        points: What was fitted.
+        lead: An earlier fit, whose shape is kept and whose curve is set to the fills of *points*; without one, or where
+            it has no shape, the shapes are compared.
+    """
+    if not fit.usable:
+        return fit
+    if lead is None or lead.shape is None:
+        compared = compare(points)
+        if compared is None:
+            return fit
+        curve, shape = chosen_curve(compared, (), fit.pivot_delta or 0.0)
+        return replace(fit, lambda_curve=curve, shape=shape)
+    if not lead.line:
+        return replace(fit, shape=lead.shape)
+    level = float(points.fills.sum() / (points.exposure_s * reached(points, lead.line)).sum())
+    curve = tuple(replace(one, lambda_per_s=one.lambda_per_s * level, ci95=None) for one in lead.lambda_curve)
+    return replace(fit, lambda_curve=curve, shape=replace(lead.shape, parameters={}))
+
+
+def reached(points: Points, line: Line) -> Floats:
+    """Return how often each row is reached, in 1/s: λ(δ), of a cell less λ at its far end."""
+    near, far = rates_on(line, points.delta_ticks), rates_on(line, points.delta_ticks + points.width_ticks)
+    gain: Floats = near - far
+    return gain

@@ -1,0 +1,129 @@
+"""Windows fitted in a row: as each by itself, with a curve from the past alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mm.calibration import window_fits
+from mm.calibration.alternatives import compare
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.intervals import predictive_ci95
+from mm.calibration.lambda_curve import rates_on
+from mm.calibration.schedule import build_schedule, intensity_of
+from mm.calibration.state_space import forecast
+from mm.calibration.window_fits import WindowFits, reached, with_curve
+from mm.calibration.windows import MODES, WindowFitter, WindowPlan
+from small_tapes import book, poisson_day, tape, trade
+
+S = 1_000_000
+SECONDS = 5400
+DAY = poisson_day(11, SECONDS, 2.0, 1.5, (0.05, 0.15))
+PLAN = {"train_window_min": 40, "step_min": 10, "half_life_min": 15}
+
+
+def calibrator(told=DAY):
+    return Calibrator(tape(told, 0, SECONDS * S), CalibrationConfig())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_schedule_is_that_of_windows_alone(mode):
+    """Every number of every segment within 1e-9 of a plain recomputation of its window, from marks of its own."""
+    plan = WindowPlan(**PLAN, mode=mode)
+    shared = calibrator()
+    for segment in build_schedule(shared, plan).segments:
+        span = segment.train_start_us, segment.train_end_us
+        alone = calibrator()
+        points = alone.points(*span)
+        own = WindowFitter(lambda *_, points=points: points, alone.fit_points, plan, alone.length_s).one(*span)
+        foreseen = predictive_ci95(points, 600.0)
+        if mode == "state_space":
+            foreseen = forecast(points, own.k, alone.length_s(*span), 600.0).interval
+        found = [getattr(segment, name) for name in ("A", "k", "se_k", "se_logA", "n_fills", "sigma_ticks")]
+        plain = [own.A, own.k, own.se_k, own.se_logA, own.fit.n_fills, alone.sigma_ticks(*span)]
+        assert found == pytest.approx(plain, rel=1e-9, abs=0)
+        assert (segment.predictive_low, segment.predictive_high) == pytest.approx(foreseen, rel=1e-9, abs=0)
+
+
+def test_the_first_window_of_an_hour_has_the_shape_that_is_compared():
+    """The truth is two exponentials: the curve of the comparison, at the distances that were seen."""
+    found = calibrator()
+    plan = WindowPlan(**PLAN)
+    windows = plan.over(found.days)
+    first, *_ = WindowFits(found, plan).all(windows)
+    points = found.points(windows[0].train_start_us, windows[0].train_end_us)
+    assert first.fit.shape.chosen == compare(points).best != "exponential"
+    near, far = rates_on(first.line, np.array([1.0, 12.0]))
+    assert near == pytest.approx(2.0 * math.exp(-1.5) + 0.05 * math.exp(-0.15), rel=0.1)
+    assert far == pytest.approx(0.05 * math.exp(-1.8), rel=0.3)
+
+
+def test_later_windows_keep_the_shape_at_the_level_of_their_own_fills():
+    """Within the hour; the curve expects as many fills as there were, and is compared again in the next hour."""
+    found = calibrator()
+    plan = WindowPlan(**{**PLAN, "step_min": 15})
+    windows = plan.over(found.days)
+    fits = WindowFits(found, plan).all(windows)
+    for window, one in zip(windows[1:], fits[1:], strict=True):
+        points = found.points(window.train_start_us, window.train_end_us)
+        ratio = [rate / first for (_, rate), (_, first) in zip(one.line, fits[0].line, strict=True)]
+        assert ratio == pytest.approx([ratio[0]] * len(ratio))
+        assert (points.exposure_s * reached(points, one.line)).sum() == pytest.approx(points.fills.sum())
+        assert one.fit.shape.chosen == fits[0].fit.shape.chosen
+
+
+def test_shapes_are_compared_once_an_hour_of_the_schedule(monkeypatch):
+    """Whatever the step; and where the first window of the hour had nothing to compare, the next one is."""
+    seen = []
+    monkeypatch.setattr(window_fits, "compare", seen.append)
+    for step_min, most in ((2, 25), (25, 2)):
+        seen.clear()
+        plan = WindowPlan(**{**PLAN, "step_min": step_min})
+        WindowFits(calibrator(), plan).all(plan.over([(0, SECONDS * S)]))
+        assert len(seen) == most  # none was found, so each window looks again
+    monkeypatch.undo()
+    monkeypatch.setattr(window_fits, "compare", lambda points: seen.append(points) or compare(points))
+    for step_min, most in ((2, 1), (25, 1), (60, 1)):
+        seen.clear()
+        plan = WindowPlan(**{**PLAN, "step_min": step_min})
+        WindowFits(calibrator(), plan).all(plan.over([(0, SECONDS * S)]))
+        assert len(seen) == most
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_comes_later_changes_no_bit_of_a_curve(mode):
+    """From a segment's training end on, the market may do anything: its curve and λ in it stay the same."""
+    plan = WindowPlan(**PLAN, mode=mode, latency_us=50_000)
+    honest = build_schedule(calibrator(), plan)
+    number = 2
+    cut_us = honest.segments[number].train_end_us
+    past = [event for event in DAY if event[1] < cut_us]
+    wild = [book(cut_us, 9_000, 9_001), *(trade(cut_us + 997 * n, -1, 8_990 - n % 40, n + 1) for n in range(4000))]
+    for rest in (wild, []):
+        spoiled = build_schedule(calibrator(past + rest), plan)
+        for one, other in zip(honest.segments[: number + 1], spoiled.segments, strict=False):
+            assert one == other
+            assert one.lambda_curve
+            rates = [
+                intensity_of(each).at(one.start_us, 1, delta) for each in (honest, spoiled) for delta in (0.5, 9.0)
+            ]
+            assert rates[:2] == rates[2:] == rates_on(one.lambda_curve, np.array([0.5, 9.0])).tolist()
+
+
+def test_a_fit_that_is_not_usable_has_no_curve():
+    points = calibrator().points(0, SECONDS * S)
+    empty = fit_poisson(points.where(points.fills == 0))
+    assert with_curve(empty, points) is empty
+
+
+def test_a_line_is_that_of_the_engine():
+    """Between points, nearer than the first and beyond the last, λ is what the fills are drawn from."""
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+    line = ((0.5, 2.0), (1.5, 0.5), (4.0, 0.5), (6.0, 0.01))
+    engine = Intensity([IntensityPiece(0, 10, 1.0, 1.0, 1.0, 1.0, 1.0, curve=line)])
+    places = np.array([-1.0, 0.5, 1.0, 2.0, 4.0, 5.0, 9.0])
+    assert rates_on(line, places) == pytest.approx([engine.at(0, 1, one) for one in places.tolist()], rel=1e-12)
+    assert rates_on(line, np.array([np.inf])).tolist() == [0.0]

@@ -1,14 +1,16 @@
 """``python -m benchmarks.curves CAPTURES``: what each curve of λ gains on recorded markets, on blocks it has not seen.
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is held against the exponential from the
-mid by the likelihood of the same fills in the same cells (`mm.calibration.references`).
+mid by the likelihood of the same fills in the same cells (`mm.calibration.references`). Where a day is long enough for
+a schedule, its segments are walked through as well: do their predictive intervals hold the fills that came, and what do
+their curves gain over their A and k?
 """
 
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,15 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.points import Floats
 from mm.calibration.references import EndCells, by_reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
+from mm.calibration.windows import US_PER_MIN, WindowPlan
 from mm.numbers import MINUS
+from mm.walkforward.out_of_sample import out_of_sample
+from mm.walkforward.walkforward import study
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+WALKED = ("rolling", "state_space")  # modes of a schedule
 
 BLOCKS = 24  # at least so many, of five minutes or less
 LEAST_FILLS = 100  # of a row of distances
@@ -43,8 +53,8 @@ CAPTURES = (
 )
 
 
-def cells_of(root: Path, one: Capture) -> dict[str, EndCells]:
-    """Return the fills of a capture from each reference; it is imported into a folder that is gone afterwards."""
+def tape_of(root: Path, one: Capture) -> "Tape":
+    """Return the tape of a capture, which is imported into a folder that is gone afterwards."""
     from mm.backtest.io import load_day
     from mm.market_data.import_capture import ImportOptions, import_captures
 
@@ -53,10 +63,39 @@ def cells_of(root: Path, one: Capture) -> dict[str, EndCells]:
         import_captures(
             sorted((root / one.folder).glob("*.gz")), one.symbol, Path(folder), run_id="bench", options=options
         )
-        tape = load_day(Path(folder) / one.symbol / one.day)
-    calibrator = Calibrator(tape, CalibrationConfig())
+        return load_day(Path(folder) / one.symbol / one.day)
+
+
+def cells_of(calibrator: Calibrator) -> dict[str, EndCells]:
+    """Return the fills of a day from each reference."""
     span_us = calibrator.end_us - calibrator.start_us
     return by_reference(calibrator, min(300_000_000, span_us // BLOCKS))
+
+
+def walked(calibrator: Calibrator) -> Iterator[str]:
+    """Yield a line for each mode: how often the predictive interval of a segment held its fills, and what curves gain.
+
+    None where the day has no whole segment of the default windows.
+    """
+    for mode in WALKED:
+        plan = WindowPlan(mode=mode)
+        found = study(calibrator, plan)
+        held, ratios = [], []
+        for segment, tested in zip(found.schedule.segments, found.tests, strict=True):
+            low, high = segment.predictive_low, segment.predictive_high
+            if segment.end_us - segment.start_us == plan.step_min * US_PER_MIN and low is not None and high is not None:
+                seen = float(tested.points.fills.sum())
+                held.append(low <= seen <= high)
+                ratios.append((high + 1) / (low + 1))
+        if not held:
+            return
+        if mode == WALKED[0]:
+            yield f"  {'schedule':<24}{'segments':>8}{'interval holds':>18}{'median high/low':>18}{'curves, nats':>18}"
+        curves = out_of_sample(found)["curves"]
+        gain = "–" if curves["gain_nats_per_fill"] is None else "{gain_nats_per_fill:+.3f} ± {se:.3f}".format(**curves)
+        yield (
+            f"  {mode:<24}{len(held):>8}{np.mean(held):>18.3f}{np.median(ratios):>18.1f}{gain.replace('-', MINUS):>18}"
+        )
 
 
 def gains(cells: dict[str, EndCells]) -> Iterator[str]:
@@ -90,11 +129,12 @@ def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit("python -m benchmarks.curves CAPTURES: CAPTURES is the folder of recorded captures (../shared/data)")
     for one in CAPTURES:
-        cells = cells_of(Path(sys.argv[1]), one)
+        calibrator = Calibrator(tape_of(Path(sys.argv[1]), one), CalibrationConfig())
+        cells = cells_of(calibrator)
         mid = cells["mid"]
         print(f"{one.symbol} {one.day}: {mid.fills.sum():,.0f} fills in {len(mid.fills)} blocks")
         print(f"  {'from':<6}{'curve':<18}{'nats a fill':>18}")
-        print("\n".join((*gains(cells), *ratios(cells))))
+        print("\n".join((*gains(cells), *ratios(cells), *walked(calibrator))))
 
 
 if __name__ == "__main__":

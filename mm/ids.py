@@ -187,8 +187,9 @@ class IdRanges:
     def __iter__(self) -> Iterator[IdRange]:
         return map(IdRange, self._firsts, self._lasts)
 
-    def __len__(self) -> int:
-        """Return how many ids it holds."""
+    @property
+    def size(self) -> int:
+        """How many ids it holds; no `len`, by which Python would reserve memory for as many."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:

@@ -30,7 +30,7 @@ class Day:
         self.events = list(_table(path, "events_*.csv"))
         self.gaps = list(_table(path, "gaps_*.csv"))
         self.diffs = [json.loads(line) for line in _packed(path, "diffs/*.ndjson.gz")]
-        self.quarantined = [json.loads(line) for line in _packed(path, "quarantine*.ndjson.gz")]
+        self.quarantined = [json.loads(line) for line in _packed(path, "quarantine/*.ndjson.gz")]
         manifests = list(path.glob("manifest_*.json"))
         self.manifest = json.loads(manifests[0].read_bytes()) if manifests else None
 

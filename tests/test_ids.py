@@ -74,7 +74,7 @@ def test_ranges_are_sets(left, right):
     for found, wanted in ((ours, a), (ours | theirs, a | b), (ours - theirs, a - b), (ours & theirs, a & b)):
         found.check()
         assert ids(found) == wanted
-        assert (len(found), bool(found)) == (len(wanted), bool(wanted))
+        assert (found.size, bool(found)) == (len(wanted), bool(wanted))
         assert found == IdRanges((number, number) for number in wanted)
         assert sorted(wanted) == [number for one in found for number in range(one.first, one.last + 1)]
         assert {number for number in range(-1, 50) if number in found} == wanted
@@ -127,3 +127,11 @@ def test_missing_trades_are_those_that_no_arrival_and_no_row_of_the_ledger_names
         live = [one for place, one in enumerate(ids) if one == max(ids[: place + 1])]
         assert hole.from_us == arrived[max(one for one in live if one < hole.first_id)]
         assert hole.to_us == arrived[min(one for one in live if one > hole.last_id)]
+
+
+def test_ranges_of_any_size_take_no_memory():
+    """An exchange that names an id of 19 digits leaves a hole of as many ids."""
+    huge = IdRanges([(1, 10**18), (3 * 10**18, 2**63)])
+    assert (huge | huge) - IdRanges([(5, 10**18)]) == IdRanges([(1, 4), (3 * 10**18, 2**63)])
+    assert list(huge & IdRanges([(7, 7)])) == [(7, 7)]
+    assert huge.size == 10**18 + 2**63 - 3 * 10**18 + 1

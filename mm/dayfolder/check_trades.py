@@ -16,8 +16,6 @@ from mm.instrument import decimal_text, e8, from_exchange_info
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
-_SENT_LATE_MS = 1_800_000
-"""Most time, in ms, between a trade and the message of it."""
 _WIDE = 5
 """How many times as high as the highest best price a trade may be, or as low as the lowest."""
 
@@ -150,7 +148,7 @@ def _typed(cells: list[str]) -> int:
         sent_ms = rows.stamp_ms(cells[0], "event_time_ms")
         if cells[12] == REST:
             raise ValueError(f"event_time_ms is {cells[0]}; a trade from REST has none")
-        if abs(sent_ms - traded_ms) > _SENT_LATE_MS:
+        if abs(sent_ms - traded_ms) > rows.SENT_LATE_MS:
             raise ValueError(f"event_time_ms {sent_ms} is far from trade_time_ms {traded_ms}")
     rows.positive(cells[6], "price")
     rows.positive(cells[7], "qty")

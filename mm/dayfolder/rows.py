@@ -115,6 +115,9 @@ MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
 _DAY_US = 86_400 * US_PER_S
 _MOST_DIGITS, _MOST = 19, 2**63 - 1
+SENT_LATE_MS = 1_800_000
+"""Most time, in ms, between a trade and the message of it."""
+
 _DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp, exchange_us
-from mm.dayfolder.rows import REST, Trade
+from mm.dayfolder.rows import REST, SENT_LATE_MS, Trade
 from mm.ids import IdRange, MissingIds
 from mm.market_data import local_orderbook
 from mm.market_data.grid import Grid
@@ -244,6 +244,10 @@ class Messages:
                 raise Futures("a trade with 'X'")
             checked_stamp(message.E, "E")
             checked_stamp(message.T, "T")
+            if abs(message.E - message.T) > SENT_LATE_MS and abs(exchange_us(message.E) - exchange_us(message.T)) > (
+                SENT_LATE_MS * US_PER_MS
+            ):
+                raise Unreadable(f"a trade of T={message.T} that was sent at E={message.E}")
             self._grid.check_one(message.p, message.q)
 
     def _check_depth(self, update: DepthUpdate) -> None:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Collection, Sequence
 from math import gcd
 
 from mm.errors import OffGrid
-from mm.instrument import e8, short_text
+from mm.instrument import E8, e8, short_text
 from mm.market_data.local_orderbook import Level
 
 REMEMBERED_TEXTS = 200_000
+MOST_E8 = 10**19
+"""No price and no quantity, in 1e-8, comes to 10¹¹: readers take none."""
+
 MOST_SHOWN_E8 = 2**63 - 1
 """The quantity, in 1e-8, that the exchange shows of a level where more rests there: it is on no grid."""
 
@@ -78,13 +81,13 @@ class Grid:
             self._note_qty(gcd(*(qty for qty in map(_whole, qtys) if qty != MOST_SHOWN_E8)))
 
     def check_one(self, price: str, qty: str) -> None:
-        """Do what `check` does for one level."""
+        """Do what `check` does, for a trade: its quantity is not zero."""
         self.price(price)
-        value = 0 if self._derives_steps else e8(qty)
-        if value > 0:
+        value = self.qty(qty) if self._derives_steps else e8(qty)
+        if 0 < value < MOST_E8:
             self._note_qty(value)
-        else:
-            self.qty(qty)
+        elif not self.qty(qty):
+            raise OffGrid(f"a trade of {qty}, which the exchange never sends")
 
     def passed(self, tick_e8: int, lot_e8: int) -> None:
         """Note prices that were checked, all of them multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
@@ -122,6 +125,8 @@ class _Texts(dict[str, int]):
         value = e8(text)
         if value < self._least or text[0] == "-":
             raise OffGrid(f"{text} is {'negative' if text[0] == '-' else 'zero'}, which the exchange never sends here")
+        if value >= MOST_E8:
+            raise OffGrid(f"{text} is too large; the exchange sends prices and quantities below {MOST_E8 // E8:,}")
         if len(self) >= REMEMBERED_TEXTS:
             self.clear()
         self[text] = value
@@ -135,6 +140,7 @@ def _have_eight_places(texts: Sequence[str]) -> bool:
     digits = joined.replace(".", "")
     return (
         min(map(len, texts)) >= len("0.00000000")
+        and max(map(len, texts)) <= len("99999999999.00000000")
         and {text[-9] for text in texts} == {"."}
         and len(joined) - len(digits) == len(texts)
         and digits.isdigit()

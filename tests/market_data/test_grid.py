@@ -104,3 +104,17 @@ def test_prices_off_a_given_tick_are_counted():
     grid = Grid()
     grid.check([("1.00500000", "1"), ("1.01000000", "1"), ("1.00500000", "2")])
     assert grid.prices_off(1_000_000) == (["1.00500000"], 2)
+
+
+@pytest.mark.parametrize("derives_steps", [True, False])
+def test_what_no_reader_takes_is_refused(derives_steps):
+    """A price or a quantity of 10¹¹ or more, and a trade of nothing."""
+    grid = Grid(derives_steps=derives_steps)
+    grid.check([("99999999999.00000000", "0.00000000")])
+    for price, qty in (("100000000000.00000000", "1.00000000"), ("1.0", "9" * 30), ("1.0", "100000000000.00000000")):
+        with pytest.raises(OffGrid, match="too large"):
+            grid.check([(price, qty)])
+        with pytest.raises(OffGrid, match="too large"):
+            grid.check_one(price, qty)
+    with pytest.raises(OffGrid, match="never sends"):
+        grid.check_one("1.0", "0.0")

@@ -18,14 +18,14 @@ class TinyExchange:
         last_id: The newest update id.
     """
 
-    def __init__(self, seed: int, us: int) -> None:
+    def __init__(self, seed: int, us: int, first_id: int = 1_000) -> None:
         self._luck = random.Random(seed)
         self._book: tuple[dict[int, str], dict[int, str]] = (
             {_MID_TICKS - n: f"{n}.50000000" for n in range(1, 9)},
             {_MID_TICKS + n: f"{n}.25000000" for n in range(1, 9)},
         )
         self.us = us
-        self.last_id = 1_000
+        self.last_id = self._first_id = first_id
         self._books = {self.last_id: self._levels()}
         self._trades: list[TrueTrade] = []
 
@@ -53,7 +53,7 @@ class TinyExchange:
 
     def snapshot(self, back: int = 0) -> bytes:
         """Return the answer of REST, as it was *back* ids ago."""
-        last_id = max(1_000, self.last_id - back)
+        last_id = max(self._first_id, self.last_id - back)
         bids, asks = self._books[last_id]
         return json.dumps({"lastUpdateId": last_id, "bids": bids, "asks": asks}).encode()
 

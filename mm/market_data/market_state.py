@@ -429,7 +429,7 @@ class MarketState:
         recv_us = max(recv_us, self._passed_us)
         self.report_grid(recv_us)
         loaded = self.book.snapshot(recv_us, snapshot)
-        self.wants_snapshot = self.wants_snapshot and self.book_id is None
+        self.wants_snapshot = self.wants_snapshot and self.book_id is None and not self.book.snapshot_waits
         return loaded
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
@@ -470,7 +470,7 @@ class MarketState:
         if isinstance(message, DepthUpdate):
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
             updated = self.book.take(recv_us, message, one_of_many=one_of_many, cause=cause)
-            self.wants_snapshot = self.book.ids.book_id is None
+            self.wants_snapshot = self.book.ids.book_id is None and not self.book.snapshot_waits
             return updated
         verdict = self.trades.take(recv_us, message, self._trade_cause)
         if verdict is not TradeVerdict.DUPLICATE and verdict is not TradeVerdict.LATE:

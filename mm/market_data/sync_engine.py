@@ -127,6 +127,12 @@ _LOST = {Follow.GAP: Verdict.GAP, Follow.RESET: Verdict.RESET}
 IDS_MISSING = "ids_missing"
 """The cause of missing ids where nothing else explains them."""
 
+AHEAD_US = 2_000_000
+"""How long, in µs, updates may come that are older than a snapshot, until another one is requested."""
+
+MOST_AHEAD_US = 60_000_000
+"""How long, in µs, updates may come that are older than a snapshot, until it is given up."""
+
 HORIZON = "horizon"
 """The kind of anomaly, and the cause, where the best levels of a book reach beyond what its snapshot has shown."""
 
@@ -177,6 +183,9 @@ class BookState:
         self._last: DepthUpdate | None = None
         self._last_us = seen_us
         self._ahead: DepthSnapshot | None = None
+        self._ahead_us = 0
+        self._patience_us = AHEAD_US
+        self._doubted = self._answered = False
         self._travels = False
         self._since: list[DepthUpdate] = []
 
@@ -187,8 +196,8 @@ class BookState:
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot has arrived that waits for the book to reach its id."""
-        return self._ahead is not None
+        """Whether a snapshot has arrived that waits for the updates to reach its id, and nothing speaks against it."""
+        return self._ahead is not None and not self._doubted
 
     def next_day(self, recv_us: int, *, carry: bool) -> None:
         """Continue in another day, from *recv_us*.
@@ -246,9 +255,8 @@ class BookState:
         elif book_id is not None and engine.book_id is None:
             self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
         self._last, self._last_us = update, recv_us
-        if self._ahead and not engine.synced:
-            ahead, self._ahead = self._ahead, None
-            self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
+        if self._ahead:
+            self._look_ahead(recv_us, update, self._ahead)
         return verdict
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
@@ -256,8 +264,10 @@ class BookState:
 
         While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
         the book waits for the update that reaches beyond it: only that shows whether the updates up to it were on their
-        way or are missing. A snapshot with fewer than half the levels of the last one on a side is refused: it shows
-        the top of the book, and not the book.
+        way or are missing. So does a requested one while there is no book, as its id may be wrong: where updates do not
+        reach it, it is in doubt and another one is requested, and of two the one with the lower id stands. A snapshot
+        with fewer than half the levels of the last one on a side is refused: it shows the top of the book, and not the
+        book.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
@@ -266,11 +276,19 @@ class BookState:
         snapshot = self._brought_up(snapshot)
         self._travels = False
         self._since.clear()
-        if self.book_id is None or snapshot.lastUpdateId <= self.book_id:
+        ahead = self._ahead
+        if ahead and not self._answered:
+            self._refuse(recv_us, "superseded", max(ahead.lastUpdateId, snapshot.lastUpdateId))
+        if ahead and ahead.lastUpdateId <= snapshot.lastUpdateId:  # the later one does not contradict it
+            snapshot, depth = ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price)
+            self._patience_us *= 2
+        else:
+            self._ahead_us, self._patience_us = recv_us, AHEAD_US
+        self._wait_for(None)
+        reached = self.book_id if self.book_id is not None else self.ids.seen_id if self.limit else None
+        if reached is None or snapshot.lastUpdateId <= reached:
             return self._load(recv_us, snapshot, depth)
-        if self._ahead:
-            self._refuse(recv_us, "superseded", self._ahead.lastUpdateId)
-        self._ahead = snapshot
+        self._wait_for(snapshot)
         return False
 
     def _impossible(self, last_id: int) -> bool:
@@ -278,16 +296,22 @@ class BookState:
         known = self.ids.known_id
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
-    def expect_snapshot(self) -> None:
-        """Keep the updates that change the book until a snapshot comes: it may be older than the last of them."""
+    def expect_snapshot(self, at_us: int) -> None:
+        """Keep the updates that change the book until a snapshot comes: it may be older than the last of them.
+
+        One that waits and is in doubt waits on, but the answer to its own request has failed.
+        """
+        if self._ahead and not self._answered:
+            self._refuse(at_us, "not_reached", self._ahead.lastUpdateId)
+            self._answered = True
         self._travels = True
         self._since.clear()
 
     def finish(self, recv_us: int) -> None:
         """End: a snapshot that still waits is refused."""
-        if self._ahead:
+        if self._ahead and not self._answered:
             self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
-            self._ahead = None
+        self._wait_for(None)
 
     def distrust(self, recv_us: int, cause: str) -> None:
         """Drop the book, where there is one."""
@@ -301,7 +325,7 @@ class BookState:
     @property
     def running_out(self) -> bool:
         """Whether the best levels may soon lie beyond what the last snapshot showed; one that waits will show more."""
-        if self.book_id is None or self._ahead or not self._horizons:
+        if self.book_id is None or self.snapshot_waits or not self._horizons:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
 
@@ -323,11 +347,29 @@ class BookState:
                 book.change(update.b, update.a)
         return DepthSnapshot(since[-1].u, *book.levels())
 
+    def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
+        """Load the snapshot that waits where there is no book and *update* has reached it; doubt it where none does."""
+        if not self.limit or update.u >= ahead.lastUpdateId:
+            if not self.ids.synced and not self._answered:
+                self._wait_for(None)
+                self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
+            return
+        waited_us = recv_us - self._ahead_us
+        self._doubted = self._doubted or waited_us > self._patience_us
+        if waited_us > MOST_AHEAD_US:
+            self.finish(recv_us)
+
+    def _wait_for(self, ahead: DepthSnapshot | None) -> None:
+        """Let a snapshot wait for updates that reach it, from now on in no doubt; None: none waits."""
+        self._ahead, self._doubted, self._answered = ahead, False, False
+
     def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
         """Load the snapshot that waits, if the book is as far as it can be and *update* continues beyond it."""
         ahead, book_id = self._ahead, self.book_id
-        if ahead and book_id is not None and ahead.lastUpdateId < update.u and book_id + 1 >= update.U:
-            self._ahead = None
+        if self._answered or ahead is None or book_id is None:
+            return
+        if ahead.lastUpdateId < update.u and book_id + 1 >= update.U:
+            self._wait_for(None)
             self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
 
     def _load(self, recv_us: int, snapshot: DepthSnapshot, depth: SnapshotDepth) -> bool:

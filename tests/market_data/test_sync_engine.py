@@ -431,7 +431,7 @@ def test_a_frame_never_reaches_beyond_what_a_snapshot_has_shown(desk, limit, sho
 def test_a_snapshot_that_the_book_has_overtaken_is_brought_up_to_it(desk):
     """It was on its way for long: what came since its request is known, and need not come again."""
     desk.take(snapshot(10), diff(11, 11))
-    desk.market.book.expect_snapshot()
+    desk.market.book.expect_snapshot(desk.us)
     deeper = [*BIDS, ["99.60", "9"]]
     desk.take(diff(12, 12), diff(13, 13, [["99.95", "1"]]), snapshot(12, deeper), diff(14, 14))
     day = desk.close()

@@ -1,0 +1,117 @@
+"""Snapshots whose id is ahead of the updates: true ones on a slow stream, and ones that name an id of no book now."""
+
+import json
+from collections import deque
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_exchange import SYMBOL, TinyExchange
+
+from day_oracle import hold
+from mm.clock import midnight_us
+from mm.dayfolder.check import check_day
+from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import DayFolder
+from mm.market_data.live_session import LiveSession
+from mm.market_data.venue import Answer
+
+DAY = "20260105"
+FIRST_ID = 10**10
+URL = f"http://x/api/v3/depth?symbol={SYMBOL}"
+
+
+class Slow:
+    """A session whose stream is *lag* steps of 100 ms behind the exchange, and whose REST takes *travels* of them.
+
+    Args:
+        root: Where the day goes.
+        lies: For each answer, in order, by how many ids its ``lastUpdateId`` is too high; none after them.
+    """
+
+    def __init__(self, root, seed, lag, travels, lies):
+        self.exchange = TinyExchange(seed, midnight_us(DAY) + 8 * 3_600_000_000, FIRST_ID)
+        self.folder = DayFolder(root, SYMBOL, DAY)
+        self.writer = DayWriter(self.folder, "R1", top_n=5)
+        self.us = self.exchange.us
+        self.writer.event(self.us, "run_start", 0, {"version": "0", "knobs": {"top_n": 5}})
+        self.session = LiveSession(self.writer, self.us, 5, snapshot_limit=5000)
+        self.session.connected(self.us, "ws://x", 1)
+        self.late = deque([[]] * lag)
+        self.travels, self.lies = travels, deque(lies)
+        self.answers = deque()
+        self.blind = self.steps = self.requests = 0
+
+    def step(self):
+        """Let 100 ms pass: one depth message arrives, and perhaps an answer."""
+        session = self.session
+        self.late.append(self.exchange.pass_by())
+        self.us = self.exchange.us + 500
+        for raw in self.late.popleft():
+            session.message(self.us, raw, 1, self.steps / 10)
+        if self.answers and self.answers[0][0] <= self.steps:
+            session.snapshot_answered(Answer(self.us, URL, 200, self.answers.popleft()[1], None))
+        if (session.wants_snapshot or session.wants_refresh) and not self.answers:
+            self.requests += 1
+            session.snapshot_requested(self.us, self.requests)
+            self.answers.append((self.steps + self.travels, self._answer()))
+        self.steps += 1
+        self.blind += session.market.book_id is None or session.market.book_id > (session.market.book.ids.seen_id or 0)
+
+    def _answer(self):
+        answer = json.loads(self.exchange.snapshot())
+        answer["lastUpdateId"] += self.lies.popleft() if self.lies else 0
+        return json.dumps(answer).encode()
+
+    def end(self):
+        self.session.disconnected(self.us, 1, 1000, "SIGTERM")
+        self.session.finish(self.us, "SIGTERM", window_over=False)
+        self.writer.seal()
+        self.writer.close()
+        day = hold(self.folder.path, self.exchange)
+        assert check_day(self.folder).defects == []
+        return day
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
+@given(
+    st.integers(0, 99),
+    st.integers(0, 50),
+    st.integers(0, 6),
+    st.lists(st.sampled_from([0, 3_000, 40_000, 999_999]), max_size=3),
+)
+def test_no_frame_is_wrong_and_the_book_comes_soon(seed, lag, travels, lies):
+    """Up to 5 s late, and up to three answers of a wrong id: every frame is the true book."""
+    with TemporaryDirectory() as root:
+        slow = Slow(Path(root), seed, lag, travels, lies)
+        for _ in range(600):
+            slow.step()
+        wrong = sum(lie > 0 for lie in lies)
+        day = slow.end()
+        assert slow.blind <= 2 * lag + 10 + travels + wrong * (25 + travels)
+        assert len(day.frames) >= 600 - slow.blind - lag - 1
+        assert slow.requests <= 2 * (1 + wrong) + 4
+
+
+@pytest.mark.parametrize("lie", [3_000, 999_999])
+def test_a_wrong_id_costs_two_seconds(tmp_path, lie):
+    """The ledger says what became of each answer."""
+    slow = Slow(tmp_path, 1, 0, 2, [lie])
+    for _ in range(100):
+        slow.step()
+    day = slow.end()
+    assert 20 <= slow.blind <= 26
+    assert [failed["cause"] for failed in day.told("snapshot_failed")] == ["not_reached"]
+    assert len(day.told("snapshot_loaded")) == 1
+
+
+def test_where_rest_names_wrong_ids_for_ever_the_ids_are_still_not_believed(tmp_path):
+    """A snapshot of which a minute of updates is older is given up: its levels are a minute old as well."""
+    slow = Slow(tmp_path, 1, 0, 2, [3_000] * 1_000)
+    for _ in range(3_000):
+        slow.step()
+    assert slow.requests < 60
+    day = slow.end()
+    assert not day.frames

@@ -9,6 +9,7 @@ from test_gateway import bob
 
 from mm.live.gateway import OrderAccess
 from mm.sim.wire.faults.script import read_script
+from support import in_time
 
 QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=1.0)
 
@@ -131,7 +132,7 @@ def test_a_kill_of_100_orders_takes_less_than_a_second(script: str) -> None:
             began_s = time.monotonic()
             rig.gateway.cancel_all()
             await rig.until(lambda: not rig.at_exchange())
-            assert time.monotonic() - began_s < 5.0
+            assert in_time(time.monotonic() - began_s)
             rig.gateway.place(200, +1, "99", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(200) == "rejected")
             await rig.until(lambda: rig.gateway.open_orders == 0)
@@ -154,7 +155,7 @@ def test_a_kill_without_the_websocket_goes_by_rest() -> None:
             began_s = time.monotonic()
             rig.gateway.cancel_all()
             await rig.until(lambda: not rig.at_exchange())
-            assert time.monotonic() - began_s < 5.0
+            assert in_time(time.monotonic() - began_s)
             await rig.until(lambda: rig.gateway.open_orders == 0)
 
     asyncio.run(kill())

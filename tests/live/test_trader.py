@@ -248,6 +248,6 @@ def test_the_end_wakes_the_loop():
         task = asyncio.create_task(room.trader.run())
         await asyncio.sleep(0)
         room.trader.end("SIGTERM")
-        return await asyncio.wait_for(task, 5)
+        return await asyncio.wait_for(task, 20)
 
     assert asyncio.run(ended()) == "SIGTERM"

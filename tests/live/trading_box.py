@@ -83,12 +83,12 @@ class Venue:
             process.communicate()
 
     def get(self, path):
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as answer:
             return json.load(answer)
 
     def post(self, path, body):
         request = urllib.request.Request(f"{self.url}{path}", body.encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def order(self, side, quantity, user="bob"):
@@ -155,5 +155,5 @@ def ended(process, number=signal.SIGTERM, seconds=60):
 
 def page(port):
     """Return the lines of the metrics that a trader serves."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return answer.read().decode().splitlines()

@@ -109,12 +109,12 @@ class FakeExchange:
     def __enter__(self) -> "FakeExchange":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def urls(self) -> dict[str, str]:
         """Return the knobs that lead here."""

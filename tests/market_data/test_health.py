@@ -195,7 +195,7 @@ def test_a_process_is_only_looked_for_on_its_own_machine():
 
 def fetched(port, path="/metrics", method="GET"):
     try:
-        with urlopen(Request(f"http://127.0.0.1:{port}{path}", method=method), timeout=5) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{port}{path}", method=method), timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except HTTPError as error:
         with error:

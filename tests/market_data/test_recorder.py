@@ -29,7 +29,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.market_data import recorder
 from mm.market_data.days import RecordingWindow, WindowRule
 from mm.market_data.recorder import main
-from support import ROOT
+from support import ROOT, in_time
 
 TOP_N = 20
 QUICK = {
@@ -340,10 +340,10 @@ def test_no_space_at_the_start_is_75_and_no_folder():
 
 def test_a_disk_that_fills_ends_the_recording_while_there_is_room_to_say_so(monkeypatch):
     """The ledger tells of it, the day is sealed, and the exit code says: try later."""
-    begun_s = time.monotonic()
 
     def usage(_path):
-        return Usage(10**12 if time.monotonic() - begun_s < 0.3 else 10**6)
+        there = any(path.stat().st_size > 5_000 for path in Path("data").rglob("orderbook*.csv"))
+        return Usage(10**6 if there else 10**12)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with FakeExchange(messages=1000) as exchange:
@@ -424,7 +424,7 @@ def test_a_signal_ends_a_recording_in_every_state(state):
         result = call(exchange, **knobs)
         for connection in held:
             connection.close()
-    assert (result.exit_code, time.monotonic() - begun_s < 20) == (0, True)  # the answer would take 30 s
+    assert (result.exit_code, in_time(time.monotonic() - begun_s, 20.0)) == (0, True)  # the answer would take 30 s
     day = the_day()
     assert events(day)[-1] == ("run_stop", 0, {"reason": "SIGTERM"})
     if state == "waiting for a snapshot":
@@ -451,7 +451,7 @@ def process():
 
 def wait_for_frames(count):
     """Wait until a day folder has *count* frames on the disk."""
-    give_up_s = time.monotonic() + 20
+    give_up_s = time.monotonic() + 60
     while time.monotonic() < give_up_s:
         for path in DayFolder.at("data/SIMUSDT/20260105").path.parent.glob("*/orderbook_*.csv"):
             with path.open(newline="") as stream:
@@ -469,8 +469,8 @@ def test_a_signal_ends_the_process_in_order(process, number):
         wait_for_frames(20)
         recorder.send_signal(number)
         begun_s = time.monotonic()
-        out, _ = recorder.communicate(timeout=10)
-    assert (recorder.returncode, time.monotonic() - begun_s < 5) == (0, True)
+        out, _ = recorder.communicate(timeout=60)
+    assert (recorder.returncode, in_time(time.monotonic() - begun_s)) == (0, True)
     day = the_day()
     assert_true_so_far(day, exchange)
     assert events(day)[-1] == ("run_stop", 1, {"reason": number.name})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -109,7 +110,12 @@ def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
+            started = []
+            while len(started) < 2:
+                started += re.findall(rb"recorder_started .*pid=(\d+)", await process.stderr.readline())
+            other = Path("/proc", started[1].decode())
             await until(lambda: getattr(read_health(tmp_path / "data", "ONEUSDT"), "state", "") == "synced")
+            await until(lambda: not other.exists())
             process.terminate()
             return process, *await process.communicate()
 

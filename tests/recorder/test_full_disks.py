@@ -8,8 +8,11 @@ import pytest
 from recorder_process import a_box, a_recorder
 
 from day_oracle import hold
+from support import in_time
 
 TMPFS_BYTES = 4 << 20
+FILE_BYTES = 400_000
+"""More than a flush brings, also one that the machine has held up for seconds: one that does not fit is cut whole."""
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_a_file_that_may_not_grow_ends_with_75_and_the_next_run_goes_on(tmp_path
 
     async def run():
         async with a_box() as box:
-            async with a_recorder(box, tmp_path, file_bytes=60_000) as recorder:
+            async with a_recorder(box, tmp_path, file_bytes=FILE_BYTES) as recorder:
                 code, said = await recorder.ended()
             assert code == 75, said
             assert "no space: " in said
@@ -57,7 +60,7 @@ def test_a_file_that_may_not_grow_ends_with_75_and_the_next_run_goes_on(tmp_path
             assert day.frames
             before = len(day.frames)
             async with a_recorder(box, tmp_path) as recorder:
-                await recorder.until(lambda: recorder.bytes_of("frames") > 120_000)
+                await recorder.until(lambda: recorder.bytes_of("frames") > 2 * FILE_BYTES)
                 code, _, said = await recorder.stop()
             assert code == 0, said
             day = hold(recorder.day.path, box.truth)
@@ -125,7 +128,7 @@ def test_a_signal_while_the_disk_is_full_ends_with_75_in_time(small_disk):
             events = recorder.day.events
             await recorder.until(lambda: "disk_full" in events.read_text())
             code, took_s, said = await recorder.stop()
-            assert (code, took_s < 5) == (75, True), said
+            assert (code, in_time(took_s)) == (75, True), said
             day = hold(recorder.day.path, box.truth, sealed=False)
             assert not day.told("run_stop")
 

@@ -8,11 +8,13 @@ that after a crash no row refers to one that is not there.
 import base64
 import fcntl
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -70,8 +72,11 @@ class DayWriter:
         self.top_n, self._write_diffs = top_n, write_diffs
         self._closed = self._patient = False
         self._whole: dict[Path, bytes] = {}
+        self._making = Lock()
+        self._wanted: Callable[[], None] | None = None
         self._unforced: list[Path] = []
-        self._unreadable: list[dict[str, object]] = []
+        self._unreadable: deque[dict[str, object]] = deque()
+        self._unreadable_bytes = 0
         self._rows_first = False
         with ExitStack() as held:
             self._lock = lock_day(folder, held)
@@ -87,7 +92,11 @@ class DayWriter:
             self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
             self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
             self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
+            self._begin(write_gaps, instrument)
             self._held = held.pop_all()
+
+    def _begin(self, write_gaps: bool, instrument: Instrument | str | None) -> None:
+        """Go on with the numbers of earlier runs, and write what describes the day."""
         add_gap = self._gaps.add if self._gaps and write_gaps else None
         self.ledger = LedgerWriter(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
@@ -157,8 +166,10 @@ class DayWriter:
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
         self._unreadable.append(row)
-        with self._waiting():
-            self._keep_unreadable()
+        self._unreadable_bytes += len(text)
+        if self._quarantine is None:
+            self._file_waits()
+        self._keep_unreadable()
         return seq
 
     def skip(self, count: int = 1) -> int:
@@ -197,9 +208,41 @@ class DayWriter:
         self._patient = True
         self._events.file.keep_room()
 
+    def defer_files(self, wanted: Callable[[], None] | None) -> None:
+        """Leave files that are written whole, or made, to `write_files`; None ends that.
+
+        Opening a file may take long, and so another thread may do it while rows are added. *wanted* is called when
+        there is one; rows of the ledger, which may name it, wait for it as long.
+        """
+        self._wanted = wanted
+
+    @property
+    def files_wait(self) -> bool:
+        """Whether `write_files` has something to do."""
+        return bool(self._whole) or (bool(self._unreadable) and self._quarantine is None)
+
+    def write_files(self) -> None:
+        """Write and make the files that wait; another thread may do so while rows are added."""
+        with self._making:
+            while self._whole:
+                path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail where another thread adds one
+                data = self._whole[path]
+                write_whole(path, data)
+                if self._whole[path] is data:
+                    del self._whole[path]
+                self._unforced.append(path)
+            if self._unreadable and self._quarantine is None:
+                self._quarantine = self._ndjson(self.folder.quarantine, self._held)
+
+    def flush_ledger(self) -> None:
+        """Bring the ledger to the disk's cache, unless it must wait for rows or files that it names."""
+        with self._waiting():
+            if not self._whole and not self._rows_first:
+                self._events.flush()
+
     def flush(self, *, sync: bool = False) -> None:
         """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
-        self._write_waiting()  # before the rows that name them
+        self.write_files()  # before the rows that name them
         self._keep_unreadable()
         ledger, *others = self._writers()
         torn = any(writer.file.torn for writer in others)
@@ -217,8 +260,7 @@ class DayWriter:
         Where there is no space, that row and those after it wait with them.
         """
         self._rows_first = True
-        with self._waiting():
-            self.flush()
+        self._flush_soon()
 
     def sync(self) -> None:
         """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
@@ -263,10 +305,10 @@ class DayWriter:
         self.close()
 
     def _csv(self, path: Path, columns: tuple[str, ...], held: ExitStack) -> CsvWriter:
-        return CsvWriter(path, columns, held, self._flush_full, self.earlier.tails.get(path, FileTail()))
+        return CsvWriter(path, columns, held, self._flush_soon, self.earlier.tails.get(path, FileTail()))
 
     def _ndjson(self, path: Path, held: ExitStack) -> NdjsonWriter:
-        return NdjsonWriter(path, held, self._flush_full, self.earlier.tails.get(path, FileTail()))
+        return NdjsonWriter(path, held, self._flush_soon, self.earlier.tails.get(path, FileTail()))
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
         """Return the files in the order in which they must reach the disk."""
@@ -275,20 +317,24 @@ class DayWriter:
 
     def _add_event(self, line: str) -> None:
         self._events.add(line)
-        with self._waiting():
-            if not self._whole and not self._rows_first:
-                self._events.flush()
+        self.flush_ledger()
 
     def _keep_unreadable(self) -> None:
         """Give the rows that wait for it to the quarantine, whose file is made with the first of them."""
-        if self._unreadable and self._quarantine is None:
-            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
         while self._unreadable and self._quarantine is not None:
-            self._quarantine.add(self._unreadable.pop(0))
+            row = self._unreadable.popleft()
+            self._unreadable_bytes -= len(str(row["raw_base64"]))
+            self._quarantine.add(row)
 
-    def _flush_full(self) -> None:
-        with self._waiting():
-            self.flush()
+    def _flush_soon(self) -> None:
+        """Flush, where that does not take the making of a file, or memory has no room: else the next flush does."""
+        if not (self._wanted and self.files_wait) or self._bytes_waiting() > MOST_WAITING_BYTES:
+            with self._waiting():
+                self.flush()
+
+    def _bytes_waiting(self) -> int:
+        rows = sum(writer.waiting for writer in self._writers())
+        return rows + self._unreadable_bytes + sum(len(data) for data in tuple(self._whole.values()))
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -296,8 +342,7 @@ class DayWriter:
         try:
             yield
         except OSError as error:
-            waiting = sum(writer.waiting for writer in self._writers()) + sum(map(len, self._whole.values()))
-            if not self._patient or error.errno not in NO_SPACE or waiting > MOST_WAITING_BYTES:
+            if not self._patient or error.errno not in NO_SPACE or self._bytes_waiting() > MOST_WAITING_BYTES:
                 raise
 
     def _note_unit(self, stamp: int) -> None:
@@ -311,19 +356,18 @@ class DayWriter:
         """Write a file whole; where there is no space it waits for the next flush, and later rows of the ledger too."""
         self._whole[path] = text.encode()
         try:
-            with self._waiting():
-                self._write_waiting()
+            self._file_waits()
         except OSError:
-            del self._whole[path]
+            self._whole.pop(path, None)
             raise
 
-    def _write_waiting(self) -> None:
-        """Write the whole files that wait; the next `sync` forces them to the disk."""
-        while self._whole:
-            path, data = next(iter(self._whole.items()))
-            write_whole(path, data)
-            del self._whole[path]
-            self._unforced.append(path)
+    def _file_waits(self) -> None:
+        """Have the files written that wait, here or by whom `defer_files` names; the next `sync` forces them."""
+        if self._wanted and self._bytes_waiting() <= MOST_WAITING_BYTES:
+            self._wanted()
+            return
+        with self._waiting():
+            self.write_files()
 
     def _force(self, unfinished: Path | None = None) -> None:
         """Force what was written, and a file that is still *unfinished*, to a disk that may be slow: all at once."""

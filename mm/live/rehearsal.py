@@ -29,7 +29,7 @@ from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.held_reports import HeldReports
 from mm.live.order_access import OrderAccess, VenueUrls
 from mm.live.trader import Message, Trader, TraderParts
-from mm.market_data.ws_link import text_frame
+from mm.market_data.ws_frames import text_frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,14 @@ import asyncio
 import errno
 import itertools
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo
 
 import mm
@@ -181,11 +182,9 @@ class Days:
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
         """Return another writer of the day of *writer*, whose files somebody has removed or replaced.
 
-        What is left of the folder is moved to ``damaged``. *writer* is not closed.
+        What is left of the folder is moved to ``damaged``. *writer* is neither flushed nor closed.
         """
         gone = ", ".join(path.name for path in writer.missing())
-        with suppress(OSError):
-            writer.flush()
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
         self._make(writer.folder)
         days = replace(self, own_id=False)
@@ -262,14 +261,16 @@ class Days:
 MOST_FAILURES = 12
 NOTE_EVERY_S = 300.0
 """How often the manifest notes what was written, so that the start after a crash need not read all of the day."""
+Returned = TypeVar("Returned")
 _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
 class Disk:
     """Bring the rows of a recording to the disk, every flush interval and at the end.
 
-    Where there is no space the rows wait in memory, and each interval they are tried again, `MOST_FAILURES` times. Any
-    other failure ends the recording.
+    Where there is no space the rows wait in memory, and each interval they are tried again, `MOST_FAILURES` times; so
+    are the files of a new day, and the seal of one that is over. Any other failure ends the recording. Files are
+    opened, forced to the disk and sealed in one thread, and the loop never waits for it.
 
     Args:
         days: How often, and how much space must be left to others.
@@ -277,43 +278,84 @@ class Disk:
         removed: Is called where files of the day were removed: opens it again.
     """
 
-    def __init__(self, days: Days, report: Callable[[OSError | None], None], removed: Callable[[], None]) -> None:
+    def __init__(
+        self, days: Days, report: Callable[[OSError | None], None], removed: Callable[[], Awaitable[None]]
+    ) -> None:
         self._days = days
         self._removed = removed
         self._report_space = report
         self._thread = ThreadPoolExecutor(1, "disk")
-        self._sealing: list[asyncio.Future[None]] = []
-        self._failures = 0
+        self._sealing: list[asyncio.Task[None]] = []
+        self._full: set[str] = set()
+        self._ending, self._files_wanted = asyncio.Event(), asyncio.Event()
         self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
         """Flush what *writer* returns, for ever; raises OSError where that is in vain."""
+        failures = 0
         while True:
             await asyncio.sleep(self._days.flush_interval_s)
             self._days.check_space()
             now = writer()
-            if self.look(now):
+            if await self.look(now):
                 now = writer()
             try:
+                while now.files_wait:
+                    await self._in_thread(now.write_files)
+                    now = writer()
                 now.flush()
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._forced(now))
+                await self._in_thread(self._forced(now))
             except OSError as error:
-                self._failures += 1
-                if error.errno not in NO_SPACE or self._failures > MOST_FAILURES:
-                    raise
-                if self._failures == 1:
-                    self._report_space(error)
+                failures += 1
+                self._bear(error, failures, "rows")
             else:
-                if self._failures:
-                    self._report_space(None)
-                self._failures = 0
+                failures = 0
+                self._has_space("rows")
+            for sealing in [one for one in self._sealing if one.done()]:
+                self._sealing.remove(sealing)
+                sealing.result()
 
-    def look(self, writer: DayWriter) -> bool:
+    async def look(self, writer: DayWriter) -> bool:
         """Have the day of *writer* opened again where somebody has removed its files, and return whether."""
         gone = bool(writer.missing())
         if gone:
-            self._removed()
+            await self._removed()
         return gone
+
+    def take(self, writer: DayWriter) -> None:
+        """Have the files of *writer* that are written whole written by `write_files`."""
+        writer.defer_files(self._files_wanted.set)
+
+    async def write_files(self, writer: Callable[[], DayWriter]) -> None:
+        """Write the files that wait of what *writer* returns, for ever; those without space are left to `flush`."""
+        while True:
+            await self._files_wanted.wait()
+            self._files_wanted.clear()
+            now = writer()
+            if now.missing():
+                continue
+            try:
+                await self._in_thread(now.write_files)
+                if now is writer():
+                    now.flush_ledger()
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+
+    async def opened(self, open_day: Callable[[], DayWriter]) -> DayWriter:
+        """Return what *open_day* returns, which is called in the thread, and again each interval without space."""
+        failures = 0
+        while True:
+            try:
+                writer = await self._in_thread(open_day)
+            except OSError as error:
+                failures += 1
+                self._bear(error, failures, "day")
+                await self._pause()
+            else:
+                self._has_space("day")
+                self.take(writer)
+                return writer
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
         """Return what forces the rows of *writer* to the disk, and now and then notes how far they have come."""
@@ -339,31 +381,64 @@ class Disk:
 
     def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
         """Seal and close *writer*, in the thread; one that is not *whole* is only closed, and what waits is dropped."""
-        loop = asyncio.get_running_loop()
-        self._sealing.append(loop.run_in_executor(self._thread, _seal, writer, whole))
+        writer.defer_files(None)
+        self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
+
+    def end(self) -> None:
+        """Try nothing again from now on: the recording ends."""
+        self._ending.set()
 
     async def sealed(self) -> list[BaseException]:
-        """Wait until all is sealed, and return what has failed."""
+        """Wait until all is sealed, as far as there is space now, and return what has failed."""
+        self.end()
         done = await asyncio.gather(*self._sealing, return_exceptions=True)
         return [failure for failure in done if failure]
+
+    async def _seal(self, writer: DayWriter, whole: bool) -> None:
+        failures = 0
+        try:
+            while whole:
+                try:
+                    await self._in_thread(writer.seal)
+                    break
+                except OSError as error:
+                    failures += 1
+                    self._bear(error, failures, "seal")
+                    await self._pause()
+            self._has_space("seal")
+        finally:
+            await self._in_thread(partial(writer.close, flush=False))
+
+    async def _in_thread(self, work: Callable[[], Returned]) -> Returned:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _pause(self) -> None:
+        """Wait for an interval, or until the recording ends."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), self._days.flush_interval_s)
+
+    def _bear(self, error: OSError, failures: int, what: str) -> None:
+        """Report that there is no space for *what*; raise *error* where it is another one, or came too often."""
+        if error.errno not in NO_SPACE or failures > MOST_FAILURES or self._ending.is_set():
+            raise error
+        if not self._full:
+            self._report_space(error)
+        self._full.add(what)
+
+    def _has_space(self, what: str) -> None:
+        if self._full == {what}:
+            self._report_space(None)
+        self._full.discard(what)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
     def _report(self, error: Exception | None) -> None:
-        if isinstance(error, OSError) and is_of_disk(error) and not self._failures:
+        if is_of_disk(error) and not self._full:
             self._report_space(error)
 
 
 def is_of_disk(error: BaseException | None) -> TypeGuard[OSError]:
     """Return True if *error* means that the disk cannot be written."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
-
-
-def _seal(writer: DayWriter, whole: bool) -> None:
-    try:
-        if whole:
-            writer.seal()
-    finally:
-        writer.close(flush=whole)

@@ -348,6 +348,7 @@ class LiveSession:
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
         self._journal.next_day(writer, at_us)
         self._ended = False
+        self._last_us = max(self._last_us, at_us)
         self._grids = tuple(replace(grid, from_us=0, from_seq=0) for grid in self._grids[-1:])
         self._grid.next_day()
         self._written = self.instrument
@@ -393,9 +394,6 @@ class EventLog(Protocol):
 
 class Recorded(Protocol):
     """What a listener needs of its recording."""
-
-    def next_day(self, at_us: int) -> None:
-        """Open the day of *at_us*, where windows follow on each other."""
 
     def shut_down(self, conn: int) -> None:
         """Replace connection *conn*, which the exchange will close."""
@@ -456,9 +454,7 @@ class StreamListener:
         """Take a message."""
         session, now_s = self._session, monotonic()
         if recv_us >= self._ends_us:
-            self._recording.next_day(recv_us)
-            if recv_us >= self._ends_us:
-                return
+            return
         kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
         if kind is DepthUpdate:
             if ids_missing:

@@ -1,7 +1,8 @@
 """A recording at work: the tasks around one `LiveSession`, from the opening of the window to the sealed manifest.
 
 Every deadline is a timer of its own, so the window ends, a stall is noticed and rows reach the disk in silence as well.
-The loop writes and never waits for the disk: what is written is forced to it, and sealed, in one thread beside it.
+The loop writes rows and never waits for the disk: files are opened, forced to it and sealed in one thread beside it,
+and what arrives while those of a new day are opened waits with its stamp.
 """
 
 import asyncio
@@ -9,12 +10,13 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
-from mm.market_data.days import Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
+from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
 from mm.market_data.live_session import DAY_REMOVED, EventLog, LiveSession, StreamListener
 from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
@@ -171,11 +173,13 @@ class Recording:
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
             task.cancel()
+        turned = asyncio.create_task(opened.turned())
         if not reader.done():
             await self._parts.stream.stop(self.reason or "error")
-            await asyncio.wait({reader}, timeout=DRAIN_S)
+            await asyncio.wait({turned})
+            await asyncio.wait({reader}, timeout=0 if self._parts.stream.held.is_set() else DRAIN_S)
         reader.cancel()
-        ends = await asyncio.gather(reader, *others, return_exceptions=True)
+        ends = await asyncio.gather(turned, reader, *others, return_exceptions=True)
         await opened.end(next((end for end in ends if isinstance(end, Exception)), None), self.reason)
 
     async def _read(self, opened: "_OpenRecording") -> None:
@@ -221,6 +225,8 @@ class _OpenRecording:
         self._log = log
         self._clock = clock
         self._reports = reports
+        self._turning: asyncio.Task[None] | None = None
+        self.disk.take(session.writer)
         self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
         self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us)
         self._trades = TradeWatch(
@@ -244,24 +250,49 @@ class _OpenRecording:
         watches = (self._let_through(), self._watch_depth(), self._watch_trades())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
-        return *self._rest.work(), self.disk.flush(lambda: self.session.writer), *watches, *follower
+        disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_files))
+        return *self._rest.work(), *disk, *watches, *follower
 
     async def until_end(self) -> None:
         """Return when the window is over; where the next one follows on it, a silent midnight begins it."""
         while self._parts.window.endless:
-            await sleep_until(self._window.end_us + ROLL_GRACE_US, self._clock)
-            if self._clock() >= self._window.end_us + ROLL_GRACE_US:
-                self._roll(self._clock())
+            await self._day_over()
+            await self._turn(self._roll)
         await sleep_until(self._window.end_us, self._clock)
+
+    async def _day_over(self) -> None:
+        """Return when a message of the next day has arrived, or all of this one was taken and it is over."""
+        stream = self._parts.stream
+        while True:
+            grace_us = 0 if stream.held.is_set() else ROLL_GRACE_US
+            left_s = (self._window.end_us + grace_us - stream.reached_us()) / US_PER_S
+            if left_s <= 0:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stream.held.wait(), min(left_s, LONGEST_SLEEP_S))
+
+    async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Go on in another folder; one that is being opened is waited for, and not given up where this is cancelled."""
+        while self._turning and not self._turning.done():
+            await asyncio.wait({self._turning})
+        self._turning = asyncio.create_task(turn())
+        await asyncio.shield(self._turning)
+
+    async def turned(self) -> None:
+        """Wait for a folder that is being opened, which is tried no more than once from now on."""
+        self.disk.end()
+        if self._turning:
+            await self._turning
 
     async def end(self, error: Exception | None, reason: str) -> None:
         """Write the last events, seal, and raise *error*, which ended the recording if it is not None.
 
         Where rows are lost because the disk took them no more, the run has crashed: it is neither ended nor sealed.
         """
-        at_us, session = self._clock(), self.session
+        session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
         with suppress(OSError, MMError):  # the flush reports what the disk has
-            self.disk.look(session.writer)
+            await self.disk.look(session.writer)
+        session.writer.defer_files(None)
         error, whole = self.disk.last_flush(session.writer, error)
         reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else reason
         if whole:
@@ -291,17 +322,14 @@ class _OpenRecording:
     def _report_day(self) -> None:
         report, closes = self.session.report, iso(self._window.end_us)
         self.listener.begin(self._window.end_us)
+        if self._parts.window.endless:
+            self._parts.stream.hold_from(self._window.end_us)
         self._reports.append(report)
         writer = self.session.writer
         _, replaced = writer.ledger.last.get("day_replaced", (0, None))
         if replaced:
             self._log.warning("day_replaced", **replaced)
         self._log.info("day_opened", path=report.path, run_id=writer.run_id, closes=closes)
-
-    def next_day(self, at_us: int) -> None:
-        """Go on in the day of *at_us*, where windows follow on each other."""
-        if self._parts.window.endless:
-            self._roll(at_us)
 
     def shut_down(self, conn: int) -> None:
         """Replace connection *conn*, which the exchange will close."""
@@ -311,19 +339,30 @@ class _OpenRecording:
         """Request a snapshot: updates wait for a book."""
         self._rest.snapshot_wanted.set()
 
-    def _roll(self, at_us: int) -> None:
-        """Go on in the day of *at_us*, and seal the one that is over."""
-        session, window = self.session, self._parts.window.at(at_us)
-        writer = self._parts.days.open(window.day, at_us, session.instrument)
+    async def _roll(self) -> None:
+        """Go on in the day that has begun, and seal the one that is over."""
+        session, at_us = self.session, self._parts.stream.reached_us()
+        window = self._parts.window.at(at_us)
+        writer = await self.disk.opened(partial(self._parts.days.open, window.day, at_us, session.instrument))
+        session.writer.flush_before_event()  # where its rows find no space, it has not ended in order
         self.disk.seal(session.roll(writer, at_us, carry=window.day == next_day(self._window.day)))
         self._window = window
         self._report_day()
         self._rest.status_wanted.set()
 
-    def _open_again(self) -> None:
+    async def _open_again(self) -> None:
+        await self._turn(self._replace_day)
+
+    async def _replace_day(self) -> None:
         """Go on in a new folder of the same day: somebody has removed files of this one."""
         session, at_us = self.session, self._parts.stream.reached_us()
-        writer = self._parts.days.open_again(session.writer, at_us, session.instrument)
+        before = session.writer
+        if not before.missing():
+            return
+        self._parts.stream.hold_from(None)
+        with suppress(OSError):
+            before.flush()
+        writer = await self.disk.opened(partial(self._parts.days.open_again, before, at_us, session.instrument))
         self.disk.seal(session.roll(writer, at_us, carry=True, reason=DAY_REMOVED), whole=False)
         self._report_day()
         self._rest.status_wanted.set()
@@ -341,7 +380,8 @@ class _OpenRecording:
             if lag_s > LAG_S:
                 self.session.event(self._parts.stream.reached_us(), "loop_lag", {"lag_s": round(lag_s, 3)})
                 self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
-            self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
+            if not self._behind:  # what is waited for may have arrived
+                self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()
             if self._rest.wants_filters:
@@ -351,6 +391,8 @@ class _OpenRecording:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._look_s)
+            if self._behind:
+                continue
             for slot, silence in enumerate(self._parts.silences):
                 silent_s = silence.stalled_s(loop.time())
                 if silent_s is not None:
@@ -361,9 +403,16 @@ class _OpenRecording:
     async def _watch_trades(self) -> None:
         while True:
             await asyncio.sleep(self._look_s)
+            if self._behind:
+                continue
             for stall in await self._trades.stalls():
                 self._stalled("trade", stall.silent_s)
                 self._parts.stream.replace("stall", conn=stall.conn)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether messages have arrived that wait to be taken: nothing can be said of what has not come."""
+        return self._parts.stream.behind_s() > LAG_S
 
     def _stalled(self, stream: str, silent_s: float) -> None:
         """Report a stall, and have the symbol's status requested."""

@@ -10,12 +10,11 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter, time_ns
 from typing import Protocol, cast
 
-from websockets import frames
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
@@ -23,122 +22,21 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 import mm
+from mm.market_data.ws_frames import FrameCutter, fresh_masks, text_frame
 
-_TEXT, _BINARY, _CONTINUATION = 1, 2, 0
-_FINAL, _MASKED = 0x80, 0x80
-_WHOLE = (_FINAL | _TEXT, _FINAL | _BINARY)
-_TWO_BYTES, _EIGHT_BYTES = 126, 127
-_MASKS_AT_A_TIME = 256
-
-Piece = tuple[bool, bytes]
-"""True and the payload of a whole message, or False and a whole frame of another kind."""
-
-
-class FrameCutter:
-    """Cut what comes from a server into frames; what is left of the last one waits for its end.
-
-    Args:
-        most_bytes: The longest frame; one that claims more, and all after it, goes to the library uncut.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._rest = bytearray()
-        self._needed = 0
-        self._in_fragments = self._uncut = False
-
-    def cut(self, data: bytes) -> list[Piece]:
-        """Return what has become whole with *data*, in order."""
-        if self._uncut:
-            return [(False, data)]
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
-                return []
-            data = bytes(self._rest)
-            self._rest.clear()
-        pieces: list[Piece] = []
-        at, size = self._usual(data, pieces), len(data)
-        while at < size:
-            begin, end = self._bounds(data, at, size)
-            if end > size:
-                self._rest += data[at:]
-                self._needed = end - at
-                break
-            if data[at] in _WHOLE and data[at + 1] < _MASKED and not self._in_fragments and not self._uncut:
-                pieces.append((True, data[begin:end]))
-            else:
-                pieces.append((False, data[at:end]))
-                self._note(data[at])
-            at = end
-        return pieces
-
-    def _usual(self, data: bytes, pieces: list[Piece]) -> int:
-        """Cut off the messages of a usual length that *data* begins with; return where they end. The rest takes longer.
-
-        They are whole, of 126 to 65,535 bytes: two bytes of head, and two of length.
-        """
-        at, size = 0, len(data)
-        while size - at > 4 and data[at + 1] == _TWO_BYTES and data[at] in _WHOLE and not self._in_fragments:
-            end = at + 4 + (data[at + 2] << 8 | data[at + 3])
-            if end > size or end - at - 4 > self._most_bytes:
-                break
-            pieces.append((True, data[at + 4 : end]))
-            at = end
-        return at
-
-    def _bounds(self, data: bytes, at: int, size: int) -> tuple[int, int]:
-        """Return where the payload of the frame at *at* begins and ends, as far as its head shows by now."""
-        if size - at < 2:
-            return size, at + 2
-        length, begin = data[at + 1] & ~_MASKED, at + 2
-        if length >= _TWO_BYTES:
-            begin = at + (4 if length == _TWO_BYTES else 10)
-            if size < begin:
-                return size, begin
-            length = int.from_bytes(data[at + 2 : begin])
-        if length > self._most_bytes or data[at + 1] >= _MASKED:
-            self._uncut = True
-            return begin, size
-        return begin, begin + length
-
-    def _note(self, first: int) -> None:
-        """Note fragments: until the last one has come, all frames are the library's."""
-        kind = first & 0x0F
-        if kind in (_TEXT, _BINARY):
-            self._in_fragments = not first & _FINAL
-        elif kind == _CONTINUATION and first & _FINAL:
-            self._in_fragments = False
-
-
-def text_frame(text: bytes, mask: bytes) -> bytes:
-    """Return a text message as the one frame in which a client sends it (RFC 6455, 5.2); *mask* has four bytes."""
-    size = len(text)
-    if size < _TWO_BYTES:
-        length = bytes((_MASKED | size,))
-    elif size < 1 << 16:
-        length = bytes((_MASKED | _TWO_BYTES,)) + size.to_bytes(2)
-    else:
-        length = bytes((_MASKED | _EIGHT_BYTES,)) + size.to_bytes(8)
-    return b"\x81" + length + mask + frames.apply_mask(text, mask)  # type: ignore[attr-defined] # compiled, where it can be
-
-
-def _fresh_masks() -> Iterator[bytes]:
-    """Yield masks that nobody can foresee, fetched many at a time."""
-    while True:
-        drawn = os.urandom(4 * _MASKS_AT_A_TIME)
-        for at in range(0, len(drawn), 4):
-            yield drawn[at : at + 4]
-
-
-_MASKS = _fresh_masks()
+_MASKS = fresh_masks()
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 10.0
 MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
+MOST_FRAGMENTS = 4_096
+MOST_CONTROL_FRAMES = 100
+"""Pings and pongs of a second that are looked at; an exchange sends one ping in 20 s."""
+MOST_UNSENT_BYTES = 1 << 20
 SLICE_S = 0.001
+_NEVER_US = 1 << 63
 GATHER_S = 0.003
 _END_OF_HEAD = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 1 << 16
@@ -178,6 +76,7 @@ class Inbox:
         clock_ns: As given.
         waiting: The messages.
         filled: Set when something was put in.
+        held: Set while nothing is handed out, because of `hold_from`.
         links: The connections that are being opened or whose end was not handed out.
         numbers: Of the connections whose opening was handed out, and whose end was not: counted from 1 over all.
     """
@@ -187,6 +86,8 @@ class Inbox:
         self._gather_s = gather_s
         self.waiting: deque[Arrival] = deque()
         self.filled = asyncio.Event()
+        self.held = asyncio.Event()
+        self._hold_us = _NEVER_US
         self.links: list[Link] = []
         self.numbers: dict[Link, int] = {}
         self._count = 0
@@ -197,8 +98,11 @@ class Inbox:
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
         """Put in messages that arrived over *link*, and return whether more may come: memory is bounded.
 
-        Where nothing is gathered they are handed out here, without a turn of the event loop.
+        Where nothing is gathered they are handed out here, without a turn of the event loop. Of what is more than
+        `MOST_WAITING_BYTES` nothing is kept.
         """
+        if self._bytes > MOST_WAITING_BYTES:
+            return False
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
         self._bytes += sum(map(len, raws))
         if self._at_once is not None and self._error is None:
@@ -215,6 +119,12 @@ class Inbox:
         self.waiting.append((self.clock_ns() // 1_000, link, None))
         self.filled.set()
 
+    def hold_from(self, us: int | None) -> None:
+        """Hand out only what arrived before the instant *us* (None: nothing); all else waits for the next call."""
+        self._hold_us = us or 0
+        self.held.clear() if us else self.held.set()
+        self.filled.set()
+
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
         """Hand out what arrives, until it is *stopping* and the last connection has ended.
 
@@ -228,7 +138,7 @@ class Inbox:
                 if self._gather_s:
                     await asyncio.sleep(self._gather_s)
                 self.filled.clear()
-                while self.waiting and self._error is None:
+                while self.waiting and self._error is None and not self.held.is_set():
                     self._hand_out_some(listener)
                     if self.waiting:
                         await asyncio.sleep(0)
@@ -241,7 +151,11 @@ class Inbox:
         """Hand out what waits, for a slice of time."""
         waiting, ends_s = self.waiting, perf_counter() + SLICE_S
         while waiting:
-            recv_us, link, raw = waiting.popleft()
+            recv_us, link, raw = waiting[0]
+            if recv_us >= self._hold_us:
+                self.held.set()
+                return
+            waiting.popleft()
             if raw is not None:
                 self._bytes -= len(raw)
                 listener.message(recv_us, self.numbers[link], link.slot, raw)
@@ -292,7 +206,8 @@ class Link(asyncio.Protocol):
         self._refused = False
         self._cutter: FrameCutter | None = None
         self._recv_us = 0
-        self._fragments: list[bytes] = []
+        self._fragments = bytearray()
+        self._fragment_count = self._control_count = self._control_s = 0
         self._pong = asyncio.Event()
         self._pings: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -361,7 +276,7 @@ class Link(asyncio.Protocol):
         for whole, piece in self._cutter.cut(data) if self._cutter else ():
             if whole:
                 raws.append(piece)
-            else:
+            elif not self._surplus(piece):
                 self._put(raws)
                 raws = []
                 self._process(piece)
@@ -429,18 +344,42 @@ class Link(asyncio.Protocol):
             if event.opcode is Opcode.PONG:
                 self._pong.set()
             elif event.opcode in DATA_OPCODES:
-                self._fragments.append(bytes(event.data))
-                if event.fin:
-                    raw = b"".join(self._fragments)
-                    self._fragments.clear()
-                    self._put([raw])
+                self._take_fragment(event)
         if self._protocol.handshake_exc and self._transport:
             self._transport.close()
         elif self._protocol.close_expected():
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
 
+    def _take_fragment(self, frame: Frame) -> None:
+        """Take a part of a message; one that is in too many parts ends the connection."""
+        self._fragments += frame.data
+        self._fragment_count += 1
+        if frame.fin:
+            raw = bytes(self._fragments)
+            self._fragments.clear()
+            self._fragment_count = 0
+            self._put([raw])
+        elif self._fragment_count > MOST_FRAGMENTS:
+            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message in more than {MOST_FRAGMENTS} fragments")
+            self._send()
+            self.abort()
+
+    def _surplus(self, frame: bytes) -> bool:
+        """Return True for a ping or a pong of which there are so many in this second that it is passed over."""
+        if frame[0] & 0x0F not in (Opcode.PING, Opcode.PONG):
+            return False
+        second = self._recv_us // 1_000_000
+        self._control_count = self._control_count + 1 if second == self._control_s else 1
+        self._control_s = second
+        if self._control_count > MOST_CONTROL_FRAMES and frame[0] & 0x0F == Opcode.PONG:
+            self._pong.set()
+        return self._control_count > MOST_CONTROL_FRAMES
+
     def _send(self) -> None:
-        """Write what the library has to send; an empty piece ends the sending side."""
+        """Write what the library has to send; an empty piece ends the sending side.
+
+        Where the other side reads nothing of it, the connection ends.
+        """
         for data in self._protocol.data_to_send():
             if self._transport is None or self._transport.is_closing():
                 return
@@ -448,6 +387,8 @@ class Link(asyncio.Protocol):
                 self._transport.write(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
+        if self._transport is not None and self._transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+            self.abort()
 
     def _put(self, raws: list[bytes]) -> None:
         if raws and not self._inbox.put(self, raws, self._recv_us):

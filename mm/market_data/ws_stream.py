@@ -11,6 +11,7 @@ from time import time_ns
 
 from websockets.exceptions import InvalidStatus
 
+from mm.clock import US_PER_S
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.ws_link import CLOSE_TIMEOUT_S, GATHER_S, Inbox, Link, Listener
 
@@ -87,6 +88,22 @@ class WsStream:
             await asyncio.sleep(POLL_S / 10)
         self._inbox.filled.set()
 
+    @property
+    def held(self) -> asyncio.Event:
+        """Set while nothing is handed out, because of `hold_from`."""
+        return self._inbox.held
+
+    def hold_from(self, us: int | None) -> None:
+        """Hand out only what arrived before the instant *us* (None: nothing); all else waits for the next call.
+
+        Up to 64 MiB wait, each message with the time of its arrival; from then on connections are closed.
+        """
+        self._inbox.hold_from(us)
+
+    def behind_s(self) -> float:
+        """Return for how long, in s, the message that is handed out next has waited; 0 where none waits."""
+        return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S
+
     def reached_us(self) -> int:
         """Return the instant, in µs, up to which all was handed out: now, or when the next that waits has arrived."""
         waiting = self._inbox.waiting
@@ -100,8 +117,8 @@ class WsStream:
     async def settled(self) -> None:
         """Return when all that had arrived before was handed out."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
-        while last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]:
-            await asyncio.sleep(0)
+        while self.held.is_set() or (last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]):
+            await asyncio.sleep(POLL_S if self.held.is_set() else 0)
 
     async def _keep(self, slot: int, listener: Listener) -> None:
         """Keep a connection open."""

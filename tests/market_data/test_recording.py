@@ -244,3 +244,89 @@ def test_a_note_that_finds_no_space_costs_nothing_but_itself(days, monkeypatch):
     assert read_manifest(writer.folder) is None
     assert read(writer.folder.trades) == ["1"]
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "ending", "tries"),
+    [
+        (FULL, 3, False, 4),
+        (FULL, 99, False, disk.MOST_FAILURES + 1),
+        (BROKEN, 99, False, 1),
+        (FULL, 99, True, 1),
+    ],
+    ids=["for a while", "for ever", "broken", "at the end"],
+)
+def test_a_day_for_which_there_is_no_space_is_opened_again(days, error, times, ending, tries):
+    """As often as rows are tried, and once where the recording ends."""
+    told, tried = [], []
+    keeper = Disk(days, told.append, pytest.fail)
+
+    def open_day():
+        tried.append(1)
+        if len(tried) <= times:
+            raise error
+        return days.open("20260106", NOW_US)
+
+    async def run():
+        if ending:
+            keeper.end()
+        return await keeper.opened(open_day)
+
+    if times < tries:
+        asyncio.run(run()).close()
+        assert told == [error, None]
+    else:
+        with pytest.raises(OSError, match=error.strerror):
+            asyncio.run(run())
+        assert told == ([error] if tries > 1 else [])
+    keeper.close()
+    assert len(tried) == tries
+
+
+def test_a_day_that_is_over_is_sealed_when_there_is_space(days, space):
+    """Its rows wait as those of the new day do."""
+    told = []
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, told.append, pytest.fail)
+    writer.trade(NOW_US, trade(1))
+
+    async def run():
+        space.error = FULL
+        keeper.seal(writer)
+        while not told:
+            await asyncio.sleep(0.001)
+        assert read_manifest(writer.folder) is None
+        space.error = None
+        while len(told) < 2:
+            await asyncio.sleep(0.001)
+        return await keeper.sealed()
+
+    assert asyncio.run(run()) == []
+    keeper.close()
+    assert told == [FULL, None]
+    assert read(writer.folder.trades) == ["1"]
+    assert read_manifest(writer.folder).sealed
+
+
+def test_files_are_written_in_the_thread_and_the_ledger_waits_for_them(days):
+    """A row that names a snapshot never stands where the snapshot does not."""
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, pytest.fail, pytest.fail)
+    keeper.take(writer)
+    writer.snapshot(NOW_US, "initial", 7, [("1.0", "1")], [("2.0", "1")], 1)
+    writer.quarantine(NOW_US, "ws", "odd", b"{")
+    assert events(writer.folder, "snapshot_loaded") == []
+    assert not writer.folder.quarantine.exists()
+
+    async def run():
+        writing = asyncio.create_task(keeper.write_files(lambda: writer))
+        while not events(writer.folder, "snapshot_loaded"):
+            await asyncio.sleep(0.001)
+        writing.cancel()
+
+    asyncio.run(run())
+    keeper.close()
+    (loaded,) = events(writer.folder, "snapshot_loaded")
+    assert (writer.folder.path / loaded["path"]).is_file()
+    assert writer.folder.quarantine.exists()
+    writer.close()

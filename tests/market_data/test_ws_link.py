@@ -1,88 +1,19 @@
-"""Frames cut out of bytes, held against the library that makes them and reads them."""
+"""One connection, and the inbox: in which order messages come out, and what a connection does not bear."""
 
 import asyncio
-from itertools import pairwise
 from time import perf_counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from mm.market_data.ws_link import SLICE_S, FrameCutter, Inbox, Link, text_frame
-
-MOST_BYTES = 70_000
-SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65_535, 65_536, MOST_BYTES])
-
-messages = st.builds(
-    lambda size, opcode: Frame(opcode, b"m" * size), SIZES, st.sampled_from([Opcode.TEXT, Opcode.BINARY])
+from mm.market_data.ws_link import (
+    MOST_CONTROL_FRAMES,
+    MOST_FRAGMENTS,
+    MOST_UNSENT_BYTES,
+    SLICE_S,
+    Inbox,
+    Link,
 )
-controls = st.builds(
-    lambda size, opcode: Frame(opcode, b"c" * size), st.integers(0, 125), st.sampled_from([Opcode.PING, Opcode.PONG])
-)
-
-
-def fragments(pieces, between):
-    """Return the frames of a message in fragments, with a control frame among them."""
-    kinds = [Opcode.TEXT, *[Opcode.CONT] * len(pieces)]
-    frames = [Frame(kind, piece, fin=False) for kind, piece in zip(kinds, pieces, strict=False)]
-    return [*frames, between, Frame(Opcode.CONT, b"end")]
-
-
-in_fragments = st.builds(fragments, st.lists(st.binary(max_size=200), min_size=1, max_size=3), controls)
-streams = st.lists(
-    st.one_of(messages.map(lambda one: [one]), controls.map(lambda one: [one]), in_fragments), max_size=6
-)
-
-
-def in_parts(data, cuts):
-    """Yield *data* cut at some places."""
-    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[low:high] for low, high in pairwise(edges)]
-
-
-@given(streams, st.lists(st.integers(0, 10**6), max_size=12))
-def test_wherever_a_socket_cuts_the_bytes_every_frame_comes_out_whole_and_in_order(groups, cuts):
-    """A message that is one frame comes as its payload; all else as the frame that it was, for the library to read."""
-    frames = [frame for group in groups for frame in group]
-    inside = {id(frame) for group in groups if len(group) > 1 for frame in group}
-    wanted = [
-        (True, bytes(frame.data))
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY) and id(frame) not in inside
-        else (False, frame.serialize(mask=False))
-        for frame in frames
-    ]
-    cutter = FrameCutter(MOST_BYTES)
-    data = b"".join(frame.serialize(mask=False) for frame in frames)
-    assert [piece for part in in_parts(data, cuts) for piece in cutter.cut(part)] == wanted
-
-
-def test_single_bytes_are_enough():
-    """The slowest of sockets."""
-    data = b"".join(Frame(Opcode.TEXT, b"x" * size).serialize(mask=False) for size in (3, 200, 70_000))
-    cutter = FrameCutter(MOST_BYTES)
-    found = [piece for at in range(len(data)) for piece in cutter.cut(data[at : at + 1])]
-    assert [(whole, len(payload)) for whole, payload in found] == [(True, 3), (True, 200), (True, 70_000)]
-
-
-def test_a_frame_that_claims_too_much_goes_to_the_library_with_all_behind_it():
-    """It is not waited for: the library closes the connection and says why."""
-    long = Frame(Opcode.TEXT, b"x" * (MOST_BYTES + 1)).serialize(mask=False)
-    cutter = FrameCutter(MOST_BYTES)
-    assert cutter.cut(long[:100]) == [(False, long[:100])]
-    assert cutter.cut(b"more") == [(False, b"more")]
-
-
-def test_what_no_server_may_send_is_left_to_the_library():
-    """Masked frames, reserved bits, a message amid the fragments of another one."""
-    masked = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
-    assert FrameCutter(MOST_BYTES).cut(masked) == [(False, masked)]
-    reserved = b"\xc1\x01x"
-    assert FrameCutter(MOST_BYTES).cut(reserved) == [(False, reserved)]
-    begun, message = b"\x01\x01a", b"\x81\x01b"
-    assert FrameCutter(MOST_BYTES).cut(begun + message) == [(False, begun), (False, message)]
 
 
 class OneLink:
@@ -139,9 +70,16 @@ class Wire:
     def __init__(self):
         self.written = bytearray()
         self.write = self.written.extend
+        self.unsent, self.aborted = 0, False
 
     def is_closing(self):
         return False
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
+    def abort(self):
+        self.aborted = True
 
 
 def test_an_answer_to_a_handshake_that_was_given_up_is_nothing():
@@ -208,10 +146,114 @@ def test_what_a_listener_raises_ends_the_handing_out_and_nothing_follows(raws):
     assert isinstance(error, ValueError)
 
 
-@given(st.binary(max_size=200) | st.integers(65_500, 65_600).map(bytes), st.binary(min_size=4, max_size=4))
-def test_a_text_frame_is_what_the_library_would_send(text, mask):
-    """It takes a third of the time; the library unmasks it, of any length of the head."""
-    sent = ServerProtocol(state=OPEN, max_size=None)
-    sent.receive_data(text_frame(text, mask))
-    (frame,) = sent.events_received()
-    assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, text)
+def an_open_link():
+    """Return a link whose handshake is over, and its wire; call it in a loop."""
+    wire, server = Wire(), ServerProtocol()
+    link = Link(Inbox(), "ws://127.0.0.1:1/stream", 0)
+    link.connection_made(wire)
+    server.receive_data(bytes(wire.written))
+    server.send_response(server.accept(server.events_received()[0]))
+    link.data_received(b"".join(server.data_to_send()))
+    wire.written.clear()
+    return link, wire
+
+
+def in_a_loop(work):
+    async def run():
+        return work()
+
+    return asyncio.run(run())
+
+
+def test_a_message_of_fragments_without_an_end_takes_no_memory_and_ends_the_connection():
+    """Parts of no bytes would pass every limit of bytes."""
+
+    def work():
+        link, wire = an_open_link()
+        link.data_received(b"\x01\x01a" + b"\x00\x00" * MOST_FRAGMENTS)
+        assert wire.aborted
+        assert len(link._fragments) == 1
+        assert [raw for _, _, raw in link._inbox.waiting] == [None]
+
+    in_a_loop(work)
+
+
+def test_a_message_of_some_fragments_is_one_message():
+    """Also behind one that is whole, and with a ping between its parts."""
+
+    def work():
+        link, wire = an_open_link()
+        link.data_received(b"\x81\x01z\x01\x02ab\x89\x01p\x00\x01c\x80\x01d")
+        assert [raw for _, _, raw in link._inbox.waiting] == [None, b"z", b"abcd"]
+        assert not wire.aborted
+        assert len(wire.written) == 2 + 4 + 1
+
+    in_a_loop(work)
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x01p", b"\x8a\x01p"])
+def test_a_flood_of_pings_costs_neither_answers_nor_messages(frame):
+    """Most are passed over; what comes between them is taken, and the connection stays."""
+
+    def work():
+        link, wire = an_open_link()
+        for _ in range(20):
+            link.data_received(frame * 2_000 + b"\x81\x01m")
+        assert [raw for _, _, raw in link._inbox.waiting] == [None, *[b"m"] * 20]
+        assert len(wire.written) <= 30 * MOST_CONTROL_FRAMES * len(frame) * 3
+        assert not wire.aborted
+        assert link._pong.is_set() == (frame[0] == 0x8A)
+
+    in_a_loop(work)
+
+
+def test_answers_that_nobody_reads_end_the_connection():
+    """They would fill the memory."""
+
+    def work():
+        link, wire = an_open_link()
+        wire.unsent = MOST_UNSENT_BYTES + 1
+        link.data_received(b"\x89\x01p")
+        assert wire.aborted
+
+    in_a_loop(work)
+
+
+def test_what_is_held_is_handed_out_in_order_later():
+    """From an instant on, or all; the stamps are those of the arrival."""
+
+    async def run():
+        inbox = Inbox(gather_s=0.0)
+        link = OneLink(inbox)
+        link.message = lambda recv_us, _conn, _slot, raw: link.came.append((recv_us, raw))
+        task = asyncio.ensure_future(inbox.hand_out(link, lambda: False))
+        while not inbox.numbers:
+            await asyncio.sleep(0)
+        inbox.hold_from(7)
+        for us, raw in ((5, b"a"), (7, b"b"), (6, b"c")):
+            inbox.put(link, [raw], us)
+        await asyncio.wait_for(inbox.held.wait(), 30)
+        assert link.came == [(5, b"a")]
+        inbox.hold_from(None)
+        inbox.put(link, [b"d"], 8)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert link.came == [(5, b"a")]
+        inbox.hold_from(100)
+        while inbox.waiting:
+            await asyncio.sleep(0)
+        assert link.came == [(5, b"a"), (7, b"b"), (6, b"c"), (8, b"d")]
+        assert not inbox.held.is_set()
+        task.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_waits_has_an_end(monkeypatch):
+    """What comes beyond it is not kept, and its connection is to end."""
+    monkeypatch.setattr("mm.market_data.ws_link.MOST_WAITING_BYTES", 10)
+    inbox = Inbox()
+    inbox.hold_from(None)
+    kept = [inbox.put(None, [b"x" * 6], us) for us in range(9)]
+    assert kept == [True, *[False] * 8]
+    assert len(inbox.waiting) == 2

@@ -1,0 +1,57 @@
+"""Gaps, trades that REST fills, stalls and a cut connection while a disk is full, below a real recorder."""
+
+import asyncio
+import errno
+
+import pytest
+from recorder_process import a_box, a_recorder
+from test_full_disks import fill, small_disk
+
+from day_oracle import hold
+from mm.dayfolder.check import check_day
+from mm.sim.wire.faults.script import as_rules
+
+__all__ = ["small_disk"]
+
+FAULTS = {
+    "a gap": ("drop n=3", "gap"),
+    "missing trades": ("drop n=3 of=trade", "trade_gap"),
+    "a stall": ("stall of=depth for_s=400", "stall"),
+    "a cut connection": ("close code=1006", "ws_disconnected"),
+    "a message that cannot be read": ("bad_json", "gap"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_happens_on_a_full_disk_is_told_when_there_is_space(small_disk, name):
+    """Nothing is lost without a row of the ledger, the recorder goes on, and the day is sound and sealed."""
+    fault, kind = FAULTS[name]
+
+    async def run():
+        async with (
+            a_box() as box,
+            a_recorder(box, small_disk, FLUSH_INTERVAL_S="2", DEPTH_SILENCE_S="0.5") as recorder,
+        ):
+            await recorder.until(lambda: recorder.bytes_of("frames") > 10_000)
+            fill(small_disk)
+            events = recorder.day.events
+            await recorder.until(lambda: "disk_full" in events.read_text())
+            sent = box.scheduler.done_us
+            box.inject(as_rules([f"at time 0 do {fault}"]))
+            await recorder.until(lambda: box.scheduler.done_us > sent + 40_000_000)
+            (small_disk / "filler").unlink()
+            await recorder.until(lambda: kind in events.read_text())
+            size = recorder.bytes_of("frames")
+            await recorder.until(lambda: recorder.bytes_of("frames") > size + 10_000)
+            if kind == "trade_gap":
+                await recorder.until(lambda: "backfill" in events.read_text())
+            code, _, said = await recorder.stop()
+            assert code == 0, said
+            day = hold(recorder.day.path, box.truth)
+            assert day.told("disk_full") == [{"errno": errno.ENOSPC}]
+            assert day.told(kind)
+            if kind == "trade_gap":
+                assert day.missing_trades == set()
+            assert check_day(recorder.day).defects == []
+
+    asyncio.run(run())

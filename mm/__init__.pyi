@@ -16,11 +16,18 @@ from mm.backtest.fills.base import TradeView as TradeView
 from mm.backtest.io import load_day as load_day
 from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import Quotes as Quotes
+from mm.backtest.result import Result as Result
 from mm.backtest_call import backtest as backtest
 from mm.calibration.calibrate import calibrate as calibrate
 from mm.calibration.fit_points import fit_poisson as fit_poisson
+from mm.calibration.fit_result import PoissonFit as PoissonFit
+from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
+from mm.notebook import Picture as Picture
+from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep
+from mm.tape.tape import Tape as Tape
+from mm.walkforward.walkforward import WalkForward as WalkForward
 from mm.walkforward.walkforward import walkforward as walkforward
 
 __version__: str
@@ -29,9 +36,16 @@ _PACKAGES: set[str]
 __all__ = [
     "BookView",
     "OrderView",
+    "Picture",
+    "PoissonFit",
     "QuoteView",
     "Quotes",
+    "Result",
+    "Schedule",
+    "SweepFindings",
+    "Tape",
     "TradeView",
+    "WalkForward",
     "backtest",
     "build_schedule",
     "calibrate",

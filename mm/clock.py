@@ -10,6 +10,9 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+from mm.errors import UsageError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 US_PER_MS = 1_000
 US_PER_S = 1_000_000
 DAY_ZONE = "Europe/Berlin"
@@ -51,6 +54,29 @@ class SteadyClock:
         self._offset_us = max(self._offset_us, wall_us - passed_us)
         self.ahead_us = passed_us + self._offset_us - wall_us
         return passed_us + self._offset_us
+
+
+Instant = int | str | datetime
+"""An instant as people give it: µs since the Unix epoch, ISO 8601 text, or a datetime; UTC where no zone is given."""
+
+
+def us_of(instant: Instant) -> int:
+    """Return an *instant* in µs since the Unix epoch.
+
+    Raises:
+        UsageError: If a text is no instant.
+    """
+    if isinstance(instant, str):
+        try:
+            instant = datetime.fromisoformat(instant)
+        except ValueError:
+            raise UsageError(
+                f"{instant!r} is no instant; give ISO 8601, such as 2026-01-05T08:30:00Z, a datetime, or µs"
+            ) from None
+    if isinstance(instant, datetime):
+        aware = instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+        return (aware - EPOCH) // timedelta(microseconds=1)
+    return int(instant)
 
 
 def us_from_ms(ms: float) -> int:

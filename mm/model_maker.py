@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -246,7 +246,7 @@ def lacking(path: Path, fitted: PoissonFit | Schedule) -> list[str]:
     if isinstance(fitted, Schedule):
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
-    return [field.name for field in fields(PoissonFit) if field.name not in content]
+    return [name for name in PoissonFit.json_keys() if name not in content]
 
 
 def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:

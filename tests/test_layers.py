@@ -12,7 +12,18 @@ PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
 LAYERS = [
     # cli.knobs: how a knob is declared, so that it can stand beside what it steers
-    ["errors", "instrument", "clock", "ids", "callable_package", "code_identity", "numbers", "whole_file", "cli.knobs"],
+    [
+        "errors",
+        "instrument",
+        "clock",
+        "ids",
+        "callable_package",
+        "code_identity",
+        "notebook",
+        "numbers",
+        "whole_file",
+        "cli.knobs",
+    ],
     ["dayfolder", "market_data"],
     ["tape", "day_parquet"],
     ["backtest"],

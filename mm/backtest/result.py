@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest import _journal_csv
+from mm.backtest import _journal_csv, frames
 from mm.backtest.books import Books
+from mm.backtest.frames import account_columns, mids
 from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.metrics.pnl import AccountSeries, ledger
+from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.metrics.pnl import ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
-from mm.instrument import E8, decimal_text
+from mm.instrument import decimal_text
+from mm.notebook import Picture, Shown, picture_of
+from mm.tape.frames import floats
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,8 +31,8 @@ BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Shown):
     """A finished backtest.
 
     Attributes:
@@ -38,6 +42,17 @@ class Result:
 
     journal: Journal
     books: Books
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was played, what it earned and from what, its fills, and how many warnings there are."""
+        head, pnl, sharpe, fills, *_ = str(self).splitlines()
+        yield from (head, pnl, sharpe, fills)
+        if self.summary["warnings"]:
+            yield f"  ! {len(self.summary['warnings'])} warnings, in .summary['warnings'] and print(result)"
+
+    def plot(self) -> Picture:
+        """Draw the charts over time of the run's page: price, fills, equity and its sources, inventory."""
+        return picture_of(self)
 
     def __str__(self) -> str:
         return describe(self.summary)
@@ -61,6 +76,58 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """The numbers of ``summary.json``: JSON values, None where undefined and why in ``warnings``."""
         return summarise(self.journal, self.books)
+
+    def orders_frame(self) -> "pl.DataFrame":
+        """Return the life of the orders as a polars frame, a row for each thing that happened to one.
+
+        Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
+        ``active_time``, ``expire_time``, ``cancel_request_time``, ``cancel_effective_time``, ``reject_reason``,
+        ``cancel_reason``. Words and rows are those of ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
+        in the quote asset, quantities floats in the base asset, each the float nearest to the exact decimal.
+        """
+        return frames.orders_frame(self.journal, self.books)
+
+    def fills_frame(self) -> "pl.DataFrame":
+        """Return the fills as a polars frame.
+
+        Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid`` (null without a valid book), ``fee`` in
+        the quote asset, ``reason``, ``inventory`` after the fill.
+        """
+        return frames.fills_frame(self.journal, self.books)
+
+    def markouts_frame(self, horizons_s: Sequence[float] = HORIZONS_S) -> "pl.DataFrame":
+        """Return what each fill was worth some time later, as a polars frame.
+
+        Args:
+            horizons_s: Seconds after a fill.
+
+        Returns:
+            Columns ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` (against the mid at
+            the fill) and for each horizon ``markout_5s``: side · (mid then − price), in the quote asset for a unit of
+            the base asset, before fees; null where the data end first or a book was not valid. Weighted by ``qty``,
+            their means are ``effective_half_spread`` and ``realised_half_spread`` of the summary.
+
+        Raises:
+            UsageError: If a horizon is not above 0.
+        """
+        return frames.markouts_frame(self.journal, self.books, horizons_s)
+
+    def state_frame(self) -> "pl.DataFrame":
+        """Return the account over time as a polars frame: a row after every fill, and one a second.
+
+        Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity`` (null without a valid book),
+        ``open_orders``.
+        """
+        return frames.state_frame(self.journal, self.books)
+
+    def equity_frame(self) -> "pl.DataFrame":
+        """Return the equity over time as a polars frame: the state rows at which the book was valid.
+
+        Columns: ``time``, ``equity`` (cash and inventory at the mid), ``pnl`` since the first row, ``drawdown`` from
+        the highest equity so far (0 or above), all in the quote asset; ``inventory``. The last ``pnl`` is ``pnl_total``
+        of the summary, and the largest ``drawdown`` its ``max_drawdown``.
+        """
+        return frames.equity_frame(self.journal, self.books)
 
     def order_columns(self) -> "Columns":
         """Return the order rows as numpy columns; -1 is no instant, None no word."""
@@ -96,27 +163,23 @@ class Result:
             "side": _words(SIDES, side % 3),
             "price": self._price(ticks),
             "qty": self._qty(lots),
-            "fee": fee_e8 / E8,
+            "fee": floats(fee_e8),
             "reason": _words(self.journal.fill_reasons, reason),
             "recv_us": us,
-            "mid": self._mid(mid2),
+            "mid": mids(mid2, self.books),
             "inventory_after": self._qty(inventory),
         }
 
     def state_columns(self) -> "Columns":
         """Return the state rows as numpy columns; mid, mtm_value and equity are NaN where the book was not valid."""
-        us, inventory, _, _, mid2, open_orders = self.journal.state.T
         account = ledger(self.journal.state, self.books.instrument, self.books.initial_cash_e8)
-        mtm = account.half_tl * inventory.astype(account.equity.dtype) * account.marks2
+        columns = account_columns(account, self.journal.state[:, 4], self.books)
         return {
-            "recv_ms": us // US_PER_MS,
-            "inventory": self._qty(inventory),
-            "cash": _quote(account, account.equity - mtm),
-            "mid": self._mid(mid2),
-            "mtm_value": np.where(account.valid, _quote(account, mtm), np.nan),
-            "open_orders": open_orders,
-            "recv_us": us,
-            "equity": np.where(account.valid, _quote(account, account.equity), np.nan),
+            "recv_ms": account.us // US_PER_MS,
+            **{name: columns[name] for name in ("inventory", "cash", "mid", "mtm_value")},
+            "open_orders": self.journal.state[:, 5],
+            "recv_us": account.us,
+            "equity": columns["equity"],
         }
 
     def excluded(self) -> "NDArray[np.int64]":
@@ -149,24 +212,16 @@ class Result:
         return rows
 
     def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return ticks * self.books.instrument.tick_e8 / E8
+        return floats(ticks, self.books.instrument.tick_e8)
 
     def _qty(self, lots: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return lots * self.books.instrument.lot_e8 / E8
-
-    def _mid(self, mid2: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return np.where(mid2 > 0, mid2 * self.books.instrument.tick_e8 / (2 * E8), np.nan)
+        return floats(lots, self.books.instrument.lot_e8)
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
     """Yield the rows of breaches, what was found and what is allowed in the unit of the limit's knob."""
     for us, limit, value_e8, bound_e8, side in breaches.tolist():
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
-
-
-def _quote(account: AccountSeries, units: "NDArray[Any]") -> "NDArray[np.float64]":
-    """Return ledger *units* in the quote asset, to the last bit a float has."""
-    return (units / account.per_quote).astype(np.float64)
 
 
 def _words(words: Sequence[str], codes: "NDArray[np.int64]") -> "NDArray[np.object_]":

@@ -67,7 +67,8 @@ def measure(
     config, references = resolved(tapes, config or CalibrationConfig())
     calibrator = Calibrator(tapes, config, rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
-    fit = replace(fit, warnings=(*fit.warnings, *large_tick(calibrator)), reference_choice=references)
+    warnings = (*fit.warnings, *large_tick(calibrator))
+    fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
     curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record

@@ -138,6 +138,7 @@ def _beside(task: _Task) -> dict[str, Any]:
         "min_delta_ticks": float(delta[0]) if len(delta) else None,
         "max_delta_ticks": float(delta[-1]) if len(delta) else None,
         "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),
+        "points": task.sample.points,
     }
 
 

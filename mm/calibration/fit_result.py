@@ -1,12 +1,16 @@
 """What a fit gives back: `PoissonFit`, which is ``poisson_fit.json``."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from mm.errors import BrokenFile, FitError, Mismatch
+from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS
+
+if TYPE_CHECKING:
+    from mm.calibration.points import Points
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
@@ -126,11 +130,11 @@ class ReferenceChoice:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoissonFit:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PoissonFit(Shown):
     """A fit of λ(δ) = A exp(-k δ): fills a second, a side, a resting order, δ ticks from the reference price.
 
-    The fields are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
+    The fields but *points* are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
     for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still hold
     those estimates. Where the data came from (*symbol*, *day*, *method*, *tick_size*,
     *window*, *hit*, *reference*) is None unless `dataclasses.replace` has set it.
@@ -156,6 +160,7 @@ class PoissonFit:
         shape: The shape that describes λ(δ) best; None where no curve was compared with the exponential.
         reference_choice: Which reference predicts best; None where they were not compared.
         lambda_curve: Points of λ(δ) in that shape, for every spread and by states of it; none where *shape* is None.
+        points: What was measured, for charts; None of a fit that was read from a file, which has no such key.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -210,6 +215,24 @@ class PoissonFit:
     reference_choice: ReferenceChoice | None = None
     shape: ShapeChoice | None = None
     lambda_curve: tuple[CurvePoint, ...] = ()
+    points: "Points | None" = field(default=None, compare=False)
+
+    @classmethod
+    def json_keys(cls) -> tuple[str, ...]:
+        """Return the keys of ``poisson_fit.json`` that are fields."""
+        return tuple(one.name for one in fields(cls) if one.compare)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the headline, where it is from, and what to beware of."""
+        yield self.headline()
+        where = "  ".join(text for text in (self.symbol, self.day, self.method, self.fit_method) if text)
+        reach = f"δ {_text(self.min_delta_ticks)} to {_text(self.max_delta_ticks)} ticks from the {self.reference}"
+        yield f"{where}  {reach}" if self.reference else where
+        yield from self.verdict()[0 if self.reason else 1 :]
+
+    def plot(self) -> Picture:
+        """Draw fills per second by distance with 95 % intervals, and the fitted line; of a file, the line alone."""
+        return picture_of(self)
 
     @property
     def line(self) -> Line:
@@ -299,7 +322,8 @@ class PoissonFit:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite."""
-        content: dict[str, Any] = plain(asdict(self))
+        content: dict[str, Any] = plain(asdict(replace(self, points=None)))
+        del content["points"]
         return content
 
     @classmethod
@@ -315,8 +339,8 @@ class PoissonFit:
             Mismatch: If it is of another schema, or in other units.
         """
         _check_head(content, source)
-        known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
-        needed = [field.name for field in fields(cls) if field.default is MISSING and field.name not in content]
+        known = {name: content[name] for name in cls.json_keys() if name in content}
+        needed = [one.name for one in fields(cls) if one.default is MISSING and one.name not in content]
         if needed:
             raise BrokenFile(f"{source}: no {', '.join(needed)}; give a poisson_fit.json as mm calibrate writes it")
         try:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
 from types import NoneType
@@ -15,6 +15,7 @@ from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, 
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, FitError, Mismatch, UsageError
 from mm.instrument import E8
+from mm.notebook import Picture, Shown, picture_of
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -159,8 +160,8 @@ class Segment:
     lambda_curve: Line = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+@dataclass(frozen=True, slots=True, repr=False)
+class Schedule(Shown):
     """The segments of one day or of several, in order; none of them overlap and none leave a hole.
 
     Attributes:
@@ -188,6 +189,22 @@ class Schedule:
     mode: str = "rolling"
     half_life_min: float | None = None
     max_age_s: float | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield the windows, how many segments have parameters, and the range of these."""
+        span = f"windows of {self.train_window_min:g} min, every {self.step_min:g} min, {self.mode}"
+        yield f"schedule of {self.symbol} {self.day}: {span}, {self.fallback_policy}"
+        sources = [segment.source for segment in self.segments]
+        counts = ", ".join(f"{sources.count(name)} {name}" for name in SOURCES if name in sources)
+        yield f"{len(sources)} segments" + (f": {counts}" if counts else "")
+        for name, unit in (("A", "1/s"), ("k", "1/tick")):
+            values = [value for one in self.segments if (value := getattr(one, name)) is not None]
+            if values:
+                yield f"{name} from {min(values):.4g} to {max(values):.4g} {unit}"
+
+    def plot(self) -> Picture:
+        """Draw A and k of every segment over time, with 95 % intervals where they were fitted."""
+        return picture_of(self)
 
     def at(self, us: int) -> Segment | None:
         """Return the segment in force at *us*; None before the first and from the end of the last."""

@@ -77,20 +77,12 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, told: Se
         told: Further lines above the warnings.
     """
     about = about or About()
-    days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
-    title = f"{summary['symbol']} {days}"
-    us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
-    window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
+    title = title_of(summary)
     body = [
-        header(
-            summary["symbol"],
-            days,
-            f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{about.name}",
-        ),
-        _tiles(summary),
+        *headline(summary, run, about.name),
         notes([*told, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
-        _time_card(summary, run),
+        time_card(summary, run),
         abreast(
             split_card(summary),
             _markout_card(summary, run.fills),
@@ -104,7 +96,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, told: Se
         _numbers(summary),
         origin(about),
     ]
-    return document(f"{title} · backtest", body, script() if len(us) else "")
+    return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
 
 
 def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
@@ -126,6 +118,23 @@ def write_run(result: "Result", folder: Path, about: About | None = None) -> dic
     return {**rows, SUMMARY: None, PAGE: None}
 
 
+def title_of(summary: Summary) -> str:
+    """Return the symbol and the first and last day of a run."""
+    return f"{summary['symbol']} {_days(summary)}"
+
+
+def _days(summary: Summary) -> str:
+    return " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
+
+
+def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, str]:
+    """Return the head of the page: what was played, the *name* of the run (HTML), and the row of headline numbers."""
+    us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
+    window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
+    line = f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{name}"
+    return header(summary["symbol"], _days(summary), line), _tiles(summary)
+
+
 def _tiles(summary: Summary) -> str:
     inventory, drawdown = summary["inventory"], f"longest {lasting(summary['drawdown_duration_s'])}"
     held, most = "Inventory, rms " + base_asset(summary), f"at most {number(inventory['max'], 3)}"
@@ -138,7 +147,8 @@ def _tiles(summary: Summary) -> str:
     )
 
 
-def _time_card(summary: Summary, run: RunColumns) -> str:
+def time_card(summary: Summary, run: RunColumns) -> str:
+    """Return the card of the charts over time, which zoom together in a page with the timeline's script."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
     drawn = course(run)

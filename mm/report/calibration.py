@@ -13,6 +13,7 @@ from mm.numbers import lasting, number, percent, power, short
 from mm.report.curve import curve_card, keys, lines
 from mm.report.frame import (
     About,
+    ChartPart,
     Row,
     abreast,
     card,
@@ -60,16 +61,10 @@ def page(
     title = f"{fit.symbol or 'points'} {fit.day or ''}".strip()
     rows = residuals(measured.fitted, fit.A, fit.k)
     parts = [
-        _header(fit, about or About()),
-        _tiles(fit),
+        fit_header(fit, about or About()),
+        fit_tiles(fit),
         notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
-        card(
-            "How often trades reach each distance",
-            "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
-            "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit),
-            wide(curve_chart(measured.shown, fit)),
-            (*BOTH, *keys(fit)),
-        ),
+        curve_part(measured.shown, fit).card(),
         curve_card(fit),
         pair(
             card(
@@ -101,7 +96,19 @@ def page(
     return document(f"{title} · calibration", parts)
 
 
-def _header(fit: "PoissonFit", about: About) -> str:
+def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
+    """Return the chart of the *points* and the fitted line; of the line alone where the points are not known."""
+    hint = (
+        "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
+        "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit)
+    )
+    seen = () if points is None else BOTH
+    title, note = "How often trades reach each distance", "fills per second of one resting order, by ticks"
+    return ChartPart(title, note, curve_chart(points, fit), (*seen, *keys(fit)), hint)
+
+
+def fit_header(fit: "PoissonFit", about: About) -> str:
+    """Return the head of the page: what was fitted, and how, and in which run."""
     start, end = fit.window.start_us, fit.window.end_us
     span = "" if start is None or end is None else f" · {minute(start)} – {minute(end)} UTC"
     how = " ".join(text for text in (fit.method, fit.fit_method) if text)
@@ -116,7 +123,8 @@ def _reference(fit: "PoissonFit") -> str:
     return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
-def _tiles(fit: "PoissonFit") -> str:
+def fit_tiles(fit: "PoissonFit") -> str:
+    """Return the row of headline numbers."""
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
     verdict, kind = ("usable", "gain") if fit.usable else ("not usable", "loss")
     return tiles(
@@ -298,14 +306,19 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
     return card("By day", "Each day alone.", grid(("day", "A", "k", "fills", ""), rows))
 
 
-def curve_chart(points: Points, fit: "PoissonFit") -> str:
+def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
     """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
-    sides = [(side, kind, name, residuals(points, None, None, side)) for side, kind, name in SIDES]
+    known = SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
+    sides = [] if points is None else [(*one, residuals(points, None, None, one[0])) for one in known]
     seen = [rows for *_, rows in sides if rows.fills.sum() > 0]
-    if not seen:
+    if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
         return nothing("No fills at any distance.")
-    far = max(float(rows.delta_ticks[rows.fills > 0].max()) for rows in seen)
-    rates = np.concatenate([rows.rates()[0][rows.fills > 0] for rows in seen])
+    if seen:
+        far = max(float(rows.delta_ticks[rows.fills > 0].max()) for rows in seen)
+        rates = np.concatenate([rows.rates()[0][rows.fills > 0] for rows in seen])
+    else:
+        far = fit.max_delta_ticks or 0.0
+        rates = (fit.A or 0.0) * np.exp(-(fit.k or 0.0) * np.array([0.0, far]))
     low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
     plot = Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
     marks = [plot.value_axis(power), plot.number_axis(short)]

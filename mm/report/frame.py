@@ -288,21 +288,120 @@ def _breaking(name: str) -> str:
     return escape(name).replace("_", "_<wbr>").replace(":", ":<wbr>")
 
 
-_FONT = 'svg { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; background: #ffffff; }'
+PICTURE, CARD = "mm-picture", "mm-card"
+"""Classes of what stands on its own: its styles hold within it, so that they change nothing of a page around it."""
+_PICTURE_STYLE = (
+    ' { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; background: #ffffff; }',
+    " .head { font-size: 15px; font-weight: 600; fill: #1d2127; }",
+    " .note { font-size: 13.5px; fill: #646b75; }",
+    " .tick { font-size: 13px; }",
+    " { min-width: 720px; }",
+)
+_CARD_STYLE = (
+    " { font: 14px/1.5 system-ui, sans-serif; padding: 14px 16px; border-radius: 10px; }",
+    " { max-width: 1120px; text-align: left; }",
+    " * { box-sizing: border-box; }",
+    " h1 { font-size: 20px; padding: 0; }",
+    " header { background: none; padding: 0; }",
+    " .tiles { grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); margin: 12px 0 0; }",
+    " .notes { font-size: 13px; margin: 12px 0 0; }",
+)
+_NARROW = f"@media (max-width: 900px) {{ .{CARD} .tiles {{ grid-template-columns: repeat(3, 1fr); }} }}"
 
 
 def alone(picture: str) -> str:
     """Return the SVG *picture* of a `Plot` with the page's light colours in it, so that it needs no page around it."""
-    used = {word for words in re.findall(r'class="([^"]+)"', picture) for word in words.split()}
-    colours = STYLE[STYLE.index(":root {") : STYLE.index("}") + 1]
-    rules = [line for line in STYLE.splitlines() if line.startswith("svg") or _speaks_of(line, used)]
-    style = "\n".join([colours.replace("light dark", "light"), _FONT, *rules])
-    return picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        ">", f"><style>\n{style}\n</style>", 1
-    )
+    style = "\n".join([*_scoped(picture, PICTURE), *(f".{PICTURE}{one}" for one in _PICTURE_STYLE)])
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" class="{PICTURE}" '
+    return picture.replace("<svg ", opened, 1).replace(">", f"><style>\n{style}\n</style>", 1)
 
 
-def _speaks_of(line: str, used: set[str]) -> bool:
-    """Tell whether a rule of the style sheet begins with one of the classes *used*."""
-    first = re.match(r"\.([\w-]+)", line)
-    return first is not None and line.endswith("}") and first[1] in used
+def within(html: str) -> str:
+    """Return *html* as a card of a notebook: in a box of its own, with the page's light colours."""
+    known = colours()
+    box = f" {{ color: {known['ink']}; background: {known['ground']}; border: 1px solid {known['edge']}; }}"
+    rules = [*_scoped(html, CARD), *(f".{CARD}{one}" for one in (box, *_CARD_STYLE)), _NARROW]
+    return f'<div class="{CARD}"><style>\n{chr(10).join(rules)}\n</style>{html}</div>'
+
+
+def colours() -> dict[str, str]:
+    """Return the page's light colours by their names in the style sheet."""
+    root = STYLE[STYLE.index(":root {") : STYLE.index("}") + 1]
+    return dict(re.findall(r"--([\w-]+): ([^;]+);", root))
+
+
+def key_colour(kind: str) -> str:
+    """Return the colour that stands for a class of marks in a legend."""
+    words = set(kind.split())
+    found = [
+        value
+        for selector, value in re.findall(r"([^{}]+) \{[^}]*background: var\(--([\w-]+)\)", STYLE)
+        if any({*re.findall(r"\.([\w-]+)", one)} - {"key"} <= words for one in selector.split(",") if ".key." in one)
+    ]
+    return colours()[found[-1] if found else "main"]
+
+
+def _scoped(html: str, scope: str) -> list[str]:
+    """Return the rules of the style sheet that *html* needs, each to hold within a class alone, colours filled in."""
+    classes = {word for words in re.findall(r'class="([^"]+)"', html) for word in words.split()}
+    used = {f".{word}" for word in classes} | set(re.findall(r"<(\w+)", html))
+    sheet, known = STYLE[: STYLE.index("@media (max-width")], colours()
+    rules = []
+    for selectors, body in re.findall(r"^([^@{}\n]+) \{\s*([^{}]*?)\s*\}", sheet, re.MULTILINE):
+        kept = [
+            "" if one == "svg" and html.startswith("<svg") else f" {one.removeprefix('svg ')}"
+            for one in map(str.strip, selectors.split(","))
+            if (parts := re.findall(r"\.?[\w-]+", re.sub(r"::?\w+", "", one))) and used.issuperset(parts)
+        ]
+        filled = re.sub(r"var\(--([\w-]+)\)", lambda name: known.get(name[1], name[0]), body)
+        rules += [f"{','.join(f'.{scope}{one}' for one in kept)} {{ {filled} }}"] if kept else []
+    return rules
+
+
+@dataclass(frozen=True)
+class ChartPart:
+    """One of several charts that stand below each other in a picture.
+
+    Attributes:
+        title: What is drawn; HTML.
+        note: Its unit, in a few words; HTML.
+        picture: Its SVG, or a paragraph that stands in its place.
+        keys: The classes of its marks and what they stand for; a picture leaves out those that are not in it.
+        hint: What a page says of it; HTML. Empty: the note.
+    """
+
+    title: str
+    note: str
+    picture: str
+    keys: Sequence[tuple[str, str]] = ()
+    hint: str = ""
+
+    def card(self) -> str:
+        """Return it as a card of a page."""
+        return card(self.title, self.hint or self.note, wide(self.picture), self.keys)
+
+
+_SVG = re.compile(r'<svg viewBox="0 0 (\d+) (\d+)" role="img" aria-label="[^"]*">(.*)</svg>', re.DOTALL)
+_HEAD, _EMPTY, _MARGIN = 30, 40, 10
+
+
+def stacked(parts: Sequence[ChartPart], title: str, width: int) -> str:
+    """Return one SVG of charts below each other, each under its title and legend; *title* is for a screen reader."""
+    marks, top = [], 4
+    for part in parts:
+        found = _SVG.fullmatch(part.picture)
+        body = found[3] if found else re.sub(r"<[^>]+>", "", part.picture)
+        drawn = set(re.findall(r'class="([^"]+)"', body))
+        keys = "".join(
+            f'<tspan dx="14" fill="{key_colour(kind)}">■</tspan> {name}'
+            for kind, name in part.keys
+            if any({*kind.split()} <= {*words.split()} for words in drawn)
+        )
+        note = f'<tspan class="note" font-weight="400" dx="8">{part.note}</tspan>' if part.note else ""
+        marks.append(f'<text class="head" x="8" y="{top + 22}">{part.title}{note}</text>')
+        marks.append(f'<text class="note end" x="{width - 22}" y="{top + 22}">{keys}</text>' if keys else "")
+        inner = body if found else f'<text class="tick mid" x="{width // 2}" y="22">{body}</text>'
+        marks.append(f'<g transform="translate(0 {top + _HEAD})">{inner}</g>')
+        top += _HEAD + (int(found[2]) if found else _EMPTY) + _MARGIN
+    label = f'role="img" aria-label="{escape(title)}"'
+    return f'<svg viewBox="0 0 {width} {top}" {label}>{"".join(marks)}</svg>'

@@ -28,6 +28,7 @@ from mm.report.frame import (
     tile,
     tiles,
     wide,
+    within,
 )
 from mm.report.svg import BOTTOM, HALF, LEFT, RIGHT, TOP, WIDE, Plot, padded
 
@@ -42,6 +43,7 @@ Axis = Mapping[str, Any]
 MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
 _LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
 SHOWN = 40  # rows of the table
+FEW = 5  # of that of a notebook
 NAMED = 5  # failed points that a note names
 ENOUGH = 0.95  # a probability that is usually asked for
 Content = Mapping[str, Any]
@@ -337,13 +339,18 @@ def _courses_card(
     return card("Over time", f"{hint}{ahead}.", wide(courses(start_us, pnl, columns, best, chosen)))
 
 
-def _table_card(content: Content) -> str:
+def findings_card(content: Content) -> str:
+    """Return the headline numbers of a sweep and its best points as a card of a notebook, as HTML."""
+    return within(_tiles(content) + _table_card(content, FEW))
+
+
+def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
     axes = [axis["name"] for axis in content["axes"]]
     forwarded = "walkforward_sharpe" in (rows[0] if rows else {})
     head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
-    cells = [_cells(row, axes, forwarded) for row in rows[:SHOWN]]
-    more = f" The first {SHOWN} of {len(rows):,}; all are in sweep.csv." if len(rows) > SHOWN else ""
+    cells = [_cells(row, axes, forwarded) for row in rows[:most]]
+    more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     hint = f"Ordered by {content['rank_by']}.{more}"
     return card("Points", hint, grid([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
 

@@ -38,11 +38,12 @@ from mm.report.frame import (
     wide,
 )
 from mm.report.run_columns import Course, RunColumns, course, read_columns
-from mm.report.svg import HALF, WIDE, Plot, bar, padded
+from mm.report.svg import HALF, NORMAL_95, WIDE, Plot, bar, padded
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
 
 if TYPE_CHECKING:
     from mm.calibration.points import Floats
+    from mm.calibration.schedule import Schedule
     from mm.report.run_columns import Course
     from mm.walkforward.out_of_sample import SegmentRows
 
@@ -108,10 +109,24 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _header(schedule: Content, kind: str, about: About) -> str:
+    return header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
+
+
+def schedule_line(schedule: Content, kind: str) -> str:
+    """Return in a line how the windows of a ``poisson_schedule.json`` follow each other."""
     train, step = (number(schedule[f"{name}_min"]) for name in ("train_window", "step"))
-    policy = escape(str(schedule["fallback_policy"]))
-    line = f"{kind}: windows of {train} min, every {step} min, {policy}{about.name}"
-    return header(str(schedule["symbol"]), str(schedule["day"]), line)
+    return f"{kind}: windows of {train} min, every {step} min, {escape(str(schedule['fallback_policy']))}"
+
+
+def segments_of(schedule: "Schedule") -> SegmentRows:
+    """Return the segments of a schedule as rows; intervals are those of its standard errors (Wald, 95 %)."""
+    names = ("start_us", "end_us", "A", "k", "se_k", "se_logA")
+    rows = [[np.nan if (value := getattr(one, name)) is None else value for name in names] for one in schedule.segments]
+    numbers = dict(zip(names, np.array(rows, np.float64).T, strict=True))
+    off_k, off_A = NORMAL_95 * numbers["se_k"], np.exp(NORMAL_95 * numbers["se_logA"])
+    numbers |= {"k_low": numbers["k"] - off_k, "k_high": numbers["k"] + off_k}
+    numbers |= {"A_low": numbers["A"] / off_A, "A_high": numbers["A"] * off_A}
+    return SegmentRows(numbers, {"source": [one.source for one in schedule.segments]})
 
 
 def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:

@@ -1,6 +1,6 @@
 """What a sweep found: ranked rows, the selection bias of the best one, and the result of choosing by the past."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
@@ -12,6 +12,8 @@ import numpy as np
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
+from mm.notebook import Shown
+from mm.numbers import number, signed
 from mm.sweep.grid import Axis
 
 if TYPE_CHECKING:
@@ -260,8 +262,8 @@ class SelectionBias:
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
 
 
-@dataclass(frozen=True)
-class SweepFindings:
+@dataclass(frozen=True, repr=False)
+class SweepFindings(Shown):
     """The result of a sweep.
 
     Attributes:
@@ -277,6 +279,21 @@ class SweepFindings:
     forward: Forward | None
     columns: list[int] = field(default_factory=list)
     points: Sequence[PlayedPoint] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield how much was played, and the best three points."""
+        axes, by = [axis["name"] for axis in self.content["axes"]], self.content["rank_by"]
+        yield f"sweep of {self.content['points']} points, {self.content['failed']} failed; by {by}:"
+        for row in self.rows[:3]:
+            at = ", ".join(f"{name}={row[name]}" for name in axes)
+            yield f"  {number(row['rank'])}. {at}: {by} {number(row[by])}, PnL {signed(row['pnl_total'])}"
+        if len(self.rows) > 3:
+            yield f"  … {len(self.rows) - 3} more, in .rows"
+
+    def _repr_html_(self) -> str:
+        from mm.report.sweep import findings_card
+
+        return findings_card(self.content)
 
     @property
     def rows(self) -> list[Row]:

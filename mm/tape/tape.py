@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.clock import iso
+from mm.clock import Instant, iso, us_of
 from mm.errors import BrokenFile
-from mm.instrument import Instrument
+from mm.instrument import Instrument, short_text
+from mm.notebook import Picture, Shown, picture_of
+from mm.tape import frames
 from mm.tape.columns import (
     ARRAYS,
     DEPTH,
@@ -32,14 +34,17 @@ from mm.tape.columns import (
     release,
 )
 
+if TYPE_CHECKING:
+    import polars as pl
+
 TOO_HIGH = 1 << 61
 """Prices are lower, in ticks, so that kernels can add two of them; ``_book.pxd`` has the same number."""
 
 __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
 
 
-@dataclass(frozen=True, eq=False)
-class Tape:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tape(Shown):
     """Events in the one order in which they count; every event is a time, a kind and a run of rows.
 
     All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
@@ -210,13 +215,76 @@ class Tape:
         carried = self.meta.carried_from
         return carried is not None and carried == earlier.meta.last_update_id and self.symbol == earlier.symbol
 
-    def between(self, a_us: int, b_us: int) -> "Tape":
+    def plot(self) -> Picture:
+        """Draw the mid, the spread and the traded quantity over the window."""
+        return picture_of(self)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the tape covers, what it holds, its grid, and how much was mended or left out."""
+        kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
+        held = ", ".join(f"{kinds[kind]:,} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
+        grid, noted = self.instrument, len(self.meta.warnings) + len(self.meta.excluded)
+        yield f"tape of {self.symbol} {','.join(self.days)}: {iso(self.start_us)} to {iso(self.end_us)}"
+        yield f"  events    {held or 'none'}"
+        tick, lot, least = map(short_text, (grid.tick_e8, grid.lot_e8, grid.min_notional_e8))
+        yield f"  grid      tick {tick}, lot {lot}, minimum notional {least}"
+        if noted:
+            yield f"  noted     {noted} warnings and excluded stretches, in .meta"
+
+    def trades_frame(self) -> "pl.DataFrame":
+        """Return the trades of the window as a polars frame, a row each.
+
+        Columns: ``time`` (when it arrived) and ``exchange_time``, UTC; ``trade_id``; ``side`` of the aggressor, ``BUY``
+        or ``SELL``; ``price`` in the quote asset; ``qty`` in the base asset.
+        """
+        return frames.trades_frame(self)
+
+    def depth_frame(self) -> "pl.DataFrame":
+        """Return the changes of the book in the window as a polars frame, a row for each level that a message changes.
+
+        Columns: ``time`` and ``exchange_time``, UTC; ``event``, the number of the message, equal in its rows; ``kind``;
+        ``update_id``; ``side``, ``BUY`` for bids; ``price``; ``qty`` now displayed there, 0 where the level is gone.
+        A ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap,
+        and a snapshot of an empty book, is a row without a level. A window that begins within a valid book begins with
+        rows of the kind ``keyframe``, which are that book: applied in order, the rows give the book at every instant.
+        """
+        return frames.depth_frame(self)
+
+    def best_prices_frame(self) -> "pl.DataFrame":
+        """Return the best prices as a polars frame: a row whenever a price, or the quantity at it, changes.
+
+        Columns: ``time``, ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``, ``mid``, ``spread``; null where a
+        side is empty or there is no valid book.
+        """
+        return frames.best_prices_frame(self)
+
+    def book_at(self, at: Instant, levels: int | None = 10) -> "pl.DataFrame":
+        """Return the book at an instant as a polars frame: a row for each level, the best first.
+
+        Args:
+            at: ISO 8601 text, a datetime, or µs since the Unix epoch; UTC where no zone is given. What arrived at that
+                very instant counts.
+            levels: How many levels of each side, at most; None is all.
+
+        Returns:
+            Columns ``level`` (1 is the best), ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``; no rows where
+            there is no valid book.
+
+        Raises:
+            UsageError: If the instant is outside the tape.
+        """
+        return frames.book_at(self, us_of(at), levels)
+
+    def between(self, a_us: Instant, b_us: Instant) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
+
+        Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
 
         It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
         where there is none, with the window's first event. Only a window that leaves out nothing at
         an end continues the tape before it, or is continued by the tape after it.
         """
+        a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()

@@ -19,7 +19,7 @@ ALWAYS = 2**31 - 1  # what reaches an order at any price
 _LOWER = 2**32 - 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BestPrices(Tape):
     """The best prices and trades of a tape.
 

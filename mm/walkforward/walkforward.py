@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of
 from mm.calibration.window_fits import Memory, WindowFits
 from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowFitter, WindowPlan
+from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, by_curve, foreseen, log_likelihood, waits
 from mm.whole_file import whole_file
 
@@ -31,8 +32,8 @@ Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usa
 TABLES = ("orders", "fills", "state", "mids")
 
 
-@dataclass(frozen=True)
-class WalkForward:
+@dataclass(frozen=True, repr=False)
+class WalkForward(Shown):
     """A finished walk-forward.
 
     Attributes:
@@ -42,6 +43,14 @@ class WalkForward:
 
     schedule: Schedule
     result: "Result"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the first lines of the schedule, and of the result."""
+        yield from ("walk-forward", *list(self.schedule.lines())[:2], *list(self.result.lines())[:2])
+
+    def plot(self) -> Picture:
+        """Draw the charts of the backtest over time, with A and k in force."""
+        return picture_of(self.result)
 
 
 def walkforward(

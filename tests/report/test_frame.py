@@ -16,10 +16,11 @@ def test_a_chart_alone_is_whole_and_has_its_colours():
     drawn = ET.fromstring(picture)
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
     style = drawn[0].text
-    assert ".line { stroke: var(--main)" in style
-    assert ".line.spread { stroke: var(--gain)" in style
-    assert "--main: #3358c4" in style
-    assert "svg .end { text-anchor: end; }" in style
+    assert ".mm-picture .line { stroke: #3358c4" in style
+    assert ".mm-picture .line.spread { stroke: #14785a" in style
+    assert ".mm-picture .end { text-anchor: end; }" in style
+    assert "var(" not in style
+    assert all(rule.startswith(".mm-picture") for rule in style.strip().splitlines())
 
 
 def test_a_chart_alone_brings_nothing_that_it_does_not_use():

@@ -52,13 +52,13 @@ def adverse_selection(journal: "Journal", instrument: "Instrument", horizon_s: i
 
     Negative is adverse. A fill is left out when the data end first, or the book is not valid at either instant.
     """
-    return _mean(journal.fills, *_moves(journal, horizon_s), instrument)
+    return _mean(journal.fills, *moves(journal, horizon_s), instrument)
 
 
-def _moves(journal: "Journal", horizon_s: int) -> tuple["Column", "NDArray[np.bool_]"]:
+def moves(journal: "Journal", horizon_s: float) -> tuple["Column", "NDArray[np.bool_]"]:
     """Return how far bid + ask went after each fill, and of which fills that is known."""
     fills = journal.fills
-    later_us = fills[:, 0] + horizon_s * US_PER_S
+    later_us = fills[:, 0] + round(horizon_s * US_PER_S)
     later2 = mid2_at(journal.mids, later_us)
     return later2 - fills[:, 7], (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
 
@@ -79,7 +79,7 @@ def markouts(journal: "Journal", instrument: "Instrument") -> list[dict[str, Any
     groups = ((SIDE_NAMES, np.where(side > 0, 0, 1)), (CHANGE_NAMES, unwinds.astype(np.int64)), (BAND_NAMES, band))
     rows = []
     for horizon_s in HORIZONS_S:
-        moved2, known = _moves(journal, horizon_s)
+        moved2, known = moves(journal, horizon_s)
         for names, group in groups:
             met = known & (group >= 0)
             found = _Groups(group[met], fills[met, 0], lots[met])

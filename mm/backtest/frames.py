@@ -1,0 +1,130 @@
+"""Polars frames of a finished backtest, with the types of `mm.tape.frames`: ready for a notebook, not for a file."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.metrics.markouts import moves
+from mm.backtest.metrics.pnl import ledger
+from mm.errors import UsageError
+from mm.instrument import E8
+from mm.tape.frames import floats, frame, instants, sides, words
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from mm.backtest.books import Books
+    from mm.backtest.journal import Journal
+    from mm.backtest.metrics.pnl import AccountSeries
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+
+def orders_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+    """Return the order rows; see `mm.backtest.result.Result.orders_frame`."""
+    us, order_id, action, status, side, ticks, lots, remaining, *times, reject, cancel = journal.orders.T
+    active, expire, cancel_req, cancel_effective = map(instants, times)
+    grid = books.instrument
+    return frame(
+        {
+            "time": instants(us),
+            "order_id": order_id,
+            "action": words(ACTIONS, action),
+            "status": words(STATUSES, status),
+            "side": sides(side),
+            "price": floats(ticks, grid.tick_e8),
+            "qty": floats(lots, grid.lot_e8),
+            "remaining_qty": floats(remaining, grid.lot_e8),
+            "active_time": active,
+            "expire_time": expire,
+            "cancel_request_time": cancel_req,
+            "cancel_effective_time": cancel_effective,
+            "reject_reason": words(REJECT_REASONS[1:], reject - 1),
+            "cancel_reason": words(CANCEL_REASONS[1:], cancel - 1),
+        }
+    )
+
+
+def fills_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+    """Return the fills; see `mm.backtest.result.Result.fills_frame`."""
+    inventory = floats(journal.fills[:, 8], books.instrument.lot_e8)
+    fee, reason = floats(journal.fills[:, 5]), words(journal.fill_reasons, journal.fills[:, 6])
+    return frame({**_fills(journal, books), "fee": fee, "reason": reason, "inventory": inventory})
+
+
+def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[float]) -> "pl.DataFrame":
+    """Return what each fill was worth later; see `mm.backtest.result.Result.markouts_frame`."""
+    side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
+    half = (books.instrument.tick_e8, 2 * E8)
+    later: dict[str, Any] = {"markout_0s": np.where(mid2 > 0, floats(side * (mid2 - 2 * ticks), *half), np.nan)}
+    for horizon_s in horizons_s:
+        if not horizon_s > 0:
+            raise UsageError(f"a horizon is {horizon_s} s; give seconds above 0")
+        moved2, known = moves(journal, horizon_s)
+        worth = floats(side * (moved2 + mid2 - 2 * ticks), *half)
+        later[f"markout_{horizon_s:g}s"] = np.where(known, worth, np.nan)
+    return frame({**_fills(journal, books), **later})
+
+
+def state_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+    """Return the state rows; see `mm.backtest.result.Result.state_frame`."""
+    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    return frame(
+        {
+            "time": instants(account.us),
+            **account_columns(account, journal.state[:, 4], books),
+            "open_orders": journal.state[:, 5],
+        }
+    )
+
+
+def equity_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
+    """Return the equity over time; see `mm.backtest.result.Result.equity_frame`."""
+    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    there, equity = account.valid, account.equity[account.valid]
+    gained = equity - equity[:1]
+    fallen = np.maximum.accumulate(equity) - equity if len(equity) else equity
+    return frame(
+        {
+            "time": instants(account.us[there]),
+            "equity": floats(equity, per=account.per_quote),
+            "pnl": floats(gained, per=account.per_quote),
+            "drawdown": floats(fallen, per=account.per_quote),
+            "inventory": floats(account.inventory[there], books.instrument.lot_e8),
+        }
+    )
+
+
+def account_columns(account: "AccountSeries", mid2: "Ints", books: "Books") -> dict[str, "Floats"]:
+    """Return the account at every state row, exact, by the names of the state file; NaN without a valid book."""
+    held = account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
+    cash, value, equity = (floats(one, per=account.per_quote) for one in (account.equity - held, held, account.equity))
+    return {
+        "inventory": floats(account.inventory, books.instrument.lot_e8),
+        "cash": cash,
+        "mid": mids(mid2, books),
+        "mtm_value": np.where(account.valid, value, np.nan),
+        "equity": np.where(account.valid, equity, np.nan),
+    }
+
+
+def mids(mid2: "Ints", books: "Books") -> "Floats":
+    """Return mids in the quote asset; NaN where the book was not valid."""
+    return np.where(mid2 > 0, floats(mid2, books.instrument.tick_e8, 2 * E8), np.nan)
+
+
+def _fills(journal: "Journal", books: "Books") -> dict[str, Any]:
+    """Return the columns that every frame of fills begins with."""
+    us, order_id, side, ticks, lots, _, _, mid2, _ = journal.fills.T
+    return {
+        "time": instants(us),
+        "order_id": order_id,
+        "side": sides(side),
+        "price": floats(ticks, books.instrument.tick_e8),
+        "qty": floats(lots, books.instrument.lot_e8),
+        "mid": mids(mid2, books),
+    }

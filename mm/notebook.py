@@ -1,0 +1,87 @@
+"""What a notebook shows of a result: a few lines, a card, and charts as a picture.
+
+The objects that are shown lie in many layers, and the pages that draw them above all of those; so the drawing
+(`mm.report.notebook`) is named here, and loaded when something is first drawn.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mm.errors import UsageError
+from mm.whole_file import write_whole
+
+DRAWING = "mm.report.notebook"
+MOST_LINES, WIDEST = 5, 118
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Charts as one picture: what ``plot()`` returns, a notebook shows and a file keeps.
+
+    Attributes:
+        title: What is drawn.
+        svg: The picture, an SVG file that needs nothing else.
+        page: Returns a page of the same charts, which zooms where they are over time.
+    """
+
+    title: str
+    svg: str = field(repr=False)
+    page: Callable[[], str] = field(repr=False, compare=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture, and return where it was written.
+
+        Args:
+            path: Ends in ``.svg`` for the picture, or in ``.html`` for a page of the same charts; a result's zooms.
+
+        Raises:
+            UsageError: If it ends in something else.
+        """
+        path = Path(path)
+        kinds = {".svg": lambda: self.svg, ".html": self.page}
+        if path.suffix.lower() not in kinds:
+            raise UsageError(f"{path}: a picture is written as .svg or .html, not as {path.suffix or 'a bare name'!r}")
+        write_whole(path, kinds[path.suffix.lower()]().encode())
+        return path
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_html_(self) -> str:
+        return f'<div style="max-width:1120px;overflow-x:auto">{self.svg}</div>'
+
+    def __repr__(self) -> str:
+        return f"Picture of {self.title}: {len(self.svg) / 1000:.0f} kB of SVG; .save('name.svg') or .save('name.html')"
+
+
+class Shown:
+    """What a notebook shows at the end of a cell: at most five lines of text, and a card where it can show HTML."""
+
+    __slots__ = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a reader wants first, a line each."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        found = list(self.lines())
+        if len(found) > MOST_LINES:
+            found = [*found[: MOST_LINES - 1], f"… {len(found) - MOST_LINES + 1} more lines: print it"]
+        return "\n".join(line if len(line) <= WIDEST else line[: WIDEST - 1] + "…" for line in found)
+
+    def _repr_html_(self) -> str:
+        html: str = _drawing().card_of(self)
+        return html
+
+
+def picture_of(thing: object) -> Picture:
+    """Return the charts of a result, a fit, a schedule or a tape; raises TypeError for anything else."""
+    picture: Picture = _drawing().picture_of(thing)
+    return picture
+
+
+def _drawing() -> Any:
+    return import_module(DRAWING)

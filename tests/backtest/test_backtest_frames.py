@@ -1,0 +1,112 @@
+"""The frames of a result, against its files and its summary."""
+
+import csv
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+from journals import Scribe, books, scribes, seeded
+from mm.backtest.result import Result
+from mm.errors import UsageError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# by frame: its file, and the columns of which the names differ
+FILES = {
+    "orders_frame": (
+        "orders",
+        {
+            "time": "recv_us",
+            "active_time": "active_recv_us",
+            "expire_time": "expire_recv_us",
+            "cancel_request_time": "cancel_req_ms",
+            "cancel_effective_time": "cancel_effective_us",
+        },
+    ),
+    "fills_frame": ("fills", {"time": "recv_us", "inventory": "inventory_after"}),
+    "state_frame": ("state", {"time": "recv_us"}),
+}
+
+
+def result_of(scribe, **terms):
+    return Result(scribe.journal(), books(scribe.instrument, **terms))
+
+
+def as_file(value, text, name):
+    """Return a cell of a frame and the text of the file's cell as two values that should be one."""
+    if text == "":
+        return value, None
+    if isinstance(value, datetime):
+        us = (value - EPOCH) // timedelta(microseconds=1)
+        return (us // 1000 if name.endswith("_ms") else us), int(text)
+    return value, type(value)(text)
+
+
+@settings(max_examples=25, deadline=None)
+@given(scribes())
+def test_frames_hold_what_the_files_say(tmp_path_factory, scribe):
+    """Row by row and cell by cell; a number is the very float that its text in the file is."""
+    folder, result = tmp_path_factory.mktemp("run"), result_of(scribe)
+    result.write_tables(folder)
+    for method, (table, other) in FILES.items():
+        frame = getattr(result, method)()
+        with (folder / f"{table}_{scribe.instrument.symbol}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(frame) == len(rows)
+        for name in frame.columns:
+            column = other.get(name, name)
+            for value, row in zip(frame[name].to_list(), rows, strict=True):
+                found, expected = as_file(value, row[column], column)
+                assert found == expected, (name, row)
+
+
+@pytest.mark.parametrize("method", [*FILES, "equity_frame", "markouts_frame"])
+def test_every_frame_has_instants_in_utc_and_goes_to_pandas(method):
+    """µs, with their zone; an empty run has the same columns."""
+    frame, empty = (getattr(result_of(scribe), method)() for scribe in (seeded(120, breaks=1), Scribe()))
+    assert frame.schema == empty.schema or method in ("fills_frame", "markouts_frame")
+    assert frame.columns == empty.columns
+    assert len(frame) > 0 == len(empty)
+    for name, kind in frame.schema.items():
+        assert kind == pl.Datetime("us", "UTC") if name.endswith("time") else kind != pl.Object
+    pandas = pytest.importorskip("pandas", reason="pandas comes with nothing that mm needs")
+    assert str(frame.to_pandas().dtypes["time"]) == "datetime64[us, UTC]"
+    assert isinstance(frame.to_pandas(), pandas.DataFrame)
+
+
+def test_equity_ends_with_the_pnl_of_the_summary():
+    """And its deepest fall is the drawdown; rows without a valid book are left out."""
+    result = result_of(seeded(600, breaks=3))
+    equity, state = result.equity_frame(), result.state_frame()
+    assert equity["pnl"][-1] == result.summary["pnl_total"]
+    assert equity["drawdown"].max() == result.summary["max_drawdown"]
+    assert equity["drawdown"].min() == 0
+    assert 0 < len(equity) < len(state)
+    assert equity["equity"].to_list() == state["equity"].drop_nulls().to_list()
+
+
+def test_means_of_markouts_are_those_of_the_summary():
+    """Weighted by quantity, over the fills of which each is known."""
+    result = result_of(seeded(900, breaks=2))
+    frame, summary = result.markouts_frame(), result.summary
+    means = {
+        name: np.average(known[name], weights=known["qty"])
+        for name in frame.columns
+        if name.startswith("markout") and len(known := frame.drop_nulls(name))
+    }
+    assert means.pop("markout_0s") == pytest.approx(summary["effective_half_spread"], rel=1e-12)
+    for horizon, value in summary["realised_half_spread"].items():
+        adverse = frame.drop_nulls(f"markout_{horizon}s")
+        alone = np.average(adverse[f"markout_{horizon}s"] - adverse["markout_0s"], weights=adverse["qty"])
+        assert summary["effective_half_spread"] + alone == pytest.approx(value, rel=1e-9)
+    assert len(means) == 4
+
+
+def test_horizons_are_the_readers_choice():
+    """Fractions as well; one that is none is refused."""
+    result = result_of(seeded(60))
+    assert result.markouts_frame([0.5, 10]).columns[-3:] == ["markout_0s", "markout_0.5s", "markout_10s"]
+    with pytest.raises(UsageError, match="a horizon is -1 s; give seconds above 0"):
+        result.markouts_frame([-1])

@@ -71,8 +71,9 @@ pages: build     ## Run the commands of README and tour again, and keep what the
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	$(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md
+docs: install    ## Generate docs/configuration.md and docs/api.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
+	$(RUN) tools/api.py > docs/api.md
 
 bench: build     ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench engine matching parse startup wire

@@ -16,6 +16,10 @@ import click
 import pytest
 
 from mm.__main__ import main as program
+from mm.dayfolder.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
 from support import ROOT, SHARED
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
@@ -269,3 +273,18 @@ def test_the_examples_of_models_print_what_the_page_says() -> None:
         with redirect_stdout(printed):
             exec(compile(body, named(MODELS), "exec"), namespace)
         assert printed.getvalue() == (output if following == "text" else "")
+
+
+def test_a_strategy_of_ones_own_is_twelve_lines_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block of the README, on the day that the README makes, shorter here; it leaves what it says."""
+    (block,) = (body for language, body in blocks(text_of(ROOT / "README.md")) if language == "python")
+    assert len(block.splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    folder = DayFolder(Path("data"), "SIMUSDT", "20260105")
+    make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.05, seed=1))
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue().startswith("SIMUSDT 20260105: Join quotes, queue_prob_power fills\n  PnL ")
+    assert (tmp_path / "fills.csv").read_text(encoding="utf-8").startswith("time,order_id,side,price,qty,")
+    assert "<svg" in (tmp_path / "join.html").read_text(encoding="utf-8")

@@ -62,6 +62,9 @@ def executed(path: Path) -> str:
             client.execute(env=_environment(folder))
         except CellExecutionError as error:
             raise ModelError(f"{path}: a cell raised {error.ename}: {error.evalue}") from error
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        if "image/svg+xml" in output.get("data", {}):  # once is enough, and it is what a repository's page shows
+            output["data"].pop("text/html", None)
     notebook.metadata = nbformat.from_dict(_METADATA)
     return str(nbformat.writes(notebook)) + "\n"
 

@@ -15,31 +15,22 @@ from mm.backtest.result import Result
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_S
+from mm.instrument import E8
 from mm.notebook import Picture
 from mm.numbers import lasting, number, short
+from mm.report import frame
 from mm.report.backtest import headline, time_card, title_of
-from mm.report.backtest_charts import panels
+from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
 from mm.report.calibration import curve_part, fit_header, fit_tiles
-from mm.report.frame import (
-    ChartPart,
-    alone,
-    document,
-    header,
-    minute,
-    notes,
-    nothing,
-    stacked,
-    tile,
-    tiles,
-    within,
-)
 from mm.report.run_columns import columns_of, course
-from mm.report.svg import WIDE
-from mm.report.tape import tape_parts
+from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.timeline import Panel, script
 from mm.report.walkforward import SOURCES, parameter_chart, schedule_line, segments_of
+from mm.tape.frames import floats
 from mm.tape.tape import KIND_NAMES, TRADE, Tape
 from mm.walkforward.walkforward import WalkForward
+
+PRICE_HEIGHT, SPREAD_HEIGHT, TRADES_HEIGHT = 290, 130, 150
 
 
 @singledispatch
@@ -62,14 +53,14 @@ def card_of(thing: object) -> str:
     raise TypeError(f"{type(thing).__name__} has no card; results, fits, schedules and tapes have")
 
 
-def _picture(title: str, parts: Sequence[ChartPart]) -> Picture:
+def _picture(title: str, parts: Sequence[frame.ChartPart]) -> Picture:
     """Return *parts* below each other; their page has a card for each."""
     page = partial(_document, title, [part.card() for part in parts])
-    return Picture(title, alone(stacked(parts, title, WIDE)), page)
+    return Picture(title, frame.alone(frame.stacked(parts, title, WIDE)), page)
 
 
 def _document(title: str, parts: Sequence[str], code: str = "") -> str:
-    return document(title, [f"<h1>{escape(title)}</h1>", *parts], code)
+    return frame.document(title, [f"<h1>{escape(title)}</h1>", *parts], code)
 
 
 @picture_of.register
@@ -77,24 +68,25 @@ def _(result: Result) -> Picture:
     summary, run = result.summary, columns_of(result)
     title = f"backtest of {title_of(summary)}"
     if not len(run.state["recv_us"]):
-        return _picture(title, [ChartPart("Over time", "", nothing("There are no state rows."))])
+        return _picture(title, [frame.ChartPart("Over time", "", frame.nothing("There are no state rows."))])
     first, *others = panels(run, course(run), summary)
     if summary["n_fills"] and 'class="buy"' not in first.picture and 'class="sell"' not in first.picture:
         first = replace(first, title="Price", note=f"{first.note}; {summary['n_fills']:,} fills: save as .html")
-    picture = _picture(title, [_part(one) for one in (first, *others)])
+    picture = _picture(title, [chart_part(one) for one in (first, *others)])
     return Picture(title, picture.svg, lambda: _document(title, [time_card(summary, run)], script()))
 
 
-def _part(panel: Panel) -> ChartPart:
+def chart_part(panel: Panel) -> frame.ChartPart:
+    """Return a chart of a timeline as one of a picture."""
     keys = [(line.kind, line.name) for line in panel.lines] + [(mark.kind, mark.name) for mark in panel.marks]
-    return ChartPart(panel.title, panel.note, panel.picture, keys)
+    return frame.ChartPart(panel.title, panel.note, panel.picture, keys)
 
 
 @card_of.register
 def _(result: Result) -> str:
     summary = result.summary
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return within("".join([*headline(summary, columns_of(result)), notes(warnings, "notes")]))
+    return frame.within("".join([*headline(summary, columns_of(result)), frame.notes(warnings, "notes")]))
 
 
 @picture_of.register
@@ -106,43 +98,45 @@ def _(fit: PoissonFit) -> Picture:
 @card_of.register
 def _(fit: PoissonFit) -> str:
     warnings = ([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings)
-    return within(fit_header(fit) + fit_tiles(fit) + notes(warnings, "notes"))
+    return frame.within(fit_header(fit) + fit_tiles(fit) + frame.notes(warnings, "notes"))
 
 
 @picture_of.register
 def _(schedule: Schedule) -> Picture:
     title = f"schedule of {schedule.symbol} {schedule.day}"
     if not schedule.segments:
-        return _picture(title, [ChartPart("Segments", "", nothing("The day is not longer than the training window."))])
+        return _picture(
+            title, [frame.ChartPart("Segments", "", frame.nothing("The day is not longer than the training window."))]
+        )
     rows = segments_of(schedule)
     notes_of = {"k": "1/tick, of each segment, with the 95 % interval of its training", "A": "1/s, likewise"}
     keys = [(f"whisker {kind}", name) for kind, name in SOURCES[:2]] + [SOURCES[2]]
     return _picture(
-        title, [ChartPart(name, note, parameter_chart(rows, name), keys) for name, note in notes_of.items()]
+        title, [frame.ChartPart(name, note, parameter_chart(rows, name), keys) for name, note in notes_of.items()]
     )
 
 
 @card_of.register
 def _(schedule: Schedule) -> str:
-    shown = header(schedule.symbol, schedule.day, schedule_line(schedule.to_json(), "schedule"))
-    return within(shown + _schedule_tiles(schedule))
+    shown = frame.header(schedule.symbol, schedule.day, schedule_line(schedule.to_json(), "schedule"))
+    return frame.within(shown + _schedule_tiles(schedule))
 
 
 def _schedule_tiles(schedule: Schedule) -> str:
     """Return how many segments have parameters, and the range of these."""
     sources = [segment.source for segment in schedule.segments]
     others = [f"{sources.count(name)} {name}" for name in ("carried", "default", "none") if name in sources]
-    found = [tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
+    found = [frame.tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
     for name, unit in (("A", "1/s"), ("k", "1/tick")):
         values = sorted(value for one in schedule.segments if (value := getattr(one, name)) is not None)
         span = f"{number(values[0], 3)} to {number(values[-1], 3)}" if values else "no segment has any"
-        found.append(tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
-    return tiles(*found)
+        found.append(frame.tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
+    return frame.tiles(*found)
 
 
 @picture_of.register
 def _(tape: Tape) -> Picture:
-    return _picture(f"tape of {tape.symbol} {', '.join(tape.days)}", tape_parts(tape))
+    return _picture(f"tape of {tape.symbol} {', '.join(tape.days)}", _tape_parts(tape))
 
 
 @card_of.register
@@ -150,18 +144,24 @@ def _(tape: Tape) -> str:
     grid_of, first = tape.instrument, int(np.searchsorted(tape.event_us, tape.start_us))
     kinds = np.bincount(tape.kind[first:], minlength=max(KIND_NAMES) + 1)
     counted = ", ".join(f"{kinds[kind]:,} {name}" for kind, name in KIND_NAMES.items() if kinds[kind] and kind != TRADE)
-    line = f"{minute(tape.start_us)} – {minute(tape.end_us)} UTC"
+    line = f"{frame.minute(tape.start_us)} – {frame.minute(tape.end_us)} UTC"
     best = tape.best_prices_frame()
     spread = best["spread"].median()
-    shown = tiles(
-        tile("Covers", lasting((tape.end_us - tape.start_us) / US_PER_S), f"{len(tape) - first:,} events"),
-        tile("Trades", f"{kinds[TRADE]:,}", f"of {float(tape.trades_frame()['qty'].sum()):,.6g} {grid_of.base_asset}"),
-        tile("Book events", f"{int(kinds.sum() - kinds[TRADE]):,}", counted),
-        tile("Tick", short(float(grid_of.price(1))), f"quantity step {short(float(grid_of.qty(tape.step_lots)))}"),
-        tile("Spread, median", number(spread if isinstance(spread, float) else None), "of the changes of best prices"),
+    shown = frame.tiles(
+        frame.tile("Covers", lasting((tape.end_us - tape.start_us) / US_PER_S), f"{len(tape) - first:,} events"),
+        frame.tile(
+            "Trades", f"{kinds[TRADE]:,}", f"of {float(tape.trades_frame()['qty'].sum()):,.6g} {grid_of.base_asset}"
+        ),
+        frame.tile("Book events", f"{int(kinds.sum() - kinds[TRADE]):,}", counted),
+        frame.tile(
+            "Tick", short(float(grid_of.price(1))), f"quantity step {short(float(grid_of.qty(tape.step_lots)))}"
+        ),
+        frame.tile(
+            "Spread, median", number(spread if isinstance(spread, float) else None), "of the changes of best prices"
+        ),
     )
-    warnings = notes([*tape.meta.warnings, *tape.meta.excluded], "notes")
-    return within(header(tape.symbol, ", ".join(tape.days), line) + shown + warnings)
+    warnings = frame.notes([*tape.meta.warnings, *tape.meta.excluded], "notes")
+    return frame.within(frame.header(tape.symbol, ", ".join(tape.days), line) + shown + warnings)
 
 
 @card_of.register
@@ -169,4 +169,68 @@ def _(forward: WalkForward) -> str:
     summary = forward.result.summary
     shown = [*headline(summary, columns_of(forward.result)), _schedule_tiles(forward.schedule)]
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return within("".join([*shown, notes(warnings, "notes")]))
+    return frame.within("".join([*shown, frame.notes(warnings, "notes")]))
+
+
+def _tape_parts(tape: Tape) -> list[frame.ChartPart]:
+    """Return the charts of a tape's window, from top to bottom; stretches without a valid book are shaded."""
+    grid = tape.instrument
+    base, quote = escape(grid.base_asset or "base asset"), escape(grid.quote_asset or "quote asset")
+    trades = (("buy", "buyers took"), ("sell", "sellers took"))
+    return [
+        frame.ChartPart("Mid price", quote, _best_chart(tape, "mid"), (("price", "mid"), ("off", "no valid book"))),
+        frame.ChartPart(
+            "Spread", f"{quote}, best ask less best bid", _best_chart(tape, "spread"), (("line", "spread"),)
+        ),
+        frame.ChartPart("Traded", f"{base}, in {COUNT_BARS} equal stretches", _trades_chart(tape), trades),
+    ]
+
+
+def _window(tape: Tape) -> tuple[float, float]:
+    """Return the first and the last instant that charts show."""
+    return float(tape.start_us), float(max(tape.end_us, tape.start_us + 1_000_000))
+
+
+def _best_chart(tape: Tape, name: str) -> str:
+    """Draw the mid or the spread as a step line."""
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    first = max(0, int(np.searchsorted(tape.event_us[tape.top_event], tape.start_us, side="right")) - 1)
+    us = np.maximum(tape.event_us[tape.top_event], tape.start_us)[first:]
+    units, per = (bid + ask, 2 * E8) if name == "mid" else (ask - bid, E8)
+    values = np.where((bid > 0) & (ask > 0), floats(units, tape.instrument.tick_e8, per), np.nan)[first:]
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return frame.nothing("The book was never valid.")
+    us, values = np.append(us, tape.end_us), np.append(values, values[-1])
+    if name == "mid":
+        plot = Plot(WIDE, PRICE_HEIGHT, _window(tape), padded(float(known.min()), float(known.max())))
+    else:
+        plot = Plot(WIDE, SPREAD_HEIGHT, _window(tape), (0.0, padded(0.0, float(known.max()))[1]))
+    edges = np.flatnonzero(np.diff(np.isnan(values), prepend=False, append=False))
+    off = np.append(us, us[-1:])[edges].reshape(-1, 2)
+    return plot.picture(
+        plot.spans(merged(off, plot.x), "off", "no valid book"),
+        plot.value_axis(most=6 if name == "mid" else 4),
+        plot.time_axis(),
+        plot.line(*steps(us, values), "price" if name == "mid" else "line"),
+        title=f"{'Mid price' if name == 'mid' else 'Spread'} over time",
+    )
+
+
+def _trades_chart(tape: Tape) -> str:
+    """Draw the quantity traded in each of some equal stretches of time: buyers upwards, sellers downwards."""
+    at = tape.trades[np.searchsorted(tape.event_us[tape.trades], tape.start_us) :]
+    if not len(at):
+        return frame.nothing("There are no trades.")
+    row = tape.first_row[at]
+    side, qty = tape.row_side[row], floats(tape.row_lots[row], tape.instrument.lot_e8)
+    edges = np.linspace(*_window(tape), COUNT_BARS + 1)
+    sums = {sign: np.histogram(tape.event_us[at], edges, weights=qty * (side == sign))[0] for _, sign, _, _ in SIDES}
+    most = max(float(one.max()) for one in sums.values())
+    plot = Plot(WIDE, TRADES_HEIGHT, _window(tape), (-1.08 * most, 1.08 * most))
+    bars = [plot.columns(edges, sign * sums[sign], kind) for _, sign, kind, _ in SIDES]
+    return plot.picture(plot.value_axis(_size, 5), *bars, plot.time_axis(), title="Traded quantity over time")
+
+
+def _size(value: float) -> str:
+    return f"{abs(value):,.6g}"

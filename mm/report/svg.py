@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WIDE, HALF = 1072, 520  # widths of a picture: of a card, and of one of two beside each other
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 26
+HALF_LETTER = 4  # half the width of a letter of a label, at most
 NORMAL_95 = 1.959964  # standard errors on either side that hold 95 %
 MAX_DOTS = 3_000
 # Seconds between time labels, from which the first that leaves room is taken.
@@ -91,7 +92,7 @@ class Plot:
         for us, label in time_labels(*self.x):
             x = float(self.across(us))
             marks.append(f'<path class="rule" d="M{x:.1f} {self.height - BOTTOM}v4"/>')
-            marks.append(self.label(x, label))
+            marks.append(self.label(min(x, self.width - HALF_LETTER * len(label)), label))
         return "".join(marks)
 
     def number_axis(self, text: Callable[[float], str], most: int = 12) -> str:

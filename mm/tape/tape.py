@@ -244,9 +244,10 @@ class Tape(Shown):
 
         Columns: ``time`` and ``exchange_time``, UTC; ``event``, the number of the message, equal in its rows; ``kind``;
         ``update_id``; ``side``, ``BUY`` for bids; ``price``; ``qty`` now displayed there, 0 where the level is gone.
-        A ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap,
-        and a snapshot of an empty book, is a row without a level. A window that begins within a valid book begins with
-        rows of the kind ``keyframe``, which are that book: applied in order, the rows give the book at every instant.
+        A ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap
+        is a row without a level, as is a snapshot of an empty book. A window that begins within a valid book begins
+        with rows of the kind ``keyframe``, which are that book: applied in order, the rows give the book at every
+        instant.
         """
         return frames.depth_frame(self)
 

@@ -1,0 +1,270 @@
+"""What a notebook shows: lines, cards and pictures, read as XML and looked at in a browser."""
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from drawn_runs import result_of
+
+import mm
+from journals import Scribe, seeded
+from legible import FOUND
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.schedule import Schedule, Segment
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+from mm.notebook import MOST_LINES, WIDEST, Picture, picture_of
+from mm.report.frame import STYLE, key_colour
+from mm.report.notebook import card_of
+from mm.sweep.findings import SweepFindings
+from mm.tape.tape import Tape
+from mm.walkforward.walkforward import WalkForward
+from small_tapes import poisson_day
+from small_tapes import tape as small_tape
+from strategies import SIM
+
+START_US = 1_767_596_400_000_000
+SVG = "{http://www.w3.org/2000/svg}"
+POINTS = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [600.0] * 6, "fills": [338, 238, 168, 83, 29, 5]}
+
+
+def segment(at, A, k, source="fitted"):
+    """Return a segment of a quarter of an hour, the *at*-th of the day."""
+    start = START_US + at * 900 * US_PER_S
+    known = {"A": A, "k": k, "se_k": 0.01 if A else None, "se_logA": 0.02 if A else None, "usable": A is not None}
+    return Segment(
+        start_us=start,
+        end_us=start + 900 * US_PER_S,
+        train_start_us=start - 7200 * US_PER_S,
+        train_end_us=start - 50_000,
+        n_fills=100.0,
+        status="ok" if A else "no_fills",
+        source=source,
+        age_s=0.0 if A else None,
+        reason="",
+        **known,
+    )
+
+
+def schedule(*segments):
+    return Schedule("SIMUSDT", "20260105", 0.01, 120.0, 15.0, "carry_forward", segments)
+
+
+def market():
+    """Return a tape with trades of both sides, a gap and a book again."""
+    events = [(START_US, "snapshot", [(9_999, 5)], [(10_001, 7)])]
+    for n in range(1, 200):
+        us = START_US + n * US_PER_S
+        side, ticks = (1, 10_001 + n % 3) if n % 2 else (-1, 9_999 - n % 3)
+        events.append((us, "trade", side, ticks, n))
+        if n == 100:
+            events.append((us, "gap"))
+        if n == 130:
+            events.append((us, "snapshot", [(9_990, 5)], [(10_004, 7)]))
+    return Tape.of(SIM, events)
+
+
+def things():
+    """Return one of everything that a notebook shows, by name; plain ones, and ones with nothing in them."""
+    fit, result = mm.fit_poisson(POINTS), result_of(seeded(900, breaks=2))
+    segments = schedule(segment(0, 0.8, 0.35), segment(1, None, None, "none"), segment(2, 0.9, 0.3, "carried"))
+    content = fit.to_json()
+    return {
+        "fit": fit,
+        "fit of a file": PoissonFit.from_json(content, "a file"),
+        "fit without fills": mm.fit_poisson(POINTS | {"fills": [0] * 6}),
+        "result": result,
+        "result of few fills": result_of(seeded(300, fill_chance=0.01)),
+        "empty result": result_of(Scribe()),
+        "schedule": segments,
+        "empty schedule": schedule(),
+        "tape": market(),
+        "window": market().between(START_US + 90 * US_PER_S, START_US + 150 * US_PER_S),
+        "empty tape": Tape.of(SIM, [(START_US, "gap")]),
+        "walk-forward": WalkForward(segments, result),
+    }
+
+
+THINGS = things()
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_a_repr_is_five_lines_that_fit_a_screen(name):
+    """What the last line of a cell, a debugger or a failed test shows."""
+    lines = repr(THINGS[name]).splitlines()
+    assert 1 <= len(lines) <= MOST_LINES
+    assert all(0 < len(line) <= WIDEST for line in lines)
+    assert "array(" not in repr(THINGS[name])
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_every_picture_is_an_svg_file_that_needs_nothing(name):
+    """A reader of XML takes it, and no style of it leaks into the page of a notebook."""
+    picture = THINGS[name].plot()
+    drawn = ET.fromstring(picture._repr_svg_())
+    assert drawn.tag == f"{SVG}svg"
+    style = drawn.find(f"{SVG}style").text
+    assert all(rule.startswith(".mm-picture") for rule in style.strip().splitlines())
+    assert "var(" not in picture.svg
+    assert not re.search(r"(?:href|src|url\()", picture.svg)
+    assert picture.svg in picture._repr_html_()
+    assert len(picture.svg) < 150_000
+
+
+def test_a_picture_draws_what_the_page_does():
+    """The charts of the page, mark by mark: there is one drawing of each."""
+    result = THINGS["result"]
+    picture, page = result.plot(), result.plot().page()
+    charts = re.findall(r'<svg viewBox="[^"]+" role="img"[^>]*>(.*?)</svg>', page, re.DOTALL)
+    assert len(charts) >= 5
+    assert all(chart in picture.svg for chart in charts)
+    assert 'id="timeline"' in page
+
+
+def test_a_fit_draws_its_points_and_a_file_the_line_alone():
+    """What was measured stands beside the fit where it is known; a file holds none of it."""
+    fit, read = THINGS["fit"], THINGS["fit of a file"]
+    assert fit.plot().svg.count("<circle") == len(POINTS["fills"])
+    assert read.plot().svg.count("<circle") == 0
+    assert 'class="line"' in read.plot().svg
+    assert read == fit
+    assert "points" not in fit.to_json()
+    day = mm.calibrate(small_tape(poisson_day(1, 600, 0.8, 0.35), 0, 600 * US_PER_S))
+    sides = {word for word in ("buy", "sell") if f'class="whisker {word}"' in day.plot().svg}
+    assert sides == {"buy", "sell"}
+
+
+def test_a_schedule_draws_every_segment_that_has_parameters():
+    """The fitted with its interval; what has none is shaded."""
+    drawn = ET.fromstring(THINGS["schedule"].plot().svg)
+    titles = [one.text for one in drawn.iter(f"{SVG}title")]
+    assert sum("k = 0.35, 95 % 0.3304 to 0.3696, fitted" in one for one in titles) == 1
+    assert sum("A = 0.9, carried" in one for one in titles) == 1
+    assert titles.count("no parameters: nothing is quoted") == 2
+
+
+def test_a_tape_shades_what_has_no_book_and_counts_every_trade():
+    """The gap from 100 s to 130 s; bars add up to what was traded."""
+    drawn = ET.fromstring(THINGS["tape"].plot().svg)
+    shades = [path.get("d") for path in drawn.iter(f"{SVG}path") if path.get("class") == "off"]
+    assert len(shades) == 2  # of the mid and of the spread
+    left, wide = (float(one) for one in re.match(r"M([\d.]+) 12h([\d.]+)", shades[0]).groups())
+    assert left == pytest.approx(64 + 986 * 100 / 199, abs=0.1)
+    assert wide == pytest.approx(986 * 30 / 199, abs=0.1)
+    assert "There are no trades." in THINGS["empty tape"].plot().svg
+    assert "The book was never valid." in THINGS["empty tape"].plot().svg
+
+
+def test_a_picture_is_saved_as_a_file_or_a_page(tmp_path):
+    """By the end of its name; the folder is made, and what is no picture is refused."""
+    picture = Picture("a test", "<svg/>", lambda: "<html>")
+    assert picture.save(tmp_path / "deep" / "a.svg").read_text(encoding="utf-8") == "<svg/>"
+    assert picture.save(str(tmp_path / "a.HTML")).read_text(encoding="utf-8") == "<html>"
+    with pytest.raises(UsageError, match=r"a picture is written as .svg or .html, not as '.png'"):
+        picture.save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="not as 'a bare name'"):
+        picture.save(tmp_path / "a")
+
+
+def test_what_has_no_charts_is_refused():
+    """And says what has."""
+    with pytest.raises(TypeError, match="dict has no charts; results, fits, schedules and tapes have"):
+        picture_of({})
+    with pytest.raises(TypeError, match="dict has no card"):
+        card_of({})
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_a_card_holds_its_styles_to_itself(name):
+    """Every rule begins with its class, so that a notebook keeps its own look."""
+    card = THINGS[name]._repr_html_()
+    style = re.search(r"<style>(.*?)</style>", card, re.DOTALL)[1]
+    rules = [rule for rule in style.strip().splitlines() if not rule.startswith("@media (max-width: 900px) { .mm-card")]
+    assert rules
+    assert all(rule.startswith(".mm-card") for rule in rules)
+    assert "var(" not in style
+    assert "None" not in card
+    assert "nan" not in card.lower()
+
+
+def test_a_sweep_shows_its_best_points():
+    """Five rows of its table, and as lines three."""
+    row = {
+        "rank": 1,
+        "point": 1,
+        "GAMMA": "0.1",
+        "status": "ok",
+        **dict.fromkeys(("sharpe", "deflated_sharpe", "psr", "pnl_total", "max_drawdown"), 0.5),
+        **dict.fromkeys(("sharpe_first_half", "sharpe_second_half"), 0.25),
+        "n_fills": 12,
+    }
+    content = {
+        "rank_by": "sharpe",
+        "axes": [{"name": "GAMMA", "values": ["0.1"], "assumed": None}],
+        "points": 7,
+        "failed": 0,
+        "trials": 7,
+        "expected_best_sharpe": 0.1,
+        "pbo": None,
+        "walkforward": None,
+        "quote_asset": "USDT",
+        "rows": [{**row, "rank": n} for n in range(1, 8)],
+        "best": None,
+    }
+    found = SweepFindings(content, None, None)
+    assert repr(found).splitlines() == [
+        "sweep of 7 points, 0 failed; by sharpe:",
+        *(f"  {n}. GAMMA=0.1: sharpe 0.5, PnL +0.5" for n in (1, 2, 3)),
+        "  … 4 more, in .rows",
+    ]
+    card = found._repr_html_()
+    assert card.count("<th>") == 6
+    assert "The first 5 of 7" in card
+
+
+def test_colours_of_a_legend_are_those_of_the_marks():
+    """The last rule of the style sheet that speaks of the class, as a browser takes it."""
+    assert key_colour("line") == "#3358c4"
+    assert key_colour("line spread") == "#14785a"
+    assert key_colour("whisker buy") == "#0f7f8a"
+    assert key_colour("price") == "#1d2127"
+    assert ".key.price { background: var(--ink); }" in STYLE
+
+
+@pytest.mark.parametrize("width", [800, 1400])
+def test_a_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
+    """All of them in one page: no text over text or beyond its picture, nothing of the page around is changed."""
+    shown = [html for one in THINGS.values() for html in (one.plot()._repr_html_(), one._repr_html_())]
+    own = '<h1 id="own">A notebook</h1><p class="note off line card" id="text">its text</p><svg id="icon" width="16"/>'
+    look = "JSON.stringify(['own', 'text', 'icon'].map(id => {const s = getComputedStyle(document.getElementById(id));"
+    look += "return [s.fontSize, s.fill, s.stroke, s.width, s.display, s.margin]}))"
+    page, bare = tmp_path / "page.html", tmp_path / "bare.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8>{own}{''.join(shown)}", encoding="utf-8")
+    bare.write_text(f"<!doctype html><meta charset=utf-8>{own}{'<p>long</p>' * 500}", encoding="utf-8")
+    with chrome.tab(page, width=width) as tab:
+        assert [told for told in tab.value(FOUND) if "icon" not in told] == []
+        seen, found = tab.seen(), tab.value(look)
+    assert (seen.errors, seen.requests, seen.overflow) == ([], [], 0)
+    assert seen.charts == len(THINGS) - 4  # in four of them there is nothing to draw
+    with chrome.tab(bare, width=width) as tab:
+        assert tab.value(look) == found
+
+
+def test_the_saved_page_of_a_result_zooms(chrome, tmp_path):
+    """It is the timeline of the report."""
+    seen = chrome.opened(THINGS["result"].plot().save(tmp_path / "result.html"))
+    assert (seen.errors, seen.requests) == ([], [])
+    assert "10 min" in seen.text
+    assert seen.charts >= 5
+
+
+def test_numbers_of_a_card_are_those_of_the_summary():
+    """It is the head of the report."""
+    result = THINGS["result"]
+    card = result._repr_html_()
+    assert f"{result.summary['n_fills']:,}" in card
+    assert np.isfinite(result.summary["pnl_total"])
+    changed = replace(result, books=replace(result.books, fill_model="another<b>"))
+    assert "another&lt;b&gt;" in changed._repr_html_()

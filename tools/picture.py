@@ -9,17 +9,16 @@ from typing import Any
 
 import mm
 from mm.dayfolder.layout import DayFolder
-from mm.report.backtest_charts import panels
 from mm.report.frame import alone, stacked
-from mm.report.notebook import chart_part
-from mm.report.run_columns import columns_of, course
+from mm.report.notebook import result_parts
+from mm.report.run_columns import columns_of
 from mm.report.svg import WIDE
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "backtest.svg"
-SHOWN = ("Price, quotes and fills", "Equity", "Inventory")
+SHOWN = ("Price and fills", "Equity", "Inventory")
 
 
 def main() -> None:
@@ -30,8 +29,7 @@ def main() -> None:
         tape = mm.load_day(folder)
         terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "honesty": False}
         result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
-    run = columns_of(result)
-    parts = [chart_part(one) for one in panels(run, course(run), result.summary) if one.title in SHOWN]
+    parts = [one for one in result_parts(result, columns_of(result)) if one.title in SHOWN]
     picture = stacked(parts, "A backtest: mid price and fills, equity, inventory", WIDE)
     PICTURE.write_text(alone(picture) + "\n", encoding="utf-8")
 

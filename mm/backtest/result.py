@@ -45,10 +45,12 @@ class Result(Shown):
 
     def lines(self) -> Iterator[str]:
         """Yield what was played, what it earned and from what, its fills, and how many warnings there are."""
-        head, pnl, sharpe, fills, *_ = str(self).splitlines()
-        yield from (head, pnl, sharpe, fills)
-        if self.summary["warnings"]:
-            yield f"  ! {len(self.summary['warnings'])} warnings, in .summary['warnings'] and print(result)"
+        said = str(self).splitlines()
+        yield from said[:4]
+        warnings = [line for line in said if line.startswith("  ! ")]
+        if len(warnings) > 1:
+            yield f"  ! {len(warnings)} warnings: print the result"
+        yield from warnings if len(warnings) == 1 else ()
 
     def plot(self) -> Picture:
         """Draw the charts over time of the run's page: price, fills, equity and its sources, inventory."""

@@ -22,9 +22,9 @@ from mm.report import frame
 from mm.report.backtest import headline, time_card, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
 from mm.report.calibration import curve_part, fit_header, fit_tiles
-from mm.report.run_columns import columns_of, course
+from mm.report.run_columns import RunColumns, columns_of, course
 from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Panel, script
+from mm.report.timeline import script
 from mm.report.walkforward import SOURCES, parameter_chart, schedule_line, segments_of
 from mm.tape.frames import floats
 from mm.tape.tape import KIND_NAMES, TRADE, Tape
@@ -69,17 +69,30 @@ def _(result: Result) -> Picture:
     title = f"backtest of {title_of(summary)}"
     if not len(run.state["recv_us"]):
         return _picture(title, [frame.ChartPart("Over time", "", frame.nothing("There are no state rows."))])
-    first, *others = panels(run, course(run), summary)
-    if summary["n_fills"] and 'class="buy"' not in first.picture and 'class="sell"' not in first.picture:
-        first = replace(first, title="Price", note=f"{first.note}; {summary['n_fills']:,} fills: save as .html")
-    picture = _picture(title, [chart_part(one) for one in (first, *others)])
+    picture = _picture(title, result_parts(result, run))
     return Picture(title, picture.svg, lambda: _document(title, [time_card(summary, run)], script()))
 
 
-def chart_part(panel: Panel) -> frame.ChartPart:
-    """Return a chart of a timeline as one of a picture."""
-    keys = [(line.kind, line.name) for line in panel.lines] + [(mark.kind, mark.name) for mark in panel.marks]
-    return frame.ChartPart(panel.title, panel.note, panel.picture, keys)
+def result_parts(result: Result, run: RunColumns) -> list[frame.ChartPart]:
+    """Return the charts over time of a result, with at least one state row, as they are without a script."""
+    parts = [
+        frame.ChartPart(
+            one.title,
+            one.note,
+            one.picture,
+            [(line.kind, line.name) for line in one.lines] + [(mark.kind, mark.name) for mark in one.marks],
+        )
+        for one in panels(run, course(run), result.summary)
+    ]
+    # Quotes are drawn by the script alone, and many fills as well.
+    price, fills = parts[0], len(run.fills["recv_us"])
+    if 'class="buy"' in price.picture or 'class="sell"' in price.picture:
+        parts[0] = replace(price, title="Price and fills")
+    else:
+        parts[0] = replace(
+            price, title="Price", note=price.note + (f"; {fills:,} fills: save as .html" if fills else "")
+        )
+    return parts
 
 
 @card_of.register

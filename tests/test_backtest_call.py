@@ -221,7 +221,7 @@ def test_the_page_about_python_runs_as_it_is_printed(tmp_path):
     made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "0.1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     for block in blocks:
         done = run_python("-c", block, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -188,7 +188,8 @@ def _(forward: WalkForward) -> str:
 def _tape_parts(tape: Tape) -> list[frame.ChartPart]:
     """Return the charts of a tape's window, from top to bottom; stretches without a valid book are shaded."""
     grid = tape.instrument
-    base, quote = escape(grid.base_asset or "base asset"), escape(grid.quote_asset or "quote asset")
+    assets = {"symbol": tape.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
+    base, quote = frame.base_asset(assets), frame.quote_asset(assets)
     trades = (("buy", "buyers took"), ("sell", "sellers took"))
     return [
         frame.ChartPart("Mid price", quote, _best_chart(tape, "mid"), (("price", "mid"), ("off", "no valid book"))),

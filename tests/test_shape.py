@@ -35,7 +35,7 @@ TODAY = {
     # notebook shows.
     "root": (2_725, 23),
     # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result.
-    "backtest": (12_660, 52),
+    "backtest": (12_670, 52),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules.
     "calibration": (8_150, 32),
@@ -47,7 +47,7 @@ TODAY = {
     # answers, the status of a recording, the law of the manifest, ids in doubt.
     "market_data": (14_140, 50),
     # Issue 18 gave it room: what a notebook shows.
-    "report": (3_825, 12),
+    "report": (3_990, 13),
     "runs": (1_480, 5),
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_520, 50),
@@ -60,11 +60,11 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 67_900),
-    "modules": (220, 276),
-    "modules under 100 lines": (25, 46),
+    "lines": (46_000, 68_550),
+    "modules": (220, 279),
+    "modules under 100 lines": (25, 47),
     "lines that a median module lacks to 180": (0, 0),
-    "imports, % of the lines": (4, 5.7),
+    "imports, % of the lines": (4, 5.72),
     "modules in an import circle": (0, 0),
     "largest import circle": (0, 0),
     "class names in two modules": (0, 0),

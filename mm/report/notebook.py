@@ -111,7 +111,7 @@ def _(fit: PoissonFit) -> Picture:
 @card_of.register
 def _(fit: PoissonFit) -> str:
     warnings = ([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings)
-    return frame.within(fit_header(fit) + fit_tiles(fit) + frame.notes(warnings, "notes"))
+    return frame.within(fit_header(fit, frame.About()) + fit_tiles(fit) + frame.notes(warnings, "notes"))
 
 
 @picture_of.register

@@ -44,7 +44,7 @@ TODAY = {
     "commands": (2_220, 16),
     "evaluate": (2_090, 8),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
-    # answers, the status of a recording, the law of the manifest, ids in doubt.
+    # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens.
     "market_data": (14_140, 50),
     # Issue 18 gave it room: what a notebook shows.
     "report": (3_990, 13),
@@ -60,8 +60,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 68_550),
-    "modules": (220, 279),
+    "lines": (46_000, 68_850),
+    "modules": (220, 280),
     "modules under 100 lines": (25, 47),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.72),

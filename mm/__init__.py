@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "BookView": "mm.backtest.fills.base",
     "OrderView": "mm.backtest.fills.base",
+    "OwnFill": "mm.backtest.quotes.view",
     "Picture": "mm.notebook",
     "PoissonFit": "mm.calibration.fit_result",
     "QuoteView": "mm.backtest.quotes.base",

@@ -15,6 +15,7 @@ from mm.backtest.fills.base import OrderView as OrderView
 from mm.backtest.fills.base import TradeView as TradeView
 from mm.backtest.io import load_day as load_day
 from mm.backtest.quotes.base import QuoteView as QuoteView
+from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
 from mm.backtest.result import Result as Result
 from mm.backtest_call import backtest as backtest
@@ -36,6 +37,7 @@ _PACKAGES: set[str]
 __all__ = [
     "BookView",
     "OrderView",
+    "OwnFill",
     "Picture",
     "PoissonFit",
     "QuoteView",

@@ -1,7 +1,7 @@
 """Whole cases for the engine: drawn as plain numbers and told twice, to the compiled engine and to the oracle."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from hypothesis import strategies as st
@@ -50,10 +50,44 @@ class Scripted:
         answer = self.answers[len(self.seen) % len(self.answers)]
         if answer is None:
             return None
+        if isinstance(answer, Several):
+            return answer.quotes(view)
         bid, ask, *rest = answer
         return Quotes(
             None if bid is None else view.bid_ticks - bid, None if ask is None else view.ask_ticks + ask, *rest
         )
+
+
+@dataclass(frozen=True)
+class Several:
+    """An answer of several prices per side, or of one, and of when the model is to be called again."""
+
+    bids: tuple  # distances from the best bid with their lots
+    asks: tuple
+    kinds: tuple[str, str] = ("LIMIT_MAKER", "LIMIT_MAKER")
+    again_us: int = 0
+    on_best: bool = False
+    one: bool = False  # whether the first of each side is all
+
+    def quotes(self, view):
+        bids = [(view.bid_ticks - away, lots) for away, lots in self.bids]
+        asks = [(view.ask_ticks + away, lots) for away, lots in self.asks]
+        answer = Quotes(bid_kind=self.kinds[0], ask_kind=self.kinds[1], on_best=self.on_best)
+        if self.again_us:
+            answer.again_us = view.us + self.again_us
+        if self.one:
+            (answer.bid_ticks, answer.bid_lots), *_ = bids or [(None, None)]
+            (answer.ask_ticks, answer.ask_lots), *_ = asks or [(None, None)]
+        else:
+            answer.bids, answer.asks = bids, asks
+        return answer
+
+
+class Following(Scripted):
+    """The same, which notes its fills among what it saw."""
+
+    def on_fill(self, fill):
+        self.seen.append(fill)
 
 
 class FixedSpread:
@@ -111,21 +145,27 @@ class Case:
     rules: Rules
     by_hand: tuple = ()
     to_end: bool = True  # whether tapes are played to their ends
+    follows: bool = False  # whether the quote model has a hook for fills
 
     def __repr__(self):
         told = [(told_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
-        return f"Case({told}, {self.answers}, {self.fills}, {self.rules}, {self.by_hand}, {self.to_end})"
+        return (
+            f"Case({told}, {self.answers}, {self.fills}, {self.rules}, {self.by_hand}, {self.to_end}, {self.follows})"
+        )
 
     def _repr_pretty_(self, printer, _cycle):
         printer.text(repr(self))  # what hypothesis prints
 
     def exchange(self):
         """Return the engine with nothing played, and what its models will have seen."""
-        scripted = None if isinstance(self.answers, float) else Scripted(self.answers)
+        scripted = None if isinstance(self.answers, float) else self.scripted()
         quotes = scripted or fixed_spread(delta_ticks=self.answers)
         noted = []
         exchange = PaperExchange(quotes, compiled_fills(*self.fills, seen=noted), self.rules)
         return exchange, (scripted.seen if scripted else [], noted)
+
+    def scripted(self):
+        return Following(self.answers) if self.follows else Scripted(self.answers)
 
     def engine(self):
         """Return what the engine's run left, what its models saw and what the hand was told."""
@@ -135,9 +175,10 @@ class Case:
 
     def oracle(self):
         """Return the same of the oracle's run."""
-        quotes = FixedSpread(self.answers) if isinstance(self.answers, float) else Scripted(self.answers)
+        quotes = FixedSpread(self.answers) if isinstance(self.answers, float) else self.scripted()
         noted = []
-        backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules)
+        on_fill = getattr(quotes, "on_fill", None)
+        backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, on_fill)
         told = self.play(backtest, told_tapes(self.tapes))
         return backtest.left(), (getattr(quotes, "seen", []), noted, told)
 
@@ -229,4 +270,27 @@ def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=
     drawn = draw(tapes(unit))
     by_hand = draw(engine_draws.hands(drawn)) if draw(st.booleans()) else ()
     to_end = draw(st.sampled_from([True] * 9 + [False]))
-    return Case(drawn, draw(engine_draws.QUOTES), draw(fills(unit)), draw(engine_draws.rules(unit)), by_hand, to_end)
+    answers = draw(engine_draws.QUOTES)
+    if draw(st.sampled_from([False, False, True])):
+        answers = draw(several(unit))
+    rules = draw(engine_draws.rules(unit))
+    rules = one_level(rules, answers)
+    return Case(drawn, answers, draw(fills(unit)), rules, by_hand, to_end, draw(st.sampled_from([False, False, True])))
+
+
+def one_level(rules, answers):
+    """Return rules under which a model may answer several prices per side, where it does."""
+    laddered = not isinstance(answers, float) and any(isinstance(one, Several) and not one.one for one in answers)
+    return replace(rules, quote_levels=1) if laddered else rules
+
+
+@st.composite
+def several(draw, unit):
+    """Answers with several prices, with one, with none, and with calls to come."""
+    level = st.tuples(st.sampled_from([0, 0, 1, 1, 2, 3, -1, 0.5, 1.5]), st.sampled_from([None, None, 1, 2, 0]))
+    side = st.lists(level, max_size=4).map(tuple)
+    kind = st.sampled_from(["LIMIT_MAKER"] * 5 + ["LIMIT"])
+    again_us = st.sampled_from([0, 0, 0, max(unit // 5, 1), unit, 3 * unit, 7 * unit])
+    more = st.builds(Several, side, side, st.tuples(kind, kind), again_us, st.booleans(), st.booleans())
+    drawn = st.lists(st.one_of(more, more, more, engine_draws.ANSWER, st.none()), min_size=1, max_size=6)
+    return tuple(draw(drawn))

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine_cases import Case
+from engine_cases import Case, Several, one_level
 from engine_draws import HOOKS
 from engine_tapes import BEGIN_US, TEST, Teller, stamped, told
 from mm.backtest.fills.intensity import FOREVER
@@ -23,14 +23,12 @@ def case_of(seed):
     chance = random.Random(seed)
     unit = chance.choice([1, 3, 50, 1_000, 100_000, 500_000])
     tapes = tapes_of(chance, unit)
-    return Case(
-        tapes,
-        answers_of(chance),
-        fills_of(chance, unit),
-        rules_of(chance, unit),
-        hands_of(chance, tapes) if chance.random() < 0.5 else (),
-        chance.random() < 0.95,
-    )
+    answers, fills, rules = answers_of(chance), fills_of(chance, unit), rules_of(chance, unit)
+    by_hand, to_end = hands_of(chance, tapes) if chance.random() < 0.5 else (), chance.random() < 0.95
+    apart = random.Random(f"several {seed}")
+    if apart.random() < 0.3:
+        answers = several_of(apart, unit)
+    return Case(tapes, answers, fills, one_level(rules, answers), by_hand, to_end, apart.random() < 0.3)
 
 
 def operations_of(chance):
@@ -85,6 +83,22 @@ def answers_of(chance):
         lots = chance.choices([None, None, None, 1, 3, 6] * 9 + [2**61], k=2)
         kinds = chance.choices(["LIMIT_MAKER"] * 12 + list(KINDS), k=2)
         answers += [(*distances, *lots, *kinds)] * chance.choice([1, 1, 4, 12])
+    return (*answers, None) if chance.random() < 0.2 else tuple(answers)
+
+
+def several_of(chance, unit):
+    """Return answers of several prices per side, of one, and of none."""
+
+    def side():
+        aways = chance.choices([0, 0, 1, 1, 2, 3, 4, 6, -1, 0.5], k=chance.randint(0, 5))
+        return tuple((away, chance.choice([None, None, None, 1, 2])) for away in aways)
+
+    answers = []
+    for _ in range(chance.randint(1, 6)):
+        kinds = tuple(chance.choices(["LIMIT_MAKER"] * 5 + ["LIMIT"], k=2))
+        again_us = chance.choice([0, 0, 0, max(unit // 5, 1), unit, 4 * unit])
+        one = Several(side(), side(), kinds, again_us, chance.random() < 0.3, chance.random() < 0.2)
+        answers += [one] * chance.choice([1, 1, 4, 12])
     return (*answers, None) if chance.random() < 0.2 else tuple(answers)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
 
-from mm.backtest.quotes.view import Quotes
+from mm.backtest.quotes.view import OwnFill, Quotes
 from mm.backtest.rules import Rules
 from oracle_fills import FillModel
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
@@ -27,6 +27,7 @@ OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
 
 Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the one before without a seam
 Quote = Callable[[SimpleNamespace], Quotes | None]
+OnFill = Callable[[OwnFill], None]
 
 
 def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> SimpleNamespace:
@@ -41,8 +42,9 @@ def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> Sim
 class Backtest(Venue):
     """The clock, and what we send to the exchange."""
 
-    def __init__(self, quote: Quote, fills: FillModel, rules: Rules) -> None:
+    def __init__(self, quote: Quote, fills: FillModel, rules: Rules, on_fill: OnFill | None = None) -> None:
         super().__init__(fills, rules)
+        self.on_fill = on_fill
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
         self.heard_us = 0  # when the last message of the market came
         self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
@@ -53,6 +55,8 @@ class Backtest(Venue):
         self.grids: dict[int, int] = {}  # when SAMPLE, STATE and REQUOTE stand next
         self.sent = 0
         self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent none, by side and level
+        self.several = False  # whether the quote model has ever answered several prices of a side
+        self.known_best: tuple[int, int] | None = None  # a requote follows once the best prices are others
         self.volatility = Volatility(rules)
         self.broken = True  # whether a price was missing since the last sample
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
@@ -155,6 +159,7 @@ class Backtest(Venue):
                 self.seen.apply(event)
                 self.book.us = start_us
         self.look_at_mid()
+        self.look_at_best()
         self.broken |= not self.seen.mid2
         self.coming.extend(numbered for numbered in happening if numbered[1].us >= start_us)
         self.underway.extend(numbered for numbered in enumerate(events) if numbered[1].us >= start_us)
@@ -167,7 +172,13 @@ class Backtest(Venue):
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
         elif event.kind != KEYFRAME:
             self.seen.apply(event)
+            self.look_at_best()
             self.broken |= not self.seen.mid2
+
+    def look_at_best(self) -> None:
+        """Let a requote follow, where the quote model waits for other best prices and these are."""
+        if self.known_best and self.seen.mid2 and self.known_best != (self.seen.best(BUY), self.seen.best(SELL)):
+            self.known_best, self.follow_us = None, self.us
 
     def next_event(self) -> None:
         """Let an event happen."""
@@ -286,13 +297,65 @@ class Backtest(Venue):
             self.withdraw(stopped)
         if self.seen.mid2 and not self.risk.killed:
             self.refused.look((self.seen.best(BUY), self.seen.best(SELL)))
-            quotes = self.quote(self.view()) or Quotes(None, None)
-            bid, ask = self.risk.widened((quotes.bid_ticks, quotes.ask_ticks), self)
+            for fill in self.fresh:
+                self.on_fill(fill)
+            self.fresh = []
+            quotes = self.quote(self.view()) or Quotes()
+            self.known_best = (self.seen.best(BUY), self.seen.best(SELL)) if quotes.on_best else None
+            self.follow_us = NEVER if quotes.again_us is None else quotes.again_us
+            self.bring(quotes)
+
+    def bring(self, quotes: Quotes) -> None:
+        """Bring our orders to the quotes."""
+        laddered = quotes.bids is not None or quotes.asks is not None
+        self.several |= laddered
+        sides = [[(quotes.bid_ticks, quotes.bid_lots)], [(quotes.ask_ticks, quotes.ask_lots)]]
+        if laddered:
+            bare = (quotes.bids or (), quotes.asks or ())
+            sides = [[level if isinstance(level, tuple) else (level, None) for level in side] for side in bare]
+        prices = self.risk.widened([[price for price, _ in levels] for levels in sides], self)
+        if self.several:
+            for side, kind, levels, there in zip(
+                (BUY, SELL), (quotes.bid_kind, quotes.ask_kind), sides, prices, strict=True
+            ):
+                self.want_all(side, kind, [(at, lots) for at, (_, lots) in zip(there, levels, strict=True)])
+        else:
+            (bid,), (ask,) = prices
             for level in range(self.rules.quote_levels):
                 away = level * -(-self.rules.level_step_ticks // self.rules.step_ticks) * self.rules.step_ticks
                 low, high = (None if price is None else math.floor(price) for price in (bid, ask and -ask))
                 self.want(BUY, level, None if low is None else low - away, quotes.bid_lots, quotes.bid_kind)
                 self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
+
+    def want_all(self, side: int, kind: str, levels: list[tuple[float | None, int | None]]) -> None:
+        """Bring a side to several prices: what rests at one of them stays, the rest is cancelled, what lacks is sent."""
+        wanted: dict[int, int] = {}
+        for price, lots in levels:
+            if price is not None:
+                ticks = math.floor(price) if side == BUY else math.ceil(price)
+                ticks = 0 if kind == "MARKET" else self.on_grid(side, ticks)
+                wanted[ticks] = wanted.get(ticks, 0) + (self.rules.quote_lots if lots is None else lots)
+        stands = set()
+        for order in [order for order in self.open if order.side == side and order.wanted and not order.by_hand]:
+            if order.ticks not in wanted or order.ticks in stands or order.kind != kind:
+                self.ask_cancel(order, "quote_moved" if wanted else "quote_withdrawn")
+            elif 0 < self.rules.refresh_us <= self.us - order.sent_us:
+                self.ask_cancel(order, "refresh")
+            else:
+                stands.add(order.ticks)
+        said, self.no_order = self.no_order, {at: why for at, why in self.no_order.items() if at[0] != side}
+        for level, ticks in enumerate(sorted(wanted, key=lambda ticks: -side * ticks)):
+            if ticks in stands:
+                continue
+            order = self.draft(side, ticks, wanted[ticks], kind)
+            order.level = level
+            reason = self.unsendable(order)
+            if not reason:
+                self.send(order)
+            else:
+                self.no_order[side, level] = reason
+                if reason != said.get((side, level), ""):
+                    self.note(order, "SKIP", reason)
 
     def view(self) -> SimpleNamespace:
         """Return what a quote model sees."""

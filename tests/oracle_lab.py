@@ -53,11 +53,13 @@ class Plan:
 def player(twin):
     """Return what plays events, or tapes, and gives the rows that are left; *by_hand* are acts as (µs, act, …)."""
 
-    def played(plan, *events, fills=TRADE_CROSS, tapes=None, by_hand=(), **changes):
+    def played(plan, *events, fills=TRADE_CROSS, tapes=None, by_hand=(), on_fill=None, **changes):
         rules, quotes, noted = Rules(**(RULES | changes)), Plan(plan), []
+        if on_fill:
+            quotes.on_fill = on_fill
         tapes = tapes or [tape_of(*events, rules=rules)]
         if twin == "oracle":
-            exchange = oracle.Backtest(quotes.quote, plain_fills(*fills, seen=noted), rules)
+            exchange = oracle.Backtest(quotes.quote, plain_fills(*fills, seen=noted), rules, on_fill)
         else:
             exchange = PaperExchange(quotes, compiled_fills(*fills, seen=noted), rules)
         told = []

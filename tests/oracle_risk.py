@@ -139,7 +139,7 @@ class Risk:
     # What moves quotes
 
     def widened(self, prices, market):
-        """Return the bid and the ask, away from the mid by the factor of the inventory's band."""
+        """Return the prices of both sides, away from the mid by the factor of the inventory's band."""
         held, limits = abs(market.account.inventory) * self.rules.lot_e8, self.limits
         reached = [band for band in limits.widen_bands if held * 10**8 >= band[0] * limits.max_position_e8]
         if reached and len(reached) != self.band:
@@ -148,12 +148,9 @@ class Risk:
         if not reached:
             return prices
         mid, factor = market.seen.mid2 / 2, reached[-1][1]
-        bid, ask = prices
-        if bid is not None and bid < mid:
-            bid = mid - factor * (mid - bid)
-        if ask is not None and ask > mid:
-            ask = mid + factor * (ask - mid)
-        return bid, ask
+        bids = [bid if bid is None or bid >= mid else mid - factor * (mid - bid) for bid in prices[0]]
+        asks = [ask if ask is None or ask <= mid else mid + factor * (ask - mid) for ask in prices[1]]
+        return bids, asks
 
     def note(self, us: int, name: str, value_e8: int, bound_e8: int, side: int = 0) -> None:
         self.rows.append((us, LIMITS.index(name), min(value_e8, MOST), min(bound_e8, MOST), side))

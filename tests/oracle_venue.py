@@ -1,8 +1,10 @@
 """What the oracle's exchange makes of the market and of our orders (docs/engine.md)."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.quotes.view import OwnFill
 from mm.backtest.rules import Rules
 from oracle_account import Account
 from oracle_fills import FillModel
@@ -18,6 +20,8 @@ class Venue:
         self.fill_model, self.rules = fills, rules
         self.account, self.filters = Account(rules), Filters(rules)
         self.order_count, self.refused = OrderCount(rules), Refused()
+        self.on_fill: Callable[[OwnFill], None] | None = None  # of the quote model
+        self.fresh: list[OwnFill] = []  # the fills that it has not had yet
         self.follow_us = self.followed_us = NEVER  # when a requote follows what happened to us, and last did
         self.book, self.seen = Book(), Book()  # the exchange's, and as far as it has reached us
         self.us = 0
@@ -150,6 +154,9 @@ class Venue:
             self.order_count.filled(self.us, reason != "taker:book")
         self.follow()
         order.left -= lots
+        if self.on_fill:
+            took = reason == "taker:book"
+            self.fresh.append(OwnFill(self.us, order.id, order.side, ticks, lots, order.left, took))
         order.status = order.status if order.left else "FILLED"
         self.note(order, "FILL")
         if not order.left:
@@ -164,7 +171,7 @@ class Venue:
 
     def follow(self) -> None:
         """Let a requote follow at the end of this instant, if none has followed in it."""
-        if self.rules.requote_on_fill and self.us != self.followed_us:
+        if (self.rules.requote_on_fill or self.on_fill) and self.us != self.followed_us:
             self.follow_us = self.us
 
     def note(self, order: Order, action: str, reject_reason: str = "") -> None:

@@ -26,6 +26,7 @@ NEEDED = {  # parameters without which a model cannot be made
     **{name: {"A": 1, "k": 0.4} for name in ("expected_value", "glft", "gueant", "optimal_curve")},
     "fixed_spread": {"delta_ticks": 2},
     "imbalance": {"delta_ticks": 2, "shift_ticks": 1},
+    "grid": {"delta_ticks": 2, "levels": 2, "step_ticks": 1},
     "inventory_skew": {"delta_ticks": 2, "skew_ticks": 1},
     "microprice": {"delta_ticks": 2},
     "mixed": {"models": [["symmetric", {}, 1]]},

@@ -114,6 +114,7 @@ def test_every_model_and_every_step_can_be_named():
     """The registries and the functions behind them agree."""
     needed = {
         "imbalance": {"delta_ticks": 1, "shift_ticks": 1},
+        "grid": {"delta_ticks": 1, "levels": 2, "step_ticks": 1},
         "inventory_skew": {"delta_ticks": 1, "skew_ticks": 1},
         "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
         "microprice": {"delta_ticks": 1},

@@ -10,7 +10,9 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._order_manager cimport OrderManager, is_settled, next_after, pass_requotes, run_timers
+from mm.backtest._order_manager cimport (
+    OrderManager, is_settled, look_at_best, next_after, pass_requotes, run_timers,
+)
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, note_mid
 from mm.backtest._records cimport Table, handed, handed_log
@@ -200,6 +202,8 @@ cdef class Engine:
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """End what has been played so far, before other events; the book is opened or moved to a window of prices."""
         venue = self.venue
+        if venue.opened:
+            self.receive(venue.now_us)
         self.note_heard()
         if venue.filters.percent:
             venue.average(venue.now_us)
@@ -207,7 +211,6 @@ cdef class Engine:
             book_open(&venue.book, lo_ticks, hi_ticks)
             venue.opened = True
             return 0
-        self.receive(venue.now_us)
         if not joins:
             venue.on_gap(venue.now_us, 0)
             local_book_gap(&self.local)
@@ -308,6 +311,8 @@ cdef class Engine:
             if not self.venue.begun:
                 self.begin(self.venue.start_us)
             self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
+        if not self.venue.lagging:
+            look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
         return 0
 
     cdef void begin(self, int64_t us) noexcept nogil:
@@ -323,16 +328,18 @@ cdef class Engine:
         *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers, while
         attributes would be loaded again after every store of these loops, which is where a day spends its time.
         """
-        cdef const OpenOrders* open = &venue.orders.open
+        cdef OpenOrders* open = &venue.orders.open
         cdef int64_t position = venue.next_event, event, us
         while position < venue.events:
             us = venue.event_us[position]
             if us > until_us:
                 break
-            if us >= next_due(venue, manager, open):
+            if us >= next_due(venue, manager, open) or manager.awaits_best and us > self.next_heard():
                 self.catch_up(venue, manager, us, us - 1)
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
+            if manager.awaits_best and not venue.lagging:
+                look_at_best(manager, open, &venue.touch, us)
             if manager.decides:
                 manager.input_seq = max(manager.input_seq, venue.recv_seq[event])
             if venue.kind[event] != KEYFRAME:
@@ -350,7 +357,7 @@ cdef class Engine:
         """
         cdef const int64_t* event_us = &venue.event_us[0]
         cdef const int64_t* reach = &venue.reach[0]
-        cdef const OpenOrders* open = &venue.orders.open
+        cdef OpenOrders* open = &venue.orders.open
         cdef int64_t position = venue.next_event, begin = position, due_us = next_due(venue, manager, open), behind_us = 0, us
         cdef bint plain = not self.fills.draws and not self.fills.asks_book  # prints alone fill
         cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
@@ -366,8 +373,9 @@ cdef class Engine:
                         pass_requotes(manager, us)
                         venue.now_us = us
                         move(venue, us)
+                        look_at_best(manager, open, &venue.touch, us)
                         position += 1
-                        due_us = min(due_us, manager.next_requote_us + 1)
+                        due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                         continue
             else:
                 while position < venue.events and event_us[position] < behind_us:
@@ -391,11 +399,14 @@ cdef class Engine:
                 pass_requotes(manager, us)
                 venue.now_us = us
                 move(venue, us)
+                look_at_best(manager, open, &venue.touch, us)
                 position += 1
-                due_us = min(due_us, manager.next_requote_us + 1)  # of what is due, best prices move requotes alone
+                # Of what is due, best prices move requotes alone.
+                due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                 continue
             else:
                 self.happen(venue, manager, position, us, position == venue.first_event)
+                look_at_best(manager, open, &venue.touch, us)
             position += 1
             due_us = next_due(venue, manager, open)
             sell, buy = nearest(venue, 0), nearest(venue, 1)
@@ -447,6 +458,8 @@ cdef class Engine:
             message_us = open.next_message_us
             settled = is_settled(manager, open, &venue.touch.top)
             us = next_after(manager, open, settled)
+            if manager.awaits_best:
+                us = min(us, self.next_heard())
             if message_us <= messages_us and message_us <= us:
                 pass_requotes(manager, message_us)
                 venue.now_us = max(venue.now_us, message_us)
@@ -470,10 +483,16 @@ cdef class Engine:
         self.note_last_trade()
         return &self.local.touch if self.venue.lagging else &self.venue.touch
 
+    cdef inline int64_t next_heard(self) noexcept nogil:
+        """Return when the next event reaches us, where the exchange is ahead; else NEVER."""
+        if not self.venue.lagging or self.local.next_event >= self.venue.events:
+            return NEVER
+        return max(self.venue.recv_us[self.local.next_event], self.venue.start_us)
+
     cdef int receive(self, int64_t us) except -1 nogil:
         """Bring the local book to what we have received by an instant, where it lags."""
         if self.venue.lagging and self.venue.events and us >= self.venue.start_us:
-            local_book_receive(&self.local, self.venue, us)
+            local_book_receive(&self.local, self.venue, self.manager, us)
         return 0
 
     cdef void note_heard(self) noexcept nogil:
@@ -599,7 +618,13 @@ cdef void local_book_gap(LocalBook* local) noexcept nogil:
         local.touch.mid_lost = True
 
 
-cdef int local_book_receive(LocalBook* local, PaperVenue venue, int64_t us) except -1 nogil:
+cdef void local_book_look(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) noexcept nogil:
+    """Let a requote follow, where it was to follow on a change of a best price."""
+    local.touch.top.bid_ticks, local.touch.top.ask_ticks = local.book.best_bid, local.book.best_ask
+    look_at_best(manager, &venue.orders.open, &local.touch, us)
+
+
+cdef int local_book_receive(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) except -1 nogil:
     """Apply what the tape of *venue* shows to have been received up to an instant."""
     cdef int64_t event, row, rows, bid, ask
     cdef int kind
@@ -607,6 +632,8 @@ cdef int local_book_receive(LocalBook* local, PaperVenue venue, int64_t us) exce
         event = local.next_event
         local.next_event += 1
         kind = venue.kind[event]
+        if manager.awaits_best and venue.recv_us[event] >= venue.start_us:  # what builds the book is looked at as one
+            local_book_look(local, venue, manager, us)
         if kind == TRADE:
             if venue.recv_us[event] >= venue.start_us:
                 local.last_trade_event = event
@@ -621,6 +648,10 @@ cdef int local_book_receive(LocalBook* local, PaperVenue venue, int64_t us) exce
             book_apply(&local.book, &venue.row_side[row], &venue.row_ticks[row], &venue.row_lots[row], rows)
         if local.book.best_bid == 0 or local.book.best_ask == 0:
             local.touch.mid_lost = True
+        if manager.awaits_best and venue.recv_us[event] >= venue.start_us:
+            local_book_look(local, venue, manager, us)
+    if manager.awaits_best:
+        local_book_look(local, venue, manager, us)
     bid, ask = local.book.best_bid, local.book.best_ask
     local.touch.mid2 = bid + ask if bid and ask else 0
     local.touch.top.book = &local.book

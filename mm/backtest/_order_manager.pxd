@@ -10,7 +10,7 @@ from mm.backtest._risk cimport Guard
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
-from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.quotes.base cimport Ladder, QuoteModel, View, Want
 
 cdef class OrderManager:
     cdef OrderVenue venue
@@ -32,6 +32,10 @@ cdef class OrderManager:
     cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
     cdef int64_t* skipped               # why it sent nothing, by level; sells, buys
+    cdef int64_t skipped_room           # how many levels
+    cdef Ladder[2] ladders              # what a model wants at several prices; sells, buys
+    cdef bint by_price                  # whether orders belong to prices and not to levels: since a model said several
+    cdef bint awaits_best               # whether a requote follows on the next change of a best price
     # what is decided, where that is recorded
     cdef bint decides
     cdef int64_t input_seq              # number of the last event that has been played
@@ -49,7 +53,13 @@ cdef class OrderManager:
     cdef void sample(self, Touch* known) noexcept nogil
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
+    cdef int show_fills(self) except -1 nogil
+    cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
+    cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil
+    cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil
+    cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil
+    cdef int make_room(self, int64_t levels) except -1
     cdef int64_t quoted(self, double price, int64_t side) noexcept nogil
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
@@ -86,6 +96,16 @@ cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const 
     )
 
 
+cdef inline void look_at_best(OrderManager manager, OpenOrders* open, const Touch* touch, int64_t us) noexcept nogil:
+    """Let a requote follow at *us* where it was to follow on a change of a best price, and one has changed."""
+    cdef const Top* top = &touch.top
+    if not manager.awaits_best or not touch.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
+        return
+    if top.bid_ticks != manager.quoted_bid_ticks or top.ask_ticks != manager.quoted_ask_ticks:
+        manager.awaits_best = False
+        orders_follow(open, us)
+
+
 cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
     """Pass over the grid's requotes before an instant: those for which all was settled."""
     cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
@@ -117,11 +137,11 @@ cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, b
     if us == manager.next_grid_us:
         run_grid(manager, open, us, known)
     if us == manager.next_requote_us or us == open.follow_us:
-        if not settled:
-            manager.requote(us, known)
         if us == open.follow_us:
             open.followed_us = us
             orders_follow(open, NEVER)
+        if not settled:
+            manager.requote(us, known)
         if us == manager.next_requote_us:
             manager.next_requote_us += manager.requote_us
     return 0

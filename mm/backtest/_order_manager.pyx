@@ -7,12 +7,14 @@ calls `run_timers` at the instants of `next_after`. The manager reads no market 
 
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free, realloc
+from libc.string cimport memmove, memset
 
 from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, slot_of,
+    OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, orders_follow,
+    slot_of,
 )
 from mm.backtest._records cimport (
     ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
@@ -25,10 +27,11 @@ from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
-from mm.backtest.quotes.base cimport QuoteModel, Want
+from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, want_level
 
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
+from mm.errors import ModelError
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
@@ -74,9 +77,9 @@ cdef class OrderManager:
         self.decides = rules.decisions
         self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
         self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
-        self.skipped = <int64_t*> calloc(2 * self.levels, sizeof(int64_t))
-        if self.skipped is NULL:
-            raise MemoryError(f"no memory for {self.levels} levels of quotes")
+        self.make_room(self.levels)
+        if quotes.follows_fills:
+            self.orders.keeps_fills = self.orders.requotes = True
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(venue.filters.min_lots, 1)
         self.most_lots = min(venue.filters.max_lots or MOST_LOTS, MOST_LOTS)
@@ -95,6 +98,8 @@ cdef class OrderManager:
 
     def __dealloc__(self) -> None:
         free(self.skipped)
+        free(self.ladders[0].levels)
+        free(self.ladders[1].levels)
         volatility_close(&self.volatility)
 
     # ------------------------------------------------------------------ timers
@@ -124,9 +129,8 @@ cdef class OrderManager:
         if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
             return 0
         self.made.acted[0] = self.made.acted[1] = 0
-        want.bid_ticks = want.ask_ticks = NAN
-        want.bid_lots = want.ask_lots = self.quote_lots
-        want.bid_kind = want.ask_kind = LIMIT_MAKER
+        blank(&want, &self.ladders[0], self.quote_lots)
+        self.awaits_best = False
         if self.guarded:
             stopped = self.guard.look(us, known)
             if stopped:
@@ -143,10 +147,14 @@ cdef class OrderManager:
         self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]
         self.view.least_lots = self.orders.account.inventory_lots - self.orders.open.lots[0]
         self.view.cash = self.orders.cash
+        if self.orders.fresh_count:
+            self.show_fills()
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
-        if self.levels == 1:
+        if want.laddered or self.by_price:
+            self.reconcile_prices(us, &want)
+        elif self.levels == 1:
             self.reconcile(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
             self.reconcile(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
         else:
@@ -154,10 +162,113 @@ cdef class OrderManager:
         if self.decides:
             self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
+        if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
+            self.ask_again(us, &want)
         # An order limit is lifted by time alone, without a change that would show here: such a side is tried again.
-        if self.levels == 1:
+        if self.levels == 1 and not self.by_price:
             self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
+
+    cdef int show_fills(self) except -1 nogil:
+        """Show the quote model the fills since its last requote."""
+        cdef int64_t i
+        for i in range(self.orders.fresh_count):
+            self.quotes.on_fill(&self.view, &self.orders.fresh[i])
+        self.orders.fresh_count = 0
+        return 0
+
+    cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil:
+        """Note when the model is to be called again; what it said before counts no more."""
+        self.awaits_best = want.on_best
+        orders_follow(&self.orders.open, want.again_us if want.again_us > us else NEVER)
+        return 0
+
+    cdef int make_room(self, int64_t levels) except -1:
+        """Keep reasons for as many levels."""
+        skipped = <int64_t*> realloc(self.skipped, 2 * levels * sizeof(int64_t))
+        if skipped is NULL:
+            raise MemoryError(f"no memory for {levels} levels of quotes")
+        self.skipped = skipped
+        memset(&skipped[2 * self.skipped_room], 0, 2 * (levels - self.skipped_room) * sizeof(int64_t))
+        self.skipped_room = levels
+        return 0
+
+    cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil:
+        """Bring the orders of both sides to what is wanted at each price."""
+        cdef int64_t most
+        if self.levels > 1:
+            with gil:
+                raise ModelError(f"{self.quotes.name} wants several prices of its own; leave QUOTE_LEVELS={self.levels} out")
+        self.by_price = True
+        if not want.laddered:  # a model may say one price now, and several at another time
+            if not isnan(want.bid_ticks):
+                want_level(want, 1, want.bid_ticks, want.bid_lots)
+            if not isnan(want.ask_ticks):
+                want_level(want, -1, want.ask_ticks, want.ask_lots)
+        self.tidy_ladder(1, want.bid_kind)
+        self.tidy_ladder(-1, want.ask_kind)
+        most = max(self.ladders[0].count, self.ladders[1].count)
+        if most > self.skipped_room:
+            with gil:
+                self.make_room(2 * most)
+        most = self.reconcile_ladder(us, 1, want.bid_kind)
+        self.orders.open.changed = max(most, self.reconcile_ladder(us, -1, want.ask_kind)) >= ORDER_LIMIT_10S
+        return 0
+
+    cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil:
+        """Put a side's prices on the exchange's step, the nearest to the mid first, equal ones as one."""
+        cdef Ladder* ladder = &self.ladders[slot_of(side)]
+        cdef Level* levels = ladder.levels
+        cdef Level one
+        cdef int64_t i, at, count = 0
+        for i in range(ladder.count):
+            one = levels[i]
+            if isnan(one.ticks):
+                continue
+            one.whole_ticks, one.stands = 0 if kind == MARKET else self.quoted(one.ticks, side), False
+            at = count
+            while at and side * (one.whole_ticks - levels[at - 1].whole_ticks) > 0:
+                at -= 1
+            if at and levels[at - 1].whole_ticks == one.whole_ticks:
+                levels[at - 1].lots += one.lots
+                continue
+            memmove(&levels[at + 1], &levels[at], (count - at) * sizeof(Level))
+            levels[at] = one
+            count += 1
+        ladder.count = count
+        return 0
+
+    cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil:
+        """Cancel the orders of a side at prices that are not wanted, and send those that are missing.
+
+        Returns:
+            The greatest of the reasons why one was not sent.
+        """
+        cdef int64_t slot = slot_of(side), i, most = COVERED
+        cdef Ladder* ladder = &self.ladders[slot]
+        cdef const Order* order
+        cdef Level* level
+        for i in range(self.orders.open.count):
+            order = &self.orders.open.orders[i]
+            if order.side != side or order.cancel_req_us != NEVER or order.by_hand:
+                continue
+            level = level_at(ladder, side, order.ticks)
+            if level is NULL or level.stands or order.kind != kind:
+                self.request_cancel(i, us, QUOTE_MOVED if ladder.count else QUOTE_WITHDRAWN)
+            elif self.refresh_us and us - order.sent_us >= self.refresh_us:
+                self.request_cancel(i, us, REFRESH)
+            else:
+                level.stands = True
+                self.made.acted[slot] |= KEPT_ONE
+        for i in range(ladder.count):
+            level = &ladder.levels[i]
+            self.skipped[2 * i + slot] = COVERED if level.stands else self.send(
+                us, side, i, level.whole_ticks, level.lots, kind, self.skipped[2 * i + slot]
+            )
+            most = max(most, self.skipped[2 * i + slot])
+        for i in range(ladder.count, self.skipped_room):
+            self.skipped[2 * i + slot] = COVERED
+        return <int> most
 
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil:
         """Bring the orders of every level to what is wanted, the nearest to the mid first, a buy before a sell."""
@@ -172,8 +283,16 @@ cdef class OrderManager:
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
         """Record a requote: what it saw and wanted, and what `reconcile` did on each side."""
         cdef Decision* made = &self.made
+        cdef const Ladder* ladder
+        cdef int slot
         made.us, made.recv_seq = us, self.input_seq
         made.best[1], made.best[0] = top.bid_ticks, top.ask_ticks
+        if want.laddered:  # the nearest price of each side
+            for slot in range(2):
+                ladder = &self.ladders[slot]
+                made.wanted_ticks[slot] = ladder.levels[0].whole_ticks if ladder.count else 0
+                made.wanted_lots[slot] = ladder.levels[0].lots if ladder.count else -1
+            return record_decision(&self.orders.records, made)
         made.wanted_ticks[1] = 0 if isnan(want.bid_ticks) else self.quoted(want.bid_ticks, 1)
         made.wanted_ticks[0] = 0 if isnan(want.ask_ticks) else self.quoted(want.ask_ticks, -1)
         made.wanted_lots[1] = -1 if isnan(want.bid_ticks) else want.bid_lots
@@ -387,6 +506,18 @@ cdef class OrderManager:
         """Return the lots that the fill model has ahead of an order; None where it keeps no queue of it."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
+
+
+cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) noexcept nogil:
+    """Return the level of a price in a tidy ladder; NULL where it has none."""
+    cdef int64_t low = 0, high = ladder.count, middle
+    while low < high:
+        middle = (low + high) // 2
+        if side * (ladder.levels[middle].whole_ticks - ticks) > 0:
+            low = middle + 1
+        else:
+            high = middle
+    return &ladder.levels[low] if low < ladder.count and ladder.levels[low].whole_ticks == ticks else NULL
 
 
 cdef inline bint surely_sized(OrderManager manager, const Order* order) noexcept nogil:

@@ -9,6 +9,7 @@ from mm.backtest._account cimport Account
 from mm.backtest._order_checks cimport OrderCount, Refused
 from mm.backtest._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
 from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
+from mm.backtest.quotes.base cimport OwnFill
 
 # Open orders are few, so a short array by id is searched and kept in order.
 
@@ -40,6 +41,10 @@ cdef class OwnOrders:
     cdef Refused refused[2]             # sells, buys
     cdef int64_t slowest_ack_us         # from sending until the exchange answered, since the limits last looked
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
+    # fills that the quote model has not had yet, where it takes them
+    cdef bint keeps_fills
+    cdef OwnFill* fresh
+    cdef int64_t fresh_count, fresh_room
     # the account's cash as floats
     cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
     cdef bint sure                      # whether the cash is enough for all open buys, for sure
@@ -49,6 +54,7 @@ cdef class OwnOrders:
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int amended(self, Order* order, int64_t us) except -1 nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
+    cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil
     cdef void count_cash(self) noexcept nogil
 
 

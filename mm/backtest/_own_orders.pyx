@@ -35,6 +35,7 @@ cdef class OwnOrders:
         orders_init(&self.open)
 
     def __dealloc__(self) -> None:
+        free(self.fresh)
         orders_free(&self.open)
         records_close(&self.records)
 
@@ -75,6 +76,8 @@ cdef class OwnOrders:
             order_count_filled(&self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
         order.lots -= fill.lots
         self.open.lots[slot_of(order.side)] -= fill.lots
+        if self.keeps_fills:
+            self.keep_fill(order, fill, took)
         if order.lots == 0:
             order.status = FILLED
         record_order(&self.records, order, fill.us, FILL, COVERED)
@@ -83,6 +86,20 @@ cdef class OwnOrders:
             order_closed(self, i, fill.us, FILLED, CLOSE_FILLED)
             orders_next_message(&self.open)
         return record_state(&self.records, fill.us, &self.account, self.open.count)
+
+    cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:
+        """Keep a fill for the quote model's next requote."""
+        cdef int64_t room = self.fresh_room
+        if self.fresh_count == room:
+            room = 2 * room + 16
+            fresh = <OwnFill*> realloc(self.fresh, room * sizeof(OwnFill))
+            if fresh is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {room} fills")
+            self.fresh, self.fresh_room = fresh, room
+        self.fresh[self.fresh_count] = OwnFill(fill.us, order.id, order.side, fill.ticks, fill.lots, order.lots, took)
+        self.fresh_count += 1
+        return 0
 
     cdef void count_cash(self) noexcept nogil:
         """Note the cash as floats: the nearest, and one that is surely not above it."""

@@ -78,6 +78,11 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     return RiskBreach(LIMITS[found], <int64_t> kept_e8(breach.value_e8), <int64_t> kept_e8(breach.bound_e8))
 
 
+cdef inline double away(double ticks, int64_t side, double mid, double factor) noexcept nogil:
+    """Return a price *factor* times as far from the mid; one on the other side of the mid stays."""
+    return mid - factor * (mid - ticks) if <double> side * (mid - ticks) > 0.0 else ticks
+
+
 cdef inline wide kept_e8(wide value) noexcept nogil:
     return max(min(value, MOST), -MOST)
 
@@ -214,10 +219,12 @@ cdef class Guard:
         self.band = i
         if i:
             factor = self.band_factors[i - 1]
-            if want.bid_ticks < mid:
-                want.bid_ticks = mid - factor * (mid - want.bid_ticks)
-            if want.ask_ticks > mid:
-                want.ask_ticks = mid + factor * (want.ask_ticks - mid)
+            want.bid_ticks = away(want.bid_ticks, 1, mid, factor)
+            want.ask_ticks = away(want.ask_ticks, -1, mid, factor)
+            for i in range(want.ladders[1].count):
+                want.ladders[1].levels[i].ticks = away(want.ladders[1].levels[i].ticks, 1, mid, factor)
+            for i in range(want.ladders[0].count):
+                want.ladders[0].levels[i].ticks = away(want.ladders[0].levels[i].ticks, -1, mid, factor)
         return 0
 
     def used(self) -> dict[str, float]:

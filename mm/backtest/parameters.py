@@ -160,6 +160,8 @@ class Declaration:
         for one in self.parameters:
             if one.kind in (float, float | None) and type(values[one.name]) is int:
                 values[one.name] = float(values[one.name])
+            if one.kind is int and isinstance(values[one.name], float):
+                raise UsageError(f"{name or self.name}: {one.name} is {values[one.name]}; it must be a whole number")
             one.check(name or self.name, values[one.name])
         return dict(values)
 

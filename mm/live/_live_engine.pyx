@@ -9,7 +9,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._order_manager cimport OrderManager, pass_requotes, run_grid, run_timers
+from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid, record_state
 from mm.backtest._venue cimport Touch
@@ -154,6 +154,7 @@ cdef class LiveEngine:
         if kind == GAP:
             return self.withdraw(us)
         self.centre_book()
+        look_at_best(self.manager, &self.venue.orders.open, &self.touch, us)
         if not self.begun:
             self.begun = True
             self.begun_us = self.valid_since_us = us

@@ -66,6 +66,12 @@ def test_engine_agrees_with_the_oracle_on_busy_tapes(hundred):
             raise AssertionError(f"case_of({seed}): {error}") from error
 
 
+@pytest.mark.parametrize("seed", [1144])
+def test_engine_agrees_with_the_oracle_where_it_once_did_not(seed):
+    """1144: what was received last of a recorded feed counted as never received once the next tape was attached."""
+    assert_twins_agree(engine_chance.case_of(seed))
+
+
 LONG = {
     "trade_cross": ("trade_cross", False, 0.5, 0),
     "queue": ("queue_prob_power", 2.0),

@@ -1,8 +1,10 @@
 # The interface of quote models: the view that they get, and the quotes that they set.
 
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
+from libc.stdlib cimport realloc
 
-from mm.backtest.fills.base cimport Top, Trade
+from mm.backtest.fills.base cimport LIMIT_MAKER, NEVER, Top, Trade
 
 cdef struct View:
     Top top
@@ -18,6 +20,19 @@ cdef struct View:
     int64_t begun_us        # when the run's first valid book was
     double tick_lot         # what one lot is worth more when the price is one tick higher, in the quote asset
 
+# One of several prices of a side.
+cdef struct Level:
+    double ticks
+    int64_t lots
+    int64_t whole_ticks     # of an order for it
+    bint stands             # whether an order of ours rests there, or is on its way
+
+# The prices of a side, in any order; the memory belongs to the caller of the model.
+cdef struct Ladder:
+    Level* levels
+    int64_t count
+    int64_t room
+
 cdef struct Want:
     double bid_ticks        # NaN is no quote
     double ask_ticks
@@ -25,6 +40,51 @@ cdef struct Want:
     int64_t ask_lots
     int64_t bid_kind        # LIMIT_MAKER unless the model says otherwise
     int64_t ask_kind
+    Ladder* ladders         # sells, buys: `want_level` adds to them
+    bint laddered           # whether the ladders are the quotes, in the place of prices and lots above
+    bint on_best            # whether a requote follows on the next change of a best price
+    int64_t again_us        # when a requote is to follow, beside the grid; NEVER for none
+
+# A fill of one of our orders.
+cdef struct OwnFill:
+    int64_t us
+    int64_t order_id
+    int64_t side
+    int64_t ticks
+    int64_t lots
+    int64_t left_lots       # of the order
+    bint took               # whether it took from the book
+
+
+cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil:
+    """Want nothing yet: no price, and *lots* of what is wanted without a quantity."""
+    want.bid_ticks = want.ask_ticks = NAN
+    want.bid_lots = want.ask_lots = lots
+    want.bid_kind = want.ask_kind = LIMIT_MAKER
+    want.ladders, want.laddered, want.on_best, want.again_us = ladders, False, False, NEVER
+    ladders[0].count = ladders[1].count = 0
+
+
+cdef inline int want_level(Want* want, int64_t side, double ticks, int64_t lots) except -1 nogil:
+    """Want *lots* at a price of a side, beside the prices added before; the quotes are ladders from then on."""
+    cdef Ladder* ladder = &want.ladders[(side + 1) >> 1]
+    want.laddered = True
+    if ladder.count == ladder.room:
+        grow_ladder(ladder)
+    ladder.levels[ladder.count].ticks, ladder.levels[ladder.count].lots = ticks, lots
+    ladder.count += 1
+    return 0
+
+
+cdef inline int grow_ladder(Ladder* ladder) except -1 nogil:
+    """Make room for more prices."""
+    cdef int64_t room = 2 * ladder.room + 16
+    cdef Level* levels = <Level*> realloc(ladder.levels, room * sizeof(Level))
+    if levels is NULL:
+        with gil:
+            raise MemoryError(f"no memory for {room} prices of a side")
+    ladder.levels, ladder.room = levels, room
+    return 0
 
 
 cdef inline double clips_held(const View* view) noexcept nogil:
@@ -37,5 +97,7 @@ cdef class QuoteModel:
     cdef int looks                  # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
     cdef bint interpreted           # whether Python answers
     cdef bint timeless              # whether best prices and our inventory alone make the answer
+    cdef bint follows_fills         # whether on_fill is called, and a requote follows on each fill
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil

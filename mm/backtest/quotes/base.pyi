@@ -10,7 +10,8 @@ class QuoteModel:
 
     What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
     or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
-    equal best prices and an equal inventory always make an equal answer.
+    equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
+    ``follows_fills`` where its ``on_fill`` is to be called.
     """
     @property
     def name(self) -> str: ...
@@ -98,6 +99,7 @@ class QuoteView:
 class PythonQuoteModel(QuoteModel):
     """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
+    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it.
     One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """

@@ -4,15 +4,17 @@
 from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free
 
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
-from mm.backtest.fills.base cimport BEST_LOTS, LIMIT_MAKER, WHOLE_BOOK, Top, TradeView
+from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
 
 import math
 
 from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
+from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.user_model import raised
 from mm.errors import ModelError, UsageError
@@ -23,16 +25,21 @@ cdef class QuoteModel:
 
     What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
     or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
-    equal best prices and an equal inventory always make an equal answer.
+    equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
+    ``follows_fills`` where its ``on_fill`` is to be called.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = name_of(type(self))
         self.looks = WHOLE_BOOK
-        self.timeless = self.interpreted = False
+        self.timeless = self.interpreted = self.follows_fills = False
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set the quotes; every field of *want* holds "no quote" and the clip before the call."""
+        return 0
+
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        """Take note of a fill; called for each before the requote that follows on it. *view* includes all of them."""
         return 0
 
     def answer(
@@ -64,41 +71,51 @@ cdef class QuoteModel:
             us: The instant; the run begins at 0.
         """
         cdef View view
-        cdef Want want
         view.top = Top(us, 0, bid_ticks, ask_ticks, bid_lots, ask_lots, NULL)
         view.inventory_lots = view.most_lots = view.least_lots = inventory_lots
         view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
-        want = nothing_of(quote_lots)
-        self.quote(&view, &want)
-        return as_quotes(&want)
+        return answer_to(self, &view)
 
     def wants(self, view: QuoteView) -> Quotes:
         """Return the model's quotes for *view*: for a step of yours around it."""
         cdef QuoteView shown = view
-        cdef Want want = nothing_of(shown.seen().quote_lots)
         if shown.shallow and self.looks == WHOLE_BOOK:
             raise ModelError(f"{self.name} looks at the whole book; take `depth = False` out of the model around it")
-        self.quote(shown.view, &want)
-        return as_quotes(&want)
+        return answer_to(self, shown.seen())
 
 
-cdef Want nothing_of(int64_t lots) noexcept:
-    """Return quotes before a model sets them: none, and the clip."""
-    return Want(NAN, NAN, lots, lots, LIMIT_MAKER, LIMIT_MAKER)
+cdef object answer_to(QuoteModel model, const View* view):
+    """Return a model's quotes for *view* as Python reads them."""
+    cdef Ladder[2] ladders
+    cdef Want want
+    ladders[0] = ladders[1] = Ladder(NULL, 0, 0)
+    blank(&want, &ladders[0], view.quote_lots)
+    try:
+        model.quote(view, &want)
+        quotes = Quotes(
+            bid_kind=KINDS[want.bid_kind],
+            ask_kind=KINDS[want.ask_kind],
+            again_us=None if want.again_us == NEVER else want.again_us,
+            on_best=want.on_best,
+        )
+        if want.laddered:
+            quotes.bids, quotes.asks = prices_of(&ladders[1]), prices_of(&ladders[0])
+            return quotes
+        quotes.bid_ticks = None if isnan(want.bid_ticks) else want.bid_ticks
+        quotes.ask_ticks = None if isnan(want.ask_ticks) else want.ask_ticks
+        quotes.bid_lots, quotes.ask_lots = want.bid_lots, want.ask_lots
+        return quotes
+    finally:
+        free(ladders[0].levels)
+        free(ladders[1].levels)
 
 
-cdef object as_quotes(const Want* want):
-    """Return the quotes as Python reads them."""
-    return Quotes(
-        None if isnan(want.bid_ticks) else want.bid_ticks,
-        None if isnan(want.ask_ticks) else want.ask_ticks,
-        want.bid_lots,
-        want.ask_lots,
-        KINDS[want.bid_kind],
-        KINDS[want.ask_kind],
-    )
+cdef list prices_of(const Ladder* ladder):
+    """Return the prices of a side and their lots."""
+    cdef int64_t i
+    return [(ladder.levels[i].ticks, ladder.levels[i].lots) for i in range(ladder.count) if not isnan(ladder.levels[i].ticks)]
 
 
 def compiled(model: object) -> QuoteModel:
@@ -202,11 +219,12 @@ cdef class QuoteView:
 cdef class PythonQuoteModel(QuoteModel):
     """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
+    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it.
     One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """
 
-    cdef object model, ask
+    cdef object model, ask, filled
     cdef QuoteView view
 
     def __init__(self, model: object) -> None:
@@ -214,6 +232,8 @@ cdef class PythonQuoteModel(QuoteModel):
         self.ask = getattr(model, "quote", None)
         if self.ask is None:
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
+        self.filled = getattr(model, "on_fill", None)
+        self.follows_fills = self.filled is not None
         self.name = type(model).__name__
         self.interpreted = True
         self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
@@ -252,15 +272,79 @@ cdef class PythonQuoteModel(QuoteModel):
                 raise ModelError(
                     f"{type(self.model).__name__}.quote answered {answer!r}; it must return mm.Quotes or None"
                 )
-            want.bid_ticks = self.price("bid", answer.bid_ticks)
-            want.ask_ticks = self.price("ask", answer.ask_ticks)
-            want.bid_lots = self.lots("bid", answer.bid_lots, want.bid_lots)
-            want.ask_lots = self.lots("ask", answer.ask_lots, want.ask_lots)
-            want.bid_kind = self.kind("bid", answer.bid_kind)
-            want.ask_kind = self.kind("ask", answer.ask_kind)
+            self.take(answer, view, want)
         return 0
 
-    cdef double price(self, str side, object ticks) except? -1.0:
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        with gil:
+            shown = ShownFill(
+                fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took)
+            )
+            try:
+                self.filled(shown)
+            except ModelError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise raised(self.model, "on_fill", error) from error
+        return 0
+
+    cdef int take(self, object answer, const View* view, Want* want) except -1:
+        """Set what the model answered."""
+        want.bid_kind = self.kind("bid", answer.bid_kind)
+        want.ask_kind = self.kind("ask", answer.ask_kind)
+        want.again_us, want.on_best = self.instant(answer.again_us, view.top.us), bool(answer.on_best)
+        if answer.bids is None and answer.asks is None:
+            want.bid_ticks = self.price("bid_ticks", answer.bid_ticks)
+            want.ask_ticks = self.price("ask_ticks", answer.ask_ticks)
+            want.bid_lots = self.lots("bid_lots", answer.bid_lots, want.bid_lots)
+            want.ask_lots = self.lots("ask_lots", answer.ask_lots, want.ask_lots)
+            return 0
+        if answer.bid_ticks is not None or answer.ask_ticks is not None:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered both one price and several: bid_ticks={answer.bid_ticks!r}, "
+                f"ask_ticks={answer.ask_ticks!r} beside bids or asks; leave one of them out"
+            )
+        want.laddered = True
+        self.levels("bids", 1, answer.bids, view.quote_lots, want)
+        self.levels("asks", -1, answer.asks, view.quote_lots, want)
+        return 0
+
+    cdef int levels(self, str side, int64_t sign, object levels, int64_t lots, Want* want) except -1:
+        """Add the prices of a side."""
+        cdef int64_t kind = want.bid_kind if sign > 0 else want.ask_kind
+        if levels is None:
+            return 0
+        if kind >= IOC:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side} of the kind {KINDS[kind]}; several prices of a side "
+                f"must be LIMIT_MAKER or LIMIT"
+            )
+        try:
+            levels = list(levels)
+        except TypeError:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered {side}={levels!r}; it must be a list of prices, or of pairs of "
+                f"price and lots"
+            ) from None
+        for level in levels:
+            ticks, named = level if isinstance(level, tuple) and len(level) == 2 else (level, None)
+            if ticks is None:
+                raise ModelError(f"{type(self.model).__name__}.quote answered {side} with a price None; leave it out")
+            want_level(want, sign, self.price(side, ticks), self.lots(side, named, lots))
+        return 0
+
+    cdef int64_t instant(self, object us, int64_t now_us) except? -1:
+        """Return when the model is to be called again, NEVER for none."""
+        if us is None:
+            return NEVER
+        if not hasattr(us, "__index__") or not now_us < us.__index__() < NEVER:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote answered again_us={us!r} at {now_us}; it must be a later instant in µs, "
+                f"or None"
+            )
+        return us.__index__()
+
+    cdef double price(self, str field, object ticks) except? -1.0:
         """Return a price of the answer, NaN for none."""
         if ticks is None:
             return NAN
@@ -270,17 +354,17 @@ cdef class PythonQuoteModel(QuoteModel):
             value = math.nan
         if not math.isfinite(value) or abs(value) > 1e15:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side}_ticks={ticks!r}; it must be a finite number of ticks or None"
+                f"{type(self.model).__name__}.quote answered {field}={ticks!r}; it must be a finite number of ticks or None"
             )
         return value
 
-    cdef int64_t lots(self, str side, object lots, int64_t default) except? -1:
+    cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
         """Return the lots of the answer."""
         if lots is None:
             return default
         if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side}_lots={lots!r}; it must be a whole number of lots, 0 or more"
+                f"{type(self.model).__name__}.quote answered {field}={lots!r}; it must be a whole number of lots, 0 or more"
             )
         return lots.__index__()
 

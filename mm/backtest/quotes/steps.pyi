@@ -100,6 +100,8 @@ class Mixed(QuoteModel):
     - a side on which one of them has no quote is not quoted: what one forbids the others do not allow
     - the lots are the fewest of any of them
     - an order is a ``LIMIT_MAKER`` unless all of them want the same other kind
+    - a requote follows where one of them asks for it
+    - a model that quotes several prices per side is refused
 
     Args:
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.

@@ -10,9 +10,9 @@ from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET
+from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
+from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held
 
 from mm.backtest.parameters import (
     ABOVE_0,
@@ -27,7 +27,7 @@ from mm.backtest.parameters import (
     name_of,
 )
 from mm.backtest.quotes.base import compiled
-from mm.errors import UsageError
+from mm.errors import ModelError, UsageError
 
 cdef double MOST_LOTS = 4e18            # what a whole number holds
 
@@ -50,11 +50,39 @@ cdef class Step(QuoteModel):
         self.inner = compiled(inner)
         self.name = f"{self.inner.name}+{name_of(type(self))}"
         self.looks, self.interpreted, self.timeless = self.inner.looks, self.inner.interpreted, self.inner.timeless
+        self.follows_fills = self.inner.follows_fills
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.inner.quote(view, want)
-        self.adjust(view, want)
+        if want.laddered:
+            self.adjust_ladders(view, want)
+        else:
+            self.adjust(view, want)
         return 0
+
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        return self.inner.on_fill(view, fill)
+
+    cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
+        """Adjust prices as pairs of the sides: the first bid with the first ask, and so on."""
+        cdef Ladder* asks = &want.ladders[0]
+        cdef Ladder* bids = &want.ladders[1]
+        cdef int64_t i
+        cdef Want pair = want[0]
+        for i in range(max(asks.count, bids.count)):
+            pair.bid_ticks = pair.ask_ticks = NAN
+            pair.bid_lots = pair.ask_lots = 1
+            if i < bids.count:
+                pair.bid_ticks, pair.bid_lots = bids.levels[i].ticks, bids.levels[i].lots
+            if i < asks.count:
+                pair.ask_ticks, pair.ask_lots = asks.levels[i].ticks, asks.levels[i].lots
+            pair.bid_kind, pair.ask_kind = want.bid_kind, want.ask_kind
+            self.adjust(view, &pair)
+            if i < bids.count:
+                bids.levels[i].ticks, bids.levels[i].lots = pair.bid_ticks, pair.bid_lots
+            if i < asks.count:
+                asks.levels[i].ticks, asks.levels[i].lots = pair.ask_ticks, pair.ask_lots
+        want.bid_kind, want.ask_kind = pair.bid_kind, pair.ask_kind
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         pass
@@ -81,6 +109,12 @@ cdef class InventoryBound(Step):
         want.bid_lots = min(want.bid_lots, most - held)
         want.ask_lots = min(want.ask_lots, most + held)
         leave_out_empty(want)
+
+    cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
+        cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t held = view.inventory_lots - view.target_lots
+        cut_down(&want.ladders[1], most - held)
+        cut_down(&want.ladders[0], most + held)
 
 
 cdef class FushimiSize(Step):
@@ -230,6 +264,18 @@ cdef class Widen(Step):
         return value > (self.recover * band if was else band)
 
 
+cdef inline void cut_down(Ladder* ladder, int64_t room) noexcept nogil:
+    """Let all lots of a side fit into *room*, the prices that were added first before the others."""
+    cdef int64_t i
+    for i in range(ladder.count):
+        if isnan(ladder.levels[i].ticks):
+            continue
+        ladder.levels[i].lots = max(min(ladder.levels[i].lots, room), 0)
+        room -= ladder.levels[i].lots
+        if ladder.levels[i].lots == 0:
+            ladder.levels[i].ticks = NAN
+
+
 cdef inline void leave_out_empty(Want* want) noexcept nogil:
     """Want nothing on a side that has no lots."""
     if want.bid_lots <= 0:
@@ -246,6 +292,8 @@ cdef class Mixed(QuoteModel):
     - a side on which one of them has no quote is not quoted: what one forbids the others do not allow
     - the lots are the fewest of any of them
     - an order is a ``LIMIT_MAKER`` unless all of them want the same other kind
+    - a requote follows where one of them asks for it
+    - a model that quotes several prices per side is refused
 
     Args:
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
@@ -281,6 +329,7 @@ cdef class Mixed(QuoteModel):
             self.looks = max(self.looks, (<QuoteModel> model).looks)
             self.timeless &= (<QuoteModel> model).timeless
             self.interpreted |= (<QuoteModel> model).interpreted
+            self.follows_fills |= (<QuoteModel> model).follows_fills
 
     def __dealloc__(self) -> None:
         free(self.each)
@@ -292,7 +341,13 @@ cdef class Mixed(QuoteModel):
         cdef int i
         for i in range(self.count):
             one = blank
+            one.on_best, one.again_us = False, NEVER
             (<QuoteModel> self.each[i]).quote(view, &one)
+            if one.laddered:
+                with gil:
+                    raise ModelError(f"mixed: {self.models[i].name} quotes several prices per side, which have no mean")
+            blank.on_best |= one.on_best
+            blank.again_us = min(blank.again_us, one.again_us)
             if i == 0:
                 want[0] = one
                 continue
@@ -305,6 +360,13 @@ cdef class Mixed(QuoteModel):
                 want.ask_kind = LIMIT_MAKER
         want.bid_ticks += bid / self.total
         want.ask_ticks += ask / self.total
+        want.on_best, want.again_us = blank.on_best, blank.again_us
+        return 0
+
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            (<QuoteModel> self.each[i]).on_fill(view, fill)
         return 0
 
 
@@ -324,6 +386,10 @@ cdef class Gated(QuoteModel):
         self.intensity = intensity
         self.name = self.inner.name
         self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
+        self.follows_fills = self.inner.follows_fills
+
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        return self.inner.on_fill(view, fill)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef int64_t piece = self.intensity.find(view.top.us)

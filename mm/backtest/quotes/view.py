@@ -1,11 +1,15 @@
-"""What a quote model answers."""
+"""What a quote model answers, and what it is called with."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+Level = float | tuple[float, int | None]
+"""A price in ticks, or a price and its lots; None is the quoted quantity (``QUOTE_QTY``)."""
 
 
 @dataclass(slots=True)
 class Quotes:
-    """The prices and lots a quote model wants in the book.
+    """The prices and lots a quote model wants in the book: one price per side, or several.
 
     Attributes:
         bid_ticks: Bid in ticks; a fraction is floored; None is no bid.
@@ -15,11 +19,62 @@ class Quotes:
         bid_kind: ``LIMIT_MAKER`` (rejected where it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose
             price is not looked at.
         ask_kind: Likewise.
+        bids: Several bids, in the place of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots. Where *bids*
+            or *asks* is given, the other side is empty unless it is given as well. An order at a price that is still
+            wanted stays where it is.
+        asks: Likewise.
+        again_us: An instant at which the model is called again, beside the grid of requotes; None for none.
+        on_best: Whether the model is called again when a best price changes next.
     """
 
-    bid_ticks: float | None
-    ask_ticks: float | None
+    bid_ticks: float | None = None
+    ask_ticks: float | None = None
     bid_lots: int | None = None
     ask_lots: int | None = None
     bid_kind: str = "LIMIT_MAKER"
     ask_kind: str = "LIMIT_MAKER"
+    bids: Iterable[Level] | None = None
+    asks: Iterable[Level] | None = None
+    again_us: int | None = None
+    on_best: bool = False
+
+    @classmethod
+    def grid(
+        cls, bid_ticks: float, ask_ticks: float, levels: int, step_ticks: float, lots: int | None = None
+    ) -> "Quotes":
+        """Return quotes at evenly spaced prices on both sides.
+
+        Args:
+            bid_ticks: The highest bid.
+            ask_ticks: The lowest ask.
+            levels: Prices per side.
+            step_ticks: Distance from one price to the next.
+            lots: Lots at each price; None is the quoted quantity (``QUOTE_QTY``).
+        """
+        return cls(
+            bids=[(bid_ticks - step_ticks * i, lots) for i in range(levels)],
+            asks=[(ask_ticks + step_ticks * i, lots) for i in range(levels)],
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class OwnFill:
+    """A fill of an order of ours, as ``on_fill`` of a quote model gets it.
+
+    Attributes:
+        us: Instant.
+        order_id: Of the order.
+        side: +1 bought, -1 sold.
+        ticks: Price.
+        lots: Quantity.
+        left_lots: What is left of the order.
+        took: Whether the order took from the book.
+    """
+
+    us: int
+    order_id: int
+    side: int
+    ticks: int
+    lots: int
+    left_lots: int
+    took: bool

@@ -1,0 +1,39 @@
+# Generated from mm/backtest/quotes/grid.pyx by `make stubs`; edit that file instead.
+
+"""A grid: several prices per side, on multiples of a step, so that orders keep their places while the mid moves."""
+
+from mm.backtest.parameters import Declaration
+from mm.backtest.quotes.base import QuoteModel
+
+MOST_LEVELS: int
+
+class Grid(QuoteModel):
+    """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
+
+    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the
+    best ask. Each price has a clip; the prices nearest to the mid share what a bound of the inventory leaves.
+    """
+
+    declared: Declaration
+    @property
+    def delta_ticks(self) -> float: ...
+    @property
+    def skew_ticks(self) -> float: ...
+    @property
+    def q_max(self) -> float: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def step_ticks(self) -> int: ...
+    @property
+    def on_best(self) -> bool: ...
+    def __init__(
+        self,
+        *,
+        delta_ticks: float,
+        levels: int,
+        step_ticks: int,
+        skew_ticks: float = 0.0,
+        q_max: float | None = None,
+        on_best: bool = False,
+    ) -> None: ...

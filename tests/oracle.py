@@ -328,7 +328,7 @@ class Backtest(Venue):
                 self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
 
     def want_all(self, side: int, kind: str, levels: list[tuple[float | None, int | None]]) -> None:
-        """Bring a side to several prices: what rests at one of them stays, the rest is cancelled, what lacks is sent."""
+        """Bring a side to several prices: what rests at one stays, the rest is cancelled, what lacks is sent."""
         wanted: dict[int, int] = {}
         for price, lots in levels:
             if price is not None:

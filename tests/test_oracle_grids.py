@@ -64,8 +64,10 @@ def test_a_side_without_prices_is_withdrawn(play):
 def test_one_price_after_several_counts_as_one_of_several(play):
     """The order at 97 stays, though it stood second."""
     played = play({1000: Quotes(bids=[98, 97]), 1100: Quotes(97, None), 1200: None}, SNAPSHOT, until(1200))
-    assert story(played)[2:] == [(1100, 1, "CANCEL_REQ", "CANCELLING"), (1105, 1, "CANCEL_ACK", "CANCELLED")] + [
-        (1200, 2, "CANCEL_REQ", "CANCELLING")
+    assert story(played)[2:] == [
+        (1100, 1, "CANCEL_REQ", "CANCELLING"),
+        (1105, 1, "CANCEL_ACK", "CANCELLED"),
+        (1200, 2, "CANCEL_REQ", "CANCELLING"),
     ]
 
 

@@ -13,8 +13,8 @@ from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAvers
 from mm.backtest.parameters import REQUIRED, Declaration, Parameter, Unit, declaration_of
 from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
-from mm.backtest.quotes.grid import Grid
 from mm.backtest.quotes.optimal_curve import OptimalCurve
+from mm.backtest.quotes.price_grid import PriceGrid
 from mm.backtest.quotes.simple import (
     AdaptiveSpread,
     ExpectedValue,
@@ -92,7 +92,7 @@ QUOTE_MODELS: Registry = _by_name(
     ExpectedValue,
     FixedSpread,
     Glft,
-    Grid,
+    PriceGrid,
     Gueant,
     Imbalance,
     InventorySkew,
@@ -116,7 +116,7 @@ hybrid, price_cross, trade_cross = Hybrid, PriceCross, TradeCross
 queue_prob_log, queue_prob_power, queue_risk_averse = QueueProbLog, QueueProbPower, QueueRiskAverse
 adaptive_spread, expected_value, fixed_spread = AdaptiveSpread, ExpectedValue, FixedSpread
 avellaneda_stoikov_bare, symmetric = AvellanedaStoikov, Symmetric
-cartea_jaimungal, glft, grid, gueant = CarteaJaimungal, Glft, Grid, Gueant
+cartea_jaimungal, glft, grid, gueant = CarteaJaimungal, Glft, PriceGrid, Gueant
 imbalance, inventory_skew, microprice, mixed = Imbalance, InventorySkew, Microprice, Mixed
 optimal_curve = OptimalCurve
 

@@ -1,4 +1,4 @@
-# Generated from mm/backtest/quotes/grid.pyx by `make stubs`; edit that file instead.
+# Generated from mm/backtest/quotes/price_grid.pyx by `make stubs`; edit that file instead.
 
 """A grid: several prices per side, on multiples of a step, so that orders keep their places while the mid moves."""
 
@@ -7,7 +7,7 @@ from mm.backtest.quotes.base import QuoteModel
 
 MOST_LEVELS: int
 
-class Grid(QuoteModel):
+class PriceGrid(QuoteModel):
     """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
 
     The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the

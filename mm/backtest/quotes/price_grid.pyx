@@ -15,7 +15,7 @@ cdef double MOST_LOTS = 4e18            # what a whole number holds
 MOST_LEVELS = 1_000
 
 
-cdef class Grid(QuoteModel):
+cdef class PriceGrid(QuoteModel):
     """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
 
     The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the

@@ -74,6 +74,10 @@ class _BacktestKnobs(TypedDict, total=False):
     """Lifetime of a resting order; 0: good till cancelled."""
     refresh_interval_ms: float | str
     """Age at which an order of unchanged price is replaced; 0: never."""
+    order_amend: bool | str
+    """1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as
+    it is.
+    """
     order_limit_10s: int | str
     """New orders accepted in each ten seconds; 0: no limit."""
     order_limit_day: int | str

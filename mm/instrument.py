@@ -60,6 +60,8 @@ class Filters:
         ask_up_e8: Of a sell.
         ask_down_e8: Of a sell.
         average_mins: Minutes of trades that the mean is taken over, weighted by quantity; 0 is the last trade alone.
+        max_amends: How often one order may be amended (MAX_NUM_ORDER_AMENDS).
+        amend_allowed: Whether orders may be amended at all (amendAllowed).
     """
 
     min_price_e8: int = 0
@@ -72,6 +74,8 @@ class Filters:
     ask_up_e8: int = 0
     ask_down_e8: int = 0
     average_mins: int = 0
+    max_amends: int = 0
+    amend_allowed: bool = True
 
 
 NO_FILTERS = Filters()
@@ -152,7 +156,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
             min_notional_e8=e8(notional["minNotional"]),
             base_asset=entry.get("baseAsset", ""),
             quote_asset=entry.get("quoteAsset", ""),
-            filters=_filters(filters, notional),
+            filters=_filters(filters, notional, allowed=entry.get("amendAllowed") is not False),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OffGrid) as error:
         raise BrokenFile(
@@ -161,8 +165,8 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
         ) from error
 
 
-def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any]) -> Filters:
-    """Return the filters of an exchangeInfo entry beyond its steps."""
+def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any], *, allowed: bool) -> Filters:
+    """Return the filters of an exchangeInfo entry beyond its steps; *allowed* says whether it permits amendments."""
     price, lot = by_type["PRICE_FILTER"], by_type["LOT_SIZE"]
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
     least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}
@@ -180,6 +184,8 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
         max_qty_e8=e8(lot.get("maxQty", "0")),
         max_notional_e8=e8(notional.get("maxNotional", "0")),
         average_mins=int(multipliers.get("avgPriceMins", 0)),
+        max_amends=int(by_type.get("MAX_NUM_ORDER_AMENDS", {}).get("maxNumOrderAmends", 0)),
+        amend_allowed=allowed,
         **multiples,
     )
 

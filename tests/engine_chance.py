@@ -175,6 +175,7 @@ def rules_of(chance, unit):
         min_notional_e8=chance.choice([0, 0, 0, 0, 1_010, 2_050]),
         filters=filters_of(chance) if chance.random() < 0.15 else NO_FILTERS,
         risk=risk_of(apart, unit),
+        order_amend=apart.random() < 0.5,
         sigma_method=chance.choice(["rolling", "rolling", "ewma", "two_scale"]),
         sigma_window_s=chance.choice([4, 5, 6, 90]),
         sigma_half_life_s=chance.choice([0.2, 1.0, 3.0, 60.0]),

@@ -125,6 +125,7 @@ def rules(draw, unit):
         requote_on_fill=draw(st.sampled_from([True, True, False])),
         ttl_us=span(0, 0, 0, 1, 3, 7),
         refresh_us=span(0, 0, 0, 2, 4),
+        order_amend=draw(st.booleans()),
         state_us=span(1, 3, 10) or 1,
         maker_fee_e8=draw(fees),
         taker_fee_e8=draw(fees),
@@ -199,6 +200,8 @@ def filters(draw):
         ask_up_e8=draw(multiples),
         ask_down_e8=draw(multiples),
         average_mins=draw(st.sampled_from([0, 1, 1, 5])),
+        max_amends=draw(st.sampled_from([0, 0, 1, 2])),
+        amend_allowed=draw(st.sampled_from([True, True, True, False])),
     )
 
 

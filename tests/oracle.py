@@ -10,6 +10,7 @@ volatility (oracle_volatility.py).
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -218,8 +219,21 @@ class Backtest(Venue):
             return False
         if order is None or lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
             return False
-        order.amend_us, order.amend_lots = self.messages.arrives(self.us, order, AMENDMENT), lots
+        self.ask_less(order, lots)
         return True
+
+    def ask_less(self, order: Order, lots: int) -> None:
+        order.amend_us, order.amend_lots = self.messages.arrives(self.us, order, AMENDMENT), lots
+
+    def amend_quote(self, order: Order, wanted: int) -> None:
+        """Amend a resting order of which less is wanted, unless the exchange does not permit it."""
+        filters, lots = self.rules.filters, order.lots - order.left + wanted
+        most = filters.max_amends or math.inf
+        less = replace(order, lots=lots, left=lots)
+        if not (self.rules.order_amend and filters.amend_allowed and order.amends < most and order.status == "LIVE"):
+            return
+        if order.amend_us == NEVER and 0 < wanted < order.left and not self.missized(less):
+            self.ask_less(order, lots)
 
     def pull(self, reason: str) -> None:
         """Withdraw the quotes, by hand, and let none be sent."""
@@ -268,6 +282,15 @@ class Backtest(Venue):
 
     def unsendable(self, order: Order) -> str:
         """Return why an order is not sent, or nothing."""
+        missized = self.missized(order)
+        if missized:
+            return missized
+        uncovered = self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
+        refused = "price_rejected" if self.refused.again(order) else ""
+        return uncovered or refused or self.order_count.reached(self.us) or self.risk.refuses(order, self)
+
+    def missized(self, order: Order) -> str:
+        """Return what forbids an order of this price and quantity at any time, or nothing."""
         if order.ticks <= 0 and order.kind != "MARKET":
             return "price_not_positive"
         if order.lots <= 0:
@@ -279,9 +302,7 @@ class Backtest(Venue):
             return "min_notional"
         if most_e8 and notional_e16 > most_e8 * 10**8:
             return "max_notional"
-        uncovered = self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
-        refused = "price_rejected" if self.refused.again(order) else ""
-        return uncovered or refused or self.order_count.reached(self.us) or self.risk.refuses(order, self)
+        return ""
 
     # What happens on the grids
 
@@ -343,6 +364,7 @@ class Backtest(Venue):
                 self.ask_cancel(order, "refresh")
             else:
                 stands.add(order.ticks)
+                self.amend_quote(order, wanted[order.ticks] // self.rules.step_lots * self.rules.step_lots)
         said, self.no_order = self.no_order, {at: why for at, why in self.no_order.items() if at[0] != side}
         for level, ticks in enumerate(sorted(wanted, key=lambda ticks: -side * ticks)):
             if ticks in stands:
@@ -392,6 +414,8 @@ class Backtest(Venue):
             same = ticks is not None and current.kind == kind and (current.ticks == ticks or kind == "MARKET")
             if same and not 0 < self.rules.refresh_us <= self.us - current.sent_us:
                 self.no_order[place] = ""
+                wanted = self.rules.quote_lots if lots is None else lots
+                self.amend_quote(current, wanted // self.rules.step_lots * self.rules.step_lots)
                 return
             self.ask_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:

@@ -56,6 +56,7 @@ class Order:
     cancel_reason: str = ""
     amend_us: int = NEVER
     amend_lots: int = 0
+    amends: int = 0
     asked_us: int = NEVER
     ahead: float = 0.0
     delta: float | None = None

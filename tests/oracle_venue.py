@@ -137,6 +137,7 @@ class Venue:
         if order.lots - order.left < order.amend_lots < order.lots:
             order.left -= order.lots - order.amend_lots
             order.lots = order.amend_lots
+            order.amends += 1
             self.note(order, "AMEND")
 
     def close(self, order: Order, action: str, reject_reason: str = "") -> None:

@@ -80,8 +80,10 @@ def test_the_filters_of_the_exchange_are_kept():
     entry = json.loads(to_exchange_info(BTCUSDT))
     entry["filters"][0] |= {"minPrice": "0.01", "maxPrice": "1000"}
     entry["filters"] += [
-        {"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2", "avgPriceMins": 5}
+        {"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2", "avgPriceMins": 5},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": 10},
     ]
+    entry["amendAllowed"] = False
     found = from_exchange_info(entry, "here").filters
     assert found == Filters(
         min_price_e8=e8("0.01"),
@@ -91,6 +93,8 @@ def test_the_filters_of_the_exchange_are_kept():
         ask_up_e8=e8("5"),
         ask_down_e8=e8("0.2"),
         average_mins=5,
+        max_amends=10,
+        amend_allowed=False,
     )
 
 

@@ -227,6 +227,93 @@ def test_an_amendment_comes_before_the_expiry_of_its_instant(play):
     assert [row[7] for row in played.orders] == [10, 2, 2]
 
 
+# Quotes that get smaller at their price
+
+LESS = {1000: Quotes(98, None, 10), 1100: Quotes(98, None, 6)}
+
+
+def amendments(played):
+    """Return instant, order, quantity and remainder of each amendment."""
+    rows = zip(played.orders, story(played), strict=True)
+    return [(row[0], row[1], row[6], row[7]) for row, told in rows if told[2] == "AMEND"]
+
+
+def test_a_quote_that_gets_smaller_amends_its_order(play):
+    """Wanted at the requote of 1100, effective at 1110: the same order, and no cancel."""
+    played = play(LESS, SNAPSHOT, until(1300), order_amend=True)
+    assert story(played) == [(1000, 1, "PLACE", "SENT"), (1110, 1, "AMEND", "LIVE")]
+    assert amendments(played) == [(1110, 1, 6, 6)]
+
+
+def test_the_order_stays_as_it_is_without_the_rule(play):
+    assert story(play(LESS, SNAPSHOT, until(1300))) == [(1000, 1, "PLACE", "SENT")]
+
+
+def test_what_is_wanted_is_what_is_left(play):
+    """Three of ten are sold at 1050: of the seven that are left six are wanted, nine in all."""
+    played = play(LESS, SNAPSHOT, (1050, "trade", -1, 98, 3), until(1300), order_amend=True)
+    assert amendments(played) == [(1110, 1, 9, 6)]
+
+
+@pytest.mark.parametrize(("lots", "sold"), [(10, 0), (12, 0), (7, 3), (8, 3)])
+def test_a_quote_that_is_no_smaller_than_what_is_left_keeps_the_order(play, lots, sold):
+    plan = {1000: Quotes(98, None, 10), 1100: Quotes(98, None, lots)}
+    trades = [(1050, "trade", -1, 98, sold)] if sold else []
+    assert amendments(play(plan, SNAPSHOT, *trades, until(1300), order_amend=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [
+        ({"step_lots": 4}, [4]),
+        ({"min_notional_e8": 6 * 98 * E8}, [6]),
+        ({"min_notional_e8": 6 * 98 * E8 + 1}, []),
+        ({"filters": Filters(min_qty_e8=6 * E8)}, [6]),
+        ({"filters": Filters(min_qty_e8=7 * E8)}, []),
+        ({"filters": Filters(amend_allowed=False)}, []),
+        ({"quote_levels": 2}, [6, 6]),
+    ],
+)
+def test_an_order_is_amended_where_the_exchange_permits_it(play, rules, left):
+    """In whole steps, with the quantity that its filters allow; else it stays as it is."""
+    played = play(LESS, SNAPSHOT, until(1300), order_amend=True, **rules)
+    assert [row[3] for row in amendments(played)] == left
+    assert "CANCEL_REQ" not in [row[2] for row in story(played)]
+
+
+@pytest.mark.parametrize(("most", "left"), [(0, [8, 6, 4]), (2, [8, 6]), (1, [8])])
+def test_an_order_is_amended_so_often_only(play, most, left):
+    """MAX_NUM_ORDER_AMENDS; 0 is no limit."""
+    plan = {us: Quotes(98, None, lots) for us, lots in ((1000, 10), (1100, 8), (1200, 6), (1300, 4))}
+    played = play(plan, SNAPSHOT, until(1500), order_amend=True, filters=Filters(max_amends=most))
+    assert [row[3] for row in amendments(played)] == left
+
+
+def test_one_that_is_under_way_is_amended_when_it_rests(play):
+    """It arrives at 1150: the requote of 1200 amends it, that of 1100 cannot yet."""
+    played = play(LESS, SNAPSHOT, until(1500), order_amend=True, order_latency_us=150)
+    assert amendments(played) == [(1350, 1, 6, 6)]
+
+
+def test_amendments_of_one_order_go_one_by_one(play):
+    """The one of 1100 takes effect at 1250: the one of 1200 waits for that until 1300."""
+    plan = LESS | {1200: Quotes(98, None, 3)}
+    played = play(plan, SNAPSHOT, until(1600), order_amend=True, order_latency_us=150, by_hand=[])
+    assert amendments(played) == [(1350, 1, 3, 3)]
+
+
+def test_an_order_that_is_to_be_renewed_is_replaced(play):
+    """`refresh_us` gives up the place in the queue all the same."""
+    played = play(LESS, SNAPSHOT, until(1150), order_amend=True, refresh_us=100)
+    assert [(row[2], row[1]) for row in story(played)][:3] == [("PLACE", 1), ("CANCEL_REQ", 1), ("PLACE", 2)]
+
+
+def test_orders_by_hand_are_not_amended_to_a_quote(play):
+    plan = {1000: Quotes(97, None, 2)}
+    played = play(plan, SNAPSHOT, until(1300), order_amend=True, by_hand=[(1005, "place", 1, 97, 5, "LIMIT_MAKER")])
+    assert amendments(played) == []
+
+
 # Measured latencies
 
 

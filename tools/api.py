@@ -26,7 +26,7 @@ the exact decimal, what does not exist is null; `.to_pandas()` gives pandas wher
 GROUPS = {
     "Functions": ("load_day", "backtest", "calibrate", "fit_poisson", "build_schedule", "walkforward", "sweep"),
     "What they return": ("Tape", "Result", "PoissonFit", "Schedule", "WalkForward", "SweepFindings", "Picture"),
-    "What models see and return": ("QuoteView", "Quotes", "BookView", "OrderView", "TradeView"),
+    "What models see and return": ("QuoteView", "Quotes", "BookView", "OrderView", "TradeView", "OwnFill"),
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 WIDTH = 100

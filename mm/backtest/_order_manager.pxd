@@ -25,6 +25,7 @@ cdef class OrderManager:
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots  # of an order that is surely of an allowed size, and its notional
     cdef double least_notional_e16, most_notional_e16
+    cdef int64_t most_amends            # of an order; 0 amends none
     # timers
     cdef int64_t next_sample_us, next_state_us, next_requote_us
     cdef int64_t next_grid_us           # the earlier of the first two, kept because it is read for each event
@@ -36,6 +37,7 @@ cdef class OrderManager:
     cdef Ladder[2] ladders              # what a model wants at several prices; sells, buys
     cdef bint by_price                  # whether orders belong to prices and not to levels: since a model said several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
+    cdef bint amend_waits               # whether an order that does not rest yet is to be amended when it does
     # what is decided, where that is recorded
     cdef bint decides
     cdef int64_t input_seq              # number of the last event that has been played
@@ -64,6 +66,8 @@ cdef class OrderManager:
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil
+    cdef int lessen(self, int64_t i, int64_t lots) except -1 nogil
+    cdef int request_amend(self, Order* order, int64_t lots) except -1 nogil
     cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int send(
         self, int64_t us, int64_t side, int64_t level, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped

@@ -17,7 +17,7 @@ from mm.backtest._own_orders cimport (
     slot_of,
 )
 from mm.backtest._records cimport (
-    ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
+    AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
     QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Table, record_decision, record_order,
 )
@@ -37,6 +37,7 @@ cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
 cdef int64_t MOST_LOTS = 1000000000000000
 cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
+cdef int64_t MOST_AMENDS = 1 << 31     # of an order, where the exchange sets no limit
 
 
 cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
@@ -87,6 +88,8 @@ cdef class OrderManager:
         self.most_notional_e16 = <double> MOST_COUNTED * min(1e8, <double> self.orders.account.unit_e16) * (1.0 - 1e-9)
         if venue.filters.max_notional_e16:
             self.most_notional_e16 = min(self.most_notional_e16, <double> venue.filters.max_notional_e16 * (1.0 - 1e-9))
+        if rules.order_amend and rules.filters.amend_allowed:
+            self.most_amends = rules.filters.max_amends or MOST_AMENDS
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         self.view.last_trade.id = -1
@@ -130,7 +133,7 @@ cdef class OrderManager:
             return 0
         self.made.acted[0] = self.made.acted[1] = 0
         blank(&want, &self.ladders[0], self.quote_lots)
-        self.awaits_best = False
+        self.awaits_best = self.amend_waits = False
         if self.guarded:
             stopped = self.guard.look(us, known)
             if stopped:
@@ -164,9 +167,10 @@ cdef class OrderManager:
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
             self.ask_again(us, &want)
-        # An order limit is lifted by time alone, without a change that would show here: such a side is tried again.
+        # An order limit is lifted by time alone, and an order comes to rest, without a change that would show here: such
+        # a side is tried again.
         if self.levels == 1 and not self.by_price:
-            self.orders.open.changed = max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+            self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
 
     cdef int show_fills(self) except -1 nogil:
@@ -212,7 +216,8 @@ cdef class OrderManager:
             with gil:
                 self.make_room(2 * most)
         most = self.reconcile_ladder(us, 1, want.bid_kind)
-        self.orders.open.changed = max(most, self.reconcile_ladder(us, -1, want.ask_kind)) >= ORDER_LIMIT_10S
+        most = max(most, self.reconcile_ladder(us, -1, want.ask_kind))
+        self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
         return 0
 
     cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil:
@@ -248,6 +253,7 @@ cdef class OrderManager:
         cdef Ladder* ladder = &self.ladders[slot]
         cdef const Order* order
         cdef Level* level
+        cdef bint less
         for i in range(self.orders.open.count):
             order = &self.orders.open.orders[i]
             if order.side != side or order.cancel_req_us != NEVER or order.by_hand:
@@ -259,7 +265,8 @@ cdef class OrderManager:
                 self.request_cancel(i, us, REFRESH)
             else:
                 level.stands = True
-                self.made.acted[slot] |= KEPT_ONE
+                less = self.most_amends and level.lots < order.lots
+                self.made.acted[slot] |= self.lessen(i, level.lots) if less else KEPT_ONE
         for i in range(ladder.count):
             level = &ladder.levels[i]
             self.skipped[2 * i + slot] = COVERED if level.stands else self.send(
@@ -277,7 +284,7 @@ cdef class OrderManager:
             self.reconcile(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
             self.reconcile(us, -1, level, want.ask_ticks, want.ask_lots, want.ask_kind)
             most = max(most, max(self.skipped[2 * level], self.skipped[2 * level + 1]))
-        self.orders.open.changed = most >= ORDER_LIMIT_10S
+        self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
         return 0
 
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
@@ -307,7 +314,7 @@ cdef class OrderManager:
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil:
-        """Keep, cancel or replace the current order of a side and level; *price*, of level 0, NaN wants none.
+        """Keep, amend, cancel or replace the current order of a side and level; *price*, of level 0, NaN wants none.
 
         Orders that do not rest have one level.
         """
@@ -325,10 +332,34 @@ cdef class OrderManager:
                 reason = REFRESH
                 if self.refresh_us == 0 or us - current.sent_us < self.refresh_us:
                     self.skipped[place] = COVERED
-                    self.made.acted[slot] |= KEPT_ONE
+                    self.made.acted[slot] |= self.lessen(i, lots) if self.most_amends and lots < current.lots else KEPT_ONE
                     return 0
             self.request_cancel(i, us, reason)
         self.skipped[place] = self.send(us, side, level, ticks, lots, kind, self.skipped[place]) if wanted else COVERED
+        return 0
+
+    cdef int lessen(self, int64_t i, int64_t lots) except -1 nogil:
+        """Amend an order so that *lots* are left of it, where the exchange permits that; return what was done."""
+        cdef Order* order = &self.orders.open.orders[i]
+        cdef Order less = order[0]
+        lots -= lots % self.venue.step_lots
+        if lots <= 0 or lots >= order.lots or order.amends >= self.most_amends or order.amend_us != NEVER:
+            return KEPT_ONE
+        less.lots = order.placed_lots - order.lots + lots
+        if self.size_fault(&less) != COVERED:
+            return KEPT_ONE
+        if order.status == SENT:
+            self.amend_waits = True
+            return KEPT_ONE
+        self.request_amend(order, less.lots)
+        return AMENDED_ONE
+
+    cdef int request_amend(self, Order* order, int64_t lots) except -1 nogil:
+        """Send an amendment to *lots* in all."""
+        order.amend_lots = lots
+        self.venue.amend(order)
+        if order.status != SENT:
+            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.amend_us)
         return 0
 
     cdef inline int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
@@ -496,10 +527,7 @@ cdef class OrderManager:
             return False
         if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.venue.step_lots:
             return False
-        order.amend_lots = lots
-        self.venue.amend(order)
-        if order.status != SENT:
-            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.amend_us)
+        self.request_amend(order, lots)
         return True
 
     def ahead_lots(self, int64_t order_id) -> float | None:

@@ -62,6 +62,7 @@ cdef class OwnOrders:
         self.open.lots[slot_of(order.side)] -= order.placed_lots - order.amend_lots
         order.lots = order.amend_lots - filled
         order.placed_lots = order.amend_lots
+        order.amends += 1
         self.open.changed = True
         return record_order(&self.records, order, us, AMEND, COVERED)
 

@@ -39,9 +39,9 @@ cdef struct Fill:
     int64_t fee_e8
     int64_t reason          # position in the journal's reasons
 
-# What a requote did on a side, as bits; above them the reason of what was not sent.
+# What a requote did on a side, as bits; from SKIP_SHIFT to below AMENDED_ONE the reason of what was not sent.
 cdef enum Acted:
-    CANCELLED_ONE = 1, PLACED_ONE = 2, KEPT_ONE = 4, SKIPPED_ONE = 8, SKIP_SHIFT = 4
+    CANCELLED_ONE = 1, PLACED_ONE = 2, KEPT_ONE = 4, SKIPPED_ONE = 8, SKIP_SHIFT = 4, AMENDED_ONE = 1 << 16
 
 # One requote: what it saw, what the quote model wanted, and what it did; sells, buys.
 cdef struct Decision:

@@ -71,8 +71,10 @@ REJECT_REASONS = (
     *WITHHOLDING,
     "exchange_refused",  # by a live exchange, for a reason that none of the others names
 )
-# What a requote did on a side: bits, and above them the code of the reject reason of what it did not send.
-CANCELLED, PLACED, KEPT, SKIPPED, SKIP_SHIFT = 1, 2, 4, 8, 4
+# What a requote did on a side: bits, and in SKIP_BITS above SKIP_SHIFT the code of the reject reason of what it did not
+# send.
+CANCELLED, PLACED, KEPT, SKIPPED, AMENDED = 1, 2, 4, 8, 1 << 16
+SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING)
 
 BREACHES = LIMITS  # the limit of a breach, by code

@@ -47,6 +47,11 @@ class Execution:
     requote_on_fill: bool = knob(True, SWITCH, "1 also requotes at once after a fill or a rejection.")
     order_ttl_ms: float = knob(0.0, _MS, "Lifetime of a resting order; 0: good till cancelled.")
     refresh_interval_ms: float = knob(0.0, _MS, "Age at which an order of unchanged price is replaced; 0: never.")
+    order_amend: bool = knob(
+        False,
+        SWITCH,
+        "1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as it is.",
+    )
     order_limit_10s: int = knob(100, whole(0, 10**9), "New orders accepted in each ten seconds; 0: no limit.")
     order_limit_day: int = knob(200_000, whole(0, 10**9), "New orders accepted in each day (UTC); 0: no limit.")
 
@@ -89,6 +94,7 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
         "requote_on_fill": execution.requote_on_fill,
         "ttl_us": us_from_ms(execution.order_ttl_ms),
         "refresh_us": us_from_ms(execution.refresh_interval_ms),
+        "order_amend": execution.order_amend,
         "state_us": us_from_ms(account.state_interval_ms),
         "maker_fee_e8": e8(account.maker_fee_rate),
         "taker_fee_e8": e8(account.taker_fee_rate),
@@ -115,6 +121,7 @@ class Rules:
         requote_on_fill: Whether a requote follows at once on a fill or a rejection, beside the grid's.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
+        order_amend: Whether a resting order is amended where its quote gets smaller at its price.
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         taker_fee_e8: Taker fee rate in 1e-8.
@@ -149,6 +156,7 @@ class Rules:
     requote_on_fill: bool = True
     ttl_us: int = 0
     refresh_us: int = 0
+    order_amend: bool = False
     state_us: int = 1_000_000
     maker_fee_e8: int = 100_000
     taker_fee_e8: int = 100_000

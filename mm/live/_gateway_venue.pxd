@@ -17,6 +17,7 @@ cdef class GatewayVenue(OrderVenue):
 
     cdef int take_place(self, Order* order) except -1
     cdef int take_cancel(self, Order* order) except -1
+    cdef int take_amend(self, Order* order) except -1
     cdef int accepted(self, int64_t order_id, int64_t us) except -1
     cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1
     cdef int filled(
@@ -26,3 +27,5 @@ cdef class GatewayVenue(OrderVenue):
     cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1
     cdef int open_again(self, int64_t order_id) except -1
+    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1
+    cdef int amend_failed(self, int64_t order_id, bint refused) except -1

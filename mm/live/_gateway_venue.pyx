@@ -13,13 +13,16 @@ from mm.backtest._own_orders cimport (
     OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, orders_follow, slot_of,
 )
 from mm.backtest._records cimport (
-    CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
+    AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
     record_fill, record_order, record_state,
 )
 from mm.backtest._venue cimport OrderVenue
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMIT, LIVE, NEVER, SENT, Order
 
 from mm.backtest.journal import KINDS
+
+cdef int64_t UNDERWAY = NEVER - 1       # when an amendment takes effect that was sent: nobody knows
+cdef int64_t AMENDED_ENOUGH = 1 << 62   # times that an order was amended which cannot be
 
 
 cdef class GatewayVenue(OrderVenue):
@@ -47,12 +50,22 @@ cdef class GatewayVenue(OrderVenue):
             self.take_cancel(order)
         return 0
 
+    cdef int amend(self, Order* order) except -1 nogil:
+        order.amend_us = UNDERWAY
+        with gil:
+            self.take_amend(order)
+        return 0
+
     cdef int take_place(self, Order* order) except -1:
         self.messages.append(("place", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
         return 0
 
     cdef int take_cancel(self, Order* order) except -1:
         self.messages.append(("cancel", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
+        return 0
+
+    cdef int take_amend(self, Order* order) except -1:
+        self.messages.append(("amend", order.id, order.side, order.ticks, order.amend_lots, KINDS[order.kind]))
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
@@ -165,6 +178,36 @@ cdef class GatewayVenue(OrderVenue):
             self.orders, order - self.orders.open.orders, us, EXPIRED if expired else CANCELLED,
             EXPIRE if expired else CANCEL_ACK,
         )
+        return 1
+
+    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1:
+        """Take that an order has *lots* in all, and no more; where as many have filled, it has ended."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        cdef int64_t filled
+        if order is NULL:
+            return 0
+        self.accepted(order_id, us)
+        filled, order.amend_us = order.placed_lots - order.lots, NEVER
+        lots = max(lots, filled)
+        if lots >= order.placed_lots:
+            return 0
+        if lots > filled:
+            order.amend_lots = lots
+            return self.orders.amended(order, us)
+        self.orders.open.lots[slot_of(order.side)] -= order.lots
+        order.lots, order.placed_lots, order.status = 0, lots, FILLED
+        record_order(&self.orders.records, order, us, AMEND, COVERED)
+        return order_closed(self.orders, order - self.orders.open.orders, us, FILLED, CLOSE_FILLED)
+
+    cdef int amend_failed(self, int64_t order_id, bint refused) except -1:
+        """Take that an amendment came to nothing; an order that the exchange refuses to amend is not amended again."""
+        cdef Order* order = orders_find(&self.orders.open, order_id)
+        if order is NULL:
+            return 0
+        order.amend_us = NEVER
+        if refused:
+            order.amends = AMENDED_ENOUGH
+        self.orders.open.changed = True
         return 1
 
     cdef int open_again(self, int64_t order_id) except -1:

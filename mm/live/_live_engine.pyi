@@ -68,8 +68,8 @@ class LiveEngine:
         """Do what is due by an instant, and return the messages for the gateway, in order.
 
         Returns:
-            (``place`` or ``cancel``, order id, side, ticks, lots, kind); a cancel that is followed by an order of the
-            same side may be sent as one replacement.
+            (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
+            order of the same side may be sent as one replacement, and the lots of an amendment are those in all.
         """
     def accepted(self, order_id: int, us: int) -> None:
         """Report that the exchange took an order."""
@@ -92,6 +92,10 @@ class LiveEngine:
         """
     def closed(self, order_id: int, us: int, expired: bool) -> None:
         """Report that an order rests no more, without a last fill."""
+    def amended(self, order_id: int, us: int, lots: int) -> None:
+        """Report that the exchange has lowered an order to *lots* in all; where as many have filled, it has ended."""
+    def amend_failed(self, order_id: int, refused: bool) -> None:
+        """Report that an amendment came to nothing; an order of which it was *refused* is not amended again."""
     def open_again(self, order_id: int) -> None:
         """Report that a cancel came to nothing: the order is still open."""
     def funds(self, held_lots: int, held_e8: int) -> None:

@@ -198,8 +198,8 @@ cdef class LiveEngine:
         """Do what is due by an instant, and return the messages for the gateway, in order.
 
         Returns:
-            (``place`` or ``cancel``, order id, side, ticks, lots, kind); a cancel that is followed by an order of the
-            same side may be sent as one replacement.
+            (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
+            order of the same side may be sent as one replacement, and the lots of an amendment are those in all.
         """
         cdef OrderManager manager = self.manager
         cdef OpenOrders* open = &self.venue.orders.open
@@ -278,6 +278,15 @@ cdef class LiveEngine:
         """Report that an order rests no more, without a last fill."""
         self.venue.closed(order_id, max(us, self.now_us), expired)
         self.watch_sides(self.now_us)
+
+    def amended(self, order_id: int, us: int, lots: int) -> None:
+        """Report that the exchange has lowered an order to *lots* in all; where as many have filled, it has ended."""
+        self.venue.amended(order_id, max(us, self.now_us), lots)
+        self.watch_sides(self.now_us)
+
+    def amend_failed(self, order_id: int, refused: bool) -> None:
+        """Report that an amendment came to nothing; an order of which it was *refused* is not amended again."""
+        self.venue.amend_failed(order_id, refused)
 
     def open_again(self, order_id: int) -> None:
         """Report that a cancel came to nothing: the order is still open."""

@@ -130,7 +130,28 @@ class OrderEntry(Struct, gc=False):
 
     def seen(self, us: int) -> OrderSeen:
         """Return what it shows; *us* is its arrival."""
-        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", e8(self.executedQty), us)
+        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", e8(self.executedQty), us, e8(self.origQty))
+
+
+class AmendedEntry(Struct, gc=False):
+    """An order as the answer to its amendment shows it."""
+
+    orderId: int = -1
+    clientOrderId: str = ""
+    status: str = ""
+    executedQty: str = "0"
+    qty: str = "0"
+
+    def seen(self, us: int) -> OrderSeen:
+        """Return what it shows; *us* is its arrival."""
+        executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
+        return OrderSeen(self.clientOrderId, self.orderId, self.status or "NEW", executed_e8, us, qty_e8)
+
+
+class AmendAnswer(Struct, gc=False):
+    """The answer to an amendment."""
+
+    amendedOrder: AmendedEntry
 
 
 class ReplaceAnswer(Struct):
@@ -192,6 +213,7 @@ class ExecutionEvent(Struct, gc=False):
     X: str
     i: int
     C: str = ""
+    q: str = "0"
     l: str = "0"  # noqa: E741 - the exchange's name
     z: str = "0"
     L: str = "0"
@@ -204,7 +226,7 @@ class ExecutionEvent(Struct, gc=False):
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return what it shows of our order *client_id*; *us* is its arrival."""
-        return OrderSeen(client_id, self.i, self.X, e8(self.z), us)
+        return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q))
 
     def fill(self, client_id: str) -> AccountFill | None:
         """Return the execution that it reports of our order *client_id*; None where it reports none."""
@@ -241,6 +263,7 @@ RETRY_DATA = Decoder(RetryData)
 SERVER_TIME = Decoder(ServerTime)
 ORDER = Decoder(OrderEntry)
 ORDERS = Decoder(list[OrderEntry])
+AMEND = Decoder(AmendAnswer)
 REPLACE = Decoder(ReplaceAnswer)
 TRADES = Decoder(list[TradeEntry])
 ACCOUNT = Decoder(AccountEntry)

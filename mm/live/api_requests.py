@@ -21,6 +21,7 @@ REST_ROUTES = {
     "order.place": ("POST", "/api/v3/order"),
     "order.cancel": ("DELETE", "/api/v3/order"),
     "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
+    "order.amend.keepPriority": ("PUT", "/api/v3/order/amend/keepPriority"),
     "order.status": ("GET", "/api/v3/order"),
     "openOrders.status": ("GET", "/api/v3/openOrders"),
     "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
@@ -34,6 +35,7 @@ REST_ROUTES = {
 UNSIGNED = frozenset(("time", "exchangeInfo", "avgPrice", "userDataStream.subscribe"))
 """Methods without a timestamp: of a subscription, the session is signed."""
 WEIGHTS = {
+    "order.amend.keepPriority": 4,
     "order.status": 4,
     "openOrders.status": 6,
     "myTrades": 20,
@@ -47,6 +49,8 @@ WEIGHTS = {
 """Request weight of methods; of all others 1."""
 COUNTED = frozenset(("order.place", "order.cancelReplace"))
 """Methods that count as orders."""
+STAMPED_ONCE = COUNTED | {"order.amend.keepPriority"}
+"""Methods whose request keeps its first timestamp, which says until when the exchange takes it."""
 
 
 class ExchangeClock:

@@ -7,6 +7,7 @@ The rows that count, and what they need:
 
 - ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
 - ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
+- ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity; its intent and reject change nothing
 - ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is, or it never was
 - ``fill``: an execution, booked once by its trade id, over all logs
 - ``cancel {client_id, order_id, status, filled}``: its end
@@ -29,6 +30,7 @@ from mm.live.ledger import SIDES, AccountFill, Ledger
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
+_OF_OPEN_ORDERS = ("cancel", "amend")
 _NAME = "run_id"  # names a run and changes nothing in it: another one is no other configuration
 KEPT_ENDED = 10_000
 """Ended orders that are kept for a fill or an answer that comes late; the oldest are forgotten."""
@@ -44,7 +46,7 @@ class AuditOrder:
         symbol: Of the exchange.
         side: BUY or SELL.
         price: Limit, a decimal; empty for a market order.
-        qty: Wanted, a decimal.
+        qty: Wanted, a decimal; the latest, where the order was amended.
         booked_e8: Sum of its fills, in 1e-8 of the base asset.
         reported_e8: What the exchange said at its end was executed.
         status: PENDING_NEW until the exchange acknowledged it, then the exchange's own word.
@@ -239,7 +241,7 @@ class AuditBooks:
         changes.position_us = row["us"]
 
     def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
-        if row["action"] == "cancel":
+        if row["action"] in _OF_OPEN_ORDERS:
             return
         self.intents += 1
         self._put(
@@ -264,6 +266,10 @@ class AuditBooks:
         order.order_id = row["order_id"]
         if order.status in (PENDING, REJECTED):
             order.status = NEW
+        if row["action"] == "amend":
+            order.qty = row["qty"]
+            if order.is_open and order.booked_e8 >= e8(order.qty):
+                order.status = FILLED
         self._touch(order, row, changes)
 
     def _fill(self, row: Mapping[str, Any], changes: Changes) -> None:
@@ -295,7 +301,7 @@ class AuditBooks:
 
     def _reject(self, row: Mapping[str, Any], changes: Changes) -> None:
         order = self.orders.get(row.get("client_id", ""))
-        if order is None or row["action"] == "cancel" or order.status != PENDING:
+        if order is None or row["action"] in _OF_OPEN_ORDERS or order.status != PENDING:
             return
         order.status = REJECTED
         self._touch(order, row, changes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED
+from mm.backtest.journal import AMENDED, CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_BITS, SKIP_SHIFT, SKIPPED
 from mm.instrument import Instrument, short_text
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ COLUMNS = (
     "ask_sent",
 )
 LAG = COLUMNS.index("lag_us")
-_WORDS = ((CANCELLED, "cancel"), (PLACED, "place"), (KEPT, "keep"))
+_WORDS = ((CANCELLED, "cancel"), (PLACED, "place"), (KEPT, "keep"), (AMENDED, "amend"))
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -92,10 +92,10 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
 
 
 def sent(acted: int) -> str:
-    """Return in words what a requote did on a side: ``cancel place``, ``keep``, ``skip min_notional``, or nothing."""
+    """Return in words what a requote did on a side: ``cancel place``, ``amend``, ``skip min_notional``, or nothing."""
     words = [word for bit, word in _WORDS if acted & bit]
     if acted & SKIPPED:
-        words += ["skip", REJECT_REASONS[acted >> SKIP_SHIFT]]
+        words += ["skip", REJECT_REASONS[acted >> SKIP_SHIFT & SKIP_BITS]]
     return " ".join(words)
 
 

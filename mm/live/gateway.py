@@ -1,8 +1,8 @@
 """The gateway: orders of the engine to the exchange, and what became of them back to the engine.
 
-`Gateway.place`, `cancel` and `replace` write an intent to the audit log and return; nothing in them waits. What the
-exchange answers and reports goes through `OrderStates`, and what follows from it comes here as steps: questions to the
-exchange, reports to the listener, rows of the audit log. mm/live/README.md says what is sent when.
+`Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; nothing in them waits.
+What the exchange answers and reports goes through `OrderStates`, and what follows from it comes here as steps:
+questions to the exchange, reports to the listener, rows of the audit log. mm/live/README.md says what is sent when.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import msgspec
 from mm.cli.console import Logger
 from mm.clock import US_PER_MS
 from mm.errors import TryLater
-from mm.instrument import Instrument, decimal_text
+from mm.instrument import Instrument
 from mm.live.api_messages import (
     EXECUTION,
     EXECUTION_EVENT,
@@ -30,17 +30,13 @@ from mm.live.keys import Credentials
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
     EARLIER,
-    Accepted,
+    RESTING,
     Ask,
-    Booked,
-    CancelFailed,
-    Closed,
     Contradiction,
     Fetch,
     LiveOrder,
     OrderState,
     OrderStep,
-    Rejected,
     Resend,
 )
 from mm.live.order_access import (
@@ -50,13 +46,13 @@ from mm.live.order_access import (
     GatewayRun,
     KeptTasks,
     OrderAccess,
-    OrderListener,
     VenueUrls,
     is_ours,
 )
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
+from mm.live.order_reports import OrderListener, OrderReports
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi, Surroundings
@@ -113,6 +109,7 @@ class Gateway:
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked, run.kept_orders)
+        self._reports = OrderReports(audit, listener)
         ways = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._answered)
@@ -148,16 +145,30 @@ class Gateway:
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
-        if order.state is OrderState.LIVE:
+        if order.state in RESTING:
             self._cancel(order)
         else:
             self._states.want_cancel(order)
+
+    def amend(self, order_id: int, qty: str) -> None:
+        """Lower an open order to *qty* in all, in its place; where that is refused here, the listener hears so."""
+        order = self._orders.get(order_id)
+        if order is None or order.ended:
+            return
+        reason = self._no_amendment(order, qty)
+        if reason:
+            report = partial(self._listener.amend_failed, order_id, self._clock.now_us(), *reason)
+            asyncio.get_running_loop().call_soon(report)
+            return
+        seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
+        self._states.amending(order, qty)
+        self._leave(seq, (order,), self._sender.amend)
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Cancel an order and send another in one request; where the cancel fails, nothing is placed."""
         old = self._orders.get(old_id)
         reason = self._reason(side, price, qty, kind)
-        if reason is None and (old is None or old.state is not OrderState.LIVE):
+        if reason is None and (old is None or old.state not in RESTING):
             reason = (NOT_SENT, "the order to be replaced is not known to be open")
         if reason or old is None:
             self._refuse(new_id, reason or (NOT_SENT, ""))
@@ -242,12 +253,25 @@ class Gateway:
 
     # sending
 
-    def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
-        """Return why an order is not sent; None where it is."""
+    def _unable(self) -> Reason | None:
+        """Return why nothing is sent; None where orders can be."""
         if not self.ready:
             return NOT_SENT, self._why()
         if self._audit.failure is not None:
             return NOT_SENT, f"the audit log cannot be written: {self._audit.failure}"
+        return None
+
+    def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+        """Return why an order is not amended; None where it is."""
+        if order.state is not OrderState.LIVE:
+            return NOT_SENT, "the order is not known to be open, or something of it is under way"
+        return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
+
+    def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
+        """Return why an order is not sent; None where it is."""
+        unable = self._unable()
+        if unable:
+            return unable
         if self._states.in_doubt(side):
             return NOT_SENT, "the outcome of an order of this side is not known yet"
         return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, self._states.open.values())
@@ -285,10 +309,7 @@ class Gateway:
         if not why:
             send(*orders)
             return
-        *old, new = orders
-        for one in old:
-            self._states.cancel_refused(one, self._clock.now_us(), NOT_SENT)
-        self._states.refused(new, self._clock.now_us(), NOT_SENT, why)
+        self._sender.unsent(orders, self._clock.now_us(), why)
         self._act()
 
     def _cancel(self, order: LiveOrder) -> None:
@@ -468,32 +489,8 @@ class Gateway:
                 self._cancel(order)
             case Contradiction():
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
-            case Booked():
-                self._audit.append("fill", **step.fill.row())
-                self._listener.filled(step.order_id, step.fill)
             case _:
-                self._report(step)
+                self._reports.take(step)
         if order.ended:
             self._orders.pop(order.order_id, None)
             self._sender.cancel_sent_s.pop(order.client_id, None)
-
-    def _report(self, step: Accepted | Rejected | Closed | CancelFailed) -> None:
-        """Write what became of an order to the audit log, and report it to whoever waits for it."""
-        order, listener = step.order, self._listener
-        names = {"client_id": order.client_id, "order_id": order.exchange_id}
-        match step:
-            case Accepted():
-                self._audit.append("ack", action="place", **names)
-                report: Callable[[], None] = partial(listener.accepted, order.order_id, step.us, order.exchange_id)
-            case Rejected():
-                reason = {"code": step.code, "message": step.message}
-                self._audit.append("reject", action="place", client_id=order.client_id, **reason)
-                report = partial(listener.rejected, order.order_id, step.us, step.code, step.message)
-            case Closed():
-                self._audit.append("cancel", **names, status=step.status, filled=decimal_text(order.booked_e8))
-                report = partial(listener.closed, order.order_id, step.us, step.status)
-            case CancelFailed():
-                self._audit.append("reject", action="cancel", client_id=order.client_id, code=step.code, message="")
-                report = partial(listener.cancel_failed, order.order_id, step.us, step.code)
-        if order.order_id != EARLIER:
-            report()

@@ -7,7 +7,7 @@ what account an engine begins.
 from collections.abc import Mapping
 
 from mm.live.ledger import AccountFill
-from mm.live.order_access import OrderListener
+from mm.live.order_reports import OrderListener
 
 
 class HeldReports:
@@ -63,6 +63,20 @@ class HeldReports:
             self._held.append(("cancel_failed", (order_id, us, code)))
         else:
             self._taker.cancel_failed(order_id, us, code)
+
+    def amended(self, order_id: int, us: int, qty: str) -> None:
+        """Take that the quantity of an order was lowered."""
+        if self._taker is None:
+            self._held.append(("amended", (order_id, us, qty)))
+        else:
+            self._taker.amended(order_id, us, qty)
+
+    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+        """Take that an amendment came to nothing."""
+        if self._taker is None:
+            self._held.append(("amend_failed", (order_id, us, code, message)))
+        else:
+            self._taker.amend_failed(order_id, us, code, message)
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         """Take the balances."""

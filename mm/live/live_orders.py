@@ -22,6 +22,8 @@ class OrderState(Enum):
     PENDING_NEW = "PENDING_NEW"
     """Its intent is written; no answer yet."""
     LIVE = "LIVE"
+    PENDING_AMEND = "PENDING_AMEND"
+    """It is open, with the quantity from before an amendment or with that after it."""
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
@@ -32,6 +34,8 @@ class OrderState(Enum):
     REJECTED = "REJECTED"
 
 
+RESTING = frozenset((OrderState.LIVE, OrderState.PENDING_AMEND))
+"""Where an order is known to be open, and no cancel of it is under way."""
 ENDS = frozenset((OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED))
 ENDINGS = {
     "FILLED": OrderState.FILLED,
@@ -60,7 +64,7 @@ class LiveOrder:
         client_id: Our name of it at the exchange.
         side: +1 buy, -1 sell.
         price: Decimal text; of a MARKET order empty.
-        qty: Decimal text.
+        qty: Decimal text; it falls with an amendment.
         kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
         sent_ms: Timestamp of the request that placed it; 0 before, and of an earlier run.
         window_ms: How long after it the exchange takes the request.
@@ -76,6 +80,9 @@ class LiveOrder:
         counts_after: Trades up to this id are not booked: they are older than the ledger.
         presumed: Whether its end was concluded from the exchange's not having it.
         cancels: How many cancels were sent.
+        amend_qty: What an amendment under way lowers the quantity to; empty while none is.
+        amend_until_ms: Until when, on the exchange's clock, that one may still be taken.
+        amend_doubt: Whether its outcome is unknown.
         us: Arrival of the last news, in µs.
     """
 
@@ -99,6 +106,9 @@ class LiveOrder:
     presumed: bool = False
     counts_after: int = -1
     cancels: int = 0
+    amend_qty: str = ""
+    amend_until_ms: int = 0
+    amend_doubt: bool = False
     us: int = 0
 
     @property
@@ -117,7 +127,12 @@ class LiveOrder:
         The exchange takes the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
         shows more than ``asked_ms - AHEAD_MS``; so no clock of ours enters.
         """
-        return asked_ms >= self.sent_ms + self.window_ms + AHEAD_MS + _MARGIN_MS
+        return is_too_late(self.sent_ms + self.window_ms, asked_ms)
+
+
+def is_too_late(until_ms: int, asked_ms: int) -> bool:
+    """Return whether what the exchange takes until *until_ms* has come, or never will, for a query of *asked_ms*."""
+    return asked_ms >= until_ms + AHEAD_MS + _MARGIN_MS
 
 
 class OrderSeen(NamedTuple):
@@ -129,6 +144,7 @@ class OrderSeen(NamedTuple):
         status: The exchange's word: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
         executed_e8: Executed so far, in 1e-8.
         us: Arrival, in µs.
+        qty_e8: Its quantity, in 1e-8; 0 where that is not shown.
     """
 
     client_id: str
@@ -136,6 +152,7 @@ class OrderSeen(NamedTuple):
     status: str
     executed_e8: int
     us: int
+    qty_e8: int = 0
 
 
 class Ask(NamedTuple):
@@ -196,6 +213,23 @@ class CancelFailed(NamedTuple):
     code: int
 
 
+class Amended(NamedTuple):
+    """The order has a smaller quantity, *qty*; where as much is booked, it has ended."""
+
+    order: LiveOrder
+    us: int
+    qty: str
+
+
+class AmendFailed(NamedTuple):
+    """The order is as it was; *code* is the exchange's, 0 where an amendment was not sent or never arrived."""
+
+    order: LiveOrder
+    us: int
+    code: int
+    message: str
+
+
 class Contradiction(NamedTuple):
     """What the exchange showed cannot be; for the log."""
 
@@ -203,4 +237,5 @@ class Contradiction(NamedTuple):
     what: str
 
 
-OrderStep = Ask | Fetch | Resend | Accepted | Rejected | Booked | Closed | CancelFailed | Contradiction
+OrderReport = Accepted | Rejected | Booked | Closed | CancelFailed | Amended | AmendFailed
+OrderStep = Ask | Fetch | Resend | Contradiction | OrderReport

@@ -167,7 +167,7 @@ class TradingMetrics:
         self._two_sided_since_us = us if len(self._distances) == len(given) else None
 
     def order(self, action: str) -> None:
-        """Count a request that was sent: ``place``, ``cancel`` or ``replace``."""
+        """Count a request that was sent: ``place``, ``cancel``, ``replace`` or ``amend``."""
         self._orders[action] += 1
 
     def fill(self, side: int) -> None:

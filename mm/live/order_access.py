@@ -3,14 +3,13 @@
 import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
-from mm.live.ledger import AccountFill
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
@@ -51,34 +50,6 @@ class OrderAccess:
     recv_window_ms: int = knob(1_000, whole(50, 60_000), "How long after its timestamp the exchange takes a request.")
     reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
     adopt: bool = knob(False, SWITCH, "1 takes over open orders of the symbol that are not ours: they are cancelled.")
-
-
-class OrderListener(Protocol):
-    """What a gateway reports, in order; *order_id* is the caller's, `EARLIER` of an order of an earlier run."""
-
-    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
-        """The exchange has taken an order."""
-
-    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
-        """An order was never open; *code* 0: it was not sent."""
-
-    def filled(self, order_id: int, fill: AccountFill) -> None:
-        """A fill, once."""
-
-    def closed(self, order_id: int, us: int, status: str) -> None:
-        """An order has ended with something left: CANCELED or EXPIRED."""
-
-    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """An order is still open."""
-
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        """The balances by asset, all that are known."""
-
-    def ready_changed(self, ready: bool, why: str) -> None:
-        """Orders can be sent from now on, or not any more."""
-
-    def ack_latency(self, action: str, seconds: float) -> None:
-        """A request was answered after so long."""
 
 
 class AuditSink(Protocol):

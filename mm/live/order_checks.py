@@ -116,6 +116,20 @@ class OrderChecks:
             return FILTER_FAILED, f"{symbol}: {len(orders)} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
         return self._money(side, price_e8, qty_e8, orders)
 
+    def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+        """Return why the exchange would not amend an order to *qty* in all; None where nothing is known against it.
+
+        How often it was amended, the exchange counts.
+        """
+        filters = self.instrument.filters
+        _, qty_e8, why = self._terms(order.price, qty, order.kind)
+        if not filters.amend_allowed:
+            why = f"{self.instrument.symbol}: orders are not amended here (amendAllowed)"
+        elif not why and not order.booked_e8 < qty_e8 < order.qty_e8:
+            booked, most = short_text(order.booked_e8), short_text(order.qty_e8)
+            why = f"{self.instrument.symbol}: quantity {qty} is not between {booked}, which is filled, and {most}"
+        return (FILTER_FAILED, why) if why else None
+
     def _read_terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
         """Return price (0 of a MARKET order) and quantity in 1e-8, and why they are refused in any market."""
         grid = self.instrument

@@ -7,7 +7,7 @@ refusal. What this process learns, other processes of this host learn by the rec
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 
 from mm.live.api_messages import TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiAnswer, ApiLimit
@@ -133,14 +133,14 @@ class OrderLimits:
         """For how long nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
 
-    def refusal(self) -> tuple[int, str] | None:
-        """Return the code and the reason why no order may be sent now; None where one may."""
+    def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
+        """Return the code and the reason why no request that counts in *kinds* may be sent now; None where one may."""
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s
             return TOO_MANY_REQUESTS, f"the exchange demands silence for another {left_s:.1f} s"
         for (kind, window_s), window in self._windows.items():
-            if kind in _REFUSALS and window.used(now_s) >= window.limit:
+            if kind in kinds and window.used(now_s) >= window.limit:
                 return _REFUSALS[kind], f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
         return None
 

@@ -94,6 +94,8 @@ class OrderQueries:
             self._asking.discard(order.client_id)
             if answer.fate is Fate.DONE:
                 self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
+                if not self._states.amend_shown(order, answer.us, asked_ms):
+                    self._again(order, AGAIN_S)
             elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, asked_ms):
                 self._again(order, AGAIN_S)
             self._changed()

@@ -1,4 +1,4 @@
-"""Requests that change orders: place, cancel, cancel-replace; each is sent once, and its answer taken to the states."""
+"""Requests that change orders: place, amend, cancel, cancel-replace; each goes once, its answer to the states."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from mm.live.api_messages import (
+    AMEND,
     NO_CONNECTION,
     ORDER,
     ORDERS,
@@ -89,6 +90,27 @@ class OrderSender:
         parameters |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
         new.sent_ms = self._way.request("order.cancelReplace", parameters, partial(self._replaced, old, new))
 
+    def amend(self, order: LiveOrder) -> None:
+        """Send the amendment that is under way, whose intent is written; one overtaken by a cancel is not sent."""
+        qty = order.amend_qty
+        if order.ended or order.cancelling:
+            self._states.amend_refused(order, qty, order.us, NOT_SENT, "the order has ended, or is being cancelled")
+            return
+        which: dict[str, str | int] = {"symbol": self._symbol, "orderId": order.exchange_id}
+        parameters = which | {"newClientOrderId": order.client_id, "newQty": qty}
+        stamp_ms = self._way.request("order.amend.keepPriority", parameters, partial(self._amended, order, qty))
+        order.amend_until_ms = stamp_ms + self._window_ms
+
+    def unsent(self, orders: Sequence[LiveOrder], us: int, why: str) -> None:
+        """Take that a request whose intent is written is not sent: to place or amend the last of *orders*."""
+        *replaced, order = orders
+        for one in replaced:
+            self._states.cancel_refused(one, us, NOT_SENT)
+        if order.amend_qty:
+            self._states.amend_refused(order, order.amend_qty, us, NOT_SENT, why)
+        else:
+            self._states.refused(order, us, NOT_SENT, why)
+
     def cancel(self, order: LiveOrder, way: OrderApi | None = None) -> None:
         """Write the intent of a cancel and send it, by *way* or by the best one."""
         self._cancelling(order)
@@ -135,6 +157,15 @@ class OrderSender:
         else:
             self._states.refused(order, answer.us, _code(answer), answer.message)
         self._answered("place", answer)
+
+    def _amended(self, order: LiveOrder, qty: str, answer: ApiAnswer) -> None:
+        if answer.fate is Fate.DONE:
+            self._states.amended(order, qty, AMEND.decode(answer.result).amendedOrder.seen(answer.us))
+        elif answer.fate is Fate.UNKNOWN:
+            self._states.amend_unknown(order, qty)
+        else:
+            self._states.amend_refused(order, qty, answer.us, _code(answer), answer.message)
+        self._answered("amend", answer)
 
     def _cancelled(self, order: LiveOrder, answer: ApiAnswer) -> None:
         if answer.fate is Fate.DONE:

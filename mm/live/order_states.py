@@ -3,23 +3,30 @@
 In come requests, answers, user events, queries and trades, in any order, twice, late or not at all; out come steps:
 what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejected`, `Booked`, `Closed`, …), in order.
 
-- What the exchange shows of an order (`OrderSeen`) only adds knowledge: the executed quantity rises, an end stands.
+- What the exchange shows of an order (`OrderSeen`) only adds knowledge: the executed quantity rises, the quantity
+  falls, an end stands.
 - A fill is booked once, by trade id, from user events and queried trades alone. An order is closed only when the fills
   that are booked add up to what the exchange says was executed; until then its trades are fetched.
 - An order whose outcome is not known is UNKNOWN until the exchange was asked. "No such order" proves that a request
   came to nothing only once it can no longer arrive (`proves_absence`).
+- An amendment lowers the quantity in its place, and only that: an order of which the exchange shows less was amended,
+  and one that it still shows whole was not once a query proves that the request can no longer arrive. An order is open
+  meanwhile, and its cancel waits for nothing.
 - What was presumed gone and shows up again is cancelled, and its fills are booked as those of an earlier run.
 """
 
 from collections.abc import Iterable, Iterator
 
-from mm.instrument import e8
+from mm.instrument import e8, short_text
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
     ENDINGS,
     KEPT_ORDERS,
+    RESTING,
     Accepted,
+    Amended,
+    AmendFailed,
     Ask,
     Booked,
     CancelFailed,
@@ -33,9 +40,12 @@ from mm.live.live_orders import (
     OrderStep,
     Rejected,
     Resend,
+    is_too_late,
 )
 
-UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED = -2011, -2013, -2010
+UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED, AMEND_REFUSED = -2011, -2013, -2010, -2038
+_OF_THE_ORDER = frozenset((UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED))
+"""Codes that refuse an amendment because of the order, which may have ended."""
 _DUPLICATE = "Duplicate order"
 _MOST_CANCELS = 5
 
@@ -102,8 +112,12 @@ class OrderStates:
         if order.ended:
             return
         order.cancel_wanted, order.cancels = True, 0
-        if order.state is OrderState.LIVE:
+        if order.state in RESTING:
             self._resend(order)
+
+    def amending(self, order: LiveOrder, qty: str) -> None:
+        """Note that an amendment of *order*, which is open, to *qty* is sent."""
+        order.amend_qty, order.state = qty, OrderState.PENDING_AMEND
 
     # answers
 
@@ -133,7 +147,7 @@ class OrderStates:
             return
         order.cancel_wanted = False
         if order.doubt is Doubt.NONE:
-            order.state = OrderState.LIVE if order.exchange_id > 0 else OrderState.PENDING_NEW
+            order.state = _resting(order) if order.exchange_id > 0 else OrderState.PENDING_NEW
         self._steps.append(CancelFailed(order, us, code))
 
     def cancel_unknown(self, order: LiveOrder) -> None:
@@ -146,6 +160,42 @@ class OrderStates:
         """Take the answer to a cancel that was done."""
         order.cancelling = False
         self.seen(seen)
+
+    def amend_refused(self, order: LiveOrder, qty: str, us: int, code: int, message: str) -> None:
+        """Take that the exchange has refused to amend an order to *qty*, or that the request was never sent."""
+        if order.amend_qty != qty:
+            return
+        self._amend_failed(order, us, code, message)
+        if code in _OF_THE_ORDER and not order.ending:
+            self._steps.append(Ask(order))
+
+    def amend_unknown(self, order: LiveOrder, qty: str) -> None:
+        """Take that it is unknown whether an order was amended to *qty*; nothing where that is known by other ways."""
+        if order.amend_qty == qty:
+            order.amend_doubt = True
+            self._steps.append(Ask(order))
+
+    def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
+        """Take the answer to an amendment to *qty* that was done; one that does not show it proves nothing."""
+        self.seen(seen)
+        self.amend_unknown(order, qty)
+
+    def amend_shown(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
+        """Take that a query has shown *order*; return False where it must be asked again: its amendment may come."""
+        if order.amend_doubt and not order.ending:
+            if not is_too_late(order.amend_until_ms, asked_ms):
+                return False
+            self._amend_failed(order, us, 0, "the request never reached the exchange")
+        return True
+
+    def _amend_failed(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        self._amend_over(order)
+        self._steps.append(AmendFailed(order, us, code, message))
+
+    def _amend_over(self, order: LiveOrder) -> None:
+        order.amend_qty, order.amend_doubt = "", False
+        if order.state is OrderState.PENDING_AMEND:
+            order.state = OrderState.LIVE
 
     def _doubt_cancel(self, order: LiveOrder) -> None:
         order.state = OrderState.UNKNOWN
@@ -175,6 +225,8 @@ class OrderStates:
             self._reject(order, seen.us, ORDER_REFUSED, "rejected by the matching engine")
             return
         new = not order.ended and self._accept(order, seen)
+        if 0 < seen.qty_e8 < order.qty_e8 and not order.ended:
+            self._lower(order, seen)
         if fill:
             self._book(order, fill)
         if order.ended:
@@ -248,6 +300,14 @@ class OrderStates:
         self._steps.append(Accepted(order, seen.us))
         return True
 
+    def _lower(self, order: LiveOrder, seen: OrderSeen) -> None:
+        """Take that the quantity of an order is smaller than it was here."""
+        wanted_e8 = e8(order.amend_qty) if order.amend_qty else 0
+        order.qty = order.amend_qty if seen.qty_e8 == wanted_e8 else short_text(seen.qty_e8)
+        if seen.qty_e8 <= wanted_e8:
+            self._amend_over(order)
+        self._steps.append(Amended(order, seen.us, order.qty))
+
     def _book(self, order: LiveOrder, fill: AccountFill) -> None:
         if fill.trade_id in order.trade_ids:
             return
@@ -265,7 +325,7 @@ class OrderStates:
         if order.cancelling:
             order.state = OrderState.PENDING_CANCEL
             return
-        order.state = OrderState.LIVE
+        order.state = _resting(order)
         if order.cancel_wanted:
             self._resend(order)
 
@@ -299,7 +359,8 @@ class OrderStates:
 
     def _finish(self, order: LiveOrder, end: OrderState) -> None:
         order.state, order.doubt = end, Doubt.NONE
-        order.cancelling = order.cancel_wanted = False
+        order.cancelling = order.cancel_wanted = order.amend_doubt = False
+        order.amend_qty = ""
         self.open.pop(order.client_id, None)
         self._ended.append(order.client_id)
         if len(self._ended) > 2 * self._kept:
@@ -321,3 +382,8 @@ class OrderStates:
         order.state, order.doubt, order.cancel_wanted, order.cancels = OrderState.UNKNOWN, Doubt.PLACE, True, 0
         self.add(order)
         self.seen(seen)
+
+
+def _resting(order: LiveOrder) -> OrderState:
+    """Return the state of an order that is known to be open, without a cancel under way."""
+    return OrderState.PENDING_AMEND if order.amend_qty else OrderState.LIVE

@@ -11,7 +11,16 @@ import msgspec
 
 from mm.clock import now_us
 from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Fate, WsError, fate_of
-from mm.live.api_requests import COUNTED, REST_ROUTES, UNSIGNED, Done, RequestParams, Signer, unsent, unsigned_query
+from mm.live.api_requests import (
+    REST_ROUTES,
+    STAMPED_ONCE,
+    UNSIGNED,
+    Done,
+    RequestParams,
+    Signer,
+    unsent,
+    unsigned_query,
+)
 from mm.live.order_limits import OrderLimits
 from mm.live.ws_api import ANSWER_MARGIN_S, Connect
 from mm.market_data.rate_budget import retry_after_s
@@ -105,7 +114,7 @@ class RestApi:
         verb, path = REST_ROUTES[method]
         if method in UNSIGNED:
             return verb, f"{path}?{unsigned_query(stamped)}", {}
-        if method not in COUNTED:
+        if method not in STAMPED_ONCE:
             stamped["timestamp"] = self._clock.timestamp_ms()
         return verb, f"{path}?{self._signer.query(stamped)}", {"X-MBX-APIKEY": self._signer.credentials.key}
 

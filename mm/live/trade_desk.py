@@ -119,12 +119,12 @@ class TradeDesk:
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
         """Count what was sent; keep when an order was accepted until its first fill."""
-        if action in ("place", "cancel", "replace"):
+        if action in ("place", "cancel", "replace", "amend"):
             self.metrics.order(action)
-            if action != "cancel":
+            if action in ("place", "replace"):
                 self._orders += 1
                 self._accepted_us[order_id] = None
-        elif action != "accepted":
+        elif action not in ("accepted", "amended"):
             self._accepted_us.pop(order_id, None)
         elif order_id in self._accepted_us:
             self._accepted_us[order_id] = us

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 Message = tuple[str, int, int, int, int, str]
-"""``place`` or ``cancel``, order id, side, ticks, lots, kind."""
+"""``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (of an amendment: in all), kind."""
 
 KEPT_TEXTS = 10_000  # of prices and quantities
 LONGEST_NAP_S = 0.05  # between two looks at the kill switch and at the risk limits
@@ -49,6 +49,9 @@ class OrderGateway(Protocol):
     def cancel(self, order_id: int) -> None:
         """Send a cancel."""
 
+    def amend(self, order_id: int, qty: str) -> None:
+        """Send an amendment to a smaller quantity in all."""
+
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Send an order in place of another; where that one cannot be cancelled, nothing is placed."""
 
@@ -57,7 +60,7 @@ class TradeObserver(Protocol):
     """Who follows what a trader does: metrics, the state store, the terminal. None of it may wait or raise."""
 
     def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:
-        """A request was sent (``place``, ``cancel``, ``replace`` with the new order), or what became of an order."""
+        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or what became of an order."""
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """A fill was booked."""
@@ -264,9 +267,12 @@ class Trader:
         """Send messages; a cancel with an order of its side right behind it goes as one replacement."""
         gateway, at, count = self._gateway, 0, len(messages)
         while at < count:
-            action, order_id, side = messages[at][:3]
+            action, order_id, side, _, lots, _ = messages[at]
             at += 1
-            if action == "place":
+            if action == "amend":
+                gateway.amend(order_id, self._text(lots * self._grid.lot_e8))
+                self._tell("amend", order_id, us)
+            elif action == "place":
                 sent = self._note(messages[at - 1])
                 gateway.place(order_id, side, sent.price, sent.qty, sent.kind)
                 self._tell("place", order_id, us)
@@ -333,6 +339,20 @@ class Trader:
         """Take that a cancel came to nothing: the order is open."""
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
+
+    def amended(self, order_id: int, us: int, qty: str) -> None:
+        """Take that an order has *qty* in all, less than before."""
+        self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
+        sent = self._orders.get(order_id)
+        if sent is not None:
+            sent.left_e8 -= e8(sent.qty) - e8(qty)
+            sent.qty = qty
+            self._tell("amended" if sent.left_e8 > 0 else "filled", order_id, us, ends=sent.left_e8 <= 0)
+
+    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+        """Take that an amendment came to nothing; one that the exchange refused is not tried again."""
+        self._engine.amend_failed(order_id, code != 0)
+        self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         """Take the account's balances."""

@@ -5,10 +5,13 @@ The book at 0: bids 10 lots at 100 and 20 at 99, asks 10 at 102 and 20 at 103.
 
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.fills.queue import QueueRiskAverse
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.models import FixedSpread, FushimiSize
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
@@ -290,6 +293,34 @@ def test_one_amendment_at_a_time():
     assert desk.exchange.amend(number, 4)
     assert not desk.exchange.amend(number, 3)
     assert desk.to(400).exchange.amend(number, 3)
+
+
+SIZES = {"order_latency_us": st.sampled_from([0, 1, 50, 130]), "cancel_latency_us": st.sampled_from([0, 1, 60])}
+PRINTS = st.tuples(st.sampled_from([10, 60, 100, 250]), st.sampled_from([-1, 1]), st.integers(0, 2), st.integers(1, 9))
+
+
+@given(st.lists(PRINTS, max_size=25), st.sampled_from([0.1, 0.5, 1.0]), st.fixed_dictionaries(SIZES))
+def test_requotes_that_are_passed_over_would_amend_nothing(prints, eta, latencies):
+    """A compiled model whose quotes shrink with the inventory: with every requote made, the same orders."""
+    us, events = 0, []
+    for pause_us, side, beyond, lots in prints:
+        us += pause_us
+        events.append((us, "trade", side, (102 + beyond) if side > 0 else 100 - beyond, lots))
+    played = []
+    for decisions in (False, True):
+        model = FushimiSize(FixedSpread(delta_ticks=2), eta=eta)
+        rules = {"quote_lots": 8, "requote_us": 100, "requote_on_fill": True, "order_amend": True}
+        desk = Desk(events, quotes=model, decisions=decisions, **(rules | latencies))
+        played.append(desk.end())
+    assert played[0] == played[1]
+
+
+def test_a_quote_that_shrinks_with_the_inventory_amends_its_order():
+    """Two of 8 bought at 150, a quarter of a clip: 8·e^(-3/4) is 3.8, so three of the six that are left stay."""
+    model = FushimiSize(FixedSpread(delta_ticks=2), eta=3)
+    rules = {"quote_lots": 8, "requote_us": 100, "requote_on_fill": True, "order_amend": True}
+    orders, _ = Desk([sold(150, 99, 2)], quotes=model, **rules).end()
+    assert [row[:5] for row in orders if row[2] == "AMEND"] == [(250, 1, "AMEND", "LIVE", 3)]
 
 
 # Money

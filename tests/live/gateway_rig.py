@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.clock import day_of, now_us
-from mm.instrument import E8
+from mm.instrument import E8, decimal_text
 from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
 from mm.live.keys import Credentials
 from mm.live.ledger import AccountFill
@@ -47,6 +47,8 @@ class FollowingListener:
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
         self.state: dict[int, str] = {}
+        self.qty: dict[int, str] = {}
+        self.amending: set[int] = set()
         self.fills: list[AccountFill] = []
         self.free: dict[str, str] = {}
         self.ready: list[tuple[bool, str]] = []
@@ -83,6 +85,17 @@ class FollowingListener:
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         self.log.append(("cancel_failed", order_id, code))
+
+    def amended(self, order_id: int, us: int, qty: str) -> None:
+        self._expect(order_id, "open")
+        assert float(qty) < float(self.qty.get(order_id, "inf"))
+        self.qty[order_id] = qty
+        self.amending.discard(order_id)
+        self.log.append(("amended", order_id, qty))
+
+    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+        self.amending.discard(order_id)
+        self.log.append(("amend_failed", order_id, code))
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         self.free = dict(free)
@@ -121,6 +134,11 @@ class Rig:
     def at_exchange(self, account: int = ALICE) -> list[Any]:
         """Return the account's open orders, as the exchange has them."""
         return list(self.box.exchange.users.open(account))
+
+    def free(self, asset: str) -> str:
+        """Return alice's free balance, in the exchange's text."""
+        account = self.box.exchange.accounts[ALICE]
+        return decimal_text((account.base if asset == "SIM" else account.quote).free)
 
     def check(self, start_base_e8: int = 1_000 * E8, start_quote_e8: int = 1_000_000 * E8) -> None:
         """Compare orders, fills, position and cash with the exchange's own books, to the last decimal."""

@@ -7,11 +7,13 @@ of every request, answer and event, until it is healed.
 import random
 from dataclasses import dataclass, field
 
-from mm.instrument import E8, decimal_text
+from mm.instrument import E8, decimal_text, e8
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
     Accepted,
+    Amended,
+    AmendFailed,
     Ask,
     Booked,
     CancelFailed,
@@ -39,13 +41,14 @@ class PlainOrder:
     qty_e8: int
     status: str = "NEW"
     trades: list[AccountFill] = field(default_factory=list)
+    amended: int = 0
 
     @property
     def executed_e8(self) -> int:
         return sum(int(fill.qty.replace(".", "")) for fill in self.trades)
 
     def seen(self, us: int) -> OrderSeen:
-        return OrderSeen(self.client_id, self.exchange_id, self.status, self.executed_e8, us)
+        return OrderSeen(self.client_id, self.exchange_id, self.status, self.executed_e8, us, self.qty_e8)
 
 
 class Wire:
@@ -60,6 +63,7 @@ class Wire:
         self.reports: dict[str, list[str]] = {}
         self.booked: dict[str, list[AccountFill]] = {}
         self.cancels_wanted: set[str] = set()
+        self.amends: list[str] = []
         self._flying: list[tuple[int, str, object]] = []
         self._placed: list[str] = []
         self._asked_ms: dict[str, int] = {}
@@ -81,6 +85,17 @@ class Wire:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
         if live:
             self._cancel(self.luck.choice(live))
+
+    def amend(self, qty_e8: int) -> None:
+        live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
+        if not live:
+            return
+        order, qty = self.luck.choice(live), decimal_text(qty_e8)
+        if order.booked_e8 < qty_e8 < order.qty_e8:
+            self.states.amending(order, qty)
+            order.amend_until_ms = self.now_ms + WINDOW_MS
+            self.amends.append(order.client_id)
+            self._send("amend", (order, qty))
 
     def replace(self, qty_e8: int) -> None:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
@@ -161,6 +176,8 @@ class Wire:
             self.states.place_unknown(what)  # type: ignore[arg-type]
         elif kind == "cancel":
             self.states.cancel_unknown(what)  # type: ignore[arg-type]
+        elif kind == "amend":
+            self.states.amend_unknown(*what)  # type: ignore[misc]
         elif kind == "replace":
             old, new = what  # type: ignore[misc]
             self.states.cancel_unknown(old)
@@ -189,6 +206,9 @@ class Wire:
             self._answer(kind, what, self._open(what).seen(self.now_ms))  # type: ignore[arg-type]
         elif kind == "cancel":
             self._answer(kind, what, self._end(what.client_id, "CANCELED"))  # type: ignore[attr-defined]
+        elif kind == "amend":
+            order, qty = what  # type: ignore[misc]
+            self._answer(kind, what, self._lower(order.client_id, e8(qty)))
         else:
             old, new = what  # type: ignore[misc]
             ended = self._end(old.client_id, "CANCELED")
@@ -200,6 +220,14 @@ class Wire:
         self.exchange[order.client_id] = found
         self._event(found)
         return found
+
+    def _lower(self, client_id: str, qty_e8: int) -> OrderSeen | None:
+        found = self.exchange[client_id]
+        if found.status not in OPEN or not found.executed_e8 < qty_e8 < found.qty_e8:
+            return None
+        found.qty_e8, found.amended = qty_e8, found.amended + 1
+        self._event(found)
+        return found.seen(self.now_ms)
 
     def _end(self, client_id: str, status: str) -> OrderSeen | None:
         found = self.exchange.get(client_id)
@@ -239,6 +267,8 @@ class Wire:
                 states.seen(result)  # type: ignore[arg-type]
         elif kind == "cancel":
             self._cancel_answered(what, result)  # type: ignore[arg-type]
+        elif kind == "amend":
+            self._amend_answered(*what, result)  # type: ignore[misc]
         elif kind == "replace":
             old, new = what  # type: ignore[misc]
             ended, opened = (-1021, None) if result == -1021 else result  # type: ignore[misc]
@@ -263,9 +293,19 @@ class Wire:
         else:
             self.states.cancel_refused(order, self.now_ms, -2011 if result is None else -1021)
 
+    def _amend_answered(self, order: LiveOrder, qty: str, result: object) -> None:
+        if isinstance(result, OrderSeen):
+            self.states.amended(order, qty, result)
+        elif result == -1021:
+            self.states.amend_unknown(order, qty)
+        else:
+            self.states.amend_refused(order, qty, self.now_ms, -2038, "")
+
     def _ask_answered(self, order: LiveOrder, ended_then: bool, result: object) -> None:
         if isinstance(result, OrderSeen):
             self.states.seen(result, answers=True, firm=ended_then)
+            if not self.states.amend_shown(order, self.now_ms, self._asked_ms[order.client_id]):
+                self._fly_in(500, "timeout", ("ask", (order, False)))
         elif not self.states.absent(order, self.now_ms, self._asked_ms[order.client_id]):
             self._fly_in(500, "timeout", ("ask", (order, False)))
 
@@ -298,6 +338,7 @@ class Wire:
                 raise AssertionError(step.what)
             else:
                 kinds = {Accepted: "accepted", Rejected: "rejected", Closed: "closed", CancelFailed: "open"}
+                kinds |= {Amended: "amended", AmendFailed: "not amended"}
                 self._report(name, kinds[type(step)])
 
     def _report(self, name: str, what: str) -> None:

@@ -30,6 +30,7 @@ REST = {
     ("DELETE", "order"): "order.cancel",
     ("GET", "order"): "order.status",
     ("POST", "order/cancelReplace"): "order.cancelReplace",
+    ("PUT", "order/amend/keepPriority"): "order.amend.keepPriority",
     ("GET", "openOrders"): "openOrders.status",
     ("DELETE", "openOrders"): "openOrders.cancelAll",
     ("GET", "myTrades"): "myTrades",
@@ -162,6 +163,25 @@ class PublishedExchange:
         self._end(order, "CANCELED", f"cancel{order['orderId']}")
         names = {"origClientOrderId": order["clientOrderId"], "clientOrderId": f"cancel{order['orderId']}"}
         return self.shown(order) | names | {"transactTime": now_ms()}
+
+    def do_order_amend_keepPriority(self, given: dict[str, str]) -> Any:
+        order, qty = self._find(given, "orderId", "origClientOrderId"), Decimal(given["newQty"])
+        if order is None or not order["open"]:
+            raise Refusal(-2038, "Unknown order sent.")
+        if qty >= Decimal(order["origQty"]):
+            raise Refusal(-2038, "Order amend (quantity increase) is not supported.")
+        if qty <= order["executed"]:
+            raise Refusal(-2038, "The request to amend the order has been rejected.")
+        old, name = order["clientOrderId"], given.get("newClientOrderId") or f"amended{order['orderId']}"
+        cut = Decimal(order["origQty"]) - qty
+        self._lock(order, -(cut * Decimal(order["price"]) if order["side"] == "BUY" else cut))
+        order["origQty"], order["clientOrderId"] = text(qty), name
+        self._report(order, "REPLACED", name)
+        self.events[-2]["C"] = old
+        kept = {key: order[key] for key in ("symbol", "orderId", "orderListId", "price", "status", "type", "side")}
+        amended = kept | {"origClientOrderId": old, "clientOrderId": name, "qty": text(qty)}
+        amended |= {"executedQty": text(order["executed"]), "preventedQty": "0.00000000"}
+        return {"transactTime": now_ms(), "executionId": 9, "amendedOrder": amended}
 
     def do_order_cancelReplace(self, given: dict[str, str]) -> Any:
         which = {

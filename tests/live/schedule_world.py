@@ -21,7 +21,8 @@ from gateway_rig import FollowingListener, MemoryAudit, QuietLog, credentials_of
 
 from exchange_rig import ALICE, BOB, START_US, Desk, Door
 from mm.errors import TryLater
-from mm.instrument import E8
+from mm.instrument import E8, e8
+from mm.live.audit_books import AuditBooks, Changes
 from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
 from mm.live.ledger import SIDES, AccountFill
 from mm.live.order_access import VenueUrls
@@ -31,7 +32,9 @@ from mm.sim.wire.http_messages import Request, json_bytes, read_request
 from mm.sim.wire.ws_api import ApiSession
 
 URLS = VenueUrls("ws://box/ws-api/v3", "http://box", "ws://box")
-ACTIONS = ("order.place", "order.cancel", "order.cancelReplace")
+ACTIONS = ("order.place", "order.cancel", "order.cancelReplace", "order.amend.keepPriority")
+AMENDED_SHARE = 0.5
+"""Of the schedules; the others are those from before there were amendments, draw by draw."""
 LATENCY_S = 0.002
 
 
@@ -112,6 +115,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
+        self.amend_dice = random.Random(f"amend {seed}")
+        self.amends = self.amend_dice.random() < AMENDED_SHARE
         self.luck = harsh(self.dice)
         self.desk = Desk(limits=False)
         self.door = Door(self.desk, limits=False)
@@ -154,11 +159,12 @@ class World:
         orders: dict[str, Earlier] = {}
         for row in self.audit.rows:
             kind, name = row["type"], row.get("client_id", "")
-            if kind == "intent" and row["action"] != "cancel":
+            if kind == "intent" and row["action"] not in ("cancel", "amend"):
                 orders[name] = Earlier(name, None, row["side"], row["price"], row["qty"], row["us_of_row"])
             elif kind == "ack" and name in orders:
                 orders[name].order_id = row["order_id"]
-            elif kind in ("cancel", "reject") and row.get("action") != "cancel":
+                orders[name].qty = row.get("qty", orders[name].qty)
+            elif kind in ("cancel", "reject") and row.get("action") not in ("cancel", "amend"):
                 orders.pop(name, None)
         return list(orders.values())
 
@@ -255,9 +261,12 @@ class World:
             self.counts["bob refused"] += 1
 
     def act(self) -> None:
-        """Do what an engine might: place, cancel or replace."""
+        """Do what an engine might: place, amend, cancel or replace."""
         dice, gateway, listener = self.dice, self.gateway, self.listener
         live = [number for number, state in listener.state.items() if state == "open"]
+        if self.amends and live and self.amend_dice.random() < 0.4:
+            self._amend(self.amend_dice.choice(live))
+            return
         what = dice.random()
         if what < 0.5 or not live:
             self._note_attempt()
@@ -267,6 +276,33 @@ class World:
         else:
             self._note_attempt()
             gateway.replace(dice.choice(live), self._number(), *self._terms())
+
+    def _amend(self, number: int) -> None:
+        """Lower an order, by what an engine knows of it; sometimes move its quote at once, or let it be hit."""
+        dice, listener = self.amend_dice, self.listener
+        order = self.gateway._orders.get(number)
+        if number in listener.amending or order is None:
+            return
+        self.counts["amends"] += 1
+        listener.amending.add(number)
+        smaller = [qty for qty in ("0.05", "0.06", "0.1", "0.3", "0.4", "0.7") if e8(qty) < order.qty_e8]
+        self.gateway.amend(number, dice.choice(smaller or ["0.05"]))
+        what = dice.random()
+        if what < 0.1:
+            self.gateway.cancel(number)
+        elif what < 0.2:
+            self._note_attempt()
+            self.gateway.replace(number, self._number(), *self._terms())
+        elif what < 0.3:
+            asyncio.get_running_loop().call_later(dice.choice([0.0, 0.001, 0.003, 0.02]), self._hit, order)
+
+    def _hit(self, order: Any) -> None:
+        """Let somebody fill some of an order, or all of it."""
+        found = {one.client_id: one for one in self.desk.exchange.users.open(ALICE)}.get(order.client_id)
+        if found is not None:
+            self.exchange_us()
+            lots = self.amend_dice.choice([found.left_lots, max(1, found.left_lots // 2)])
+            self.desk.exchange.trade_with(found, lots)
 
     def _note_attempt(self) -> None:
         self.counts["attempts"] += 1
@@ -348,12 +384,38 @@ class World:
         assert live.keys() == ours.keys(), f"open orders differ: {live.keys() ^ ours.keys()}"
         for name, order in live.items():
             assert ours[name].booked_e8 == order.filled_lots * (E8 // 1_000)
-        intents = Counter(row["client_id"] for row in self.audit.of("intent") if row["action"] != "cancel")
+            assert ours[name].qty_e8 == order.lots * (E8 // 1_000), "the quantity differs"
+            assert not ours[name].amend_qty, "an amendment has no outcome"
+        waiting = self.listener.amending & {order.order_id for order in ours.values()}
+        assert not waiting, f"nothing was reported of the amendments of {waiting}"
+        self._check_log()
+        placing = [row for row in self.audit.of("intent") if row["action"] not in ("cancel", "amend")]
+        intents = Counter(row["client_id"] for row in placing)
         assert max(intents.values(), default=1) == 1, "a client id was used twice"
         names = [order.client_id for order in exchange.users.all(ALICE)]
         assert set(names) <= set(intents), "an order was live that the audit log does not know"
         assert len(set(names)) == len(names), "an order was sent twice"
         assert not self._contradictions(), self._contradictions()
+
+    def _check_log(self) -> None:
+        """The audit log alone leads to the same orders, and every amendment that was done has its intent in it."""
+        kept = {"start": {"symbol": "SIMUSDT", "run_id": "r", "base_asset": "SIM", "quote_asset": "USDT"}}
+        books, changes = AuditBooks("SIMUSDT"), Changes()
+        for seq, row in enumerate([{"type": "start", **kept["start"]}, *self.audit.rows], 1):
+            own = {"exchange_us": row["us"]} if "us" in row else {}
+            books.take(row | own | {"seq": seq, "us": row.get("us_of_row", 0)}, changes)
+        exchange = self.desk.exchange.users
+        live = {order.client_id: order for order in exchange.open(ALICE)}
+        assert {order.client_id for order in books.open_orders()} == live.keys()
+        asked = [(row["client_id"], row["qty"]) for row in self.audit.of("intent") if row["action"] == "amend"]
+        for order in exchange.all(ALICE):
+            named = books.orders[order.client_id]
+            assert e8(named.qty) == order.lots * (E8 // 1_000), f"{order.client_id}: the log has another quantity"
+            status = order.status.removesuffix("_IN_MATCH")
+            assert named.status == status, f"{order.client_id}: {named.status} in the log, {status} there"
+            for one in order.amendments:
+                wanted = {e8(qty) for name, qty in asked if name == order.client_id}
+                assert one.new_lots * (E8 // 1_000) in wanted, "an amendment that the audit log does not know"
 
     def _contradictions(self) -> list[Any]:
         """Return what the gateway found wrong, with the exchange or with itself, but for the end of our process."""
@@ -562,7 +624,7 @@ async def story(world: World) -> None:
 
 
 def _places(what: str) -> bool:
-    return what in ("order.place", "order.cancelReplace") or what.startswith("POST ")
+    return (what in ACTIONS and what != "order.cancel") or what.startswith(("POST ", "PUT "))
 
 
 def run_schedule(seed: int) -> Counter[str]:
@@ -572,7 +634,9 @@ def run_schedule(seed: int) -> Counter[str]:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(story(world))
     world.counts["fills"] = len(world.audit.of("fill"))
-    world.counts["orders"] = len(world.desk.exchange.users.all(ALICE))
+    orders = world.desk.exchange.users.all(ALICE)
+    world.counts["orders"] = len(orders)
+    world.counts["amended"] = sum(len(order.amendments) for order in orders)
     return world.counts
 
 

@@ -19,6 +19,12 @@ from mm.sim.wire.box import Box
 DAY = "20260105"
 QUEUE = {"fill_model": "queue_prob_power"}
 CHANCE = {"fill_model": "poisson", "fill_params_json": '{"A": 3.0, "k": 0.3}'}
+SHRINKS = CHANCE | {  # a fill makes the levels behind it smaller
+    "quote_model": "steps",
+    "quote_params_json": '{"model": ["fixed_spread", {"delta_ticks": 2}], "steps": [["fushimi_size", {"eta": 0.9}]]}',
+    "quote_qty": "0.5",
+    "quote_levels": 3,
+}
 
 
 def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, risk=None, **models):
@@ -27,7 +33,7 @@ def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, r
         Market(),
         Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
         Account(**({"initial_inventory": "10", "initial_cash": "100000"} | (account or {}))),
-        Models(quote_model="avellaneda_stoikov", **(models or QUEUE)),
+        Models(**({"quote_model": "avellaneda_stoikov"} | (models or QUEUE))),
         Risk(**(LIVE_DEFAULTS if risk is None else risk)),
     )
 

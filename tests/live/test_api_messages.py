@@ -51,7 +51,7 @@ EXECUTION = b"""{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"mUvoq
 def test_the_documented_execution_report() -> None:
     """Of a new order; no fill is in it."""
     event = EXECUTION_EVENT.decode(EXECUTION)
-    assert event.seen(event.c, 5) == OrderSeen("mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5)
+    assert event.seen(event.c, 5) == OrderSeen("mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5, 100_000_000)
     assert event.fill("x") is None
 
 
@@ -71,7 +71,7 @@ def test_the_answer_to_a_cancel_names_the_order_by_its_first_name() -> None:
         b'{"symbol":"BTCUSDT","origClientOrderId":"ours","orderId":12,"orderListId":-1,"clientOrderId":"cancel",'
         b'"transactTime":1,"price":"1","origQty":"2","executedQty":"1.5","status":"CANCELED","side":"SELL"}'
     )
-    assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3)
+    assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3, 200_000_000)
 
 
 def test_an_acknowledgement_without_a_status_is_of_a_new_order() -> None:

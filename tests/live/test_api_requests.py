@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs
 
-from mm.live.api_requests import COUNTED, REST_ROUTES, WEIGHTS, ExchangeClock, Signer
+from mm.live.api_requests import COUNTED, REST_ROUTES, STAMPED_ONCE, WEIGHTS, ExchangeClock, Signer
 from mm.live.keys import Credentials, sorted_payload
 from mm.live.order_access import VENUES
 from mm.sim.wire.operations import MARKET_OPERATIONS
@@ -44,7 +44,9 @@ def test_routes_and_weights_are_those_of_the_exchange() -> None:
         assert known[method].route == route
         parameters = {"symbol": "S"} if "symbol" in known[method].parameters else {}
         assert known[method].weighs(parameters) == WEIGHTS.get(method, 1), method
-        assert known[method].counts_orders == (method in COUNTED)
+        # The answer to an amendment has the count as well, and adds nothing to it.
+        assert known[method].counts_orders == (method in STAMPED_ONCE)
+    assert set(COUNTED) == STAMPED_ONCE - {"order.amend.keepPriority"}
 
 
 def test_the_venues_are_addresses_of_the_exchange() -> None:

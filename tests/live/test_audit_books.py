@@ -44,6 +44,9 @@ def ended(status: str = "CANCELED", filled_text: str = "0") -> tuple[str, dict]:
 
 
 REFUSED = ("reject", {"action": "place", "client_id": "a", "code": -2010, "message": "no"})
+AMEND = ("intent", {"action": "amend", "client_id": "a", "qty": "2"})
+AMENDED = ("ack", {"action": "amend", "client_id": "a", "order_id": 5, "qty": "2"})
+NOT_AMENDED = ("reject", {"action": "amend", "client_id": "a", "code": -2038, "message": "no"})
 NOT_CANCELLED = ("reject", {"action": "cancel", "client_id": "a", "code": -2011, "message": "no"})
 
 
@@ -61,6 +64,14 @@ NOT_CANCELLED = ("reject", {"action": "cancel", "client_id": "a", "code": -2011,
         ([ACK, ended("EXPIRED", "1"), filled(1), filled(2)], "EXPIRED", "2.00000000", False),
         ([ACK, ("intent", {"action": "cancel", "client_id": "a"})], "NEW", "0.00000000", True),
         ([ACK, NOT_CANCELLED], "NEW", "0.00000000", True),
+        ([ACK, AMEND], "NEW", "0.00000000", True),
+        ([ACK, AMEND, NOT_AMENDED], "NEW", "0.00000000", True),
+        ([ACK, AMEND, filled(1, "2")], "PARTIALLY_FILLED", "2.00000000", True),
+        ([ACK, AMEND, AMENDED, filled(1)], "PARTIALLY_FILLED", "1.00000000", True),
+        ([ACK, AMEND, AMENDED, filled(1), filled(2)], "FILLED", "2.00000000", False),
+        ([ACK, AMEND, filled(1, "2"), AMENDED], "FILLED", "2.00000000", False),
+        ([AMEND, AMENDED], "NEW", "0.00000000", True),
+        ([ACK, AMEND, ended(), AMENDED], "CANCELED", "0.00000000", False),
         ([REFUSED], "REJECTED", "0.00000000", False),
         ([ACK, REFUSED], "NEW", "0.00000000", True),
         ([REFUSED, ACK], "NEW", "0.00000000", True),
@@ -76,7 +87,9 @@ def test_an_order_is_open_until_its_end_is_in_the_log(
     row = books.orders["a"].row()
     assert (row[6], row[7]) == (filled_text, status)
     assert [order.client_id for order in books.open_orders()] == ["a"] * is_open
-    assert row[1] == (5 if ACK in rows or any(kind == "fill" for kind, _ in rows) else None)
+    assert row[5] == ("2" if AMENDED in rows else "3")
+    assert books.intents == 1
+    assert row[1] == (5 if ACK in rows or AMENDED in rows or any(kind == "fill" for kind, _ in rows) else None)
 
 
 def test_a_position_goes_on_over_restarts(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.journal import CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
+from mm.backtest.journal import AMENDED, CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
 from mm.instrument import Instrument
 from mm.live.decisions import COLUMNS, DecisionLags, decisions_of, lag_quantiles, sent, write_decisions
 
@@ -15,6 +15,8 @@ GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
     [
         (0, ""),
         (KEPT, "keep"),
+        (AMENDED, "amend"),
+        (AMENDED | SKIPPED | REJECT_REASONS.index("max_position") << SKIP_SHIFT, "amend skip max_position"),
         (PLACED, "place"),
         (CANCELLED, "cancel"),
         (CANCELLED | PLACED, "cancel place"),

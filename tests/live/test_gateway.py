@@ -59,6 +59,79 @@ def test_orders_go_there_and_back(kind: str, transport: str) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("kind", "transport"), TRANSPORTS)
+def test_an_order_is_lowered_in_its_place(kind: str, transport: str) -> None:
+    """Its number and its name stay, what it locked is free; then it fills with the smaller quantity."""
+
+    async def story() -> None:
+        async with trading(kind=kind, access=OrderAccess(order_transport=transport)) as rig:
+            gateway, listener = rig.gateway, rig.listener
+            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: listener.state.get(1) == "open")
+            (order,) = rig.at_exchange()
+            name = order.client_id
+            bob(rig, -1, 9_950, 400)
+            await rig.until(lambda: listener.fills)
+            gateway.amend(1, "0.7")
+            gateway.amend(1, "0.6")  # one at a time
+            await rig.until(lambda: len(listener.log) == 4)
+            assert listener.log[2:] == [("amend_failed", 1, 0), ("amended", 1, "0.7")]
+            assert (order.lots, order.left_lots, order.client_id) == (700, 300, name)
+            await rig.until(lambda: listener.free["USDT"] == rig.free("USDT"))
+            bob(rig, -1, 9_950, 300)
+            await rig.until(lambda: gateway.open_orders == 0)
+            rows = [(row["type"], row.get("action"), row.get("qty")) for row in rig.audit.rows]
+            assert rows == [
+                ("intent", "place", "1"),
+                ("ack", "place", None),
+                ("fill", None, "0.40000000"),
+                ("intent", "amend", "0.7"),
+                ("ack", "amend", "0.7"),
+                ("fill", None, "0.30000000"),
+            ]
+            rig.check()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("qty", "why"), [("1", -1013), ("1.1", -1013), ("0.0004", -1013), ("0.01", -1013)])
+def test_amendments_that_the_exchange_would_refuse_do_not_leave(qty: str, why: int) -> None:
+    """No less than before, off the step, below the minimum notional: no intent, no request."""
+
+    async def story() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            rig.gateway.amend(1, qty)
+            await rig.until(lambda: len(rig.listener.log) == 2)
+            assert rig.listener.log[1] == ("amend_failed", 1, why)
+            assert len(rig.audit.of("intent")) == 1
+            rig.gateway.amend(7, "0.5")  # nobody's
+
+    asyncio.run(story())
+
+
+def test_a_cancel_does_not_wait_for_an_amendment() -> None:
+    """Sent in one turn: the exchange gets both, one after the other; a replacement likewise."""
+
+    async def story() -> None:
+        async with trading() as rig:
+            gateway, listener = rig.gateway, rig.listener
+            for number in (1, 2):
+                gateway.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
+            await rig.until(lambda: len(rig.at_exchange()) == 2)
+            gateway.amend(1, "0.5")
+            gateway.cancel(1)
+            gateway.amend(2, "0.5")
+            gateway.replace(2, 3, +1, "96", "1", "LIMIT_MAKER")
+            await rig.until(lambda: listener.state.get(3) == "open" and gateway.open_orders == 1)
+            assert (listener.state[1], listener.state[2]) == ("CANCELED", "CANCELED")
+            assert listener.qty == {1: "0.5", 2: "0.5"}
+            rig.check()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("side", [+1, -1])
 @pytest.mark.parametrize("order_kind", ["LIMIT", "IOC", "FOK", "MARKET"])
 def test_every_kind_of_order(order_kind: str, side: int) -> None:

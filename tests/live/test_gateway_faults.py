@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from gateway_rig import ALICE, Rig, trading
+from gateway_rig import ALICE, LOT_E8, Rig, trading
 from test_gateway import bob
 
 from mm.live.gateway import OrderAccess
@@ -22,16 +22,23 @@ SCRIPTS = [
     "ack_late path=order.place delay_s=0.3",
     "ack_late path=order.place delay_s=0.3 undone=1",
     "ack_late path=order.cancelReplace delay_s=2.5",
+    "ack_lost path=order.amend.keepPriority",
+    "ack_lost path=order.amend.keepPriority undone=1",
+    "ack_late path=order.amend.keepPriority delay_s=2.5",
     *(
         f"error code={code} path={path}{undone}"
         for code in (-1006, -1007, -1021)
         for undone in ("", " undone=1")
-        for path in ("order.place", "order.cancel", "order.cancelReplace")
+        for path in ("order.place", "order.cancel", "order.cancelReplace", "order.amend.keepPriority")
     ),
+    *(f"error code={code} path=order.amend.keepPriority undone=1" for code in (-1013, -1015, -2013, -2038)),
     *(f"error code={code} path=order.place undone=1" for code in (-1000, -1001, -1008, -1013, -1015, -2010)),
     "error code=-2011 path=order.cancel undone=1",
     "fill_on_cancel path=order.cancel",
     "fill_on_cancel path=order.cancel share=0.5",
+    "fill_on_cancel path=order.amend.keepPriority",
+    "fill_on_cancel path=order.amend.keepPriority share=0.5",
+    "status code=503 path=order.amend.keepPriority",
     "fill_on_cancel path=order.cancelReplace",
     "fill_on_cancel path=order.cancelReplace share=0.5",
     "status code=503 path=order.place",
@@ -61,21 +68,25 @@ async def bring_back(rig: Rig) -> None:
     def settled() -> bool:
         ours = {order.client_id for order in rig.gateway._states.open.values()}
         live = {order.client_id for order in rig.at_exchange()}
+        lots = {order.client_id: order.lots * LOT_E8 for order in rig.at_exchange()}
         fills = [fill.trade_id for fill in rig.listener.fills]
         truth = [fill.trade_id for fill in rig.box.exchange.users.fills(ALICE)]
-        known = not any(order.doubt.value for order in rig.gateway._states.open.values())
+        known = not any(order.doubt.value or order.amend_qty for order in rig.gateway._states.open.values())
+        known = known and all(order.qty_e8 == lots.get(name) for name, order in rig.gateway._states.open.items())
         return rig.gateway.ready and ours == live and sorted(fills) == truth and known
 
     await rig.until(settled, 12)
 
 
 async def story(rig: Rig, script: str, kind: str) -> None:
-    """Trade with one fault: place, replace, cancel, be filled; then compare."""
+    """Trade with one fault: place, amend, replace, cancel, be filled; then compare."""
     gateway, listener = rig.gateway, rig.listener
     gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
     gateway.place(2, -1, "101", "1", "LIMIT_MAKER")
-    await rig.until(lambda: len(rig.at_exchange()) == 2)
+    gateway.place(5, -1, "102", "1", "LIMIT_MAKER")
+    await rig.until(lambda: len(rig.at_exchange()) == 3)
     rig.box.inject(read_script(f"at time 0 do {script}"))
+    gateway.amend(5, "0.4")
     gateway.place(3, +1, "98", "0.5", "LIMIT_MAKER")
     gateway.replace(1, 4, +1, "99.5", "0.7", "LIMIT_MAKER")
     gateway.cancel(2)
@@ -86,8 +97,12 @@ async def story(rig: Rig, script: str, kind: str) -> None:
     if listener.state.get(4) == "open":
         bob(rig, -1, 9_950, 2_000)
         await bring_back(rig)
+    bob(rig, +1, 10_200, 250)
+    await bring_back(rig)
     rig.check()
-    places = [row for row in rig.audit.of("intent") if row["action"] != "cancel"]
+    if "amend" in script:
+        assert {("amended", 5), ("amend_failed", 5), ("filled", 5)} & {one[:2] for one in listener.log}
+    places = [row for row in rig.audit.of("intent") if row["action"] not in ("cancel", "amend")]
     assert len({row["client_id"] for row in places}) == len(places)
 
 

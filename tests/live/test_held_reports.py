@@ -10,6 +10,8 @@ REPORTS = [
     ("filled", (0, FILL)),
     ("closed", (1, 2, "CANCELED")),
     ("cancel_failed", (1, 2, -2011)),
+    ("amended", (1, 2, "0.5")),
+    ("amend_failed", (1, 2, -2038, "no")),
     ("balances", ({"USDT": "5"}, {"USDT": "1"})),
     ("ready_changed", (True, "")),
 ]

@@ -38,6 +38,17 @@ class Joins:
         return Quotes(view.bid_ticks - max(skew, 0), view.ask_ticks - min(skew, 0))
 
 
+class Shrinks:
+    """Quotes at the touch; each side gets smaller with what it has bought or sold."""
+
+    def quote(self, view):
+        held = view.inventory_lots
+        return Quotes(view.bid_ticks, view.ask_ticks, max(10 - max(held, 0), 1), max(10 + min(held, 0), 1))
+
+
+AMENDS = dataclasses.replace(RULES, order_amend=True)
+
+
 def snapshot(us, bid=100, ask=102, lots=10, seq=1):
     return FeedEvent(SNAPSHOT, us, seq, seq, ((1, bid, lots), (-1, ask, lots)))
 
@@ -46,8 +57,8 @@ def depth(us, *rows, seq=2):
     return FeedEvent(DEPTH, us, seq, seq, rows)
 
 
-def live(**rules):
-    return LiveEngine(Joins(), dataclasses.replace(RULES, **rules))
+def live(quotes=Joins, **rules):
+    return LiveEngine(quotes(), dataclasses.replace(RULES, **rules))
 
 
 def orders_of(engine):
@@ -77,14 +88,16 @@ def by_order(journal):
     return journal.orders[np.lexsort((journal.orders[:, 1], journal.orders[:, 0]))]
 
 
-def driven(events, fills, end_us):
+def driven(events, fills, end_us, quotes, rules):
     """Return a live engine whose messages take effect at once, and which is given the fills of a paper exchange."""
-    engine, waiting = live(), [row.tolist() for row in fills]
+    engine, waiting = LiveEngine(quotes(), rules), [row.tolist() for row in fills]
 
     def act(us):
-        for action, order_id, *_ in engine.advance(us):
+        for action, order_id, _, _, lots, _ in engine.advance(us):
             if action == "place":
                 engine.accepted(order_id, us)
+            elif action == "amend":
+                engine.amended(order_id, us, lots)
             else:
                 engine.closed(order_id, us, False)
 
@@ -103,14 +116,15 @@ def driven(events, fills, end_us):
 
 
 @settings(max_examples=150, deadline=None)
-@given(markets())
-def test_it_sends_the_orders_of_the_paper_exchange(events):
+@given(markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS)]))
+def test_it_sends_the_orders_of_the_paper_exchange(events, terms):
     """Without latency, with its fills reported: the same orders at the same instants, the same account and state."""
-    paper, end_us = PaperExchange(Joins(), TradeCross(), RULES), events[-1].us + 1_300_000
+    quotes, rules = terms
+    paper, end_us = PaperExchange(quotes(), TradeCross(), rules), events[-1].us + 1_300_000
     paper.feed(events)
     paper.advance(end_us)
     theirs = paper.journal()
-    ours = driven(events, theirs.fills, end_us).journal()
+    ours = driven(events, theirs.fills, end_us, quotes, rules).journal()
     columns = [0, 1, 2, 4, 5, 6, 7, 10, 13]  # all but the instants of acceptance, which no order row has here
     np.testing.assert_array_equal(by_order(ours)[:, columns], by_order(theirs)[:, columns])
     np.testing.assert_array_equal(ours.state, theirs.state)
@@ -127,6 +141,64 @@ def begun(**rules):
     for _, order_id, *_ in engine.advance(SECOND_US):
         engine.accepted(order_id, SECOND_US)
     return engine
+
+
+def shrinking(sold=4):
+    """Return an engine whose bid of 10, order 1, is to be amended: *sold* of it were filled, and the message is out."""
+    engine = live(Shrinks, order_amend=True)
+    engine.feed([snapshot(SECOND_US)])
+    for _, order_id, *_ in engine.advance(SECOND_US):
+        engine.accepted(order_id, SECOND_US)
+    engine.filled(0, 1_010_000, 1, 100, sold, 0, 0, False)  # an order of an earlier run: what is held grows
+    assert engine.advance(1_010_000) == [("amend", 1, 1, 100, 10 - sold, "LIMIT_MAKER")]
+    return engine
+
+
+def test_an_amendment_is_sent_once_until_it_is_answered():
+    engine = shrinking()
+    assert engine.advance(2 * SECOND_US) == []
+    engine.amended(1, 2 * SECOND_US, 6)
+    assert engine.advance(3 * SECOND_US) == []
+    rows = [row.tolist() for row in engine.journal().orders if ACTIONS[row[2]] == "AMEND"]
+    assert [(row[0], row[6], row[7]) for row in rows] == [(2 * SECOND_US, 6, 6)]
+
+
+@pytest.mark.parametrize(("refused", "again"), [(False, [("amend", 1)]), (True, [])])
+def test_an_amendment_that_came_to_nothing(refused, again):
+    """What never arrived is sent again; an order of which the exchange refused it stays as it is."""
+    engine = shrinking()
+    engine.amend_failed(1, refused)
+    assert [row[:2] for row in engine.advance(2 * SECOND_US)] == again
+    engine.amend_failed(99, refused)
+
+
+def test_an_order_of_which_as_much_has_filled_ends_with_its_amendment():
+    """The fills came first: six of ten, then that it has six in all. Lots are not counted twice."""
+    engine = shrinking()
+    engine.filled(1, 1_020_000, 1, 100, 6, 0, 0, False)
+    assert engine.open_orders == 2
+    engine.amended(1, 1_030_000, 6)
+    assert engine.open_orders == 1
+    assert [row[0] for row in orders_of(engine) if row[1] == 1][-2:] == ["AMEND", "CLOSE_FILLED"]
+    engine.amended(1, 1_030_000, 6)
+
+
+def test_a_cancel_does_not_wait_for_an_amendment():
+    engine = shrinking()
+    engine.feed([depth(1_100_000, (1, 100, 0), (1, 99, 5))])
+    assert [row[:2] for row in engine.advance(1_250_000)] == [("cancel", 1), ("place", 3)]
+    engine.amended(1, 1_260_000, 6)
+    engine.closed(1, 1_270_000, False)
+    assert engine.open_orders == 2
+
+
+def test_an_amendment_that_is_no_news_changes_nothing():
+    engine = shrinking()
+    engine.amended(1, 1_020_000, 6)
+    before = len(engine.journal().orders)
+    engine.amended(1, 1_030_000, 8)
+    assert len(engine.journal().orders) == 0
+    assert before
 
 
 def test_a_message_says_all_that_an_order_needs():

@@ -12,6 +12,7 @@ from mm.instrument import E8, decimal_text
 from mm.live.live_orders import LiveOrder
 from mm.live.order_checks import OrderChecks, SymbolInfo
 from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.orders import CancelRequest
 
 INFO = {"symbols": [Desk().rules.entry()], "rateLimits": []}
 
@@ -19,6 +20,35 @@ INFO = {"symbols": [Desk().rules.entry()], "rateLimits": []}
 def checks() -> OrderChecks:
     found = SymbolInfo(json.dumps(INFO).encode(), "SIMUSDT")
     return OrderChecks(found.instrument, found.most_orders)
+
+
+@given(st.integers(2, 20), st.integers(0, 19), st.integers(0, 25), st.sampled_from([9_000, 10_000, 10_100]))
+def test_what_can_be_amended_agrees_with_the_exchange(lots: int, filled: int, less: int, ticks: int) -> None:
+    """Below its quantity, above what is filled, and of a size that the filters allow; 0.05 is a lot of 50 here."""
+    desk, ours, filled = Desk(), checks(), min(filled, lots - 1)
+    order = desk.limit(ALICE, +1, ticks, 50 * lots)
+    if filled:
+        desk.exchange.trade_with(order, 50 * filled)
+    kept = LiveOrder(1, order.client_id, +1, f"{ticks / 100:.2f}", decimal_text(50 * lots, 3), "LIMIT")
+    kept.booked_e8 = filled * 50 * (E8 // 1_000)
+    refusal = ours.no_amendment(kept, decimal_text(50 * less, 3))
+    refused = False
+    try:
+        if less == 0:
+            raise ApiError(-1013, "newQty")  # as `read_amend` does
+        desk.exchange.amend(desk.us, ALICE, CancelRequest(order_id=order.order_id), 50 * less)
+    except ApiError:
+        refused = True
+    assert (refusal is not None) == refused
+
+
+def test_a_symbol_may_not_allow_amendments() -> None:
+    """amendAllowed of exchangeInfo."""
+    entry = {**Desk().rules.entry(), "amendAllowed": False}
+    found = SymbolInfo(json.dumps({"symbols": [entry]}).encode(), "SIMUSDT")
+    refusal = OrderChecks(found.instrument).no_amendment(LiveOrder(1, "c", +1, "100", "2", "LIMIT"), "1")
+    assert refusal == (-1013, "SIMUSDT: orders are not amended here (amendAllowed)")
+    assert found.instrument.filters.max_amends == 10
 
 
 @given(

@@ -8,8 +8,8 @@ import pytest
 from gateway_rig import MemoryAudit
 from played_api import PlayedApi
 
-from mm.live.api_messages import Fate
-from mm.live.live_orders import Ask, CancelFailed, Closed, LiveOrder, OrderState, Rejected
+from mm.live.api_messages import NO_CONNECTION, Fate
+from mm.live.live_orders import Amended, AmendFailed, Ask, CancelFailed, Closed, LiveOrder, OrderState, Rejected
 from mm.live.order_sender import OrderSender
 from mm.live.order_states import OrderStates
 
@@ -112,6 +112,68 @@ def test_a_cancel_has_its_intent_and_names_the_order_as_well_as_it_can() -> None
         assert desk.answers == ["place", "cancel"]
 
     on_loop(test)
+
+
+def amended() -> tuple[Desk, LiveOrder]:
+    desk = Desk()
+    order = desk.live()
+    desk.states.amending(order, "0.4")
+    desk.sender.amend(order)
+    return desk, order
+
+
+def lowered(qty: str = "0.40000000", **more: Any) -> dict[str, Any]:
+    one = {"orderId": 71, "origClientOrderId": "c1", "clientOrderId": "c1", "qty": qty, "executedQty": "0"}
+    return {"transactTime": 1, "executionId": 2, "amendedOrder": one | {"status": "NEW"} | more}
+
+
+def test_an_amendment_keeps_the_name_of_its_order() -> None:
+    """By the exchange's number, and as the documentation has it; its answer shows the quantity as ``qty``."""
+    desk, order = amended()
+    which = {"symbol": "SIMUSDT", "orderId": 71}
+    assert desk.ws.asked[-1] == ("order.amend.keepPriority", which | {"newClientOrderId": "c1", "newQty": "0.4"})
+    assert order.amend_until_ms == 1_001_000
+    desk.ws.answer(lowered())
+    assert list(desk.states.take()) == [Amended(order, desk.ws.us, "0.4")]
+    assert desk.answers == ["place", "amend"]
+
+
+def test_the_answers_to_an_amendment() -> None:
+    """Without one, or with one that does not show it, the order is asked for; refused, it is as it was."""
+    for terms in ({"fate": Fate.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
+        desk, order = amended()
+        desk.ws.answer(**terms)  # type: ignore[arg-type]
+        assert desk.steps() == [Ask]
+        assert order.amend_doubt
+    desk, order = amended()
+    desk.ws.answer(code=-2038, status=400)
+    assert desk.steps() == [AmendFailed, Ask]
+    desk, order = amended()
+    desk.ws.answer(fate=Fate.UNSENT, status=0, code=NO_CONNECTION)
+    assert [(type(step), step.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
+
+
+def test_an_amendment_that_a_cancel_has_overtaken_is_not_sent() -> None:
+    """While its intent was on the way to the disk."""
+    desk = Desk()
+    order = desk.live()
+    desk.states.amending(order, "0.4")
+    desk.states.cancelling(order)
+    desk.sender.amend(order)
+    assert desk.ws.methods == ["order.place"]
+    assert desk.steps() == [AmendFailed]
+
+
+def test_a_request_that_does_not_leave_changes_nothing() -> None:
+    """The disk has refused its intent, or the connection is gone since."""
+    desk = Desk()
+    order, old = desk.live(), desk.live(2)
+    desk.states.amending(order, "0.4")
+    desk.sender.unsent((order,), 5, "why")
+    desk.states.cancelling(old, replacing=True)
+    desk.sender.unsent((old, desk.order(3)), 5, "why")
+    assert desk.steps() == [AmendFailed, CancelFailed, Rejected]
+    assert (order.state, order.qty, old.state) == (OrderState.LIVE, "1", OrderState.LIVE)
 
 
 def replaced() -> tuple[Desk, LiveOrder, LiveOrder]:

@@ -12,6 +12,8 @@ from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
     Accepted,
+    Amended,
+    AmendFailed,
     Ask,
     Booked,
     CancelFailed,
@@ -36,6 +38,8 @@ def check(wire: Wire) -> None:
             continue
         assert [fill.trade_id for fill in truth.trades] == sorted(f.trade_id for f in wire.booked.get(client_id, []))
         assert order.booked_e8 == truth.executed_e8
+        assert order.qty_e8 == truth.qty_e8
+        assert not order.amend_qty
         wanted = OrderState.LIVE if truth.status in OPEN else OrderState(truth.status)
         assert order.state is wanted, (client_id, order, truth)
         assert (client_id in wire.states.open) == (truth.status in OPEN)
@@ -45,6 +49,11 @@ def check(wire: Wire) -> None:
         assert reports.count("closed") == (truth.status in ("CANCELED", "EXPIRED"))
         if "closed" in reports:
             assert reports[-1] == "closed"
+        amends = wire.amends.count(client_id)
+        assert reports.count("amended") == truth.amended
+        assert truth.amended <= amends
+        if truth.status in OPEN:
+            assert reports.count("amended") + reports.count("not amended") == amends
         assert "rejected" not in reports
 
 
@@ -62,6 +71,8 @@ def test_any_luck_on_the_wire_ends_with_the_exchanges_truth(seed: int, turns: in
             wire.cancel()
         elif what < 0.65:
             wire.replace(luck.choice([E8, 3 * E8]))
+        elif what < 0.75:
+            wire.amend(luck.choice([E8, 2 * E8, 3 * E8, 4 * E8]))
         else:
             wire.trade()
         wire.pass_time(luck.choice([0, 1, 10, 300, 1_500]))
@@ -137,6 +148,131 @@ def test_a_replacement_of_an_order_that_fills_meanwhile() -> None:
     states.fill(old, fill(5, "2"))
     assert [type(step) for step in states.take()] == [Booked]
     assert old.state is OrderState.FILLED
+
+
+def amended(qty: str = "1") -> tuple[OrderStates, LiveOrder]:
+    """Return an order of 2 whose amendment is under way until 20 s by the exchange's clock."""
+    states, one = placed()
+    states.amending(one, qty)
+    one.amend_until_ms = 20_000
+    assert one.state is OrderState.PENDING_AMEND
+    return states, one
+
+
+def less(status: str = "NEW", executed: int = 0, qty: int = 1) -> OrderSeen:
+    return seen(status, executed)._replace(qty_e8=qty * E8)
+
+
+def test_the_answer_and_the_event_of_an_amendment_are_one_report() -> None:
+    """Whichever comes first, and what is older than both."""
+    states, one = amended()
+    states.seen(less())
+    states.amended(one, "1", less())
+    states.seen(less(qty=2))
+    assert list(states.take()) == [Amended(one, US, "1")]
+    assert (one.state, one.qty, one.amend_qty) == (OrderState.LIVE, "1", "")
+
+
+def test_a_fill_shows_an_amendment_of_which_nothing_else_came() -> None:
+    """Each event has the quantity: the order is full with it, and nothing of the old one is missing."""
+    states, one = amended()
+    states.seen(less("FILLED", 1), fill(5))
+    assert list(states.take()) == [Amended(one, US, "1"), Booked(one, 1, fill(5))]
+    assert one.state is OrderState.FILLED
+
+
+def test_fills_may_come_before_the_amendment_that_they_complete() -> None:
+    """Found by the list of trades: the order stays open here until its smaller quantity is known."""
+    states, one = amended()
+    states.fill(one, fill(5))
+    assert list(states.take()) == [Booked(one, 1, fill(5))]
+    assert not one.ended
+    states.seen(less("FILLED", 1), answers=True)
+    assert list(states.take()) == [Amended(one, US, "1")]
+    assert one.state is OrderState.FILLED
+
+
+def test_an_amendment_without_an_answer_is_asked_for_until_it_can_no_longer_arrive() -> None:
+    """The old quantity proves nothing while the request may be under way."""
+    states, one = amended()
+    states.amend_unknown(one, "1")
+    assert list(states.take()) == [Ask(one)]
+    assert one.state is OrderState.PENDING_AMEND
+    states.seen(less(qty=2), answers=True)
+    assert not states.amend_shown(one, US, asked_ms=21_499)
+    assert states.amend_shown(one, US, asked_ms=21_500)
+    assert list(states.take()) == [AmendFailed(one, US, 0, "the request never reached the exchange")]
+    assert (one.state, one.qty) == (OrderState.LIVE, "2")
+
+
+def test_an_amendment_that_comes_after_all_is_known_by_its_quantity() -> None:
+    """Even where the proof failed."""
+    states, one = amended()
+    states.amend_unknown(one, "1")
+    states.amend_shown(one, US, asked_ms=99_999)
+    list(states.take())
+    states.seen(less())
+    assert list(states.take()) == [Amended(one, US, "1")]
+
+
+@pytest.mark.parametrize(("code", "steps"), [(-2038, 2), (-2013, 2), (-2011, 2), (-1013, 1), (-1015, 1), (0, 1)])
+def test_a_refused_amendment_leaves_the_order_as_it_is(code: int, steps: int) -> None:
+    """Where the order is the reason it may have ended: the exchange is asked."""
+    states, one = amended()
+    states.amend_refused(one, "1", US, code, "no")
+    assert list(states.take()) == [AmendFailed(one, US, code, "no"), Ask(one)][:steps]
+    assert (one.state, one.qty) == (OrderState.LIVE, "2")
+
+
+def test_an_order_that_filled_before_its_amendment() -> None:
+    """-2038: the fills are on their way."""
+    states, one = amended()
+    states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
+    list(states.take())
+    states.seen(less("FILLED", 2, 2), answers=True)
+    states.fill(one, fill(5, "2"))
+    assert list(states.take()) == [Fetch(one), Booked(one, 1, fill(5, "2"))]
+    assert one.state is OrderState.FILLED
+
+
+def test_answers_of_an_earlier_amendment_say_nothing_of_the_next_one() -> None:
+    """The event resolved the first; its answer comes late, as whatever."""
+    states, one = placed()
+    one.qty = "3"
+    states.amending(one, "2")
+    states.seen(less(qty=2))
+    states.amending(one, "1")
+    states.amend_refused(one, "2", US, -2038, "no")
+    states.amend_unknown(one, "2")
+    states.amended(one, "2", less(qty=2))
+    assert list(states.take()) == [Amended(one, US, "2")]
+    assert (one.amend_qty, one.amend_doubt) == ("1", False)
+
+
+def test_a_cancel_overtakes_an_amendment() -> None:
+    """Failed, the order is open again with its amendment under way; done, nothing of it is expected any more."""
+    states, one = amended()
+    states.cancelling(one)
+    assert one.state is OrderState.PENDING_CANCEL
+    states.cancel_refused(one, US, -1003)
+    assert one.state is OrderState.PENDING_AMEND
+    states.want_cancel(one)
+    assert list(states.take()) == [CancelFailed(one, US, -1003), Resend(one)]
+    states.cancelling(one)
+    states.cancelled(one, less("CANCELED"))
+    states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
+    assert list(states.take()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
+
+
+def test_the_quantity_of_an_order_of_an_earlier_run_is_the_exchanges() -> None:
+    """Its process was killed between the intent of an amendment and the answer."""
+    states, one = OrderStates(), order()
+    states.add_earlier(one)
+    states.seen(less("FILLED", 1), answers=True)
+    states.fill(one, fill(5))
+    kinds = [type(step) for step in states.take()]
+    assert kinds == [Ask, Accepted, Amended, Fetch, Booked]
+    assert one.state is OrderState.FILLED
 
 
 def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:

@@ -5,9 +5,10 @@ import os
 from random import Random
 
 import pytest
-from shadowed import CHANCE, QUEUE, shadowed, strategy
+from shadowed import CHANCE, QUEUE, SHRINKS, shadowed, strategy
 
 from boxed import quicken
+from mm.backtest.journal import ACTIONS, AMENDED
 from travelling import Ladder
 
 FEW, MANY = 6, int(os.environ.get("SHADOW_SCHEDULES", "0"))
@@ -61,6 +62,15 @@ def test_a_quiet_market_is_decided_as_in_its_replay(models):
     assert_equal(done, fills=30)
     decisions = done.journal.decisions
     assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
+
+
+def test_amended_orders_are_decided_as_in_their_replay():
+    """Row by row, through a gap, with a latency under which fills overtake amendments."""
+    knobs = strategy(latency_ms=30.0, execution={"order_amend": True}, **SHRINKS)
+    done = shadowed(through, "at time 3 do drop n=3", knobs=knobs, scenario_name="zero_intelligence")
+    assert_equal(done, fills=10)
+    assert (done.journal.decisions[:, 8:] & AMENDED).any()
+    assert (done.journal.orders[:, 2] == ACTIONS.index("AMEND")).any()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,29 @@ def test_only_what_could_not_leave_is_unsent(error: type[httpx.HTTPError], fate:
     assert answered(failing(error)).fate is fate
 
 
+@pytest.mark.parametrize("method", ["order.place", "order.cancelReplace", "order.amend.keepPriority", "order.cancel"])
+def test_what_can_be_in_doubt_has_one_timestamp(method: str) -> None:
+    """Until when the exchange takes it is counted from the one that was returned, however long a connection takes."""
+    seen: list[str] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.params["timestamp"])
+        return httpx.Response(200, json={})
+
+    async def main() -> int:
+        clock = iter(range(US, US + 10**9, 5_000_000))
+        signer = Signer(Credentials("k", secret="s"), ExchangeClock(lambda: next(clock)), 1_000)
+        rest = RestApi("http://x", signer, OrderLimits(), httpx.MockTransport(note))
+        done = asyncio.Event()
+        stamp = rest.request(method, {"symbol": "S"}, lambda _: done.set())
+        await done.wait()
+        await rest.close()
+        return stamp
+
+    stamp = asyncio.run(main())
+    assert (seen == [str(stamp)]) == (method != "order.cancel")
+
+
 PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
 
 

@@ -26,6 +26,14 @@ class Touch:
         return Quotes(view.bid_ticks, view.ask_ticks)
 
 
+class Half(Touch):
+    """Quotes half as much once something is held."""
+
+    def quote(self, view):
+        lots = 50 * STEP if view.inventory_lots else 100 * STEP
+        return Quotes(view.bid_ticks, view.ask_ticks, lots, lots)
+
+
 class Wire:
     """A gateway that keeps what it is given."""
 
@@ -40,6 +48,9 @@ class Wire:
 
     def replace(self, *terms):
         self.sent.append(("replace", *terms))
+
+    def amend(self, *terms):
+        self.sent.append(("amend", *terms))
 
     def take(self):
         sent, self.sent = self.sent, []
@@ -77,7 +88,7 @@ class Notes:
 class Room:
     """A trader with a clock that is set by hand, and its two first orders on the wire."""
 
-    def __init__(self, **parts):
+    def __init__(self, quotes=Touch, **parts):
         self.us, self.notes, self.wire = SECOND_US, Notes(), Wire()
         rules = Rules(
             GRID.tick_e8,
@@ -86,8 +97,9 @@ class Room:
             step_lots=STEP,
             enforce_balances=False,
             start_cash_e8=START_CASH_E8,
+            order_amend=True,
         )
-        self.engine = LiveEngine(Touch(), rules)
+        self.engine = LiveEngine(quotes(), rules)
         self.ledger = Ledger(GRID)
         self.account = TradeAccount(self.engine, self.ledger, GRID, (0, START_CASH_E8))
         self.trader = Trader(
@@ -129,6 +141,46 @@ def test_a_moved_quote_goes_as_one_replacement():
     room.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
     assert room.wire.take() == [("replace", 1, 3, 1, "100.01", "0.1", "LIMIT_MAKER")]
     assert room.notes.orders[-1][:2] == ("replace", 3)
+
+
+def amending():
+    """Return a trader whose ask, order 2 of 0.1, is to be amended to 0.05: its bid was filled."""
+    room = Room(quotes=Half)
+    room.trader.accepted(1, room.us, 91)
+    room.trader.accepted(2, room.us, 92)
+    room.wire.take()
+    room.trader.filled(1, fill(5))
+    assert room.wire.take() == [("place", 3, 1, "100", "0.05", "LIMIT_MAKER"), ("amend", 2, "0.05")]
+    assert room.notes.orders[-1][:2] == ("amend", 2)
+    return room
+
+
+def test_an_amendment_goes_by_itself_and_what_is_left_follows_it():
+    room = amending()
+    room.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.02"))
+    room.trader.amended(2, room.us, "0.05")
+    assert room.notes.orders[-1] == ("amended", 2, -1, "100.02", "0.05")
+    room.trader.filled(2, fill(7, side=-1, price="100.02", qty="0.03"))
+    assert [row[0] for row in room.notes.orders if row[1] == 2][-2:] == ["amended", "filled"]
+
+
+def test_an_amendment_may_be_the_end_of_an_order():
+    """As much had filled before it was known."""
+    room = amending()
+    room.trader.filled(2, fill(6, side=-1, price="100.02", qty="0.05"))
+    room.trader.amended(2, room.us, "0.05")
+    assert room.notes.orders[-1][:2] == ("filled", 2)
+    assert room.engine.open_orders == 1
+
+
+@pytest.mark.parametrize(("code", "again"), [(0, [("amend", 2, "0.05")]), (-2038, [])])
+def test_an_amendment_that_the_exchange_refuses_is_not_sent_again(code, again):
+    room = amending()
+    room.trader.amend_failed(2, room.us, code, "no")
+    room.us += 250_000
+    room.trader.act()
+    assert room.wire.take() == again
+    assert room.notes.logged[-1] == "amend_failed"
 
 
 def test_a_gap_cancels_without_a_replacement():

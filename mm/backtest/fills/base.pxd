@@ -46,6 +46,7 @@ cdef struct Order:
     int64_t cancel_reason
     int64_t amend_us        # when the quantity it was amended to takes effect, or NEVER
     int64_t amend_lots
+    int64_t amends          # how often it was amended
     double ahead_lots       # a queue model's own note
     int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen

@@ -1,0 +1,85 @@
+"""A row of the audit log for each step, then a report of it; of orders of earlier runs fills alone."""
+
+import pytest
+from gateway_rig import FollowingListener, MemoryAudit
+
+from mm.live.ledger import AccountFill
+from mm.live.live_orders import (
+    EARLIER,
+    Accepted,
+    Amended,
+    AmendFailed,
+    Booked,
+    CancelFailed,
+    Closed,
+    LiveOrder,
+    OrderReport,
+    Rejected,
+)
+from mm.live.order_reports import OrderReports
+
+FILL = AccountFill(5, 70, "c1", 1, "100", "1", "0.001", "SIM", 7, True)
+
+
+def order(number: int = 1) -> LiveOrder:
+    return LiveOrder(number, "c1", +1, "100", "2", "LIMIT", exchange_id=70, booked_e8=10**8)
+
+
+def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple[object, ...]]]:
+    """Return each kind of step with the row and the report that are wanted of it."""
+    names = {"client_id": "c1", "order_id": 70}
+    return [
+        (Accepted(one, 7), {"type": "ack", "action": "place", **names}, ("accepted", 1)),
+        (
+            Amended(one, 7, "1.5"),
+            {"type": "ack", "action": "amend", **names, "qty": "1.5"},
+            ("amended", 1, "1.5"),
+        ),
+        (
+            AmendFailed(one, 7, -2038, "no"),
+            {"type": "reject", "action": "amend", "client_id": "c1", "code": -2038, "message": "no"},
+            ("amend_failed", 1, -2038),
+        ),
+        (
+            CancelFailed(one, 7, -2011),
+            {"type": "reject", "action": "cancel", "client_id": "c1", "code": -2011, "message": ""},
+            ("cancel_failed", 1, -2011),
+        ),
+        (
+            Closed(one, 7, "CANCELED"),
+            {"type": "cancel", **names, "status": "CANCELED", "filled": "1.00000000"},
+            ("closed", 1, "CANCELED"),
+        ),
+    ]
+
+
+def test_each_step_leaves_its_row_and_its_report() -> None:
+    audit, listener = MemoryAudit(), FollowingListener()
+    reports, wanted = OrderReports(audit, listener), steps_of(order())
+    for step, _, _ in wanted:
+        reports.take(step)
+    assert audit.rows == [row for _, row, _ in wanted]
+    assert listener.log == [report for _, _, report in wanted]
+
+
+def test_a_rejected_order_has_the_exchanges_words() -> None:
+    audit, listener = MemoryAudit(), FollowingListener()
+    OrderReports(audit, listener).take(Rejected(order(), 7, -2010, "no"))
+    assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
+    assert listener.log == [("rejected", 1, -2010, "no")]
+
+
+@pytest.mark.parametrize("step", [row[0] for row in steps_of(order(EARLIER))])
+def test_nobody_waits_for_an_order_of_an_earlier_run(step: OrderReport) -> None:
+    """It is in the log all the same."""
+    audit, listener = MemoryAudit(), FollowingListener()
+    OrderReports(audit, listener).take(step)
+    assert len(audit.rows) == 1
+    assert listener.log == []
+
+
+def test_a_fill_of_an_earlier_order_is_reported_with_its_row_before() -> None:
+    audit, listener = MemoryAudit(), FollowingListener()
+    OrderReports(audit, listener).take(Booked(order(EARLIER), EARLIER, FILL))
+    assert audit.rows == [{"type": "fill", **FILL.row()}]
+    assert listener.fills == [FILL]

@@ -1,0 +1,83 @@
+"""``mm trade`` with ORDER_AMEND=1: quotes that shrink with the inventory amend their orders, also among faults.
+
+A fill of the nearest level makes those behind it smaller.
+"""
+
+import json
+from collections import Counter
+
+from trading_box import ended, venue
+from trading_truth import assert_all_known, assert_equal_books, booked, largest_exposure
+
+MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "1")
+SHRINKS = {"model": ["fixed_spread", {"delta_ticks": 3}], "steps": [["fushimi_size", {"eta": 0.9}], ["post_only", {}]]}
+KNOBS = {
+    "ORDER_AMEND": "1",
+    "QUOTE_MODEL": "steps",
+    "QUOTE_PARAMS_JSON": json.dumps(SHRINKS),
+    "QUOTE_QTY": "0.5",
+    "QUOTE_LEVELS": "3",
+    "MAX_OPEN_ORDERS": "6",
+    "MAX_POSITION": "5",
+    "LATENCY_THRESHOLD_MS": "60000",
+}
+AMEND, SETTLES_S = "order.amend.keepPriority", 60
+FAULTS = [f"ack_lost path={AMEND}", f"error code=-1007 path={AMEND} undone=1", f"fill_on_cancel path={AMEND}"]
+
+
+def amended(box):
+    """Return how many amendments the exchange has done."""
+    events = [one.get("event", one) for one in box.account()["events"]]
+    return sum(one.get("e") == "executionReport" and one["x"] == "REPLACED" for one in events)
+
+
+def test_orders_are_amended_among_faults_and_the_books_are_equal(tmp_path):
+    """Each fault hits the next amendment, or the events about it; the log has every intent, and it verifies."""
+    with venue(tmp_path, *MARKET, "--limits", "off") as box:
+        with box.trader(**KNOBS) as process:
+            box.until(lambda: amended(box), "amendments", process=process)
+            for fault in FAULTS:
+                before = amended(box)
+                box.post("/sim/faults", f"at time 0 do {fault}")
+                box.until(lambda before=before: amended(box) > before, f"amendments after {fault}", process=process)
+                assert_all_known(box)
+            known = {int(one["id"]) for one in box.account()["trades"]}
+            box.until(lambda: known <= booked(box).keys(), "the fills", SETTLES_S, process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        assert_equal_books(box)
+        assert largest_exposure(box) <= 5
+        assert "AMEND" in {row["action"] for row in box.table("orders")}
+        assert any("amend" in row["bid_sent"] for row in box.table("decisions"))
+        (log,) = box.logs()
+        assert box.run("audit", "verify", str(log)).returncode == 0
+        rows = Counter((row["type"], row.get("action")) for row in box.rows())
+        assert rows["intent", "amend"] >= rows["ack", "amend"] > 0
+        shown = json.loads(box.run("state", "show", "--json").stdout.splitlines()[-1])
+        theirs = {one["clientOrderId"]: one["origQty"] for one in box.account()["orders"]}
+        assert {name: float(qty) for name, qty in theirs.items()} == quantities(shown)
+
+
+def quantities(shown):
+    """Return the quantities of the state store's orders, by client id."""
+    return {row["client_id"]: float(row["qty"]) for row in shown["orders"] if row["order_id"]}
+
+
+def test_after_sigkill_between_intent_and_answer_the_next_start_makes_the_books_equal(tmp_path):
+    """The exchange has amended the order, and its answer and event never came."""
+    with venue(tmp_path, *MARKET, "--limits", "off") as box:
+        with box.trader(AUDIT_SYNC="1", **KNOBS) as process:
+            box.until(lambda: amended(box), "amendments", process=process)
+            box.post("/sim/faults", f"at time 0 do stall of=user for_s=30\nat time 0 do ack_lost n=100 path={AMEND}")
+            before = amended(box)
+            box.until(lambda: amended(box) > before, "an amendment without an answer", process=process)
+            process.kill()
+        assert_all_known(box)
+        with box.trader(AUDIT_SYNC="1", **KNOBS) as process:
+            before = len(box.account()["requests"])
+            box.until(lambda: len(box.account()["requests"]) > before + 3, "new orders", process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        assert_equal_books(box)
+        theirs = {one["clientOrderId"]: float(one["origQty"]) for one in box.account()["orders"]}
+        assert theirs == quantities(json.loads(box.run("state", "show", "--json").stdout.splitlines()[-1]))

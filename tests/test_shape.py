@@ -33,9 +33,10 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (2_725, 23),
-    # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result.
-    "backtest": (12_670, 52),
+    "root": (2_735, 23),
+    # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result, several prices per
+    # side and calls beside the grid; issue 15, quotes that amend their orders.
+    "backtest": (13_270, 53),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules.
     "calibration": (8_150, 32),
@@ -60,9 +61,9 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 68_850),
-    "modules": (220, 280),
-    "modules under 100 lines": (25, 47),
+    "lines": (46_000, 69_430),
+    "modules": (220, 281),
+    "modules under 100 lines": (25, 48),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.72),
     "modules in an import circle": (0, 0),

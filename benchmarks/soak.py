@@ -140,6 +140,7 @@ class SoakServer(FeedServer):
         clock, step_us = self._clock, US_PER_S * _BATCH // RATE
         while self.sent_count < self._messages and client.state is State.OPEN:
             if self.sent_count - clock.taken > _AHEAD:
+                clock.us += round(US_PER_S * _QUIET_S)  # what the recorder waits for by the clock must come
                 await asyncio.sleep(_QUIET_S)
                 continue
             clock.us += step_us

@@ -116,10 +116,10 @@ def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: 
             formatter.write_dl(rows, col_max=_FLAG_COLUMN)
     if left_out:
         formatter.write_paragraph()
-        formatter.write_text(" ".join(_advanced(ctx, left_out)))
+        formatter.write_text(" ".join(_advanced(left_out)))
 
 
-def _advanced(ctx: click.Context, left_out: dict[str, int]) -> Iterator[str]:
+def _advanced(left_out: dict[str, int]) -> Iterator[str]:
     where = ", ".join(title.lower() for title in left_out)
-    yield f"Advanced: {sum(left_out.values())} more options ({where}) by {ctx.command_path} --help-all."
+    yield f"Advanced: {sum(left_out.values())} more options ({where}) by --help-all."
     yield "Each flag is a variable too (--order-latency-ms: ORDER_LATENCY_MS), and a key of mm.toml."

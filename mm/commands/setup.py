@@ -10,7 +10,7 @@ from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
-from mm.cli.knobs import PATH, Knob, knobs, shown
+from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
 
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
@@ -94,5 +94,5 @@ class Setup:
 
 
 def _group(kind: type, content: dict[str, Any]) -> Any:
-    paths = {one.name for one in knobs(kind) if one.reader is PATH}
+    paths = {one.name for one in knobs(kind) if one.reader in (PATH, FIT)}
     return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

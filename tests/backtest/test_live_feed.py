@@ -11,7 +11,7 @@ from test_engine import assert_same, drawn
 
 import engine_chance
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
-from engine_cases import TABLES, cases, read_journal
+from engine_cases import TABLES, Several, cases, read_journal
 from engine_tapes import TEST, one_tape
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.journal import CANCELLED, KEPT, PLACED
@@ -254,4 +254,5 @@ def test_what_a_decision_did_is_what_the_orders_show(seed):
             rows = orders[(orders[:, 2] == action) & (orders[:, 4] == side), 0].tolist()
             assert sorted(set(rows)) == acted
         kept = decisions[decisions[:, column] & KEPT > 0, column]
-        assert (kept == KEPT).all()
+        several = isinstance(case.answers, tuple) and any(isinstance(one, Several) for one in case.answers)
+        assert several or (kept == KEPT).all()  # of several prices, some may stay

@@ -118,6 +118,7 @@ class LooksAround:
 
         from mm.tape.tape import Tape
 
+        gc.collect()  # those of earlier runs that wait to be freed
         tape = next(one for one in gc.get_objects() if isinstance(one, Tape))
         self.future = Future(tape.event_us[tape.top_event].tolist(), tape.top_bid_ticks.tolist())
 

@@ -155,6 +155,8 @@ VALUES = {
     "A": 0.8,
     "k": 0.35,
     "q_max": 6,
+    "levels": 2,
+    "step_ticks": 1,
 }
 NESTED = {
     "mixed": {"models": [["fixed_spread", {"delta_ticks": 1}, 1], ["microprice", {"delta_ticks": 1}, 2]]},

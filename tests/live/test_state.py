@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from audit_story import BTC, many_orders, played_logs, written
-from mm.cli.frame import _as_json
+from mm.cli.frame import as_json
 from mm.cli.knobs import knobs
 from mm.errors import UsageError
 from mm.live import state
@@ -404,6 +404,6 @@ def test_a_url_is_shown_without_its_password() -> None:
     one = next(knob for knob in knobs(StateStores) if knob.name == "ledger_url")
     url = one.read("postgresql://me:secret@host:5/mm")
     assert url == "postgresql://me:secret@host:5/mm"
-    assert _as_json(url) == "postgresql://host:5/mm"
+    assert as_json(url) == "postgresql://host:5/mm"
     with pytest.raises(UsageError, match="such as postgresql://"):
         one.read("postgresql://host:port/mm")

@@ -127,6 +127,7 @@ class FaultyRecorder:
                 self.happened[-1].trade_ids = missing
         ids.take(first_id, message.last_id if isinstance(message, DepthMessage) else first_id)
         self._live.message(message.recv_us, self._encoded(message))
+        self._note_book(message.recv_us)
         if self._live.wants_snapshot and not self._requesting:
             self._no_book_us = self._no_book_us or message.recv_us
             self._requesting = True
@@ -169,7 +170,13 @@ class FaultyRecorder:
             self._at(us + _AGAIN_US, self._request_snapshot)
             return
         self._requesting = False
-        if self.happened and self._no_book_us is not None:
+        self._note_book(us)
+
+    def _note_book(self, us: int) -> None:
+        """Note when there is a book again: at a snapshot, or where the updates have reached one that was ahead."""
+        if self._no_book_us is None or self._live.market.book.book_id is None:
+            return
+        if self.happened:
             self.happened[-1].no_book_us = (self._no_book_us, us)
         self._no_book_us = None
 

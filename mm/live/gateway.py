@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.cli.console import Logger
-from mm.clock import US_PER_MS
 from mm.errors import TryLater
 from mm.instrument import Instrument
 from mm.live.api_messages import (
@@ -29,6 +28,7 @@ from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, mea
 from mm.live.keys import Credentials
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
+    AHEAD_MS,
     EARLIER,
     RESTING,
     Ask,
@@ -247,7 +247,9 @@ class Gateway:
 
     def _earlier(self, one: EarlierOrder) -> LiveOrder:
         order = LiveOrder(EARLIER, one.client_id, SIDES[one.side], one.price, one.qty, "LIMIT")
-        order.exchange_id, order.sent_ms = one.order_id or 0, one.us // US_PER_MS
+        order.exchange_id = one.order_id or 0
+        # The log has an instant of our clock, which may be seconds from the exchange's; the order left before now.
+        order.sent_ms = self._clock.timestamp_ms() + AHEAD_MS
         order.window_ms = self._run.access.recv_window_ms
         return order
 

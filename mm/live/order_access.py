@@ -74,7 +74,6 @@ class EarlierOrder(Protocol):
     side: str
     price: str
     qty: str
-    us: int
 
 
 @dataclass(frozen=True, kw_only=True)

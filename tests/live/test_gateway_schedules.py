@@ -18,3 +18,9 @@ def test_after_any_schedule_our_books_are_the_exchanges(part: int) -> None:
         except BaseException as error:
             error.add_note(f"repeat: .venv/bin/python tests/live/fault_schedules.py --seeds 1 --first {seed}")
             raise
+
+
+@pytest.mark.parametrize("seed", [121501])
+def test_schedules_that_once_ended_wrongly(seed: int) -> None:
+    """121501: killed behind an intent, its clock 3 s slow, the next run took an order on its way for never sent."""
+    run_schedule(seed)

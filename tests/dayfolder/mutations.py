@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -263,36 +264,8 @@ def stretch(folder):
     lines(diffs, outside(lambda row: json.loads(row)["recv_us"]), header=False)(folder)
 
 
-def events(folder):
-    return folder.events
-
-
-def gaps(folder):
-    return folder.gaps
-
-
-def diffs(folder):
-    return folder.diffs
-
-
-def frames(folder):
-    return folder.frames
-
-
-def trades(folder):
-    return folder.trades
-
-
-def quarantine(folder):
-    return folder.quarantine
-
-
-def schema(folder):
-    return folder.schema
-
-
-def instrument(folder):
-    return folder.instrument
+events, gaps, diffs, frames, trades = map(attrgetter, ("events", "gaps", "diffs", "frames", "trades"))
+quarantine, schema, instrument = map(attrgetter, ("quarantine", "schema", "instrument"))
 
 
 def snapshot(folder):

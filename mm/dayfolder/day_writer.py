@@ -45,6 +45,7 @@ class DayWriter:
         instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
+        venue: The market of the day, for ``schema.json``.
 
     Attributes:
         top_n: As given.
@@ -57,7 +58,7 @@ class DayWriter:
         Mismatch: If the day's frames were started with another *top_n*.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the day
         self,
         folder: DayFolder,
         run_id: str,
@@ -66,10 +67,11 @@ class DayWriter:
         instrument: Instrument | str | None = None,
         write_diffs: bool = True,
         write_gaps: bool = True,
+        venue: str = layout.SPOT,
     ) -> None:
         self.folder = folder
         self.run_id = layout.plain_run_id(run_id)
-        self.top_n, self._write_diffs = top_n, write_diffs
+        self.top_n, self._write_diffs, self._venue = top_n, write_diffs, venue
         self._closed = self._patient = False
         self._whole: dict[Path, bytes] = {}
         self._making = Lock()
@@ -350,7 +352,7 @@ class DayWriter:
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit))
+        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self._venue))
 
     def _write(self, path: Path, text: str) -> None:
         """Write a file whole; where there is no space it waits for the next flush, and later rows of the ledger too."""

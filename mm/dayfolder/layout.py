@@ -14,6 +14,8 @@ from mm.errors import MissingDay, UsageError
 
 SCHEMA_VERSION = 1
 PACKED = ".gz"
+SPOT, USDM = "binance-spot", "binance-usdm"
+"""Venues of a day, in ``schema.json``."""
 DAMAGED = "damaged"
 """Folder, below ``DATA_ROOT``, of days that a recorder could not continue."""
 
@@ -124,6 +126,8 @@ class DayFolder:
     """Every depth message, as received."""
     quarantine = _File("quarantine/frames_{symbol}_{day}.ndjson.gz")
     """Messages that could not be parsed, raw."""
+    order_log = _File("order_log_{symbol}_{day}.csv.gz")
+    """Every order, where the source names them: a simulated day, or an order-by-order capture."""
     snapshots = _File("snapshots")
     """The folder of book snapshots."""
     instrument = _File("instrument.json")
@@ -167,7 +171,7 @@ def snapshot_event_id(path: Path) -> int | None:
     return int(parts[1]) if named and path.name.removesuffix(PACKED).endswith(".csv") else None
 
 
-def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None) -> str:
+def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue: str = SPOT) -> str:
     """Return the text of ``schema.json``.
 
     Args:
@@ -175,12 +179,13 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None) -> str
         top_n: levels per side in the frames.
         exchange_unit: Unit of the stamps `E` and `T` as the exchange sent them, ``ms`` or ``us``;
             None while none was seen.
+        venue: The market that it was recorded of.
     """
     schema: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "symbol": folder.symbol,
         "day": folder.day,
-        "venue": "binance-spot",
+        "venue": venue,
         "units": {
             "*_ms": "Unix UTC, milliseconds",
             "*_us": "Unix UTC, microseconds",

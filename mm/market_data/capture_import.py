@@ -10,19 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from math import gcd
 from pathlib import Path
 
 import msgspec
 
 import mm
+from mm.clock import DAY_ZONE
 from mm.dayfolder.day_grids import GridChange, with_history
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
-from mm.market_data.captures import ACCEPTED, Broken, Capture
+from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
+from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, Remark, SomeCapture
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
 from mm.market_data.venue import Connected, DepthSnapshot, ExchangeInfo, Other
@@ -39,14 +43,21 @@ class Staging:
         symbol: Upper case.
         run_id: Names the run in every row.
         top_n: levels per side in the frames.
+        write_diffs: Whether there are depth messages.
+        venue: The market of the days, for ``schema.json``.
+
+    Attributes:
+        folders: The days, in their temporary places.
     """
 
-    def __init__(self, data_root: Path, symbol: str, run_id: str, top_n: int) -> None:
+    def __init__(
+        self, data_root: Path, symbol: str, run_id: str, top_n: int, *, write_diffs: bool = True, venue: str = SPOT
+    ) -> None:
         self._root = data_root
         self._symbol = symbol
         self._run_id = run_id
-        self._top_n = top_n
-        self._folders: list[DayFolder] = []
+        self._make = partial(DayWriter, run_id=run_id, top_n=top_n, write_diffs=write_diffs, venue=venue)
+        self.folders: list[DayFolder] = []
         self._writer: DayWriter | None = None
         home = data_root / symbol
         self._made = [path for path in (home, *home.parents) if not path.exists()]
@@ -61,28 +72,28 @@ class Staging:
         place = DayFolder(self._root, self._symbol, day).path
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise RunExists(f"{place} holds a recorded day already; move it away, or import into another --data-root")
-        partial = place.with_name(day + PARTIAL)
+        beside = place.with_name(day + PARTIAL)
         try:
-            partial.mkdir(parents=True)
+            beside.mkdir(parents=True)
         except FileExistsError as error:
             raise RunExists(
-                f"{partial} is there: another import is running, or one was killed; if none is, remove it and try again"
+                f"{beside} is there: another import is running, or one was killed; if none is, remove it and try again"
             ) from error
         except OSError as error:
             raise UsageError(f"--data-root (DATA_ROOT) {self._root}: cannot be written ({error.strerror})") from error
-        folder = DayFolder(partial, self._symbol, day)
-        self._folders.append(folder)
-        self._writer = DayWriter(folder, self._run_id, top_n=self._top_n)
+        folder = DayFolder(beside, self._symbol, day)
+        self.folders.append(folder)
+        self._writer = self._make(folder)
         return self._writer
 
     def publish(self, instrument_json: str | None) -> list[Path]:
         """Give every day its ``instrument.json`` and manifest, move it to its place, and return the places in order."""
         if instrument_json is not None:
-            for folder in self._folders:
+            for folder in self.folders:
                 write_whole(folder.instrument, instrument_json.encode(), durable=True)
                 write_manifest(folder, (self._run_id,))
         places = []
-        for folder in self._folders:
+        for folder in self.folders:
             folder.lock.unlink(missing_ok=True)
             place = DayFolder(self._root, self._symbol, folder.day).path
             folder.path.rename(place)
@@ -95,7 +106,7 @@ class Staging:
         if self._writer:
             with suppress(OSError):
                 self._writer.close()
-        for folder in self._folders:
+        for folder in self.folders:
             shutil.rmtree(folder.root, ignore_errors=True)
         for path in self._made:
             with suppress(OSError):
@@ -103,7 +114,27 @@ class Staging:
 
 
 TOP_N = 20
+FORMS = ("raw", "bitstamp")
+"""Whose captures are read."""
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CaptureForm:
+    """A form of captures: what an import reads, and which days it leaves.
+
+    Attributes:
+        name: As ``--format`` names it.
+        zone: Time zone of its days.
+        opened: Returns the captures that the files are, in the order in which they are read; the symbol, the grid of
+            its decimals and the progress go to them.
+        nothing: What to say of files without a message.
+    """
+
+    name: str
+    zone: str
+    opened: Callable[[Sequence[Path], str, Grid, Progress | None], Sequence[SomeCapture]]
+    nothing: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +148,7 @@ class ImportOptions:
         min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
         top_n: levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, where a capture has both; None takes the first one met.
+        form: ``raw`` (Binance Spot), or ``bitstamp``: order by order, with an order log beside each day.
     """
 
     tick_size: str | None = None
@@ -124,6 +156,7 @@ class ImportOptions:
     min_notional: str | None = None
     top_n: int = TOP_N
     trade_stream: str | None = None
+    form: str = "raw"
 
     def __post_init__(self) -> None:
         for name, least in (("tick_size", 1), ("qty_step", 1), ("min_notional", 0)):
@@ -131,6 +164,8 @@ class ImportOptions:
             if text is not None and _e8_or(text, -1) < least:
                 flag = f"--{name.replace('_', '-')} ({name.upper()})"
                 raise UsageError(f"{flag} {text!r} is not a decimal of at least {short_text(least)}, such as 0.01")
+        if self.form not in FORMS:
+            raise UsageError(f"--format {self.form!r} is none of {', '.join(FORMS)}")
         if self.trade_stream not in (None, "trade", "aggTrade"):
             raise UsageError(f"--trade-stream (TRADE_STREAM) {self.trade_stream!r} is not trade or aggTrade")
 
@@ -140,7 +175,7 @@ class ImportOptions:
         return None if self.tick_size is None else e8(self.tick_size)
 
 
-def import_captures(
+def import_captures(  # noqa: PLR0913 - the public face: each is said once
     paths: Sequence[Path],
     symbol: str,
     data_root: Path,
@@ -148,6 +183,7 @@ def import_captures(
     run_id: str,
     options: ImportOptions | None = None,
     progress: Progress | None = None,
+    form: CaptureForm | None = None,
 ) -> ImportReport:
     """Write the day folders that *paths*, captures in the order of their recording, hold of *symbol*.
 
@@ -158,6 +194,7 @@ def import_captures(
         run_id: Names the run in every row.
         options: None is the defaults.
         progress: Called with the bytes read so far and those of all captures.
+        form: What the files are; None is raw captures of Binance Spot.
 
     Raises:
         BrokenFile: If a capture is empty, has another form, is of futures, or lies before the one given before it.
@@ -166,12 +203,12 @@ def import_captures(
     """
     if not paths:
         raise UsageError("no capture was given; name at least one file")
-    work = _Import(symbol.upper(), options or ImportOptions())
-    captures = [Capture(path, work.symbol, work.grid, step) for path, step in _steps(paths, progress)]
+    work = _Import(symbol.upper(), options or ImportOptions(), form or RAW)
+    captures = work.captures(paths, progress)
     with ExitStack() as undo:
         staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n)
         undo.callback(staging.discard)
-        report = work.run(captures, staging, run_id)
+        report = work.run(paths, captures, staging, run_id)
         undo.pop_all()
     return report
 
@@ -179,26 +216,39 @@ def import_captures(
 class _Import:
     """One import: what is known of the symbol, and the report as it grows."""
 
-    def __init__(self, symbol: str, options: ImportOptions) -> None:
+    def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm) -> None:
         self.symbol = symbol
+        self.form = form
         self.options = options
         self.grid = Grid()
         self.grid.use(options.tick_e8 or 0, 0)  # a step that is given binds our orders, and not what was recorded
         self._grids: list[GridChange] = []
         self._exchange_entry: str | None = None
         self._connections = 0
+        self._orders = OrderMarket(symbol, self.grid) if options.form == "bitstamp" else None
 
-    def run(self, captures: Sequence[Capture], staging: Staging, run_id: str) -> ImportReport:
-        """Read *captures* into *staging* and publish it."""
+    def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[SomeCapture]:
+        """Return the captures that *paths* are."""
+        if self._orders is not None:
+            return [BitstampCapture(path, self._orders, step) for path, step in steps_of(paths, progress)]
+        return self.form.opened(paths, self.symbol, self.grid, progress)
+
+    def run(
+        self, paths: Sequence[Path], captures: Sequence[SomeCapture], staging: Staging, run_id: str
+    ) -> ImportReport:
+        """Read *captures*, made of *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
-        knobs = {"symbol": self.symbol, "captures": [capture.lines.path.name for capture in captures], **given}
+        knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given}
+        if self.form is not RAW:
+            knobs["form"] = self.form.name
         session = ImportSession(
             staging.open,
             self.grid,
             {"version": mm.__version__, "knobs": knobs},
             self.options.top_n,
             self.options.trade_stream,
+            zone=self.form.zone,
         )
         for capture in captures:
             report.captures.append(self._read(capture, session))
@@ -209,12 +259,14 @@ class _Import:
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
         self._check_tick()
         self._conclude(report, session)
+        self._write_orders(report, staging)
+        report.warnings += [warning for capture in captures for warning in capture.warnings]
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
             day.path = str(place)
         return report
 
-    def _read(self, capture: Capture, session: ImportSession) -> CaptureReport:
+    def _read(self, capture: SomeCapture, session: ImportSession) -> CaptureReport:
         """Give every message of *capture* to *session*."""
         lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
@@ -227,6 +279,10 @@ class _Import:
             elif isinstance(message, Connected):
                 self._connections += 1
                 session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
+            elif isinstance(message, BookLoss):
+                session.lose(recv_us, message.cause)
+            elif isinstance(message, Remark):
+                session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
             elif isinstance(message, ExchangeInfo):
                 self._learn(recv_us, message, capture, session)
             else:
@@ -244,7 +300,7 @@ class _Import:
             session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
         return read
 
-    def _check_alone(self, capture: Capture, bare_snapshot: str) -> None:
+    def _check_alone(self, capture: SomeCapture, bare_snapshot: str) -> None:
         """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
         seen = capture.messages.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
@@ -255,7 +311,7 @@ class _Import:
                 f"it is; give a capture of one symbol, or one whose REST lines have their address"
             )
 
-    def _learn(self, recv_us: int, info: ExchangeInfo, capture: Capture, session: ImportSession) -> None:
+    def _learn(self, recv_us: int, info: ExchangeInfo, capture: SomeCapture, session: ImportSession) -> None:
         """Take over the exchange's own filters."""
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
@@ -323,6 +379,19 @@ class _Import:
                 "diffs and trades are stored"
             )
 
+    def _write_orders(self, report: ImportReport, staging: Staging) -> None:
+        """Write the order log of each day where every order is known."""
+        if self._orders is None or report.instrument is None:
+            return
+        ticks = gcd(report.instrument.tick_e8, self.grid.seen_tick_e8)
+        lots = gcd(report.instrument.lot_e8, self.grid.seen_step_e8)
+        write_order_logs(staging.folders, self._orders.rows, ticks, lots)
+        report.warnings.append(
+            f"{self._orders.corrected:,} levels were corrected by the venue's own book; {self._orders.unmatched:,} "
+            f"trades met no order of the capture; trade ids are the venue's, which leaves some out, so that a trade "
+            f"gap in the ledger need not be a loss"
+        )
+
     def _instrument_json(self, report: ImportReport) -> str | None:
         """Return the text of ``instrument.json``; None where nothing is known."""
         options = self.options
@@ -330,25 +399,38 @@ class _Import:
             return msgspec.json.format(with_history(self._exchange_entry, self._grids), indent=1) + "\n"
         if report.instrument is None:
             return None
-        text = msgspec.json.format(with_history(to_exchange_info(report.instrument), self._grids), indent=1) + "\n"
-        return (
-            json.dumps({**json.loads(text), "inferred": report.inferred}, indent=1) + "\n" if report.inferred else text
-        )
+        return instrument_json(report.instrument, report.inferred, self._grids)
 
-    def _nothing(self, captures: Sequence[Capture]) -> Mismatch | BrokenFile:
+    def _nothing(self, captures: Sequence[SomeCapture]) -> Mismatch | BrokenFile:
         """Return the error of an import that found no message of the symbol."""
         symbols = sum((capture.messages.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)
         if symbols:
             return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")
-        return BrokenFile(f"{names}: no depth, trade or bookTicker message of Binance Spot could be read; {ACCEPTED}")
+        return BrokenFile(f"{names}: {self.form.nothing}")
 
 
-def _steps(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
+def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
+    """Return the text of ``instrument.json``; *inferred* names what of it was concluded from the data."""
+    text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
+    return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
+
+
+def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
     """Yield each path with what takes the progress inside that file."""
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
     for at, path in enumerate(paths):
         yield path, _step(progress, sum(sizes[:at]), sum(sizes)) if progress else None
+
+
+def _raw(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[Capture]:
+    """Return a capture of each path."""
+    return [Capture(path, symbol, grid, step) for path, step in steps_of(paths, progress)]
+
+
+RAW = CaptureForm(
+    "raw", DAY_ZONE, _raw, f"no depth, trade or bookTicker message of Binance Spot could be read; {ACCEPTED}"
+)
 
 
 def _step(progress: Progress, before: int, total: int) -> Callable[[int], None]:

@@ -13,11 +13,11 @@ Two forms are read, each plain or gzip, and recognised file by file:
 import mmap
 import re
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -186,12 +186,61 @@ class Broken(Struct):
     cut: bool
 
 
+class BookLoss(Struct):
+    """The source says that the book until now is not the book any more, and why."""
+
+    cause: str
+
+
+class Remark(Struct):
+    """Something unusual that the source reports: the kind of an anomaly, and the numbers that describe it."""
+
+    kind: str
+    details: dict[str, Any]
+
+
 class CapturedMessage(NamedTuple):
     """One line: when it was received (µs; None: without a stamp), what it is, and whether it answers a request."""
 
     recv_us: int | None
-    message: Message | Broken
+    message: Message | Broken | BookLoss | Remark
     answer: bool = False
+
+
+class LinesRead(Protocol):
+    """How far a capture was read, and what was lost of it: attributes of `CaptureLines`."""
+
+    path: Path
+    number: int
+    lost_bytes: int
+    ends_early: bool
+
+
+class SymbolsMet(Protocol):
+    """The symbols that occurred in a capture, with their messages."""
+
+    symbols: Counter[str]
+
+
+class SomeCapture(Protocol):
+    """What an import reads, whatever its form: one symbol's messages in the order of their arrival."""
+
+    @property
+    def lines(self) -> LinesRead:
+        """Its lines, with what was lost of them."""
+
+    @property
+    def messages(self) -> SymbolsMet:
+        """The symbols that occurred."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """One sentence each, once it was read."""
+
+    def __iter__(self) -> Iterator[CapturedMessage]: ...
+
+    def where(self) -> str:
+        """Return file and line of the message handed out last."""
 
 
 class _Packet(NamedTuple):
@@ -230,6 +279,7 @@ class Capture:
     Attributes:
         lines: Its lines, with what was lost of them.
         messages: The decoder, with the symbols that occurred.
+        warnings: None: what is unusual is in the quarantine.
 
     Raises:
         BrokenFile: If the file has another form, or is a capture of futures; the message names it.
@@ -238,6 +288,7 @@ class Capture:
     def __init__(self, path: Path, symbol: str, grid: Grid, progress: Callable[[int], None] | None = None) -> None:
         self.lines = CaptureLines(path, progress)
         self.messages = Messages(symbol, grid)
+        self.warnings: Sequence[str] = ()
         self._split = self._recognise()
 
     def __iter__(self) -> Iterator[CapturedMessage]:

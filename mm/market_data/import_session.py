@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mm.clock import US_PER_S, day_of, exchange_us, midnight_us, next_day
+from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, short_text
@@ -147,7 +147,7 @@ class ImportReport:
         """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
         return [
             *(day.line() for day in self.days),
-            f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed",
+            *self._ticker_line(),
             *_clock_line(self.days),
             *_grid_line(self.instrument, self.inferred),
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
@@ -155,6 +155,10 @@ class ImportReport:
             *(f"warning: {warning}" for warning in self.warnings),
             *(day.path if day.synced else f"{day.path}: never synced, so no command can play it" for day in self.days),
         ]
+
+    def _ticker_line(self) -> list[str]:
+        seen = self.compared or any(day.tickers for day in self.days)
+        return [f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed"] if seen else []
 
 
 def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
@@ -215,7 +219,7 @@ class _Open:
 class ImportSession:
     """Take one message after the other and write the days they belong to.
 
-    A message belongs to the day of its receive time, in Berlin. The day never goes back: after a clock that was set
+    A message belongs to the day of its receive time, in *zone*. The day never goes back: after a clock that was set
     back, rows stay in the day that is open and keep their stamp, and the ledger has a `clock_step`.
 
     Args:
@@ -224,6 +228,7 @@ class ImportSession:
         run_start: Details of the run's first event in every day.
         top_n: Levels per side in the frames.
         trade_stream: The stream whose trades are stored; None takes the first one met.
+        zone: Time zone of the days.
 
     Attributes:
         days: What came into each day, in order.
@@ -240,6 +245,8 @@ class ImportSession:
         run_start: Mapping[str, Any],
         top_n: int,
         trade_stream: str | None = None,
+        *,
+        zone: str = DAY_ZONE,
     ) -> None:
         self.days: list[DayReport] = []
         self.ticker_check = TickerCheck(grid)
@@ -249,6 +256,7 @@ class ImportSession:
         self._grid = grid
         self._run_start = run_start
         self._top_n = top_n
+        self._zone = zone
         self._open: _Open | None = None
         self._last_us = 0
         self._notes: list[tuple[int, str, Mapping[str, Any]]] = []
@@ -294,9 +302,16 @@ class ImportSession:
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
+    def lose(self, recv_us: int, cause: str) -> None:
+        """Drop the book, where there is one, at *recv_us*: the source says that it is not right any more."""
+        market = self._enter(recv_us).market
+        market.arrived(recv_us)
+        market.book.distrust(recv_us, cause)
+
     def finish(self) -> None:
         """Close the last day."""
         if self._open:
+            self._last_us = max([self._last_us, *(at_us for at_us, _, _ in self._notes)])
             self._write_notes(self._open)
             self._open.market.book.finish(self._last_us)
             self._close(self._open, "end_of_captures")
@@ -321,7 +336,7 @@ class ImportSession:
             self._broken.clear()
         elif recv_us < today.from_us - LONGEST_STEP_BACK_US:
             raise BrokenFile(
-                f"a message was received on {day_of(recv_us)}, when {today.report.day} was open; "
+                f"a message was received on {day_of(recv_us, self._zone)}, when {today.report.day} was open; "
                 f"give the captures in the order in which they were recorded"
             )
         if self._notes:
@@ -335,7 +350,7 @@ class ImportSession:
         return today
 
     def _next_day(self, recv_us: int) -> _Open:
-        before, day = self._open, day_of(recv_us)
+        before, day = self._open, day_of(recv_us, self._zone)
         if before:
             self._close(before, "day_over")
         writer = self._open_day(day)
@@ -351,7 +366,7 @@ class ImportSession:
             market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True)
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
-        return _Open(midnight_us(day), midnight_us(next_day(day)), journal, market)
+        return _Open(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)
 
     def _write_notes(self, today: _Open) -> None:
         for at_us, kind, details in self._notes:

@@ -1,0 +1,22 @@
+"""The rows of an order log, market by order, and its file beside a day: who writes and who reads it share this.
+
+What the columns mean stands in ``mm.sim.matching.order_log``, what an import writes in ``mm.market_data.bitstamp``.
+"""
+
+import gzip
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
+Row = tuple[int, int, int, int, int, int, int, int, int, int]
+"""One row of the log, its values named by `COLUMNS`."""
+
+ROW_NEW, ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE = range(1, 9)
+"""Kinds of rows."""
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[int]]) -> None:
+    """Write an order log, which must not be there, at once."""
+    with path.open("xb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as log:
+        log.write((",".join(COLUMNS) + "\n").encode())
+        log.writelines((",".join(map(str, row)) + "\n").encode() for row in rows)

@@ -1,0 +1,163 @@
+"""Binance's published files (trades, aggTrades, bookTicker; CSV, or the ZIP they come in) as the messages of an import.
+
+They name no receive time: it is the exchange's own transaction time, never before that of the row before. Spot files
+have no header and, since 2025, instants in µs; futures files have a header, ms. A day of trades alone has no book, and
+so only trades; with bookTicker files of the same days the book is its best level of each side.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import chain, count, repeat
+from operator import itemgetter
+from pathlib import Path
+
+from mm.clock import exchange_us
+from mm.errors import BrokenFile, Mismatch
+from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.tables import CsvTable, RowBlock, one_of, whole_numbers
+from mm.market_data.local_orderbook import Level
+
+TRADES = ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker", "is_best_match")
+AGG_TRADES = (
+    *("agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id", "transact_time", "is_buyer_maker"),
+    "is_best_match",
+)
+TICKERS = (
+    *("update_id", "best_bid_price", "best_bid_qty", "best_ask_price", "best_ask_qty", "transaction_time"),
+    "event_time",
+)
+_KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
+_SWITCH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_Timed = tuple[int, int, FilePlace, FileEvent]
+"""Instant, 0 of a trade and 1 of the book, and what happened where."""
+
+
+class BinanceVisionReader:
+    """Yield the events of one symbol in one or more files, in any order; trades come first.
+
+    Args:
+        paths: Named as Binance names them: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
+        symbol: Upper case.
+        moved: Called with the bytes of all files read so far.
+
+    Attributes:
+        place: The file and the row read last.
+        grows: No.
+        notes: That there is no book, where there is none.
+
+    Raises:
+        BrokenFile: If a file has another name or other columns, or a row is not whole.
+        Mismatch: If a file is of another symbol.
+    """
+
+    grows = False
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.place = FilePlace(paths[0])
+        self.notes: list[str] = []
+        self._symbol, self._moved = symbol, moved
+        self._files = [(kind_of(path, symbol), path) for path in paths]
+        self._read: dict[Path, int] = {}
+        kinds = {kind for kind, _ in self._files}
+        if {"trades", "aggTrades"} <= kinds:
+            raise BrokenFile(f"{paths[0]}: trades and aggTrades are the same trades twice; give one of them")
+        if "bookTicker" not in kinds:
+            self.notes.append(
+                "the files have no book: calibrate and play days that have one, recorded or of bookTicker"
+            )
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        tickers = [path for kind, path in self._files if kind == "bookTicker"]
+        trades = [(kind, path) for kind, path in self._files if kind != "bookTicker"]
+        streams = (
+            chain.from_iterable(self._trades(kind, path) for kind, path in sorted(trades, key=_by_date)),
+            chain.from_iterable(self._tickers(path) for path in sorted(tickers, key=lambda path: _by_date(("", path)))),
+        )
+        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
+            self.place.path, self.place.number = place.path, place.number
+            self.place.symbols[self._symbol] += 1
+            yield recv_us, event
+
+    def _blocks(self, kind: str, path: Path) -> Iterator[RowBlock]:
+        def moved(done: int) -> None:
+            self._read[path] = done
+            self._moved(sum(self._read.values()))
+
+        table = CsvTable(path, moved, _KINDS[kind])
+        needed = _KINDS[kind][:7] if kind == "aggTrades" else _KINDS[kind][:6]
+        lacks = [name for name in needed if name not in table.columns]
+        if lacks:
+            what = (
+                f"{path}:1: no {kind} of Binance: the columns {','.join(table.columns)[:120]} lack {', '.join(lacks)}"
+            )
+            raise BrokenFile(f"{what}; download the file again")
+        yield from table
+
+    def _trades(self, kind: str, path: Path) -> Iterator[_Timed]:
+        last_us = 0
+        names = ("id", "qty", "time") if kind == "trades" else ("agg_trade_id", "quantity", "transact_time")
+        for block in self._blocks(kind, path):
+            place = FilePlace(path)
+            ids = whole_numbers(block, names[0], place)
+            spans: Iterable[tuple[int, int] | None] = repeat(None)
+            if kind == "aggTrades":
+                first_ids, last_ids = (whole_numbers(block, name, place) for name in AGG_TRADES[3:5])
+                spans = zip(first_ids, last_ids, strict=True)
+            columns = (
+                ids,
+                block.cells["price"].to_list(),
+                block.cells[names[1]].to_list(),
+                whole_numbers(block, names[2], place),
+                one_of(block, "is_buyer_maker", _SWITCH, place),
+            )
+            rows = zip(count(block.first_row), spans, *columns, strict=False)
+            for row, span, number, price, qty, time, maker in rows:
+                at_us = exchange_us(time)
+                last_us = max(last_us, at_us)
+                yield last_us, 0, FilePlace(path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
+
+    def _tickers(self, path: Path) -> Iterator[_Timed]:
+        """Yield the best levels; each ticker replaces what its side had."""
+        sides: list[Sequence[Level]] | None = None
+        for block in self._blocks("bookTicker", path):
+            place = FilePlace(path)
+            levels = (block.cells[name].to_list() for name in TICKERS[1:5])
+            times = whole_numbers(block, "transaction_time", place)
+            for row, (bid, bid_qty, ask, ask_qty, time) in enumerate(zip(*levels, times, strict=True), block.first_row):
+                at_us = exchange_us(time)
+                fresh: list[Sequence[Level]] = [((bid, bid_qty),), ((ask, ask_qty),)]
+                if sides is None:
+                    yield at_us, 1, FilePlace(path, row), WholeBook(*fresh)
+                elif fresh != sides:
+                    changed = [_moved(old, new) for old, new in zip(sides, fresh, strict=True)]
+                    yield at_us, 1, FilePlace(path, row), LevelChanges(at_us, *changed)
+                sides = fresh
+
+
+def _moved(old: Sequence[Level], new: Sequence[Level]) -> list[Level]:
+    if old == new:
+        return []
+    return [*((price, "0") for price, _ in old if price != new[0][0]), *new]
+
+
+def kind_of(path: Path, symbol: str) -> str:
+    """Return the kind of a file by its name: ``trades``, ``aggTrades`` or ``bookTicker``.
+
+    Raises:
+        BrokenFile: If the name is none of Binance's.
+        Mismatch: If it names another symbol.
+    """
+    name, _, rest = path.name.partition("-")
+    kind = rest.partition("-")[0]
+    if kind not in _KINDS:
+        raise BrokenFile(
+            f"{path}:1: the name is not SYMBOL-KIND-DATE.zip or .csv with the kind {', '.join(_KINDS)}; give the files "
+            f"as Binance names them"
+        )
+    if name.upper() != symbol:
+        raise Mismatch(f"{path} is of {name}; --symbol (SYMBOL) is {symbol}")
+    return kind
+
+
+def _by_date(file: tuple[str, Path]) -> str:
+    return file[1].name.partition("-")[2].partition("-")[2]

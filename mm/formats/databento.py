@@ -1,0 +1,276 @@
+"""Databento CSV in the schema MBO (market by order) as the messages of an import.
+
+Orders are added, modified, cancelled and cleared; what is left of them at a price is its level. Trades and fills change
+no level, for a cancel follows each fill. The book counts after the last record of an event alone (flag F_LAST). The
+receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9 or decimals, as the file was ordered.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mm.clock import us_of
+from mm.errors import BrokenFile, UsageError
+from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
+from mm.instrument import decimal_text
+from mm.market_data.local_orderbook import Level
+
+F_LAST, F_TOB, F_SNAPSHOT, F_BAD_TS_RECV, F_MAYBE_BAD_BOOK = 128, 64, 32, 8, 4
+NO_PRICE = 2**63 - 1
+_NEEDED = ("ts_recv", "ts_event", "action", "side", "price", "size", "order_id", "flags")
+_SIDES = {"A": -1, "B": 1, "N": 0}
+_ACTIONS = {name: name for name in "ACMRTFN"}
+_WAY_OUT = "order the schema mbo as CSV, with its header"
+
+
+@dataclass
+class _Orders:
+    """All orders that rest, and the levels they make.
+
+    Attributes:
+        changed: Side and price of the levels that have changed since the last message.
+        cleared: Whether all of them have gone since.
+        unknown: How often an order was named that nothing had added.
+    """
+
+    orders: dict[int, tuple[int, str, int]] = field(default_factory=dict)
+    levels: dict[tuple[int, str], int] = field(default_factory=dict)
+    changed: dict[tuple[int, str], None] = field(default_factory=dict)
+    cleared: bool = False
+    unknown: int = 0
+
+    def clear(self) -> None:
+        """Remove all orders."""
+        self.orders.clear()
+        self.levels.clear()
+        self.changed.clear()
+        self.cleared = True
+
+    def add(self, number: int, side: int, price: str, size: int) -> None:
+        """Add an order, or change the one of this number."""
+        self.remove(number)
+        self.orders[number] = side, price, size
+        self._shift(side, price, size)
+
+    def reduce(self, number: int, size: int) -> None:
+        """Take so much from an order."""
+        if number not in self.orders:
+            self.unknown += 1
+            return
+        side, price, left = self.orders[number]
+        gone = min(size, left)
+        self._shift(side, price, -gone)
+        if gone == left:
+            del self.orders[number]
+        else:
+            self.orders[number] = side, price, left - gone
+
+    def remove(self, number: int) -> None:
+        """Remove an order, where there is one of this number."""
+        if number in self.orders:
+            side, price, left = self.orders.pop(number)
+            self._shift(side, price, -left)
+
+    def side_only(self, side: int) -> None:
+        """Remove all orders of a side: its only level is about to be named (F_TOB)."""
+        for number in [number for number, order in self.orders.items() if order[0] == side]:
+            self.remove(number)
+
+    def message(self, exch_us: int) -> LevelChanges | WholeBook | None:
+        """Return what has changed since the last message; None where nothing has."""
+        sides: dict[int, list[Level]] = {1: [], -1: []}
+        whole, self.cleared = self.cleared, False
+        changed, self.changed = self.changed, {}
+        for side, price in self.levels if whole else changed:
+            sides[side].append((price, str(self.levels.get((side, price), 0))))
+        if whole:
+            return WholeBook(sides[1], sides[-1])
+        return LevelChanges(exch_us, sides[1], sides[-1]) if changed else None
+
+    def _shift(self, side: int, price: str, size: int) -> None:
+        key = side, price
+        left = self.levels.get(key, 0) + size
+        if left:
+            self.levels[key] = left
+        else:
+            self.levels.pop(key, None)
+        self.changed[key] = None
+
+
+class DatabentoReader:
+    """Yield the events of one instrument in one or more files, in the order in which they are given.
+
+    Args:
+        paths: CSV, plain or packed; DBN, Databento's own encoding, needs its library and is refused by name.
+        symbol: That of the column ``symbol``; where there is none, the file must be of one instrument.
+        moved: Called with the bytes of all files read so far.
+
+    Attributes:
+        place: Where it is.
+        grows: Yes: a file may begin within a session.
+        notes: What was unusual.
+
+    Raises:
+        BrokenFile: If a file is no such table, has a row that cannot be, or several instruments or venues.
+    """
+
+    grows = True
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.place = FilePlace(paths[0])
+        self.notes: list[str] = []
+        self._paths, self._symbol, self._moved = paths, symbol, moved
+        self._orders = _Orders()
+        self._alone: dict[str, Any] = {}
+        self._last_us = self._doubtful = 0
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        before = 0
+        for path in self._paths:
+            self.place.path, self.place.number = path, 0
+            _check_encoding(path)
+            start = before
+            table = CsvTable(path, lambda done, start=start: self._moved(start + done))  # type: ignore[misc]
+            lacks = [name for name in _NEEDED if name not in table.columns]
+            if lacks:
+                what = f"the header has no {', '.join(lacks)}: {','.join(table.columns)[:120]}"
+                raise self.place.broken(what, _WAY_OUT, 1)
+            for block in table:
+                yield from self._events(self._ours(block))
+            before += path.stat().st_size
+        if self._orders.unknown:
+            self.notes.append(
+                f"{self._orders.unknown:,} records name orders that nothing had added; they were left out"
+            )
+        if self._doubtful:
+            self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
+
+    def _ours(self, block: RowBlock) -> pl.DataFrame:
+        """Return the records of the instrument, with their rows, as numbers."""
+        place, cells = self.place, block.cells
+        frame = pl.DataFrame(
+            {
+                "row": pl.arange(block.first_row, block.first_row + cells.height, eager=True),
+                "recv_us": _instants(block, "ts_recv", place),
+                "exch_us": _instants(block, "ts_event", place),
+                "action": one_of(block, "action", _ACTIONS, place),
+                "side": one_of(block, "side", _SIDES, place),
+                "price": cells["price"],
+                "size": whole_numbers(block, "size", place),
+                "order_id": _unsigned(block, "order_id", place),
+                "flags": whole_numbers(block, "flags", place),
+            }
+        )
+        ours = pl.repeat(True, cells.height, eager=True)
+        if "symbol" in cells.columns:
+            names = cells["symbol"].str.to_uppercase()
+            place.symbols.update(names.unique().to_list())
+            ours = names == self._symbol
+        else:
+            place.symbols[self._symbol] += 1
+            self._check_alone(block, ours, "instrument_id", "order the column symbol (map_symbols)")
+        self._check_alone(block, ours, "publisher_id", "order the records of one venue")
+        return frame.filter(ours)
+
+    def _check_alone(self, block: RowBlock, ours: pl.Series, column: str, way_out: str) -> None:
+        if column not in block.cells.columns:
+            return
+        for value in block.cells[column].filter(ours).unique(maintain_order=True).to_list():
+            if self._alone.setdefault(column, value) != value:
+                at = block.first_row + ((block.cells[column].eq(value) & ours).arg_max() or 0)
+                what = f"{column} {value} beside {self._alone[column]}"
+                raise self.place.broken(what, f"{way_out}, or take the other rows out", at)
+
+    def _events(self, frame: pl.DataFrame) -> Iterator[tuple[int, FileEvent]]:
+        book = self._orders
+        for row, stamp_us, exch_us, action, side, price, size, number, flags in frame.iter_rows():
+            self.place.number = row
+            recv_us = max(stamp_us, self._last_us) if flags & F_BAD_TS_RECV else stamp_us
+            self._last_us = recv_us
+            self._doubtful += bool(flags & F_MAYBE_BAD_BOOK)
+            if action == "T":
+                if size and (text := self._price(price)):
+                    yield recv_us, FileTrade(exch_us, text, str(size), side)
+            elif action == "R":
+                book.clear()
+            elif action in "AMC":
+                self._apply(action, side, price, size, number, tob=bool(flags & F_TOB))
+            if flags & F_LAST and (message := book.message(exch_us)) is not None:
+                yield recv_us, message
+
+    def _apply(self, action: str, side: int, price: str, size: int, number: int, *, tob: bool) -> None:
+        """Change the book by one record."""
+        if action == "C":
+            self._orders.reduce(number, size)
+            return
+        if side == 0:
+            raise self.place.broken(f"action {action} names no side", COPY_AGAIN)
+        if tob:
+            self._orders.side_only(side)
+            number = -side if self._price(price) else 0
+        text = self._price(price)
+        if text and size:
+            self._orders.add(number, side, text, size)
+        elif not tob:
+            raise self.place.broken(f"price {price!r}, size {size} are those of no order", COPY_AGAIN)
+
+    def _price(self, text: str) -> str:
+        """Return a price as a decimal; empty where there is none."""
+        if not text or text == str(NO_PRICE):
+            return ""
+        if "." in text:
+            return _shortened(plain_decimal(text))
+        try:
+            return _shortened(decimal_text(int(text), 9))
+        except ValueError:
+            raise self.place.broken(f"price is {text!r}, neither a decimal nor 1e-9", COPY_AGAIN) from None
+
+
+def _shortened(text: str) -> str:
+    """Return a decimal of nine places with eight, where the last is zero."""
+    return text[:-1] if text.endswith("0") and len(text.partition(".")[2]) == 9 else text
+
+
+def _check_encoding(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
+    if head.startswith(b"DBN") or path.name.endswith((".dbn", ".dbn.zst")):
+        raise BrokenFile(
+            f"{path}:1: this is DBN, Databento's own encoding, which needs its library; order the file as CSV, or "
+            f"write it by the library: DBNStore.from_file(…).to_csv(…)"
+        )
+
+
+def _instants(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
+    """Return a column of instants in µs, given in ns or as ISO 8601."""
+    text = block.cells[column]
+    numbers = text.cast(pl.Int64, strict=False)
+    if not numbers.null_count():
+        return numbers // 1_000
+    if text[0].isdigit() and len(text[0]) > len("2024-03-05"):
+        at = numbers.is_null().arg_max() or 0
+        raise place.broken(f"{column} is {text[at]!r}, not a number of ns", COPY_AGAIN, block.first_row + at)
+    found = []
+    for row, one in enumerate(text.to_list(), block.first_row):
+        head, _, fraction = one.removesuffix("Z").partition(".")
+        try:
+            found.append(us_of(f"{head}.{fraction[:6]:0<6}+00:00"))
+        except (UsageError, ValueError) as error:
+            raise place.broken(f"{column} is {one!r}, neither ns nor ISO 8601", COPY_AGAIN, row) from error
+    return pl.Series(column, found, pl.Int64)
+
+
+def _unsigned(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
+    text = block.cells[column]
+    numbers = text.cast(pl.UInt64, strict=False)
+    if numbers.null_count():
+        at = numbers.is_null().arg_max() or 0
+        raise place.broken(f"{column} is {text[at]!r}, not a number", COPY_AGAIN, block.first_row + at)
+    return numbers

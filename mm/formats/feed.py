@@ -1,0 +1,309 @@
+"""What a file of others says, as the messages of an import: levels, whole books, trades and losses, under our own ids.
+
+Such files have no update ids that follow one another, so each message gets the next one. The book is followed here too:
+where the source itself shows a crossed book, the import drops its own, and gets the next one that is not crossed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
+from mm.errors import BrokenFile, OffGrid
+from mm.market_data.captures import BookLoss, CapturedMessage, Remark
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
+
+DAY_US = 86_400 * US_PER_S
+UTC = "UTC"
+Sides = dict[int, dict[int, Level]]
+"""Levels by side (+1 bid, -1 ask) and price in 1e-8."""
+
+
+@dataclass
+class FilePlace:
+    """Where a reader is: the file, the row handed out last (from 1, the header included), and the symbols met so far.
+
+    It stands for the lines of a capture in `mm.market_data.captures`: such a file is used whole or not at all.
+    """
+
+    path: Path
+    number: int = 0
+    lost_bytes: int = 0
+    ends_early: bool = False
+    symbols: Counter[str] = field(default_factory=Counter)
+
+    def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
+        """Return the error that names the file and the row, which is that handed out last where none is given."""
+        return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
+
+
+class LevelChanges(NamedTuple):
+    """Levels have other quantities now; zero: the level is gone. Instants of the exchange are in µs, 0 is unknown."""
+
+    exch_us: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+
+
+class WholeBook(NamedTuple):
+    """All levels of the book, in any order; what it had before is void."""
+
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+
+
+class BookEdits(NamedTuple):
+    """Steps that make a new book of the old one: side, price and quantity of a level.
+
+    A step without a quantity removes the levels of its side (0: of both) from the best to its price; without a price,
+    all of them. *snapshot* says whether the result is a book that was fetched, and not a change of the one before.
+    """
+
+    exch_us: int
+    steps: Sequence[tuple[int, str | None, str | None]]
+    snapshot: bool
+
+
+class FileTrade(NamedTuple):
+    """A trade: *side* is +1 where a buyer took, -1 where a seller did, 0 where nothing says so.
+
+    *trade_id* is the venue's where its ids count up; *span* are the ids of the trades that it aggregates.
+    """
+
+    exch_us: int
+    price: str
+    qty: str
+    side: int
+    trade_id: int | None = None
+    span: tuple[int, int] | None = None
+
+
+FileEvent = LevelChanges | WholeBook | BookEdits | FileTrade | BookLoss | Remark
+
+
+FileMessage = DepthUpdate | DepthSnapshot | TradePrint | AggTrade | BookLoss | Remark
+
+
+class FileReader(Protocol):
+    """What reads the files of one form.
+
+    Attributes:
+        place: Where it is.
+        grows: Whether the book is built from nothing where no whole book comes first.
+        notes: Sentences for the report, once all was read.
+    """
+
+    place: FilePlace
+    grows: bool
+    notes: list[str]
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        """Yield receive times, in µs, and what happened then."""
+
+
+class FileCapture:
+    """Iterate over what a reader yields as `mm.market_data.captures.Capture` does over a capture.
+
+    Args:
+        reader: Reads the files.
+        symbol: Upper case.
+        grid: Checks every price and quantity.
+
+    Raises:
+        BrokenFile: If an instant lies before the one before it, or in no year of ours, or a number is none.
+    """
+
+    def __init__(self, reader: FileReader, symbol: str, grid: Grid) -> None:
+        self.reader = reader
+        self._symbol, self._grid = symbol, grid
+        self._printed = Grid()  # hidden orders trade off the grid of the book, and say nothing about its tick
+        self._book = self._new_book((), ())
+        self._begun = self._valid = self._crossed = False
+        self._update_id, self._trade_id = 1, 0
+        self._last_us = 0
+        self._last_e8 = self._last_side = 0
+        self._grown = self._guessed = 0
+
+    @property
+    def lines(self) -> FilePlace:
+        """Where the reader is."""
+        return self.reader.place
+
+    @property
+    def messages(self) -> FilePlace:
+        """The symbols that the reader met."""
+        return self.reader.place
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the report should say."""
+        found = list(self.reader.notes)
+        if self._grown:
+            found.append("the files begin without a whole book: it is built from their changes, and lacks what rested")
+        if self._guessed:
+            found.append(f"{self._guessed:,} trades name no side; it was concluded from the book and the trade before")
+        return found
+
+    def where(self) -> str:
+        """Return the file and the row that was read last."""
+        return f"{self.reader.place.path.name}:{self.reader.place.number}"
+
+    def __iter__(self) -> Iterator[CapturedMessage]:
+        for recv_us, event in self.reader:
+            self._check_time(recv_us)
+            try:
+                for message in self._taken(recv_us, event):
+                    yield CapturedMessage(recv_us, message)
+            except OffGrid as error:
+                way_out = "mend the row, or leave the file out"
+                raise self.reader.place.broken(str(error), way_out) from error
+
+    def _check_time(self, recv_us: int) -> None:
+        place = self.reader.place
+        if not FIRST_US <= recv_us < LAST_US:
+            raise place.broken(
+                f"the instant {recv_us} µs is in none of the years 2009 to 2099", "give files of this form and unit"
+            )
+        if recv_us < self._last_us:
+            raise place.broken(
+                f"{iso(recv_us)} comes after {iso(self._last_us)}",
+                "sort the rows by their receive time, and give the files in the order of their recording",
+            )
+        if self._begun and recv_us // DAY_US > self._last_us // DAY_US + 1:  # a day is missing: the import starts anew
+            self._void()
+        self._last_us = recv_us
+
+    def _taken(self, recv_us: int, event: FileEvent) -> Iterator[FileMessage]:
+        if isinstance(event, LevelChanges):
+            if self._begun or not self.reader.grows:
+                yield from self._change(_stamp(event.exch_us, recv_us), event)
+            else:
+                self._grown += 1
+                yield from self._renew(recv_us, WholeBook(event.bids, event.asks))
+        elif isinstance(event, FileTrade):
+            yield self._trade(recv_us, event)
+        elif isinstance(event, WholeBook):
+            yield from self._renew(recv_us, event)
+        elif isinstance(event, BookEdits):
+            yield from self._edit(recv_us, event)
+        elif isinstance(event, BookLoss):
+            self._void()
+            yield event
+        else:
+            yield event
+
+    def _change(self, exch_us: int, event: LevelChanges) -> Iterator[DepthUpdate | DepthSnapshot]:
+        """Change the book; where that mends a crossed one, it is a snapshot too."""
+        bids, asks = event.bids, event.asks
+        self._grid.check(bids)
+        self._grid.check(asks)
+        crossed = self._book.change(bids, asks)
+        self._update_id += 1
+        yield DepthUpdate(exch_us, self._symbol, self._update_id, self._update_id, bids, asks)
+        if self._crossed and not crossed:
+            yield self._snapshot()
+        self._crossed = self._begun and crossed
+        self._valid = self._begun and not crossed
+
+    def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
+        """Take a whole book; one that says something else than ours shows that changes were lost."""
+        self._grid.check(event.bids)
+        self._grid.check(event.asks)
+        fresh = self._new_book(event.bids, event.asks)
+        if self._valid:
+            if fresh.levels() == self._book.levels():
+                return
+            yield BookLoss("other_snapshot")
+        self._book, self._begun = fresh, True
+        self._crossed = fresh.crossed()
+        self._valid = not self._crossed
+        if self._valid:
+            yield self._snapshot()
+            self._update_id += 1  # a message without levels: the day has a frame of the book, and is never without any
+            yield DepthUpdate(recv_us, self._symbol, self._update_id, self._update_id, (), ())
+
+    def _edit(self, recv_us: int, event: BookEdits) -> Iterator[BookLoss | DepthUpdate | DepthSnapshot]:
+        before = self._sides() if self._begun else {1: {}, -1: {}}
+        after = {side: dict(levels) for side, levels in before.items()}
+        for side, price, qty in event.steps:
+            if qty is None:
+                _clear(after, side, None if price is None else self._grid.price(price))
+            elif price is not None:
+                after[side][self._grid.price(price)] = (price, qty)
+        for levels in after.values():
+            for price_e8 in [key for key, (_, qty) in levels.items() if not self._grid.qty(qty)]:
+                del levels[price_e8]
+        if not after[1] and not after[-1]:
+            self._void()
+            yield BookLoss("cleared")
+        elif event.snapshot or not self._begun:
+            self._grown += not event.snapshot
+            yield from self._renew(recv_us, WholeBook(list(after[1].values()), list(after[-1].values())))
+        else:
+            changed = [_difference(before[side], after[side]) for side in (1, -1)]
+            yield from self._change(_stamp(event.exch_us, recv_us), LevelChanges(0, *changed))
+
+    def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
+        price, qty, side = event.price, event.qty, event.side
+        self._printed.check_one(price, qty)
+        price_e8 = self._printed.price(price)
+        self._grid.passed(price_e8, self._printed.qty(qty))
+        if side == 0:
+            self._guessed += 1
+            side = self._likely_side(price_e8)
+        self._last_e8, self._last_side = price_e8, side
+        self._trade_id = self._trade_id + 1 if event.trade_id is None else event.trade_id
+        at_us = _stamp(event.exch_us, recv_us)
+        if event.span is not None:
+            return AggTrade(at_us, self._symbol, self._trade_id, price, qty, *event.span, at_us, side < 0)
+        return TradePrint(at_us, self._symbol, self._trade_id, price, qty, at_us, side < 0)
+
+    def _likely_side(self, price_e8: int) -> int:
+        """Return who took, by the mid, and at the mid by the trade before (the rule of Lee and Ready, 1991)."""
+        bid, ask = self._book.best() if self._valid else (None, None)
+        beyond = 2 * price_e8 - (bid + ask) if bid is not None and ask is not None else 0
+        beyond = beyond or (price_e8 - self._last_e8 if self._last_e8 else 0)
+        return self._last_side or 1 if beyond == 0 else 1 if beyond > 0 else -1
+
+    def _snapshot(self) -> DepthSnapshot:
+        bids, asks = self._book.levels()
+        return DepthSnapshot(self._update_id, bids, asks, symbol=self._symbol)
+
+    def _sides(self) -> Sides:
+        pairs = zip((1, -1), self._book.levels(), strict=True)
+        return {side: {self._grid.price(price): (price, qty) for price, qty in levels} for side, levels in pairs}
+
+    def _new_book(self, bids: Sequence[Level], asks: Sequence[Level]) -> LocalOrderBook:
+        return LocalOrderBook.of(bids, asks, self._grid.price, in_e8=True)
+
+    def _void(self) -> None:
+        self._book = self._new_book((), ())
+        self._begun = self._valid = self._crossed = False
+
+
+def _stamp(exch_us: int, recv_us: int) -> int:
+    """Return the exchange's instant, or that of arrival where it is unknown or of no year of ours."""
+    return exch_us if FIRST_US <= exch_us < LAST_US else recv_us
+
+
+def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
+    """Remove the levels of a side (0: of both) from the best to a price; None: all of them."""
+    for one in (1, -1) if side == 0 else (side,):
+        sides[one] = {
+            key: level
+            for key, level in sides[one].items()
+            if upto_e8 is not None and side and one * (key - upto_e8) < 0
+        }
+
+
+def _difference(before: dict[int, Level], after: dict[int, Level]) -> list[Level]:
+    gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
+    return gone + [level for key, level in after.items() if before.get(key) != level]
+
+
+Moved = Callable[[int], None]
+"""Takes how many bytes of all files have been read."""

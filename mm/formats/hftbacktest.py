@@ -1,0 +1,261 @@
+"""hftbacktest's event arrays, versions 2 and 1, as the messages of an import.
+
+Version 2 is a structured array (``ev``, ``exch_ts``, ``local_ts``, ``px``, ``qty``, …), version 1 six columns of floats
+(event, exchange time, local time, side, price, quantity). Only what the local side saw counts here: rows with the flag
+LOCAL, in version 1 those of a local time. The receive time is ``local_ts``.
+"""
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import MS_BELOW
+from mm.errors import BrokenFile
+from mm.formats.feed import BookEdits, FileEvent, FilePlace, FileTrade, LevelChanges, Moved
+from mm.formats.tables import COPY_AGAIN, file_of
+from mm.instrument import E8, short_text
+from mm.market_data.local_orderbook import Level
+
+DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT, BBO_EVENT = 1, 2, 3, 4, 5
+EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+EVENT = np.dtype(
+    [
+        *(("ev", "<u8"), ("exch_ts", "<i8"), ("local_ts", "<i8"), ("px", "<f8"), ("qty", "<f8")),
+        *(("order_id", "<u8"), ("ival", "<i8"), ("fval", "<f8")),
+    ]
+)
+"""A row of version 2."""
+_NEEDED = ("ev", "exch_ts", "local_ts", "px", "qty")
+_ORDERS = range(10, 14)
+_USER_EVENTS = 100
+_ROWS_AT_ONCE = 1 << 16
+_KNOWN = (DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT)
+_WAY_OUT = "give a file that hftbacktest itself reads"
+_NO_NUMBER = -1
+
+
+class _LocalRows(NamedTuple):
+    """Rows that the local side saw: their numbers in the array, and their cells; prices and quantities in 1e-8."""
+
+    number: list[int]
+    kind: list[int]
+    side: list[int]
+    exch_us: list[int]
+    recv_us: list[int]
+    price_e8: list[int]
+    qty_e8: list[int]
+
+
+class HftbacktestReader:
+    """Yield the events of one or more files, in the order in which they are given: a snapshot first.
+
+    Args:
+        paths: ``.npz`` or ``.npy``.
+        symbol: Whose they are: the files do not say so.
+        moved: Called with the bytes of all files read so far.
+
+    Attributes:
+        place: Where it is; the row counts from 1.
+        grows: Yes: hftbacktest builds a book from nothing too.
+        notes: What was left out.
+
+    Raises:
+        BrokenFile: If a file is not whole, is no such array, or a row cannot be.
+    """
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.place = FilePlace(paths[0])
+        self.grows = True
+        self.notes: list[str] = []
+        self._paths, self._symbol, self._moved = paths, symbol, moved
+        self._texts: dict[int, str] = {}
+        self._left_out: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        before = 0
+        for path in self._paths:
+            self.place.path, self.place.number = path, 0
+            yield from self._events(self._local_rows(path, before))
+            before += path.stat().st_size
+            self._moved(before)
+        self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
+
+    def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[tuple[int, FileEvent]]:
+        """Yield one message for rows of the book that follow one another and have the same two instants."""
+        steps: list[tuple[int, str | None, str | None]] = []
+        at, plain, snapshot = (0, 0), True, False
+        for rows in blocks:
+            for number, kind, side, exch_us, recv_us, price_e8, qty_e8 in zip(*rows, strict=True):
+                if steps and at[0] > 0 and (at != (recv_us, exch_us) or kind == TRADE_EVENT):
+                    yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
+                    steps = []
+                self.place.number = number
+                if recv_us > 0 and steps and at[0] == 0:  # a snapshot without a time is the book when the rest begins
+                    yield recv_us, _message(exch_us, steps, plain=plain, snapshot=snapshot)
+                    steps = []
+                if kind == TRADE_EVENT:
+                    yield recv_us, FileTrade(exch_us, self._text(price_e8), self._text(qty_e8), side)
+                    continue
+                if not steps:
+                    at, plain, snapshot = (recv_us, exch_us), True, False
+                if kind == CLEAR_EVENT:
+                    plain = False
+                    steps.append((side, None if price_e8 < 0 else self._text(price_e8), None))
+                    continue
+                snapshot |= kind == SNAPSHOT_EVENT
+                steps.append((side, self._text(price_e8), self._text(qty_e8)))
+        if steps:
+            yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
+
+    def _text(self, value_e8: int) -> str:
+        text = self._texts.get(value_e8)
+        if text is None:
+            if len(self._texts) > 1 << 18:
+                self._texts.clear()
+            text = self._texts[value_e8] = short_text(value_e8) or "0"
+        return text
+
+    def _local_rows(self, path: Path, before: int) -> Iterator[_LocalRows]:
+        """Yield the rows of a file that the local side saw, and count them as a symbol's."""
+        for first, array in self._arrays(path, before):
+            cells = _structured(array)
+            code, flags = (cells["ev"] & 0xFF).astype(np.int64), cells["ev"]
+            if np.isin(code, _ORDERS).any():
+                row = first + int(np.isin(code, _ORDERS).argmax())
+                what = f"event {code[row - first]} names single orders, and this reads levels"
+                raise self.place.broken(what, "import the Databento file itself by --format databento", row)
+            seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
+            for what, rows in (
+                ("rows of the best prices alone (BBO)", seen & (code == BBO_EVENT)),
+                ("rows of events of users", seen & (code > _USER_EVENTS)),
+            ):
+                if rows.any():
+                    self._left_out[what] += int(rows.sum())
+            taken = seen & np.isin(code, _KNOWN)
+            strange = seen & ~taken & (code != BBO_EVENT) & (code <= _USER_EVENTS)
+            if strange.any():
+                row = first + int(strange.argmax())
+                raise self.place.broken(f"{code[row - first]} is no event of hftbacktest", _WAY_OUT, row)
+            places = np.flatnonzero(taken)
+            if len(places):
+                self.place.symbols[self._symbol] += len(places)
+                yield self._checked(first, places, code[places], cells[places])
+
+    def _checked(
+        self, first: int, places: NDArray[np.intp], code: NDArray[np.int64], cells: NDArray[np.void]
+    ) -> _LocalRows:
+        side = np.where(cells["ev"] & BUY, 1, np.where(cells["ev"] & SELL, -1, 0))
+        clears = code == CLEAR_EVENT
+        price_e8, wrong = _e8_of(cells["px"])
+        whole_side = clears & ((side == 0) | ~np.isfinite(cells["px"]))
+        wrong &= ~whole_side
+        wrong |= ~clears & (price_e8 <= 0)
+        self._refuse(first, places, wrong, cells["px"], "px")
+        qty_e8, wrong = _e8_of(cells["qty"])
+        wrong |= (qty_e8 < 0) | ((code == TRADE_EVENT) & (qty_e8 == 0))
+        self._refuse(first, places, wrong & ~clears, cells["qty"], "qty")
+        sideless = (side == 0) & np.isin(code, (DEPTH_EVENT, SNAPSHOT_EVENT))
+        self._refuse(first, places, sideless, cells["ev"], "ev, which must name a side (BUY or SELL),")
+        price_e8[whole_side] = _NO_NUMBER
+        columns = code, side, _us(cells["exch_ts"]), _us(cells["local_ts"]), price_e8, qty_e8
+        return _LocalRows((places + first).tolist(), *(column.tolist() for column in columns))
+
+    def _refuse(
+        self, first: int, places: NDArray[np.intp], wrong: NDArray[np.bool_], cells: NDArray[np.generic], name: str
+    ) -> None:
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise self.place.broken(f"{name} is {cells[at]}, which no market shows", _WAY_OUT, first + int(places[at]))
+
+    def _arrays(self, path: Path, before: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
+        """Yield pieces of the array in *path*, with the number of their first row."""
+        with ExitStack() as held:
+            raw = held.enter_context(file_of(path))
+            try:
+                stream: IO[bytes] = raw
+                if raw.peek(2)[:2] == b"PK":
+                    packed = held.enter_context(zipfile.ZipFile(raw))
+                    stream = held.enter_context(packed.open(_member(packed, path)))
+                shape, dtype = self._head(stream, path)
+                size, row = int(np.prod(shape[1:])) * dtype.itemsize, 1
+                while row <= shape[0]:
+                    count = min(_ROWS_AT_ONCE, shape[0] - row + 1)
+                    data = stream.read(count * size)
+                    if len(data) < count * size:
+                        self.place.number = row + len(data) // size
+                        raise self.place.broken(f"the file ends here, {shape[0]:,} rows were promised", COPY_AGAIN)
+                    yield row, np.frombuffer(data, dtype).reshape(count, *shape[1:])
+                    self._moved(before + raw.tell())
+                    row += count
+            except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+                where = self.place.number + 1
+                raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error
+
+    def _head(self, stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+        """Return shape and type of the array that *stream* begins with."""
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        first_version = dtype.names is None and len(shape) == 2 and shape[1] == 6 and dtype.kind == "f"
+        second_version = dtype.names is not None and len(shape) == 1 and set(_NEEDED) <= set(dtype.names)
+        if not (first_version or second_version) or (fortran and first_version):
+            columns = f"columns {', '.join(dtype.names)}" if dtype.names else f"shape {shape} of {dtype}"
+            raise BrokenFile(
+                f"{path}:1: no events of hftbacktest: {columns}; version 2 has the columns {', '.join(_NEEDED)}, "
+                f"version 1 six columns of floats, row by row; {_WAY_OUT}"
+            )
+        return shape, dtype
+
+
+def _member(packed: zipfile.ZipFile, path: Path) -> str:
+    names = [name for name in packed.namelist() if name.endswith(".npy")]
+    if "data.npy" in names:
+        return "data.npy"
+    if len(names) != 1:
+        raise BrokenFile(f"{path}: holds the arrays {', '.join(names) or 'none'}, and no 'data'; {_WAY_OUT}")
+    return names[0]
+
+
+def _structured(array: NDArray[np.generic]) -> NDArray[np.void]:
+    """Return rows of either version in the columns of version 2."""
+    if array.dtype.names is not None:
+        return cast("NDArray[np.void]", array)
+    table = cast("NDArray[np.float64]", array)
+    code = np.where(table[:, 0] < 0, 0, table[:, 0]).astype(np.uint64)
+    cells = np.zeros(len(table), EVENT)
+    flags = np.where(table[:, 2] > 0, LOCAL, EXCH) | np.where(table[:, 3] > 0, BUY, np.where(table[:, 3] < 0, SELL, 0))
+    cells["ev"] = code | flags.astype(np.uint64)
+    for name, column in (("exch_ts", 1), ("local_ts", 2), ("px", 4), ("qty", 5)):
+        cells[name] = table[:, column]
+    return cells
+
+
+def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return stamps in ns, µs or ms as µs, judged by their size."""
+    return np.where(
+        stamps >= MS_BELOW * 1_000, stamps // 1_000, np.where(stamps >= MS_BELOW, stamps, np.maximum(stamps, 0) * 1_000)
+    )
+
+
+def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return floats in 1e-8, and which of them are no decimals of eight places (nearer than a float can say)."""
+    scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
+    nearest = np.rint(scaled)
+    wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))
+    return np.where(np.isnan(nearest), 0, nearest).astype(np.int64), wrong
+
+
+def _message(
+    exch_us: int, steps: Sequence[tuple[int, str | None, str | None]], *, plain: bool, snapshot: bool
+) -> FileEvent:
+    if not plain or snapshot:
+        return BookEdits(exch_us, steps, snapshot)
+    levels = [cast("list[Level]", [step[1:] for step in steps if step[0] == side]) for side in (1, -1)]
+    return LevelChanges(exch_us, *levels)

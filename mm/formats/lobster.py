@@ -1,0 +1,241 @@
+"""LOBSTER pairs of message and orderbook files as the messages of an import.
+
+Row for row, the orderbook file has the book after the message. A message's time is seconds after midnight in New York
+on the date in the file's name; it is the receive time too, for the files have no other. Prices are dollars times
+10,000, quantities shares.
+
+The book is that of the orderbook file: a level that leaves its range is gone, and comes back when it is in range again.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from mm.clock import midnight_us, parse_day
+from mm.errors import BrokenFile, Mismatch
+from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, whole_numbers
+from mm.market_data.captures import BookLoss, Remark
+from mm.market_data.local_orderbook import Level
+
+ZONE = "America/New_York"
+MESSAGE_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
+SUBMITTED, REDUCED, DELETED, EXECUTED, HIDDEN, CROSS, HALT = range(1, 8)
+_HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
+_NO_PRICE = 9_999_999_999
+_NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
+_Side = dict[int, int]
+"""Shares by price."""
+
+
+class _Pair(NamedTuple):
+    """Message and orderbook file of a day."""
+
+    day: str
+    symbol: str
+    levels: int
+    message: Path
+    book: Path
+
+
+class LobsterReader:
+    """Yield the events of one or more days.
+
+    Args:
+        paths: Message and orderbook files, named as LOBSTER names them, in any order.
+        symbol: The ticker.
+        moved: Called with the bytes of all files read so far.
+
+    Attributes:
+        place: The message file and the row read last.
+        grows: No.
+        notes: What was left out.
+
+    Raises:
+        BrokenFile: If a file has no partner, another name, another number of rows, or a row that cannot be.
+        Mismatch: If a file is of another ticker.
+    """
+
+    grows = False
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.notes: list[str] = []
+        self._moved, self._symbol = moved, symbol
+        self._pairs = _pairs(paths, symbol)
+        self._crosses = self._last_us = 0
+        self._texts: dict[int, str] = {}
+        self.place = FilePlace(self._pairs[0].message)
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        before = 0
+        for pair in self._pairs:
+            self.place.path, self.place.number = pair.message, 0
+            read = {pair.message: 0, pair.book: 0}
+
+            def moved(path: Path, done: int, read: dict[Path, int] = read, before: int = before) -> None:
+                read[path] = done
+                self._moved(before + sum(read.values()))
+
+            yield from self._day(pair, moved)
+            if pair is not self._pairs[-1]:  # the orders of a day end with it
+                yield self._last_us, BookLoss("end_of_day")
+            before += sum(path.stat().st_size for path in read)
+        if self._crosses:
+            self.notes.append(
+                f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
+            )
+
+    def _day(self, pair: _Pair, moved: Callable[[Path, int], None]) -> Iterator[tuple[int, FileEvent]]:
+        midnight = midnight_us(pair.day, ZONE)
+        columns = [f"{side}_{what}_{n}" for n in range(1, pair.levels + 1) for side in ("ask", "bid") for what in "pq"]
+        messages = CsvTable(pair.message, lambda done: moved(pair.message, done), MESSAGE_COLUMNS)
+        books = CsvTable(pair.book, lambda done: moved(pair.book, done), columns)
+        book_place = FilePlace(pair.book)
+        if len(books.columns) != len(columns):
+            what = f"{len(books.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"
+            raise book_place.broken(what, COPY_AGAIN, 1)
+        shown: tuple[_Side, _Side] | None = None
+        rows = zip_longest(self._messages(messages, midnight), _books(books, book_place))
+        for message, book in rows:
+            if message is None or book is None:
+                short, other = (pair.message, pair.book) if message is None else (pair.book, pair.message)
+                raise BrokenFile(
+                    f"{short}:{self.place.number + 1}: the file ends, and {other.name} goes on; give the two files of "
+                    f"one request, whole"
+                )
+            self.place.number, recv_us, kind, shares, price, direction = message
+            self.place.symbols[self._symbol] += 1
+            self._last_us = recv_us
+            if kind in (EXECUTED, HIDDEN):
+                yield recv_us, FileTrade(recv_us, self._price(price), str(shares), -direction)
+            elif kind == CROSS:
+                self._crosses += 1
+            elif kind == HALT:
+                yield recv_us, Remark("trading_halt", {"state": _HALTS.get(price, str(price))})
+            if shown is None:
+                yield recv_us, WholeBook(*(self._levels(side) for side in book))
+            elif kind not in (HIDDEN, HALT) and book != shown:
+                changed = (self._changed(old, new) for old, new in zip(shown, book, strict=True))
+                yield recv_us, LevelChanges(recv_us, *changed)
+            elif kind in (HIDDEN, HALT) and book != shown:
+                what = (
+                    f"message {self.place.number} is of type {kind}, which changes no level, and the book has changed"
+                )
+                raise book_place.broken(what, "give the two files of one request", self.place.number)
+            shown = book
+
+    def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """Yield row, instant, type, shares, price and direction of each message."""
+        place = self.place
+        for block in table:
+            cells = block.cells
+            if cells.width < len(MESSAGE_COLUMNS):
+                raise place.broken(f"{cells.width} cells for {', '.join(MESSAGE_COLUMNS)}", COPY_AGAIN, block.first_row)
+            kinds = _within(block, "type", {*range(SUBMITTED, HALT + 1)}, place)
+            directions = _within(block, "direction", {1, -1}, place)
+            columns = (
+                range(block.first_row, block.first_row + cells.height),
+                [midnight + us for us in _seconds(block, place)],
+                kinds,
+                whole_numbers(block, "size", place),
+                whole_numbers(block, "price", place),
+                directions,
+            )
+            yield from zip(*columns, strict=True)
+
+    def _price(self, price: int) -> str:
+        text = self._texts.get(price)
+        if text is None:
+            text = self._texts[price] = f"{price // 10_000}.{price % 10_000:04d}"
+        return text
+
+    def _levels(self, side: _Side) -> list[Level]:
+        return [(self._price(price), str(shares)) for price, shares in side.items()]
+
+    def _changed(self, old: _Side, new: _Side) -> list[Level]:
+        """Return the levels that differ, those that are gone with no shares."""
+        gone = [(self._price(price), "0") for price in old if price not in new]
+        return gone + [(self._price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
+
+
+def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
+    """Return the pairs that the files are, in the order of their days."""
+    found: dict[tuple[str, int], dict[str, Path]] = {}
+    for path in paths:
+        named = _NAME.match(path.name)
+        if named is None:
+            raise BrokenFile(
+                f"{path}:1: the name is not TICKER_YYYY-MM-DD_START_END_message_LEVELS.csv (or orderbook), and only "
+                f"the name has the date; give the files as LOBSTER names them"
+            )
+        if named["symbol"].upper() != symbol:
+            raise Mismatch(f"{path} is of {named['symbol']}; --symbol (SYMBOL) is {symbol}")
+        day = named["day"].replace("-", "")
+        try:
+            parse_day(day)
+        except ValueError as error:
+            raise BrokenFile(f"{path}:1: {error}; give the files as LOBSTER names them") from error
+        files = found.setdefault((day, int(named["levels"])), {})
+        if named["kind"] in files:
+            raise BrokenFile(f"{path}:1: {files[named['kind']]} is of the same day; give each file once")
+        files[named["kind"]] = path
+    for (day, _), files in found.items():
+        for kind, other in (("message", "orderbook"), ("orderbook", "message")):
+            if kind not in files:
+                raise BrokenFile(f"{files[other]}:1: the {kind} file of {day} is missing; give both files of each day")
+    days = Counter(day for day, _ in found)
+    if twice := [day for day, count in days.items() if count > 1]:
+        raise BrokenFile(f"{paths[0]}:1: files of two requests for {twice[0]}; give the files of one")
+    return [
+        _Pair(day, symbol, levels, files["message"], files["orderbook"])
+        for (day, levels), files in sorted(found.items())
+    ]
+
+
+def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
+    """Return seconds after midnight, a decimal of nine places at most, in µs, rounded down."""
+    text = block.cells["time"]
+    parts = text.str.splitn(".", 2).struct
+    whole = parts.field("field_0").cast(pl.Int64, strict=False)
+    digits = parts.field("field_1").fill_null("0")
+    places = digits.str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64, strict=False)
+    wrong = whole.is_null() | places.is_null() | (whole < 0) | (whole > 86_400) | ~digits.str.contains(r"^\d+$")
+    if wrong.any():
+        at = wrong.arg_max() or 0
+        raise place.broken(f"time is {text[at]!r}, not seconds after midnight", COPY_AGAIN, block.first_row + at)
+    return (whole * 1_000_000 + places).to_list()
+
+
+def _within(block: RowBlock, column: str, words: set[int], place: FilePlace) -> list[int]:
+    numbers = whole_numbers(block, column, place)
+    if not words >= set(numbers):
+        at = next(at for at, number in enumerate(numbers) if number not in words)
+        raise place.broken(f"{column} is {numbers[at]}, which LOBSTER does not have", COPY_AGAIN, block.first_row + at)
+    return numbers
+
+
+def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
+    """Yield bids and asks of each row; places without a level are left out."""
+    for block in table:
+        columns = [whole_numbers(block, name, place) for name in table.columns]
+        for row, cells in enumerate(zip(*columns, strict=True), block.first_row):
+            asks = {
+                price: shares
+                for price, shares in zip(cells[0::4], cells[1::4], strict=True)
+                if price < _NO_PRICE and shares
+            }
+            bids = {
+                price: shares
+                for price, shares in zip(cells[2::4], cells[3::4], strict=True)
+                if price > -_NO_PRICE and shares
+            }
+            if any(price <= 0 for price in (*asks, *bids)) or any(
+                shares < 0 for shares in (*asks.values(), *bids.values())
+            ):
+                raise place.broken("a level has no price above zero, or no shares", COPY_AGAIN, row)
+            yield bids, asks

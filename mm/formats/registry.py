@@ -1,0 +1,68 @@
+"""The forms of files that ``mm data import --format`` reads, beside raw captures: one name, one reader each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from mm.errors import UsageError
+from mm.formats.feed import UTC, FileCapture, FileReader, Moved
+from mm.market_data.capture_import import FORMS, RAW, CaptureForm, Progress
+from mm.market_data.grid import Grid
+
+Opened = Callable[[Sequence[Path], str, Moved], FileReader]
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A form of files of others.
+
+    Attributes:
+        reader: ``module:function`` that takes paths, the symbol and what takes the progress, and returns a reader.
+        files: What the files are, for messages.
+    """
+
+    reader: str
+    files: str
+
+
+FORMATS = {
+    "hftbacktest": FileFormat("mm.formats.hftbacktest:HftbacktestReader", "an .npz or .npy of hftbacktest"),
+    "tardis": FileFormat(
+        "mm.formats.tardis:TardisReader", "CSV of Tardis, incremental_book_L2 and trades, with their headers"
+    ),
+    "lobster": FileFormat("mm.formats.lobster:LobsterReader", "pairs of LOBSTER message and orderbook CSV"),
+    "databento": FileFormat("mm.formats.databento:DatabentoReader", "CSV of Databento in the schema MBO"),
+    "binance_vision": FileFormat(
+        "mm.formats.binance_vision:BinanceVisionReader",
+        "CSV or ZIP of Binance's published trades, aggTrades, bookTicker",
+    ),
+}
+NAMES = (*FORMS, *FORMATS)
+
+
+def form_of(name: str) -> CaptureForm:
+    """Return the form called *name*, as `import_captures` takes it; its days are UTC days, of raw captures Berlin's.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if name == RAW.name:
+        return RAW
+    if name not in FORMATS:
+        raise UsageError(f"--format {name!r} is none of {', '.join(NAMES)}")
+    one = FORMATS[name]
+    nothing = f"no row of the symbol could be read; --format {name} reads {one.files}"
+    return CaptureForm(name, UTC, partial(_opened, one), nothing)
+
+
+def _opened(
+    one: FileFormat, paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None
+) -> list[FileCapture]:
+    """Return one capture of all files: they may have to be read side by side."""
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    module, _, name = one.reader.partition(":")
+    opened: Opened = getattr(import_module(module), name)
+    moved: Moved = (lambda done: progress(done, total)) if progress else (lambda _done: None)
+    return [FileCapture(opened(paths, symbol, moved), symbol, grid)]

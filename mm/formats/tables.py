@@ -1,0 +1,184 @@
+"""CSV files of any length, plain or packed, a block at a time: columns of text, whose rows keep their numbers.
+
+Rows are numbered from 1, the header included, as an editor shows them.
+"""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import polars as pl
+import pyarrow as pa
+
+from mm.errors import BrokenFile
+from mm.formats.feed import FilePlace
+
+BLOCK_BYTES = 1 << 22
+_GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
+COPY_AGAIN = "copy the file again, or leave it out"
+
+
+class RowBlock(NamedTuple):
+    """Some rows: the number of the first, and their cells as text."""
+
+    first_row: int
+    cells: pl.DataFrame
+
+
+class CsvTable:
+    """Iterate over the rows of one file in blocks.
+
+    Args:
+        path: A CSV, plain, gzip, zstd, or alone in a ZIP file.
+        moved: Called with the bytes of the file read so far.
+        columns: Their names, where the file may have no header; a first row that begins with a letter is one.
+
+    Attributes:
+        columns: Names of the columns.
+
+    Raises:
+        BrokenFile: If there is no such file, or it is empty, damaged, no table, or ends within a row.
+    """
+
+    def __init__(
+        self, path: Path, moved: Callable[[int], None] = lambda _: None, columns: Sequence[str] | None = None
+    ) -> None:
+        self.path = path
+        self._moved = moved
+        first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
+        if not first.strip():
+            raise BrokenFile(f"{path}:1: the file holds no row; {COPY_AGAIN}")
+        cells = first.decode(errors="replace").split(",")
+        self._headed = columns is None or cells[0][:1].isalpha()
+        self.columns = tuple(cells if self._headed else (columns or ())[: len(cells)])
+        if not self._headed and len(cells) > len(columns or ()):
+            raise BrokenFile(f"{path}:1: {len(cells)} cells for the columns {','.join(columns or ())}; {COPY_AGAIN}")
+
+    def __iter__(self) -> Iterator[RowBlock]:
+        row = 1 + self._headed
+        for at, text in enumerate(self._blocks(BLOCK_BYTES)):
+            body = text.split(b"\n", 1)[1] if self._headed and at == 0 else text
+            if body.strip():
+                cells = self._cells(row, body)
+                yield RowBlock(row, cells)
+                row += cells.height
+
+    def _cells(self, row: int, text: bytes) -> pl.DataFrame:
+        width = len(self.columns)
+        try:
+            names = dict.fromkeys(self.columns, pl.String)
+            cells = pl.read_csv(text, schema=names, has_header=False, quote_char=None).fill_null("")
+            if cells.height * (width - 1) == text.count(b","):
+                return cells
+            error: Exception | None = None
+        except pl.exceptions.PolarsError as found:
+            error = found
+        for at, line in enumerate(text.splitlines(), row):
+            if line.count(b",") + 1 != width:
+                what = f"{line.count(b',') + 1} cells for {width} columns"
+                raise BrokenFile(f"{self.path}:{at}: {what}; {COPY_AGAIN}") from error
+        raise BrokenFile(f"{self.path}:{row}: not a table of text ({error}); {COPY_AGAIN}") from error
+
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        """Yield whole lines, a block at a time."""
+        rest, rows = b"", 0
+        try:
+            with ExitStack() as held:
+                raw = held.enter_context(self.path.open("rb"))
+                stream = self._unpacked(raw, held)
+                while chunk := stream.read(size):
+                    self._moved(raw.tell())
+                    head, newline, tail = chunk.rpartition(b"\n")
+                    if newline:
+                        block = rest + head + newline
+                        rows += block.count(b"\n")
+                        yield block
+                        rest = tail
+                    else:
+                        rest += chunk
+        except _DAMAGED as error:
+            raise BrokenFile(
+                f"{self.path}:{rows + 1}: the packed file is damaged or cut off ({error}); {COPY_AGAIN}"
+            ) from error
+        except OSError as error:
+            raise BrokenFile(
+                f"{self.path}: cannot be read ({error.strerror or error}); give the path of a file"
+            ) from error
+        if rest:
+            raise BrokenFile(
+                f"{self.path}:{rows + 1}: the last row has no end of line, so the file may be cut off; copy it again, "
+                f"or end it with a newline where it is whole"
+            )
+
+    def _unpacked(self, raw: BinaryIO, held: ExitStack) -> BinaryIO:
+        magic = raw.read(4)
+        raw.seek(0)
+        if magic.startswith(_GZIP):
+            return cast("BinaryIO", held.enter_context(gzip.GzipFile(fileobj=raw)))
+        if magic == _ZSTD:
+            return cast("BinaryIO", held.enter_context(pa.CompressedInputStream(pa.PythonFile(raw), "zstd")))
+        if magic != _ZIP:
+            return raw
+        packed = held.enter_context(zipfile.ZipFile(raw))
+        names = [name for name in packed.namelist() if name.lower().endswith(".csv")]
+        if len(names) != 1:
+            raise BrokenFile(f"{self.path}: holds {len(names)} CSV files; unpack it, and give one or more of them")
+        return cast("BinaryIO", held.enter_context(packed.open(names[0])))
+
+
+def file_of(path: Path) -> io.BufferedReader:
+    """Open *path*; raises BrokenFile where that cannot be done."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
+
+
+def whole_numbers(block: RowBlock, column: str, place: FilePlace) -> list[int]:
+    """Return a column of whole numbers.
+
+    Raises:
+        BrokenFile: If a cell is none; the message names its row.
+    """
+    text = block.cells[column]
+    numbers = text.cast(pl.Int64, strict=False)
+    if numbers.null_count():
+        at = numbers.is_null().arg_max() or 0
+        raise place.broken(f"{column} is {text[at]!r}, not a whole number", COPY_AGAIN, block.first_row + at)
+    return numbers.to_list()
+
+
+def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace) -> list[Any]:
+    """Return what the words of a column stand for.
+
+    Raises:
+        BrokenFile: If a cell is none of *words*; the message names its row.
+    """
+    text = block.cells[column]
+    known = text.is_in(list(words))
+    if not known.all():
+        at = (~known).arg_max() or 0
+        what = f"{column} is {text[at]!r}, not {', '.join(filter(None, words))}"
+        raise place.broken(what, COPY_AGAIN, block.first_row + at)
+    return [words[word] for word in text.to_list()]
+
+
+def plain_decimal(text: str) -> str:
+    """Return a decimal without an exponent: some files write 0.00000012 as 1.2e-7."""
+    if "e" in text or "E" in text:
+        number, _, power = text.lower().partition("e")
+        sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)
+        whole, _, places = digits.partition(".")
+        if (whole + places).isdigit() and power.lstrip("+-").isdigit() and abs(int(power)) < 40:
+            point = len(whole) + int(power)
+            joined = (whole + places).rjust(len(whole + places) + max(0, -point), "0")
+            point = max(point, 0)
+            joined = joined.ljust(point, "0")
+            return f"{sign}{joined[:point] or '0'}.{joined[point:] or '0'}"
+    return text

@@ -1,0 +1,146 @@
+"""Tardis CSV files (``incremental_book_L2`` and ``trades``) as the messages of an import.
+
+Rows of one ``local_timestamp`` are one message. Rows with ``is_snapshot`` after others are a whole book: the connection
+was new. Instants are in µs; the receive time is ``local_timestamp``.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+
+from mm.errors import BrokenFile
+from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.tables import CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
+
+_COMMON = ("exchange", "symbol", "timestamp", "local_timestamp")
+BOOK_COLUMNS = (*_COMMON, "is_snapshot", "side", "price", "amount")
+TRADE_COLUMNS = (*_COMMON, "id", "side", "price", "amount")
+_BOOK_SIDES = {"bid": 1, "ask": -1}
+_TRADE_SIDES = {"buy": 1, "sell": -1, "unknown": 0}
+_SWITCH = {"true": True, "false": False}
+_Row = tuple[int, int, int, bool, int, str, str]
+"""Receive time, row, exchange time, whether of a snapshot, side, price, quantity."""
+_Timed = tuple[int, int, FilePlace, FileEvent]
+"""Receive time, 0 of a trade and 1 of the book, and what happened where."""
+
+
+class TardisReader:
+    """Yield the events of one symbol in one or more files, of either kind, in any order; trades come first.
+
+    Args:
+        paths: CSV, plain or packed.
+        symbol: As the folder is to be called; it must be the files' own but for signs between its letters.
+        moved: Called with the bytes of all files read so far.
+
+    Attributes:
+        place: The file and the row read last.
+        grows: No: what comes before the first whole book belongs to none.
+        notes: Nothing.
+
+    Raises:
+        BrokenFile: If a file is no such table, or a row is not whole, or they are of several exchanges.
+        Mismatch: If none has a row of the symbol.
+    """
+
+    grows = False
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.place = FilePlace(paths[0])
+        self.notes: list[str] = []
+        self._paths, self._symbol, self._moved = paths, _letters(symbol), moved
+        self._read: dict[Path, int] = {}
+        self._exchange = ""
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        tables = [CsvTable(path, self._progress(path)) for path in self._paths]
+        kinds = {BOOK_COLUMNS: 1, TRADE_COLUMNS: 0}
+        for table in tables:
+            if table.columns not in kinds:
+                raise BrokenFile(
+                    f"{table.path}:1: the header is {','.join(table.columns)[:120]}; give Tardis incremental_book_L2 "
+                    f"({','.join(BOOK_COLUMNS)}) or trades ({','.join(TRADE_COLUMNS)})"
+                )
+        streams = [self._stream(_in_time(tables, columns), kind) for columns, kind in kinds.items()]
+        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
+            self.place.path, self.place.number = place.path, place.number
+            yield recv_us, event
+
+    def _progress(self, path: Path) -> Moved:
+        def moved(done: int) -> None:
+            self._read[path] = done
+            self._moved(sum(self._read.values()))
+
+        return moved
+
+    def _stream(self, tables: Sequence[CsvTable], kind: int) -> Iterator[_Timed]:
+        for table in tables:
+            place = FilePlace(table.path, symbols=self.place.symbols)
+            rows = chain.from_iterable(self._rows(block, kind, place) for block in table)
+            yield from self._messages(rows, place) if kind else self._trades(rows, place)
+
+    def _trades(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[_Timed]:
+        for recv_us, row, exch_us, _, side, price, qty in rows:
+            yield recv_us, 0, FilePlace(place.path, row), FileTrade(exch_us, price, qty, side)
+
+    def _messages(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[_Timed]:
+        before = False
+        for (recv_us, snapshot), group in groupby(rows, key=itemgetter(0, 3)):
+            every = list(group)
+            bids, asks = ([one[5:] for one in every if one[4] == side] for side in (1, -1))
+            _, row, exch_us, *_ = every[-1]
+            event = WholeBook(bids, asks) if snapshot and not before else LevelChanges(exch_us, bids, asks)
+            before = snapshot
+            yield recv_us, 1, FilePlace(place.path, row), event
+
+    def _rows(self, block: RowBlock, kind: int, place: FilePlace) -> Iterator[_Row]:
+        """Yield the rows of the symbol."""
+        self._check_exchange(block, place)
+        cells = block.cells
+        snapshot = one_of(block, "is_snapshot", _SWITCH, place) if kind else [False] * cells.height
+        columns = (
+            whole_numbers(block, "local_timestamp", place),
+            range(block.first_row, block.first_row + cells.height),
+            whole_numbers(block, "timestamp", place),
+            snapshot,
+            one_of(block, "side", _BOOK_SIDES if kind else _TRADE_SIDES, place),
+            map(plain_decimal, cells["price"].to_list()),
+            map(plain_decimal, cells["amount"].to_list()),
+        )
+        ours = {name: _letters(name) == self._symbol for name in cells["symbol"].unique().to_list()}
+        for name in ours:
+            place.symbols[name.upper()] += 1
+        every = zip(*columns, strict=True)
+        if all(ours.values()):
+            yield from every
+        else:
+            yield from (row for row, name in zip(every, cells["symbol"].to_list(), strict=True) if ours[name])
+
+    def _check_exchange(self, block: RowBlock, place: FilePlace) -> None:
+        for name in block.cells["exchange"].unique(maintain_order=True).to_list():
+            self._exchange = self._exchange or name
+            if name != self._exchange:
+                at = block.first_row + (block.cells["exchange"].eq(name).arg_max() or 0)
+                what = f"a row of the exchange {name!r} beside those of {self._exchange!r}"
+                raise place.broken(what, "import the files of each exchange into another --data-root", at)
+
+
+def _letters(symbol: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", symbol.upper())
+
+
+def _in_time(tables: Sequence[CsvTable], columns: tuple[str, ...]) -> list[CsvTable]:
+    """Return the tables with these columns in the order of their first rows."""
+    firsts: list[tuple[int, int, CsvTable]] = []
+    for table in tables:
+        if table.columns == columns:
+            block = next(iter(table), None)
+            at = 0
+            if block is not None:
+                at = whole_numbers(
+                    RowBlock(block.first_row, block.cells.head(1)), "local_timestamp", FilePlace(table.path)
+                )[0]
+            firsts.append((at, len(firsts), table))
+    return [table for _, _, table in sorted(firsts, key=itemgetter(0, 1))]

@@ -1,0 +1,405 @@
+"""A market of which every order is known, from order-by-order captures of Bitstamp: its book, trades and order log.
+
+The capture begins without a book and misses a few deletions, so the venue's own best levels (``order_book``, every two
+seconds) correct what the orders make: a price that no order message has touched for `LAG_US` gets the venue's quantity.
+What is missing there is an order of unknown number, what is too much leaves, the unknown and then the oldest first.
+
+- An order that would trade at once rests when it no longer would; until then it is no part of the book.
+- What a trade takes leaves the book at the print, not at the order's own message, which comes some 10 ms before or
+  after it: so a print is followed by the level it left, as on other venues.
+- Orders are numbered as they came, so that a larger number came later.
+
+The order log has REST, TRADE, REDUCE and CANCEL rows, each with the LEVEL that it leaves
+(``mm.sim.matching.order_log``); amounts and prices are in 1e-8 until `write_order_logs`.
+"""
+
+from array import array
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mm.clock import midnight_us, next_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.order_rows import (
+    COLUMNS,
+    ROW_CANCEL,
+    ROW_LEVEL,
+    ROW_REDUCE,
+    ROW_REST,
+    ROW_TRADE,
+    write_rows,
+)
+from mm.errors import BrokenFile
+from mm.instrument import decimal_text
+from mm.market_data.bitstamp_lines import (
+    BOOK,
+    CREATED,
+    DELETED,
+    TRADE,
+    OrderMessage,
+    TradeOrders,
+    book_of,
+    matched,
+    read_lines,
+)
+from mm.market_data.captures import CapturedMessage
+from mm.market_data.grid import Grid
+from mm.market_data.venue import DepthSnapshot, DepthUpdate, Message, TradePrint
+
+LAG_US = 3_000_000
+"""How old the venue's best levels may be when they arrive, with something to spare."""
+
+
+@dataclass(slots=True)
+class RestingOrder:
+    """An order: its number, side, price and what is left.
+
+    Attributes:
+        unknown: Whether no message named it, only the venue's own book.
+        rests: Whether it is in the book.
+        waits: How many of its losses wait for their print.
+        ends: Whether it was deleted.
+    """
+
+    number: int
+    side: int
+    price_e8: int
+    left_e8: int
+    unknown: bool = False
+    rests: bool = False
+    waits: int = 0
+    ends: bool = False
+
+
+class OrderMarket:
+    """The book of all orders: messages in, changed levels and rows of the order log out.
+
+    Args:
+        symbol: Upper case.
+        grid: Takes every price and quantity.
+
+    Attributes:
+        rows: The order log, ten numbers a row, prices and quantities in 1e-8.
+        unmatched: Trades of which neither order was found; their side follows from the best prices.
+        corrected: Levels that the venue's own book corrected, after its first one.
+    """
+
+    def __init__(self, symbol: str, grid: Grid) -> None:
+        self.symbol, self.grid = symbol, grid
+        self.rows = array("q")
+        self.unmatched = self.corrected = 0
+        self._levels: dict[int, dict[int, dict[int, RestingOrder]]] = {1: {}, -1: {}}
+        self._prices: dict[int, list[int]] = {1: [], -1: []}
+        self._orders: dict[int, RestingOrder] = {}  # by the venue's id
+        self._held: dict[int, RestingOrder] = {}  # would trade at once, by number
+        self._touched: dict[tuple[int, int], int] = {}
+        self._changed: set[tuple[int, int]] = set()
+        self._last_number = self._update_id = self._message_id = 0
+        self._begun = False
+
+    def play(self, lines: Sequence[OrderMessage], fills: dict[int, TradeOrders]) -> Iterator[CapturedMessage]:
+        """Yield the messages that *lines* make: a snapshot, depth updates and trades."""
+        traded = {at for fill in fills.values() for at in fill if at >= 0}
+        for at, line in enumerate(lines):
+            if line.kind == BOOK:
+                self._book(line)
+            elif line.kind == TRADE:
+                yield CapturedMessage(line.us, self._trade(line, fills[at], lines))
+            else:
+                self._order(line, waits=at in traded)
+            if self._changed and line.kind != TRADE:
+                self._settle(line.us)
+            if self._changed and self._begun:
+                yield CapturedMessage(line.us, self._message(line.us))
+
+    # Orders
+
+    def _order(self, line: OrderMessage, *, waits: bool) -> None:
+        """Take an order's own message; *waits*: what it lost belongs to a trade, which takes it."""
+        order = self._orders.get(line.id)
+        self._touched[line.side, line.price_e8] = line.us
+        if line.kind == CREATED:
+            self._orders[line.id] = order = self._new(line.side, line.price_e8, line.amount_e8)
+            self._place(line.us, order)
+        elif order is None:
+            return
+        elif waits:
+            order.waits += 1
+            order.ends = line.kind == DELETED
+            self._end(line.us, line.id, order)
+        elif line.kind == DELETED:
+            order.ends = True
+            self._end(line.us, line.id, order)
+        elif line.amount_e8 < order.left_e8:
+            self._take(line.us, order, order.left_e8 - line.amount_e8, ROW_REDUCE)
+        elif line.amount_e8 > order.left_e8 and not order.waits:  # more: behind all others, as a new one
+            self._remove(line.us, order)
+            self._orders[line.id] = order = self._new(line.side, line.price_e8, line.amount_e8)
+            self._place(line.us, order)
+
+    def _new(self, side: int, price_e8: int, amount_e8: int) -> RestingOrder:
+        self._last_number += 1
+        return RestingOrder(self._last_number, side, price_e8, amount_e8)
+
+    def _end(self, us: int, name: int, order: RestingOrder) -> None:
+        """Remove an order that was deleted, once nothing of it waits for its print."""
+        if order.ends and order.waits <= 0:
+            self._remove(us, order)
+            self._orders.pop(name, None)
+
+    def _place(self, us: int, order: RestingOrder) -> None:
+        """Let an order rest, or hold it where it would trade at once."""
+        if self._crosses(order):
+            self._held[order.number] = order
+            return
+        self._held.pop(order.number, None)
+        if order.left_e8 <= 0:
+            return
+        order.rests = True
+        levels = self._levels[order.side]
+        if order.price_e8 not in levels:
+            levels[order.price_e8] = {}
+            insort(self._prices[order.side], order.price_e8)
+        levels[order.price_e8][order.number] = order
+        self._row(us, ROW_REST, order, order.left_e8)
+        self._level_row(us, order)
+
+    def _settle(self, us: int) -> None:
+        """Let the held orders rest that no longer would trade."""
+        for order in list(self._held.values()):
+            self._place(us, order)
+
+    def _crosses(self, order: RestingOrder) -> bool:
+        other = self._best(-order.side)
+        return other is not None and order.side * (order.price_e8 - other) >= 0
+
+    def _best(self, side: int) -> int | None:
+        prices = self._prices[side]
+        return prices[-1 if side > 0 else 0] if prices else None
+
+    def _remove(self, us: int, order: RestingOrder) -> None:
+        self._take(us, order, order.left_e8, ROW_CANCEL)
+        self._held.pop(order.number, None)
+
+    def _take(self, us: int, order: RestingOrder, amount_e8: int, kind: int, trade: tuple[int, int] = (0, 0)) -> None:
+        """Take so much from an order; *trade* is the id of the print and the number of its taker."""
+        amount_e8 = min(amount_e8, order.left_e8)
+        if amount_e8 <= 0:
+            return
+        order.left_e8 -= amount_e8
+        if not order.rests:
+            return
+        if kind == ROW_TRADE:
+            self.rows.extend((us, kind, trade[1], order.number, 0, -order.side, order.price_e8, amount_e8, trade[0], 0))
+        else:
+            whole = kind == ROW_CANCEL or not order.left_e8
+            self._row(us, ROW_CANCEL if whole else kind, order, amount_e8 if whole else order.left_e8)
+        if not order.left_e8:
+            level = self._levels[order.side][order.price_e8]
+            del level[order.number]
+            order.rests = False
+            if not level:
+                del self._levels[order.side][order.price_e8]
+                prices = self._prices[order.side]
+                del prices[bisect_left(prices, order.price_e8)]
+        self._level_row(us, order)
+
+    # Trades
+
+    def _trade(self, line: OrderMessage, fill: TradeOrders, lines: Sequence[OrderMessage]) -> Message:
+        """Take the print from both of its orders, and return it."""
+        taker = self._orders.get(lines[fill.taker].id) if fill.taker >= 0 else None
+        maker = self._orders.get(lines[fill.maker].id) if fill.maker >= 0 else None
+        side = lines[fill.taker].side if fill.taker >= 0 else self._side(line.price_e8)
+        self.unmatched += fill.taker < 0 and fill.maker < 0
+        self._touched[-side, line.price_e8] = self._touched[side, line.price_e8] = line.us
+        resting = maker if maker is not None else self._oldest(-side, line.price_e8)
+        if resting is None and self._begun:  # it was there, and no message had said so
+            resting = self._new(-side, line.price_e8, line.amount_e8)
+            self._place(line.us, resting)
+        if resting is not None:
+            self._take(
+                line.us, resting, line.amount_e8, ROW_TRADE, (line.id, taker.number if taker else self._last_number)
+            )
+        if taker is not None:
+            self._take(line.us, taker, line.amount_e8, ROW_REDUCE)
+        for at, order in ((fill.maker, maker), (fill.taker, taker)):
+            if order is not None:
+                order.waits -= 1
+                self._end(line.us, lines[at].id, order)
+        self._settle(line.us)
+        ms, price, qty = line.us // 1000, decimal_text(line.price_e8), decimal_text(line.amount_e8)
+        return TradePrint(E=ms, s=self.symbol, t=line.id, p=price, q=qty, T=ms, m=side < 0)
+
+    def _oldest(self, side: int, price_e8: int) -> RestingOrder | None:
+        return next(iter(self._levels[side].get(price_e8, {}).values()), None)
+
+    def _side(self, price_e8: int) -> int:
+        """Return the side that took at a price, by the best prices."""
+        bid, ask = self._best(1), self._best(-1)
+        return 1 if bid is None or (ask is not None and 2 * price_e8 >= bid + ask) else -1
+
+    # The venue's own book
+
+    def _book(self, line: OrderMessage) -> None:
+        """Correct the levels that the venue shows, where no message has touched them for a while."""
+        shown = book_of(line)
+        for side, levels in ((1, shown.bids), (-1, shown.asks)):
+            wanted = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
+            if not wanted:
+                continue
+            last = min(wanted) if side > 0 else max(wanted)
+            known = [price for price in self._prices[side] if side * (price - last) >= 0]
+            for price_e8 in sorted({*wanted, *known}, reverse=side > 0):
+                if self._touched.get((side, price_e8), 0) <= line.us - LAG_US:
+                    self._correct(line.us, side, price_e8, wanted.get(price_e8, 0))
+        self._begun = True
+        for order in list(self._held.values()):  # what would still trade did, or what it meets is gone
+            if self._touched.get((order.side, order.price_e8), 0) <= line.us - LAG_US and self._crosses(order):
+                del self._held[order.number]
+
+    def _correct(self, us: int, side: int, price_e8: int, wanted_e8: int) -> None:
+        orders = self._levels[side].get(price_e8, {})
+        surplus = sum(order.left_e8 for order in orders.values()) - wanted_e8
+        self.corrected += self._begun and surplus != 0
+        if surplus < 0:
+            order = RestingOrder(self._last_number + 1, side, price_e8, -surplus, unknown=True)
+            if not self._crosses(order):
+                self._last_number += 1
+                self._place(us, order)
+            return
+        for order in sorted(orders.values(), key=lambda one: (not one.unknown, one.number)):
+            gone = min(surplus, order.left_e8)
+            self._take(us, order, gone, ROW_REDUCE)
+            surplus -= gone
+
+    # What goes out
+
+    def _row(self, us: int, kind: int, order: RestingOrder, amount_e8: int) -> None:
+        self.rows.extend((us, kind, order.number, 0, 0, order.side, order.price_e8, amount_e8, 0, 0))
+
+    def _level_row(self, us: int, order: RestingOrder) -> None:
+        self._update_id += 1
+        self._changed.add((order.side, order.price_e8))
+        total = self._total(order.side, order.price_e8)
+        self.rows.extend((us, ROW_LEVEL, order.number, 0, 0, order.side, order.price_e8, total, 0, self._update_id))
+
+    def _total(self, side: int, price_e8: int) -> int:
+        return sum(order.left_e8 for order in self._levels[side].get(price_e8, {}).values())
+
+    def _message(self, us: int) -> Message:
+        """Return the levels that changed, the first time as a snapshot."""
+        self._message_id += 1
+        changed, self._changed = self._changed, set()
+        sides: dict[int, list[tuple[str, str]]] = {1: [], -1: []}
+        for side, price_e8 in sorted(changed):
+            sides[side].append((decimal_text(price_e8), decimal_text(self._total(side, price_e8))))
+        number = self._message_id
+        if number == 1:
+            return DepthSnapshot(lastUpdateId=number, bids=sides[1], asks=sides[-1], symbol=self.symbol)
+        return DepthUpdate(E=us // 1000, s=self.symbol, U=number, u=number, b=sides[1], a=sides[-1])
+
+
+@dataclass
+class ReadLines:
+    """What an import reports of a capture that is used whole or not at all."""
+
+    path: Path
+    number: int = 0
+    lost_bytes: int = 0
+    ends_early: bool = False
+
+
+@dataclass
+class NamedSymbols:
+    """The symbols of a capture: none is named in it, so it is the one that is asked for."""
+
+    symbols: Counter[str] = field(default_factory=Counter)
+
+
+class BitstampCapture:
+    """Iterate over the messages of one capture, as `mm.market_data.captures.Capture` does.
+
+    Args:
+        path: The capture.
+        market: Its book, which goes on from one capture to the next.
+        progress: Called with the bytes of the file read so far.
+
+    Raises:
+        BrokenFile: As `read_lines`, and where a trade's message is followed by an earlier one.
+    """
+
+    def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None] | None = None) -> None:
+        self.lines, self.messages = ReadLines(path), NamedSymbols()
+        self.warnings: Sequence[str] = ()
+        self._market, self._progress = market, progress
+        if not path.is_file():
+            raise BrokenFile(f"{path}: there is no such file; give the path of a capture")
+
+    def __iter__(self) -> Iterator[CapturedMessage]:
+        lines = list(read_lines(self.lines.path, self._market.grid, self._progress))
+        self.lines.number = len(lines)
+        self.messages.symbols[self._market.symbol] = len(lines)
+        yield from self._market.play(lines, matched(lines))
+
+    def where(self) -> str:
+        """Return the file."""
+        return self.lines.path.name
+
+
+def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
+    """Write the order log of each day in ticks and lots; it begins with the orders that rest when the day does.
+
+    Args:
+        folders: The days, in order.
+        rows: Of all days, ten numbers a row, prices and quantities in 1e-8.
+        tick_e8: Of the tape.
+        lot_e8: Of the tape.
+    """
+    log = DayRows(rows, tick_e8, lot_e8)
+    for folder in folders:
+        write_rows(folder.order_log, log.until(midnight_us(next_day(folder.day))))
+
+
+class DayRows:
+    """Rows of several days as those of each: every day begins with what rests."""
+
+    def __init__(self, rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
+        self._rows, self._at, self._steps = rows, 0, (tick_e8, lot_e8)
+        self._resting: dict[int, tuple[int, int, int]] = {}  # side, ticks, lots by number, in the order of arrival
+
+    def until(self, us: int) -> Iterator[tuple[int, ...]]:
+        """Yield the rows before *us* that were not there yet, those that say what rests before them."""
+        width, (tick_e8, lot_e8) = len(COLUMNS), self._steps
+        update_id = 0
+        first_us = self._rows[self._at] if self._at < len(self._rows) else 0
+        totals: Counter[tuple[int, int]] = Counter()
+        for number, (side, ticks, lots) in self._resting.items():
+            totals[side, ticks] += lots
+            update_id += 1
+            yield first_us, ROW_REST, number, 0, 0, side, ticks, lots, 0, 0
+            yield first_us, ROW_LEVEL, number, 0, 0, side, ticks, totals[side, ticks], 0, update_id
+        while self._at < len(self._rows) and self._rows[self._at] < us:
+            at_us, kind, number, other, account, side, price_e8, amount_e8, trade, _ = self._rows[
+                self._at : self._at + width
+            ]
+            self._at += width
+            ticks, lots = price_e8 // tick_e8, amount_e8 // lot_e8
+            self._note(kind, number, other, side, ticks, lots)
+            update_id += kind == ROW_LEVEL
+            yield at_us, kind, number, other, account, side, ticks, lots, trade, update_id * (kind == ROW_LEVEL)
+
+    def _note(self, kind: int, number: int, other: int, side: int, ticks: int, lots: int) -> None:
+        """Keep what rests."""
+        if kind == ROW_REST:
+            self._resting[number] = side, ticks, lots
+        elif kind == ROW_REDUCE:
+            self._resting[number] = (*self._resting[number][:2], lots)
+        elif kind in (ROW_CANCEL, ROW_TRADE):
+            gone = other if kind == ROW_TRADE else number
+            left = self._resting[gone][2] - lots
+            self._resting[gone] = (*self._resting[gone][:2], left)
+            if not left:
+                del self._resting[gone]

@@ -1,0 +1,220 @@
+"""Order-by-order captures of Bitstamp, line by line: ``<receive time, ms> <kind> <JSON>``, plain, gzip or bzip2.
+
+The kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade`` and ``order_book`` (the venue's best
+levels). A trade names no side and no order: `matched` finds both of its orders by the quantity that they lost.
+"""
+
+import bz2
+import gzip
+import re
+import zlib
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from mm.clock import stamp_to_us
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import E8
+from mm.market_data.grid import Grid
+
+CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
+KINDS = (CREATED, CHANGED, DELETED, TRADE, BOOK)
+MATCH_US = 5_000_000
+"""How far the messages of one trade may lie apart: those of both orders and the print itself."""
+_OPENERS: tuple[tuple[bytes, str, Callable[..., object]], ...] = (
+    (b"\x1f\x8b\x08", "zcat", gzip.open),
+    (b"BZh", "bzcat", bz2.open),
+)
+_ACCEPTED = f"accepted: lines of '<receive time, ms> <kind> <JSON>', plain, gzip or bzip2, kinds {', '.join(KINDS)}"
+_LINE = re.compile(rb"(\d{13}) (order_created|order_changed|order_deleted|trade|order_book) (\{.*\})\s*\Z", re.DOTALL)
+_SIDES = {0: 1, 1: -1}
+
+
+class _Order(Struct):
+    id: int
+    order_type: int
+    price: str
+    amount: str
+
+
+class _Trade(Struct):
+    id: int
+    price: float
+    amount: float
+
+
+class _Book(Struct):
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class OrderMessage(NamedTuple):
+    """One message.
+
+    Attributes:
+        number: Its line in the file, from 1.
+        us: When it was received.
+        kind: One of `KINDS`.
+        id: Of the order or the trade; 0 of a book.
+        side: The order's, +1 buy, -1 sell; 0 of others.
+        price_e8: Price, 0 of a book.
+        amount_e8: What is left of the order; traded.
+        body: The JSON of a book, which is read when it is needed.
+    """
+
+    number: int
+    us: int
+    kind: str
+    id: int
+    side: int
+    price_e8: int
+    amount_e8: int
+    body: bytes
+
+
+class TradeOrders(NamedTuple):
+    """The orders of a trade, as positions of the messages that say what they lost; -1 where none was found."""
+
+    maker: int
+    taker: int
+
+
+def book_of(line: OrderMessage) -> _Book:
+    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError where it has none."""
+    return msgspec.json.decode(line.body, type=_Book)
+
+
+def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = None) -> Iterator[OrderMessage]:
+    """Yield the messages of the capture at *path*; *grid* takes every price and quantity.
+
+    Args:
+        path: The capture.
+        grid: Checks the decimals, and derives their steps.
+        progress: Called with the bytes of the file read so far.
+
+    Raises:
+        BrokenFile: If it is no such capture, ends in the middle, or has a line that cannot be read; with its number.
+    """
+    number = 0
+    with path.open("rb") as raw:
+        head = raw.read(8)
+        raw.seek(0)
+        unpack, opener = next(((name, one) for magic, name, one in _OPENERS if head.startswith(magic)), ("cat", None))
+        stream = opener(raw, "rb") if opener else raw
+        try:
+            for number, text in enumerate(stream, 1):  # type: ignore[arg-type, var-annotated]
+                yield _line(path, number, text, grid)
+                if progress and number % 1000 == 0:
+                    progress(raw.tell())
+        except (EOFError, OSError, zlib.error) as error:
+            raise BrokenFile(
+                f"{path}:{number + 1}: the packed stream ends early or is damaged ({error}); copy the capture again, "
+                f"or import what is whole: {unpack} {path} | head -n {number} > part.log"
+            ) from error
+    if progress:
+        progress(path.stat().st_size)
+    if not number:
+        raise BrokenFile(f"{path}: the file is empty; leave it out, or copy the capture again")
+
+
+def _line(path: Path, number: int, text: bytes, grid: Grid) -> OrderMessage:
+    found = _LINE.match(text)
+    if not found and number == 1:
+        raise BrokenFile(
+            f"{path}:1: not an order-by-order capture of Bitstamp: its first line is "
+            f"{text[:60].decode(errors='replace').rstrip()!r}; {_ACCEPTED}"
+        )
+    try:
+        if not found:
+            raise ValueError(f"{text[:60].decode(errors='replace').rstrip()!r} is no whole line of it")
+        stamp, kind, body = int(found[1]), found[2].decode(), found[3]
+        return _message(number, stamp_to_us(stamp), kind, body, grid)
+    except (ValueError, KeyError, OffGrid, msgspec.MsgspecError) as error:
+        rest = f"; the file may be cut off: import what is whole: head -n {number - 1}" if number > 1 else ""
+        raise BrokenFile(f"{path}:{number}: this line cannot be read ({error}){rest}, or remove the line") from error
+
+
+def _message(number: int, us: int, kind: str, body: bytes, grid: Grid) -> OrderMessage:
+    if kind == BOOK:
+        msgspec.json.decode(body, type=_Book)
+        return OrderMessage(number, us, kind, 0, 0, 0, 0, body)
+    if kind == TRADE:
+        trade = msgspec.json.decode(body, type=_Trade)
+        return OrderMessage(number, us, kind, trade.id, 0, round(trade.price * E8), round(trade.amount * E8), b"")
+    order = msgspec.json.decode(body, type=_Order)
+    price_e8, amount_e8 = grid.price(order.price), grid.qty(order.amount)
+    return OrderMessage(number, us, kind, order.id, _SIDES[order.order_type], price_e8, amount_e8, b"")
+
+
+class _Loss(NamedTuple):
+    """What an order lost at a message: position, time, side, price, and how early the order came."""
+
+    at: int
+    us: int
+    side: int
+    price_e8: int
+    came: int
+
+
+def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
+    """Return the orders of each trade among *lines*, by the position of the trade.
+
+    Both orders of a trade lose its quantity, within `MATCH_US`: the one that came later took. Of several that fit,
+    those count that lost it nearest in time; a message speaks of one trade only.
+    """
+    lost = _losses(lines)
+    used: set[int] = set()
+    fills = {}
+    for at, line in enumerate(lines):
+        if line.kind != TRADE:
+            continue
+        near = [
+            one
+            for amount_e8 in (line.amount_e8, line.amount_e8 - 1, line.amount_e8 + 1)  # prices and amounts are floats
+            for one in _within(lost.get(amount_e8, []), line.us)
+            if one.at not in used
+        ]
+        near.sort(key=lambda one: abs(one.us - line.us))
+        fills[at] = fill = _pair(near, line.price_e8)
+        used.update(fill)
+    return fills
+
+
+def _losses(lines: Sequence[OrderMessage]) -> dict[int, list[_Loss]]:
+    left: dict[int, tuple[int, int]] = {}  # what is left of each order, and when it came
+    lost = defaultdict(list)
+    for at, line in enumerate(lines):
+        if line.kind == CREATED:
+            left[line.id] = line.amount_e8, at
+        elif line.kind in (CHANGED, DELETED) and line.id in left:
+            before, came = left[line.id]
+            if before > line.amount_e8:
+                lost[before - line.amount_e8].append(_Loss(at, line.us, line.side, line.price_e8, came))
+            left[line.id] = line.amount_e8, came
+            if line.kind == DELETED:
+                del left[line.id]
+    return lost
+
+
+def _within(losses: list[_Loss], us: int) -> list[_Loss]:
+    first = bisect_left(losses, us - MATCH_US, key=lambda one: one.us)
+    return losses[first : bisect_left(losses, us + MATCH_US + 1, key=lambda one: one.us)]
+
+
+def _pair(near: list[_Loss], price_e8: int) -> TradeOrders:
+    """Return the maker, who has the trade's price, and the taker, who came after it from the other side."""
+    makers = [one for one in near if one.price_e8 == price_e8]
+    for maker in makers:
+        for taker in near:
+            reaches = taker.side * (taker.price_e8 - price_e8) >= 0
+            if taker.side == -maker.side and taker.came > maker.came and reaches:
+                return TradeOrders(maker.at, taker.at)
+    for one in near:  # the other one was there before the capture began, and so it was the maker
+        if one.side * (one.price_e8 - price_e8) >= 0:
+            return TradeOrders(-1, one.at)
+    return TradeOrders(-1, -1)

@@ -1,0 +1,214 @@
+"""Files of a public server, each with the sha256 that the server publishes beside it: resumed, bounded, verified.
+
+A file that arrives lies in ``<name>.part`` until its bytes have the published sha256; then it gets its name. A part
+that an earlier call left is continued by a range request. What lies there whole is verified and not loaded again, so
+that both files may also be copied there by hand.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from mm.code_identity import hash_file
+from mm.errors import BrokenFile, DataError, TryLater, UsageError
+from mm.market_data.rate_budget import Backoff, retry_after_s
+from mm.whole_file import write_whole
+
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows the progress of something with a label and so many bytes; what it yields counts bytes."""
+
+ATTEMPTS = 6
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+CHECKSUM = ".CHECKSUM"
+MOST_CHECKSUM_BYTES = 4_096
+_TIMEOUTS = httpx.Timeout(30.0, connect=10.0)
+_LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
+Found = TypeVar("Found")
+_SUM_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(\S+)\s*")
+
+
+class NotPublished(DataError):
+    """The server has no such file."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file that is here whole.
+
+    Attributes:
+        path: Where it lies.
+        url: Where it came from.
+        size: Its length in bytes.
+        sha256: Of its bytes, in hex; the published one.
+    """
+
+    path: Path
+    url: str
+    size: int
+    sha256: str
+
+
+class _Transient(Exception):
+    """An attempt failed in a way that another one may not."""
+
+    def __init__(self, message: str, pause_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
+
+
+class Downloads:
+    """Load files of one server into a folder.
+
+    Args:
+        base_url: Without a path, such as ``https://data.binance.vision``.
+        folder: Where the files lie; it must exist, and belong to this process.
+        most_bytes: The largest file that is loaded.
+        bar: Shows the progress of each file.
+        pause: Waits so many seconds.
+    """
+
+    def __init__(
+        self, base_url: str, folder: Path, most_bytes: int, bar: Bar, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._base_url, self._folder, self._most_bytes = base_url, folder, most_bytes
+        self._bar, self._pause = bar, pause
+        self._came = 0
+        self._client = httpx.Client(timeout=_TIMEOUTS, follow_redirects=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def published(self, place: str) -> bool:
+        """Return whether the server has a file at *place* (``/data/…``)."""
+        return self._tried(place, lambda: self._answer(self._client.head(self._base_url + place)).status_code != 404)
+
+    def load(self, place: str) -> Loaded:
+        """Load the file at *place*, and verify it by the ``.CHECKSUM`` beside it.
+
+        Raises:
+            NotPublished: If the server has no such file.
+            BrokenFile: If its bytes are not those of the checksum, or the checksum is none.
+            UsageError: If the file is larger than the limit.
+            TryLater: If the server cannot be reached, or answers with its own troubles, also after some pauses.
+        """
+        url, name = self._base_url + place, place.rpartition("/")[2]
+        path, part = self._folder / name, self._folder / f"{name}.part"
+        wanted = self._checksum(place, name)
+        if not path.is_file():
+            resumed = part.exists()
+            self._fill(place, part)
+            if resumed and hash_file(part) != wanted:  # the part may be of another file: once more, from its begin
+                part.unlink()
+                self._fill(place, part)
+            found = hash_file(part)
+            if found != wanted:
+                part.unlink()
+                raise BrokenFile(f"{url}: its sha256 is {found}, {name}{CHECKSUM} says {wanted}; nothing was kept")
+            part.replace(path)
+        elif (found := hash_file(path)) != wanted:
+            raise BrokenFile(f"{path}: its sha256 is {found}, {name}{CHECKSUM} says {wanted}; remove it and try again")
+        return Loaded(path, url, path.stat().st_size, wanted)
+
+    def _checksum(self, place: str, name: str) -> str:
+        """Return the published sha256 of a file, in lower case."""
+        kept = self._folder / (name + CHECKSUM)
+        if not kept.is_file():
+            write_whole(kept, self._tried(place + CHECKSUM, lambda: self._small(place + CHECKSUM)))
+        text = kept.read_text(encoding="utf-8", errors="replace")
+        match = _SUM_LINE.fullmatch(text)
+        if match is None or match[2] != name:
+            kept.unlink()
+            raise BrokenFile(f"{self._base_url}{place}{CHECKSUM}: {text[:100]!r} is not '<sha256>  {name}'")
+        return match[1].lower()
+
+    def _small(self, place: str) -> bytes:
+        with self._client.stream("GET", self._base_url + place) as answer:
+            self._there(self._answer(answer), place)
+            data = b""
+            for chunk in answer.iter_bytes():
+                data += chunk
+                if len(data) > MOST_CHECKSUM_BYTES:
+                    raise BrokenFile(f"{self._base_url}{place}: more than {MOST_CHECKSUM_BYTES} bytes, so no checksum")
+            return data
+
+    def _fill(self, place: str, part: Path) -> None:
+        """Bring *part* to the length of the file at *place*."""
+        self._tried(place, lambda: self._more(place, part))
+
+    def _more(self, place: str, part: Path) -> None:
+        have = part.stat().st_size if part.exists() else 0
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        with self._client.stream("GET", self._base_url + place, headers=headers) as answer:
+            if answer.status_code == 416:  # the part is as long as the file, or longer
+                if answer.headers.get("Content-Range", "").endswith(f"/{have}"):
+                    return
+                part.unlink()
+                raise _Transient("the part that was there is longer than the file")
+            self._there(self._answer(answer), place)
+            if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                have = 0
+            length = answer.headers.get("Content-Length", "")
+            total = have + int(length) if length.isdigit() else None
+            self._bounded(place, total or 0)
+            with (
+                part.open("ab" if have else "wb") as file,
+                self._bar(place.rpartition("/")[2], total or 0) as advance,
+            ):
+                advance(have)
+                for chunk in answer.iter_raw():
+                    have += len(chunk)
+                    self._came += len(chunk)
+                    self._bounded(place, have)
+                    file.write(chunk)
+                    advance(len(chunk))
+        if total is not None and have != total:
+            raise _Transient(f"{have:,} of {total:,} bytes came")
+
+    def _bounded(self, place: str, size: int) -> None:
+        if size > self._most_bytes:
+            raise UsageError(
+                f"--max-download-mb (MAX_DOWNLOAD_MB) was {self._most_bytes / 1e6:g}: {self._base_url}{place} has "
+                f"{size / 1e6:,.1f} MB; raise it, or choose a quieter symbol or day"
+            )
+
+    def _there(self, answer: httpx.Response, place: str) -> None:
+        if answer.status_code == 404:
+            raise NotPublished(f"{self._base_url}{place.removesuffix(CHECKSUM)}: not published (404)")
+
+    def _answer(self, answer: httpx.Response) -> httpx.Response:
+        """Return an answer that says something of the file; raises where it does not."""
+        if answer.status_code in _LATER:
+            raise _Transient(f"it answers {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
+        if answer.status_code not in (200, 206, 404):
+            raise DataError(f"{answer.url}: the server answers {answer.status_code}; is --fetch-url (FETCH_URL) right?")
+        return answer
+
+    def _tried(self, place: str, attempt: Callable[[], Found]) -> Found:
+        """Return what *attempt* returns, tried again after growing pauses; one that brought bytes does not count."""
+        backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
+        while True:
+            before = self._came
+            try:
+                return attempt()
+            except (httpx.TransportError, _Transient) as error:
+                failures = 1 if self._came > before else failures + 1
+                if failures >= ATTEMPTS:
+                    name = place.rpartition("/")[2].removesuffix(CHECKSUM)
+                    raise TryLater(
+                        f"{self._base_url}{place}: {str(error) or type(error).__name__}, {ATTEMPTS} times; try again "
+                        f"later (what has come is kept), or copy {name} and its {CHECKSUM} into {self._folder}"
+                    ) from error
+                asked_s = error.pause_s if isinstance(error, _Transient) else 0.0
+                self._pause(max(backoff.delay(time.monotonic()), min(asked_s, LONGEST_PAUSE_S)))

@@ -1,0 +1,476 @@
+"""Binance's published daily files into day folders: trades and, of USD-M futures, the best prices.
+
+What is published (https://data.binance.vision): of Spot the trades of a UTC day, and no book; of USD-M the trades and,
+from 2023-05-16 to 2024-03-30, every change of the best prices and quantities (``bookTicker``). ``bookDepth`` sums
+quantities by distance in percent, twice a minute, and is no book. So a USD-M day of that time becomes a day with
+frames of one level, and any other one holds trades alone.
+
+There are no receive times: each row is received at the exchange's own transaction time, trades before the best prices
+of the same instant, so that no trade is seen with the prices that it left. Equal files make equal day folders.
+"""
+
+import csv
+import io
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from heapq import merge
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mm
+from mm.clock import exchange_us, midnight_us, next_day, parse_day
+from mm.dayfolder.day_writer import DayWriter, lock_day
+from mm.dayfolder.layout import SPOT, USDM, DayFolder
+from mm.dayfolder.rows import Stamp, Trade
+from mm.errors import BrokenFile, MMError, OffGrid, RunExists, TryLater
+from mm.instrument import Instrument, e8, short_text
+from mm.market_data.capture_import import ImportOptions, Staging, instrument_json
+from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
+from mm.market_data.grid import Grid
+
+MARKETS = {"spot": (SPOT, "/data/spot/daily"), "usdm": (USDM, "/data/futures/um/daily")}
+TRADES, BOOK = "trades", "bookTicker"
+BOOK_DAYS = "20230516", "20240330"
+"""First and last day of the published best prices, by BTCUSDT of USD-M; other symbols may begin later."""
+SAMPLE = "usdm", "XMRUSDT", "20230920"
+"""The day that is fetched where none is named: a quiet symbol, so that it is small."""
+DOWNLOADS = ".download"
+NEAREST_DAYS = 10
+MOST_RUNS = 64
+_SPACE_PER_BYTE = 3
+"""Bytes on the disk, at most, for each one of the files unpacked: rows, and those that must be sorted."""
+_COLUMNS = {
+    TRADES: (("id", "price", "qty", "quote_qty", "time", "is_buyer_maker"), 6),
+    BOOK: (
+        (
+            "update_id",
+            "best_bid_price",
+            "best_bid_qty",
+            "best_ask_price",
+            "best_ask_qty",
+            "transaction_time",
+            "event_time",
+        ),
+        7,
+    ),
+}
+_BOOLEANS = {"true": True, "false": False}
+
+
+class _Dated(NamedTuple):
+    """A row of a file: its instant, its rank among those of one instant, its id, and its cells."""
+
+    us: int
+    rank: int
+    number: int
+    cells: Sequence[str]
+
+
+@dataclass
+class FetchReport:
+    """A day that was fetched.
+
+    Attributes:
+        symbol, day, market: As asked for.
+        path: The day folder.
+        files: Url, bytes and sha256 of each file.
+        trades, frames: Rows written.
+        left_out: Rows that were not, by reason.
+        sorted_files: Files whose rows did not stand in the order of their ids.
+        instrument: Steps that were written.
+        warnings: One sentence each.
+    """
+
+    symbol: str
+    day: str
+    market: str
+    path: str = ""
+    files: list[dict[str, Any]] = field(default_factory=list)
+    trades: int = 0
+    frames: int = 0
+    trade_gaps: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    sorted_files: list[str] = field(default_factory=list)
+    instrument: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the report for a terminal."""
+        return [
+            *(f"{one['url']}: {one['bytes']:,} bytes, sha256 {one['sha256']}" for one in self.files),
+            f"{self.symbol} {self.day} ({self.market}): {self.frames:,} best prices, {self.trades:,} trades",
+            *(f"{name} did not stand in the order of its ids; it was sorted" for name in self.sorted_files),
+            *(f"left out: {number:,} rows, {why}" for why, number in self.left_out.items() if number),
+            *(f"warning: {warning}" for warning in self.warnings),
+            self.path if self.frames else f"{self.path}: it has no book, so no command can play it",
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFiles:
+    """What to fetch.
+
+    Attributes:
+        market: ``spot`` or ``usdm``.
+        symbol: Upper case.
+        day: ``YYYYMMDD``, a day of UTC.
+        sha256: Hashes that the files must have besides the published ones; empty for any.
+        options: Steps of our orders, where they are not to be inferred.
+    """
+
+    market: str
+    symbol: str
+    day: str
+    sha256: frozenset[str] = frozenset()
+    options: ImportOptions = field(default_factory=ImportOptions)
+
+    def place(self, kind: str, day: str | None = None) -> str:
+        """Return where the server has the file of a *kind*."""
+        at = parse_day(day or self.day).isoformat()
+        return f"{MARKETS[self.market][1]}/{kind}/{self.symbol}/{self.symbol}-{kind}-{at}.zip"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The files of such a day."""
+        return (BOOK, TRADES) if self.market == "usdm" else (TRADES,)
+
+
+def fetch_day(
+    wanted: PublishedFiles,
+    data_root: Path,
+    base_url: str,
+    most_bytes: int,
+    bar: Bar,
+    pause: Callable[[float], None] | None = None,
+) -> FetchReport:
+    """Load the published files of a day, verify them, and write its day folder.
+
+    What was loaded of an interrupted call lies in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download`` and is continued; the day
+    folder appears whole or not at all.
+
+    Args:
+        wanted: Which day.
+        data_root: Folder of the day folders.
+        base_url: Of the server, without a path.
+        most_bytes: The largest file that is loaded.
+        bar: Shows the progress of each step, in bytes.
+        pause: Waits so many seconds; None sleeps.
+
+    Raises:
+        RunExists: If the day folder is there already.
+        DataError: If the server has no such file (the message names the nearest day that it has), or other bytes than
+            its checksum says, or rows that cannot be read.
+        TryLater: If the server cannot be reached, or there is no space.
+    """
+    folder = DayFolder(data_root, wanted.symbol, wanted.day)
+    if folder.path.is_dir() and any(folder.path.iterdir()):
+        raise RunExists(f"{folder.path} holds a day already; move it away, or fetch into another --data-root")
+    home = folder.path.with_name(wanted.day + DOWNLOADS)
+    place = DayFolder(home, wanted.symbol, wanted.day)
+    with ExitStack() as held:
+        lock_day(place, held)
+        more = {} if pause is None else {"pause": pause}
+        with Downloads(base_url, place.path, most_bytes, bar, **more) as downloads:
+            files = {kind: _loaded(downloads, wanted, kind) for kind in wanted.kinds}
+        report = _Day(wanted, place.path, files).write(data_root, bar)
+    shutil.rmtree(home)
+    return report
+
+
+def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
+    """Load the file of a *kind*; where there is none, the error names the nearest day that has one."""
+    try:
+        found = downloads.load(wanted.place(kind))
+    except NotPublished as error:
+        raise NotPublished(f"{error}; {_nearest(downloads, wanted, kind)}") from None
+    if wanted.sha256 and found.sha256 not in wanted.sha256:
+        raise BrokenFile(
+            f"{found.url}: its sha256 is {found.sha256}, which is none of --sha256 (SHA256); the server has replaced "
+            f"the file, or the hash is of another one"
+        )
+    return found
+
+
+def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:
+    """Return a sentence about the nearest day of which the file is there."""
+    if kind == BOOK and not BOOK_DAYS[0] <= wanted.day <= BOOK_DAYS[1]:
+        return f"best prices are published from {BOOK_DAYS[0]} to {BOOK_DAYS[1]}: choose a --day among them"
+    day = parse_day(wanted.day)
+    for away in range(1, NEAREST_DAYS + 1):
+        for other in (day - timedelta(days=away), day + timedelta(days=away)):
+            text = other.strftime("%Y%m%d")
+            try:
+                if downloads.published(wanted.place(kind, text)):
+                    return f"the nearest day that is there is --day {text}"
+            except MMError:
+                return "is the symbol spelt as the exchange does, and traded on that day?"
+    return f"none within {NEAREST_DAYS} days is there either; is {wanted.symbol} a symbol of --market {wanted.market}?"
+
+
+class _Day:
+    """One day while its folder is written."""
+
+    def __init__(self, wanted: PublishedFiles, scratch: Path, files: dict[str, Loaded]) -> None:
+        self._wanted = wanted
+        self._scratch = scratch
+        self._files = files
+        self._grid = Grid()
+        self._from_us = midnight_us(wanted.day, "UTC")
+        self._to_us = midnight_us(next_day(wanted.day), "UTC")
+        self._report = FetchReport(wanted.symbol, wanted.day, wanted.market)
+        self._report.files = [{"url": one.url, "bytes": one.size, "sha256": one.sha256} for one in files.values()]
+
+    def write(self, data_root: Path, bar: Bar) -> FetchReport:
+        """Write the day folder."""
+        wanted, report = self._wanted, self._report
+        sources = {kind: _Source(kind, one.path) for kind, one in self._files.items()}
+        size = sum(source.size for source in sources.values())
+        _require_space(data_root, _SPACE_PER_BYTE * size)
+        hashes = sorted(one.sha256 for one in self._files.values())
+        with ExitStack() as undo, bar("write the day", 2 * size) as advance:
+            staging = Staging(
+                data_root,
+                wanted.symbol,
+                f"fetch_{hashes[0][:12]}",
+                1,
+                write_diffs=False,
+                venue=MARKETS[wanted.market][0],
+            )
+            undo.callback(staging.discard)
+            rows = [self._rows(source, advance) for source in sources.values()]
+            with staging.open(wanted.day) as writer:
+                self._play(writer, merge(*rows))
+                writer.seal()
+            report.sorted_files = [source.path.name for source in sources.values() if source.runs > 1]
+            instrument = self._instrument()
+            report.path = str(staging.publish(instrument)[0])
+            undo.pop_all()
+        return report
+
+    def _leave_out(self, why: str, rows: int = 1) -> None:
+        self._report.left_out[why] = self._report.left_out.get(why, 0) + rows
+
+    def _rows(self, source: "_Source", advance: Callable[[int], None]) -> Iterator[_Dated]:
+        """Yield the rows of a file in order, with times that never step back, those of another day left out."""
+        us = 0
+        for number, cells in source.in_order(self._scratch, advance):
+            at = exchange_us(int(cells[source.time_at]))
+            if not self._from_us <= at < self._to_us:
+                self._leave_out("of another day")
+                continue
+            us = max(us, at)
+            yield _Dated(us, source.rank, number, cells)
+        if source.twice:
+            self._leave_out("with an id that came before", source.twice)
+
+    def _play(self, writer: DayWriter, rows: Iterator[_Dated]) -> None:
+        """Write *rows*, and the ledger around them."""
+        wanted, report = self._wanted, self._report
+        given = {name: value for name, value in asdict(wanted.options).items() if value is not None}
+        knobs = {
+            **given,
+            "symbol": wanted.symbol,
+            "market": wanted.market,
+            "captures": [one.path.name for one in self._files.values()],
+            "sha256": [one.sha256 for one in self._files.values()],
+            "top_n": 1,
+            "trade_stream": "trade",
+            "window_tz": "UTC",
+            "write_diffs": False,
+        }
+        epoch, last_trade, us, first = 0, 0, self._from_us, True
+        for row in rows:
+            us = row.us
+            if first:
+                writer.event(us, "run_start", 0, {"version": mm.__version__, "knobs": knobs})
+                writer.event(us, "window_start", 0, {})
+                first = False
+            try:
+                if row.rank:
+                    epoch = self._best(writer, row, epoch)
+                else:
+                    if last_trade and row.number > last_trade + 1:
+                        hole = {"from_id": last_trade + 1, "to_id": row.number - 1, "from_us": None, "to_us": us}
+                        writer.gap(us, "trade_gap", epoch, {**hole, "cause": "not_published"})
+                        report.trade_gaps += 1
+                    last_trade = row.number
+                    self._trade(writer, row)
+            except (OffGrid, KeyError, ValueError) as error:
+                name = self._files[BOOK if row.rank else TRADES].path.name
+                raise BrokenFile(f"{name}: {','.join(row.cells)}: {error}; fetch the file again") from error
+        if first:
+            raise BrokenFile(f"{', '.join(one.path.name for one in self._files.values())}: no row of {wanted.day}")
+        for why, number in report.left_out.items():
+            writer.event(us, "anomaly", epoch, {"kind": "left_out", "why": why, "rows": number})
+        writer.event(us, "window_end", epoch, {})
+        writer.event(us, "run_stop", epoch, {"reason": "end_of_captures"})
+
+    def _best(self, writer: DayWriter, row: _Dated, epoch: int) -> int:
+        """Write best prices as a frame, before the first of them as a snapshot; return the epoch."""
+        _, bid, bid_qty, ask, ask_qty, *_ = row.cells
+        bids = [(bid, bid_qty)] if bid and bid_qty and self._grid.qty(bid_qty) else []
+        asks = [(ask, ask_qty)] if ask and ask_qty and self._grid.qty(ask_qty) else []
+        if bids and asks and self._grid.price(bid) >= self._grid.price(ask):
+            self._leave_out("crossed")
+            return epoch
+        self._grid.check([*bids, *asks])
+        if not epoch:
+            epoch = 1
+            writer.snapshot(row.us, "initial", row.number, bids, asks, epoch)
+        exch_time = int(row.cells[5])
+        writer.frame(Stamp(row.us, writer.skip(), exch_time, row.number), epoch, bids, asks)
+        self._report.frames += 1
+        return epoch
+
+    def _trade(self, writer: DayWriter, row: _Dated) -> None:
+        number, price, qty, _, time, maker, *_ = row.cells
+        self._grid.check_one(price, qty)
+        one = int(number)
+        writer.trade(row.us, Trade(int(time), one, int(time), price, qty, _BOOLEANS[maker.lower()], one, one, "import"))
+        self._report.trades += 1
+
+    def _instrument(self) -> str:
+        """Return the text of ``instrument.json``, and warn of what is inferred or missing."""
+        options, grid, report = self._wanted.options, self._grid, self._report
+        tick_e8 = options.tick_e8 or grid.seen_tick_e8
+        lot_e8 = e8(options.qty_step) if options.qty_step else grid.seen_step_e8
+        notional_e8 = e8(options.min_notional) if options.min_notional else 0
+        given = {"tick size": options.tick_size, "quantity step": options.qty_step}
+        inferred = [name for name, value in given.items() if value is None]
+        report.instrument = {
+            "tick_size": short_text(tick_e8),
+            "qty_step": short_text(lot_e8),
+            "min_notional": short_text(notional_e8),
+        }
+        if inferred:
+            report.warnings.append(
+                f"tick size {short_text(tick_e8)} and quantity step {short_text(lot_e8)} are inferred from the rows "
+                f"({', '.join(inferred)}); give --tick-size and --qty-step if the exchange's are finer"
+            )
+        if report.frames:
+            report.warnings.append(
+                "the book has one level per side: nothing is known of a queue behind the best price, so order fills "
+                "there are too good; docs/data.md says what such a day can tell"
+            )
+        else:
+            report.warnings.append("Spot books are not published: the day has trades alone; record one by mm record")
+        if report.trade_gaps:
+            report.warnings.append(f"{report.trade_gaps:,} stretches of trade ids are not published (trade_gap)")
+        return instrument_json(Instrument(self._wanted.symbol, tick_e8, lot_e8, notional_e8), inferred)
+
+
+class _Source:
+    """A published file: one CSV in a zip, with or without a header.
+
+    Attributes:
+        size: Bytes of the CSV.
+        runs: How many rising sequences of ids its rows are made of; 0 before they were read.
+        twice: Rows whose id came before.
+    """
+
+    def __init__(self, kind: str, path: Path) -> None:
+        self.path = path
+        self.rank = int(kind == BOOK)
+        self._columns, self._width = _COLUMNS[kind]
+        self.time_at = 5 if kind == BOOK else 4
+        self.runs = self.twice = 0
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+        except zipfile.BadZipFile as error:
+            raise BrokenFile(f"{path}: not a zip file ({error}); fetch it again") from error
+        if len(members) != 1 or not members[0].filename.endswith(".csv"):
+            names = ", ".join(one.filename for one in members[:5])
+            raise BrokenFile(f"{path}: holds {names or 'nothing'}, not one CSV; is it a file of {kind}?")
+        self._member = members[0].filename
+        self.size = members[0].file_size
+
+    def in_order(self, scratch: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield id and cells of each row, in the order of their ids, each id once.
+
+        Some published files are several rising sequences, row by row interleaved. These are parted into files of
+        *scratch* and merged, so that memory stays small.
+        """
+        lasts: list[int] = []
+        for number, _ in self._read(advance):
+            _place(lasts, number, self.path)
+        self.runs = len(lasts)
+        rows = self._read(advance) if self.runs < 2 else self._merged(scratch, advance)
+        last = -1
+        for number, cells in rows:
+            if number <= last:
+                self.twice += 1
+                continue
+            last = number
+            yield number, cells
+
+    def _merged(self, scratch: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:
+        lasts: list[int] = []
+        with ExitStack() as opened:
+            parts: list[io.TextIOWrapper] = []
+            for number, cells in self._read(advance):
+                at = _place(lasts, number, self.path)
+                if at == len(parts):
+                    part = scratch / f"{self._member}.{at}"
+                    opened.callback(part.unlink)
+                    parts.append(opened.enter_context(part.open("w+", encoding="ascii", newline="\n")))
+                parts[at].write(",".join(cells) + "\n")
+            for one in parts:
+                one.seek(0)
+            yield from merge(*map(_numbered, parts), key=lambda row: row[0])
+
+    def _read(self, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield id and cells of each row, as they stand."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as packed:
+            before = 0
+            lines = csv.reader(io.TextIOWrapper(packed, encoding="utf-8", newline=""))
+            try:
+                for row, cells in zip(count(1), lines, strict=False):
+                    if row == 1 and cells and not cells[0].isdigit():
+                        if tuple(cells[: self._width]) != self._columns:
+                            raise BrokenFile(
+                                f"{self.path}: its columns are {','.join(cells)}, not {','.join(self._columns)}"
+                            )
+                        continue
+                    if len(cells) < self._width or not (cells[0].isdigit() and cells[self.time_at].isdigit()):
+                        raise BrokenFile(f"{self.path}: row {row} is {','.join(cells)!r}; fetch the file again")
+                    yield int(cells[0]), cells
+                    if not row % 20_000:
+                        advance(packed.tell() - before)
+                        before = packed.tell()
+            except (UnicodeDecodeError, zipfile.BadZipFile, csv.Error, EOFError) as error:
+                raise BrokenFile(f"{self.path}: cannot be read ({error}); fetch it again") from error
+            advance(packed.tell() - before)
+
+
+def _place(lasts: list[int], number: int, path: Path) -> int:
+    """Return which rising sequence a row with an id continues, and note it as the last one there."""
+    found = max((at for at, last in enumerate(lasts) if last <= number), key=lasts.__getitem__, default=len(lasts))
+    if found == len(lasts):
+        if found == MOST_RUNS:
+            raise BrokenFile(f"{path}: its rows stand in no order (more than {MOST_RUNS} rising sequences of ids)")
+        lasts.append(number)
+    lasts[found] = number
+    return found
+
+
+def _numbered(lines: Iterator[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    for line in lines:
+        cells = line.rstrip("\n").split(",")
+        yield int(cells[0]), cells
+
+
+def _require_space(data_root: Path, wanted: int) -> None:
+    there = next(path for path in (data_root, *data_root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < wanted:
+        raise TryLater(f"no space: {there} has {free / 1e6:,.0f} MB free, the day may take {wanted / 1e6:,.0f} MB")

@@ -1,0 +1,185 @@
+"""Databento MBO as day folders: levels of single orders at the end of each event, both spellings, broken records."""
+
+import random
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from foreign_days import START_US, books_of, imported, write_csv
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile
+
+HEAD = (
+    *("ts_recv", "ts_event", "rtype", "publisher_id", "instrument_id", "action", "side", "price", "size"),
+    *("channel_id", "order_id", "flags", "ts_in_delta", "sequence", "symbol"),
+)
+LAST, SNAPSHOT, BAD_TIME = 128, 32, 8
+
+
+def record(us, action, side, price, size, number, flags=LAST):  # noqa: PLR0917
+    """Return a record; the price is in hundredths."""
+    nine = 2**63 - 1 if price is None else price * 10**7
+    ns = us * 1000
+    return [ns + 7, ns - 90_000, 160, 1, 5482, action, side, nine, size, 0, number, flags, 1_000, 1, "ESM4"]
+
+
+def pretty(row):
+    """Return a record as Databento writes it with pretty_ts and pretty_px."""
+    row = list(row)
+    for at in (0, 1):
+        seconds, ns = divmod(row[at], 10**9)
+        row[at] = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns:09d}Z"
+    row[7] = "" if row[7] == 2**63 - 1 else f"{Decimal(row[7]) / 10**9:.9f}"
+    return row
+
+
+def market(seed, length=150):
+    """Return records, the books after each event, and the trades, of orders that one keeps in plain dictionaries."""
+    chance, orders, rows, books, trades = random.Random(seed), {}, [], {}, []
+    us = START_US
+
+    def note():
+        sides = ({}, {})
+        for side, price, size in orders.values():
+            own, key = sides[0 if side == "B" else 1], Decimal(price) / 100
+            own[key] = own.get(key, 0) + size
+        books[us] = sides
+
+    rows.append(record(us, "R", "N", None, 0, 0, SNAPSHOT | BAD_TIME))
+    for number in range(1, 21):
+        side = "B" if number % 2 else "A"
+        orders[number] = [side, 10_000 + (-1 if side == "B" else 1) * chance.randint(1, 9), chance.randint(1, 50)]
+        flags = SNAPSHOT | BAD_TIME | (LAST if number == 20 else 0)
+        rows.append(record(us, "A", *orders[number], number, flags))
+    note()
+    for number in range(21, 21 + length):
+        us += chance.randint(1_000, 900_000)
+        side = chance.choice("BA")
+        sign = -1 if side == "B" else 1
+        kind = chance.choice("AACCMT")
+        own = [key for key, order in orders.items() if order[0] == side]
+        if kind == "A" or len(own) < 4:
+            orders[number] = [side, 10_000 + sign * chance.randint(1, 12), chance.randint(1, 50)]
+            rows.append(record(us, "A", *orders[number], number))
+        elif kind == "C":
+            key = chance.choice(own)
+            gone = chance.randint(1, orders[key][2])
+            rows.append(record(us, "C", side, orders[key][1], gone, key))
+            orders[key][2] -= gone
+        elif kind == "M":
+            key = chance.choice(own)
+            orders[key][1:] = [10_000 + sign * chance.randint(1, 12), chance.randint(1, 50)]
+            rows.append(record(us, "M", *orders[key], key))
+        else:
+            key = min(own, key=lambda one: sign * orders[one][1])
+            _, price, size = orders[key]
+            gone = chance.randint(1, size)
+            taker = "A" if side == "B" else "B"
+            trades.append((us, 1 if taker == "B" else -1, Decimal(price) / 100, Decimal(gone)))
+            rows.append(record(us, "T", taker, price, gone, 0, 0))
+            rows.append(record(us, "F", side, price, gone, key, 0))
+            rows.append(record(us, "C", side, price, gone, key))
+            orders[key][2] -= gone
+        orders = {key: order for key, order in orders.items() if order[2]}
+        note()
+    return rows, books, trades
+
+
+def es(paths, root, **options):
+    return imported("databento", paths, root, symbol="ESM4", qty_step="1", **options)
+
+
+@pytest.mark.parametrize("spelling", ["raw", "pretty", "zstd"])
+@pytest.mark.parametrize("seed", range(3))
+def test_levels_are_what_is_left_of_the_orders(tmp_path, seed, spelling):
+    rows, books, trades = market(seed)
+    path = write_csv(tmp_path / "x.csv", HEAD, map(pretty, rows) if spelling == "pretty" else rows)
+    if spelling == "zstd":
+        packed = tmp_path / "x.csv.zst"
+        with pa.CompressedOutputStream(str(packed), "zstd") as out:
+            out.write(path.read_bytes())
+        path = packed
+    report = es([path], tmp_path / "data")
+    assert books_of(report.days[0].path) == (books, trades)
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+
+
+def test_the_book_counts_at_the_end_of_an_event_alone(tmp_path):
+    """Between the records of one event it may be crossed."""
+    us = START_US
+    rows = [
+        record(us, "R", "N", None, 0, 0, 0),
+        record(us, "A", "B", 9_999, 5, 1, 0),
+        record(us, "A", "A", 10_001, 5, 2),
+        record(us + 1_000, "A", "B", 10_002, 3, 3, 0),
+        record(us + 1_000, "C", "A", 10_001, 5, 2, 0),
+        record(us + 1_000, "A", "A", 10_003, 4, 4),
+    ]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
+    assert report.days[0].book.anomalies == {}
+    found, _ = books_of(report.days[0].path)
+    assert {float(p): int(q) for p, q in found[us + 1_000][0].items()} == {99.99: 5, 100.02: 3}
+
+
+def test_a_file_that_begins_within_a_session_says_what_it_lacks(tmp_path):
+    rows = [
+        record(START_US, "A", "B", 9_999, 5, 1),
+        record(START_US + 1_000, "C", "A", 10_001, 5, 2),
+        record(START_US + 2_000, "A", "A", 10_001, 5, 3, LAST | 4),
+    ]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
+    told = " ".join(report.warnings)
+    assert "lacks what rested" in told
+    assert "1 records name orders that nothing had added" in told
+    assert "1 records are marked as a book that may be bad" in told
+
+
+def test_a_symbol_of_several_is_taken_alone(tmp_path):
+    rows, books, trades = market(1)
+    other = [[*row[:-1], "NQM4"] for row in rows]
+    mixed = [one for both in zip(rows, other, strict=True) for one in both]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, mixed)], tmp_path / "data")
+    assert books_of(report.days[0].path) == (books, trades)
+
+
+GOOD = [record(START_US, "R", "N", None, 0, 0, 0), record(START_US, "A", "B", 9_999, 5, 1)]
+
+
+def with_cell(name, value):
+    row = list(record(START_US + 5, "A", "A", 10_001, 5, 2))
+    row[HEAD.index(name)] = value
+    return row
+
+
+BAD = {
+    "another action": (with_cell("action", "Q"), r":4: action is 'Q', not A, C, M"),
+    "another side": (with_cell("side", "Z"), r":4: side is 'Z'"),
+    "an order without a side": (with_cell("side", "N"), r":4: action A names no side"),
+    "an order without a price": (with_cell("price", 2**63 - 1), r":4: price .* are those of no order"),
+    "an order of nothing": (with_cell("size", 0), r":4: .*size 0 are those of no order"),
+    "no time": (with_cell("ts_recv", "soon"), r":4: ts_recv is 'soon', not a number of ns"),
+    "an earlier time": (with_cell("ts_recv", (START_US - 5) * 1000), r":4: .* comes after"),
+    "another venue": (with_cell("publisher_id", 9), r":4: publisher_id 9 beside 1; order the records of one venue"),
+    "no order": (with_cell("order_id", -1), r":4: order_id is '-1'"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_record_that_cannot_be_is_named(tmp_path, what):
+    row, match = BAD[what]
+    with pytest.raises(BrokenFile, match=rf"x\.csv{match}") as raised:
+        es([write_csv(tmp_path / "x.csv", HEAD, [*GOOD, row])], tmp_path / "data")
+    assert raised.value.exit_code == 3
+    assert not (tmp_path / "data").exists()
+
+
+def test_other_encodings_and_schemas_are_refused_by_name(tmp_path):
+    (tmp_path / "x.dbn").write_bytes(b"DBN\x02 and more")
+    with pytest.raises(BrokenFile, match=r"this is DBN, .*to_csv"):
+        es([tmp_path / "x.dbn"], tmp_path / "data")
+    columns = [name for name in HEAD if name != "order_id"]
+    with pytest.raises(BrokenFile, match=r"x\.csv:1: the header has no order_id: .*; order the schema mbo as CSV"):
+        es([write_csv(tmp_path / "x.csv", columns, [])], tmp_path / "data")

@@ -1,0 +1,172 @@
+"""hftbacktest's arrays as day folders: the same book at every instant, whatever the version."""
+
+import numpy as np
+import pytest
+from foreign_days import START_US, PlainMarket, books_of, imported, write_hftbacktest
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, OffGrid
+
+BUY, BOTH = 1 << 29, (1 << 31) | (1 << 30)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_books_and_trades_are_those_of_the_file(tmp_path, seed, version):
+    market = PlainMarket(seed)
+    report = imported("hftbacktest", [write_hftbacktest(tmp_path / "x.npz", market, version)], tmp_path / "data")
+    assert [day.day for day in report.days] == ["20240305"]
+    found, trades = books_of(report.days[0].path)
+    assert found == market.books
+    assert trades == market.trades
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+
+
+def changed(path, target, how):
+    """Write the file again with its rows changed by *how*."""
+    data = np.load(path)["data"]
+    np.savez(target, data=how(data))
+    return target
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write_hftbacktest(tmp_path / "x.npz", PlainMarket(7))
+
+
+def test_only_what_the_local_side_saw_counts(tmp_path, file):
+    """A row of the exchange's side alone is none of ours."""
+
+    def with_others(data):
+        other = data[-3:].copy()
+        other["ev"] &= ~np.uint64(1 << 30)
+        return np.concatenate((data[:-3], other))
+
+    target = changed(file, tmp_path / "y.npz", with_others)
+    rows = list(PlainMarket(7).rows())[:-3]
+    report = imported("hftbacktest", [target], tmp_path / "data")
+    assert report.days[0].last_us == rows[-1][0]
+
+
+def test_a_clearing_without_a_book_is_a_gap_until_the_next_snapshot(tmp_path, file):
+    data = np.load(file)["data"]
+    clear, late = data[-1:].copy(), data[data["local_ts"] == START_US * 1000].copy()
+    clear["ev"], clear["px"] = 3 | BOTH, 0
+    clear["local_ts"] += 1_000_000_000
+    late["local_ts"] = clear["local_ts"][0] + 2_000_000_000
+    np.savez(tmp_path / "y.npz", data=np.concatenate((data, clear, late)))
+    report = imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
+    found, _ = books_of(report.days[0].path)
+    last, cleared = sorted(found)[-1], sorted(found)[-2]
+    assert (cleared, found[cleared]) == (int(clear["local_ts"][0]) // 1000, None)
+    assert found[last] == PlainMarket(7).books[START_US]
+
+
+def test_a_clearing_up_to_a_price_leaves_the_levels_behind_it(tmp_path, file):
+    data = np.load(file)["data"]
+    bids, _ = PlainMarket(7).books[max(PlainMarket(7).books)]
+    second = sorted(bids)[-2]
+    clear = data[-1:].copy()
+    clear["ev"], clear["px"] = 3 | BUY | BOTH, float(second)
+    clear["local_ts"] = data["local_ts"][-1] + 1_000_000
+    np.savez(tmp_path / "y.npz", data=np.concatenate((data, clear)))
+    report = imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
+    found, _ = books_of(report.days[0].path)
+    assert found[max(found)][0] == {price: qty for price, qty in bids.items() if price < second}
+
+
+def test_a_snapshot_without_a_time_is_the_book_when_the_rest_begins(tmp_path, file):
+    def untimed(data):
+        data = data.copy()
+        first = data["local_ts"] == START_US * 1000
+        data["local_ts"][first] = data["exch_ts"][first] = 0
+        return data
+
+    target = changed(file, tmp_path / "y.npz", untimed)
+    report = imported("hftbacktest", [target], tmp_path / "data")
+    books = PlainMarket(7).books
+    found, _ = books_of(report.days[0].path)
+    assert {us: book for us, book in found.items() if us in books} == {us: books[us] for us in sorted(books)[1:]}
+
+
+def test_a_file_without_a_snapshot_grows_its_book_and_says_so(tmp_path, file):
+    target = changed(file, tmp_path / "y.npz", lambda data: data[data["local_ts"] > START_US * 1000])
+    report = imported("hftbacktest", [target], tmp_path / "data")
+    assert report.days[0].synced
+    assert any("lacks what rested" in warning for warning in report.warnings)
+
+
+def test_a_day_ends_at_midnight_of_utc_and_the_book_goes_on(tmp_path):
+    market = PlainMarket(3, start_us=1_709_682_900_000_000, gap_us=30_000_000)  # 23:55
+    report = imported("hftbacktest", [write_hftbacktest(tmp_path / "x.npz", market)], tmp_path / "data")
+    assert [day.day for day in report.days] == ["20240305", "20240306"]
+    midnight = 1_709_683_200_000_000
+    both = {}
+    for day in report.days:
+        found, _ = books_of(day.path)
+        both |= {us: book for us, book in found.items() if us in market.books}
+        assert all((us < midnight) == (day.day == "20240305") for us in found)
+        assert check_day(DayFolder.at(day.path)).defects == []
+    assert both == market.books
+
+
+BAD_ROWS = {
+    "nan price": ("px", np.nan, BrokenFile),
+    "negative quantity": ("qty", -1.0, BrokenFile),
+    "price of more places than a market has": ("px", 1.000000003, BrokenFile),
+    "unknown event": ("ev", 77 | BOTH, BrokenFile),
+    "event of single orders": ("ev", 10 | BUY | BOTH, BrokenFile),
+    "level without a side": ("ev", 1 | BOTH, BrokenFile),
+    "time that goes back": ("local_ts", START_US * 1000, BrokenFile),
+    "time of no year": ("local_ts", 5, BrokenFile),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ROWS)
+def test_a_row_that_cannot_be_is_named(tmp_path, file, what):
+    name, value, error = BAD_ROWS[what]
+    row = 40
+
+    def spoil(data):
+        data = data.copy()
+        data[name][row - 1] = value
+        if name == "local_ts":
+            data["ev"][row - 1] = 2 | BUY | BOTH
+        return data
+
+    target = changed(file, tmp_path / "y.npz", spoil)
+    with pytest.raises(error, match=rf"y\.npz:{row}: .*; ") as raised:
+        imported("hftbacktest", [target], tmp_path / "data")
+    assert raised.value.exit_code == 3
+    assert not (tmp_path / "data").exists()
+
+
+def test_prices_off_the_given_tick_are_refused(tmp_path, file):
+    with pytest.raises(OffGrid, match=r"no multiples of tick size 0\.25"):
+        imported("hftbacktest", [file], tmp_path / "data", tick_size="0.25")
+
+
+@pytest.mark.parametrize("cut", [10, 400, -30])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, file, cut):
+    (tmp_path / "y.npz").write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(BrokenFile, match=r"y\.npz:1: not a whole .npz or .npy"):
+        imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
+
+
+def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
+    np.save(tmp_path / "y.npy", np.load(file)["data"])
+    whole = (tmp_path / "y.npy").read_bytes()
+    (tmp_path / "y.npy").write_bytes(whole[:-100])
+    rows = len(np.load(file)["data"])
+    with pytest.raises(BrokenFile, match=rf"y\.npy:{rows - 1}: the file ends here, {rows} rows were promised"):
+        imported("hftbacktest", [tmp_path / "y.npy"], tmp_path / "data")
+
+
+def test_arrays_of_something_else_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", data=np.zeros((4, 3)))
+    with pytest.raises(BrokenFile, match=r"a\.npz:1: no events of hftbacktest: shape \(4, 3\)"):
+        imported("hftbacktest", [tmp_path / "a.npz"], tmp_path / "data")
+    np.savez(tmp_path / "b.npz", one=np.zeros(3), two=np.zeros(3))
+    with pytest.raises(BrokenFile, match=r"b\.npz: holds the arrays one.npy, two.npy, and no 'data'"):
+        imported("hftbacktest", [tmp_path / "b.npz"], tmp_path / "data")

@@ -1,0 +1,58 @@
+"""A day at a glance: the numbers of a market that is known, and the command."""
+
+import itertools
+import json
+import math
+from statistics import pstdev
+
+import pytest
+from click.testing import CliRunner
+from foreign_days import PlainMarket, imported, write_csv, write_tardis
+
+from mm.commands.data import inspect_command
+from mm.dayfolder.layout import DayFolder
+from mm.formats.inspection import WIDTH, inspect_day
+from mm.tape.load import load_day
+
+
+def test_spread_and_volatility_are_those_of_the_books(tmp_path):
+    """Counted by hand from the plain books of the market."""
+    market = PlainMarket(3)
+    folder = DayFolder.at(imported("tardis", write_tardis(tmp_path, market), tmp_path / "data").days[0].path)
+    tape = load_day(folder)
+    found = inspect_day(folder, tape)
+    times = [*market.books, tape.end_us]
+    tops = [(float(max(bids)), float(min(asks))) for bids, asks in market.books.values()]
+    lasts = [after - at for at, after in itertools.pairwise(times)]
+    mean = sum((ask - bid) * last for (bid, ask), last in zip(tops, lasts, strict=True)) / sum(lasts)
+    one = sum(last for (bid, ask), last in zip(tops, lasts, strict=True) if round(ask - bid, 6) == 0.01) / sum(lasts)
+    assert found.spread_ticks == pytest.approx(100 * mean)
+    assert found.one_tick == pytest.approx(one)
+    mids = []
+    for second in range(tape.start_us, tape.end_us, 1_000_000):
+        bid, ask = tops[max(n for n, at in enumerate(market.books) if at <= second)]
+        mids.append((bid + ask) / 2)
+    changes = [math.log(new / old) for old, new in itertools.pairwise(mids)]
+    assert found.volatility_bps == pytest.approx(1e4 * pstdev(changes))
+    assert found.traded == pytest.approx(float(sum(qty for *_, qty in market.trades)))
+    assert (found.rows[folder.relative(folder.trades)], found.events["trades"]) == (len(market.trades),) * 2
+    assert len(found.sketch) == WIDTH
+
+
+def test_the_command_prints_and_draws(tmp_path):
+    report = imported("tardis", write_tardis(tmp_path, PlainMarket(3)), tmp_path / "data")
+    out = tmp_path / "day.svg"
+    done = CliRunner().invoke(inspect_command, [report.days[0].path, "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["path"] == str(out)
+    assert out.read_text().startswith("<svg")
+
+
+def test_trades_alone_have_no_spread(tmp_path):
+    path = write_csv(
+        tmp_path / "SIMUSDT-trades-2024-03-05.csv", None, [(1, "1.5", "2", "3", 1_709_647_200_000, "True", "True")]
+    )
+    report = imported("binance_vision", [path], tmp_path / "data", tick_size="0.1")
+    done = CliRunner().invoke(inspect_command, [report.days[0].path])
+    assert done.exit_code == 0, done.output
+    assert "neither spread nor volatility" in done.output

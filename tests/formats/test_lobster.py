@@ -1,0 +1,179 @@
+"""LOBSTER pairs as day folders: the book of the orderbook file after each message, New York time, hidden executions."""
+
+import random
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import pytest
+from foreign_days import books_of, imported, write_csv
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.rows import DefectList
+from mm.errors import BrokenFile, Mismatch
+
+LEVELS = 4
+NINE_THIRTY = 34_200
+
+
+def at_us(day, seconds):
+    """Return an instant of a summer day in New York, four hours behind UTC."""
+    midnight = datetime(*map(int, day.split("-")), 4, tzinfo=timezone.utc)
+    return int(midnight.timestamp()) * 1_000_000 + int(Decimal(seconds) * 1_000_000)
+
+
+def pair(folder, messages, books, day="2012-06-21", ticker="AAPL", levels=LEVELS):
+    """Write both files of a day."""
+    name = f"{ticker}_{day}_34200000_57600000_{{}}_{levels}.csv"
+    cells = []
+    for bids, asks in books:
+        row = []
+        for n in range(levels):
+            row += [*(asks[n] if n < len(asks) else (9999999999, 0)), *(bids[n] if n < len(bids) else (-9999999999, 0))]
+        cells.append(row)
+    return (
+        write_csv(folder / name.format("message"), None, messages),
+        write_csv(folder / name.format("orderbook"), None, cells),
+    )
+
+
+def market(seed, length=150):
+    """Return messages, books (sides best first, cut to LEVELS) and trades of a random day of single orders."""
+    chance = random.Random(seed)
+    orders, messages, books, trades = {}, [], [], []
+    seconds = Decimal(NINE_THIRTY)
+    for number in range(1, 30):
+        side = 1 if number % 2 else -1
+        orders[number] = [side, 5_850_000 - side * 100 * chance.randint(1, 9), chance.randint(1, 300)]
+
+    def shown():
+        sides = ({}, {})
+        for side, price, size in orders.values():
+            own = sides[0] if side > 0 else sides[1]
+            own[price] = own.get(price, 0) + size
+        return sorted(sides[0].items(), reverse=True)[:LEVELS], sorted(sides[1].items())[:LEVELS]
+
+    for number in range(30, 30 + length):
+        seconds += Decimal(chance.randint(1_000, 900_000_000)) / 10**9
+        kind = chance.choice((1, 1, 2, 3, 4, 5, 7))
+        if kind == 1 or len(orders) < 12:
+            kind, side = 1, chance.choice((1, -1))
+            orders[number] = [side, 5_850_000 - side * 100 * chance.randint(1, 12), chance.randint(1, 300)]
+            row = (number, orders[number][2], orders[number][1], side)
+        elif kind == 5:
+            row = (0, chance.randint(1, 50), 5_850_000 + chance.choice((0, 50)), chance.choice((1, -1)))
+        elif kind == 7:
+            row = (0, 0, chance.choice((-1, 0, 1)), -1)
+        else:
+            own = [key for key, order in orders.items() if order[0] == chance.choice((1, -1))] or list(orders)
+            key = max(own, key=lambda one: orders[one][0] * orders[one][1]) if kind == 4 else chance.choice(own)
+            side, price, size = orders[key]
+            taken = size if kind == 3 else chance.randint(1, size)
+            row = (key, taken, price, side)
+            orders[key][2] -= taken
+            if not orders[key][2]:
+                del orders[key]
+        if kind in (4, 5):
+            trades.append((seconds, -row[3], Decimal(row[2]) / 10_000, row[1]))
+        messages.append((f"{seconds:.9f}", kind, *row))
+        books.append(shown())
+    return messages, books, trades
+
+
+def as_prices(side):
+    return {Decimal(price) / 10_000: Decimal(size) for price, size in side}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_book_after_each_message_is_that_of_the_orderbook_file(tmp_path, seed):
+    messages, books, trades = market(seed)
+    report = imported("lobster", pair(tmp_path, messages, books), tmp_path / "data", symbol="AAPL", qty_step="1")
+    folder = DayFolder.at(report.days[0].path)
+    found, printed = books_of(folder.path)
+    wanted = {}
+    for message, (bids, asks) in zip(messages, books, strict=True):
+        wanted[at_us("2012-06-21", message[0])] = as_prices(bids), as_prices(asks)
+    changed, before = {}, None
+    for us, book in wanted.items():
+        if book != before:
+            changed[us] = book
+        before = book
+    assert found == changed
+    assert printed == [(at_us("2012-06-21", s), side, price, Decimal(size)) for s, side, price, size in trades]
+    assert check_day(folder).defects == []
+    noted = LedgerView.of(folder, DefectList(folder)).of_kind("anomaly")
+    halts = [event for event in noted if event.details["kind"] == "trading_halt"]
+    assert len(halts) == sum(message[1] == 7 for message in messages)
+
+
+BOOK = ([(5_850_000, 10)], [(5_850_100, 20)])
+
+
+def test_a_hidden_execution_is_a_trade_that_changes_no_level(tmp_path):
+    """A seller's hidden order (-1) was taken by a buyer; one share is quantity 1, the time is New York's."""
+    messages = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201.25", 5, 0, 7, 5_850_050, -1)]
+    report = imported("lobster", pair(tmp_path, messages, [BOOK, BOOK]), tmp_path / "data", "AAPL", qty_step="1")
+    found, trades = books_of(report.days[0].path)
+    assert trades == [(1_340_285_401_250_000, 1, Decimal("585.005"), Decimal(7))]
+    assert list(found) == [1_340_285_400_500_000]  # 13:30:00.5 UTC
+    assert report.days[0].day == "20120621"
+
+
+def test_winter_is_five_hours_behind(tmp_path):
+    messages = [("34200.000000001", 1, 1, 10, 5_850_000, 1)]
+    report = imported(
+        "lobster", pair(tmp_path, messages, [BOOK], day="2012-01-05"), tmp_path / "data", "AAPL", qty_step="1"
+    )
+    assert report.days[0].first_us == 1_325_773_800_000_000
+
+
+def test_days_are_read_in_their_order(tmp_path):
+    messages = [("34200.5", 1, 1, 10, 5_850_000, 1)]
+    later = pair(tmp_path, messages, [BOOK], day="2012-06-22")
+    report = imported("lobster", [*later, *pair(tmp_path, messages, [BOOK])], tmp_path / "data", "AAPL", qty_step="1")
+    assert [day.day for day in report.days] == ["20120621", "20120622"]
+
+
+def test_cross_trades_repeat_what_was_executed(tmp_path):
+    messages = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201", 6, -1, 500, 5_850_000, -1)]
+    report = imported("lobster", pair(tmp_path, messages, [BOOK, BOOK]), tmp_path / "data", "AAPL", qty_step="1")
+    assert report.days[0].trades == 0
+    assert report.warnings == ["1 cross trades (type 6) were left out: they repeat executions of an auction"]
+
+
+GOOD = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201.5", 1, 2, 10, 5_850_000, 1), ("34202.5", 4, 1, 3, 5_850_000, 1)]
+
+
+def refused(tmp_path, messages, books, match, **names):
+    files = pair(tmp_path, messages, books, **names)
+    with pytest.raises(BrokenFile, match=match) as raised:
+        imported("lobster", files, tmp_path / "data", symbol="AAPL", qty_step="1")
+    assert raised.value.exit_code == 3
+    assert not (tmp_path / "data").exists()
+
+
+def test_rows_that_cannot_be_are_named(tmp_path):
+    refused(tmp_path, [*GOOD[:2], ("noon", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: time is 'noon'")
+    refused(tmp_path, [*GOOD[:2], ("34199", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: .* comes after")
+    refused(tmp_path, [GOOD[0], ("34201", 9, *GOOD[1][2:])], [BOOK] * 2, r"message_4\.csv:2: type is 9")
+    refused(tmp_path, [GOOD[0], (*GOOD[1][:5], 3)], [BOOK] * 2, r"message_4\.csv:2: direction is 3")
+    refused(tmp_path, GOOD, [BOOK] * 2, r"orderbook_4\.csv:3: the file ends, and .*message_4\.csv goes on")
+    refused(tmp_path, GOOD[:2], [BOOK] * 3, r"message_4\.csv:3: the file ends, and .*orderbook_4\.csv goes on")
+    other = ([(5_849_900, 10)], BOOK[1])
+    hidden = ("34201.25", 5, 0, 7, 5_850_050, -1)
+    refused(tmp_path, [GOOD[0], hidden], [BOOK, other], r"orderbook_4\.csv:2: message 2 is of type 5")
+
+
+def test_files_without_their_partner_or_of_another_stock_are_refused(tmp_path):
+    message, book = pair(tmp_path, GOOD, [BOOK] * 3)
+    with pytest.raises(BrokenFile, match=r"message_4\.csv:1: the orderbook file of 20120621 is missing"):
+        imported("lobster", [message], tmp_path / "data", symbol="AAPL")
+    with pytest.raises(Mismatch, match=r"is of AAPL; --symbol .* is MSFT"):
+        imported("lobster", [message, book], tmp_path / "data", symbol="MSFT")
+    plain = message.rename(tmp_path / "message.csv")
+    with pytest.raises(BrokenFile, match="only the name has the date"):
+        imported("lobster", [plain, book], tmp_path / "data", symbol="AAPL")
+    ten = book.rename(tmp_path / book.name.replace("_4.csv", "_10.csv"))
+    with pytest.raises(BrokenFile, match=r"orderbook_10\.csv:1: the message file of 20120621 is missing"):
+        imported("lobster", [ten], tmp_path / "data", symbol="AAPL")

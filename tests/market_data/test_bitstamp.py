@@ -1,0 +1,127 @@
+"""Order-by-order captures of Bitstamp: the day, its order log, and what is refused."""
+
+import csv
+import gzip
+import json
+
+import pytest
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.errors import UsageError
+from mm.market_data.import_capture import ImportOptions, import_captures
+from mm.sim.matching.order_log import ROW_TRADE, Book, read_log
+
+MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
+BIDS, ASKS = [["99.90", "3.0"], ["99.80", "5.0"]], [["100.10", "2.0"], ["100.20", "4.0"]]
+FIRST = (0, "order_book", {"bids": BIDS, "asks": ASKS})
+
+
+def order(kind, number, side, price, amount, ms):
+    body = {"price": price, "amount": amount, "datetime": "1430438404", "id": number, "order_type": int(side < 0)}
+    return ms, f"order_{kind}", body
+
+
+def trade(number, price, amount, ms):
+    return ms, "trade", {"price": price, "amount": amount, "id": number}
+
+
+def text_of(*messages):
+    return "".join(f"{MS + ms} {kind} {json.dumps(body)}\n" for ms, kind, body in messages)
+
+
+def import_text(tmp_path, text, **options):
+    capture = tmp_path / "capture.log"
+    capture.write_text(text)
+    return import_captures([capture], "BTCUSD", tmp_path / "data", run_id="r", options=bitstamp(**options))
+
+
+def bitstamp(**options):
+    return ImportOptions(tick_size="0.01", qty_step="0.00000001", form="bitstamp", **options)
+
+
+def rows_of(path, *columns):
+    with path.open(newline="") as file:
+        return [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
+
+
+def best(folder):
+    return rows_of(folder.frames, "bid1_price", "bid1_qty", "ask1_price", "ask1_qty")
+
+
+SWEEP = (
+    FIRST,
+    order("created", 11, 1, "99.90", "1.5", 4000),  # behind the 3.0 that nobody knows
+    order("created", 12, -1, "99.90", "4.0", 5000),  # would trade at once: no part of the book until it does not
+    order("changed", 12, -1, "99.90", "1.0", 5001),
+    trade(700, 99.9, 3.0, 5010),  # takes the unknown 3.0; a float of the venue
+    order("deleted", 11, 1, "99.90", "0.5", 5020),  # a cancellation of what the next print leaves
+    order("changed", 12, -1, "99.90", "0.0", 5021),
+    trade(702, 99.9, 1.0, 5030),
+)
+
+
+def test_a_taker_a_maker_and_a_print_become_a_day_and_its_log(tmp_path):
+    report = import_text(tmp_path, text_of(*SWEEP))
+    folder = DayFolder(tmp_path / "data", "BTCUSD", "20150501")
+    assert check_day(folder).ok
+    assert report.days[0].synced
+    assert rows_of(folder.trades, "trade_id", "price", "qty", "is_buyer_maker", "recv_time_ms") == [
+        ("700", "99.90000000", "3.00000000", "true", str(MS + 5010)),
+        ("702", "99.90000000", "1.00000000", "true", str(MS + 5030)),
+    ]
+    assert best(folder) == [
+        ("99.90000000", "4.50000000", "100.10000000", "2.00000000"),
+        ("99.90000000", "1.50000000", "100.10000000", "2.00000000"),
+        ("99.80000000", "5.00000000", "100.10000000", "2.00000000"),
+    ]
+    book, log = Book(), list(read_log(folder.order_log))
+    book.play(log)  # refuses a log that does not add up
+    assert [row[1:8] for row in log if row[1] == ROW_TRADE] == [
+        (ROW_TRADE, 6, 1, 0, -1, 9990, 300_000_000),
+        (ROW_TRADE, 6, 5, 0, -1, 9990, 100_000_000),
+    ]
+    assert book.depth(1) == [(9980, 500_000_000)]
+
+
+def test_the_venues_book_corrects_what_no_message_has_touched(tmp_path):
+    stale = {"bids": [["99.90", "1.0"], ["99.80", "6.0"]], "asks": [["100.20", "4.0"]]}
+    import_text(tmp_path, text_of(FIRST, order("created", 11, 1, "99.80", "1.0", 4000), (5000, "order_book", stale)))
+    folder = DayFolder(tmp_path / "data", "BTCUSD", "20150501")
+    # 99.80 was touched a second before: the venue's figure may be older than that.
+    assert best(folder)[-1] == ("99.90000000", "1.00000000", "100.20000000", "4.00000000")
+    book = Book()
+    book.play(read_log(folder.order_log))
+    assert book.depth(1) == [(9990, 100_000_000), (9980, 600_000_000)]
+
+
+def test_a_day_begins_with_the_orders_that_rest(tmp_path):
+    night = 22 * 3_600_000  # midnight in Berlin
+    text = text_of(FIRST, order("created", 11, 1, "99.80", "1.0", 4000), (night + 5000, *FIRST[1:]))
+    import_text(tmp_path, text)
+    days = [DayFolder(tmp_path / "data", "BTCUSD", day) for day in ("20150501", "20150502")]
+    assert all(check_day(folder).ok for folder in days)
+    books = [Book(), Book()]
+    for book, folder in zip(books, days, strict=True):
+        book.play(read_log(folder.order_log))
+    # The lot that the venue no longer shows is taken from the order that no message named; all keep their numbers.
+    sizes = [{number: lots for number, _, _, lots in book.orders(1)} for book in books]
+    assert sizes[0] == {1: 300_000_000, 2: 500_000_000, 5: 100_000_000}
+    assert sizes[1] == {**sizes[0], 2: 400_000_000}
+    assert books[1].depth(-1) == books[0].depth(-1)
+
+
+def test_another_form_is_refused_by_name():
+    with pytest.raises(UsageError, match=r"--format 'lobster' is none of raw, bitstamp"):
+        ImportOptions(form="lobster")
+
+
+def test_two_days_of_a_packed_capture_are_the_same_bytes(tmp_path):
+    packed = tmp_path / "capture.log.gz"
+    packed.write_bytes(gzip.compress(text_of(*SWEEP).encode()))
+    folders = []
+    for root in ("a", "b"):
+        import_captures([packed], "BTCUSD", tmp_path / root, run_id="r", options=bitstamp())
+        folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
+    assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
+    assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()

@@ -1,0 +1,367 @@
+"""Published days: from a server on the loopback into a day folder, verified, resumed, or refused in one line."""
+
+import gzip
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from file_server import HEADERS, Files, place, serving_files, zipped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from published_days import BEGIN_MS, CAPTURES, DATE, DAY, END_MS, STAMPED, SYMBOL, recorded
+
+from mm.__main__ import main
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, DataError, RunExists, TryLater, UsageError
+from mm.market_data.capture_import import ImportOptions
+from mm.market_data.downloads import ATTEMPTS
+from mm.market_data.published import BOOK, TRADES, PublishedFiles, _Source, fetch_day
+
+NOON = 1_680_696_000_000
+NAME = "AUSDT"
+
+
+@contextmanager
+def no_bar(_label, _total):
+    yield lambda _count: None
+
+
+def best(number, ms, bid="100.1", ask="100.3", bid_qty="2", ask_qty="3"):
+    return f"{number},{bid},{bid_qty},{ask},{ask_qty},{ms},{ms + 4}"
+
+
+def trade(number, ms, price="100.1", qty="0.5", maker="true"):
+    return f"{number},{price},{qty},50,{ms},{maker}"
+
+
+BOOK_ROWS = [best(10, NOON), best(20, NOON + 5, bid="100.2"), best(30, NOON + 900)]
+TRADE_ROWS = [trade(7, NOON + 5), trade(8, NOON + 6), trade(9, NOON + 900)]
+
+
+@pytest.fixture
+def files():
+    with serving_files() as found:
+        yield found
+
+
+def publish(files: Files, book=BOOK_ROWS, trades=TRADE_ROWS, symbol=NAME, date=DATE):
+    return files.add(BOOK, symbol, date, book), files.add(TRADES, symbol, date, trades)
+
+
+def fetch(files: Files, root: Path, market="usdm", symbol=NAME, day=DAY, most=10**9, **more):
+    pauses = []
+    wanted = PublishedFiles(market=market, symbol=symbol, day=day, **more)
+    try:
+        return fetch_day(wanted, root, files.url, most, no_bar, pauses.append)
+    finally:
+        files.pauses = pauses
+
+
+def rows_of(folder: DayFolder, path: Path):
+    return [line.split(",") for line in path.read_text().splitlines()[1:]]
+
+
+def test_a_day_of_best_prices_is_sound_and_has_each_row_at_its_own_instant(files, tmp_path):
+    publish(files)
+    report = fetch(files, tmp_path)
+    folder = DayFolder(tmp_path, NAME, DAY)
+    checked = check_day(folder)
+    assert checked.ok, checked.defects
+    assert checked.sealed
+    assert checked.covered_s == 0.9
+    frames = rows_of(folder, folder.frames)
+    assert [(row[5:9], row[-2:]) for row in frames] == [
+        (["100.1", "2", "100.3", "3"], [f"{NOON}000", "10"]),
+        (["100.2", "2", "100.3", "3"], [f"{NOON + 5}000", "20"]),
+        (["100.1", "2", "100.3", "3"], [f"{NOON + 900}000", "30"]),
+    ]
+    trades = rows_of(folder, folder.trades)
+    assert [(row[4], row[9], row[8], row[12]) for row in trades] == [
+        (str(number), f"{NOON + after}000", "true", "import") for number, after in ((7, 5), (8, 6), (9, 900))
+    ]
+    # At one instant the trade stands first: the best prices of 5 ms are those that it left.
+    assert [int(row[2]) for row in trades] == sorted(int(row[2]) for row in trades)
+    assert int(trades[0][2]) < int(frames[1][2]) < int(trades[1][2])
+    assert json.loads(folder.schema.read_text())["venue"] == "binance-usdm"
+    assert json.loads(folder.instrument.read_text())["inferred"] == ["tick size", "quantity step"]
+    assert (report.frames, report.trades, report.instrument["tick_size"]) == (3, 3, "0.1")
+    assert not list(tmp_path.glob("*/*.download"))
+
+
+def test_equal_files_make_equal_bytes(files, tmp_path):
+    publish(files)
+    found = []
+    for root in (tmp_path / "a", tmp_path / "b"):
+        fetch(files, root)
+        folder = DayFolder(root, NAME, DAY).path
+        found.append({path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert found[0] == found[1]
+
+
+def test_a_spot_day_has_trades_alone_and_says_so(files, tmp_path):
+    lines = [f"{n},1.5,2,3,{(NOON + n) * 1000},{'True' if n % 2 else 'False'},True" for n in range(1, 5)]
+    files.add(TRADES, NAME, DATE, lines, header=False, market="spot")
+    report = fetch(files, tmp_path, market="spot")
+    folder = DayFolder(tmp_path, NAME, DAY)
+    checked = check_day(folder)
+    assert checked.ok, checked.defects
+    assert (checked.covered_s, report.frames, report.trades) == (0, 0, 4)
+    assert [row[8] for row in rows_of(folder, folder.trades)] == ["true", "false"] * 2
+    assert [row[9] for row in rows_of(folder, folder.trades)] == [str((NOON + n) * 1000) for n in range(1, 5)]
+    assert "no book" in report.lines()[-1]
+    assert json.loads(folder.schema.read_text())["time_unit"] == "us"
+
+
+def test_a_broken_connection_is_continued_where_it_broke(files, tmp_path):
+    rows = [best(n, NOON + n, bid_qty=str(1 + hash((n, 1)) % 9973)) for n in range(1, 3000)]
+    at, _ = publish(files, book=rows)
+    size = len(files.contents[at])
+    assert size > 4000
+    files.broken[at] = 2
+    report = fetch(files, tmp_path)
+    ranges = [wanted for method, where, wanted in files.asked if where == at]
+    assert ranges == [None, "bytes=1000-", "bytes=2000-"]
+    assert report.files[0]["bytes"] == size
+    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_interrupted_call_is_continued_by_the_next(files, tmp_path, ranges):
+    files.ranges = ranges
+    at, _ = publish(files, book=[best(n, NOON + n, ask_qty=str(1 + hash(n) % 9973)) for n in range(1, 3000)])
+    home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
+    home.mkdir(parents=True)
+    (home / f"{at.rpartition('/')[2]}.part").write_bytes(files.contents[at][:1500])
+    fetch(files, tmp_path)
+    assert ("GET", at, "bytes=1500-") in files.asked
+    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+
+
+def test_a_part_of_another_file_is_loaded_again(files, tmp_path):
+    at, _ = publish(files)
+    home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
+    home.mkdir(parents=True)
+    (home / f"{at.rpartition('/')[2]}.part").write_bytes(b"x" * 20)
+    fetch(files, tmp_path)
+    assert [wanted for _, where, wanted in files.asked if where == at] == ["bytes=20-", None]
+
+
+def test_a_busy_server_is_asked_again_after_growing_pauses(files, tmp_path):
+    at, _ = publish(files)
+    files.broken[at] = -3
+    fetch(files, tmp_path)
+    assert len(files.pauses) == 3
+    assert 0 == files.pauses[0] < files.pauses[1] <= 0.5 < 2 * files.pauses[2] <= 2
+
+
+def test_a_server_that_stays_away_is_for_later_and_leaves_no_day(files, tmp_path):
+    at, _ = publish(files)
+    files.broken[at] = -1000
+    with pytest.raises(TryLater, match=rf"503, {ATTEMPTS} times.*copy AUSDT-bookTicker-2023-04-05.zip and"):
+        fetch(files, tmp_path)
+    files.url = "http://127.0.0.1:9"
+    with pytest.raises(TryLater, match="try again later"):
+        fetch(files, tmp_path / "other")
+    assert not DayFolder(tmp_path, NAME, DAY).path.exists()
+
+
+def test_files_that_were_copied_by_hand_need_no_server(files, tmp_path):
+    home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
+    home.mkdir(parents=True)
+    for at in publish(files):
+        for name in (at, at + ".CHECKSUM"):
+            (home / name.rpartition("/")[2]).write_bytes(files.contents[name])
+    fetch(files, tmp_path)
+    assert files.asked == []
+
+
+def test_other_bytes_than_the_checksum_says_are_refused_and_not_kept(files, tmp_path):
+    at, _ = publish(files)
+    files.put(at, files.contents[at], sha256="0" * 64)
+    with pytest.raises(BrokenFile, match=f"CHECKSUM says {'0' * 64}; nothing was kept"):
+        fetch(files, tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+    files.contents[at + ".CHECKSUM"] = b"<html>"
+    with pytest.raises(BrokenFile, match="is not '<sha256>"):
+        fetch(files, tmp_path / "other")
+
+
+def test_a_pin_is_held_against_the_published_hash(files, tmp_path):
+    pins = frozenset(hashlib.sha256(files.contents[at]).hexdigest() for at in publish(files))
+    with pytest.raises(BrokenFile, match="none of --sha256"):
+        fetch(files, tmp_path, sha256=frozenset(("f" * 64,)))
+    fetch(files, tmp_path, sha256=pins)
+
+
+def test_a_day_that_is_not_there_names_the_nearest_one(files, tmp_path):
+    publish(files, date="2023-09-17")
+    with pytest.raises(DataError, match=r"not published.*nearest day that is there is --day 20230917"):
+        fetch(files, tmp_path, day="20230920")
+    with pytest.raises(DataError, match="from 20230516 to 20240330"):
+        fetch(files, tmp_path, day="20240501")
+    with pytest.raises(DataError, match=r"none within 10 days .* is BUSDT a symbol of --market usdm\?"):
+        fetch(files, tmp_path, day="20230920", symbol="BUSDT")
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_is_loaded(files, tmp_path):
+    publish(files)
+    with pytest.raises(UsageError, match="MAX_DOWNLOAD_MB"):
+        fetch(files, tmp_path, most=100)
+
+
+def test_a_day_that_is_there_is_not_fetched_again(files, tmp_path):
+    publish(files)
+    fetch(files, tmp_path)
+    asked = len(files.asked)
+    with pytest.raises(RunExists, match="holds a day already"):
+        fetch(files, tmp_path)
+    assert len(files.asked) == asked
+
+
+def test_rows_that_cannot_be_a_book_are_left_out_and_ids_that_are_missing_declared(files, tmp_path):
+    book = [
+        best(10, NOON - 86_400_000),
+        best(11, NOON),
+        best(11, NOON),
+        best(12, NOON + 1, bid="100.3"),
+        best(13, NOON + 2, bid="0", bid_qty="0"),
+        best(14, NOON + 1),
+    ]
+    publish(files, book=book, trades=[trade(7, NOON + 5), trade(12, NOON + 6)])
+    report = fetch(files, tmp_path)
+    folder = DayFolder(tmp_path, NAME, DAY)
+    checked = check_day(folder)
+    assert checked.ok, checked.defects
+    assert report.left_out == {"of another day": 1, "with an id that came before": 1, "crossed": 1}
+    frames = rows_of(folder, folder.frames)
+    assert [row[5:9] for row in frames] == [
+        ["100.1", "2", "100.3", "3"],
+        ["", "", "100.3", "3"],
+        ["100.1", "2", "100.3", "3"],
+    ]
+    assert [row[-2] for row in frames] == [f"{NOON}000", f"{NOON + 2}000", f"{NOON + 2}000"]  # time never steps back
+    assert report.trade_gaps == 1
+    assert '""from_id"":8,""to_id"":11' in folder.gaps.read_text()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"no zip", "not a zip file"),
+        (zipped("x", ["1,2,3"]), "row 1 is '1,2,3'"),
+        (zipped("x", BOOK_ROWS, "a,b,c"), "its columns are a,b,c"),
+        (zipped("x", [best(1, NOON, bid="-1")]), "negative"),
+        (zipped("x", [best(1, NOON - 10**9)]), "no row of"),
+    ],
+)
+def test_a_file_of_another_form_is_named(files, tmp_path, data, says):
+    files.put(place(BOOK, NAME, DATE), data)
+    files.add(TRADES, NAME, DATE, [])
+    with pytest.raises(BrokenFile, match=says):
+        fetch(files, tmp_path)
+    assert not DayFolder(tmp_path, NAME, DAY).path.exists()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 60), unique=True, max_size=12).map(sorted), max_size=5), st.randoms())
+def test_interleaved_sequences_are_sorted_and_each_id_comes_once(tmp_path_factory, sequences, random):
+    left = [list(one) for one in sequences if one]
+    numbers = []
+    while left:
+        one = random.choice(left)
+        numbers.append(one.pop(0))
+        left = [rest for rest in left if rest]
+    folder = tmp_path_factory.mktemp("sorted")
+    path = folder / "x.zip"
+    path.write_bytes(zipped("x", [best(number, NOON + number) for number in numbers], HEADERS[BOOK]))
+    source = _Source(BOOK, path)
+    found = list(source.in_order(folder, lambda _count: None))
+    assert [number for number, _ in found] == sorted(set(numbers))
+    assert all(cells[5] == str(NOON + number) for number, cells in found)
+    assert source.twice == len(numbers) - len(set(numbers))
+    assert [one.name for one in folder.iterdir()] == ["x.zip"]
+
+
+def test_a_given_step_is_kept(files, tmp_path):
+    publish(files)
+    options = ImportOptions(tick_size="0.05", qty_step="0.1", min_notional="5", top_n=1)
+    report = fetch(files, tmp_path, options=options)
+    assert report.instrument == {"tick_size": "0.05", "qty_step": "0.1", "min_notional": "5"}
+    assert "inferred" not in json.loads(DayFolder(tmp_path, NAME, DAY).instrument.read_text())
+    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+
+
+def test_the_command_prints_where_the_day_is_and_ends_with_its_code(files, tmp_path, monkeypatch, capsys):
+    publish(files, symbol="XMRUSDT", date="2023-09-20", book=[best(1, 1_695_211_200_000)], trades=[])
+    monkeypatch.setenv("FETCH_URL", files.url)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setattr("mm.market_data.downloads.FIRST_PAUSE_S", 0.001)
+
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            main(["data", "fetch", *args])
+        return ended.value.code or 0, capsys.readouterr()
+
+    code, said = run("--json")
+    assert code == 0
+    assert json.loads(said.out.splitlines()[-1])["path"] == str(tmp_path / "XMRUSDT" / "20230920")
+    code, said = run("--symbol", "XMRUSDT")
+    assert code == 2
+    assert "belong together" in said.err
+    code, said = run("--symbol", "NONEUSDT", "--day", "20230920")
+    assert code == 3
+    monkeypatch.setenv("FETCH_URL", "http://127.0.0.1:9")
+    code, said = run("--symbol", "NONEUSDT", "--day", "20230921")
+    assert code == 75
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.skipif(not CAPTURES, reason="no recorded data in ../shared")
+def test_a_recorded_market_in_the_published_form_has_the_best_prices_of_its_own_depth(files, tmp_path):
+    """The book that the recorded depth messages make is the one that the tape of the fetched day has."""
+    pytest.importorskip("polars")
+    import mm
+
+    book, trades = recorded()
+    publish(files, book=book, trades=trades, symbol=SYMBOL)
+    fetch(files, tmp_path, symbol=SYMBOL)
+    tape = mm.load_day(tmp_path / SYMBOL / DAY)
+    frame = tape.best_prices_frame()
+    found = {
+        (round(row[0].timestamp() * 1000), row[1:5])
+        for row in frame.select("time", "bid_price", "bid_qty", "ask_price", "ask_qty").iter_rows()
+    }
+    compared = 0
+    for stamp, levels in _depth_of({int(row.partition(",")[0]) for row in book}):
+        compared += 1
+        assert (stamp, levels) in found
+    assert compared > 100
+
+
+def _depth_of(tickers):
+    """Yield transaction time and best prices after each depth message whose id is one of *tickers*, by a plain book."""
+    sides, synced = ({}, {}), 0
+    for path in CAPTURES:
+        with gzip.open(path, "rt") as lines:
+            for line in lines:
+                data = json.loads(line.partition(" ")[2])
+                if "lastUpdateId" in data:
+                    sides = tuple({float(p): float(q) for p, q in data[key]} for key in ("bids", "asks"))
+                    synced = data["lastUpdateId"]
+                data = data.get("data", {})
+                if data.get("e") in STAMPED and data["T"] >= END_MS:
+                    return
+                if data.get("e") != "depthUpdate" or not synced or data["u"] < synced:
+                    continue
+                for side, key in zip(sides, "ba", strict=True):
+                    for price, qty in data[key]:
+                        side[float(price)] = float(qty)
+                        if not float(qty):
+                            del side[float(price)]
+                if data["u"] in tickers and BEGIN_MS <= data["T"] < END_MS:
+                    bid, ask = max(sides[0]), min(sides[1])
+                    yield data["T"], (bid, sides[0][bid], ask, sides[1][ask])

@@ -5,8 +5,6 @@ or a signature that does not fit is refused here, before anything runs.
 """
 
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_args, get_origin
@@ -14,6 +12,7 @@ from typing import Any, get_args, get_origin
 from mm.backtest.parameters import REQUIRED, Parameter, declaration_of
 from mm.cli.knobs import closest
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
+from mm.user_code import load_class, one_line
 
 _JSON_TYPES = {
     float: "a number",
@@ -26,12 +25,13 @@ _JSON_TYPES = {
 Registry = Mapping[str, "str | Callable[..., Any]"]
 QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
+_SIGNALS = ("mm.signals.base:Signal", ("on_book",))
 _QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
 _SHAPES = {  # by kind: the compiled bases and the hooks, of which a class has one
     "quote model": (_QUOTES,),
     "step": (_QUOTES,),
     "fill model": (_FILLS,),
-    "model": (_QUOTES, _FILLS),
+    "model": (_QUOTES, _FILLS, _SIGNALS),
 }
 
 
@@ -48,7 +48,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
         ModelError: If a user's module raises when it is imported.
     """
     if ":" in name:
-        return _model_class(_load_from_anywhere(name, kind), name, kind)
+        return _model_class(load_class(name, kind), name, kind)
     if name not in registry:
         raise UnknownModel(
             f"{kind} {name!r} is not known; known are {', '.join(sorted(registry))}, or give package.module:Class"
@@ -83,34 +83,6 @@ def _class_at(place: str) -> type:
 
 def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _load_from_anywhere(name: str, kind: str) -> object:
-    module_name, _, attribute = name.partition(":")
-    search_here()
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
-        source = f"{module_name.replace('.', '/')}.pyx"
-        way = f"; {source} is not compiled: cythonize -i -3 {source}" if os.path.exists(source) else ""
-        raise UnknownModel(
-            f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
-        ) from error
-    except Exception as error:
-        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {_one_line(error)}") from error
-    found: object = getattr(module, attribute, None)
-    if found is None:
-        names = [known for known in vars(module) if not known.startswith("_")]
-        raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
-    return found
-
-
-def search_here() -> None:
-    """Let the current folder be the first that is searched for modules."""
-    if os.getcwd() not in sys.path[:1]:
-        sys.path.insert(0, os.getcwd())
 
 
 def construct(
@@ -153,7 +125,7 @@ def construct(
     except MMError:
         raise
     except Exception as error:
-        raise ModelError(f"{source}: {name} raised {_one_line(error)}") from error
+        raise ModelError(f"{source}: {name} raised {one_line(error)}") from error
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
@@ -214,7 +186,3 @@ def _is_a(value: object, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

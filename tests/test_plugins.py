@@ -63,8 +63,8 @@ def test_a_class_of_one_s_own_is_found_in_the_current_folder(here):
 
 def test_the_current_folder_is_searched_first(here):
     """A file beside the command wins over a module of that name elsewhere."""
-    (here / "colorsys.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
-    assert resolve(REGISTRY, "colorsys:Mine", "fill model").__name__ == "Mine"
+    (here / "tabnanny.py").write_text("class Mine:\n    def on_rest(self, order, book): ...\n")
+    assert resolve(REGISTRY, "tabnanny:Mine", "fill model").__name__ == "Mine"
 
 
 @pytest.mark.parametrize(

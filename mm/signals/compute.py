@@ -1,0 +1,107 @@
+"""Signals over a whole tape, event by event, and as a Parquet file."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.signals.families import SIGNALS
+from mm.signals.micro_price import MicroPriceFit
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+PIECE = 1 << 16  # rows that are held at once
+
+
+class SignalRows(NamedTuple):
+    """Consecutive rows of signals, one for each diff of the tape.
+
+    Attributes:
+        recv_us: When the diff was received, µs, int64[rows].
+        recv_seq: Number of its message, int64[rows].
+        values: float64[signals, rows], NaN where a signal is not defined.
+    """
+
+    recv_us: NDArray[np.int64]
+    recv_seq: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def compute(
+    tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None, piece: int = PIECE
+) -> Iterator[SignalRows]:
+    """Yield the rows of signals over a tape, in pieces.
+
+    Args:
+        tape: The tape.
+        names: Of the signals, in the order of the values.
+        micro_price: The fit of ``micro_price``; None leaves it undefined.
+        piece: Rows of a piece, at most.
+
+    Raises:
+        UnknownModel: If a name is not known.
+        UsageError: If one cannot be computed over a tape.
+    """
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price)
+    event = 0
+    while event < len(tape):
+        when, values = np.empty((piece, 2), np.int64), np.empty((len(signals.names), piece))
+        event, rows = signals.run(tape, event, when, values)
+        yield SignalRows(when[:rows, 0], when[:rows, 1], values[:, :rows])
+
+
+def live(
+    tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None
+) -> Iterator[dict[str, float | int | None]]:
+    """Yield the signals of a tape event by event, as a live market gives them: a row for each diff.
+
+    Args:
+        tape: The tape; its events are handed over one at a time.
+        names: Of the signals.
+        micro_price: The fit of ``micro_price``; None leaves it undefined.
+
+    Yields:
+        ``recv_us`` and ``recv_seq`` of the diff, and each signal by its name, None where it is not defined.
+    """
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price)
+    columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
+    for event, (kind, us, seq, number) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
+        row = signals.feed((kind, us, seq, number, tape.rows(event)))
+        if row is not None:
+            yield {"recv_us": us, "recv_seq": seq, **row}
+
+
+def write_signals(
+    path: Path, names: Sequence[str], pieces: Iterable[SignalRows], about: Mapping[str, Any]
+) -> dict[str, int]:
+    """Write the rows of signals, and return how many values of each are not null.
+
+    The metadata of a column are its unit, formula and source; those of the file are *about*, as JSON under ``mm``.
+
+    Args:
+        path: The file.
+        names: Of the signals.
+        pieces: Their rows, in order.
+        about: Of what they are: symbol, days, grid, fits; JSON values.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [pa.field("recv_us", pa.int64()), pa.field("recv_seq", pa.int64())]
+    for name in names:
+        told = SIGNALS.described(name)
+        fields.append(pa.field(name, pa.float64(), metadata={key: told[key] for key in ("unit", "formula", "source")}))
+    schema = pa.schema(fields, metadata={"mm": json.dumps(about)})
+    known = dict.fromkeys(names, 0)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in pieces:
+            columns = [pa.array(piece.recv_us), pa.array(piece.recv_seq)]
+            for name, values in zip(names, piece.values, strict=True):
+                columns.append(pa.array(values, from_pandas=True))  # which takes NaN for null
+                known[name] += int(np.count_nonzero(~np.isnan(values)))
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    return known

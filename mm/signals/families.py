@@ -1,0 +1,400 @@
+"""What signals there are: their names, units, formulas and sources, and what makes each."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mm.clock import US_PER_S
+from mm.errors import ModelError, UnknownModel, UsageError
+from mm.instrument import Instrument
+from mm.predict.artefact import FOLDER, signal_of
+from mm.signals import flow, path, state
+from mm.signals.base import Prediction, Signal
+from mm.signals.micro_price import MicroPriceFit
+from mm.signals.own import OwnSignal
+from mm.signals.signal_set import SignalSet
+from mm.user_code import load_class, one_line
+
+BASE, QUOTE, TICKS, PER_ROOT_S = "base asset", "quote asset", "ticks", "ticks/√s"
+WINDOWS_S = (1, 10, 60)
+DEPTHS = (1, 5, 10)
+LONGEST_S = 86_400
+_MOST_LEVELS, _MOST_EVENTS = 20, 1_000_000
+_PLACES = {"{n}": r"(?P<n>[1-9]\d*)", "{w}": r"(?P<w>[1-9]\d*m?s)", "{e}": r"(?P<e>[1-9]\d*)e"}
+
+
+class Made(NamedTuple):
+    """What a signal is made of: the grid of the tape, what was fitted, and the numbers in its name."""
+
+    grid: Instrument
+    micro_price: MicroPriceFit | None
+    levels: int
+    window_us: int
+    events: int
+
+
+@dataclass(frozen=True)
+class SignalFamily:
+    """One line of the table of signals.
+
+    Attributes:
+        name: With ``{n}`` for a number of levels, ``{w}`` for a window (``10s``, ``500ms``), ``{e}`` for one of events.
+        group: ``state``, ``flow``, ``path``, ``own`` for a user's class, or ``ours``, which no tape has: it is known to
+            a run alone.
+        unit: Of the values.
+        formula: In one line.
+        source: Whose it is.
+        build: Makes the signal; None for the group ``ours``.
+        usual: The names that are computed where none is given.
+    """
+
+    name: str
+    group: str
+    unit: str
+    formula: str
+    source: str
+    build: Callable[[Made], Signal] | None = None
+    usual: tuple[str, ...] = ()
+
+    def match(self, name: str) -> re.Match[str] | None:
+        """Return the numbers in *name*, if it is one of this family."""
+        pattern = re.escape(self.name).replace(r"\{", "{").replace(r"\}", "}")
+        for place, group in _PLACES.items():
+            pattern = pattern.replace(place, group)
+        return re.fullmatch(pattern, name)
+
+
+def _over(template: str, **values: Iterable[Any]) -> tuple[str, ...]:
+    names = [template]
+    for key, options in values.items():
+        names = [name.replace(f"{{{key}}}", str(one)) for name in names for one in options]
+    return tuple(names)
+
+
+_S = tuple(f"{one}s" for one in WINDOWS_S)
+_HERE, _STOIKOV = "definition", "Stoikov, The micro-price, Quantitative Finance 2018"
+_CKS = "Cont, Kukanov, Stoikov, The price impact of order book events, J. Financial Econometrics 2014"
+_XGH = "Xu, Gould, Howison, Multi-level order-flow imbalance, Market Microstructure and Liquidity 2018"
+_BNS = "Barndorff-Nielsen, Shephard, Power and bipower variation, J. Financial Econometrics 2004"
+
+FAMILIES = (
+    SignalFamily("spread", "state", TICKS, "ask − bid", _HERE, lambda _: state.QuotedSpread(), ("spread",)),
+    SignalFamily("mid", "state", QUOTE, "(bid + ask)/2", _HERE, lambda m: state.Mid(m.grid.tick_e8), ("mid",)),
+    SignalFamily(
+        *("weighted_mid", "state", QUOTE, "(bid·A + ask·B)/(A + B), B and A at the best prices", _HERE),
+        lambda m: state.WeightedMid(m.grid.tick_e8),
+        ("weighted_mid",),
+    ),
+    SignalFamily(
+        *("micro_price", "state", QUOTE, "mid + g(imbalance, spread), g fitted on earlier days", _STOIKOV),
+        lambda m: state.MicroPrice(m.grid.tick_e8, m.micro_price),
+        ("micro_price",),
+    ),
+    SignalFamily(
+        *("imbalance_{n}", "state", "−1 to 1", "(B − A)/(B + A) over n levels", _HERE),
+        lambda m: state.BookImbalance(m.levels),
+        _over("imbalance_{n}", n=DEPTHS),
+    ),
+    SignalFamily(
+        *("depth_{n}", "state", BASE, "B + A over n levels", _HERE),
+        lambda m: state.Depth(m.levels, 0, m.grid.lot_e8),
+        _over("depth_{n}", n=DEPTHS),
+    ),
+    SignalFamily(
+        *("bid_depth_{n}", "state", BASE, "B over n levels", _HERE),
+        lambda m: state.Depth(m.levels, 1, m.grid.lot_e8),
+    ),
+    SignalFamily(
+        *("ask_depth_{n}", "state", BASE, "A over n levels", _HERE),
+        lambda m: state.Depth(m.levels, -1, m.grid.lot_e8),
+    ),
+    SignalFamily(
+        *("bid_queue", "state", BASE, "B at the best bid", _HERE),
+        lambda m: state.Depth(1, 1, m.grid.lot_e8),
+        ("bid_queue",),
+    ),
+    SignalFamily(
+        *("ask_queue", "state", BASE, "A at the best ask", _HERE),
+        lambda m: state.Depth(1, -1, m.grid.lot_e8),
+        ("ask_queue",),
+    ),
+    SignalFamily(
+        *("queue_share", "state", "0 to 1", "B/(B + A) at the best prices", _HERE),
+        lambda _: state.QueueShare(),
+        ("queue_share",),
+    ),
+    SignalFamily(
+        *("ofi", "flow", BASE, "e of this diff, from the best prices and queues before and after it", _CKS),
+        lambda m: flow.OrderFlow(1, 0, m.grid.lot_e8),
+        ("ofi",),
+    ),
+    SignalFamily(
+        *("ofi_{w}", "flow", BASE, "Σ ofi in (t − W, t]", _CKS),
+        lambda m: flow.OrderFlow(1, m.window_us, m.grid.lot_e8),
+        _over("ofi_{w}", w=_S),
+    ),
+    SignalFamily(
+        *("multilevel_ofi_{n}", "flow", BASE, "Σ over n levels of e, each of its own price and queue", _XGH),
+        lambda m: flow.OrderFlow(m.levels, 0, m.grid.lot_e8),
+        _over("multilevel_ofi_{n}", n=DEPTHS[1:]),
+    ),
+    SignalFamily(
+        *("multilevel_ofi_{n}_{w}", "flow", BASE, "Σ multilevel_ofi_n in (t − W, t]", _XGH),
+        lambda m: flow.OrderFlow(m.levels, m.window_us, m.grid.lot_e8),
+        _over("multilevel_ofi_{n}_{w}", n=(5,), w=("10s",)),
+    ),
+    SignalFamily(
+        *("trade_imbalance_{w}", "flow", "−1 to 1", "(bought − sold)/(bought + sold) in (t − W, t]", _HERE),
+        lambda m: flow.TradeImbalance(m.window_us, m.grid.lot_e8),
+        _over("trade_imbalance_{w}", w=_S[1:]),
+    ),
+    SignalFamily(
+        *("signed_volume_{w}", "flow", BASE, "bought − sold by aggressors in (t − W, t]", _HERE),
+        lambda m: flow.SignedVolume(m.window_us, m.grid.lot_e8),
+        _over("signed_volume_{w}", w=_S),
+    ),
+    SignalFamily(
+        "sweep_rate_{w}",
+        "flow",
+        "1/s",
+        "prints of one side in a row, at most 1 ms apart, with one beyond the first's price; in (t − W, t] over W",
+        _HERE,
+        lambda m: flow.SweepRate(m.window_us, m.grid.lot_e8),
+        _over("sweep_rate_{w}", w=_S[1:]),
+    ),
+    SignalFamily(
+        *(
+            "cancel_rate_{w}",
+            "flow",
+            f"{BASE}/s",
+            "vanished from the best 10 levels, less prints; in (t − W, t] over W",
+        ),
+        _HERE,
+        lambda m: flow.CancelRate(m.window_us, m.grid.lot_e8),
+        _over("cancel_rate_{w}", w=_S[1:]),
+    ),
+    SignalFamily(
+        *("momentum_{w}", "path", TICKS, "mid(t) − mid(t − W)", _HERE),
+        lambda m: path.Momentum(m.window_us),
+        _over("momentum_{w}", w=_S),
+    ),
+    SignalFamily(
+        *("momentum_{e}", "path", TICKS, "mid less the mid so many diffs ago", _HERE),
+        lambda m: path.EventMomentum(m.events),
+        ("momentum_100e",),
+    ),
+    SignalFamily(
+        *("realised_volatility_{w}", "path", PER_ROOT_S, "√(Σ move² in (t − W, t] / W)", _HERE),
+        lambda m: path.RealisedVolatility(m.window_us),
+        _over("realised_volatility_{w}", w=_S[1:]),
+    ),
+    SignalFamily(
+        *("realised_volatility_{e}", "path", "ticks/√diff", "√(mean move² of the last diffs)", _HERE),
+        lambda m: path.EventVolatility(m.events),
+        ("realised_volatility_100e",),
+    ),
+    SignalFamily(
+        "ewma_volatility_{w}",
+        "path",
+        PER_ROOT_S,
+        "√(Σ move²·2^(−age/W) / ∫ 2^(−age/W)), over the path so far; W is the half-life",
+        _HERE,
+        lambda m: path.EwmaVolatility(m.window_us),
+        ("ewma_volatility_60s",),
+    ),
+    SignalFamily(
+        *("range_{w}", "path", TICKS, "highest less lowest mid in [t − W, t]", _HERE),
+        lambda m: path.Range(m.window_us),
+        _over("range_{w}", w=_S[1:]),
+    ),
+    SignalFamily(
+        *(
+            "bipower_{w}",
+            "path",
+            PER_ROOT_S,
+            "√(π/2 · mean |r_k·r_(k−1)|), moves over the W whole seconds before t",
+            _BNS,
+        ),
+        lambda m: _bipower(m.window_us),
+        ("bipower_60s",),
+    ),
+)
+
+
+def _bipower(window_us: int) -> Signal:
+    if window_us % US_PER_S or window_us < 2 * US_PER_S:
+        raise UsageError(f"bipower over {window_us / US_PER_S:g} s: it takes whole seconds; name 2s or more")
+    return path.Bipower(window_us)
+
+
+def is_signal(found: object) -> bool:
+    """Return whether a class is a signal: by its compiled base, or by a method ``on_book(book)``."""
+    if not inspect.isclass(found) or issubclass(found, Signal):
+        return inspect.isclass(found)
+    hook = getattr(found, "on_book", None)
+    if not callable(hook):
+        return False
+    try:
+        inspect.signature(hook).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def _own(name: str) -> SignalFamily:
+    """Return the line of a user's class.
+
+    Raises:
+        UnknownModel: If there is no such class, or it is no signal.
+        ModelError: If its module raises.
+    """
+    found: Any = load_class(name, "signal")
+    if not is_signal(found):
+        raise UnknownModel(f"{name!r} is no signal; a signal is a class with the method on_book(book)")
+
+    def build(_: Made) -> Signal:
+        try:
+            made = found()
+        except Exception as error:
+            raise ModelError(f"signal {name}() raised {one_line(error)}") from error
+        return made if isinstance(made, Signal) else OwnSignal(made)
+
+    text = (inspect.getdoc(found) or "").partition("\n")[0]
+    return SignalFamily(name, "own", getattr(found, "unit", ""), text, name, build)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The table of signals: families, and how a name becomes a signal.
+
+    Attributes:
+        families: In the order in which they are listed.
+    """
+
+    families: tuple[SignalFamily, ...]
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """The names that are computed where none is given."""
+        return tuple(name for family in self.families for name in family.usual)
+
+    def family(self, name: str) -> SignalFamily:
+        """Return the family of a name; a ``package.module:Class`` of a user is one of its own.
+
+        Raises:
+            UnknownModel: If there is none.
+            ModelError: If a user's module raises.
+            BrokenFile: If it is the folder of a predictor, and there is none or a byte has changed.
+        """
+        if FOLDER in name:
+            return self._predicted(name)
+        if ":" in name:
+            return _own(name)
+        found = next((family for family in self.families if family.match(name)), None)
+        if found is None:
+            known = ", ".join(family.name for family in self.families)
+            raise UnknownModel(
+                f"signal {name!r} is not known; known are {known} (n levels, w like 10s, e like 100e), "
+                f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name"
+            )
+        return found
+
+    def described(self, name: str) -> dict[str, str]:
+        """Return unit, formula and source of a signal."""
+        family = self.family(name)
+        return {"unit": family.unit, "formula": family.formula, "source": family.source}
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse names that a tape has no column for, before anything is read.
+
+        Raises:
+            UnknownModel: If a name is not known.
+            UsageError: If one is named twice, is known to a run alone, or a number in it is out of range.
+        """
+        twice = {name for name in names if list(names).count(name) > 1}
+        if twice:
+            raise UsageError(f"signals name {', '.join(sorted(twice))} twice; name each once")
+        for name in names:
+            family = self.family(name)
+            if family.build is None:
+                raise UsageError(
+                    f"signal {name!r} is of our own orders, and no tape has it; a quote model reads it in a run"
+                )
+            numbers_of(family, name)
+
+    def set_of(self, names: Sequence[str], grid: Instrument, micro_price: MicroPriceFit | None = None) -> SignalSet:
+        """Return new signals of these names.
+
+        Args:
+            names: Each once; the columns are in this order.
+            grid: Price and quantity steps of the tape.
+            micro_price: The fit of ``micro_price``; None leaves it undefined.
+
+        Raises:
+            UnknownModel: If a name is not known.
+            UsageError: If one is named twice, is known to a run alone, or a number in it is out of range.
+        """
+        self.check(names)
+        return SignalSet([(name, self._made(name, grid, micro_price)) for name in names])
+
+    def _predicted(self, name: str) -> SignalFamily:
+        """Return the line of a fitted predictor: *name* is its folder, with :bid or :ask where it has sides.
+
+        Raises:
+            BrokenFile: If there is none, or a byte of it has changed.
+            UsageError: If the side is missing, or it has none.
+        """
+        artefact, head = signal_of(name)
+        unit = TICKS if artefact.about["target"] == "return" else "0 to 1"
+
+        def build(made: Made) -> Signal:
+            artefact.check(None, made.grid.tick_e8)
+            sources = [self._made(one, made.grid, made.micro_price) for one in artefact.signals]
+            return Prediction(artefact.predictor(), head, sources, artefact.distance_ticks)
+
+        formula = f"{artefact.about['target']} over {artefact.about['horizon']:g} s by {artefact.about['model']}"
+        return SignalFamily(name, "predicted", unit, formula, "mm predict fit", build)
+
+    def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None) -> Signal:
+        family = self.family(name)
+        assert family.build is not None, name  # `check` has refused it
+        return family.build(Made(grid, micro_price, *numbers_of(family, name)))
+
+
+def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
+    """Return levels, window in µs and events that a name of *family* holds, 0 where it holds none.
+
+    Raises:
+        UsageError: If one is out of range.
+    """
+    found = family.match(name)
+    given = found.groupdict() if found else {}
+    levels, events = int(given.get("n", 0)), int(given.get("e", 0))
+    window = given.get("w", "0s")
+    window_us = int(window[:-2]) * 1000 if window.endswith("ms") else int(window[:-1]) * US_PER_S
+    if levels > _MOST_LEVELS:
+        raise UsageError(f"signal {name!r}: {levels} levels; 1 to {_MOST_LEVELS} can be read")
+    if window_us > LONGEST_S * US_PER_S:
+        raise UsageError(f"signal {name!r}: a window of {window}; {LONGEST_S}s is the longest")
+    if events > _MOST_EVENTS:
+        raise UsageError(f"signal {name!r}: {events} events; {_MOST_EVENTS} are the most")
+    return levels, window_us, events
+
+
+def listed(families: Iterable[SignalFamily]) -> Iterator[dict[str, Any]]:
+    """Yield the families as JSON holds them."""
+    for one in families:
+        yield {
+            "name": one.name,
+            "group": one.group,
+            "unit": one.unit,
+            "formula": one.formula,
+            "source": one.source,
+            "usual": list(one.usual),
+            "on_tape": one.build is not None,
+        }
+
+
+SIGNALS = Signals(FAMILIES)

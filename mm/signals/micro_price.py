@@ -1,0 +1,131 @@
+"""The micro-price: how far from the mid the mid is expected to move, by imbalance and spread (Stoikov 2018).
+
+States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of the best prices or of what stands at
+them is a step of a Markov chain, and each step is also counted mirrored (bids for asks), so that no drift is fitted.
+With Q the steps that leave the mid, T those that move it, and r the mean move of a step, the expected first move is
+``(1 − Q)⁻¹·r``, and the sum of all further ones is the least solution of ``g = (1 − Q)⁻¹·(r + T·g)``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.errors import BrokenFile
+from mm.tape.tape import Tape
+
+BUCKETS = 10
+MOST_SPREADS = 10
+WIDE = 0.001  # share of the steps whose spread may be taken for the widest one
+
+
+@dataclass(frozen=True, eq=False)
+class MicroPriceFit:
+    """A fitted micro-price.
+
+    Attributes:
+        symbol: Of the days.
+        days: It was fitted on, ``YYYYMMDD``.
+        tick_e8: Their tick, 1e-8 of the quote asset.
+        steps: How many changes of the best prices or queues were counted.
+        ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN where a state was not seen.
+    """
+
+    symbol: str
+    days: tuple[str, ...]
+    tick_e8: int
+    steps: int
+    ticks: NDArray[np.float64]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        table = [[None if np.isnan(one) else one for one in row] for row in self.ticks.tolist()]
+        return {
+            "symbol": self.symbol,
+            "days": list(self.days),
+            "tick_e8": self.tick_e8,
+            "steps": self.steps,
+            "ticks": table,
+        }
+
+    @classmethod
+    def from_json(cls, content: Any, source: str) -> Self:
+        """Return what `to_json` has made *content* of; *source* is where it comes from.
+
+        Raises:
+            BrokenFile: If it is something else.
+        """
+        try:
+            ticks = np.array([[np.nan if one is None else one for one in row] for row in content["ticks"]], np.float64)
+            if ticks.ndim != 2 or not ticks.size:
+                raise ValueError(f"ticks has the shape {ticks.shape}")
+            return cls(
+                str(content["symbol"]), tuple(content["days"]), int(content["tick_e8"]), int(content["steps"]), ticks
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenFile(f"{source}: no fit of a micro-price ({error}); fit it again") from error
+
+
+def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
+    """Fit the micro-price on whole days of one symbol and one tick; None where the mid never moves on them."""
+    pieces = [_steps(tape) for tape in tapes]
+    state, after, moved2 = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    if not moved2.any():
+        return None
+    spreads = state[:, 1]
+    widest = int(np.clip(np.quantile(spreads, 1.0 - WIDE, method="inverted_cdf"), 1, MOST_SPREADS))
+    before, then = (np.minimum(one[:, 1], widest) - 1 + widest * one[:, 0] for one in (state, after))
+    mirror = np.arange(BUCKETS * widest).reshape(BUCKETS, widest)[::-1].ravel()
+    before, then = np.concatenate([before, mirror[before]]), np.concatenate([then, mirror[then]])
+    moved = np.concatenate([moved2, -moved2]) / 2.0
+    ticks = expected_move(before, then, moved, BUCKETS * widest).reshape(BUCKETS, widest)
+    days = tuple(day for tape in tapes for day in tape.days)
+    return MicroPriceFit(tapes[0].symbol, days, tapes[0].instrument.tick_e8, len(moved2), ticks)
+
+
+def expected_move(
+    before: NDArray[np.int64], after: NDArray[np.int64], moved: NDArray[np.float64], states: int
+) -> NDArray[np.float64]:
+    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for a state that was not left.
+
+    Args:
+        before: The state that each step leaves.
+        after: The state that it leads to.
+        moved: How far the mid moves with it.
+        states: How many there are.
+    """
+    counts = np.bincount(before, minlength=states)
+    seen = np.flatnonzero(counts)
+    place = np.full(states, -1)
+    place[seen] = np.arange(len(seen))
+    known = place[after] >= 0  # the last step of all may lead to a state that is never left
+    before, after, moved = place[before[known]], place[after[known]], moved[known]
+    size = len(seen)
+    still, jump = np.zeros((size, size)), np.zeros((size, size))
+    np.add.at(still, (before[moved == 0], after[moved == 0]), 1.0)
+    np.add.at(jump, (before[moved != 0], after[moved != 0]), 1.0)
+    left = np.maximum(np.bincount(before, minlength=size), 1)[:, None]
+    mean = np.bincount(before, moved, minlength=size) / left[:, 0]
+    leave = np.eye(size) - still / left
+    # States that the mid never moves from make `leave` singular: least squares gives them no move.
+    first = np.linalg.lstsq(leave, np.column_stack([mean, jump / left]), rcond=None)[0]
+    # Constants are a solution of g = B·g; the least solution holds none.
+    total = np.linalg.lstsq(np.eye(size) - first[:, 1:], first[:, 0], rcond=1e-10)[0]
+    found = np.full(states, np.nan)
+    found[seen] = total
+    return found
+
+
+def _steps(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the states (bucket, spread) before and after each step, int64[steps, 2], and the moves in half ticks."""
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    bid_lots, ask_lots = tape.top_bid_lots, tape.top_ask_lots
+    both = (bid > 0) & (ask > 0)
+    lots = np.maximum(bid_lots + ask_lots, 1)
+    bucket = np.minimum(BUCKETS * bid_lots // lots, BUCKETS - 1)
+    states = np.column_stack([bucket, ask - bid])
+    steps = np.flatnonzero(both[1:] & both[:-1])
+    mid2 = bid + ask
+    return states[steps], states[steps + 1], mid2[steps + 1] - mid2[steps]

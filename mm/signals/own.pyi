@@ -1,0 +1,40 @@
+# Generated from mm/signals/own.pyx by `make stubs`; edit that file instead.
+
+"""Signals of a user's own, in Python: a class with ``on_book``, which a set of signals calls as it does its kernels."""
+
+from mm.signals.base import Signal
+
+class SignalBook:
+    """The book that a signal sees, valid during the call alone. Prices are ticks, quantities lots of the tape."""
+    @property
+    def us(self) -> int:
+        """Instant of the event, µs UTC."""
+    @property
+    def bid_ticks(self) -> int | None:
+        """Best bid; None without bids."""
+    @property
+    def ask_ticks(self) -> int | None:
+        """Best ask; None without asks."""
+    @property
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
+    @property
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
+    def bids(self) -> list[tuple[int, int]]:
+        """Return ticks and lots of the best bids, the best first: as many as the signal's ``levels`` names."""
+    def asks(self) -> list[tuple[int, int]]:
+        """Return ticks and lots of the best asks, the best first: as many as the signal's ``levels`` names."""
+
+class OwnSignal(Signal):
+    """A signal that an object in Python computes.
+
+    Args:
+        model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``
+            for prints, side +1 of a buyer, and ``begin(book)``, after which what was seen counts no more. It may name
+            ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
+
+    Raises:
+        UsageError: If it has no ``on_book``, or its ``levels`` cannot be read.
+    """
+    def __init__(self, model: object) -> None: ...

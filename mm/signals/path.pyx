@@ -1,0 +1,240 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Signals of the path of the mid; moves are counted in half ticks, which are whole numbers."""
+
+from libc.math cimport M_PI, NAN, exp2, log, sqrt
+from libc.stdint cimport int64_t
+
+from mm.signals._ring cimport (
+    Entry, Ring, ring_at, ring_clear, ring_close, ring_expire, ring_pop, ring_push,
+)
+from mm.signals.base cimport Now, Signal
+
+cdef int64_t SECOND_US = 1000000
+cdef int64_t STANDS = 1 << 62           # the end of a mid that has none yet
+
+
+cdef class OverTime(Signal):
+    """What signals over a window of time share: a ring, and how long the window is."""
+
+    cdef Ring ring
+    cdef int64_t window_us
+
+    def __init__(self, int64_t window_us) -> None:
+        self.window_us = window_us
+
+    def __dealloc__(self) -> None:
+        ring_close(&self.ring)
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.ring)
+        return 0
+
+    cdef inline bint warm(self, const Now* now) noexcept nogil:
+        """Return whether the whole window has been seen."""
+        return now.us - now.path_us >= self.window_us
+
+
+cdef class Momentum(OverTime):
+    """The mid less the mid a window ago, ticks."""
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.ring)
+        ring_push(&self.ring, now.us, now.mid2)
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        cdef int64_t then_us = now.us - self.window_us
+        if now.moved2:
+            ring_push(&self.ring, now.us, now.mid2)
+        while self.ring.count > 1 and ring_at(&self.ring, 1).us <= then_us:
+            ring_pop(&self.ring)
+        self.value = 0.5 * <double> (now.mid2 - self.ring.entries[self.ring.head].value) if self.warm(now) else NAN
+        return 0
+
+
+cdef class RealisedVolatility(OverTime):
+    """Root of the summed squared moves of the mid in a window, over its seconds, ticks/√s."""
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        if now.moved2:
+            ring_push(&self.ring, now.us, now.moved2 * now.moved2)
+        ring_expire(&self.ring, now.us - self.window_us)
+        self.value = NAN
+        if self.warm(now):
+            self.value = sqrt(<double> self.ring.sum / (4e-6 * <double> self.window_us))
+        return 0
+
+
+cdef class Range(OverTime):
+    """Highest less lowest mid in a window, that in force at its begin included, ticks.
+
+    Two lists of mids, each with the instant at which it ended: of one, no earlier mid is as high as a later one.
+    """
+
+    cdef Ring lows
+
+    def __dealloc__(self) -> None:
+        ring_close(&self.lows)
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.ring)
+        ring_clear(&self.lows)
+        ring_push(&self.ring, STANDS, now.mid2)
+        ring_push(&self.lows, STANDS, now.mid2)
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        cdef int64_t then_us = now.us - self.window_us
+        if now.moved2:
+            replace_dominated(&self.ring, now.us, now.mid2, 1)
+            replace_dominated(&self.lows, now.us, now.mid2, -1)
+        ring_expire(&self.ring, then_us)
+        ring_expire(&self.lows, then_us)
+        self.value = NAN
+        if self.warm(now):
+            self.value = 0.5 * <double> (self.ring.entries[self.ring.head].value - self.lows.entries[self.lows.head].value)
+        return 0
+
+
+cdef inline int replace_dominated(Ring* ring, int64_t us, int64_t mid2, int64_t sign) except -1 nogil:
+    """End the newest mid, and put the next one in the place of those that it dominates."""
+    cdef Entry* newest = ring_at(ring, ring.count - 1)
+    newest.us = us
+    while ring.count and sign * (mid2 - ring_at(ring, ring.count - 1).value) >= 0:
+        ring.count -= 1
+    ring_push(ring, STANDS, mid2)
+    return 0
+
+
+cdef class Bipower(Signal):
+    """Root of the mean product of neighbouring absolute moves from second to second, times π/2, ticks/√s.
+
+    The seconds are whole ones of the clock before the event, as many as the window has.
+    """
+
+    cdef Ring moves                     # absolute, from second to second
+    cdef int64_t seconds
+    cdef int64_t products               # sum over neighbours
+    cdef int64_t next_us                # the next second whose mid is not known yet
+    cdef int64_t sampled_mid2           # at the second before; 0 before the first
+    cdef int64_t mid2                   # in force
+
+    def __init__(self, int64_t window_us) -> None:
+        self.seconds = window_us // SECOND_US
+
+    def __dealloc__(self) -> None:
+        ring_close(&self.moves)
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.moves)
+        self.products = self.sampled_mid2 = 0
+        self.next_us = (now.us + SECOND_US - 1) // SECOND_US * SECOND_US
+        self.mid2 = now.mid2
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        while self.next_us < now.us:
+            if self.sampled_mid2:
+                self.add(self.mid2 - self.sampled_mid2)
+            self.sampled_mid2 = self.mid2
+            self.next_us += SECOND_US
+        self.mid2 = now.mid2
+        self.value = NAN
+        if self.moves.count == self.seconds:
+            self.value = sqrt(0.5 * M_PI * <double> self.products / (4.0 * <double> (self.seconds - 1)))
+        return 0
+
+    cdef inline int add(self, int64_t move2) except -1 nogil:
+        move2 = max(move2, -move2)
+        if self.moves.count:
+            self.products += move2 * ring_at(&self.moves, self.moves.count - 1).value
+        ring_push(&self.moves, 0, move2)
+        if self.moves.count > self.seconds:
+            self.products -= ring_at(&self.moves, 0).value * ring_at(&self.moves, 1).value
+            ring_pop(&self.moves)
+        return 0
+
+
+cdef class EwmaVolatility(Signal):
+    """Root of the squared moves of the mid per second, a half-life ago worth half as much, ticks/√s.
+
+    Weights are normalised over the time since the path began; a half-life of it must have passed.
+    """
+
+    cdef int64_t half_life_us
+    cdef double squares                 # decayed to *last_us*
+    cdef int64_t last_us
+
+    def __init__(self, int64_t window_us) -> None:
+        self.half_life_us = window_us
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        self.squares, self.last_us = 0.0, now.us
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        cdef double half_lives, seconds
+        if now.moved2:
+            self.squares *= exp2(-<double> (now.us - self.last_us) / <double> self.half_life_us)
+            self.squares += <double> (now.moved2 * now.moved2)
+            self.last_us = now.us
+        self.value = NAN
+        if now.us - now.path_us >= self.half_life_us:
+            half_lives = <double> (now.us - now.path_us) / <double> self.half_life_us
+            seconds = 1e-6 * <double> self.half_life_us / log(2.0) * (1.0 - exp2(-half_lives))
+            self.value = sqrt(
+                0.25 * self.squares * exp2(-<double> (now.us - self.last_us) / <double> self.half_life_us) / seconds
+            )
+        return 0
+
+
+cdef class OverEvents(Signal):
+    """What signals over a number of diffs share: a ring that holds as many."""
+
+    cdef Ring ring
+    cdef int64_t events
+
+    def __init__(self, int64_t events) -> None:
+        self.events = events
+
+    def __dealloc__(self) -> None:
+        ring_close(&self.ring)
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.ring)
+        return 0
+
+
+cdef class EventMomentum(OverEvents):
+    """The mid less the mid so many diffs ago, ticks."""
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        ring_clear(&self.ring)
+        ring_push(&self.ring, 0, now.mid2)
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        if now.fresh:
+            return 0
+        ring_push(&self.ring, 0, now.mid2)
+        if self.ring.count > self.events + 1:
+            ring_pop(&self.ring)
+        self.value = NAN
+        if self.ring.count == self.events + 1:
+            self.value = 0.5 * <double> (now.mid2 - self.ring.entries[self.ring.head].value)
+        return 0
+
+
+cdef class EventVolatility(OverEvents):
+    """Root of the mean squared move of the mid over so many diffs, ticks/√diff."""
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        if now.fresh:
+            return 0
+        ring_push(&self.ring, 0, now.moved2 * now.moved2)
+        if self.ring.count > self.events:
+            ring_pop(&self.ring)
+        self.value = NAN
+        if self.ring.count == self.events:
+            self.value = sqrt(<double> self.ring.sum / (4.0 * <double> self.events))
+        return 0

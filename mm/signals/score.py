@@ -1,0 +1,200 @@
+"""What a signal knows of the next move of the mid: rank correlations by horizon, with intervals and stability.
+
+The move from t to t + h is the mid in force at t + h less that at t. A row counts where the signal and both mids are
+known and no gap of the book lies between them. Correlations are Spearman's; their intervals are those of a block
+bootstrap, whose blocks are long enough that a block's moves end within it but for its last ones.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+from mm.signals.compute import compute
+from mm.signals.micro_price import MicroPriceFit
+from mm.tape.tape import GAP, Tape
+
+HORIZONS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0)
+DRAWS = 400
+BLOCK_S, LEAST_BLOCKS = 300.0, 8
+LEAST_ROWS = 50
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SignalScore:
+    """What one signal knows of the move over one horizon.
+
+    Attributes:
+        signal: Its name.
+        horizon_s: How far ahead.
+        rows: How many rows count.
+        rho: Spearman's rank correlation, -1 to 1; None where a column is constant or rows are too few.
+        ci95: Of it, by a block bootstrap; None where there are too few blocks.
+        first_half, second_half: The same of the rows before and after the middle of the time.
+        stable: Whether both halves have its sign; None where one is not known.
+    """
+
+    signal: str
+    horizon_s: float
+    rows: int
+    rho: float | None
+    ci95: tuple[float, float] | None = None
+    first_half: float | None = None
+    second_half: float | None = None
+    stable: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def score(
+    tape: Tape,
+    names: Sequence[str],
+    micro_price: MicroPriceFit | None = None,
+    horizons_s: Sequence[float] = HORIZONS_S,
+    seed: int = 0,
+) -> list[SignalScore]:
+    """Return the score of each signal at each horizon.
+
+    Signals that are prices count as their distance from the mid.
+
+    Args:
+        tape: A day.
+        names: Of the signals.
+        micro_price: The fit of ``micro_price``.
+        horizons_s: How far ahead, s.
+        seed: Of the bootstrap.
+
+    Raises:
+        UsageError: If the tape has no rows.
+    """
+    from mm.signals.families import QUOTE, SIGNALS
+
+    wanted = [name for name in names if name != "mid"]
+    pieces = list(compute(tape, [*wanted, "mid"], micro_price))
+    if not pieces:
+        raise UsageError(f"{tape.symbol} {','.join(tape.days)}: no diff changes the book, so there is nothing to score")
+    us = np.concatenate([piece.recv_us for piece in pieces])
+    values = np.concatenate([piece.values for piece in pieces], axis=1)
+    mid = values[-1]
+    for place, name in enumerate(wanted):
+        if SIGNALS.described(name)["unit"] == QUOTE:
+            values[place] -= mid
+    gaps = np.sort(tape.event_us[tape.kind == GAP])
+    draw = np.random.default_rng(seed)
+    found: dict[str, list[SignalScore]] = {name: [] for name in wanted}
+    for horizon_s in horizons_s:
+        move = move_of(us, mid, gaps, round(horizon_s * US_PER_S))
+        for place, name in enumerate(wanted):
+            found[name].append(_score(name, horizon_s, us, values[place], move, draw))
+    return [one for name in wanted for one in found[name]]
+
+
+def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
+    """Return the move of the mid from each row over a horizon, NaN where it is not known.
+
+    Args:
+        us: Instants of the rows, rising.
+        mid: The mid after each, NaN where there is none.
+        gaps: Instants at which the book ended, rising.
+        horizon_us: How far ahead.
+    """
+    return move_to(us, mid, gaps, np.arange(len(us)), us + horizon_us)
+
+
+def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floats:
+    """Return the move of the mid from some of the rows to later instants, NaN where it is not known.
+
+    Args:
+        us: Instants of the rows, rising.
+        mid: The mid after each, NaN where there is none.
+        gaps: Instants at which the book ended, rising.
+        row: The row that each move begins with.
+        then_us: When it ends.
+    """
+    at = np.searchsorted(us, then_us, side="right") - 1
+    unbroken = np.searchsorted(gaps, us[row], side="right") == np.searchsorted(gaps, then_us, side="right")
+    known = unbroken & (then_us <= us[-1]) if len(us) else unbroken
+    return np.where(known, mid[at] - mid[row], np.nan)
+
+
+def _score(
+    name: str, horizon_s: float, us: Ints, values: Floats, move: Floats, draw: np.random.Generator
+) -> SignalScore:
+    known = ~(np.isnan(values) | np.isnan(move))
+    us, x, y = us[known], values[known], move[known]
+    rho = rank_correlation(x, y)
+    if rho is None:
+        return SignalScore(name, horizon_s, len(us), None)
+    middle = (us[0] + us[-1]) // 2
+    early = us <= middle
+    halves = rank_correlation(x[early], y[early]), rank_correlation(x[~early], y[~early])
+    stable = None if None in halves else all(half is not None and half * rho > 0 for half in halves)
+    return SignalScore(name, horizon_s, len(us), rho, interval(us, x, y, horizon_s, draw), *halves, stable)
+
+
+def rank_correlation(x: Floats, y: Floats) -> float | None:
+    """Return Spearman's rank correlation; None where rows are too few, or one is constant."""
+    if len(x) < LEAST_ROWS:
+        return None
+    a, b = ranks(x), ranks(y)
+    spread = float(np.std(a) * np.std(b))
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread > 0 else None
+
+
+def ranks(values: Floats) -> Floats:
+    """Return the rank of each value, ties the mean of theirs."""
+    distinct, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    middle = ends - (counts - 1) / 2.0
+    found: Floats = middle[place.reshape(-1)] if len(distinct) else np.empty(0)
+    return found
+
+
+def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.Generator) -> tuple[float, float] | None:
+    """Return the 95 % interval of a rank correlation by a block bootstrap; None where blocks are too few.
+
+    Ranks are those of all rows; blocks of equal time are drawn with replacement.
+    """
+    block, count = blocks_of(us, horizon_s)
+    if count < LEAST_BLOCKS:
+        return None
+    a, b = ranks(x), ranks(y)
+    a, b = a - a.mean(), b - b.mean()
+    sums = np.column_stack([np.bincount(block, one, count) for one in (np.ones(len(a)), a, b, a * a, b * b, a * b)])
+    drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
+    n, sa, sb, saa, sbb, sab = drawn.T
+    with np.errstate(all="ignore"):
+        rho = (sab - sa * sb / n) / np.sqrt((saa - sa * sa / n) * (sbb - sb * sb / n))
+    rho = rho[np.isfinite(rho)]
+    if len(rho) < DRAWS // 2:
+        return None
+    low, high = np.quantile(rho, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
+    """Return the block of each row for a bootstrap, and how many there are; they are of equal time."""
+    span_us = int(us[-1] - us[0]) + 1
+    length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
+    block = ((us - us[0]) // length_us).astype(np.int64)
+    return block, int(block[-1]) + 1
+
+
+def half_life_s(scores: Iterable[SignalScore]) -> float | None:
+    """Return the first horizon beyond the strongest at which a signal's correlation is half of that one; None: none."""
+    known = [one for one in scores if one.rho is not None]
+    if not known:
+        return None
+    best = max(known, key=lambda one: abs(one.rho or 0.0))
+    later = (
+        one for one in known if one.horizon_s > best.horizon_s and abs(one.rho or 0.0) <= 0.5 * abs(best.rho or 0.0)
+    )
+    return next((one.horizon_s for one in later), None)

@@ -1,0 +1,52 @@
+# Several signals of one market, event by event.
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport int8_t, int64_t
+
+from mm.signals.base cimport Now, Signal
+from mm.tape._book cimport Book
+
+# A print since the last diff, at the price and on the side of the book that it took from.
+cdef struct Taken:
+    int64_t side
+    int64_t ticks
+    int64_t lots
+
+cdef class SignalSet:
+    cdef readonly tuple names       # type: tuple[str, ...]
+    cdef readonly tuple signals     # type: tuple[Signal, ...]
+    cdef readonly bint interpreted  # whether one of them is in Python
+    cdef tuple all_signals          # and those that they read, before them
+    cdef PyObject** each            # borrowed from *all_signals*
+    cdef PyObject** shown           # borrowed from *signals*
+    cdef double* values             # of the last row, NaN where one is not defined
+    cdef int count, called          # how many *signals* there are, and how many in all
+    cdef Now now
+    cdef Book book
+    cdef bint opened, valid
+    cdef int64_t levels             # how deep the deepest signal reads; 0: the best prices and lots
+    cdef bint compares, cancels
+    cdef int64_t shown_mid2         # the mid of the last row, or that which the path began with
+    cdef Taken* taken
+    cdef int64_t taken_count, taken_room
+    cdef readonly int64_t row_us    # instant of the last row
+    cdef readonly int64_t row_seq   # number of its message; -1 before the first
+    cdef readonly int64_t rows      # how many there have been
+
+    cdef int take(
+        self, int kind, int64_t us, int64_t seq,
+        const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows,
+    ) except -1 nogil
+    cdef int take_book(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) except -1 nogil
+    cdef int take_diff(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) except -1 nogil
+    cdef int take_print(self, int64_t side, int64_t ticks, int64_t lots) except -1 nogil
+    cdef int64_t cancelled(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) noexcept nogil
+    cdef void look(self) noexcept nogil
+    cdef int begin(self, bint all_signals) except -1 nogil
+    cdef int centre(self) except -1 nogil

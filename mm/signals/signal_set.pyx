@@ -1,0 +1,315 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Several signals of one market: it keeps a book of its own, and calls them in the order of receipt.
+
+A backtest, a live market and a column over a tape all go through ``SignalSet.take``, one event at a time.
+"""
+
+from cpython.ref cimport PyObject
+from libc.math cimport NAN, isnan
+from libc.stdint cimport int8_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, realloc
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.signals._nearest cimport MOST_LEVELS, Nearest, nearest_fill, nearest_put
+from mm.signals.base cimport CANCEL_LEVELS, Signal
+from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
+
+from typing import TYPE_CHECKING
+
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mm.tape.tape import Tape
+
+cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what the book holds densely
+
+
+cdef class SignalSet:
+    """Signals by name, and the market that they are of.
+
+    A row is what they are after a diff (a DEPTH event); a snapshot begins a book and makes none, and a gap ends it. A
+    snapshot of a book that has not ended replaces it, and what was seen before still counts.
+
+    Args:
+        named: Pairs of a name and a signal.
+
+    Attributes:
+        names: As given.
+        signals: As given.
+        row_us: Instant of the last row, µs.
+        row_seq: Number of its message; -1 before the first.
+        rows: How many rows there have been.
+    """
+
+    def __init__(self, named: Sequence[tuple[str, Signal]]) -> None:
+        cdef Signal signal
+        self.names = tuple(name for name, _ in named)
+        self.signals = tuple(signal for _, signal in named)
+        self.all_signals = tuple(dict.fromkeys(one for each in self.signals for one in (*each.sources, each)))
+        self.count, self.called, self.row_seq = len(self.names), len(self.all_signals), -1
+        self.each = <PyObject**> calloc(self.called + 1, sizeof(PyObject*))
+        self.shown = <PyObject**> calloc(self.count + 1, sizeof(PyObject*))
+        self.values = <double*> calloc(self.count + 1, sizeof(double))
+        if self.each is NULL or self.shown is NULL or self.values is NULL:
+            raise MemoryError("no memory for the signals")
+        for place, signal in enumerate(self.signals):
+            self.shown[place], self.values[place] = <PyObject*> signal, NAN
+        for place, signal in enumerate(self.all_signals):
+            self.each[place] = <PyObject*> signal
+            self.levels = max(self.levels, signal.levels)
+            self.compares |= signal.compares
+            self.cancels |= signal.cancels
+            self.interpreted |= signal.interpreted
+        if self.cancels:
+            self.levels = max(self.levels, CANCEL_LEVELS)
+        if self.levels > MOST_LEVELS:
+            raise UsageError(f"a signal reads {self.levels} levels of the book; {MOST_LEVELS} are the most")
+        self.now.bids.side, self.now.asks.side = 1, -1
+        self.now.book = &self.book
+        book_open(&self.book, 0, 1)
+        self.opened = True
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
+        free(self.each)
+        free(self.shown)
+        free(self.values)
+        free(self.taken)
+
+    # ------------------------------------------------------------------ one event
+
+    cdef int take(
+        self, int kind, int64_t us, int64_t seq,
+        const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows,
+    ) except -1 nogil:
+        """Take an event of the market; a DEPTH of a valid book leaves a row."""
+        cdef int place
+        self.now.us = us
+        if kind == DEPTH:
+            if self.valid:
+                self.take_diff(side, ticks, lots, rows)
+                self.row_us, self.row_seq = us, seq
+                self.rows += 1
+                for place in range(self.count):
+                    self.values[place] = (<Signal> self.shown[place]).value
+        elif kind == TRADE:
+            if self.valid:
+                self.take_print(side[0], ticks[0], lots[0])
+        elif kind == GAP:
+            self.valid = False
+        elif kind != KEYFRAME or not self.valid:
+            self.take_book(side, ticks, lots, rows)
+        return 0
+
+    cdef int take_book(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) except -1 nogil:
+        """Take a whole book. That of a valid one, which a recorder looks at again, is no new beginning."""
+        cdef bint goes_on = self.valid, was = self.now.both
+        book_clear(&self.book)
+        if rows:
+            book_apply(&self.book, side, ticks, lots, rows)
+        self.centre()
+        self.valid = True
+        self.taken_count = 0
+        self.now.bids.count = self.now.asks.count = 0
+        if self.levels:
+            nearest_fill(&self.now.bids, &self.book)
+            nearest_fill(&self.now.asks, &self.book)
+        self.look()
+        if goes_on and (was or not self.now.both):
+            return 0
+        if not goes_on:
+            self.now.epoch_us = self.now.us
+        self.now.path_us, self.shown_mid2, self.now.fresh = self.now.us, self.now.mid2, False
+        return self.begin(not goes_on)
+
+    cdef int take_diff(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) except -1 nogil:
+        """Apply a diff, and let the signals see it."""
+        cdef Now* now = &self.now
+        cdef bint was = now.both
+        cdef int64_t row
+        cdef int place
+        now.before_bid_ticks, now.before_ask_ticks = now.bid_ticks, now.ask_ticks
+        now.before_bid_lots, now.before_ask_lots = now.bid_lots, now.ask_lots
+        if self.compares:
+            now.before_bids, now.before_asks = now.bids, now.asks
+        if self.cancels:
+            now.cancelled_lots = self.cancelled(side, ticks, lots, rows)
+            self.taken_count = 0
+        if rows:
+            book_apply(&self.book, side, ticks, lots, rows)
+        if self.levels:
+            for row in range(rows):
+                nearest_put(&now.bids if side[row] > 0 else &now.asks, ticks[row], lots[row])
+            if now.bids.count < self.levels and not now.bids.whole:
+                nearest_fill(&now.bids, &self.book)
+            if now.asks.count < self.levels and not now.asks.whole:
+                nearest_fill(&now.asks, &self.book)
+        self.look()
+        now.fresh = now.both and not was
+        now.moved2 = now.mid2 - self.shown_mid2 if now.both and was else 0
+        self.shown_mid2 = now.mid2
+        if now.fresh:
+            now.path_us = now.us
+            self.begin(False)
+        for place in range(self.called):
+            show_book(<Signal> self.each[place], now)
+        return 0
+
+    cdef int take_print(self, int64_t side, int64_t ticks, int64_t lots) except -1 nogil:
+        """Let the signals see a print."""
+        cdef int place
+        if self.cancels:
+            if self.taken_count == self.taken_room:
+                self.taken_room = 2 * self.taken_room + 64
+                self.taken = <Taken*> realloc(self.taken, self.taken_room * sizeof(Taken))
+                if self.taken is NULL:
+                    with gil:
+                        raise MemoryError(f"no memory for {self.taken_room} prints")
+            self.taken[self.taken_count].side, self.taken[self.taken_count].ticks = -side, ticks
+            self.taken[self.taken_count].lots = lots
+            self.taken_count += 1
+        self.now.trade_side, self.now.trade_ticks, self.now.trade_lots = side, ticks, lots
+        for place in range(self.called):
+            (<Signal> self.each[place]).on_trade(&self.now)
+        return 0
+
+    cdef int64_t cancelled(
+        self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
+    ) noexcept nogil:
+        """Return the lots that vanish from the best levels by a diff, less those that were traded there since the last."""
+        cdef int64_t total = 0, gone, row, i, bid = 0, ask = (<int64_t> 1 << 62)
+        if self.now.bids.count >= CANCEL_LEVELS:
+            bid = self.now.bids.ticks[CANCEL_LEVELS - 1]
+        if self.now.asks.count >= CANCEL_LEVELS:
+            ask = self.now.asks.ticks[CANCEL_LEVELS - 1]
+        for row in range(rows):
+            if ticks[row] < bid if side[row] > 0 else ticks[row] > ask:
+                continue
+            gone = book_lots_at(&self.book, side[row], ticks[row]) - lots[row]
+            if gone <= 0:
+                continue
+            for i in range(self.taken_count):
+                if self.taken[i].ticks == ticks[row] and self.taken[i].side == side[row]:
+                    gone -= self.taken[i].lots
+            total += max(gone, 0)
+        return total
+
+    cdef void look(self) noexcept nogil:
+        """Take over the best prices and lots."""
+        cdef Now* now = &self.now
+        cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
+        now.bid_ticks, now.ask_ticks = bid, ask
+        now.bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
+        now.ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0
+        now.both = bid > 0 and ask > 0
+        now.mid2 = bid + ask if now.both else 0
+
+    cdef int begin(self, bint all_signals) except -1 nogil:
+        """Let signals forget what they have seen: all of them, or those that need both sides of the book."""
+        cdef int place
+        for place in range(self.called):
+            begin_one(<Signal> self.each[place], &self.now, all_signals)
+        return 0
+
+    cdef int centre(self) except -1 nogil:
+        """Put the dense window of the book around its best prices, where it is not."""
+        cdef Book* book = &self.book
+        cdef int64_t low = book.best_bid or book.best_ask, high = book.best_ask or book.best_bid
+        if low and not (book.lo <= low and high < book.hi and book.hi - book.lo >= MARGIN_TICKS):
+            book_move(book, max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS)
+        return 0
+
+    # ------------------------------------------------------------------ from Python
+
+    def feed(self, event: Sequence[object]) -> dict[str, float | None] | None:
+        """Take one event: kind, instant in µs, number, id, and its rows of side, ticks and lots.
+
+        Returns:
+            The row that a diff leaves: the value of each signal, None where it is not defined; None for other events.
+        """
+        cdef int64_t us, seq, before = self.rows
+        cdef int kind
+        cdef const int8_t[::1] side
+        cdef const int64_t[::1] ticks, lots
+        kind, us, seq, _, rows = event
+        table = np.array(rows, np.int64).reshape(-1, 3)
+        side = np.ascontiguousarray(table[:, 0], np.int8)
+        ticks, lots = np.ascontiguousarray(table[:, 1]), np.ascontiguousarray(table[:, 2])
+        if len(table):
+            self.take(kind, us, seq, &side[0], &ticks[0], &lots[0], len(table))
+        else:
+            self.take(kind, us, seq, NULL, NULL, NULL, 0)
+        return None if self.rows == before else self.last()
+
+    def last(self) -> dict[str, float | None]:
+        """Return the last row, as `feed` does."""
+        cdef int place
+        return {
+            name: None if isnan(self.values[place]) else self.values[place] for place, name in enumerate(self.names)
+        }
+
+    def run(self, tape: Tape, first: int, when: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[int, int]:
+        """Take events of a tape, until its end or until there is no room for another row.
+
+        Args:
+            tape: The tape, which has passed ``Tape.check``.
+            first: The event to begin with.
+            when: Takes instant and number of each row, int64[room, 2].
+            values: Takes the values of each row, float64[signals, room].
+
+        Returns:
+            The event that comes next, and the number of rows.
+        """
+        cdef const int64_t[::1] event_us = tape.event_us, recv_seq = tape.recv_seq, first_row = tape.first_row
+        cdef const uint8_t[::1] kind = tape.kind
+        cdef const int8_t[::1] side = tape.row_side
+        cdef const int64_t[::1] ticks = tape.row_ticks, lots = tape.row_lots
+        cdef const int8_t* sides = &side[0] if side.shape[0] else NULL
+        cdef const int64_t* prices = &ticks[0] if side.shape[0] else NULL
+        cdef const int64_t* quantities = &lots[0] if side.shape[0] else NULL
+        cdef int64_t[:, ::1] instants = when
+        cdef double[:, ::1] table = values
+        cdef int64_t event = first, events = kind.shape[0], room = instants.shape[0], row, used = 0, before
+        cdef int place
+        if table.shape[0] != self.count or table.shape[1] < room:
+            raise ValueError(f"values has the shape ({table.shape[0]}, {table.shape[1]}), not ({self.count}, {room})")
+        with nogil:
+            while event < events and used < room:
+                row, before = first_row[event], self.rows
+                self.take(
+                    kind[event], event_us[event], recv_seq[event],
+                    sides + row, prices + row, quantities + row, first_row[event + 1] - row,
+                )
+                if self.rows != before:
+                    instants[used, 0], instants[used, 1] = self.row_us, self.row_seq
+                    for place in range(self.count):
+                        table[place, used] = self.values[place]
+                    used += 1
+                event += 1
+        return event, used
+
+
+cdef inline int show_book(Signal signal, const Now* now) except -1 nogil:
+    """Let a signal see a diff, unless a side that it needs is empty."""
+    if now.both or signal.one_sided:
+        return signal.on_book(now)
+    signal.value = NAN
+    return 0
+
+
+cdef inline int begin_one(Signal signal, const Now* now, bint always) except -1 nogil:
+    """Let a signal forget what it has seen, *always* or where it needs both sides."""
+    if not always and signal.one_sided:
+        return 0
+    signal.value = NAN
+    return signal.begin(now)

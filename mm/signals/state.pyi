@@ -1,0 +1,38 @@
+# Generated from mm/signals/state.pyx by `make stubs`; edit that file instead.
+
+"""Signals of the book as it stands."""
+
+from mm.signals.base import Signal
+from mm.signals.micro_price import MicroPriceFit
+
+class QuotedSpread(Signal):
+    """Best ask less best bid, ticks."""
+
+class Mid(Signal):
+    """Mean of the best prices, quote asset."""
+    def __init__(self, tick_e8: int) -> None: ...
+
+class WeightedMid(Signal):
+    """Best prices, each weighted by the lots at the other, quote asset."""
+    def __init__(self, tick_e8: int) -> None: ...
+
+class MicroPrice(Signal):
+    """The mid and the expected move from its state, by a fit on earlier days, quote asset; without one not defined."""
+    def __init__(self, tick_e8: int, fit: MicroPriceFit | None) -> None: ...
+
+class BookImbalance(Signal):
+    """(bid lots - ask lots) / (bid lots + ask lots) over the best levels, from -1 to 1."""
+    def __init__(self, levels: int) -> None: ...
+
+class Depth(Signal):
+    """What stands at the best levels, base asset.
+
+    Args:
+        levels: How many levels of each side.
+        side: +1 the bids, -1 the asks, 0 both.
+        lot_e8: The tape's lot.
+    """
+    def __init__(self, levels: int, side: int, lot_e8: int) -> None: ...
+
+class QueueShare(Signal):
+    """Bid lots as a share of both queues at the best prices, from 0 to 1."""

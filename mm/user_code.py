@@ -1,0 +1,69 @@
+"""A user's own modules: ``package.module:Class`` from the current folder, or from anywhere on the Python path."""
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+from mm.cli.knobs import closest
+from mm.errors import ModelError, UnknownModel
+
+KERNEL = "mm."  # where the names of compiled functions of ours begin
+
+
+def load_class(name: str, kind: str) -> object:
+    """Return what ``package.module:Class`` names; nothing of it has been called.
+
+    Raises:
+        UnknownModel: If there is no such module, or nothing of that name in it.
+        ModelError: If the module raises when it is imported, or needs one that is not installed.
+    """
+    module_name, _, attribute = name.partition(":")
+    search_here()
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
+        source = f"{module_name.replace('.', '/')}.pyx"
+        way = f"; {source} is not compiled: cythonize -i -3 {source}" if os.path.exists(source) else ""
+        raise UnknownModel(
+            f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
+        ) from error
+    except Exception as error:
+        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {one_line(error)}") from error
+    found: object = getattr(module, attribute, None)
+    if found is None:
+        names = [known for known in vars(module) if not known.startswith("_")]
+        raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
+    return found
+
+
+def search_here() -> None:
+    """Let the current folder be the first that is searched for modules."""
+    if os.getcwd() not in sys.path[:1]:
+        sys.path.insert(0, os.getcwd())
+
+
+def one_line(error: Exception) -> str:
+    """Return an error as one line: its type and its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def raised(model: object, hook: str, error: BaseException) -> ModelError:
+    """Return the error that names the model whose *hook* raised, and its line that did, or that asked what did."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
+
+
+def raised_inside(error: Exception) -> ModelError | None:
+    """Return the error that names the hook of a compiled model of one's own that raised; None where none did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
+    if ours + 1 < len(frames):
+        hook, last = frames[ours + 1].name, frames[-1]
+        return ModelError(f"{hook} raised {type(error).__name__}: {error} at {last.filename}:{last.lineno}")
+    if isinstance(error, SystemError):
+        return ModelError("a compiled model answered -1 and raised nothing; its hooks answer 0 or more")
+    return None

@@ -1,0 +1,36 @@
+"""Names of signals: which there are, and what is said where one cannot be."""
+
+import pytest
+
+from engine_tapes import BEGIN_US, TEST
+from mm.errors import UnknownModel, UsageError
+from mm.signals import compute, live
+from mm.signals.families import SIGNALS, listed
+from mm.tape.tape import Tape
+
+
+def test_names_are_refused_that_cannot_be():
+    tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
+    with pytest.raises(UnknownModel, match=r"signal 'imbalance' is not known; known are spread"):
+        list(compute(tape, ["imbalance"]))
+    for name, told in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
+        with pytest.raises(UsageError, match=told):
+            list(live(tape, [name]))
+    with pytest.raises(UsageError, match="spread twice"):
+        list(compute(tape, ["spread", "mid", "spread"]))
+    with pytest.raises(UsageError, match="2s or more"):
+        list(compute(tape, ["bipower_1500ms"]))
+    assert [row["recv_seq"] for row in live(tape, ["spread"])] == [2]
+
+
+def test_every_usual_name_is_of_its_family_alone():
+    for name in SIGNALS.usual:
+        assert [one.name for one in SIGNALS.families if one.match(name)] == [SIGNALS.family(name).name]
+
+
+def test_the_list_says_what_each_is():
+    rows = list(listed(SIGNALS.families))
+    assert {row["group"] for row in rows} >= {"state", "flow", "path"}
+    for row in rows:
+        assert all(row[key] for key in ("name", "unit", "formula", "source")), row
+        assert all(SIGNALS.described(name)["unit"] == row["unit"] for name in row["usual"])

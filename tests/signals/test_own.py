@@ -1,0 +1,219 @@
+"""Signals of a user's own: rows and backtests equal those of a kernel; the look-ahead check finds a peek."""
+
+import json
+import textwrap
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mm
+from engine_tapes import one_tape
+from mm.dayfolder.layout import DayFolder
+from mm.errors import ModelError, UnknownModel, UsageError
+from mm.signals import compute, live
+from mm.signals.own import OwnSignal
+from mm.signals.signal_set import SignalSet
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
+from support import run_python
+
+MODULE = """
+    from mm.signals.base import Signal
+
+    class Imbalance:
+        '''(B - A)/(B + A) over three levels.'''
+
+        levels, unit = 3, "-1 to 1"
+
+        def on_book(self, book):
+            bid, ask = (sum(lots for _, lots in side) for side in (book.bids(), book.asks()))
+            return (bid - ask) / (bid + ask)
+
+    class Bought:
+        '''Lots bought less sold since the book began; null before the first print.'''
+
+        one_sided = True
+
+        def begin(self, book):
+            self.total = None
+
+        def on_trade(self, book, side, ticks, lots):
+            self.total = (self.total or 0) + side * lots
+
+        def on_book(self, book):
+            return self.total
+
+    class Raises:
+        def on_book(self, book):
+            return 1 / (book.bid_lots - book.bid_lots)
+
+    class Text:
+        def on_book(self, book):
+            return "up"
+
+    class Peeks:
+        '''The last mid of the day, which it reads from the day's own file.'''
+
+        def on_book(self, book):
+            import glob, gzip
+            path = sorted(glob.glob("data/*/*/diffs/*"))[-1]
+            with (gzip.open if path.endswith("gz") else open)(path, "rt") as file:
+                return float(len(file.read())) + book.bid_ticks
+
+    class Counts:
+        '''A global count: the second run differs from the first.'''
+
+        rows = 0
+
+        def on_book(self, book):
+            Counts.rows += 1
+            return Counts.rows
+
+    class Fills:
+        def on_book(self, order, book, elapsed_us):
+            return 0
+
+    class Compiled(Signal):
+        pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own_signals.py").write_text(textwrap.dedent(MODULE))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(__import__("sys").modules, "own_signals", raising=False)
+    return "own_signals"
+
+
+@pytest.fixture
+def tape(tmp_path):
+    folder = DayFolder(tmp_path / "data", "ZIUSDT", "20260105")
+    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.02, 3))
+    return mm.load_day(folder.path)
+
+
+def values(tape, *names):
+    return np.concatenate([piece.values for piece in compute(tape, names)], axis=-1)
+
+
+def test_a_class_in_python_repeats_a_kernel(own, tape):
+    python, kernel = values(tape, f"{own}:Imbalance", "imbalance_3")
+    assert np.array_equal(python, kernel, equal_nan=True)
+    assert np.count_nonzero(~np.isnan(kernel)) > 100
+
+
+def test_prints_and_beginnings_reach_it(own, tape):
+    (bought,) = values(tape, f"{own}:Bought")
+    seen, total, expected = tape.kind.tolist(), None, []
+    for event, kind in enumerate(seen):
+        if kind == mm.tape.tape.TRADE:
+            ((side, _, lots),) = tape.rows(event)
+            total = (total or 0) + side * lots
+        elif kind == mm.tape.tape.DEPTH:
+            expected.append(np.nan if total is None else total)
+    assert np.array_equal(bought, expected, equal_nan=True)
+
+
+@given(told=one_tape(250_000), piece=st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_live_equals_the_column(told, piece):
+    tape, _ = told
+
+    class Tilt:
+        levels = 2
+
+        def on_book(self, book):
+            return sum(ticks * lots for ticks, lots in (*book.bids(), *book.asks())) / 7
+
+    column, again = SignalSet([("tilt", OwnSignal(Tilt()))]), SignalSet([("tilt", OwnSignal(Tilt()))])
+    event, found = 0, []
+    while event < len(tape):
+        when, room = np.empty((piece, 2), np.int64), np.empty((1, piece))
+        event, rows = column.run(tape, event, when, room)
+        found += [None if np.isnan(one) else one for one in room[0, :rows].tolist()]
+    fed = []
+    for event, (kind, us, seq) in enumerate(
+        zip(tape.kind.tolist(), tape.event_us.tolist(), tape.recv_seq.tolist(), strict=True)
+    ):
+        row = again.feed((kind, us, seq, 0, tape.rows(event)))
+        if row is not None:
+            fed.append(row["tilt"])
+    assert fed == found
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("Raises", ModelError, r"Raises\.on_book raised ZeroDivisionError.*own_signals\.py:\d+"),
+        ("Text", ModelError, "returned 'up'; a signal is a number or None"),
+        ("Fills", UnknownModel, "is no signal; a signal is a class with the method on_book"),
+        ("Gone", UnknownModel, "has no class 'Gone'"),
+    ],
+)
+def test_a_mistake_names_the_signal(own, tape, name, error, said):
+    with pytest.raises(error, match=said):
+        list(live(tape, (f"{own}:{name}",)))
+
+
+def test_a_book_that_is_kept_ends_with_the_call(tape):
+    class Keeps:
+        def on_book(self, book):
+            self.book = book
+            return book.us
+
+    keeps = Keeps()
+    SignalSet([("keeps", OwnSignal(keeps))]).run(tape, 0, np.empty((5, 2), np.int64), np.empty((1, 5)))
+    for read in (lambda: keeps.book.us, keeps.book.bids):
+        with pytest.raises(ReferenceError, match="after its call"):
+            read()
+
+
+def test_levels_that_cannot_be_read_are_refused():
+    class Deep:
+        levels = 21
+
+        def on_book(self, book):
+            return 0
+
+    with pytest.raises(UsageError, match="levels is 21; 1 to 20"):
+        OwnSignal(Deep())
+
+
+def test_a_quote_model_reads_it_and_a_step_too(own, tape):
+    def orders(name):
+        params = {"model": ["fixed_spread", {"delta_ticks": 3}], "steps": [["shift_by", {"signal": name, "by": 2.0}]]}
+        result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, honesty=False)
+        return result.journal.orders
+
+    assert np.array_equal(orders(f"{own}:Imbalance"), orders("imbalance_3"))
+
+
+def lookahead(folder, signal):
+    done = run_python(
+        *("-m", "mm", "check", "lookahead", signal, "--symbol", "ZIUSDT", "--day", "20260105", "--cuts", "4", "--json"),
+        cwd=folder,
+        PYTHONPATH=f"{folder}:{mm.__path__[0]}/..",
+    )
+    return done, json.loads(done.stdout) if done.stdout else None
+
+
+@pytest.mark.parametrize("signal", ["imbalance_5", "momentum_1s", "own_signals:Bought"])
+def test_a_signal_of_the_past_passes(own, tape, tmp_path, signal):
+    done, found = lookahead(tmp_path, signal)
+    assert done.returncode == 0, done.stderr
+    assert found["models"] == {"signal": signal}
+    assert found["tests"]["truncated"] == {"played": found["cuts"], "failed": 0}
+    assert found["cuts"] > 1
+
+
+@pytest.mark.parametrize(("signal", "test"), [("Peeks", "opened"), ("Counts", "repeat")])
+def test_a_planted_look_ahead_is_found(own, tape, tmp_path, signal, test):
+    done, found = lookahead(tmp_path, f"own_signals:{signal}")
+    assert done.returncode == 5
+    assert found["tests"][test]["failed"] == 1
+    assert "look-ahead check of" in (tmp_path / found["page"]).read_text()

@@ -1,0 +1,114 @@
+"""Signals over a tape, event by event and in plain Python: the same numbers, wherever the tape is cut."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_signals import PlainMarket, plain_rows, same
+
+import mm
+from engine_tapes import one_tape
+from mm.dayfolder.layout import DayFolder
+from mm.market_data.import_capture import import_captures
+from mm.signals import compute, live
+from mm.signals.families import SIGNALS
+from mm.signals.micro_price import fit_micro_price
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
+from mm.tape.tape import DEPTH, KIND_NAMES
+from recorded_days import pristine_day  # noqa: F401 - a fixture
+from support import SHARED
+
+MORE = ("imbalance_20", "bid_depth_3", "ask_depth_2", "multilevel_ofi_2", "multilevel_ofi_2_1s", "momentum_500ms")
+SHORT = ("momentum_2e", "realised_volatility_3e", "range_2s", "bipower_2s", "ewma_volatility_1s", "cancel_rate_1s")
+NAMES = (*SIGNALS.usual, *MORE, *SHORT, "trade_imbalance_1s", "sweep_rate_1s", "realised_volatility_1s")
+SECOND = 1_000_000
+KINDS = {"snapshot": "snapshot", "depth": "diff", "trade": "trade", "gap": "gap"}
+
+
+def columns(tape, names=NAMES, piece=1 << 16, fit=None):
+    """Return instants, numbers and values of all rows."""
+    pieces = list(compute(tape, names, fit, piece))
+    if not pieces:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((len(names), 0))
+    return tuple(np.concatenate(column, axis=-1) for column in zip(*pieces, strict=True))
+
+
+def none_for_nan(value):
+    return None if np.isnan(value) else float(value)
+
+
+@given(one_tape(SECOND // 4), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_live_equals_the_column_bit_for_bit(told, piece):
+    tape, _ = told
+    us, seq, values = columns(tape)
+    again = columns(tape, piece=piece)
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip((us, seq, values), again, strict=True))
+    rows = list(live(tape, NAMES))
+    assert [(row["recv_us"], row["recv_seq"]) for row in rows] == list(zip(us.tolist(), seq.tolist(), strict=True))
+    assert len(us) == np.count_nonzero(tape.kind == DEPTH)
+    for at, row in enumerate(rows):
+        assert [row[name] for name in NAMES] == [none_for_nan(one) for one in values[:, at]]
+
+
+@given(one_tape(SECOND // 4))
+@settings(max_examples=60, deadline=None)
+def test_rows_of_any_tape_are_those_of_plain_python(told):
+    """With gaps, snapshots, sides that empty, and several events at one instant."""
+    tape, _ = told
+    fit = fit_micro_price([tape])
+    micro = None if fit is None else fit.ticks.tolist()
+    market = PlainMarket(Decimal("0.01"), Decimal("0.00001"), micro)
+    plain = []
+    for event, (kind, us) in enumerate(zip(tape.kind.tolist(), tape.event_us.tolist(), strict=True)):
+        name, rows = KIND_NAMES[kind], tape.rows(event)
+        if name != "keyframe" and market.take(KINDS[name], us, rows[0] if name == "trade" else rows):
+            plain.append({one: market.value(one) for one in NAMES})
+    _, _, values = columns(tape, fit=fit)
+    assert values.shape == (len(NAMES), len(plain))
+    for at, row in enumerate(plain):
+        for place, name in enumerate(NAMES):
+            assert same(row[name], none_for_nan(values[place, at])), (at, name)
+
+
+def holds(path, every=1, most=None):
+    """Hold the signals of a day folder against those that plain Python makes of its files; return how many."""
+    tape = mm.load_day(path)
+    fit = fit_micro_price([tape])
+    us, seq, values = columns(tape, fit=fit)
+    known = 0
+    plain = plain_rows(path, NAMES, every, most, fit and fit.ticks.tolist())
+    for count, (plain_us, plain_seq, row) in enumerate(plain):
+        at = count * every
+        assert (us[at], seq[at]) == (plain_us, plain_seq)
+        for place, name in enumerate(NAMES):
+            assert same(row[name], none_for_nan(values[place, at])), (at, name, row[name])
+        known += sum(one is not None for one in row.values())
+    return len(us), known
+
+
+def test_a_recorded_day_with_gaps_and_two_runs(pristine_day):  # noqa: F811
+    rows, known = holds(pristine_day.path)
+    assert rows > 5
+    assert known > 10 * rows
+
+
+def test_a_generated_day(tmp_path):
+    folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
+    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.03, 3))
+    rows, known = holds(folder.path, every=23)
+    assert rows > 400
+    assert known > 100
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the captures in ../shared")
+def test_a_real_capture(tmp_path):
+    captures = sorted((SHARED / "data" / "binance-spot-multi-20210404").glob("*.gz"))
+    import_captures(captures, "BTCUSDT", tmp_path, run_id="capture")
+    rows, known = holds(DayFolder(tmp_path, "BTCUSDT", "20210404").path, every=7)
+    assert rows > 300
+    assert known > 100

@@ -1,0 +1,66 @@
+"""Scores of signals: the definition in plain Python, a market that its queues foretell, and one that they do not."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from engine_tapes import TEST
+from mm.signals.score import half_life_s, interval, move_of, rank_correlation, ranks, score
+from mm.tape.tape import Tape
+
+SECOND = 1_000_000
+
+
+def walk(predictable, seconds=1200, seed=3):
+    """A book of one level a side, four diffs a second; where it is predictable, the larger queue is joined next."""
+    rng, bid, lots = np.random.default_rng(seed), 1000, (5, 5)
+    events = [(SECOND, "snapshot", [(bid, 5)], [(bid + 1, 5)])]
+    for step in range(1, 4 * seconds):
+        up = lots[0] > lots[1] if predictable and rng.random() < 0.8 else rng.random() < 0.5
+        old, bid = bid, bid + (1 if up else -1)
+        lots = tuple(int(one) for one in rng.integers(1, 30, 2))
+        bids, asks = [(old, 0), (bid, lots[0])], [(old + 1, 0), (bid + 1, lots[1])]
+        events.append((SECOND + step * SECOND // 4, "depth", bids, asks))
+    return Tape.of(TEST, events)
+
+
+def test_a_market_that_follows_its_queues_is_seen():
+    found = {one.horizon_s: one for one in score(walk(True), ["imbalance_1"], horizons_s=(0.1, 0.3, 10.0))}
+    assert found[0.1].rho is None  # no diff comes so soon: the move is always 0
+    near = found[0.3]
+    assert near.rho > 0.5
+    assert near.stable
+    assert near.ci95[0] < near.rho < near.ci95[1]
+    assert near.ci95[0] > 0.4
+    assert abs(found[10.0].rho) < 0.5 * near.rho
+    assert half_life_s(found.values()) == 10.0
+
+
+def test_a_market_that_does_not_is_not():
+    for one in score(walk(False), ["imbalance_1", "weighted_mid", "spread"], horizons_s=(0.3, 1.0)):
+        if one.signal == "spread":
+            assert one.rho is None  # constant
+        else:
+            assert -0.1 < one.ci95[0] < one.ci95[1] < 0.1
+            assert abs(one.rho) < 0.06
+
+
+def test_moves_end_at_gaps_and_at_the_end():
+    us = np.array([0, 10, 20, 30, 50])
+    mid = np.array([1.0, 2.0, np.nan, 4.0, 7.0])
+    moves = move_of(us, mid, np.array([40]), 10)
+    assert np.array_equal(moves, [1.0, np.nan, np.nan, np.nan, np.nan], equal_nan=True)
+    assert np.array_equal(move_of(us, mid, np.array([], np.int64), 15)[:2], [1.0, np.nan], equal_nan=True)
+    assert np.array_equal(
+        move_of(us, mid, np.array([], np.int64), 25)[[0, 1, 4]], [np.nan, 2.0, np.nan], equal_nan=True
+    )
+
+
+def test_correlations_are_spearmans():
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 9, 300).astype(float), rng.normal(size=300)
+    assert rank_correlation(x, y + x) == pytest.approx(spearmanr(x, y + x).statistic)
+    assert ranks(np.array([3.0, 1.0, 3.0])).tolist() == [2.5, 1.0, 2.5]
+    assert rank_correlation(x, np.ones(300)) is None
+    assert rank_correlation(x[:9], y[:9]) is None
+    assert interval(np.arange(300) * SECOND, x, y, 60.0, rng) is None

@@ -21,6 +21,10 @@ from mm.cli.knobs import PATH, knob, number, whole
 
 # The module of each, imported when it is measured: a help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
+ON_A_DAY = {"signals": "signals:measure"}
+"""Further measurements on the day; they run where they are named."""
+BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
+"""Measurements beside hftbacktest, order by order too; they run where they are named."""
 _DAYLESS = ("live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements that need no day; their argument is the number of turns."""
@@ -59,7 +63,10 @@ class Settings(Results):
     Settings,
     arguments=[
         click.Argument(
-            ["names"], nargs=-1, type=click.Choice([*MEASUREMENTS, *DAYLESS, CALIBRATION]), metavar="[NAME]..."
+            ["names"],
+            nargs=-1,
+            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *BESIDE, *DAYLESS, CALIBRATION]),
+            metavar="[NAME]...",
         ),
         click.Option(
             ["--full"],
@@ -69,9 +76,10 @@ class Settings(Results):
     ],
 )
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
-    """Measure NAME: speed (engine, parse, startup; these without one), or one that needs no day.
+    """Measure NAME: speed (engine, parse, startup; these without one), or another.
 
-    These are live (a trader), matching, day, recorder, wire and calibration.
+    signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares their fills
+    order by order. These need no day: live (a trader), matching, day, recorder, wire and calibration.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency, coverage and the diagnostics of a fit against their bars; its numbers depend on
@@ -79,7 +87,8 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     """
     found: dict[str, Any] = {}
     answer: dict[str, Any] = {"turns": settings.bench_turns}
-    timed = [name for name in dict.fromkeys(names or MEASUREMENTS) if name in MEASUREMENTS]
+    on_a_day = MEASUREMENTS | ON_A_DAY | BESIDE
+    timed = [name for name in dict.fromkeys(names or MEASUREMENTS) if name in on_a_day]
     if timed:
         bench = settings.bench(console)
         day = bench.folder
@@ -87,7 +96,7 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
         answer |= {"day": f"{day.symbol}/{day.day}"}
     for name in dict.fromkeys(names or MEASUREMENTS):
         if name in timed:
-            measured = _function(MEASUREMENTS[name])(bench)
+            measured = _function(on_a_day[name])(bench)
         elif name in DAYLESS:
             measured = _function(DAYLESS[name])(settings.bench_turns)
         else:

@@ -14,6 +14,7 @@ from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
@@ -84,10 +85,23 @@ class Several:
 
 
 class Following(Scripted):
-    """The same, which notes its fills among what it saw."""
+    """The same, which notes among what it saw its fills, and the prints before each call."""
+
+    def __init__(self, answers):
+        super().__init__(answers)
+        self.prints = []
 
     def on_fill(self, fill):
         self.seen.append(fill)
+
+    def on_print(self, trade):
+        self.prints.append((trade.us, trade.side, trade.ticks, trade.lots, trade.id))
+
+    def quote(self, view):
+        answer = super().quote(view)
+        self.seen.append(self.prints)
+        self.prints = []
+        return answer
 
 
 class FixedSpread:
@@ -177,8 +191,8 @@ class Case:
         """Return the same of the oracle's run."""
         quotes = FixedSpread(self.answers) if isinstance(self.answers, float) else self.scripted()
         noted = []
-        on_fill = getattr(quotes, "on_fill", None)
-        backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, on_fill)
+        follow = [getattr(quotes, hook, None) for hook in ("on_fill", "on_print")]
+        backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, *follow)
         told = self.play(backtest, told_tapes(self.tapes))
         return backtest.left(), (getattr(quotes, "seen", []), noted, told)
 
@@ -216,6 +230,9 @@ def compiled_fills(name, *params, seen=None):
         "queue_risk_averse": QueueRiskAverse,
         "queue_prob_power": lambda exponent: QueueProbPower(exponent=exponent),
         "queue_prob_log": QueueProbLog,
+        "queue_hazard": lambda b, exponent, unit, seed: QueueHazard(
+            coefficients=list(b), exponent=exponent, unit_lots=unit, seed=seed
+        ),
         "hybrid": lambda models: Hybrid([compiled_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: Noting(hooks, answers, seen),
     }
@@ -231,6 +248,7 @@ def plain_fills(name, *params, seen=None):
         "queue_risk_averse": oracle_fills.Queue,
         "queue_prob_power": oracle_fills.QueueProbPower,
         "queue_prob_log": oracle_fills.QueueProbLog,
+        "queue_hazard": oracle_fills.QueueHazard,
         "hybrid": lambda models: oracle_fills.Hybrid([plain_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: oracle_fills.Users(Noting(hooks, answers, seen)),
     }

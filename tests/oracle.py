@@ -29,6 +29,7 @@ OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
 Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the one before without a seam
 Quote = Callable[[SimpleNamespace], Quotes | None]
 OnFill = Callable[[OwnFill], None]
+OnPrint = Callable[[Trade], None]
 
 
 def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> SimpleNamespace:
@@ -43,9 +44,16 @@ def play(tapes: list[Tape], quote: Quote, fills: FillModel, rules: Rules) -> Sim
 class Backtest(Venue):
     """The clock, and what we send to the exchange."""
 
-    def __init__(self, quote: Quote, fills: FillModel, rules: Rules, on_fill: OnFill | None = None) -> None:
+    def __init__(
+        self,
+        quote: Quote,
+        fills: FillModel,
+        rules: Rules,
+        on_fill: OnFill | None = None,
+        on_print: OnPrint | None = None,
+    ) -> None:
         super().__init__(fills, rules)
-        self.on_fill = on_fill
+        self.on_fill, self.on_print = on_fill, on_print
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
         self.heard_us = 0  # when the last message of the market came
         self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
@@ -171,6 +179,8 @@ class Backtest(Venue):
         self.heard_us = self.us if event.kind != KEYFRAME else self.heard_us
         if event.kind == TRADE:
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
+            if self.on_print:
+                self.on_print(self.last_trade)
         elif event.kind != KEYFRAME:
             self.seen.apply(event)
             self.look_at_best()

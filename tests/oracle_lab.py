@@ -53,13 +53,15 @@ class Plan:
 def player(twin):
     """Return what plays events, or tapes, and gives the rows that are left; *by_hand* are acts as (µs, act, …)."""
 
-    def played(plan, *events, fills=TRADE_CROSS, tapes=None, by_hand=(), on_fill=None, **changes):
+    def played(plan, *events, fills=TRADE_CROSS, tapes=None, by_hand=(), on_fill=None, on_print=None, **changes):
         rules, quotes, noted = Rules(**(RULES | changes)), Plan(plan), []
         if on_fill:
             quotes.on_fill = on_fill
+        if on_print:
+            quotes.on_print = on_print
         tapes = tapes or [tape_of(*events, rules=rules)]
         if twin == "oracle":
-            exchange = oracle.Backtest(quotes.quote, plain_fills(*fills, seen=noted), rules, on_fill)
+            exchange = oracle.Backtest(quotes.quote, plain_fills(*fills, seen=noted), rules, on_fill, on_print)
         else:
             exchange = PaperExchange(quotes, compiled_fills(*fills, seen=noted), rules)
         told = []

@@ -192,3 +192,36 @@ def test_an_error_in_on_fill_names_the_model_and_its_line():
 
     with pytest.raises(ModelError, match=r"Plan\.on_fill raised KeyError: 1 at .*test_oracle_grids\.py:\d+"):
         player("engine")({1000: Quotes(98, None)}, SNAPSHOT, (1050, "trade", -1, 98, 10), until(1100), on_fill=broken)
+
+
+# Prints
+
+
+def test_prints_are_shown_in_order_before_the_next_call(play):
+    """Those of the instant of a call too; the last one, behind the last call, is not."""
+    trades = [(1020, "trade", 1, 101, 2), (1020, "trade", -1, 99, 3), (1100, "trade", 1, 101, 1)]
+    shown = []
+    play(
+        {1000: None},
+        SNAPSHOT,
+        *trades,
+        until(1200),
+        on_print=lambda trade: shown.append((trade.us, trade.side, trade.lots)),
+    )
+    assert shown[:3] == [(1020, 1, 2), (1020, -1, 3), (1100, 1, 1)]
+
+
+def test_an_error_in_on_print_names_the_model_and_its_line():
+    def broken(trade):
+        raise KeyError(trade.ticks)
+
+    with pytest.raises(ModelError, match=r"Plan\.on_print raised KeyError: 101 at .*test_oracle_grids\.py:\d+"):
+        player("engine")({1000: None}, SNAPSHOT, (1050, "trade", 1, 101, 1), until(1100), on_print=broken)
+
+
+def test_a_tuple_that_is_returned_again_is_not_read_again_unless_the_kind_forbids_it():
+    bids = (98, 97)
+    plan = {1000: Quotes(bids=bids), 1100: Quotes(bids=bids), 1200: Quotes(bids=bids, bid_kind="IOC")}
+    assert placed(player("engine")(plan, SNAPSHOT, until(1100))) == [(1000, 1, 1, 98, 10), (1000, 2, 1, 97, 10)]
+    with pytest.raises(ModelError, match="bids of the kind IOC"):
+        player("engine")(plan, SNAPSHOT, until(1200))

@@ -10,6 +10,9 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._event_buffer cimport EventBuffer
+from mm.backtest._local_book cimport (
+    LocalBook, local_book_close, local_book_gap, local_book_open, local_book_receive,
+)
 from mm.backtest._order_manager cimport (
     OrderManager, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
@@ -19,7 +22,8 @@ from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
 from mm.backtest.quotes.base cimport QuoteModel
-from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.signals.signal_set cimport SignalSet
+from mm.tape._book cimport Book, book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
 from typing import TYPE_CHECKING
@@ -48,15 +52,6 @@ cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
     return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
-# The market as we have received it, where the exchange is ahead: a second book, fed in the order of receipt.
-cdef struct LocalBook:
-    Book book
-    Touch touch
-    bint opened
-    int64_t next_event          # of the tape, in the order of receipt
-    int64_t last_trade_event    # of this tape, -1 before its first
-
-
 @cython.final
 cdef class Engine:
     """One paper exchange: a market, a venue in it, and an order manager that trades there.
@@ -72,6 +67,9 @@ cdef class Engine:
     cdef FillModel fills
     cdef PaperVenue venue
     cdef LocalBook local                # the market as we have received it, where it lags
+    cdef SignalSet signals              # that the quote model reads, else None
+    cdef bint signalled                 # whether there are any
+    cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
     cdef bint plain_view                # whether the quote model sees the best prices of the venue, and nothing else
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
@@ -79,13 +77,15 @@ cdef class Engine:
     cdef int64_t begun_us
     cdef int64_t played_us              # up to which nothing more is to come
     cdef int64_t events_played, rows_played
+    cdef int64_t next_print             # the event, in the order of receipt, before which the quote model had each print
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None:
         self.quotes, self.fills = quotes, fills
         self.venue = PaperVenue(OwnOrders(rules), fills, rules)
         self.manager = OrderManager(quotes, self.venue, rules)
+        self.signals, self.signalled = self.manager.signals, self.manager.signals is not None
         self.limited = rules.risk is not None
-        self.interpreted = fills.interpreted or quotes.interpreted
+        self.interpreted = fills.interpreted or quotes.interpreted or (self.signalled and self.signals.interpreted)
         self.played_us = -1
 
     def __dealloc__(self) -> None:
@@ -95,7 +95,8 @@ cdef class Engine:
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""
         whole = self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
-        return whole or self.manager.decides  # of a decision, the number of its last event is wanted
+        # Of a decision, the number of its last event is wanted; signals are of the whole book.
+        return whole or self.manager.decides or self.signalled
 
     @property
     def decisions(self) -> int:
@@ -204,7 +205,11 @@ cdef class Engine:
         venue = self.venue
         if venue.opened:
             self.receive(venue.now_us)
+            self.show_prints(venue, venue.now_us)
+        self.next_print = 0
         self.note_heard()
+        if self.signalled:
+            self.leave_signals(joins)
         if venue.filters.percent:
             venue.average(venue.now_us)
         if not venue.opened:
@@ -224,7 +229,8 @@ cdef class Engine:
     cdef int begin_events(self) except -1:
         """Begin with the events that the venue has been given."""
         self.venue.begin_events()
-        self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging
+        self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging and not self.quotes.follows_prints
+        self.plain_view = self.plain_view and not self.signalled
         repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
         self.manager.repeats = repeats and not self.venue.lagging and not self.manager.decides
         return 0
@@ -247,6 +253,11 @@ cdef class Engine:
         if 2 * spent >= buffer.events:
             self.note_last_trade()
             self.note_heard()
+            self.show_prints(self.venue, self.venue.now_us)
+            self.next_print = max(self.next_print - spent, 0)
+            if self.signalled:
+                self.show_signals(NEVER)
+                self.signal_event -= spent
             buffer.drop(spent)
             self.venue.drop_events(spent)
             self.venue.events = buffer.events
@@ -310,6 +321,7 @@ cdef class Engine:
         if self.venue.touch.valid:
             if not self.venue.begun:
                 self.begin(self.venue.start_us)
+            self.venue.changed_event = -1
             self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
         if not self.venue.lagging:
             look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
@@ -478,10 +490,35 @@ cdef class Engine:
                 return min(message_us, us if us == NEVER else us + 1)
 
     cdef Touch* received(self, int64_t us) except NULL nogil:
-        """Return the market as we have received it by an instant, the last print shown to the quote model."""
+        """Return the market as we have received it by an instant, the prints shown to the quote model."""
         self.receive(us)
         self.note_last_trade()
+        self.show_prints(self.venue, us)
+        if self.signalled:
+            self.show_signals(us)
         return &self.local.touch if self.venue.lagging else &self.venue.touch
+
+    cdef int show_signals(self, int64_t us) except -1 nogil:
+        """Let the signals see what we have received by an instant."""
+        cdef int64_t event, row
+        while self.signal_event < self.venue.events and self.venue.recv_us[self.signal_event] <= us:
+            event = self.signal_event
+            self.signal_event += 1
+            row = self.venue.first_row[event]
+            self.signals.take(
+                self.venue.kind[event], self.venue.recv_us[event], self.venue.recv_seq[event],
+                &self.venue.row_side[row], &self.venue.row_ticks[row], &self.venue.row_lots[row],
+                self.venue.first_row[event + 1] - row,
+            )
+        return 0
+
+    cdef int leave_signals(self, bint joins) except -1:
+        """Let the signals see the rest of what has been played, and a gap unless the next events carry on."""
+        self.show_signals(self.venue.now_us)
+        self.signal_event = 0
+        if not joins:
+            self.signals.take(GAP, self.venue.now_us, -1, NULL, NULL, NULL, 0)
+        return 0
 
     cdef inline int64_t next_heard(self) noexcept nogil:
         """Return when the next event reaches us, where the exchange is ahead; else NEVER."""
@@ -518,6 +555,23 @@ cdef class Engine:
                 self.venue.row_lots[row],
                 self.venue.event_id[event],
             )
+
+    cdef int show_prints(self, PaperVenue venue, int64_t us) except -1 nogil:
+        """Show a quote model that follows them the prints received by an instant that it has not had yet."""
+        cdef int64_t event = self.next_print, row
+        cdef Trade trade
+        if not self.quotes.follows_prints:
+            return 0
+        while event < venue.events and venue.recv_us[event] <= us:
+            if venue.kind[event] == TRADE and venue.recv_us[event] >= venue.start_us:
+                row = venue.first_row[event]
+                trade = Trade(
+                    venue.recv_us[event], venue.row_side[row], venue.row_ticks[row], venue.row_lots[row], venue.event_id[event]
+                )
+                self.quotes.on_print(&trade)
+            event += 1
+        self.next_print = event
+        return 0
 
     # ------------------------------------------------------------------ the journal
 
@@ -590,72 +644,3 @@ cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
     if not venue.fills.reached_only and venue.orders.open.resting[0] + venue.orders.open.resting[1] > 0:
         return ALWAYS if slot else 1
     return <int32_t> min(venue.orders.open.nearest[slot], ALWAYS)
-
-
-cdef int local_book_open(LocalBook* local, int64_t lo_ticks, int64_t hi_ticks) except -1 nogil:
-    """Begin a tape: with an empty book, or with that of the tape before, its dense prices moved."""
-    if local.opened:
-        book_move(&local.book, lo_ticks, hi_ticks)
-    else:
-        book_open(&local.book, lo_ticks, hi_ticks)
-        local.opened = True
-    local.next_event = 0
-    local.last_trade_event = -1
-    return 0
-
-
-cdef void local_book_close(LocalBook* local) noexcept nogil:
-    if local.opened:
-        book_close(&local.book)
-
-
-cdef void local_book_gap(LocalBook* local) noexcept nogil:
-    """End the epoch."""
-    if local.opened:
-        book_clear(&local.book)
-        local.touch.valid = False
-        local.touch.mid2 = 0
-        local.touch.mid_lost = True
-
-
-cdef void local_book_look(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) noexcept nogil:
-    """Let a requote follow, where it was to follow on a change of a best price."""
-    local.touch.top.bid_ticks, local.touch.top.ask_ticks = local.book.best_bid, local.book.best_ask
-    look_at_best(manager, &venue.orders.open, &local.touch, us)
-
-
-cdef int local_book_receive(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) except -1 nogil:
-    """Apply what the tape of *venue* shows to have been received up to an instant."""
-    cdef int64_t event, row, rows, bid, ask
-    cdef int kind
-    while local.next_event < venue.events and venue.recv_us[local.next_event] <= us:
-        event = local.next_event
-        local.next_event += 1
-        kind = venue.kind[event]
-        if manager.awaits_best and venue.recv_us[event] >= venue.start_us:  # what builds the book is looked at as one
-            local_book_look(local, venue, manager, us)
-        if kind == TRADE:
-            if venue.recv_us[event] >= venue.start_us:
-                local.last_trade_event = event
-            continue
-        if kind == KEYFRAME and event:
-            continue
-        if kind != DEPTH:
-            book_clear(&local.book)
-            local.touch.valid = kind != GAP
-        row, rows = venue.first_row[event], venue.first_row[event + 1] - venue.first_row[event]
-        if rows:
-            book_apply(&local.book, &venue.row_side[row], &venue.row_ticks[row], &venue.row_lots[row], rows)
-        if local.book.best_bid == 0 or local.book.best_ask == 0:
-            local.touch.mid_lost = True
-        if manager.awaits_best and venue.recv_us[event] >= venue.start_us:
-            local_book_look(local, venue, manager, us)
-    if manager.awaits_best:
-        local_book_look(local, venue, manager, us)
-    bid, ask = local.book.best_bid, local.book.best_ask
-    local.touch.mid2 = bid + ask if bid and ask else 0
-    local.touch.top.book = &local.book
-    local.touch.top.bid_ticks, local.touch.top.ask_ticks = bid, ask
-    local.touch.top.bid_lots = book_lots_at(&local.book, 1, bid) if bid else 0
-    local.touch.top.ask_lots = book_lots_at(&local.book, -1, ask) if ask else 0
-    return 0

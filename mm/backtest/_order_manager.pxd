@@ -11,6 +11,7 @@ from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
 from mm.backtest.quotes.base cimport Ladder, QuoteModel, View, Want
+from mm.signals.signal_set cimport SignalSet
 
 cdef class OrderManager:
     cdef OrderVenue venue
@@ -34,7 +35,10 @@ cdef class OrderManager:
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
     cdef int64_t* skipped               # why it sent nothing, by level; sells, buys
     cdef int64_t skipped_room           # how many levels
-    cdef Ladder[2] ladders              # what a model wants at several prices; sells, buys
+    cdef Ladder[2] wanted               # what a model wants at several prices; sells, buys
+    cdef Ladder[2] ladders              # what the last requote made of it
+    cdef int64_t[2] ladder_kinds        # of its orders
+    cdef bint complete                  # whether each of its prices had its order then
     cdef bint by_price                  # whether orders belong to prices and not to levels: since a model said several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
     cdef bint amend_waits               # whether an order that does not rest yet is to be amended when it does
@@ -48,6 +52,7 @@ cdef class OrderManager:
     # risk
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or quotes were ever pulled from outside
+    cdef SignalSet signals              # that the quote model reads, else None; what drives the clock feeds it
     cdef readonly object pulled_for     # type: str | None
     cdef object said                    # why everything was killed from outside
 
@@ -56,10 +61,12 @@ cdef class OrderManager:
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
     cdef int show_fills(self) except -1 nogil
+    cdef void show_own(self) noexcept nogil
     cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil
     cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil
+    cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil
     cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil
     cdef int make_room(self, int64_t levels) except -1
     cdef int64_t quoted(self, double price, int64_t side) noexcept nogil

@@ -27,11 +27,11 @@ from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
-from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, want_level
+from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, show_no_own, want_level
 
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
-from mm.errors import ModelError
+from mm.errors import ModelError, UsageError
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
@@ -92,8 +92,14 @@ cdef class OrderManager:
             self.most_amends = rules.filters.max_amends or MOST_AMENDS
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
+        if quotes.signals:
+            self.signals = signals_of(quotes.signals, rules)
+            self.view.signals = self.signals.values
+            quotes.bind(self.signals.names)
+        self.view.tick = 1e-8 * rules.tick_e8
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
+        show_no_own(&self.view)
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
         self.view.tick_lot = 1e-16 * rules.tick_e8 * rules.lot_e8
         method = SIGMA_METHODS.index(rules.sigma_method)
@@ -101,8 +107,9 @@ cdef class OrderManager:
 
     def __dealloc__(self) -> None:
         free(self.skipped)
-        free(self.ladders[0].levels)
-        free(self.ladders[1].levels)
+        for slot in range(2):
+            free(self.ladders[slot].levels)
+            free(self.wanted[slot].levels)
         volatility_close(&self.volatility)
 
     # ------------------------------------------------------------------ timers
@@ -132,7 +139,7 @@ cdef class OrderManager:
         if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
             return 0
         self.made.acted[0] = self.made.acted[1] = 0
-        blank(&want, &self.ladders[0], self.quote_lots)
+        blank(&want, &self.wanted[0], self.quote_lots)
         self.awaits_best = self.amend_waits = False
         if self.guarded:
             stopped = self.guard.look(us, known)
@@ -152,6 +159,8 @@ cdef class OrderManager:
         self.view.cash = self.orders.cash
         if self.orders.fresh_count:
             self.show_fills()
+        if self.quotes.sees_own:
+            self.show_own()
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
@@ -172,6 +181,15 @@ cdef class OrderManager:
         if self.levels == 1 and not self.by_price:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
+
+    cdef void show_own(self) noexcept nogil:
+        """Show the quote model its open quotes, of several levels the nearest to the mid."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t slot, i
+        for slot in range(2):
+            i = orders_current_at(open, 2 * slot - 1, 0)
+            self.view.own_ticks[slot] = <double> open.orders[i].ticks if i >= 0 else NAN
+            self.view.own_ahead_lots[slot] = open.orders[i].ahead_lots if i >= 0 else NAN
 
     cdef int show_fills(self) except -1 nogil:
         """Show the quote model the fills since its last requote."""
@@ -198,8 +216,12 @@ cdef class OrderManager:
         return 0
 
     cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil:
-        """Bring the orders of both sides to what is wanted at each price."""
+        """Bring the orders of both sides to what is wanted at each price.
+
+        Where that is what it was, each price has its order and none has changed, there is nothing to do.
+        """
         cdef int64_t most
+        cdef bint moved
         if self.levels > 1:
             with gil:
                 raise ModelError(f"{self.quotes.name} wants several prices of its own; leave QUOTE_LEVELS={self.levels} out")
@@ -209,8 +231,10 @@ cdef class OrderManager:
                 want_level(want, 1, want.bid_ticks, want.bid_lots)
             if not isnan(want.ask_ticks):
                 want_level(want, -1, want.ask_ticks, want.ask_lots)
-        self.tidy_ladder(1, want.bid_kind)
-        self.tidy_ladder(-1, want.ask_kind)
+        moved = self.take_ladder(1, want.bid_kind)
+        moved |= self.take_ladder(-1, want.ask_kind)
+        if not moved and self.complete and not self.orders.open.changed:
+            return 0
         most = max(self.ladders[0].count, self.ladders[1].count)
         if most > self.skipped_room:
             with gil:
@@ -218,7 +242,25 @@ cdef class OrderManager:
         most = self.reconcile_ladder(us, 1, want.bid_kind)
         most = max(most, self.reconcile_ladder(us, -1, want.ask_kind))
         self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
+        # A refresh is due by time, and limits and decisions look at each requote.
+        self.complete = most == COVERED and not self.refresh_us and not self.guarded and not self.decides
         return 0
+
+    cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil:
+        """Take over what the model wants on a side; return whether that is not what it wanted the last time."""
+        cdef int64_t slot = slot_of(side), i
+        cdef Ladder wanted = self.wanted[slot], before = self.ladders[slot]
+        if wanted.count == before.count and kind == self.ladder_kinds[slot]:
+            i = 0
+            while i < wanted.count and (
+                wanted.levels[i].ticks == before.levels[i].ticks and wanted.levels[i].lots == before.levels[i].lots
+            ):
+                i += 1
+            if i == wanted.count:
+                return False
+        self.ladders[slot], self.wanted[slot], self.ladder_kinds[slot] = wanted, before, kind
+        self.tidy_ladder(side, kind)
+        return True
 
     cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil:
         """Put a side's prices on the exchange's step, the nearest to the mid first, equal ones as one."""
@@ -230,17 +272,20 @@ cdef class OrderManager:
             one = levels[i]
             if isnan(one.ticks):
                 continue
-            one.whole_ticks, one.stands = 0 if kind == MARKET else self.quoted(one.ticks, side), False
+            one.whole_ticks = 0 if kind == MARKET else self.quoted(one.ticks, side)
             at = count
             while at and side * (one.whole_ticks - levels[at - 1].whole_ticks) > 0:
                 at -= 1
             if at and levels[at - 1].whole_ticks == one.whole_ticks:
                 levels[at - 1].lots += one.lots
                 continue
-            memmove(&levels[at + 1], &levels[at], (count - at) * sizeof(Level))
+            if at < count:
+                memmove(&levels[at + 1], &levels[at], (count - at) * sizeof(Level))
             levels[at] = one
             count += 1
-        ladder.count = count
+        ladder.count, ladder.per_tick = count, 0.0
+        if count > 1:
+            ladder.per_tick = <double> (count - 1) / <double> (side * (levels[0].whole_ticks - levels[count - 1].whole_ticks))
         return 0
 
     cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil:
@@ -254,6 +299,8 @@ cdef class OrderManager:
         cdef const Order* order
         cdef Level* level
         cdef bint less
+        for i in range(ladder.count):
+            ladder.levels[i].stands = False
         for i in range(self.orders.open.count):
             order = &self.orders.open.orders[i]
             if order.side != side or order.cancel_req_us != NEVER or order.by_hand:
@@ -536,16 +583,38 @@ cdef class OrderManager:
         return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
 
 
+cdef SignalSet signals_of(tuple names, object rules):
+    """Return the signals that a quote model reads, on the grid of a run."""
+    from mm.signals.families import SIGNALS  # which a run without signals does not load
+
+    if "micro_price" in names and rules.micro_price is None:
+        raise UsageError(
+            "the quote model reads micro_price, which is fitted on earlier days, and there is no fit; record or import "
+            "days before this one into DATA_ROOT, or leave the signal out"
+        )
+    return SIGNALS.set_of(names, rules, rules.micro_price)
+
+
 cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) noexcept nogil:
-    """Return the level of a price in a tidy ladder; NULL where it has none."""
+    """Return the level of a price in a tidy ladder; NULL where it has none.
+
+    Where the steps of a ladder are equal, the price says the place; others are searched.
+    """
     cdef int64_t low = 0, high = ladder.count, middle
+    cdef double place
+    if high == 0 or side * (ladder.levels[0].whole_ticks - ticks) < 0 or side * (ladder.levels[high - 1].whole_ticks - ticks) > 0:
+        return NULL
+    place = <double> (side * (ladder.levels[0].whole_ticks - ticks)) * ladder.per_tick + 0.5
+    middle = <int64_t> place
     while low < high:
-        middle = (low + high) // 2
+        if ladder.levels[middle].whole_ticks == ticks:
+            return &ladder.levels[middle]
         if side * (ladder.levels[middle].whole_ticks - ticks) > 0:
             low = middle + 1
         else:
             high = middle
-    return &ladder.levels[low] if low < ladder.count and ladder.levels[low].whole_ticks == ticks else NULL
+        middle = (low + high) // 2
+    return NULL
 
 
 cdef inline bint surely_sized(OrderManager manager, const Order* order) noexcept nogil:

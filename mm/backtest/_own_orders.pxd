@@ -1,8 +1,8 @@
 # Our open orders, our account, and the journal of both: what the order manager and its venue share.
 
 from libc.math cimport NAN
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
 from mm.backtest._account cimport Account
@@ -11,16 +11,25 @@ from mm.backtest._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_
 from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
 from mm.backtest.quotes.base cimport OwnFill
 
-# Open orders are few, so a short array by id is searched and kept in order.
+# Open orders are few, so a short array by id is searched and kept in order. Beside it stand those that rest, by side in
+# price-time order: best price first, then id. A grid of quotes has dozens, of which a fill or a cancel moves one.
+
+cdef enum:
+    PRICED = 256            # slots of `priced`, a power of two
+
+cdef struct Ranked:
+    Order* order
+    int64_t ticks           # its price
 
 cdef struct OpenOrders:
     Order* orders           # SENT, LIVE and CANCELLING, by id: somewhere in *places*
     Order* places
     Order* places_end
     int64_t count           # of them
-    int64_t* ranking        # ids of the resting orders in price-time order
-    int64_t ranked          # how many, -1 where the ranking is stale
-    int64_t resting[2]      # LIVE and CANCELLING; sells, buys
+    Ranked* ranked[2]       # those that rest, LIVE and CANCELLING; sells, buys
+    int64_t resting[2]      # how many
+    bint counts_prices      # whether the venue reads the next line
+    int32_t priced[2][PRICED]   # how many rest at the prices of this remainder
     int64_t lots[2]         # left of all open orders, those on their way and those being cancelled too; sells, buys
     int64_t dearest_ticks   # no open buy is dearer; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
@@ -29,7 +38,7 @@ cdef struct OpenOrders:
     int64_t follow_us       # when a requote follows on a fill or a rejection, and when the last one did
     int64_t followed_us
     int64_t next_after_us   # the earlier of next_due_us and follow_us, kept because it is read for each event
-    int64_t room            # of both arrays
+    int64_t room            # of the three arrays
     bint changed            # since the last requote, in a way that the next one could act on
 
 
@@ -72,7 +81,8 @@ cdef inline void orders_init(OpenOrders* open) noexcept nogil:
 
 cdef inline void orders_free(OpenOrders* open) noexcept nogil:
     free(open.places)
-    free(open.ranking)
+    free(open.ranked[0])
+    free(open.ranked[1])
 
 
 cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
@@ -88,20 +98,42 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
     order.ahead_lots, order.delta, order.row = NAN, 0.0, -1
 
 
+cdef inline void orders_moved(OpenOrders* open, const Order* begin, const Order* end, int64_t by) noexcept nogil:
+    """Note that the orders from one place to another have moved."""
+    cdef int64_t rank
+    cdef int slot
+    cdef Ranked* ranked
+    for slot in range(2):
+        for rank in range(open.resting[slot]):
+            ranked = &open.ranked[slot][rank]
+            if begin <= ranked.order < end:
+                ranked.order += by
+
+
 cdef inline int orders_grow(OpenOrders* open) except -1 nogil:
     """Move the orders to the beginning of the array, and make that twice as long where less than half of it is free."""
-    cdef int64_t room = 2 * open.room + 64
+    cdef int64_t room = 2 * open.room + 64, rank
+    cdef Order* places
+    cdef int slot
     if open.count:
         memmove(open.places, open.orders, open.count * sizeof(Order))
+        orders_moved(open, open.places, open.places_end, open.places - open.orders)
     open.orders = open.places
     if 2 * open.count < open.room:
         return 0
-    open.places = <Order*> realloc(open.places, room * sizeof(Order))
-    open.ranking = <int64_t*> realloc(open.ranking, room * sizeof(int64_t))
-    if open.places is NULL or open.ranking is NULL:
+    places = <Order*> malloc(room * sizeof(Order))
+    open.ranked[0] = <Ranked*> realloc(open.ranked[0], room * sizeof(Ranked))
+    open.ranked[1] = <Ranked*> realloc(open.ranked[1], room * sizeof(Ranked))
+    if places is NULL or open.ranked[0] is NULL or open.ranked[1] is NULL:
         with gil:
             raise MemoryError(f"no memory for {room} open orders")
-    open.orders, open.places_end, open.room = open.places, open.places + room, room
+    if open.count:
+        memmove(places, open.places, open.count * sizeof(Order))
+    for slot in range(2):
+        for rank in range(open.resting[slot]):
+            open.ranked[slot][rank].order = places + (open.ranked[slot][rank].order - open.places)
+    free(open.places)
+    open.orders, open.places, open.places_end, open.room = places, places, places + room, room
     return 0
 
 
@@ -127,25 +159,38 @@ cdef inline int orders_add(OpenOrders* open) except -1 nogil:
 cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
     """Note that an order rests from now on."""
     cdef int slot = slot_of(order.side)
+    cdef int64_t at = open.resting[slot], ahead
+    cdef Ranked* ranked = open.ranked[slot]
+    while at:
+        ahead = order.side * (ranked[at - 1].ticks - order.ticks)
+        if ahead > 0 or ahead == 0 and ranked[at - 1].order < order:
+            break
+        ranked[at] = ranked[at - 1]
+        at -= 1
+    ranked[at].order, ranked[at].ticks = order, order.ticks
     open.resting[slot] += 1
-    open.ranked = -1
-    if open.resting[slot] == 1 or order.side * (order.ticks - open.nearest[slot]) > 0:
-        open.nearest[slot] = order.ticks
+    if open.counts_prices:
+        open.priced[slot][order.ticks & (PRICED - 1)] += 1
+    open.nearest[slot] = ranked[0].ticks
 
 
 cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept nogil:
-    """Note that an order rests no longer; it still stands on the open."""
-    cdef int64_t i, nearest = 0 if order.side > 0 else NEVER
+    """Note that an order rests no longer; it still stands among the open ones."""
     cdef int slot = slot_of(order.side)
-    open.resting[slot] -= 1
-    open.ranked = -1
-    if open.resting[slot] and order.ticks != open.nearest[slot]:
-        return
-    for i in range(open.count if open.resting[slot] else 0):
-        if open.orders[i].side != order.side or open.orders[i].status == SENT or open.orders[i].id == order.id:
-            continue
-        nearest = max(nearest, open.orders[i].ticks) if order.side > 0 else min(nearest, open.orders[i].ticks)
-    open.nearest[slot] = nearest
+    cdef int64_t at = 0, last = open.resting[slot] - 1
+    cdef Ranked* ranked = open.ranked[slot]
+    while ranked[at].order != order:
+        at += 1
+    while at < last:
+        ranked[at] = ranked[at + 1]
+        at += 1
+    open.resting[slot] = last
+    if open.counts_prices:
+        open.priced[slot][order.ticks & (PRICED - 1)] -= 1
+    if last:
+        open.nearest[slot] = ranked[0].ticks
+    else:
+        open.nearest[slot] = 0 if slot else NEVER
 
 
 cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
@@ -153,14 +198,14 @@ cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
     cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i
     open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots
     open.count -= 1
-    open.ranked = -1
     # The shorter side moves. The oldest orders end first, mostly: then the array's begin moves up, and nothing is copied.
     if after < i:
         memmove(&open.orders[i], &open.orders[i + 1], after * sizeof(Order))
+        orders_moved(open, &open.orders[i + 1], open.places_end, -1)
     else:
-        while i:
-            open.orders[i] = open.orders[i - 1]
-            i -= 1
+        if i:
+            memmove(&open.orders[1], &open.orders[0], i * sizeof(Order))
+            orders_moved(open, open.orders, &open.orders[i], 1)
         open.orders += 1
     if due_us != NEVER and due_us == open.next_due_us:
         orders_next_due(open)
@@ -173,26 +218,6 @@ cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogi
         if open.orders[i].id == order_id:
             return &open.orders[i]
     return NULL
-
-
-cdef inline int64_t orders_rank(OpenOrders* open) noexcept nogil:
-    """Put the ids of the resting orders into ``ranking``: buys, then sells, best price first, then id."""
-    cdef int64_t side, i, at, n = 0, first
-    if open.ranked >= 0:
-        return open.ranked
-    for side in range(1, -2, -2):
-        first = n
-        for i in range(open.count):
-            if open.orders[i].side != side or open.orders[i].status == SENT:
-                continue
-            at = n
-            while at > first and side * (open.orders[i].ticks - orders_find(open, open.ranking[at - 1]).ticks) > 0:
-                open.ranking[at] = open.ranking[at - 1]
-                at -= 1
-            open.ranking[at] = open.orders[i].id
-            n += 1
-    open.ranked = n
-    return n
 
 
 cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcept nogil:

@@ -69,6 +69,7 @@ cdef class OwnOrders:
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil:
         """Book a fill: position, cash and fee at once; the rest of the order stays. *took* is a taker's."""
         cdef Order* order = &self.open.orders[i]
+        cdef int64_t message_us
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
         self.count_cash()
         self.open.changed = True
@@ -84,8 +85,10 @@ cdef class OwnOrders:
         record_order(&self.records, order, fill.us, FILL, COVERED)
         record_fill(&self.records, order, fill, &self.account)
         if order.lots == 0:
+            message_us = min(min(order.cancel_us, order.expire_us), order.amend_us)
             order_closed(self, i, fill.us, FILLED, CLOSE_FILLED)
-            orders_next_message(&self.open)
+            if message_us <= self.open.next_message_us < NEVER:
+                orders_next_message(&self.open)
         return record_state(&self.records, fill.us, &self.account, self.open.count)
 
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:

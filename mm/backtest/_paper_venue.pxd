@@ -1,7 +1,7 @@
 # cython: cdivision=True
 # A venue on paper: a market that is played, recorded or live, and our orders in it.
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._latency cimport Latency
@@ -36,6 +36,8 @@ cdef class PaperVenue(OrderVenue):
     cdef Touch touch
     cdef bint opened, begun
     cdef int64_t last_book_us
+    cdef int64_t changed_event          # whose rows the last book event changed; -1 where they are not all that changed
+    cdef bint told_prints               # whether an order was last told of prints at its price
     cdef Prints printed                 # since the last book event, where the fill model follows levels
     cdef Prints taken                   # by us from the book, since its last event
     cdef Market market
@@ -66,8 +68,11 @@ cdef class PaperVenue(OrderVenue):
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil
     cdef int match_trade(self, Trade* print_) except -1 nogil
+    cdef int match_side(self, int slot, Trade* print_) except -1 nogil
     cdef int match_book(self, int64_t us) except -1 nogil
     cdef int match_levels(self) except -1 nogil
+    cdef bint crossed(self) noexcept nogil
+    cdef void touch_levels(self, uint64_t* touched) noexcept nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
     cdef int fill_due(self, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil

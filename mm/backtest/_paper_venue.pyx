@@ -2,14 +2,14 @@
 """A venue on paper: how its market moves, recorded or live, and what becomes of our orders in it."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport fee_e8, notional_e16, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, order_accepted, order_closed, orders_find, orders_next_due, orders_next_message, orders_rank, slot_of,
+    OpenOrders, OwnOrders, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
@@ -23,6 +23,7 @@ from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, boo
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
 
 cdef int64_t SECOND_US = 1000000
+cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 
 @cython.final
@@ -38,6 +39,7 @@ cdef class PaperVenue(OrderVenue):
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
+        orders.open.counts_prices = fills.asks_level
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
@@ -244,6 +246,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
         """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
         cdef int64_t row, rows
+        self.changed_event = -1 if self.kind[event] != DEPTH or self.best_only else event
         if self.kind[event] != DEPTH:
             book_clear(&self.book)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
@@ -306,6 +309,7 @@ cdef class PaperVenue(OrderVenue):
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0
         book_clear(&self.book)
+        self.changed_event = -1
         self.set_valid(False, us)
         while i < open.count:
             if open.orders[i].status == SENT:
@@ -361,45 +365,96 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_trade(self, Trade* print_) except -1 nogil:
         """Call the fill model with a print, order by order.
 
-        Orders are found by id, since a fill may end one and move the others.
+        A fill may end one: then the next one has its rank. Where nothing but a print that reaches an order matters to it,
+        the orders are those of the other side, and the first that is not reached ends them.
         """
-        cdef int64_t i, n = orders_rank(&self.orders.open), lots
-        cdef Order* order
+        cdef int slot = slot_of(print_.side), of
         print_.lots = self.fills.print_lots(print_)
-        for i in range(n):
-            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
+        for of in range(1, -1, -1):
+            if of != slot or not self.fills.reached_only:
+                self.match_side(of, print_)
+        return 0
+
+    cdef int match_side(self, int slot, Trade* print_) except -1 nogil:
+        """Call the fill model with a print for the orders of a side."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t rank = 0, lots, resting = open.resting[slot]
+        cdef Order* order
+        while rank < resting:
+            order = open.ranked[slot][rank].order
+            if self.fills.reached_only and print_.side * (print_.ticks - order.ticks) < 0:
+                break
             lots = self.fills.on_trade(order, print_)
             lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
             if lots > 0:
                 print_.lots -= lots
-                self.fill(order - self.orders.open.orders, print_.us, lots, self.fills.by + BY_TRADE)
+                self.fill(order - open.orders, print_.us, lots, self.fills.by + BY_TRADE)
+            rank += open.resting[slot] == resting
+            resting = open.resting[slot]
         return 0
+
+    cdef bint crossed(self) noexcept nogil:
+        """Return whether a best price reaches an order of the other side."""
+        cdef OpenOrders* open = &self.orders.open
+        return self.book.best_bid >= open.nearest[0] or open.nearest[1] >= self.book.best_ask > 0
 
     cdef int match_book(self, int64_t us) except -1 nogil:
         """Call the fill model with a changed book, order by order."""
-        cdef int64_t i, n = orders_rank(&self.orders.open), lots
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t rank, lots, resting
+        cdef int slot
         cdef Order* order
-        for i in range(n):
-            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
-            lots = self.fills.on_book(order, &self.touch.top, us - max(self.last_book_us, order.active_us))
-            lots = whole_steps(self, order, min(lots, order.lots))
-            if lots > 0:
-                self.fill(order - self.orders.open.orders, us, lots, self.fills.by + BY_BOOK)
+        if self.fills.crossed_only and not self.crossed():
+            return 0
+        for slot in range(1, -1, -1):
+            rank, resting = 0, open.resting[slot]
+            while rank < resting:
+                order = open.ranked[slot][rank].order
+                lots = self.fills.on_book(order, &self.touch.top, us - max(self.last_book_us, order.active_us))
+                lots = whole_steps(self, order, min(lots, order.lots))
+                if lots > 0:
+                    self.fill(order - open.orders, us, lots, self.fills.by + BY_BOOK)
+                rank += open.resting[slot] == resting
+                resting = open.resting[slot]
         return 0
 
     cdef int match_levels(self) except -1 nogil:
         """Call the fill model with each resting order at whose price the displayed lots changed, or something traded."""
-        cdef int64_t i, n = orders_rank(&self.orders.open), lots, before
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t rank, lots, before
+        cdef uint64_t[2] touched
+        cdef int slot
         cdef Order* order
-        for i in range(n):
-            order = orders_find(&self.orders.open, self.orders.open.ranking[i])
-            lots = book_lots_at(&self.book, <int> order.side, order.ticks)
-            before = order.level_lots
-            order.level_lots = lots
-            order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
-            if lots != before or order.printed_lots:
-                self.fills.on_level(order, before, lots)
+        touched[0] = touched[1] = EVERY
+        if not self.told_prints and self.changed_event >= 0:
+            self.touch_levels(touched)
+        self.told_prints = False
+        for slot in range(1, -1, -1):
+            for rank in range(open.resting[slot] if touched[slot] else 0):
+                if not touched[slot] & rank_bit(rank):
+                    continue
+                order = open.ranked[slot][rank].order
+                lots = book_lots_at(&self.book, slot + slot - 1, order.ticks)
+                before = order.level_lots
+                order.level_lots = lots
+                order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
+                if lots != before or order.printed_lots:
+                    self.told_prints |= order.printed_lots > 0
+                    self.fills.on_level(order, before, lots)
         return 0
+
+    cdef void touch_levels(self, uint64_t* touched) noexcept nogil:
+        """Set the ranks of each side, as bits, at whose prices a row of the last book event, or a print since, lies."""
+        cdef const OpenOrders* open = &self.orders.open
+        cdef int64_t row, i
+        cdef int slot
+        touched[0] = touched[1] = 0
+        for row in range(self.first_row[self.changed_event], self.first_row[self.changed_event + 1]):
+            slot = slot_of(self.row_side[row])
+            touched[slot] |= ranks_at(open, slot, self.row_ticks[row])
+        for i in range(self.printed.used):
+            slot = 1 - slot_of(self.printed.rows[i].side)
+            touched[slot] |= ranks_at(open, slot, self.printed.rows[i].ticks)
 
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the resting orders of a side."""
@@ -461,3 +516,20 @@ cdef class PaperVenue(OrderVenue):
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
+
+
+cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:
+    """Return the bit of a rank; the last one stands for all beyond it too."""
+    return <uint64_t> 1 << min(rank, 63)
+
+
+cdef inline uint64_t ranks_at(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
+    """Return the ranks, as bits, of a side's orders at a price; slot 0 is sells, 1 buys."""
+    cdef int64_t rank
+    cdef uint64_t ranks = 0
+    if open.priced[slot][ticks & (PRICED - 1)] == 0:  # as it is for most rows of a book event
+        return 0
+    for rank in range(open.resting[slot]):
+        if open.ranked[slot][rank].ticks == ticks:
+            ranks |= rank_bit(rank)
+    return ranks

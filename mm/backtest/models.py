@@ -10,11 +10,15 @@ from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import poisson
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.parameters import REQUIRED, Declaration, Parameter, Unit, declaration_of
+from mm.backtest.quotes.agent import rl
 from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
+from mm.backtest.quotes.glft_grid import GlftGrid
 from mm.backtest.quotes.optimal_curve import OptimalCurve
 from mm.backtest.quotes.price_grid import PriceGrid
+from mm.backtest.quotes.signal_steps import ShiftBy, SizeBy, WidenBy
 from mm.backtest.quotes.simple import (
     AdaptiveSpread,
     ExpectedValue,
@@ -48,6 +52,7 @@ __all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks
     "expected_value",
     "fixed_spread",
     "glft",
+    "glft_grid",
     "grid",
     "gueant",
     "hybrid",
@@ -59,9 +64,11 @@ __all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks
     "parameter_tables",
     "poisson",
     "price_cross",
+    "queue_hazard",
     "queue_prob_log",
     "queue_prob_power",
     "queue_risk_averse",
+    "rl",
     "steps",
     "symmetric",
     "trade_cross",
@@ -81,28 +88,35 @@ def declared(build: Callable[..., Any]) -> Declaration:
 
 
 FILL_MODELS: Registry = {
-    **_by_name(Hybrid, poisson, PriceCross, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross),
+    **_by_name(Hybrid, poisson, PriceCross, QueueHazard, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross),
     "trade_driven": TradeCross,
 }
-QUOTE_MODELS: Registry = _by_name(
-    AdaptiveSpread,
-    avellaneda_stoikov,
-    AvellanedaStoikov,
-    CarteaJaimungal,
-    ExpectedValue,
-    FixedSpread,
-    Glft,
-    PriceGrid,
-    Gueant,
-    Imbalance,
-    InventorySkew,
-    Microprice,
-    Mixed,
-    OptimalCurve,
-    steps,
-    Symmetric,
+QUOTE_MODELS: Registry = {
+    **_by_name(
+        AdaptiveSpread,
+        avellaneda_stoikov,
+        AvellanedaStoikov,
+        CarteaJaimungal,
+        ExpectedValue,
+        FixedSpread,
+        Glft,
+        GlftGrid,
+        PriceGrid,
+        Gueant,
+        Imbalance,
+        InventorySkew,
+        Microprice,
+        Mixed,
+        OptimalCurve,
+        rl,
+        steps,
+        Symmetric,
+    ),
+    "adaptive": AdaptiveSpread,
+}
+QUOTE_STEPS: Registry = _by_name(
+    FushimiSize, InventoryBound, LeastSpread, PostOnly, RoundTo, ShiftBy, SizeBy, Widen, WidenBy
 )
-QUOTE_STEPS: Registry = _by_name(FushimiSize, InventoryBound, LeastSpread, PostOnly, RoundTo, Widen)
 
 # What is known of each fill model's error, as summaries and pages print it; `mm fills score` measures it.
 FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items() if (bias := declared(build).bias)}
@@ -113,10 +127,11 @@ UNITS: Mapping[str, Unit] = {
 }
 
 hybrid, price_cross, trade_cross = Hybrid, PriceCross, TradeCross
+queue_hazard = QueueHazard
 queue_prob_log, queue_prob_power, queue_risk_averse = QueueProbLog, QueueProbPower, QueueRiskAverse
 adaptive_spread, expected_value, fixed_spread = AdaptiveSpread, ExpectedValue, FixedSpread
 avellaneda_stoikov_bare, symmetric = AvellanedaStoikov, Symmetric
-cartea_jaimungal, glft, grid, gueant = CarteaJaimungal, Glft, PriceGrid, Gueant
+cartea_jaimungal, glft, glft_grid, grid, gueant = CarteaJaimungal, Glft, GlftGrid, PriceGrid, Gueant
 imbalance, inventory_skew, microprice, mixed = Imbalance, InventorySkew, Microprice, Mixed
 optimal_curve = OptimalCurve
 

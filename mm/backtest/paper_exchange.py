@@ -9,10 +9,10 @@ from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
-from mm.backtest.user_model import raised_inside
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.tape.top_of_book import BestPrices
+from mm.user_code import raised_inside
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -48,6 +48,11 @@ class PaperExchange:
         self._feeds = False
         self._played_us = 0
         self.feeds: list[Feed] = []
+
+    @property
+    def engine(self) -> Engine:
+        """The compiled engine, for kernels that step it."""
+        return self._engine
 
     @property
     def needs_depth(self) -> bool:

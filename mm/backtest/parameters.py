@@ -247,7 +247,14 @@ Q_MAX = Parameter(
 )
 DELTA_TICKS = Parameter("delta_ticks", float, "Half the spread.", REQUIRED, TICKS, DISTANCE)
 SKEW_TICKS = Parameter("skew_ticks", float, "How far both quotes move per clip held.", 0.0, TICKS_PER_CLIP, DISTANCE)
-ADVERSE_TICKS = Parameter("adverse_ticks", float, "What the mid moves against us after a fill.", 0.0, TICKS, ANY_TICKS)
+ADVERSE_TICKS = Parameter(
+    "adverse_ticks",
+    float,
+    "What the mid moves against us after a fill; where k and A come from a fit, as it measured.",
+    0.0,
+    TICKS,
+    ANY_TICKS,
+)
 FEE_TICKS = Parameter(
     "fee_ticks", float, "The fee on a fill: its rate times the price over the tick.", 0.0, TICKS, ANY_TICKS
 )
@@ -258,6 +265,20 @@ DRIFT = Parameter(
     0.0,
     TICKS_PER_S,
     Check("be a number of ticks per second", lambda value: -math.inf < value < math.inf),
+)
+MOST_LEVELS = 1_000
+LEVELS = Parameter(
+    "levels",
+    int,
+    "Prices per side.",
+    must=Check(f"be from 1 to {MOST_LEVELS}", lambda value: 1 <= value <= MOST_LEVELS),
+)
+GRID_Q_MAX = Q_MAX.means("Bound of the inventory, either way from the target; bids and asks beyond it are left out.")
+SOFT_BOUND = Parameter(
+    "soft_bound",
+    bool,
+    "Quote all prices of a side until `q_max` is reached, then none; fills may pass the bound by `levels` clips.",
+    False,
 )
 INTENSITY = Parameter("intensity", "Intensity | None", "The fit or schedule behind k and A.", None, by_run=True)
 SEED = Parameter("seed", int, "Key of every draw.", 0, by_run=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from types import GetSetDescriptorType
 from typing import Any
 
-PARTS = ("inner", "model", "models", "weights", "name")  # of a model: no parameters
+PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
 UNSAID = {"gamma": "auto", "k": "fit", "A": "fit", "sigma": "tape"}  # what NaN means in a compiled model
 
 

@@ -70,7 +70,8 @@ def backtest(
     journal = exchange.journal()
     counters = journal.counters
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
-    return Result(journal, books)
+    kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
+    return Result(journal, books, kept)
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:

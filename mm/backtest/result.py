@@ -1,7 +1,7 @@
 """What a backtest gives back: the journal, the grid to read it on, and the files of a run folder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from mm.tape.tape import Tape
+
     Columns = dict[str, NDArray[Any]]
 
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
@@ -38,10 +40,12 @@ class Result(Shown):
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
         books: Their units, and the run's terms.
+        tapes: What was played, for the charts of its market; empty where it was not kept, as in a live market.
     """
 
     journal: Journal
     books: Books
+    tapes: Sequence["Tape"] = field(default=(), compare=False)
 
     def lines(self) -> Iterator[str]:
         """Yield what was played, what it earned and from what, its fills, and how many warnings there are."""

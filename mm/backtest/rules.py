@@ -18,6 +18,7 @@ from mm.instrument import NO_FILTERS, Filters, e8
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
     from mm.backtest.risk import RiskLimits
+    from mm.signals.micro_price import MicroPriceFit
 
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
@@ -143,6 +144,7 @@ class Rules:
         sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
         decisions: Whether the journal holds every requote, also those that change nothing.
         risk: Limits on our orders; None is none.
+        micro_price: The fit of the signal ``micro_price``; None where no model reads it.
     """
 
     tick_e8: int
@@ -178,6 +180,7 @@ class Rules:
     sigma_half_life_s: float = 60.0
     decisions: bool = False
     risk: "RiskLimits | None" = None
+    micro_price: "MicroPriceFit | None" = None
 
     def __post_init__(self) -> None:
         positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}

@@ -5,20 +5,19 @@ from typing import Any
 
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.clock import iso
-from mm.numbers import MINUS, lasting, number, percent, signed
+from mm.numbers import MINUS, SHARPE_DAYS, lasting, number, percent, signed
 
 NONE = "–"
 
 
 def describe(summary: Mapping[str, Any]) -> str:
     """Return a *summary* in a few lines: what was played, what it earned and from what, and what to beware of."""
-    ends, inventory = summary["sharpe_ci95"], summary["inventory"]
-    interval = "" if ends is None else f" (95 %: {number(ends[0], 3)} to {number(ends[1], 3)})"
+    inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     rows = {
         "PnL": f"{signed(summary['pnl_total'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
         f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}",
-        "Sharpe": f"{number(summary['sharpe'], 3)} a year{interval}, "
+        "Sharpe": f"{sharpe(summary)}, "
         f"drawdown {number(summary['max_drawdown'])}{quote} over {lasting(summary['drawdown_duration_s'])}",
         "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
         f"quantity; half-spread {number(summary['effective_half_spread'])}, "
@@ -84,9 +83,12 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
-    """Return what the run assumed, by name: the widest first; the fit with its *warnings*, or their number."""
+    """Return what the run assumed, by name: the widest first; the fit with its *warnings*, or their number.
+
+    Without a fit, what it alone can say is left out.
+    """
     name, value = summary["reference"], summary["reference_why"]
-    return [
+    rows = [
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'no bias is declared'}"),
@@ -94,6 +96,7 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
         ("quoted distance", quoted_distance(summary)),
         ("fills seen", " · ".join(by_distance(summary)) or NONE),
     ]
+    return [row for row in rows if summary["fit"] or row[1] != NONE]
 
 
 def assumed(summary: Mapping[str, Any]) -> list[str]:
@@ -160,7 +163,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     share = None if drawdown is None or not began or began < 0 else drawdown / began
     branches = [
         ("Total PnL", _number(summary["pnl_total"], 4, asset)),
-        ("Sharpe ratio", f"{_number(summary['sharpe'], 2)}{_interval(summary['sharpe_ci95'])}"),
+        ("Sharpe ratio", sharpe(summary)),
         ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({100 * share:.2f} %)")),
         ("Total trades", f"{trips['n']:,} round trips"),
         ("Win rate", _percent(trips["win_rate"])),
@@ -175,12 +178,33 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def sharpe(summary: Mapping[str, Any]) -> str:
+    """Return the Sharpe ratio with its interval; of fewer than `SHARPE_DAYS` days how sure the sign of the PnL is.
+
+    The ratio of a few hours is their mean over their deviation, times a large root: a number without a meaning.
+    """
+    days, ends = days_of(summary), summary["sharpe_ci95"]
+    if days >= SHARPE_DAYS:
+        interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
+        return NONE if summary["sharpe"] is None else f"{_number(summary['sharpe'], 2)} a year{interval}"
+    return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)} (95 %, by blocks)"
+
+
+def days_of(summary: Mapping[str, Any]) -> int:
+    """Return how many days a run has."""
+    return len(summary.get("daily") or summary["days"])
+
+
+def sign_of_mean(summary: Mapping[str, Any]) -> str:
+    """Return on which side of 0 the mean PnL of a minute lies: undecided where its 95 % interval holds 0."""
+    ends = summary["sharpe_ci95"]
+    if ends is None or ends[0] < 0 < ends[1]:
+        return "undecided"
+    return "above 0" if ends[0] >= 0 else "below 0"
+
+
 def _reasons(counts: Mapping[str, int]) -> str:
     return f" ({by_reason(counts)})" if counts else ""
-
-
-def _interval(ends: list[float] | None) -> str:
-    return "" if ends is None else f" a year, 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
 
 
 def _percent(share: float | None) -> str:

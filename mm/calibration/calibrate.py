@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
-from mm.calibration.fit_result import PoissonFit, plain
+from mm.calibration.fit_result import Line, PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_US, CLOSED, volatility
+from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, volatility
 from mm.calibration.references import resolved
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 LARGE_TICK_SHARE = 0.5
 HORIZONS_S = (1, 5, 30)
+SETTLED_S = 5  # after a fill the mid has made its move
+LEAST_HITS = 20  # behind a mean move that quotes count with
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
@@ -67,7 +70,8 @@ def measure(
     config, references = resolved(tapes, config or CalibrationConfig())
     calibrator = Calibrator(tapes, config, rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
-    warnings = (*fit.warnings, *large_tick(calibrator))
+    fit = replace(fit, adverse_moves=adverse_moves(calibrator))
+    warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(calibrator)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
     curves = compare(measured.fitted)
     if curves is not None:
@@ -118,7 +122,7 @@ def permutations(found: CalibrationResult, rules: Rules | None) -> Permutations 
     if len(pairs) < 2:
         return None
     rates, decays = zip(*pairs, strict=True)
-    marks = Calibrator(calibrator.tapes, replace(config, method="marks"), rules)
+    marks = Calibrator(calibrator.tapes, replace(config, method="marks", fills=None), rules)
     beside = marks.fit_points(marks.points(calibrator.start_us, calibrator.end_us))
     return Permutations(
         len(pairs), fmean(rates), fmean(decays), stdev(rates), stdev(decays), marks_A=beside.A, marks_k=beside.k
@@ -173,14 +177,16 @@ def options(config: "CalibrationConfig") -> dict[str, Any]:
     return {
         "calib_method": config.method,
         "calib_reference": config.reference,
-        "calib_hit": config.rule.hit,
+        "calib_fills": config.fills and config.fills.name,
+        "calib_fill_params": config.fills and config.fills.params,
+        "calib_hit": None if config.fills else config.rule.hit,
         "calib_order_qty": config.rule.order_e8 / E8,
         "calib_queue_ahead": config.rule.queue_ahead,
         "calib_sweeps": config.rule.grouped,
         "calib_distance": config.distance if simulated else None,
         "calib_deltas": list(config.deltas) if simulated else None,
         "calib_dwell_ms": config.dwell_ms if config.method == "ladder" else None,
-        "calib_mid_move_threshold_ticks": config.mid_move_threshold_ticks if simulated else None,
+        "calib_mid_move_threshold_ticks": config.mid_move_threshold_ticks if simulated and not config.fills else None,
         "permutations": config.permutations if config.method == "ladder" else None,
         "seed": config.seed if config.method == "ladder" else None,
         "min_exposure_s": config.min_exposure_s,
@@ -263,7 +269,19 @@ def large_tick(calibrator: Calibrator) -> tuple[str, ...]:
         return ()
     return (
         f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there the queue decides on a "
-        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1",
+        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or fill by "
+        f"FILL_MODEL=queue_hazard",
+    )
+
+
+def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
+    """Return a warning where trades reach far beyond the farthest order that was played; nothing where they do not."""
+    reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.deltas[-1]
+    if reach <= 2 * far:
+        return ()
+    return (
+        f"trades reach {reach:,.0f} ticks, and the farthest order stood at {far:g}: give CALIB_DELTAS (--deltas) that "
+        f"hold the distances to be quoted",
     )
 
 
@@ -354,6 +372,37 @@ class _Hits(NamedTuple):
             moves[:, column] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
         block = first_block + (us - start_us) // BLOCK_US
         return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)
+
+
+def adverse_moves(calibrator: "Calibrator") -> Line:
+    """Return distance and mean move against the orders that were hit there, 5 s later, in ticks.
+
+    By the marks; where a fill model measured, after the fills of its orders.
+    """
+    if calibrator.config.fills is None:
+        rows = [one for one in adverse_selection(calibrator) if (one.side, one.horizon_s) == ("both", SETTLED_S)]
+        return tuple((one.delta_ticks, one.mean_move_ticks) for one in rows if one.hits >= LEAST_HITS)
+    found = [
+        _after_fills(marks.path, run.journal.fills, day)
+        for marks, day in zip(calibrator.marks, calibrator.days, strict=True)
+        for run in calibrator.played.values()
+    ]
+    distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
+    distance = np.maximum(distance, min(calibrator.config.deltas))
+    means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
+    return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
+
+
+def _after_fills(path: "ReferencePath", fills: "Ints", day: tuple[int, int]) -> tuple["Floats", "Floats"]:
+    """Return the distance of a day's fills from the reference, and the moves of the mid after them, in ticks."""
+    column = dict(zip(FILL_COLUMNS, fills.T, strict=True))
+    us, side, then_us = column["us"], column["side"], column["us"] + SETTLED_S * US_PER_S
+    row, then = np.searchsorted(path.us, us, side="left") - 1, np.searchsorted(path.us, then_us, side="right") - 1
+    breaks = np.cumsum(path.touch[1] == CLOSED)
+    seen = (us >= day[0]) & (then_us <= day[1]) & (path.touch[1][row] != CLOSED) & (breaks[then] == breaks[row])
+    reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
+    distance = side * (reference - path.per_tick * column["ticks"]) / path.per_tick
+    return distance[seen], (side * (path.mid2[row] - path.mid2[then]) / 2)[seen]
 
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:

@@ -1,28 +1,30 @@
 """Any window of days to points to a fit: by marks, a ladder of simulated orders, or one run for each distance."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors
 from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import FittedWindow, PoissonFit
+from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
-from mm.calibration.points import Points, joined
+from mm.calibration.points import Points, group, joined, sum_by
 from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_ticks, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.instrument import E8
+from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
     from mm.calibration.depth_counts import DepthCounts
-    from mm.calibration.quotes import FixedDelta
     from mm.tape.tape import Tape
 
     Taken = list[tuple[int, float, float]]
@@ -30,6 +32,25 @@ if TYPE_CHECKING:
 
 METHODS = ("marks", "ladder", "fixed")
 DISTANCES = ("current", "anchor")
+DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+# Under a fill model every price that a quote near the touch can take has a run: by half ticks from the mid.
+HALF_TICKS, WHOLE_TICKS = (0.5, 1.0, 1.5, 2.0, 2.5, *DELTAS[2:]), (0.0, *DELTAS)
+GROUP_FILLS = 20  # neighbouring distances are pooled to so many
+
+
+@dataclass(frozen=True)
+class FillsMeasured:
+    """The fill model under which simulated orders are measured.
+
+    Attributes:
+        name: As FILL_MODEL has it.
+        params: As FILL_PARAMS_JSON has them.
+        make: Returns a new model, for each run.
+    """
+
+    name: str
+    params: dict[str, Any]
+    make: Callable[[], object] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,9 @@ class CalibrationConfig:
         mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         rule: What a sweep must bring to an order.
+        fills: The fill model that decides on the fills of ``ladder`` and ``fixed``, in the place of *rule*, of which
+            the quantity alone counts (0: the clip of the rules). Orders then follow the reference at every requote, as
+            those of a backtest do, and the default distances begin at the touch. None is the rule.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
         seed: Of the ladder's order.
         permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
@@ -55,11 +79,12 @@ class CalibrationConfig:
     """
 
     method: str = "marks"
-    deltas: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+    deltas: tuple[float, ...] = DELTAS
     dwell_ms: float = 60_000.0
     mid_move_threshold_ticks: float = 2.0
     reference: str = "mid"
     rule: HitRule = field(default_factory=HitRule)
+    fills: FillsMeasured | None = None
     distance: str = "current"
     seed: int = 0
     permutations: int = 8
@@ -77,6 +102,22 @@ class CalibrationConfig:
             raise UsageError(
                 f"CALIB_DISTANCE (--calib-distance) is {self.distance!r}; choose one of {', '.join(DISTANCES)}"
             )
+        if self.fills is not None:
+            self._check_fills(self.fills)
+
+    def _check_fills(self, fills: FillsMeasured) -> None:
+        if self.method == "marks":
+            raise UsageError(
+                f"CALIB_FILLS (--calib-fills) is {fills.name}, and the marks play no orders; choose the method fixed "
+                f"or ladder"
+            )
+        if replace(self.rule, order_e8=0) != HitRule():
+            raise UsageError(
+                f"CALIB_FILLS (--calib-fills) is {fills.name}, which decides on the fills; leave CALIB_HIT, "
+                f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS out"
+            )
+        if self.deltas == DELTAS:
+            object.__setattr__(self, "deltas", WHOLE_TICKS if self.reference == "best" else HALF_TICKS)
 
 
 @dataclass(frozen=True)
@@ -98,41 +139,55 @@ class Played:
         return Anchors.of(self.anchors, config.reference) if config.distance == "anchor" else None
 
 
-def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, FixedDelta]]":
+def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, object]]":
     """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
+    from mm.backtest.quotes.simple import FixedSpread
     from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
-    threshold, reference = config.mid_move_threshold_ticks, config.reference
+    threshold = config.mid_move_threshold_ticks if config.fills is None else 0.0
+    reference = config.reference
     if config.method == "ladder":
         for number in range(config.permutations):
             name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
             yield name, CalibrationLadder(config.deltas, config.dwell_ms, threshold, seed, first.start_us, reference)
     elif config.method == "fixed":
         for delta in config.deltas:
-            yield f"delta_{delta:g}", FixedDelta(delta, threshold, reference)
+            plain = config.fills is not None and (reference, config.distance) == ("mid", "current")
+            quotes = FixedSpread(delta_ticks=delta) if plain else FixedDelta(delta, threshold, reference)
+            yield f"delta_{delta:g}", quotes
 
 
-def _play(tapes: "Sequence[Tape]", quotes: "FixedDelta", config: CalibrationConfig, rules: Rules | None) -> Played:
+def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> Played:
     from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
     from mm.calibration.sweeps import SweptQuantity
 
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
-    probes = replace(
-        given,
-        enforce_balances=False,
-        min_notional_e8=0,
-        quote_lots=1,
-        step_lots=1,
-        step_ticks=1,
-        quote_levels=1,
-        risk=None,
-    )
-    rule = config.rule
-    fills = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
+    probes = replace(given, enforce_balances=False, min_notional_e8=0, quote_levels=1, risk=None)
+    rule, measured = config.rule, config.fills
+    if measured is None:
+        probes = replace(probes, quote_lots=1, step_lots=1, step_ticks=1)
+        fills: object = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
+    else:
+        probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
     result = backtest(tapes, quotes, fills, probes)
-    return Played(result.journal, quotes.anchors, result)
+    return Played(result.journal, getattr(quotes, "anchors", []), result)
+
+
+def clip_lots(config: CalibrationConfig, rules: Rules) -> int:
+    """Return the lots of an order that is measured under a fill model: CALIB_ORDER_QTY, or the clip of the rules.
+
+    Raises:
+        UsageError: If the quantity is no multiple of the quantity step.
+    """
+    wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
+    if wanted % step_e8:
+        raise UsageError(
+            f"CALIB_ORDER_QTY (--calib-order-qty) is {short_text(wanted)}; it must be a multiple of the quantity step "
+            f"{short_text(step_e8)}"
+        )
+    return wanted // rules.lot_e8 if wanted else rules.quote_lots
 
 
 Keep = Callable[[str, Callable[[], Played]], Played]
@@ -143,7 +198,8 @@ class Measured:
     """What one stretch of tape showed.
 
     Attributes:
-        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise.
+        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise; under a fill model
+            an order of the nearest quotes whose cancel was late counts at their distance, and others do not.
         shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
     """
@@ -172,10 +228,24 @@ class Calibrator:
         """Prepare the days; *rules* give the latencies of simulated orders, *keep* may have a run already."""
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
+        self._rules = rules
         self.played: dict[str, Played] = {}
         for name, quotes in _runs(self.tapes[0], config):
             play = partial(_play, self.tapes, quotes, config, rules)
             self.played[name] = keep(name, play) if keep else play()
+
+    @property
+    def fills_name(self) -> str | None:
+        """The fill model that decided on the fills; None where the hit rule did."""
+        return None if self.config.fills is None else self.config.fills.name
+
+    @property
+    def order_qty(self) -> float | None:
+        """Quantity of the orders that a fill model filled, in the base asset; None where the hit rule did."""
+        if self.config.fills is None:
+            return None
+        lot_e8 = self.tapes[0].instrument.lot_e8
+        return clip_lots(self.config, self._rules or Rules(self.tapes[0].instrument.tick_e8, lot_e8)) * lot_e8 / E8
 
     @property
     def start_us(self) -> int:
@@ -216,11 +286,12 @@ class Calibrator:
         parts = self.parts(start_us, end_us)
         first = first_blocks(parts)
         if self.config.method != "marks":
-            points, ladders = joined([self._orders(*part) for part in parts], first), self.ladders
+            pairs, ladders = [self._orders(*part) for part in parts], self.ladders
+            points, shown = (joined(each, first) for each in zip(*pairs, strict=True))
             if ladders == 1:
-                return Measured(points, points)
+                return Measured(points, shown)
             mean = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
-            return Measured(mean, points)
+            return Measured(mean, shown)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         sweeps, counted = (sum(getattr(one.counts, name) for one in found) for name in ("sweeps", "counted"))
@@ -236,17 +307,41 @@ class Calibrator:
         """How many permutations of a ladder were played; 1 of another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
-    def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> Points:
-        """Return the points of the simulated orders in a part of a day; runs of one tape share its blocks."""
+    def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> tuple[Points, Points]:
+        """Return the points of the simulated orders in a part of a day, to fit and to show.
+
+        Runs of one tape share its blocks.
+        """
         from mm.calibration.exposure import order_exposure
 
         window, config = self.tapes[day].between(start_us, end_us), self.config
-        parts = [
-            order_exposure(run.journal, window, config.reference, BLOCK_S, run.counted_from(config)).points
+        shown = [
+            order_exposure(
+                run.journal,
+                window,
+                config.reference,
+                BLOCK_S,
+                run.counted_from(config),
+                by_model=config.fills is not None,
+            ).points
             for name, run in self.played.items()
             if only in (None, name)
         ]
-        return joined(parts, [0] * len(parts))
+        names = [name for name in self.played if only in (None, name)]
+        fitted = [self._late(name, one) for name, one in zip(names, shown, strict=True)]
+        return joined(fitted, [0] * len(fitted)), joined(shown, [0] * len(shown))
+
+    def _late(self, name: str, points: Points) -> Points:
+        """Return the points of a run with those nearer than any quote, where a fill model measures, at its distance.
+
+        Such orders waited for their cancels. Those of the nearest quotes count there; those of others are left out.
+        """
+        near = min(self.config.deltas)
+        if self.config.fills is None:
+            return points
+        if name == f"delta_{near:g}" or self.config.method == "ladder":
+            return replace(points, delta_ticks=np.maximum(points.delta_ticks, near))
+        return points.where(points.delta_ticks >= near)
 
     def length_s(self, start_us: int, end_us: int) -> float:
         """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
@@ -289,7 +384,7 @@ class Calibrator:
     def fit_run(self, name: str) -> PoissonFit:
         """Return the fit of one simulated run over the whole days."""
         parts = self.parts(self.start_us, self.end_us)
-        return self._fitted(joined([self._orders(*part, only=name) for part in parts], first_blocks(parts)), 1)
+        return self._fitted(joined([self._orders(*part, only=name)[0] for part in parts], first_blocks(parts)), 1)
 
     def _fitted(self, points: Points, ladders: int) -> PoissonFit:
         config = self.config
@@ -306,6 +401,8 @@ class Calibrator:
         """Return the fit of ``[start_us, end_us)`` with its provenance, and what it rests on."""
         measured = self.between(start_us, end_us)
         fit = self.fit_points(measured.fitted)
+        if self.config.fills is not None:
+            fit = replace(fit, measured_rates=pooled_rates(measured.fitted))
         described = replace(
             fit,
             symbol=self.tapes[0].symbol,
@@ -313,7 +410,10 @@ class Calibrator:
             method=self.config.method,
             tick_size=self.tapes[0].instrument.tick_e8 / E8,
             window=FittedWindow(start_us=start_us, end_us=end_us),
-            hit=self.config.rule.hit,
+            hit=self.config.rule.hit if self.config.fills is None else None,
+            calib_fills=self.fills_name,
+            calib_fill_params=None if self.config.fills is None else self.config.fills.params,
+            calib_order_qty=self.order_qty,
             reference=self.config.reference,
             sigma_ticks=self.sigma_ticks(start_us, end_us),
             predictive_ci95=predictive_ci95(measured.fitted, HORIZON_S),
@@ -321,6 +421,25 @@ class Calibrator:
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured
+
+
+def pooled_rates(points: Points) -> Line:
+    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; none below two.
+
+    A pool spans a fifth of its distance and a quarter of a tick at most, and is left out where it has no fills. Unlike
+    a curve the rates need not fall: they say what was seen at each distance and no more.
+    """
+    first, groups = group(points.delta_ticks)
+    seconds, fills = (sum_by(groups, column, len(first)) for column in (points.exposure_s, points.fills))
+    pools: list[list[float]] = []  # of each: order-seconds times distance, order-seconds, fills
+    most = -math.inf
+    for delta, waited, count in zip(points.delta_ticks[first].tolist(), seconds.tolist(), fills.tolist(), strict=True):
+        if delta > most or pools[-1][2] >= GROUP_FILLS:
+            pools.append([0.0, 0.0, 0.0])
+            most = 1.2 * delta + 0.25
+        pools[-1] = [one + more for one, more in zip(pools[-1], (delta * waited, waited, count), strict=True)]
+    found = tuple((moment / waited, count / waited) for moment, waited, count in pools if count)
+    return found if len(found) > 1 else ()
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:

@@ -6,6 +6,10 @@ distance is that of its own price from the current reference, so an order that s
 its distance when the market moves; or, for comparison, from the anchor of its quote. While it is
 nearer than its own side's best price, or the book is not valid, its seconds and fills are left out:
 no print shows who would have come.
+
+Where the fill model of a backtest decided on the fills (``by_model``), every fill of an order counts, with all
+of its time at rest on a valid book: all fills go with the full time. A fill counts at the distance at which its
+order stood until then, also where the book moved onto it at the same instant.
 """
 
 from collections.abc import Sequence
@@ -93,6 +97,7 @@ class Anchors:
 class _Lives:
     """One row an order that rested: from when, until when, and whether a fill ended it."""
 
+    ids: "Ints"
     side: "Ints"
     ticks: "Ints"
     start_us: "Ints"
@@ -100,6 +105,7 @@ class _Lives:
     filled: "NDArray[np.bool_]"
     mid2: "Ints"  # at the first fill
     distance: "Ints | None"  # from the anchor; None where that from the current reference counts
+    by_model: bool  # whether orders nearer than the best price are exposed as well
 
     def distances(self, path: ReferencePath, lives: "Ints | NDArray[np.bool_]", rows: "Ints") -> "Ints":
         """Return where some *lives* stand in *rows* of the path, in steps; ``CLOSED`` where they are not exposed."""
@@ -108,7 +114,8 @@ class _Lives:
         touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
         current = side * (reference - path.per_tick * ticks)
         counted = current if self.distance is None else self.distance[lives]
-        return np.where((touch != CLOSED) & (current >= touch), counted, CLOSED)
+        least = np.zeros_like(touch) if self.by_model else touch
+        return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,8 @@ def order_exposure(
     reference: str = "mid",
     block_s: float = BLOCK_S,
     anchors: Anchors | None = None,
+    *,
+    by_model: bool = False,
 ) -> OrderExposure:
     """Return the exposure of a journal's orders over the span of *tape*.
 
@@ -143,12 +152,16 @@ def order_exposure(
         reference: ``mid``, ``micro`` or ``best``.
         block_s: Length of the blocks, counted from the start of the span; exposure is split there.
         anchors: Where the quotes were anchored: distances count from there; None for the current reference.
+        by_model: Whether a fill model decided on the fills, so that all of them count, with all time at rest.
     """
     (start_us, end_us), block_us = span_of(tape), block_length_us(block_s)
     path = reference_path(tape, reference)
-    lives = _lives(journal, start_us, end_us, anchors)
+    lives = _lives(journal, (start_us, end_us), anchors, by_model)
     places, spent = _pieces(lives, path, path.segments(start_us, end_us, block_us))
-    hits = _fills(lives, path, start_us, block_us)
+    if by_model:
+        hits = _every_fill(journal, lives, path, (start_us, end_us, block_us))
+    else:
+        hits = _fills(lives, path, start_us, block_us)
     exposed = places.distance != CLOSED
     points = _points(places, spent, hits, path.per_tick)
     fills = int(points.fills.sum())
@@ -162,14 +175,15 @@ def order_exposure(
     )
 
 
-def _lives(journal: Journal, start_us: int, end_us: int, anchors: Anchors | None) -> _Lives:
-    """Return the lives of the orders that rested for some time in ``[start_us, end_us)``, cut to it."""
+def _lives(journal: Journal, span: tuple[int, int], anchors: Anchors | None, by_model: bool) -> _Lives:
+    """Return the lives of the orders that rested for some time in ``[start, end)``, cut to it."""
+    start_us, end_us = span
     column = dict(zip(ORDER_COLUMNS, journal.orders.T, strict=True))
     order_id, us, action = column["order_id"], column["us"], column["action"]
     placed, fill = action == ACTIONS.index("PLACE"), action == ACTIONS.index("FILL")
     size = int(order_id.max(initial=0)) + 1
     ended_us, filled_us = np.full(size, FOREVER), np.full(size, FOREVER)
-    over = fill | np.isin(column["status"], ENDED)
+    over = np.isin(column["status"], ENDED) | (fill & (not by_model))
     np.minimum.at(ended_us, order_id[over], us[over])
     np.minimum.at(filled_us, order_id[fill], us[fill])
     fills = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order comes last
@@ -179,6 +193,7 @@ def _lives(journal: Journal, start_us: int, end_us: int, anchors: Anchors | None
     begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
     rested = begin_us < stop_us
     return _Lives(
+        ids=ids[rested],
         side=column["side"][placed][rested],
         ticks=ticks[rested],
         start_us=begin_us[rested],
@@ -186,6 +201,7 @@ def _lives(journal: Journal, start_us: int, end_us: int, anchors: Anchors | None
         filled=((filled_us[ids] == stop_us) & (stop_us < end_us))[rested],
         mid2=mid2[ids][rested],
         distance=None if anchors is None else anchors.distances(us[placed], column["side"][placed], ticks)[rested],
+        by_model=by_model,
     )
 
 
@@ -206,6 +222,19 @@ def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> 
     side, us = lives.side[lives.filled], lives.end_us[lives.filled]
     distance = lives.distances(path, lives.filled, path.row_at(us, lives.mid2[lives.filled]))
     return _Places(side, (us - 1 - start_us) // block_us, distance)
+
+
+def _every_fill(journal: Journal, lives: _Lives, path: ReferencePath, window: tuple[int, int, int]) -> _Places:
+    """Return where orders stood when each of their fills in a *window* came: by the book until that instant."""
+    (start_us, end_us, block_us), fills = window, dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
+    life = np.full(int(max(lives.ids.max(initial=0), fills["order_id"].max(initial=0))) + 1, -1)
+    life[lives.ids] = np.arange(lives.ids.size)
+    owner, us = life[fills["order_id"]], fills["us"]
+    counted = (owner >= 0) & (us < end_us)
+    counted[counted] = us[counted] > lives.start_us[owner[counted]]
+    owner, us = owner[counted], us[counted]
+    rows = np.searchsorted(path.us, us, side="left") - 1
+    return _Places(lives.side[owner], (us - 1 - start_us) // block_us, lives.distances(path, owner, rows))
 
 
 def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from mm.errors import BrokenFile, FitError, Mismatch
@@ -160,6 +161,13 @@ class PoissonFit(Shown):
         shape: The shape that describes λ(δ) best; None where no curve was compared with the exponential.
         reference_choice: Which reference predicts best; None where they were not compared.
         lambda_curve: Points of λ(δ) in that shape, for every spread and by states of it; none where *shape* is None.
+        calib_fills: The fill model that decided on the fills; None where a print at the price was one (*hit*).
+        calib_fill_params: Its parameters.
+        calib_order_qty: Quantity of the orders that it filled, in the base asset.
+        measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
+            they need not fall, and a backtest under that model predicts its fills by them.
+        adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
+            distances of 20 fills or more.
         points: What was measured, for charts; None of a fit that was read from a file, which has no such key.
     """
 
@@ -215,6 +223,11 @@ class PoissonFit(Shown):
     reference_choice: ReferenceChoice | None = None
     shape: ShapeChoice | None = None
     lambda_curve: tuple[CurvePoint, ...] = ()
+    calib_fills: str | None = None
+    calib_fill_params: dict[str, Any] | None = None
+    calib_order_qty: float | None = None
+    measured_rates: Line = ()
+    adverse_moves: Line = ()
     points: "Points | None" = field(default=None, compare=False)
 
     @classmethod
@@ -405,6 +418,20 @@ def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, 
     )
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"a move of {value} ticks, where a finite number belongs")
+    return value
+
+
+def _measured_rates(rates: Any) -> Line:
+    line = tuple((float(delta), float(rate)) for delta, rate in rates)
+    rising = all(one[0] < two[0] for one, two in pairwise(line))
+    if not rising or not all(math.isfinite(delta) and 0 < rate < math.inf for delta, rate in line):
+        raise ValueError(f"measured_rates holds {str(line)[:60]}, where distances that rise and rates above 0 belong")
+    return line
+
+
 _READ: dict[str, Any] = {
     **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
     "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
@@ -415,6 +442,9 @@ _READ: dict[str, Any] = {
     "warnings": tuple,
     "shape": lambda shape: None if shape is None else _shape(**shape),
     "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
+    "calib_fill_params": lambda params: None if params is None else dict(params),
+    "measured_rates": _measured_rates,
+    "adverse_moves": lambda moves: tuple((float(delta), _finite(float(move))) for delta, move in moves),
     "lambda_curve": lambda points: tuple(_curve_point(**point) for point in points),
 }
 

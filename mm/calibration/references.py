@@ -171,5 +171,5 @@ def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> tuple[Calibr
     With ``auto`` and nothing to compare them on, the reference is the mid.
     """
     given = config.reference
-    choice = compare_references(Calibrator(tapes, replace(config, method="marks", reference="mid")))
+    choice = compare_references(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
     return replace(config, reference=(choice.chosen if choice else "mid") if given == AUTO else given), choice

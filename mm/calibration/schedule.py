@@ -176,6 +176,7 @@ class Schedule(Shown):
         mode: How windows share their past.
         half_life_min: Age at which data weighs half, in the modes that weigh; None in others.
         max_age_s: Parameters older than this were not carried; None where any were.
+        calib_fills: The fill model under which the windows were measured; None where a print at the price was a hit.
     """
 
     symbol: str
@@ -189,6 +190,7 @@ class Schedule(Shown):
     mode: str = "rolling"
     half_life_min: float | None = None
     max_age_s: float | None = None
+    calib_fills: str | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, how many segments have parameters, and the range of these."""
@@ -290,6 +292,7 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
+        calib_fills=calibrator.fills_name,
     )
 
 
@@ -393,6 +396,22 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         if not pieces:
             raise FitError(f"{source}: {why_unusable(fitted)}")
     return Intensity(pieces, fitted.reference or "mid")
+
+
+def measured_intensity(fit: PoissonFit) -> "Intensity | None":
+    """Return the fills per second that orders had under a fill model, distance by distance, to predict those of others.
+
+    They need not fall with the distance, so no quote and no fill is made of them; beyond the last one they fall by k.
+    None of a fit that was not measured under a fill model, or has fills at one distance alone.
+    """
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+
+    if not fit.usable or not fit.measured_rates or not fit.k:
+        return None
+    far, rate = fit.measured_rates[-1]
+    line = (*fit.measured_rates, (far + 1 / fit.k, rate / math.e))
+    piece = _piece(fit, (0, FOREVER), *_sides(fit, per_side=False, source="the fit"), line)
+    return Intensity([piece], fit.reference or "mid", falling=False)
 
 
 def why_unusable(schedule: Schedule) -> str:

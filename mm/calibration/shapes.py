@@ -155,7 +155,8 @@ def _two_named(height: float, shape: Floats, near: float, unit: float) -> dict[s
     slow = math.exp(shape[0]) / unit
     fast = slow + math.exp(shape[1]) / unit
     heights = height + fast * near, height + shape[2] + slow * near
-    return {"A_1": math.exp(heights[0]), "k_1": fast, "A_2": math.exp(heights[1]), "k_2": slow}
+    first, second = (math.exp(min(one, -NEVER - 40)) for one in heights)
+    return {"A_1": first, "k_1": fast, "A_2": second, "k_2": slow}
 
 
 def _power_named(height: float, shape: Floats, near: float, unit: float) -> dict[str, float]:

@@ -58,6 +58,18 @@ def with_model(models: Models, model: str | None) -> Models:
     )
 
 
+def named_signal(model: str | None) -> str | None:
+    """Return *model* if it names a signal of the project or a user's class that is one; else None."""
+    from mm.signals.families import SIGNALS, is_signal
+    from mm.user_code import load_class
+
+    if model is None:
+        return None
+    if ":" in model:
+        return model if is_signal(load_class(model, "model")) else None
+    return model if any(family.match(model) for family in SIGNALS.families) else None
+
+
 def _is(build: object, compiled: type, *hooks: str) -> bool:
     """Return whether a class is a model of a kind: by its base, where it is compiled, or by its hooks."""
     return (isinstance(build, type) and issubclass(build, compiled)) or any(hasattr(build, hook) for hook in hooks)
@@ -83,6 +95,7 @@ class Probe:
         skip: Tests that are left out, by name.
         place: An empty folder to work in.
         report: What the tests have found so far.
+        tape: The day; `run` opens it.
     """
 
     setup: Setup
@@ -90,6 +103,7 @@ class Probe:
     skip: Collection[str]
     place: Path
     report: Report = field(default_factory=Report)
+    tape: "Tape" = field(init=False)
 
     def run(self, console: "Console", count: int) -> Report:
         """Make all tests with *count* cuts; *console* shows the progress.
@@ -108,6 +122,7 @@ class Probe:
             self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
+        self.tape = tape
         _ = tape.best  # opened now, while nothing is recorded
         rules = assemble.rules(tape, setup.execution, setup.account, setup.models, risk=setup.risk)
         player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)

@@ -88,7 +88,7 @@ class Score:
     ahead_rmse: Number
 
 
-class _Blocks:
+class Blocks:
     """Ratios of sums over orders, and their spread when stretches of the day are resampled."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
@@ -111,6 +111,17 @@ class _Blocks:
         drawn = apply((self._drawn @ tops)[below > 0] / below[below > 0])
         return Number(value, float(drawn.std()) if self.count >= LEAST_BLOCKS else None)
 
+    def interval(
+        self, top: "Floats", bottom: "Floats", shape: "Callable[[Floats], Floats]"
+    ) -> tuple[float | None, float | None]:
+        """Return the 95 % interval of what `ratio` returns; None where it is not known."""
+        tops, bottoms = (self._sums(column) for column in (top, bottom))
+        below = self._drawn @ bottoms
+        if self.count < LEAST_BLOCKS or not (below > 0).all():
+            return None, None
+        low, high = np.quantile(shape((self._drawn @ tops) / below), [0.025, 0.975]).tolist()
+        return low, high
+
     def _sums(self, column: "Floats | Bools") -> "Floats":
         rows = column if column.ndim == 1 else column.sum(axis=1)
         return np.bincount(self._block, weights=rows, minlength=self.count).astype(np.float64)
@@ -121,7 +132,7 @@ def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bool
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
     true, filled = true_us >= 0, model_us >= 0
-    blocks = _Blocks(us, orders.life_us)
+    blocks = Blocks(us, orders.life_us)
     every = np.ones(len(kept))
     late_s = np.where(true & filled, model_us - true_us, 0) / US_PER_S
     return Score(
@@ -145,7 +156,7 @@ def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[st
 
 
 def _ahead(
-    blocks: _Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
+    blocks: Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
     """Return the part of the score that is about places in the queue.
 
@@ -177,7 +188,7 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     """
     rows: list[tuple[str, ...]] = [("", *_COLUMNS), ("model", *_UNITS)]
     rows += [(name, *_cells(one)) for name, one in scores.items()]
-    yield from _aligned(rows)
+    yield from aligned(rows)
     yield ""
     yield "bias of the filled share, %, by where the order joined"
     first = next(iter(places.values()))
@@ -187,7 +198,7 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     rows += [
         (name, *(shown(one[place].filled_bias, 100, "+") for place in PLACES.values())) for name, one in places.items()
     ]
-    yield from _aligned(rows)
+    yield from aligned(rows)
 
 
 def _cells(one: Score) -> tuple[str, ...]:
@@ -215,7 +226,8 @@ def shown(number: Number, times: float, sign: str = "") -> str:
     return f"{value:{sign}.{places}f} ± {error:.{places}f}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table whose first column is flush left, and all others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
@@ -277,6 +289,12 @@ def study(
         UsageError: If the day is too short for a single order.
         BrokenFile: If the log is none.
     """
+    orders, truth, moved = known(tape, log, plan)
+    return orders, truth, played_by(moved, orders, models, step)
+
+
+def known(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
+    """Return virtual orders, what would have become of them, and the tape on their clock; raises as `study`."""
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(
@@ -285,9 +303,18 @@ def study(
         )
     truth = Truth(orders)
     truth.play(read_rows(log))
-    moved = on_exchange_time(tape, truth.trade_us)
+    return orders, truth.outcomes(), on_exchange_time(tape, truth.trade_us)
+
+
+def played_by(
+    tape: "Tape",
+    orders: VirtualOrders,
+    models: Mapping[str, Callable[[], object]],
+    step: Callable[[int], None] = lambda _count: None,
+) -> dict[str, Outcomes]:
+    """Return what each model makes of *orders*; *step* is called with 1 after each."""
     played = {}
     for name, fills in models.items():
-        played[name] = play(moved, orders, fills)
+        played[name] = play(tape, orders, fills)
         step(1)
-    return orders, truth.outcomes(), played
+    return played

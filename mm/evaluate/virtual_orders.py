@@ -166,7 +166,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
     for turn in np.unique(orders.turn).tolist():
         numbers = np.flatnonzero(orders.turn == turn).tolist()
         exchange = by_hand(tape, fills(), orders.life_us)
-        number_of = _played(exchange, orders, numbers, ahead)
+        number_of = place_orders(exchange, orders, numbers, ahead)
         for us, order_id, action in exchange.journal().orders[:, :3].tolist():
             if ACTIONS[action] == "FILL":
                 filled_us[number_of[order_id]] = us
@@ -193,7 +193,7 @@ def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
     return exchange
 
 
-def _played(
+def place_orders(
     exchange: PaperExchange,
     orders: VirtualOrders,
     numbers: list[int],

@@ -33,6 +33,7 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     tick_size_e8: int | None = None,
     qty_step_e8: int | None = None,
     min_notional_e8: int | None = None,
+    left_out: bool = False,
 ) -> Tape:
     """Return a recorded day as a tape.
 
@@ -42,6 +43,7 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
         cache: Folder of kept tapes: a day read before is mapped, not parsed. None parses it.
         damaged: Whether to read what is left of a sealed day that differs from its manifest.
         tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, in place of the instrument's own.
+        left_out: Leave prices off *tick_size_e8* out where the ledger reports a changed tick, instead of OffGrid.
 
     What was mended on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``; stretches that
     are left out of the day stand in ``tape.meta.excluded``.
@@ -56,7 +58,7 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
     harmed = require_sealed(day, damaged=damaged, verified=VerifiedFiles(Path(cache)) if cache else None)
-    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8)
+    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *((True,) if left_out else ()))
     made_from = repr((options, [what for _, what, _ in harmed]) if harmed else options)
     kept = KeptTape.of(Path(cache), day, made_from, _inputs(day)) if cache else None
     notes: list[str] = []

@@ -25,12 +25,17 @@ from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_sm
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
-    """What the caller sets of the grid; None leaves it to ``instrument.json`` or to the recorded numbers."""
+    """What the caller sets of the grid; None leaves it to ``instrument.json`` or to the recorded numbers.
+
+    Attributes:
+        left_out: Whether what is off the tick is left out where the ledger reports such, of a tick that is set, too.
+    """
 
     instrument: Instrument | None = None
     tick_size_e8: int | None = None
     qty_step_e8: int | None = None
     min_notional_e8: int | None = None
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class KnownGrid:
         min_notional_e8: Least notional of an order, 0 where none is known.
         assets: Base and quote asset; empty where nothing names them.
         read: ``instrument.json``, where it was read.
-        as_recorded: The tick is that of ``instrument.json``, by which the recorder judged prices.
+        lenient: Prices off the tick are left out where the ledger reports such: it is that of ``instrument.json``,
+            by which the recorder judged prices, or the caller has said so.
     """
 
     steps: Steps
@@ -53,7 +59,7 @@ class KnownGrid:
     assets: tuple[str, str]
     filters: Filters
     read: FileRead | None
-    as_recorded: bool
+    lenient: bool
 
     def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, Steps, list[str]]:
         """Return the tape's grid, the steps of orders in ticks and lots, and warnings where it is inferred or changed.
@@ -174,7 +180,7 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
         filters=base.filters if base else Filters(),
         read=read,
-        as_recorded=read is not None and options.tick_size_e8 is None,
+        lenient=options.left_out or (read is not None and options.tick_size_e8 is None),
     )
 
 
@@ -200,7 +206,7 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event]) -> Reco
     tick, or are none of the exchange's.
     """
     steps = grid.steps
-    lenient = grid.as_recorded and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
+    lenient = grid.lenient and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
     diffs, frames, trades = existing(folder.diffs), existing(folder.frames), existing(folder.trades)
     if trades is None:
         raise BrokenFile(f"{folder.trades}: the file is missing; restore it, or record or import the day again")

@@ -247,12 +247,14 @@ def test_what_a_decision_did_is_what_the_orders_show(seed):
     journal, _ = attached(case)
     decisions, orders = journal.decisions, journal.orders
     assert (decisions[1:, 1] >= decisions[:-1, 1]).all()
-    assert (decisions[1:, 0] > decisions[:-1, 0]).all() or len(decisions) < 2
+    assert (decisions[1:, 0] >= decisions[:-1, 0]).all()
+    # An order without latency may be rejected at the instant of its requote; one requote is added there, and no more.
+    assert (decisions[2:, 0] > decisions[:-2, 0]).all()
     for column, side in ((8, 1), (9, -1)):
         for bit, action in ((PLACED, 0), (CANCELLED, 1)):
             acted = decisions[decisions[:, column] & bit > 0, 0].tolist()
             rows = orders[(orders[:, 2] == action) & (orders[:, 4] == side), 0].tolist()
-            assert sorted(set(rows)) == acted
+            assert set(rows) == set(acted)
         kept = decisions[decisions[:, column] & KEPT > 0, column]
         several = isinstance(case.answers, tuple) and any(isinstance(one, Several) for one in case.answers)
         assert several or (kept == KEPT).all()  # of several prices, some may stay

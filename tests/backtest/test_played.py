@@ -58,5 +58,6 @@ def test_the_strategy_lists_each_step_with_its_parameters():
     assert names == ["InventoryBound", "PostOnly", "AvellanedaStoikov"]
     assert last["parameters"]["skew_share"] == 0.2
     assert last["parameters"]["gamma"] == "auto"
+    assert "signals" not in last["parameters"]
     assert last["parameters"]["sigma"] == "tape"
     assert played(model)["bound_clips"] == 30.0

@@ -176,16 +176,33 @@ def test_on_best_requotes_at_each_change_of_a_best_price():
 
 
 def test_the_compiled_grid_trades_as_the_same_in_python():
-    """One by `want_level` on best prices alone, one by `Quotes.grid` on the whole book."""
+    """One by `want_level` on best prices alone, one by `Quotes.grid` on the whole book, as ranges and as lists."""
 
     class InPython:
+        def __init__(self, kind):
+            self.kind = kind
+
         def quote(self, view):
             mid = view.mid2_ticks / 2
             bid = math.floor(min(mid - 5, view.bid_ticks) / 2) * 2
             ask = math.ceil(max(mid + 5, view.ask_ticks) / 2) * 2
             answer = mm.Quotes.grid(bid, ask, levels=4, step_ticks=2)
-            answer.on_best = True
-            return answer
+            return mm.Quotes(bids=self.kind(answer.bids), asks=self.kind(answer.asks), on_best=True)
 
     compiled = orders_of(grid(delta_ticks=5, levels=4, step_ticks=2, on_best=True))
-    assert compiled.tolist() == orders_of(InPython()).tolist()
+    for kind in (lambda prices: prices, list, tuple):
+        assert compiled.tolist() == orders_of(InPython(kind)).tolist()
+
+
+@pytest.mark.parametrize("prices", [range(-3, 9, 3), range(0), range(1 << 49, (1 << 49) + 3)])
+def test_a_range_of_prices_is_what_a_list_of_them_is(prices):
+    """Prices that are no price get the same rows, whichever way they were written."""
+
+    class Asks:
+        def __init__(self, asks):
+            self.asks = asks
+
+        def quote(self, view):
+            return mm.Quotes(asks=self.asks)
+
+    assert orders_of(Asks(prices)).tolist() == orders_of(Asks(list(prices))).tolist()

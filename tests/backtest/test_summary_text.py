@@ -34,11 +34,12 @@ def test_the_tree_has_the_eight_numbers_of_the_summary():
     head, *lines = tree(summary)
     said = {line[4:22].strip(" :"): line[22:] for line in lines}
     trips, ends = summary["round_trips"], summary["sharpe_ci95"]
+    sign = "above 0" if ends[0] > 0 else "below 0" if ends[1] < 0 else "undecided"
     assert head == "performance"
     assert [line[:4] for line in lines] == ["├── "] * 7 + ["└── "]
     assert {name: text.replace("−", "-") for name, text in said.items()} == {
         "Total PnL": f"{summary['pnl_total']:,.4f} USDT",
-        "Sharpe ratio": f"{summary['sharpe']:,.2f} a year, 95 % from {ends[0]:,.1f} to {ends[1]:,.1f}",
+        "Sharpe ratio": f"–, 1 of 20 days; mean PnL {sign} (95 %, by blocks)",
         "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 10:.2f} %)",
         "Total trades": f"{trips['n']:,} round trips",
         "Win rate": f"{100 * trips['win_rate']:.1f} %",
@@ -48,6 +49,15 @@ def test_the_tree_has_the_eight_numbers_of_the_summary():
         "Fill rate": f"{100 * summary['fill_ratio']:.1f} % of the quantity, "
         f"{100 * summary['hit_rate']:.1f} % of orders",
     }
+
+
+def test_twenty_days_have_a_sharpe_ratio_and_nineteen_have_none():
+    """A ratio of a few hours is no headline."""
+    summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), books()).summary
+    low, high = summary["sharpe_ci95"]
+    told = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
+    assert told[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} a year, 95 % from {low:,.1f} to {high:,.1f}"
+    assert told[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; mean PnL ")
 
 
 def test_a_run_without_a_trade_has_a_tree_of_dashes():
@@ -81,6 +91,13 @@ def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     assert said["fills seen"].count(" expected)") == said["fills seen"].count(" · ") + 1
     assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
     assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
+
+
+def test_without_a_fit_nothing_is_said_of_one():
+    lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
+    names = {line[:18].strip() for line in lines}
+    assert "no fit was given" in "".join(lines)
+    assert not names & {"outside the fit", "fills seen"}
 
 
 def test_fills_by_distance_say_what_was_seen_and_what_was_expected():

@@ -37,7 +37,8 @@ def test_a_window_is_measured_as_if_it_were_alone(tape, method):
     assert (fit.window.start_us, fit.window.end_us) == (a, b)
     if method == "marks":
         alone = calibrate(tape.between(a, b), CalibrationConfig())
-        assert replace(alone, reference_choice=None, shape=None, lambda_curve=()).to_json() == fit.to_json()
+        beside = {"reference_choice": None, "shape": None, "lambda_curve": (), "adverse_moves": ()}  # of whole days
+        assert replace(alone, **beside).to_json() == fit.to_json()
 
 
 def test_an_unknown_method_is_refused():

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import sys
+import tempfile
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
 from mm.commands.check import lookahead
 from mm.evaluate import lookahead as probe
+from rl_agents import agent_at
 from support import ROOT, run_python
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
@@ -81,6 +85,29 @@ def test_a_model_that_peeks_is_caught(name):
     answer = found(f"peeking:{name}", HERE)
     assert failed(answer) == PEEKING[name]
     assert ("truncated" in answer["tests"]) == ("repeat" not in PEEKING[name])
+
+
+def test_the_page_has_the_verdict_the_cuts_and_each_difference(tmp_path):
+    """Its crosses stand at the instants of the findings, on the day's mid."""
+    page = tmp_path / "deep" / "page.html"
+    answer = found("peeking:Reads", HERE, "--out", str(page))
+    assert answer["page"] == str(page)
+    text = unescape(page.read_text())
+    for one in answer["findings"]:
+        assert one["told"] in text
+    for name, counts in answer["tests"].items():
+        assert f"<th>{name}: " in text
+        assert (counts["failed"] > 0) == (name in {"shifted", "opened"})
+    (series,) = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text())
+    (panel,) = json.loads(series)["panels"]
+    cuts, differing = (one["tip"][0]["words"] for one in panel["marks"])
+    assert len(cuts) == answer["cuts"]
+    assert differing == sorted({one["test"] for one in answer["findings"] if one["at"]})
+    assert ">failed</b>" in text
+    honest = tmp_path / "honest.html"
+    assert found(*JOIN, HERE, "--out", str(honest))["ok"]
+    assert ">passed</b>" in honest.read_text()
+    assert "There is none." in honest.read_text()
 
 
 def test_what_it_did_when_and_what_it_knew_is_told():
@@ -157,6 +184,8 @@ VALUES = {
     "q_max": 6,
     "levels": 2,
     "step_ticks": 1,
+    "window_s": 10.0,
+    "coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3],
 }
 NESTED = {
     "mixed": {"models": [["fixed_spread", {"delta_ticks": 1}, 1], ["microprice", {"delta_ticks": 1}, 2]]},
@@ -169,6 +198,8 @@ def params(registry, name: str) -> str:
     """Return parameters with which a model of the project can be made."""
     if name in NESTED:
         return json.dumps(NESTED[name])
+    if name == "rl":
+        return json.dumps({"model_path": str(agent_at(Path(tempfile.mkdtemp()) / "agent.zip"))})
     accepted = {one.name for one in declared(registry[name]).keys}
     return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
 

@@ -78,6 +78,7 @@ cdef class FillModel:
     cdef bint asks_level
     cdef bint draws
     cdef bint reached_only  # whether a print that does not reach an order's price is nothing to it
+    cdef bint crossed_only  # whether a book whose best price does not reach it is nothing to it
     cdef bint interpreted   # whether Python answers: then the interpreter's lock is kept, not taken for each question
     cdef int looks          # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
     cdef int64_t by                 # position of the reasons behind its last answer

@@ -11,8 +11,9 @@ class FillModel:
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
     ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
-    ``expected``. Two more make it quick: ``reached_only`` where a print that does not reach the order's price from the
-    other side fills and changes nothing; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
+    ``expected``. Three more make it quick: ``reached_only`` where a print that does not reach the order's price from
+    the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither while the other side's
+    best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
     book below, and a book event that leaves them as they were changes nothing.
     """
     @property

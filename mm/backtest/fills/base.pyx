@@ -12,7 +12,7 @@ from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
 
 from mm.backtest.parameters import name_of
-from mm.backtest.user_model import raised
+from mm.user_code import raised
 from mm.errors import ModelError, UsageError
 
 
@@ -21,14 +21,15 @@ cdef class FillModel:
 
     Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
     ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
-    ``expected``. Two more make it quick: ``reached_only`` where a print that does not reach the order's price from the
-    other side fills and changes nothing; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
+    ``expected``. Three more make it quick: ``reached_only`` where a print that does not reach the order's price from
+    the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither while the other side's
+    best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
     book below, and a book event that leaves them as they were changes nothing.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.asks_trade = self.asks_book = self.asks_level = self.draws = False
-        self.reached_only = self.interpreted = False
+        self.reached_only = self.crossed_only = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = name_of(type(self))
 

@@ -83,7 +83,7 @@ cdef class PriceCross(FillModel):
 
     def __init__(self, **given: Any) -> None:
         self.penetration_ticks = self.declared.settle(given)["penetration_ticks"]
-        self.asks_book = True
+        self.asks_book = self.crossed_only = True
         self.looks = BEST_PRICES
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:

@@ -55,13 +55,15 @@ cdef class Hybrid(FillModel):
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
         if self.each is NULL:
             raise MemoryError("no memory for the models of a hybrid")
-        self.reached_only, self.looks = True, BEST_PRICES
+        self.reached_only = self.crossed_only = True
+        self.looks = BEST_PRICES
         for i, one in enumerate(self.models):
             self.each[i] = <PyObject*> one
             self.asks_trade |= (<FillModel> one).asks_trade
             self.asks_book |= (<FillModel> one).asks_book
             self.asks_level |= (<FillModel> one).asks_level
             self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).asks_trade
+            self.crossed_only &= (<FillModel> one).crossed_only or not (<FillModel> one).asks_book
             self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None

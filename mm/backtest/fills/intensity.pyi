@@ -21,10 +21,11 @@ class Intensity:
     Args:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
+        falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
     """
     @property
     def reference(self) -> str: ...
-    def __new__(cls, pieces: Iterable[IntensityPiece], reference: str = "mid") -> Self: ...
+    def __new__(cls, pieces: Iterable[IntensityPiece], reference: str = "mid", falling: bool = True) -> Self: ...
     @classmethod
     def constant(cls, A: float, k: float, reference: str = "mid", sigma_ticks: float | None = None) -> Intensity:
         """Return one A and k for both sides and all time."""

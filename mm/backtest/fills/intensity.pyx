@@ -68,9 +68,10 @@ cdef class Intensity:
     Args:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
+        falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
     """
 
-    def __cinit__(self, pieces: Iterable[IntensityPiece], reference: str = "mid") -> None:
+    def __cinit__(self, pieces: Iterable[IntensityPiece], reference: str = "mid", falling: bool = True) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
@@ -99,7 +100,8 @@ cdef class Intensity:
             self.pieces[i].k = one.k
             self.pieces[i].sigma_ticks = NAN if one.sigma_ticks is None else one.sigma_ticks
             if one.curve:
-                _refuse_other_curves(i + 1, one.curve)
+                if falling:
+                    _refuse_other_curves(i + 1, one.curve)
                 self.keep(i, list(one.curve))
             last_us = one.end_us
         self.given = pieces

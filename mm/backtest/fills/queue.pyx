@@ -26,7 +26,7 @@ cdef class Queue(FillModel):
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.reached_only = True
+        self.asks_trade = self.asks_book = self.asks_level = self.reached_only = self.crossed_only = True
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -243,6 +243,11 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
         )
     elif share is not None and share > MOST_OUTSIDE:
         found.append(f"{100 * share:.0f} % of the order time lies outside the fitted distances ({reach})")
+    if (differs := (fit.get("measured_under") or {}).get("differs")) is not None:
+        found.append(
+            f"the fit measured {differs}: its predictions are not of these orders; calibrate with this run's "
+            f"CALIB_FILLS and CALIB_ORDER_QTY"
+        )
     if fit.get("lacks"):
         found.append(
             f"the fit {fit['path']} comes from an older version and lacks {', '.join(fit['lacks'])}; "

@@ -167,8 +167,9 @@ def fill_rates(
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
 
     ``fills_by_distance``: rows of equal width in ticks (the outermost two hold what is farther, too) with the mean
-    distance, order-seconds, fills, fills per second with exact 95 % interval, and with an intensity the fills it
-    predicts, the ratio of both, its interval, and the place of the count in the predicted distribution (``pit``).
+    distance, order-seconds, fills (each at the distance at which its order stood until then), fills per second with
+    exact 95 % interval, and with an intensity the fills it predicts, the ratio of both, its interval, and the place of
+    the count in the predicted distribution (``pit``).
     ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
     time that was spent nearer or farther than the fit in force has distances; None without a fit that says how far it
     reaches. ``fills_ratio``: that of all fills; None without intensity, and where more than a fifth of the time was
@@ -192,7 +193,7 @@ def fill_rates(
     )
     fills = journal.fills[journal.fills[:, 7] > 0]
     total = float(near[:, 2].sum()) if pieces else None
-    half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
+    half_ticks = fills[:, 2] * (_mid2_before(journal, fills) - 2 * fills[:, 3])
     beyond = share_outside_fit(found, (cuts, mid2), pieces)
     ratio = ratio_interval(len(fills), 0.0 if beyond is not None and beyond > MOST_OUTSIDE else total or 0.0)
     return {
@@ -202,6 +203,14 @@ def fill_rates(
         "share_outside_fit": beyond,
         "quoted_half_spread_ticks": _quoted(near, bins),
     }, total
+
+
+def _mid2_before(journal: "Journal", fills: "Table") -> "Column":
+    """Return bid + ask as they stood until each fill: where its order rested, also if the book moved onto it."""
+    us, mid2 = journal.mids.T
+    before = mid2[np.maximum(np.searchsorted(us, fills[:, 0], side="left") - 1, 0)] if len(us) else fills[:, 7]
+    found: Column = np.where(before > 0, before, fills[:, 7])
+    return found
 
 
 def _quoted(near: "Floats", bins: tuple[int, int, int]) -> dict[str, float | None]:

@@ -19,6 +19,11 @@ cdef struct View:
     Trade last_trade        # id -1 before the first
     int64_t begun_us        # when the run's first valid book was
     double tick_lot         # what one lot is worth more when the price is one tick higher, in the quote asset
+    const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
+    double tick             # price step, in the quote asset
+    # Our open quotes, sells and buys, where the model sees them: price and lots ahead, NaN for none and for not known.
+    double[2] own_ticks
+    double[2] own_ahead_lots
 
 # One of several prices of a side.
 cdef struct Level:
@@ -32,6 +37,7 @@ cdef struct Ladder:
     Level* levels
     int64_t count
     int64_t room
+    double per_tick         # levels per tick, once it is in order
 
 cdef struct Want:
     double bid_ticks        # NaN is no quote
@@ -54,6 +60,11 @@ cdef struct OwnFill:
     int64_t lots
     int64_t left_lots       # of the order
     bint took               # whether it took from the book
+
+
+cdef inline void show_no_own(View* view) noexcept nogil:
+    """Show no quotes of ours."""
+    view.own_ticks[0] = view.own_ticks[1] = view.own_ahead_lots[0] = view.own_ahead_lots[1] = NAN
 
 
 cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil:
@@ -98,6 +109,11 @@ cdef class QuoteModel:
     cdef bint interpreted           # whether Python answers
     cdef bint timeless              # whether best prices and our inventory alone make the answer
     cdef bint follows_fills         # whether on_fill is called, and a requote follows on each fill
+    cdef bint follows_prints        # whether on_print is called
+    cdef bint sees_own              # whether it reads our open quotes
+    cdef readonly tuple signals     # type: tuple[str, ...]
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil
+    cdef int on_print(self, const Trade* trade) except -1 nogil
+    cdef int bind(self, tuple names) except -1

@@ -11,10 +11,14 @@ class QuoteModel:
     What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
     or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
     equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
-    ``follows_fills`` where its ``on_fill`` is to be called.
+    ``follows_fills`` where its ``on_fill`` is to be called, ``follows_prints`` where its ``on_print`` is. ``signals``
+    names the signals that it reads (docs/signals.md); ``bind`` then says where each stands in ``view.signals``.
+    With ``sees_own`` the view holds our open quotes.
     """
     @property
     def name(self) -> str: ...
+    @property
+    def signals(self) -> tuple[str, ...]: ...
     def answer(
         self,
         *,
@@ -93,13 +97,27 @@ class QuoteView:
     @property
     def last_trade(self) -> TradeView | None:
         """The last print, None before the first."""
+    def signal(self, name: str) -> float | None:
+        """Return a signal that the model declares in ``signals``: its last row at or before ``us``.
+
+        Returns:
+            None where it is not defined (docs/signals.md), as before the first row.
+
+        Raises:
+            ModelError: If the model does not declare it.
+        """
     def lots_at(self, side: int, ticks: int) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonQuoteModel(QuoteModel):
     """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it.
+    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it, one with
+    ``on_print(trade)`` each print of the market before the next requote.
+    One with ``timeless = True`` says that equal best prices and an equal inventory always make an equal answer; calls
+    that would repeat one are left out, and there is no volatility. A tuple of prices that is the very one of the last
+    answer is not read again.
+    One with ``signals = ("imbalance_5", …)`` reads them by ``view.signal(name)``.
     One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The interface of quote models: one hook, compiled or plain Python."""
 
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
@@ -16,8 +17,11 @@ from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.backtest.user_model import raised
+from mm.user_code import raised
 from mm.errors import ModelError, UsageError
+
+cdef object USUAL = KINDS[LIMIT_MAKER]
+cdef int64_t MOST = 1 << 50             # of a price that is taken as it is; others are looked at more closely
 
 
 cdef class QuoteModel:
@@ -26,13 +30,16 @@ cdef class QuoteModel:
     What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
     or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
     equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
-    ``follows_fills`` where its ``on_fill`` is to be called.
+    ``follows_fills`` where its ``on_fill`` is to be called, ``follows_prints`` where its ``on_print`` is. ``signals``
+    names the signals that it reads (docs/signals.md); ``bind`` then says where each stands in ``view.signals``.
+    With ``sees_own`` the view holds our open quotes.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = name_of(type(self))
         self.looks = WHOLE_BOOK
-        self.timeless = self.interpreted = self.follows_fills = False
+        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = self.sees_own = False
+        self.signals = ()
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set the quotes; every field of *want* holds "no quote" and the clip before the call."""
@@ -40,6 +47,14 @@ cdef class QuoteModel:
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
         """Take note of a fill; called for each before the requote that follows on it. *view* includes all of them."""
+        return 0
+
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        """Take note of a print of the market; called for each that was received, in order, before the next requote."""
+        return 0
+
+    cdef int bind(self, tuple names) except -1:
+        """Take note of the signals of a run, before it begins: those of *names*, in this order."""
         return 0
 
     def answer(
@@ -76,6 +91,8 @@ cdef class QuoteModel:
         view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
+        view.signals, view.tick = NULL, NAN
+        show_no_own(&view)
         return answer_to(self, &view)
 
     def wants(self, view: QuoteView) -> Quotes:
@@ -83,6 +100,12 @@ cdef class QuoteModel:
         cdef QuoteView shown = view
         if shown.shallow and self.looks == WHOLE_BOOK:
             raise ModelError(f"{self.name} looks at the whole book; take `depth = False` out of the model around it")
+        shown.seen()
+        if self.signals:
+            lacking = [name for name in self.signals if shown.names is None or name not in shown.names]
+            if lacking:
+                raise ModelError(f"{self.name} reads {', '.join(lacking)}; add it to the `signals` of the model around it")
+            self.bind(shown.names)
         return answer_to(self, shown.seen())
 
 
@@ -90,7 +113,7 @@ cdef object answer_to(QuoteModel model, const View* view):
     """Return a model's quotes for *view* as Python reads them."""
     cdef Ladder[2] ladders
     cdef Want want
-    ladders[0] = ladders[1] = Ladder(NULL, 0, 0)
+    ladders[0] = ladders[1] = Ladder(NULL, 0, 0, 0.0)
     blank(&want, &ladders[0], view.quote_lots)
     try:
         model.quote(view, &want)
@@ -118,6 +141,14 @@ cdef list prices_of(const Ladder* ladder):
     return [(ladder.levels[i].ticks, ladder.levels[i].lots) for i in range(ladder.count) if not isnan(ladder.levels[i].ticks)]
 
 
+cdef tuple declared_signals(object model):
+    """Return the names in a model's ``signals``; raises UsageError where they are none."""
+    names = getattr(model, "signals", ())
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"quote model {type(model).__name__}: signals is {names!r}; it must be a tuple of names")
+    return tuple(dict.fromkeys(names))
+
+
 def compiled(model: object) -> QuoteModel:
     """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
     return model if isinstance(model, QuoteModel) else PythonQuoteModel(model)
@@ -129,6 +160,8 @@ cdef class QuoteView:
     cdef const View* view
     cdef TradeView trade
     cdef bint shallow               # whether its model declares that it looks no deeper than the best prices
+    cdef dict places                # of the signals that its model declares
+    cdef tuple names                # of all signals of the run
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
@@ -207,6 +240,23 @@ cdef class QuoteView:
             return None
         return self.trade
 
+    def signal(self, name: str) -> float | None:
+        """Return a signal that the model declares in ``signals``: its last row at or before ``us``.
+
+        Returns:
+            None where it is not defined (docs/signals.md), as before the first row.
+
+        Raises:
+            ModelError: If the model does not declare it.
+        """
+        cdef double value
+        cdef const View* view = self.seen()
+        place = None if self.places is None else self.places.get(name)
+        if place is None:
+            raise ModelError(f"signal({name!r}): the model does not declare it; add it to its `signals`")
+        value = NAN if view.signals is NULL else view.signals[<int> place]
+        return None if isnan(value) else value
+
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
         if self.shallow and ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
@@ -219,13 +269,27 @@ cdef class QuoteView:
 cdef class PythonQuoteModel(QuoteModel):
     """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it.
+    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it, one with
+    ``on_print(trade)`` each print of the market before the next requote.
+    One with ``timeless = True`` says that equal best prices and an equal inventory always make an equal answer; calls
+    that would repeat one are left out, and there is no volatility. A tuple of prices that is the very one of the last
+    answer is not read again.
+    One with ``signals = ("imbalance_5", …)`` reads them by ``view.signal(name)``.
     One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
     take; it is played on them alone, which is quicker.
     """
 
-    cdef object model, ask, filled
+    cdef object model, ask, filled, printed
     cdef QuoteView view
+    cdef Ladder[2] known            # what the tuples of the last answer came to
+    cdef tuple bids, asks           # these tuples, None where there is none
+    cdef int64_t known_lots         # the clip that they were read with
+    cdef dict places
+    cdef tuple names
+
+    def __dealloc__(self) -> None:
+        free(self.known[0].levels)
+        free(self.known[1].levels)
 
     def __init__(self, model: object) -> None:
         self.model = model
@@ -233,18 +297,27 @@ cdef class PythonQuoteModel(QuoteModel):
         if self.ask is None:
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
         self.filled = getattr(model, "on_fill", None)
-        self.follows_fills = self.filled is not None
+        self.printed = getattr(model, "on_print", None)
+        self.follows_fills, self.follows_prints = self.filled is not None, self.printed is not None
         self.name = type(model).__name__
-        self.interpreted = True
+        self.interpreted, self.timeless = True, bool(getattr(model, "timeless", False))
         self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
+        self.signals = declared_signals(model)
+        self.places = dict.fromkeys(self.signals, 0)
         self.show()
 
     cdef int show(self) except -1:
         """Make what the next call will see."""
         self.view = QuoteView()
         self.view.shallow = self.looks != WHOLE_BOOK
+        self.view.places, self.view.names = self.places, self.names
         self.view.trade = TradeView()
         return 0
+
+    cdef int bind(self, tuple names) except -1:
+        self.places.update({name: names.index(name) for name in self.signals})
+        self.names = names
+        return self.show()
 
     cdef int end(self) except -1:
         """End what the view shows; one that the model has kept stays ended, and the next call sees another."""
@@ -288,6 +361,19 @@ cdef class PythonQuoteModel(QuoteModel):
                 raise raised(self.model, "on_fill", error) from error
         return 0
 
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        with gil:
+            self.view.trade.trade = trade
+            try:
+                self.printed(self.view.trade)
+            except ModelError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise raised(self.model, "on_print", error) from error
+            finally:
+                self.end()
+        return 0
+
     cdef int take(self, object answer, const View* view, Want* want) except -1:
         """Set what the model answered."""
         want.bid_kind = self.kind("bid", answer.bid_kind)
@@ -305,14 +391,41 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"ask_ticks={answer.ask_ticks!r} beside bids or asks; leave one of them out"
             )
         want.laddered = True
-        self.levels("bids", 1, answer.bids, view.quote_lots, want)
-        self.levels("asks", -1, answer.asks, view.quote_lots, want)
+        if view.quote_lots != self.known_lots:
+            self.bids, self.asks, self.known_lots = None, None, view.quote_lots
+        self.bids = self.remembered("bids", 1, answer.bids, self.bids, want)
+        self.asks = self.remembered("asks", -1, answer.asks, self.asks, want)
         return 0
+
+    cdef tuple remembered(self, str side, int64_t sign, object levels, tuple last, Want* want):
+        """Add the prices of a side; return them where they are a tuple, whose reading is kept."""
+        cdef Ladder* known = &self.known[(sign + 1) >> 1]
+        cdef Ladder* wanted = &want.ladders[(sign + 1) >> 1]
+        cdef int64_t i
+        if levels is not None and levels is last and (want.bid_kind if sign > 0 else want.ask_kind) < IOC:
+            for i in range(known.count):
+                want_level(want, sign, known.levels[i].ticks, known.levels[i].lots)
+            return last
+        self.levels(side, sign, levels, self.known_lots, want)
+        if type(levels) is not tuple:
+            return None
+        known.count = 0
+        for i in range(wanted.count):
+            if known.count == known.room:
+                grow_ladder(known)
+            known.levels[i] = wanted.levels[i]
+            known.count += 1
+        return levels
 
     cdef int levels(self, str side, int64_t sign, object levels, int64_t lots, Want* want) except -1:
         """Add the prices of a side."""
-        cdef int64_t kind = want.bid_kind if sign > 0 else want.ask_kind
+        cdef int64_t kind = want.bid_kind if sign > 0 else want.ask_kind, first, step, i
         if levels is None:
+            return 0
+        if type(levels) is range and kind < IOC and levels and 0 <= min(levels[0], levels[-1]) and max(levels[0], levels[-1]) < MOST:
+            first, step = levels.start, levels.step
+            for i in range(len(levels)):
+                want_level(want, sign, <double> (first + i * step), lots)
             return 0
         if kind >= IOC:
             raise ModelError(
@@ -327,6 +440,9 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"price and lots"
             ) from None
         for level in levels:
+            if type(level) is int and 0 <= level < MOST:
+                want_level(want, sign, level, lots)
+                continue
             ticks, named = level if isinstance(level, tuple) and len(level) == 2 else (level, None)
             if ticks is None:
                 raise ModelError(f"{type(self.model).__name__}.quote answered {side} with a price None; leave it out")
@@ -335,8 +451,14 @@ cdef class PythonQuoteModel(QuoteModel):
 
     cdef int64_t instant(self, object us, int64_t now_us) except? -1:
         """Return when the model is to be called again, NEVER for none."""
+        cdef int beyond = 0
+        cdef int64_t found
         if us is None:
             return NEVER
+        if type(us) is int:
+            found = PyLong_AsLongLongAndOverflow(us, &beyond)
+            if not beyond and now_us < found < NEVER:
+                return found
         if not hasattr(us, "__index__") or not now_us < us.__index__() < NEVER:
             raise ModelError(
                 f"{type(self.model).__name__}.quote answered again_us={us!r} at {now_us}; it must be a later instant in µs, "
@@ -370,6 +492,8 @@ cdef class PythonQuoteModel(QuoteModel):
 
     cdef int64_t kind(self, str side, object kind) except -1:
         """Return the position of an order kind of the answer."""
+        if kind is USUAL:
+            return LIMIT_MAKER
         if kind not in KINDS:
             raise ModelError(
                 f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"

@@ -5,9 +5,16 @@
 from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
 
-MOST_LEVELS: int
+class BoundedGrid(QuoteModel):
+    """Base of grids: ``levels`` prices per side, a clip at each, inside a bound of the inventory."""
+    @property
+    def levels(self) -> int: ...
+    @property
+    def q_max(self) -> float: ...
+    @property
+    def soft_bound(self) -> bool: ...
 
-class PriceGrid(QuoteModel):
+class PriceGrid(BoundedGrid):
     """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
 
     The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid lies above the best bid, no ask below the
@@ -20,10 +27,6 @@ class PriceGrid(QuoteModel):
     @property
     def skew_ticks(self) -> float: ...
     @property
-    def q_max(self) -> float: ...
-    @property
-    def levels(self) -> int: ...
-    @property
     def step_ticks(self) -> int: ...
     @property
     def on_best(self) -> bool: ...
@@ -35,5 +38,6 @@ class PriceGrid(QuoteModel):
         step_ticks: int,
         skew_ticks: float = 0.0,
         q_max: float | None = None,
+        soft_bound: bool = False,
         on_best: bool = False,
     ) -> None: ...

@@ -2,6 +2,8 @@
 
 """Quotes by a rule of thumb: around a price, moved against the inventory, or where a fill is worth most."""
 
+from collections.abc import Sequence
+
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
@@ -75,12 +77,32 @@ class AdaptiveSpread(Centred):
         q_max: float | None = None,
     ) -> None: ...
 
+class Foretold:
+    """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
+
+    Args:
+        folders: Of fitted predictors, one of each target at most.
+
+    Attributes:
+        signals: The names of the signals that they read and are.
+
+    Raises:
+        UsageError: If two are of one target.
+    """
+    @property
+    def signals(self) -> tuple[str, ...]: ...
+    def __init__(self, folders: Sequence[str]) -> None: ...
+
 class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
     P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
     what the fill then earns. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
+
+    Fitted ``predictors`` take the place of what is constant: of ``fill`` that of P, at the whole ticks between the
+    distances that it was fitted at; of ``adverse`` that of ``adverse_ticks``, by side; the move that one of ``return``
+    predicts is a cost of asks and a gain of bids. Where a signal is not known, the constants count.
     """
 
     declared: Declaration
@@ -108,5 +130,6 @@ class ExpectedValue(QuoteModel):
         fee_ticks: float = 0.0,
         skew_ticks: float = 0.0,
         q_max: float | None = None,
+        predictors: list[str] | None = None,
         intensity: Intensity | None = None,
     ) -> None: ...

@@ -1,14 +1,18 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes by a rule of thumb: around a price, moved against the inventory, or where a fill is worth most."""
 
-from libc.math cimport INFINITY, NAN, exp, expm1, isnan, log
+from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, isnan, log
 from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top
 from mm.backtest.fills.intensity cimport Intensity, Piece
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
+from mm.predict.predictor cimport Predictor
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mm.backtest.parameters import (
     ADVERSE_TICKS,
@@ -31,6 +35,9 @@ from mm.backtest.parameters import (
     Parameter,
 )
 from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 cdef inline double mid_of(const Top* top) noexcept nogil:
@@ -201,12 +208,118 @@ cdef double best_markup(double a) noexcept nogil:
     return u
 
 
+cdef class Foretold:
+    """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
+
+    Args:
+        folders: Of fitted predictors, one of each target at most.
+
+    Attributes:
+        signals: The names of the signals that they read and are.
+
+    Raises:
+        UsageError: If two are of one target.
+    """
+
+    cdef readonly tuple signals         # type: tuple[str, ...]
+    cdef dict names                     # of the predictions, by target
+    cdef Predictor fills                # None: none
+    cdef tuple inputs
+    cdef double* row                    # of the predictor of fills
+    cdef int[64] places                 # of its inputs among the signals of the run
+    cdef int move_place                 # -1: none
+    cdef int[2] against_places          # of bids, asks; -1: none
+    cdef double[2][2] against_ticks     # of bids, asks: the mean move where it is not against the fill, where it is
+    cdef double least_ticks, most_ticks # distances that the predictor of fills knows
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        from mm.predict.artefact import Artefact  # which a run without predictors does not load
+
+        found = [Artefact.read(Path(folder)) for folder in folders]
+        by_target = {one.about["target"]: one for one in found}
+        if len(by_target) < len(found):
+            raise UsageError(f"expected_value: two predictors are of one target; give one of each: {', '.join(folders)}")
+        self.inputs, self.move_place = (), -1
+        self.against_places[0] = self.against_places[1] = -1
+        fill = by_target.get("fill")
+        if fill is not None:
+            if len(fill.signals) > 60:
+                raise UsageError(f"expected_value: {fill.path} reads {len(fill.signals)} signals; 60 are the most")
+            self.fills, self.inputs = fill.predictor(), fill.signals
+            self.least_ticks, self.most_ticks = min(fill.about["distances_ticks"]), max(fill.about["distances_ticks"])
+            self.row = <double*> calloc(len(self.inputs) + 1, sizeof(double))
+            if self.row is NULL:
+                raise MemoryError("no memory for a row of signals")
+        if "adverse" in by_target:
+            self.against_ticks = by_target["adverse"].about["adverse_moves_ticks"]
+        self.names = {target: one.signal_names for target, one in by_target.items()}
+        # A predictor of fills is read at each distance; its name is there so that symbol and tick are checked.
+        self.signals = tuple(dict.fromkeys([*(name for names in self.names.values() for name in names), *self.inputs]))
+
+    def __dealloc__(self) -> None:
+        free(self.row)
+
+    cdef int bind(self, tuple names) except -1:
+        """Take note of where the signals of a run stand."""
+        cdef int place
+        for place, name in enumerate(self.inputs):
+            self.places[place] = names.index(name)
+        if "return" in self.names:
+            self.move_place = names.index(self.names["return"][0])
+        if "adverse" in self.names:
+            for place, name in enumerate(self.names["adverse"]):
+                self.against_places[place] = names.index(name)
+        return 0
+
+    cdef double move(self, const View* view) noexcept nogil:
+        """Return the predicted move of the mid in ticks; 0 without a predictor, or while it is not known."""
+        cdef double found = 0.0 if self.move_place < 0 or view.signals is NULL else view.signals[self.move_place]
+        return 0.0 if isnan(found) else found
+
+    cdef double against(self, const View* view, int head, double otherwise) noexcept nogil:
+        """Return the expected move against a fill of bids (0) or asks (1), in ticks, else *otherwise*."""
+        cdef double p
+        if self.against_places[head] < 0 or view.signals is NULL or isnan(view.signals[self.against_places[head]]):
+            return otherwise
+        p = view.signals[self.against_places[head]]
+        return (1.0 - p) * self.against_ticks[head][0] + p * self.against_ticks[head][1]
+
+    cdef double distance(self, const View* view, double mid, int head, double costs) noexcept nogil:
+        """Return the distance of a whole tick at which the chance of a fill times its gain is largest.
+
+        Returns:
+            NaN where no distance gains, INFINITY while a signal is not known.
+        """
+        cdef int64_t sign = 1 - 2 * head, ticks, first, last
+        cdef double best = 0.0, chosen = NAN, delta, p
+        cdef int place, count = self.fills.inputs - 1
+        if view.signals is NULL:
+            return INFINITY
+        for place in range(count):
+            self.row[place] = view.signals[self.places[place]]
+        # On the mirrored axis an ask is a bid: prices fall away from the mid.
+        first, last = <int64_t> floor(sign * mid - self.least_ticks), <int64_t> ceil(sign * mid - self.most_ticks)
+        for ticks in range(first, min(first, last) - 1, -1):
+            delta = sign * mid - <double> ticks
+            self.row[count] = delta
+            p = self.fills.compute(self.row, mid, head)
+            if isnan(p):
+                return INFINITY
+            if p * (delta - costs) > best:
+                best, chosen = p * (delta - costs), delta
+        return chosen
+
+
 cdef class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
     P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
     what the fill then earns. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
+
+    Fitted ``predictors`` take the place of what is constant: of ``fill`` that of P, at the whole ticks between the
+    distances that it was fitted at; of ``adverse`` that of ``adverse_ticks``, by side; the move that one of ``return``
+    predicts is a cost of asks and a gain of bids. Where a signal is not known, the constants count.
     """
 
     declared = Declaration(
@@ -219,23 +332,35 @@ cdef class ExpectedValue(QuoteModel):
             FEE_TICKS,
             SKEW_TICKS.means("How much less one more clip is worth per clip held."),
             Q_MAX,
+            Parameter(
+                "predictors",
+                list[str] | None,
+                "Folders of fitted predictors (mm predict fit), one of each target at most.",
+                None,
+            ),
             INTENSITY,
         ),
     )
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
     cdef Intensity intensity
+    cdef Foretold foretold
 
     def __init__(self, **given: Any) -> None:
         values = self.declared.settle(given)
         self.intensity = values["intensity"]
+        self.foretold = Foretold(values["predictors"] or [])
+        self.signals = self.foretold.signals
         for name in ("A", "k"):
-            if values[name] is None and self.intensity is None:
+            if values[name] is None and self.intensity is None and self.foretold.fills is None:
                 raise UsageError(f"{self.name}: {name} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
         self.A, self.k = (NAN if values[name] is None else values[name] for name in ("A", "k"))
         self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]
         self.adverse_ticks, self.fee_ticks = values["adverse_ticks"], values["fee_ticks"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
-        self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k))
+        self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
+
+    cdef int bind(self, tuple names) except -1:
+        return self.foretold.bind(names)
 
     cdef inline double distance(self, double costs, double A, double k) noexcept nogil:
         """Return the best distance from the mid, NaN where nothing is ever filled."""
@@ -245,16 +370,31 @@ cdef class ExpectedValue(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
         cdef double q = clips_held(view)
-        cdef double costs = self.adverse_ticks + self.fee_ticks, skew = self.skew_ticks * q
+        cdef double skew = self.skew_ticks * q, move = self.foretold.move(view)
+        cdef double bid_costs = self.foretold.against(view, 0, self.adverse_ticks) + self.fee_ticks + skew - move
+        cdef double ask_costs = self.foretold.against(view, 1, self.adverse_ticks) + self.fee_ticks - skew + move
+        if q < self.q_max:
+            want.bid_ticks = mid - self.side(view, mid, 0, bid_costs)
+        if q > -self.q_max:
+            want.ask_ticks = mid + self.side(view, mid, 1, ask_costs)
+        return 0
+
+    cdef double side(self, const View* view, double mid, int head, double costs) noexcept nogil:
+        """Return the best distance of bids (0) or asks (1), NaN for no quote."""
+        cdef double found
         cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN)
         cdef int64_t place
+        if self.foretold.fills is not None:
+            found = self.foretold.distance(view, mid, head, costs)
+            if found != INFINITY:
+                return found
         if isnan(self.A) or isnan(self.k):
+            if self.intensity is None:
+                return NAN
             place = self.intensity.find(view.top.us)
             if place >= self.intensity.count or self.intensity.pieces[place].start_us > view.top.us:
-                return 0
+                return NAN
             piece = self.intensity.pieces[place]
-        if q < self.q_max:
-            want.bid_ticks = mid - self.distance(costs + skew, piece.A_bid, piece.k_bid)
-        if q > -self.q_max:
-            want.ask_ticks = mid + self.distance(costs - skew, piece.A_ask, piece.k_ask)
-        return 0
+        if head == 0:
+            return self.distance(costs, piece.A_bid, piece.k_bid)
+        return self.distance(costs, piece.A_ask, piece.k_ask)

@@ -10,7 +10,7 @@ from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER
+from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held
 
@@ -44,13 +44,15 @@ cdef class Step(QuoteModel):
         inner: A compiled quote model, or any object with ``quote(view)``.
     """
 
-    cdef readonly QuoteModel inner
-
     def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
         self.name = f"{self.inner.name}+{name_of(type(self))}"
         self.looks, self.interpreted, self.timeless = self.inner.looks, self.inner.interpreted, self.inner.timeless
-        self.follows_fills = self.inner.follows_fills
+        self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
+        self.signals, self.sees_own = self.inner.signals, self.inner.sees_own
+
+    cdef int bind(self, tuple names) except -1:
+        return self.inner.bind(names)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.inner.quote(view, want)
@@ -62,6 +64,9 @@ cdef class Step(QuoteModel):
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
         return self.inner.on_fill(view, fill)
+
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        return self.inner.on_print(trade)
 
     cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
         """Adjust prices as pairs of the sides: the first bid with the first ask, and so on."""
@@ -330,6 +335,14 @@ cdef class Mixed(QuoteModel):
             self.timeless &= (<QuoteModel> model).timeless
             self.interpreted |= (<QuoteModel> model).interpreted
             self.follows_fills |= (<QuoteModel> model).follows_fills
+            self.follows_prints |= (<QuoteModel> model).follows_prints
+            self.sees_own |= (<QuoteModel> model).sees_own
+            self.signals = tuple(dict.fromkeys((*self.signals, *(<QuoteModel> model).signals)))
+
+    cdef int bind(self, tuple names) except -1:
+        for model in self.models:
+            (<QuoteModel> model).bind(names)
+        return 0
 
     def __dealloc__(self) -> None:
         free(self.each)
@@ -369,6 +382,12 @@ cdef class Mixed(QuoteModel):
             (<QuoteModel> self.each[i]).on_fill(view, fill)
         return 0
 
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            (<QuoteModel> self.each[i]).on_print(trade)
+        return 0
+
 
 cdef class Gated(QuoteModel):
     """Quote as the inner model does inside a piece of *intensity*, and nothing elsewhere.
@@ -386,10 +405,17 @@ cdef class Gated(QuoteModel):
         self.intensity = intensity
         self.name = self.inner.name
         self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
-        self.follows_fills = self.inner.follows_fills
+        self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
+        self.signals, self.sees_own = self.inner.signals, self.inner.sees_own
+
+    cdef int bind(self, tuple names) except -1:
+        return self.inner.bind(names)
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
         return self.inner.on_fill(view, fill)
+
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        return self.inner.on_print(trade)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef int64_t piece = self.intensity.find(view.top.us)

@@ -19,9 +19,9 @@ class Quotes:
         bid_kind: ``LIMIT_MAKER`` (rejected where it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose
             price is not looked at.
         ask_kind: Likewise.
-        bids: Several bids, in the place of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots. Where *bids*
-            or *asks* is given, the other side is empty unless it is given as well. An order at a price that is still
-            wanted stays where it is.
+        bids: Several bids, in the place of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range``
+            is read quickest. Where *bids* or *asks* is given, the other side is empty unless it is given as well. An
+            order at a price that is still wanted stays where it is.
         asks: Likewise.
         again_us: An instant at which the model is called again, beside the grid of requotes; None for none.
         on_best: Whether the model is called again when a best price changes next.
@@ -51,6 +51,17 @@ class Quotes:
             step_ticks: Distance from one price to the next.
             lots: Lots at each price; None is the quoted quantity (``QUOTE_QTY``).
         """
+        if (
+            lots is None
+            and isinstance(bid_ticks, int)
+            and isinstance(ask_ticks, int)
+            and isinstance(step_ticks, int)
+            and step_ticks > 0
+        ):
+            return cls(
+                bids=range(bid_ticks, bid_ticks - step_ticks * levels, -step_ticks),
+                asks=range(ask_ticks, ask_ticks + step_ticks * levels, step_ticks),
+            )
         return cls(
             bids=[(bid_ticks - step_ticks * i, lots) for i in range(levels)],
             asks=[(ask_ticks + step_ticks * i, lots) for i in range(levels)],

@@ -1,0 +1,290 @@
+"""Two grids beside hftbacktest: its examples of a plain grid and of one around optimal quotes, on the same market.
+
+``mm bench grids`` compares seconds, orders, fills and PnL; ``mm bench fills`` takes the fills of both one by one, and
+removes one difference of rules after another until none is left. ``python -m benchmarks.grids DAY_FOLDER CACHE JSON``
+is what a turn runs: it plays what JSON lists, and prints one JSON object.
+"""
+
+import json
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Models
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from mm.backtest.rules import Rules
+    from mm.tape.tape import Tape
+
+PEER = "hftbacktest"
+PEER_SCRIPT = Path(__file__).with_name("peer_grids.py")
+NO_PEER = "hftbacktest is missing: fills are compared with its own alone; give --peer the Python that has it"
+EVERY_MS, LATENCY_MS = 100.0, 50.0
+EXECUTION = Execution(
+    order_latency_ms=LATENCY_MS,
+    cancel_latency_ms=LATENCY_MS,
+    requote_interval_ms=EVERY_MS,
+    requote_on_fill=False,
+    order_limit_10s=0,
+    order_limit_day=0,
+)
+EXPONENT, REPEATS = 3.0, 3
+SHARED: dict[str, Any] = {"levels": 20, "q_max": 50.0}
+GRID: dict[str, Any] = {"delta_ticks": 20.0, "step_ticks": 10, **SHARED}
+GLFT: dict[str, Any] = {"gamma": 0.05, "skew_factor": 0.05, **SHARED}
+# What the peer plays: the same in its own terms.
+PEER_PLAY: dict[str, Any] = {
+    "latency_ns": round(1e6 * LATENCY_MS),
+    "response_ns": 0,
+    "every_ns": round(1e6 * EVERY_MS),
+    "fee_rate": 0.0,
+    "levels": SHARED["levels"],
+    "most_clips": SHARED["q_max"],
+    "step_ticks": GRID["step_ticks"],
+    "delta_ticks": GRID["delta_ticks"],
+    "gamma": GLFT["gamma"],
+    "spread_factor": 1.0,
+    "skew_factor": GLFT["skew_factor"],
+    "window": 6000,
+    "refit": 50,
+    "bins": 70,
+    "notebook": False,
+    "outside": False,
+    "scale": 1,
+    "fills": "",
+    "most_fills": 2_000_000,
+}
+STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
+SCALE = 1_000  # of the market's quantities, where one lot of ours is never more than a print
+
+
+def main(folder: str, cache: str, asked: str) -> None:
+    """Play what *asked* lists on a day, and print what came of it."""
+    from mm.backtest.io import load_day
+
+    tape = load_day(Path(folder), cache=Path(cache))
+    found = []
+    for play in json.loads(asked):
+        market = scaled(tape, play.get("scale", 1))
+        rules = rules_of(market, play.get("qty"))
+        taken = []
+        for _ in range(play.get("repeats", 1)):
+            began = _user_s()
+            journal = played(market, play["model"], play.get("queue", "ours"), rules)
+            taken.append(_user_s() - began)
+        if play.get("fills"):
+            save_fills(journal, play["fills"])
+        found.append({**outcome(journal, rules), "run_user_s": statistics.median(taken)})
+    print(json.dumps({"plays": found}))
+
+
+def scaled(tape: "Tape", scale: int) -> "Tape":
+    """Return *tape* with all quantities of the market that many times as large."""
+    return tape if scale == 1 else replace(tape, row_lots=tape.row_lots * scale)
+
+
+def rules_of(tape: "Tape", qty: str | None) -> "Rules":
+    """Return the rules of both sides: orders of *qty*, without it of one lot; no fees, balances or least notional."""
+    from mm.commands import assemble
+
+    models = Models(quote_model="grid", quote_params_json=json.dumps(GRID), fill_model="queue_prob_power")
+    rules = assemble.rules(tape, EXECUTION, Account(maker_fee_rate="0", initial_inventory="0"), models)
+    lots = round(float(qty) * 1e8) // rules.lot_e8 if qty else 1
+    return replace(rules, quote_lots=lots, min_notional_e8=0, enforce_balances=False, start_cash_e8=0)
+
+
+def played(tape: "Tape", model: str, queue: str, rules: "Rules") -> Any:
+    """Return the journal of a play; models in Python have names with a capital."""
+    from benchmarks.grid_models import GlftGrid, Grid
+    from benchmarks.peer_queue import PeerQueue
+    from mm.backtest.models import glft_grid, grid, queue_prob_power
+    from mm.backtest.replay import backtest
+
+    quotes: dict[str, Callable[[], Any]] = {
+        "grid": partial(grid, soft_bound=True, **GRID),
+        "glft": partial(glft_grid, soft_bound=True, **GLFT),
+        "Grid": partial(Grid, **GRID),
+        "Glft": partial(GlftGrid, **GLFT),
+    }
+    fills: dict[str, Callable[[], Any]] = {
+        "ours": partial(queue_prob_power, exponent=EXPONENT),
+        "join": partial(PeerQueue, EXPONENT, behind=False),
+        "peer": partial(PeerQueue, EXPONENT),
+    }
+    return backtest(tape, quotes[model](), fills[queue](), rules).journal
+
+
+def outcome(journal: Any, rules: "Rules") -> dict[str, Any]:
+    """Return counts, volume in the base asset, and PnL at the last mid in the quote asset."""
+    import numpy as np
+
+    side, ticks, lots = (journal.fills[:, column].astype(object) for column in (2, 3, 4))
+    position, cash = int((side * lots).sum()), -int((side * ticks * lots).sum())
+    mids = np.asarray(journal.mids)
+    mid2 = int(mids[mids[:, 1] > 0][-1, 1])
+    return {
+        "orders": int(journal.orders[:, 1].max(initial=0)),
+        "cancels": int((journal.orders[:, 2] == 1).sum()),
+        "fills": len(journal.fills),
+        "volume": int(lots.sum()) * rules.lot_e8 / 1e8,
+        "position": position * rules.lot_e8 / 1e8,
+        "pnl": (cash + position * mid2 / 2) * rules.tick_e8 * rules.lot_e8 / 1e16,
+    }
+
+
+def save_fills(journal: Any, path: str) -> None:
+    """Save the fills as the peer does: instant, side, ticks, lots, instant of sending; instants in µs."""
+    import numpy as np
+
+    sent = {row[1]: row[0] for row in journal.orders[:, :3].tolist() if row[2] == 0}
+    rows = [(us, side, ticks, lots, sent[number]) for us, number, side, ticks, lots in journal.fills[:, :5].tolist()]
+    np.save(path, np.asarray(rows, np.int64).reshape(-1, 5))
+
+
+def _user_s() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime
+
+
+# ---------------------------------------------------------------------- beside each other
+
+
+def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
+    """Play on our side, in a fresh process."""
+    plays = [{"qty": bench.quote_qty, **play} for play in plays]
+    return run([*PYTHON, "benchmarks.grids", str(bench.folder.path), str(bench.out / "tapes"), json.dumps(plays)])
+
+
+def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
+    """Play on the peer's side, in a fresh process."""
+    if bench.peer is None:
+        raise UsageError(NO_PEER)
+    python, _, events, *_ = bench.peer
+    grid = {
+        "tick_size": 0.01,
+        "lot_size": 0.00001,
+        "lowest": 50_000.0,
+        "highest": 70_000.0,
+        "qty": float(bench.quote_qty or 0),
+    }
+    asked = {**PEER_PLAY, **grid, "events": events, "plays": [dict(play) for play in plays]}
+    return run([python, str(PEER_SCRIPT), json.dumps(asked)])
+
+
+def measure(bench: Bench) -> Measured:
+    """Measure both grids, compiled and in Python, against the peer, or alone."""
+    models = [("grid", "grid"), ("Grid", "grid"), ("glft", "glft"), ("Glft", "glft")]
+    own, peers = [], []
+    for _ in range(bench.turns):
+        own.append(ours(bench, [{"model": model, "repeats": REPEATS} for model, _ in models]))
+        if bench.peer:
+            peers.append(theirs(bench, [{"strategy": name} for name in STRATEGIES]))
+    rows, facts = [], {}
+    for place, (model, name) in enumerate(models):
+        at = list(STRATEGIES).index(name)
+        written, aim = ("in Python", "3") if model[0].isupper() else ("compiled", "12")
+        taken = [one.said["plays"][place]["run_user_s"] for one in own]
+        against = [one.said["plays"][at]["run_user_s"] for one in peers]
+        rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, aim))
+        facts[f"{STRATEGIES[name]}, {written}"] = told(own[-1].said["plays"][place])
+        if peers and not model[0].isupper():
+            facts[f"{STRATEGIES[name]}, {PEER}"] = told(peers[-1].said["plays"][at])
+    return Measured(rows, facts, [] if peers else [bench.no_peer])
+
+
+def told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what came of a play, as it is printed."""
+    counts = {key: found[key] for key in ("orders", "cancels", "fills")}
+    return {**counts, "volume": f"{found['volume']:.5f}", "PnL": f"{found['pnl']:.4f}"}
+
+
+STEPS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+    ("as they are", {}, {}),
+    ("messages of ours come before the market of their instant", {}, {"latency_ns": PEER_PLAY["latency_ns"] - 1}),
+    ("no print is short of an order", {"scale": SCALE, "qty": None}, {"scale": SCALE}),
+    ("earlier prints do not shorten the queue an order joins", {"queue": "join"}, {}),
+    ("prints shorten the queue, and not what is displayed", {"queue": "peer"}, {}),
+    ("no price of the grid lies inside the spread", {}, {"outside": True}),
+)
+"""What is made equal, one after another: its name, what changes on our side, and on the peer's."""
+
+
+VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("floats and half ticks, as in the notebook", {"notebook": True}),
+    ("answers take 1 ms", {"response_ns": 1_000_000}),
+)
+"""What the peer is also played with, and compared with itself."""
+
+
+def differences(bench: Bench) -> Measured:
+    """Compare the fills of both sides one by one, with one difference of rules less in each line."""
+    with tempfile.TemporaryDirectory() as folder:
+        own: list[dict[str, Any]] = []
+        peers: list[dict[str, Any]] = []
+        for name in STRATEGIES:
+            at: dict[str, Any] = {"model": name}
+            of: dict[str, Any] = {"strategy": name}
+            for step, (_, change, peer_change) in enumerate(STEPS):
+                at, of = {**at, **change}, {**of, **peer_change}
+                if of.get("scale"):
+                    of["qty"] = 0.00001
+                own.append({**at, "fills": f"{folder}/own_{name}_{step}.npy"})
+                peers.append({**of, "fills": f"{folder}/peer_{name}_{step}.npy"})
+            for number, (_, change) in enumerate(VARIANTS):
+                peers.append({"strategy": name, **change, "fills": f"{folder}/variant_{name}_{number}.npy"})
+        # the peer's day is scaled once: what is not scaled is played first
+        theirs(bench, sorted(peers, key=lambda play: play.get("scale", 1)))
+        ours(bench, own)
+        facts = {}
+        for name, shown in STRATEGIES.items():
+            for step, (what, _, _) in enumerate(STEPS):
+                files = f"{folder}/own_{name}_{step}.npy", f"{folder}/peer_{name}_{step}.npy"
+                facts[f"{shown}, {what}"] = compared(*files)
+            base = f"{folder}/peer_{name}_0.npy"
+            for number, (what, _) in enumerate(VARIANTS):
+                changed = compared(f"{folder}/variant_{name}_{number}.npy", base, 1000)
+                facts[f"{shown} of {PEER}, {what}"] = changed
+    return Measured([], facts, ["fills of an order sent at the same instant, of the same side and price"])
+
+
+def compared(one: str, other: str, per_us: int = 1) -> dict[str, int]:
+    """Return how many orders filled in both at one instant, at different ones, and in one alone.
+
+    The peer notes with a fill when the last request for its order was sent: where a cancel was on its way, that is the
+    cancel's instant. So fills of one side, price and instant are the same, whenever they were sent.
+
+    Args:
+        one: Fills that were saved.
+        other: Those of the peer, in ns.
+        per_us: What an instant of *one* counts in: 1000 where it is the peer's too.
+    """
+    first, second = _filled(one, per_us), _filled(other, 1000)
+    same = first.keys() & second.keys()
+    left = {first[key] for key in first.keys() - same}, {second[key] for key in second.keys() - same}
+    moved = len(left[0] & left[1])
+    return {
+        "same": len(same),
+        "later or earlier": moved,
+        "here alone": len(left[0]) - moved,
+        "there alone": len(left[1]) - moved,
+    }
+
+
+def _filled(path: str, per_us: int) -> dict[tuple[int, int, int], tuple[int, int, int]]:
+    """Return side, price and instant of each order's last fill, with side, price and instant of sending."""
+    import numpy as np
+
+    last = {(side, ticks, sent // per_us): us // per_us for us, side, ticks, _, sent in np.load(path).tolist()}
+    return {(side, ticks, us): (side, ticks, sent) for (side, ticks, sent), us in last.items()}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,64 @@
+"""The file of a fitted ``queue_hazard``: its numbers, of which market they are, and the hash that proves them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mm.errors import BrokenFile, DataError, Mismatch
+from mm.instrument import Instrument, short_text
+
+FEATURES = ("one", "reach", "surplus", "place", "imbalance", "spread", "age", "inside", "behind")
+"""What the probability of a fill at a print is linear in, on the scale of log odds.
+
+``reach`` is ln((print + unit)/(ahead + unit)) within ±8, ``surplus`` what of it is above 0, ``place`` the share of the
+level that is ahead, ``imbalance`` (own − other)/(own + other) of the best prices' lots, ``spread`` ln(ticks) up to 20,
+``age`` ln(1 + s); ``inside`` and ``behind`` are 1 where the price is better or worse than the best one of its side.
+"""
+KIND = "queue_hazard"
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of everything in a fit but its digest."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, Any]:
+    """Return the arguments of ``queue_hazard`` that the fit at *path* holds, for a market.
+
+    Raises:
+        DataError: If there is no such file.
+        BrokenFile: If it is no such fit, or was changed since it was written.
+        Mismatch: If it is of another symbol or tick size.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        numbers = {
+            "coefficients": [float(content["coefficients"][name]) for name in FEATURES],
+            "exponent": float(content["exponent"]),
+        }
+        unit_e8, of, tick = int(content["unit_qty_e8"]), str(content["symbol"]), str(content["tick_size"])
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file; `mm fills hazard` writes one") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenFile(f"{path}: no fit of {KIND} ({error!r}); write it anew with `mm fills hazard`") from error
+    if content.get("digest") != digest_of(content):
+        raise BrokenFile(f"{path}: changed since it was written (digest); write it anew with `mm fills hazard`")
+    if of != symbol:
+        raise Mismatch(f"{path}: a fit of {of}, but the run is of {symbol}; fit {symbol}")
+    if tick != short_text(instrument.tick_e8):
+        raise Mismatch(
+            f"{path}: a fit with ticks of {tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
+            f"fit this day's grid"
+        )
+    return {**numbers, "unit_lots": unit_e8 / instrument.lot_e8}
+
+
+def with_numbers(params: Mapping[str, Any], symbol: str, instrument: Instrument) -> dict[str, Any]:
+    """Return the parameters of ``queue_hazard`` with the numbers of the file they name; raises as `read_hazard`."""
+    rest = {key: value for key, value in params.items() if key != "fit"}
+    if params.get("fit") is None:
+        return rest
+    return {**read_hazard(Path(params["fit"]), symbol, instrument), **rest}

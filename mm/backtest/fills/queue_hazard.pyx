@@ -1,0 +1,142 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Fills by a fitted probability at each print that meets our price: for markets where queues decide, not distances."""
+
+from libc.math cimport exp, log, log1p
+from libc.stdint cimport int64_t, uint64_t
+
+from mm.backtest._draws cimport uniform
+from mm.backtest.fills.base cimport Order, Top, Trade
+from mm.backtest.fills.queue cimport Queue, QueueProbPower
+
+from mm.backtest.fills.hazard_fit import FEATURES
+from mm.backtest.parameters import ABOVE_0, SEED, Check, Declaration, Parameter
+from mm.errors import UsageError
+
+cdef enum:
+    COUNT = 9
+
+cdef double MOST_RATIO = 8.0  # of ln((print + unit) / (ahead + unit)), either way
+cdef double MOST_SPREAD = 20.0  # ticks
+
+
+cdef class QueueHazard(QueueProbPower):
+    """At each print at its price an order fills with a probability fitted to an order log.
+
+    - place in the queue, prints beyond the price and the other side's best price: as `queue_prob_power`
+    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x is `FEATURES`: the print
+      against the lots ahead, the place, imbalance and spread of the book before it, the age of the order, and whether
+      its price is better or worse than the displayed best one of its side
+    - it then takes as much of the print as it wants, and what is left of it stands first in the queue
+    - one draw for each print and order, keyed by both
+
+    Args:
+        fit: What ``mm fills hazard`` wrote; a run reads it, and refuses one of another symbol or tick.
+        coefficients: b, one number for each of `FEATURES`.
+        exponent: Of the place in the queue, as in `queue_prob_power`.
+        unit_lots: Lots of a usual print: quantities are measured in it.
+        seed: Keys every draw.
+    """
+
+    declared = Declaration(
+        "queue_hazard",
+        (
+            Parameter("fit", str | None, "The file that `mm fills hazard` wrote; it has all others.", None),
+            Parameter("coefficients", list[float] | None, "Nine numbers, as the file names them.", None),
+            Parameter(
+                "exponent",
+                float,
+                "Shares cancellations over the queue, as in `queue_prob_power`.",
+                1.0,
+                must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
+            ),
+            Parameter("unit_lots", float, "Lots of a usual print.", 1.0, must=ABOVE_0),
+            SEED,
+        ),
+        bias="holds for markets like the order log that it was fitted to; `mm fills score` has its error",
+    )
+    cdef uint64_t seed
+    cdef double unit_lots
+    cdef double b[COUNT]
+    cdef double x[COUNT]
+    cdef int64_t bid_ticks, ask_ticks, bid_lots, ask_lots
+    cdef object watched  # a list that takes (order id, µs, features) at each print instead of draws, or None
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        coefficients = values["coefficients"]
+        if values["fit"] is not None or coefficients is None or len(coefficients) != COUNT:
+            raise UsageError(
+                f"queue_hazard: give {COUNT} coefficients ({', '.join(FEATURES)}), or a run "
+                f'FILL_PARAMS_JSON=\'{{"fit": "<what mm fills hazard wrote>"}}\''
+            )
+        for place in range(COUNT):
+            self.b[place] = coefficients[place]
+        self.exponent, self.unit_lots = values["exponent"], values["unit_lots"]
+        self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
+        self.watched = None
+        self.crossed_only = False  # it looks at each book
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of fills after a trade, after a book change, and drawn (never)."""
+        return "queue_hazard:trade", "queue_hazard:book", "queue_hazard:hazard"
+
+    def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
+        """From now on fill nothing by a draw; return the list that takes (order id, µs, features) of each print."""
+        self.watched = []
+        return self.watched
+
+    cdef void look(self, const Top* top) noexcept nogil:
+        self.bid_ticks, self.ask_ticks = top.bid_ticks, top.ask_ticks
+        self.bid_lots, self.ask_lots = top.bid_lots, top.ask_lots
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        self.look(top)
+        return Queue.on_rest(self, order, top)
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        self.look(top)
+        return Queue.on_book(self, order, top, elapsed_us)
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef double score = 0.0
+        cdef int place
+        if trade.side == order.side or order.ticks != trade.ticks or trade.lots <= 0:
+            return Queue.on_trade(self, order, trade)
+        if order.lots < order.placed_lots:  # it was reached before, so nothing is ahead
+            order.ahead_lots, order.queue_lots = 0.0, 0
+            return min(order.lots, trade.lots)
+        self.measure(order, trade)
+        Queue.on_trade(self, order, trade)
+        if self.watched is not None:
+            with gil:
+                self.watched.append((order.id, trade.us, tuple([self.x[place] for place in range(COUNT)])))
+            return 0
+        for place in range(COUNT):
+            score += self.b[place] * self.x[place]
+        if uniform(self.seed, trade.us, trade.id, order.id) >= 1.0 / (1.0 + exp(-score)):
+            return 0
+        order.ahead_lots, order.queue_lots = 0.0, 0
+        return min(order.lots, trade.lots)
+
+    cdef void measure(self, const Order* order, const Trade* trade) noexcept nogil:
+        """Set `x` to the `FEATURES` of a print at the order's price."""
+        cdef double ahead = order.ahead_lots
+        cdef double ratio = log((trade.lots + self.unit_lots) / (ahead + self.unit_lots))
+        cdef int64_t best = self.bid_ticks if order.side > 0 else self.ask_ticks
+        cdef double ours = <double> (self.bid_lots if order.side > 0 else self.ask_lots)
+        cdef double others = <double> (self.ask_lots if order.side > 0 else self.bid_lots)
+        cdef double level = max(<double> order.level_lots, ahead)
+        cdef int64_t behind = order.side * (best - order.ticks) if best else 0
+        ratio = min(max(ratio, -MOST_RATIO), MOST_RATIO)
+        self.x[0] = 1.0
+        self.x[1] = ratio
+        self.x[2] = max(ratio, 0.0)
+        self.x[3] = ahead / level if level > 0.0 else 0.0
+        self.x[4] = (ours - others) / (ours + others) if ours + others > 0.0 else 0.0
+        self.x[5] = 0.0
+        if self.bid_ticks and self.ask_ticks:
+            self.x[5] = log(min(<double> (self.ask_ticks - self.bid_ticks), MOST_SPREAD))
+        self.x[6] = log1p((trade.us - order.active_us) * 1e-6)
+        self.x[7] = 1.0 if behind < 0 else 0.0
+        self.x[8] = 1.0 if behind > 0 else 0.0

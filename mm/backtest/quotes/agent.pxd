@@ -1,0 +1,35 @@
+# Quotes by the actions of a trained agent.
+
+from libc.stdint cimport int64_t
+
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.predict.network cimport Network
+
+cdef enum:
+    OWN = 6                             # inputs beside the signals
+
+cdef struct Scale:
+    double mean
+    double scale
+
+cdef class Agent(QuoteModel):
+    cdef object terms                   # AgentTerms
+    cdef readonly str sha256            # of the file that it is from; empty where there is none
+    cdef Network network                # None where the actions come from outside
+    cdef bint discrete
+    cdef double tick, max_offset_ticks, distance_ticks, q_max, usual_distance_ticks, usual_queue
+    cdef int64_t step_us, episode       # decisions of an episode
+    cdef int inputs, count              # count: of signals
+    cdef int64_t* places                # of the signals in the view
+    cdef Scale* scales
+    cdef double* seen                   # double[inputs]: the last observation
+    cdef double* answer                 # what the network answers
+    cdef double[3] action               # that quotes are made by: bid offset, ask offset, size, each in [-1, 1]
+    cdef int64_t next_us, last_us       # when the next decision is due; when quotes were last made
+    cdef int64_t decided                # decisions so far
+
+    cdef bint is_due(self, const View* view) noexcept nogil
+    cdef int observe(self, const View* view) except -1 nogil
+    cdef void decide(self, const View* view) noexcept nogil
+    cdef void pick(self, int choice) noexcept nogil
+    cdef void choose(self, const double* answer) noexcept nogil

@@ -1,0 +1,200 @@
+"""The file of an agent: its terms and its network as plain arrays, in a zip that one changed byte makes unreadable.
+
+The zip holds ``agent.json``, ``arrays.npz``, and where it was trained here ``training.zip``, the trainer's own data,
+which nothing but further training opens. Its comment is the SHA-256 of every byte before it. Reading needs numpy
+alone and loads no pickle.
+"""
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.errors import BrokenFile, DataError, MMError
+from mm.predict.network import Network
+from mm.whole_file import write_whole
+
+VERSION = 1
+TERMS, ARRAYS, TRAINING = "agent.json", "arrays.npz", "training.zip"
+DIGEST = hashlib.sha256().digest_size * 2  # characters
+OWN_INPUTS = ("inventory", "time_left", "bid_distance", "ask_distance", "bid_queue", "ask_queue")
+OFFSETS, SIZES = (0.0, -1.0, 1.0, -0.5, 0.5), (0.0, -1.0, 1.0)
+"""The parts of a discrete action, the zero action first: its number is ``bid + 5·(ask + 5·size)``."""
+CHOICES = len(OFFSETS) ** 2 * len(SIZES)
+
+Arrays = NDArray[np.float64]
+Layers = tuple[tuple[Arrays, Arrays, str], ...]  # weights[inputs, outputs], biases[outputs], activation
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentTerms:
+    """What an agent observes, and what its actions mean.
+
+    Attributes:
+        symbol: On whose days it was fitted.
+        tick_e8: Their tick, in 1e-8 of the quote asset; distances count in it.
+        signals: Names of the signals that it observes.
+        means, scales: Of each signal: what is taken off it, and what the rest is divided by.
+        step_s: Time between two decisions.
+        episode_s: Time after which ``time_left`` begins again at 1.
+        max_offset_ticks: What an offset of 1 adds to a quote's distance.
+        distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
+        q_max: Bound of the inventory either way, in clips.
+        usual_distance_ticks: What distances of our quotes are divided by.
+        usual_queue: Quantity ahead of a quote that counts as half-way back, in the base asset.
+        discrete: Whether it chooses one of `CHOICES` actions; else bid offset, ask offset and size, each in [-1, 1].
+    """
+
+    symbol: str
+    tick_e8: int
+    signals: tuple[str, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    step_s: float
+    episode_s: float
+    max_offset_ticks: float
+    distance_ticks: float | None
+    q_max: float
+    usual_distance_ticks: float
+    usual_queue: float
+    discrete: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers it observes: the signals, then those of `OWN_INPUTS`."""
+        return len(self.signals) + len(OWN_INPUTS)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers its network answers: three, or one per choice."""
+        return CHOICES if self.discrete else 3
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "AgentTerms":
+        """Return the terms of JSON; raises ValueError, KeyError or TypeError where it holds none."""
+        values = {one.name: content[one.name] for one in fields(cls)}
+        for name in ("signals", "means", "scales"):
+            values[name] = tuple(values[name])
+        terms = cls(**values)
+        numbers = (*terms.means, *terms.scales, terms.max_offset_ticks, terms.q_max)
+        positive = (*terms.scales, terms.step_s, terms.episode_s, terms.usual_distance_ticks, terms.usual_queue)
+        if not len(terms.signals) == len(terms.means) == len(terms.scales):
+            raise ValueError(f"{len(terms.signals)} signals, {len(terms.means)} means, {len(terms.scales)} scales")
+        if not all(math.isfinite(one) for one in numbers) or not all(0.0 < one < math.inf for one in positive):
+            raise ValueError("a mean, a scale or a length of time is no usable number")
+        return terms
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the terms as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SavedAgent:
+    """An agent as its file holds it.
+
+    Attributes:
+        terms: What it observes, and what its actions mean.
+        layers: Its network.
+        about: How it was trained; JSON values.
+        training: The trainer's own data; empty where there is none.
+        sha256: That of the file; empty before it is written.
+    """
+
+    terms: AgentTerms
+    layers: Layers
+    about: Mapping[str, Any]
+    training: bytes = b""
+    sha256: str = ""
+
+    def network(self) -> Network:
+        """Return the network.
+
+        Raises:
+            ValueError: If the arrays make none that answers these terms.
+        """
+        weights, biases, activations = zip(*self.layers, strict=True)
+        network = Network(weights, biases, activations)
+        if (network.shape[0], network.shape[-1]) != (self.terms.inputs, self.terms.outputs):
+            raise ValueError(
+                f"its network takes {network.shape[0]} inputs and answers {network.shape[-1]}; its terms have "
+                f"{self.terms.inputs} and {self.terms.outputs}"
+            )
+        return network
+
+
+def write_agent(path: Path, agent: SavedAgent) -> str:
+    """Write an agent to *path*, and return the SHA-256 that it carries; equal agents are equal bytes."""
+    arrays = io.BytesIO()
+    named: dict[str, Any] = {}
+    for place, (weights, biases, _) in enumerate(agent.layers):
+        named |= {f"weights_{place}": weights, f"biases_{place}": biases}
+    np.savez(arrays, **named)
+    content = {
+        "version": VERSION,
+        **agent.terms.to_json(),
+        "activations": [activation for *_, activation in agent.layers],
+        "about": dict(agent.about),
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        parts = {TERMS: (json.dumps(content, indent=1) + "\n").encode(), ARRAYS: arrays.getvalue()}
+        if agent.training:
+            parts[TRAINING] = agent.training
+        for name, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+        archive.comment = b"0" * DIGEST
+    data = packed.getvalue()[:-DIGEST]
+    digest = hashlib.sha256(data).hexdigest()
+    write_whole(path, data + digest.encode())
+    return digest
+
+
+def read_agent(path: Path) -> SavedAgent:
+    """Read an agent.
+
+    Raises:
+        DataError: If there is no such file.
+        BrokenFile: If it is no agent, or a byte of it was changed.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such agent; train one with mm rl train --save-path {path}") from error
+    except OSError as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}); give the zip of mm rl train") from error
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise BrokenFile(f"{path}: no agent, it is not a zip file; give the zip of mm rl train")
+    if hashlib.sha256(data[:-DIGEST]).hexdigest().encode() != data[-DIGEST:]:
+        raise BrokenFile(f"{path}: no agent of mm rl train, or a byte of it was changed; train it again")
+    try:
+        return _unpacked(data)
+    except MMError:
+        raise
+    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise BrokenFile(f"{path}: not an agent of this version ({error}); train it again") from error
+
+
+def _unpacked(data: bytes) -> SavedAgent:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        content = json.loads(archive.read(TERMS))
+        digest = archive.comment.decode()
+        training = archive.read(TRAINING) if TRAINING in archive.namelist() else b""
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']}, and this one reads {VERSION}")
+        with np.load(io.BytesIO(archive.read(ARRAYS)), allow_pickle=False) as arrays:
+            layers = tuple(
+                (arrays[f"weights_{place}"], arrays[f"biases_{place}"], str(activation))
+                for place, activation in enumerate(content["activations"])
+            )
+    agent = SavedAgent(AgentTerms.from_json(content), layers, content["about"], training, digest)
+    agent.network()
+    return agent

@@ -1,0 +1,139 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Steps that put a signal around a quote model: prices that follow it, a spread that widens with it, sizes that shrink.
+
+A signal that is a price (``micro_price``, ``weighted_mid``, ``mid``) counts as its distance from the mid, in ticks.
+Where a signal is not defined, quotes stay as they are.
+"""
+
+from libc.math cimport INFINITY, NAN, floor, isnan
+from libc.stdint cimport int64_t
+
+from mm.backtest.quotes.base cimport View, Want
+from mm.backtest.quotes.steps cimport Step
+
+import math
+
+from mm.backtest.parameters import DISTANCE, REQUIRED, TICKS, Check, Declaration, Parameter
+
+SIGNAL = Parameter("signal", str, "Name of the signal (`mm signals list`).")  # type: Parameter
+BY = Check("be a finite number", lambda value: -math.inf < value < math.inf)  # type: Check
+NOT_BELOW_0 = Check("be a finite number, 0 or more", lambda value: 0.0 <= value < math.inf)  # type: Check
+MOST = Parameter("most", float | None, "The largest move either way.", None, TICKS, DISTANCE)  # type: Parameter
+
+
+cdef class Signalled(Step):
+    """What steps with a signal share: where it stands among those of the run."""
+
+    cdef readonly str signal
+    cdef readonly double by
+    cdef int place
+    cdef bint priced
+
+    cdef dict settle(self, given: dict):
+        cdef dict values = self.declared.settle(given)
+        self.signal, self.by = values["signal"], values["by"]
+        self.signals = tuple(dict.fromkeys((*self.inner.signals, self.signal)))
+        self.timeless = False
+        return values
+
+    cdef int bind(self, tuple names) except -1:
+        from mm.signals.families import QUOTE, SIGNALS
+
+        self.place = names.index(self.signal)
+        self.priced = SIGNALS.described(self.signal)["unit"] == QUOTE
+        return self.inner.bind(names)
+
+    cdef inline double value(self, const View* view) noexcept nogil:
+        """Return the signal, 0 where it is not defined."""
+        cdef double found = NAN if view.signals is NULL else view.signals[self.place]
+        if self.priced:
+            found = found / view.tick - 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+        return 0.0 if isnan(found) else found
+
+
+cdef class PriceMove(Signalled):
+    """Base of the steps that move prices by a signal, *most* ticks at most."""
+
+    cdef readonly double most
+
+    cdef dict settle(self, given: dict):
+        cdef dict values = Signalled.settle(self, given)
+        self.most = INFINITY if values["most"] is None else values["most"]
+        return values
+
+
+cdef class ShiftBy(PriceMove):
+    """Move both prices by *by* ticks per unit of a signal, up where it is positive."""
+
+    declared = Declaration(
+        "shift_by",
+        (SIGNAL, Parameter("by", float, "Ticks per unit of the signal.", REQUIRED, must=BY), MOST),
+    )
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        self.settle(given)
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double shift = min(max(self.by * self.value(view), -self.most), self.most)
+        want.bid_ticks += shift
+        want.ask_ticks += shift
+
+
+cdef class WidenBy(PriceMove):
+    """Quote further out on each side by *by* ticks per unit of a signal's absolute value."""
+
+    declared = Declaration(
+        "widen_by",
+        (SIGNAL, Parameter("by", float, "Ticks per unit of the signal.", REQUIRED, must=NOT_BELOW_0), MOST),
+    )
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        self.settle(given)
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double value = self.value(view)
+        cdef double extra = min(self.by * max(value, -value), self.most)
+        want.bid_ticks -= extra
+        want.ask_ticks += extra
+
+
+cdef class SizeBy(Signalled):
+    """Fewer lots on the side that a signal speaks against: asks where *by* times it is positive, bids where negative.
+
+    The share that is left is ``1 - |by·signal|``, not below *least*; lots are floored.
+    """
+
+    declared = Declaration(
+        "size_by",
+        (
+            SIGNAL,
+            Parameter("by", float, "Share of the lots per unit of the signal.", REQUIRED, must=BY),
+            Parameter(
+                "least",
+                float,
+                "The least share that is left.",
+                0.0,
+                must=Check("be from 0 to 1", lambda value: 0.0 <= value <= 1.0),
+            ),
+            Parameter("both", bool, "Whether both sides shrink alike.", False),
+        ),
+    )
+    cdef readonly double least
+    cdef readonly bint both
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.least, self.both = values["least"], values["both"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double lean = self.by * self.value(view)
+        cdef double share = max(1.0 - max(lean, -lean), self.least)
+        if lean < 0.0 or self.both:
+            want.bid_lots = <int64_t> floor(share * <double> want.bid_lots)
+        if lean > 0.0 or self.both:
+            want.ask_lots = <int64_t> floor(share * <double> want.ask_lots)
+        if want.bid_lots <= 0:
+            want.bid_ticks = NAN
+        if want.ask_lots <= 0:
+            want.ask_ticks = NAN

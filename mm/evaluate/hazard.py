@@ -1,0 +1,307 @@
+"""The fit of ``queue_hazard``, a forecast at arrival, and Brier scores on time that no fit has seen.
+
+Each print that meets a virtual order at its price either reaches it or does not; the order log says which. The fit is
+a logistic regression on those prints, up to the one that fills (a hazard in discrete time), with a small ridge, by
+iteratively reweighted least squares. The probability that an order fills in its life is 1 where the tape proves it (a
+print beyond its price, the other side's best price at it) and else 1 - Π(1 - p) over its prints.
+
+The forecast knows only what is known when the order joins: for each action (improve, join, stay back) a logistic
+regression of "fills in its life" on queue, imbalance, spread and the best prices' lots. It is what a quote model can
+know; every fill model, which sees the prints that follow, knows more.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.fills.hazard_fit import FEATURES, KIND, digest_of
+from mm.backtest.fills.queue_hazard import QueueHazard
+from mm.backtest.journal import ACTIONS
+from mm.errors import FitError
+from mm.evaluate.queue_score import Blocks, aligned
+from mm.evaluate.virtual_orders import Outcomes, VirtualOrders, by_hand, place_orders
+from mm.instrument import short_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.tape.tape import Ints, Tape
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+EXPONENT = 1.0
+RIDGE = 1.0
+MOST_STEPS = 100
+LEAST_FILLS = 20
+PARTS = 4
+ACTIONS_TAKEN = {"improve": (-1,), "join": (0,), "stay back": (1, 2)}
+"""Places of virtual orders by what they do."""
+
+
+def logistic(x: "Floats", y: "Floats", ridge: float = RIDGE) -> "Floats":
+    """Return the coefficients of a logistic regression, float64[k]; the first column is 1 and is not shrunk.
+
+    Raises:
+        FitError: If it does not converge.
+    """
+    shrink = np.full(x.shape[1], ridge)
+    shrink[0] = 1e-6
+    b = np.zeros(x.shape[1])
+    for _ in range(MOST_STEPS):
+        p = probability(x, b)
+        gradient = x.T @ (y - p) - shrink * b
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(shrink)
+        step = np.linalg.solve(curvature, gradient)
+        b += step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))  # no step beyond 4 in any coefficient
+        if float(np.abs(step).max()) < 1e-9:
+            return b
+    raise FitError(f"logistic regression of {len(y)} rows: no convergence in {MOST_STEPS} steps; give a longer day")
+
+
+def probability(x: "Floats", b: "Floats") -> "Floats":
+    """Return 1/(1 + exp(-x·b))."""
+    chance: Floats = 1.0 / (1.0 + np.exp(-np.clip(x @ b, -500, 500)))
+    return chance
+
+
+@dataclass(frozen=True, eq=False)
+class MetPrints:
+    """Prints that met virtual orders at their price; columns beside each other.
+
+    Attributes:
+        order: The position of the order.
+        us: When.
+        x: `FEATURES` of each, float64[n, 9].
+        proved_us: Of each order when the tape proves its fill, -1 where it does not.
+    """
+
+    order: "Ints"
+    us: "Ints"
+    x: "Floats"
+    proved_us: "Ints"
+
+    def before(self, end_us: "Ints") -> "Bools":
+        """Return which prints came not after *end_us* of their order; -1 is no end."""
+        end = end_us[self.order]
+        kept: Bools = (end < 0) | (self.us <= end)
+        return kept
+
+
+def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrints:
+    """Return the prints that meet *orders* on *tape*, on the clock of the orders."""
+    rows: list[tuple[int, int, tuple[float, ...]]] = []
+    proved_us = np.full(len(orders), -1, np.int64)
+    for turn in np.unique(orders.turn).tolist():
+        model = QueueHazard(coefficients=[0.0] * len(FEATURES), exponent=EXPONENT, unit_lots=unit_lots)
+        seen = model.watch()
+        exchange = by_hand(tape, model, orders.life_us)
+        ahead = np.zeros((len(orders), len(orders.checks_us)))
+        number_of = place_orders(exchange, orders, np.flatnonzero(orders.turn == turn).tolist(), ahead)
+        rows += [(number_of[order], us, x) for order, us, x in seen]
+        for us, order, action in exchange.journal().orders[:, :3].tolist():
+            if ACTIONS[action] == "FILL":
+                proved_us[number_of[order]] = us
+    order = np.array([row[0] for row in rows], np.int64)
+    us = np.array([row[1] for row in rows], np.int64)
+    x = np.array([row[2] for row in rows], np.float64).reshape(-1, len(FEATURES))
+    kept = np.lexsort((np.arange(len(order)), order))
+    return MetPrints(order[kept], us[kept], x[kept], proved_us)
+
+
+def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats":
+    """Return the coefficients from the prints of the *chosen* orders, up to the fill of each.
+
+    Raises:
+        FitError: If fewer than `LEAST_FILLS` of them filled at a print.
+    """
+    kept = np.flatnonzero(chosen[prints.order] & prints.before(filled_us))
+    order, us = prints.order[kept], prints.us[kept]
+    last = np.append(order[1:] != order[:-1], True) if len(order) else np.zeros(0, bool)
+    fills = last & (us == filled_us[order])  # of several prints at one instant the last
+    if fills.sum() < LEAST_FILLS or (~fills).sum() < LEAST_FILLS:
+        raise FitError(
+            f"{int(fills.sum())} of {len(fills)} prints filled an order, {LEAST_FILLS} of each kind are needed; give a "
+            f"longer day, or more --passes (QUEUE_PASSES)"
+        )
+    return logistic(prints.x[kept], fills.astype(np.float64))
+
+
+def fill_chance(prints: MetPrints, b: "Floats", count: int) -> "Floats":
+    """Return the probability of each of *count* orders to fill in its life."""
+    stays = np.log1p(-np.minimum(probability(prints.x, b), 1 - 1e-12))
+    chance: Floats = -np.expm1(np.bincount(prints.order, weights=stays, minlength=count))
+    return np.where(prints.proved_us >= 0, 1.0, chance)
+
+
+def arrival_features(tape: "Tape", orders: VirtualOrders, ahead: "Floats", unit_lots: float) -> "Floats":
+    """Return what is known when each order joins, float64[n, 7]: queue, imbalance, spread, lots.
+
+    Args:
+        tape: The market, on the clock of the orders.
+        orders: The orders.
+        ahead: Lots ahead of each on arrival.
+        unit_lots: Lots of a usual print.
+    """
+    at = np.searchsorted(tape.event_us[tape.top_event], orders.us, side="right") - 1
+    buys = orders.side > 0
+    own = np.where(buys, tape.top_bid_lots[at], tape.top_ask_lots[at]).astype(np.float64)
+    other = np.where(buys, tape.top_ask_lots[at], tape.top_bid_lots[at]).astype(np.float64)
+    spread = np.maximum(tape.top_ask_ticks[at] - tape.top_bid_ticks[at], 1)
+    columns = (
+        np.ones(len(orders)),
+        np.log1p(ahead / unit_lots),
+        (own - other) / np.maximum(own + other, 1.0),
+        np.log(spread),
+        np.log1p(own / unit_lots),
+        np.log1p(other / unit_lots),
+        np.maximum(orders.place - 1, 0),
+    )
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def forecast(x: "Floats", orders: VirtualOrders, y: "Floats", past: "Bools", then: "Bools") -> "Floats":
+    """Return the probability at arrival of the orders *then*, from those of the *past*; NaN for all others."""
+    chance = np.full(len(orders), np.nan)
+    for places in ACTIONS_TAKEN.values():
+        here = np.isin(orders.place, places)
+        fit, use = here & past, here & then
+        if not fit.any() or not use.any():
+            chance[use] = y[past].mean()
+            continue
+        chance[use] = probability(x[use], logistic(x[fit], y[fit]))
+    return chance
+
+
+@dataclass(frozen=True)
+class Brier:
+    """A model on unseen time.
+
+    Attributes:
+        orders: How many.
+        score: The mean square of probability less outcome.
+        below: By which share that is less than the reference's; None where the reference is never wrong.
+        low, high: The 95 % interval of *below*, by resampling stretches of the day; None with too few.
+    """
+
+    orders: int
+    score: float
+    below: float | None
+    low: float | None
+    high: float | None
+
+
+def parts_of(orders: VirtualOrders) -> "list[tuple[Bools, Bools]]":
+    """Return the orders of the past and of the next part, for each part of the time but the first.
+
+    An order whose life reaches into the part belongs to neither.
+    """
+    cuts = np.linspace(orders.us[0], orders.us[-1] + 1, PARTS + 1)
+    return [
+        (orders.us + orders.life_us <= begin, (orders.us >= begin) & (orders.us < end))
+        for begin, end in list(pairwise(cuts))[1:]
+    ]
+
+
+def unseen(
+    tape: "Tape", orders: VirtualOrders, truth: Outcomes, played: Mapping[str, Outcomes], reference: str
+) -> dict[str, dict[str, Brier]]:
+    """Return the Brier scores of all models, by place, on time that no fit has seen.
+
+    Args:
+        tape: The market, on the clock of the orders.
+        orders: The orders.
+        truth: What would have become of them.
+        played: What fill models make of them: probabilities 0 and 1.
+        reference: The model of *played* that all are compared with.
+
+    Raises:
+        FitError: If the first part of the time says too little.
+    """
+    y = (truth.filled_us >= 0).astype(np.float64)
+    chances = {name: (one.filled_us >= 0).astype(np.float64) for name, one in played.items()}
+    rested = truth.sent & np.logical_and.reduce([one.sent for one in played.values()])
+    unit = unit_of(tape)
+    prints = prints_met(tape, orders, unit)
+    queue = next(one for one in played.values() if not np.isnan(one.ahead).all())
+    x = arrival_features(tape, orders, queue.ahead[:, 0], unit)
+    fitted = {name: np.full(len(orders), np.nan) for name in (KIND, "forecast at arrival", "constant")}
+    for before, then in parts_of(orders):
+        past = before & rested
+        fitted[KIND][then] = fill_chance(prints, hazard_fit(prints, truth.filled_us, past), len(orders))[then]
+        fitted["forecast at arrival"][then] = forecast(x, orders, y, past, then)[then]
+        fitted["constant"][then] = y[past].mean()
+    chances |= fitted
+    kept = rested & ~np.isnan(fitted["constant"])
+    groups = {"all": kept, **{name: kept & np.isin(orders.place, at) for name, at in ACTIONS_TAKEN.items()}}
+    return {
+        group: {name: _brier(orders, chance, chances[reference], y, here) for name, chance in chances.items()}
+        for group, here in groups.items()
+        if here.any()
+    }
+
+
+def _brier(orders: VirtualOrders, chance: "Floats", reference: "Floats", y: "Floats", here: "Bools") -> Brier:
+    error, other = ((one[here] - y[here]) ** 2 for one in (chance, reference))
+    blocks = Blocks(orders.us[here], orders.life_us)
+    below = blocks.ratio(error, other, lambda ratio: 1.0 - ratio)
+    low, high = blocks.interval(error, other, lambda ratio: 1.0 - ratio)
+    return Brier(int(here.sum()), float(error.mean()), below.value, low, high)
+
+
+def unit_of(tape: "Tape") -> float:
+    """Return the median print in lots, 1 where nothing printed: what quantities are measured in."""
+    lots = tape.row_lots[tape.first_row[:-1][tape.trades]]
+    return float(np.median(lots)) if len(lots) else 1.0
+
+
+def hazard_file(
+    tape: "Tape", orders: VirtualOrders, truth: Outcomes, scores: Mapping[str, Mapping[str, Brier]], reference: str
+) -> dict[str, Any]:
+    """Return the fit of all *orders* as its file has it."""
+    unit = unit_of(tape)
+    prints = prints_met(tape, orders, unit)
+    b = hazard_fit(prints, truth.filled_us, truth.sent)
+    every = scores["all"]
+    content = {
+        "schema_version": 1,
+        "kind": KIND,
+        "symbol": tape.symbol,
+        "day": tape.days[0],
+        "tick_size": short_text(tape.instrument.tick_e8),
+        "coefficients": dict(zip(FEATURES, b.tolist(), strict=True)),
+        "exponent": EXPONENT,
+        "unit_qty_e8": round(unit * tape.instrument.lot_e8),
+        "n_orders": int(truth.sent.sum()),
+        "n_prints": len(prints.us),
+        "n_fills": int((truth.filled_us >= 0).sum()),
+        "life_s": orders.life_us / 1e6,
+        "brier": every[KIND].score,
+        "brier_below": {"model": reference, "share": every[KIND].below, "ci95": [every[KIND].low, every[KIND].high]},
+    }
+    return {**content, "digest": digest_of(content)}
+
+
+def brier_lines(scores: Mapping[str, Mapping[str, Brier]], reference: str, why_not: str | None = None) -> Iterator[str]:
+    """Yield the table of Brier scores on unseen time; *why_not* stands for it where there is none."""
+    if why_not is not None:
+        yield f"no Brier scores on unseen time: {why_not}"
+        return
+    yield f"Brier score on time that no fit has seen, and how much below that of {reference}, % (95 % interval)"
+    heads = [f"{group} ({next(iter(of.values())).orders})" for group, of in scores.items()]
+    names = next(iter(scores.values()))
+    rows = [
+        ("model", *heads),
+        *((name, *(_cell(of[name], name == reference) for of in scores.values())) for name in names),
+    ]
+    yield from aligned(rows)
+
+
+def _cell(one: Brier, is_reference: bool) -> str:
+    if is_reference or one.below is None:
+        return f"{one.score:.4f}"
+    interval = "" if one.low is None or one.high is None else f" ({100 * one.low:.0f} to {100 * one.high:.0f})"
+    return f"{one.score:.4f} {100 * one.below:.0f}{interval}"

@@ -1,0 +1,107 @@
+"""The look-ahead check of one signal: its rows before an instant must not depend on what comes after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.clock import US_PER_S, iso
+from mm.errors import ModelError, UsageError
+from mm.evaluate.counterfactual import WEEK_US, cuts, ended, market_at, mirrored, shifted
+from mm.evaluate.data_access import FileWatch
+from mm.evaluate.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
+from mm.signals.compute import SignalRows, compute
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+
+@dataclass(frozen=True)
+class SignalProbe:
+    """The tests of one signal on one day.
+
+    Attributes:
+        name: Of the signal.
+        tape: The day.
+        watch: Has recorded what the signal's module opened when it was imported.
+        skip: Tests that are left out, by name.
+        seed: Draws the cuts.
+    """
+
+    name: str
+    tape: "Tape"
+    watch: FileWatch
+    skip: frozenset[str]
+    seed: int
+
+    def run(self, count: int) -> Report:
+        """Make all tests with *count* cuts.
+
+        Raises:
+            UsageError: If the signal is defined nowhere on the day.
+            ModelError: If it raises on the day as it is.
+        """
+        report, base = Report(), self._rows(self.tape)
+        known = ~np.isnan(base.values[0])
+        if not known.any():
+            raise UsageError(f"signal {self.name} is defined nowhere on {self.tape.symbol} {','.join(self.tape.days)}")
+        first_us = int(base.recv_us[known.argmax()])
+        report.cuts = cuts(self.tape, first_us, count, self.seed)
+        report.add(REPEAT, self._compare(REPEAT, base, self.tape))
+        for test, counterfactual in ((TRUNCATED, ended), (PERTURBED, mirrored)):
+            for cut_us in report.cuts:
+                report.add(test, self._compare(test, base, counterfactual(self.tape, cut_us), cut_us))
+        if SHIFTED not in self.skip:
+            report.add(SHIFTED, self._compare(SHIFTED, base, shifted(self.tape), shift_us=WEEK_US))
+        if OPENED not in self.skip:
+            report.played[OPENED] = 1
+            report.findings += [
+                Finding(OPENED, None, None, f"it opened {path} at {line}; it could not have, while it traded")
+                for path, line in self.watch.forbidden.items()
+            ]
+        report.notes += [
+            f"it read {path} at {line}; what stands in it was not checked" for path, line in self.watch.others.items()
+        ]
+        return report
+
+    def _rows(self, tape: "Tape") -> SignalRows:
+        with self.watch.watching():
+            return _joined(list(compute(tape, (self.name,))))
+
+    def _compare(
+        self, test: str, base: SignalRows, tape: "Tape", cut_us: int | None = None, shift_us: int = 0
+    ) -> Finding | None:
+        """Return the first row on another tape, the same before the cut, that differs; None where there is none."""
+        try:
+            other = self._rows(tape)
+        except ModelError as error:
+            return Finding(test, cut_us, None, f"it raised, which it did not on the whole day: {error}")
+        sizes = [
+            len(one.recv_us) if cut_us is None else int(np.searchsorted(one.recv_us - by_us, cut_us))
+            for one, by_us in ((base, 0), (other, shift_us))
+        ]
+        rows = min(sizes)
+        own, others = base.values[0, :rows], other.values[0, :rows]
+        differ = np.flatnonzero(~((own == others) | (np.isnan(own) & np.isnan(others))))
+        if not len(differ) and sizes[0] == sizes[1]:
+            return None
+        at = int(differ[0]) if len(differ) else rows
+        us = int((base if at < sizes[0] else other).recv_us[at])
+        did, instead = (_told(one, at, size) for one, size in ((base, sizes[0]), (other, sizes[1])))
+        before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
+        words = f"at {iso(us)}{before}: {instead}; the first run: {did}; market: {market_at(self.tape, us)}"
+        return Finding(test, cut_us, us, words)
+
+
+def _told(rows: SignalRows, at: int, size: int) -> str:
+    if at >= size:
+        return "no row"
+    value = rows.values[0, at]
+    return "null" if np.isnan(value) else f"{value:.12g}"
+
+
+def _joined(pieces: Sequence[SignalRows]) -> SignalRows:
+    if not pieces:
+        return SignalRows(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((1, 0)))
+    return SignalRows(*(np.concatenate(column, axis=-1) for column in zip(*pieces, strict=True)))

@@ -1,0 +1,137 @@
+"""The quote model of a trained agent."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from engine_tapes import TEST
+from mm.backtest.models import QUOTE_MODELS, trade_cross
+from mm.backtest.quotes.agent import Agent, strategy_of
+from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.commands.backtest import main as backtest_command
+from mm.errors import Mismatch
+from mm.tape.tape import Tape
+from rl_agents import agent_at, sim_day, terms
+
+EVENTS = [
+    (1_000_000, "snapshot", [(100, 50), (99, 50)], [(110, 50), (111, 50)]),
+    *((1_000_000 + 100_000 * i, "depth", [(98, i)], []) for i in range(1, 40)),
+]
+
+
+def constant(answer, agent_terms=None) -> SavedAgent:
+    """Return an agent that always answers the same."""
+    agent_terms = agent_terms or terms(signals=(), means=(), scales=())
+    layers = ((np.zeros((agent_terms.inputs, agent_terms.outputs)), np.array(answer, float), "identity"),)
+    return SavedAgent(agent_terms, layers, {})
+
+
+def quoted(saved: SavedAgent, **changed):
+    """Return the prices and lots of the first orders, buy and sell."""
+    rules = Rules(
+        tick_e8=TEST.tick_e8, lot_e8=TEST.lot_e8, quote_lots=4, enforce_balances=False, order_latency_us=0, **changed
+    )
+    orders = backtest(Tape.of(TEST, EVENTS), strategy_of(Agent(saved.terms, saved)), trade_cross(), rules).orders
+    placed = [i for i in range(len(orders)) if orders["action"][i] == "PLACE"]
+    return [(orders["side"][i], orders["price"][i], orders["qty"][i]) for i in placed[:2]]
+
+
+def on_grid(agent_terms, **changed):
+    values = {name: getattr(agent_terms, name) for name in agent_terms.__dataclass_fields__}
+    return type(agent_terms)(**{**values, "tick_e8": TEST.tick_e8, **changed})
+
+
+NO_SIGNALS = on_grid(terms(signals=(), means=(), scales=()))
+
+
+def prices(saved: SavedAgent, **changed) -> list[tuple[int, int]]:
+    """Return ticks and lots of the first buy and sell."""
+    tick, lot = TEST.tick_e8 * 1e-8, TEST.lot_e8 * 1e-8
+    return [(round(price / tick), round(qty / lot)) for _, price, qty in quoted(saved, **changed)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([0, 0, 0], [(99, 4), (111, 4)]),
+        ([1, -1, 0], [(97, 4), (109, 4)]),
+        ([-1, -0.5, 0.4], [(101, 4), (110, 4)]),
+        ([9, 9, 0.5], [(97, 8), (113, 8)]),
+        ([0, 0, -0.6], []),
+    ],
+)
+def test_an_action_is_offsets_and_a_size(answer, expected):
+    """Without a fit from one tick behind the touch: more offset is farther away, beyond 1 it counts as 1."""
+    assert prices(constant(answer, NO_SIGNALS)) == expected
+
+
+def test_a_distance_counts_from_the_mid():
+    """The mid is 105; bids are floored, asks ceiled."""
+    assert prices(constant([0, 0, 0], on_grid(NO_SIGNALS, distance_ticks=2.5))) == [(102, 4), (108, 4)]
+
+
+def test_it_never_crosses():
+    """However far inwards the offsets are, an order is a maker's when it is sent."""
+    assert prices(constant([-1, -1, 0], on_grid(NO_SIGNALS, max_offset_ticks=50.0))) == [(109, 4), (101, 4)]
+
+
+@pytest.mark.parametrize("choice", [0, 1, 7, 24, 25, 49, 74])
+def test_a_choice_is_its_offsets_and_size(choice):
+    """Number bid + 5·(ask + 5·size), the zero action first."""
+    answer = np.zeros(CHOICES)
+    answer[choice] = 1.0
+    chosen = prices(constant(answer, on_grid(NO_SIGNALS, discrete=True)))
+    bid, ask, size = OFFSETS[choice % 5], OFFSETS[choice // 5 % 5], SIZES[choice // 25]
+    lots = {0.0: 4, 1.0: 8, -1.0: 0}[size]
+    assert chosen == ([(99 - round(2 * bid), lots), (111 + round(2 * ask), lots)] if lots else [])
+
+
+def test_another_tick_is_refused():
+    """Offsets in ticks would mean something else."""
+    with pytest.raises(Mismatch, match="trained on SIMUSDT with ticks of 7"):
+        quoted(constant([0, 0, 0], on_grid(NO_SIGNALS, tick_e8=700_000_000)))
+
+
+def test_the_command_plays_it_twice_alike_and_refuses_a_changed_file(tmp_path):
+    """Equal orders by one agent; exit 3 and one line for a changed byte and another tick."""
+    sim_day(tmp_path / "data")
+    agent = agent_at(tmp_path / "agent.zip")
+    flags = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path / "data"), "--quote-model", "rl"]
+
+    def ran(path, name):
+        flags_of = [*flags, "--out-root", str(tmp_path / "out"), "--run-id", name, "--honesty", "0"]
+        return CliRunner().invoke(
+            backtest_command, [*flags_of, "--quote-params-json", json.dumps({"model_path": str(path)})]
+        )
+
+    for name in ("one", "two"):
+        done = ran(agent, name)
+        assert done.exit_code == 0, done.output
+    found = [
+        (tmp_path / f"out/backtest/SIMUSDT/20260105_{name}/orders_SIMUSDT.csv").read_bytes() for name in ("one", "two")
+    ]
+    assert found[0] == found[1]
+    assert found[0].count(b"\n") > 100
+    changed = bytearray(agent.read_bytes())
+    changed[300] ^= 1
+    (tmp_path / "changed.zip").write_bytes(changed)
+    other = agent_at(tmp_path / "other.zip", tick_e8=7_000_000)
+    for path, words in (
+        (tmp_path / "changed.zip", "changed"),
+        (other, "ticks of 0.07"),
+        (tmp_path / "none.zip", "no such"),
+    ):
+        done = ran(path, path.stem)
+        assert done.exit_code == 3, done.output
+        (line,) = [line for line in done.stderr.splitlines() if " info " not in line]
+        assert line.startswith("error: ")
+        assert words in line
+
+
+def test_it_stands_in_the_registry():
+    """As any quote model."""
+    assert [one.name for one in QUOTE_MODELS["rl"].declared.keys] == ["model_path"]

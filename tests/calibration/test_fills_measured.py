@@ -1,0 +1,262 @@
+"""Orders measured under a fill model: counted again from the files of the runs, and predicted as they fill."""
+
+import csv
+import json
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import mm
+from mm.__main__ import main
+from mm.backtest.fills.intensity import Poisson
+from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
+from mm.backtest.models import poisson, queue_prob_power
+from mm.backtest.rules import Rules
+from mm.calibration.calibrate import measure
+from mm.calibration.calibrator import HALF_TICKS, CalibrationConfig, Calibrator, FillsMeasured, pooled_rates
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.points import Points
+from mm.calibration.schedule import build_schedule
+from mm.calibration.sweeps import HitRule
+from mm.calibration.windows import WindowPlan
+from mm.errors import BrokenFile, UsageError
+from mm.model_maker import measured_under
+
+POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
+LOTS = ORDER_COLUMNS.index("lots")
+TICK, US = 0.01, 1_000_000
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by column."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def counted(folder: Path, mids: tuple[list[int], list[int]], end_us: int, seen: dict) -> None:
+    """Add order-seconds and fills of a run to *seen*, by side and distance in half ticks, from its files alone."""
+    us, mid2 = mids
+    live, ended = {}, {}
+    for row in rows(folder / "orders_SIMUSDT.csv"):
+        number = int(row["order_id"])
+        if row["action"] == "PLACE":
+            live[number] = row["side"], round(float(row["price"]) / TICK), int(row["active_recv_us"])
+        elif row["status"] in ("CANCELLED", "FILLED", "EXPIRED", "REJECTED"):
+            ended.setdefault(number, int(row["recv_us"]))
+    for number, (side, ticks, begin) in live.items():
+        since, until, sign = begin, ended.get(number, end_us), 1 if side == "BUY" else -1
+        while since < until:
+            at = bisect_right(us, since) - 1
+            stop = min(until, us[at + 1]) if at + 1 < len(us) else until
+            seen[side, sign * (mid2[at] - 2 * ticks)][0] += (stop - since) / US
+            since = stop
+    for row in rows(folder / "fills_SIMUSDT.csv"):
+        side, ticks, _ = live[int(row["order_id"])]
+        before = mid2[bisect_left(us, int(row["recv_us"])) - 1]
+        seen[side, (1 if side == "BUY" else -1) * (before - 2 * ticks)][1] += 1
+
+
+def mids_of(folder: Path) -> tuple[list[int], list[int]]:
+    """Instants and bid + ask in ticks of a day folder's frames, the last of each instant."""
+    found = {}
+    (path,) = folder.glob("orderbook*.csv*")
+    for row in rows(path):
+        if int(row["epoch_id"]) >= 1:
+            found[int(row["recv_time_us"])] = round((float(row["bid1_price"]) + float(row["ask1_price"])) / TICK)
+    return list(found), list(found.values())
+
+
+def run(root: Path, *words: str) -> dict:
+    """Call mm with a folder of days and of results, and return what it prints as JSON."""
+    where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(root / "data")]
+    runs = [] if words[0] == "sim" else ["--out-root", str(root / "out"), "--json"]
+    done = CliRunner().invoke(main, [*words, *where, *runs])
+    assert done.exit_code == 0, done.output
+    return {} if words[0] == "sim" else json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A day of half an hour, and its calibration under a queue model, at the distances that are then quoted."""
+    root = tmp_path_factory.mktemp("measured")
+    run(root, "sim", "day", "--hours", "0.5")
+    fit = run(root, "calibrate", "--calib-fills", "queue_prob_power", "--deltas", "0.5,1.5", "--run-id", "one")
+    return root, fit
+
+
+def test_points_are_what_the_files_of_the_runs_say(measured):
+    """Exposure and fills of every side and distance, counted again from orders, fills and frames by plain Python."""
+    root, fit = measured
+    folder = root / "out" / "calibration" / "fixed" / "SIMUSDT" / "20260105_one"
+    day = root / "data" / "SIMUSDT" / "20260105"
+    seen = defaultdict(lambda: [0.0, 0])
+    for delta in ("0.5", "1.5"):
+        counted(folder / "runs" / f"delta_{delta}", mids_of(day), mm.load_day(day).end_us, seen)
+    points = {
+        ({"bid": "BUY", "ask": "SELL"}[row["side"]], round(2 * float(row["delta_ticks"]))): row
+        for row in rows(folder / "calibration_points.csv")
+    }
+    assert sum(fills for _, fills in seen.values()) > 200
+    for place, row in points.items():
+        assert float(row["exposure_s"]) == pytest.approx(seen[place][0], rel=1e-9, abs=1e-6), place
+        assert int(row["fills"]) == seen[place][1], place
+    left_out = {place: one for place, one in seen.items() if place not in points and one[0] > 1e-9}
+    assert all(half_ticks < 0 for _, half_ticks in left_out), "only orders across the mid are left out"
+    assert (fit["calib_fills"], fit["method"], fit["hit"]) == ("queue_prob_power", "fixed", None)
+    late = sum(fills for (_, half_ticks), (_, fills) in seen.items() if 0 <= half_ticks < 1)
+    total = sum(int(row["fills"]) for row in points.values())
+    assert total - late <= fit["n_fills"] <= total, "late ones of farther orders are left out of the fit"
+
+
+@pytest.mark.parametrize("delta", ["0.5", "1.5"])
+def test_a_backtest_under_the_same_model_fills_as_predicted(measured, delta):
+    """Every row of 100 fills has a tenth more or less than its prediction, and the summary has no note about it."""
+    root, fit = measured
+    words = ["--fill-model", "queue_prob_power", "--fill-params-file", fit["path"], "--honesty", "0"]
+    words += ["--quote-model", "fixed_spread", "--quote-params-json", f'{{"delta_ticks": {delta}}}']
+    summary = run(root, "backtest", *words, "--initial-cash", "1000000000", "--initial-inventory", "1000000")
+    judged = [row for row in summary["fills_by_distance"] if row["fills"] >= 100]
+    assert judged or delta == "1.5"
+    for row in judged:
+        assert 0.9 < row["predicted"] / row["fills"] < 1.1, row
+    assert summary["fit"]["measured_under"]["differs"] is None
+    assert not any("CALIB_FILLS" in warning for warning in summary["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--fill-model", "trade_cross"], "fills under queue_prob_power, and this run plays trade_cross"),
+        (["--fill-model", "queue_prob_power", "--quote-qty", "3"], "and this run quotes 3"),
+    ],
+)
+def test_a_backtest_of_other_fills_says_so(measured, words, text):
+    """Predictions of one model are no predictions of another, nor of orders of another size."""
+    root, fit = measured
+    summary = run(root, "backtest", *words, "--fill-params-file", fit["path"], "--honesty", "0")
+    assert sum(text in warning and "CALIB_FILLS" in warning for warning in summary["warnings"]) == 1
+
+
+def test_poisson_fills_give_back_their_own_numbers(tape):
+    """Under a Poisson model, whose A and k are known, the fit finds both within its intervals."""
+    truth = {"A": 0.3, "k": 0.7}
+    config = CalibrationConfig(method="fixed", fills=FillsMeasured("poisson", truth, partial(poisson, **truth)))
+    found = measure(tape, config)
+    assert isinstance(config.fills.make(), Poisson)
+    fit = found.fit
+    assert config.deltas == HALF_TICKS
+    assert (fit.calib_fills, fit.calib_fill_params, fit.hit) == ("poisson", truth, None)
+    for value, (low, high) in ((truth["A"], fit.ci95_A_block), (truth["k"], fit.ci95_k_block)):
+        assert low - (high - low) < value < high + (high - low)
+    again = PoissonFit.from_json(json.loads(json.dumps(fit.to_json())), "the test")
+    assert (again.measured_rates, again.calib_fill_params) == (fit.measured_rates, truth)
+
+
+def test_every_fill_of_a_large_order_counts(tape):
+    """An order of many lots fills in parts; its seconds go on, and so do its fills."""
+    step_e8 = tape.step_lots * tape.instrument.lot_e8
+    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
+    found = measure(tape, config, Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots))
+    placed = {lots for one in found.runs.values() for lots in one.journal.orders[:, LOTS].tolist()}
+    fills = sum(len(one.journal.fills) for one in found.runs.values())
+    assert found.fit.calib_order_qty == 10**6 * step_e8 / 1e8
+    assert max(placed) == 10**6 * tape.step_lots
+    assert 0.98 * fills <= found.fit.n_fills <= fills
+    assert len({order for one in found.runs.values() for order in one.journal.fills[:, 1].tolist()}) < fills
+
+
+def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
+    """A schedule carries its name, and a segment's parameters come from fills of its training window alone."""
+    plan = WindowPlan(train_window_min=40, step_min=40)
+    schedule = build_schedule(Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER)), plan)
+    rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
+    assert (schedule.calib_fills, rule.calib_fills) == ("queue_prob_power", None)
+    assert all(segment.usable for segment in schedule.segments)
+    assert schedule.segments[0].A < rule.segments[0].A, "a queue stands before the orders"
+    again = type(schedule).from_json(schedule.to_json(), "the test")
+    assert again.calib_fills == "queue_prob_power"
+    assert measured_under(rule, None) is None
+
+
+def test_rates_are_pooled_to_twenty_fills():
+    """Thin distances join their neighbours but none far away, and where nothing filled there is no rate."""
+    points = Points.of([0.5, 1.0, 1.25, 2.0, 3.0, 9.0], [100, 50, 50, 10, 40, 50], [30, 12, 8, 25, 0, 5])
+    found = pooled_rates(points)
+    assert [round(delta, 9) for delta, _ in found] == [0.5, 1.125, 2.0, 9.0]
+    assert [round(rate, 9) for _, rate in found] == [0.3, 0.2, 2.5, 0.1]
+    assert pooled_rates(points.where([0, 4])) == (), "one distance says nothing about another"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"method": "marks"}, "the marks play no orders"),
+        ({"method": "fixed", "rule": HitRule(hit="strict")}, "leave CALIB_HIT"),
+    ],
+)
+def test_what_a_fill_model_does_not_use_is_refused(settings, text):
+    """The model decides on the fills, and only orders have any."""
+    with pytest.raises(UsageError, match=text):
+        CalibrationConfig(**settings, fills=POWER)
+
+
+def test_a_quantity_off_the_step_is_refused(tape):
+    """An exchange would take no such order."""
+    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=7)
+    config = CalibrationConfig(method="fixed", fills=POWER, rule=HitRule(order_e8=10 * tape.instrument.lot_e8))
+    with pytest.raises(UsageError, match="multiple of the quantity step"):
+        measure(tape, config, rules)
+
+
+@pytest.mark.parametrize("rates", [[[1.0, 0.2], [0.5, 0.1]], [[0.5, 0.0]], [[0.5]], 3])
+def test_rates_that_cannot_be_are_refused(tape, rates):
+    """A file of a fit is read as far as it makes sense, and no farther."""
+    content = measure(tape, CalibrationConfig()).fit.to_json() | {"measured_rates": rates}
+    with pytest.raises(BrokenFile, match="poisson_fit"):
+        PoissonFit.from_json(content, "the test")
+
+
+def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
+    """What each fill of a run kept so many seconds later, in ticks, and its block of five minutes, by distance."""
+    us, mid2 = (column.tolist() for column in result.journal.mids.T)
+    found = defaultdict(list)
+    for fill in result.journal.fills.tolist():
+        at, side, ticks = fill[0], fill[FILL_COLUMNS.index("side")], fill[FILL_COLUMNS.index("ticks")]
+        before, after = mid2[bisect_left(us, at) - 1], mid2[bisect_right(us, at + seconds * US) - 1]
+        distance = max(side * (before - 2 * ticks) / 2, 0.5)
+        if at + seconds * US <= result.journal.counters["last_us"]:
+            found[distance].append((side * (after - 2 * ticks) / 2, side * (before - after) / 2))
+    return found
+
+
+def test_moves_after_fills_are_those_of_the_runs(tape):
+    """Counted again from the journals: the mean move against orders five seconds after they were filled."""
+    found = measure(tape, CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER))
+    moves = defaultdict(list)
+    for run in found.runs.values():
+        for distance, kept in after_fills(run, 5).items():
+            moves[distance] += [move for _, move in kept]
+    assert len(found.fit.adverse_moves) >= 2
+    for distance, move in found.fit.adverse_moves:
+        assert move == pytest.approx(sum(moves[distance]) / len(moves[distance]), abs=0.02), distance
+
+
+@pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
+def test_moves_after_fills_enter_the_quotes(tape, model):
+    """Where the fit gives k and A it gives the costs of a fill too; a number of one's own replaces them."""
+    fit = replace(measure(tape, CalibrationConfig()).fit, adverse_moves=((3.0, 2.0), (5.0, 4.9)))
+
+    def played(**params):
+        return mm.backtest(tape, model, "poisson", fit=fit, quote_params_json=params, honesty=False)
+
+    default, same, none = played(), played(adverse_ticks=2.0), played(adverse_ticks=0.0)
+    assert default.summary["fit"]["adverse_ticks"] == 2.0
+    assert none.summary["fit"]["adverse_ticks"] is None
+    assert default.journal.orders.tolist() == same.journal.orders.tolist() != none.journal.orders.tolist()
+    apart = [run.summary["quoted_half_spread_ticks"]["p50"] for run in (default, none)]
+    assert apart[0] > apart[1], "costs push quotes away"

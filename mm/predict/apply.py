@@ -1,0 +1,102 @@
+"""A fitted predictor on other days: its predictions as columns beside the rows of its signals, and its score.
+
+Nothing is fitted here, and scikit-learn is not needed.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.predict.artefact import Artefact
+from mm.predict.fitting import predict_baselines
+from mm.predict.samples import Task, samples_of
+from mm.predict.scoring import Predicted, score
+from mm.predict.walk import predictions, probe, shuffled_predictions
+from mm.signals.compute import compute
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+
+class PredictedRows(NamedTuple):
+    """Consecutive rows of predictions, one for each diff of the tape.
+
+    Attributes:
+        recv_us: When the diff was received, µs, int64[rows].
+        values: float64[sides, rows], NaN where a signal is not known; one side where it predicts one number.
+    """
+
+    recv_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def predict_over(tape: "Tape", artefact: Artefact) -> Iterator[PredictedRows]:
+    """Yield the predictions over a tape, in pieces.
+
+    Args:
+        tape: The tape.
+        artefact: The predictor.
+
+    Raises:
+        Mismatch: If symbol or tick are not those of the fit.
+    """
+    artefact.check(tape.symbol, tape.instrument.tick_e8)
+    names = artefact.signal_names
+    for piece in compute(tape, names):
+        yield PredictedRows(piece.recv_us, piece.values)
+
+
+def write_predictions(
+    path: Path, artefact: Artefact, pieces: Iterable[PredictedRows], about: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Write predictions as a Parquet file, and return the number of rows and of those that are predicted.
+
+    Args:
+        path: The file.
+        artefact: The predictor.
+        pieces: Its predictions, in order.
+        about: Of what they are; JSON values, metadata of the file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sided = [f"prediction_{side}" for side in artefact.sides]
+    names = ["prediction", *sided]
+    fields = [pa.field("recv_us", pa.int64()), *(pa.field(name, pa.float64()) for name in names)]
+    schema = pa.schema(fields, metadata={"mm": json.dumps(about)})
+    rows = known = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in pieces:
+            mean = piece.values.mean(axis=0)
+            columns = [mean, *(piece.values if sided else ())]
+            arrays = [pa.array(piece.recv_us), *(pa.array(one, from_pandas=True) for one in columns)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            rows, known = rows + len(mean), known + int(np.count_nonzero(~np.isnan(mean)))
+    return rows, known
+
+
+def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
+    """Return the score of a fitted predictor on other days, against baselines of the fit.
+
+    Raises:
+        FitError: If there are no samples.
+        Mismatch: If symbol or tick are not those of the fit.
+    """
+    task = task_of(artefact)
+    for tape in tapes:
+        artefact.check(tape.symbol, tape.instrument.tick_e8)
+    samples, kernels = samples_of(tapes, task), artefact.predictor()
+    baselines = predict_baselines(task, samples, artefact.about["baselines"])
+    seed, window = artefact.about["seed"], np.zeros(len(samples), np.int64)
+    values, shuffled = predictions(kernels, samples), shuffled_predictions(kernels, task, samples, seed)
+    return score(task, Predicted(samples, values, baselines, shuffled, probe(samples), window), seed)
+
+
+def task_of(artefact: Artefact) -> Task:
+    """Return what a fitted predictor predicts."""
+    about = artefact.about
+    return Task(about["target"], about["horizon"], artefact.signals, tuple(about["distances_ticks"]))

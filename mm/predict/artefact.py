@@ -1,0 +1,181 @@
+"""Fitted predictors on disk: plain arrays, and ``model.json`` with a hash over both."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.errors import BrokenFile, Mismatch, UsageError
+from mm.instrument import e8
+from mm.predict.forest import Forest
+from mm.predict.network import Network
+from mm.predict.predictor import Predictor
+
+MODEL, ARRAYS = "model.json", "arrays.npz"
+SCHEMA_VERSION = 1
+SIDES = ("bid", "ask")
+FOLDER = "/"
+"""What the name of a signal that is a predictor's folder holds."""
+Arrays = Mapping[str, NDArray[Any]]
+_TREES = ("roots", "feature", "threshold", "left", "right", "value")
+
+
+@dataclass(frozen=True, eq=False)
+class Artefact:
+    """A fitted predictor.
+
+    Attributes:
+        about: The content of ``model.json``.
+        arrays: Those of its kernels, by name: ``<head>.w<layer>`` and ``<head>.b<layer>``, or those of a forest.
+        path: Its folder, for messages.
+    """
+
+    about: Mapping[str, Any]
+    arrays: Arrays
+    path: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "Artefact":
+        """Return the predictor in a folder.
+
+        Raises:
+            BrokenFile: If a file is missing, or one of its bytes has changed.
+        """
+        try:
+            text, data = (folder / MODEL).read_bytes(), (folder / ARRAYS).read_bytes()
+        except OSError as error:
+            raise BrokenFile(f"{folder}: no fitted predictor ({error.strerror}: {error.filename})") from error
+        try:
+            about = json.loads(text)
+            unchanged = text == as_text(about).encode() and about["hash"] == hash_of(about, data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenFile(f"{folder / MODEL}: no model of a predictor ({error}); fit it again") from error
+        if not unchanged:
+            raise BrokenFile(f"{folder}: {MODEL} or {ARRAYS} has changed since the fit; fit it again")
+        return cls(about, _arrays(data, folder), str(folder))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that it reads."""
+        return tuple(self.about["signals"])
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that it predicts apart; empty where it predicts one number."""
+        return SIDES[: len(self.about["heads"])] if len(self.about["heads"]) > 1 else ()
+
+    @property
+    def distance_ticks(self) -> float | None:
+        """The distance that a prediction without one is of; None where it takes none."""
+        distances: Sequence[float] = self.about["distances_ticks"]
+        return float(distances[len(distances) // 2]) if distances else None
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """The names of its predictions as signals: its folder, and for each side a colon and the side behind it."""
+        name = self.path if FOLDER in self.path else f".{FOLDER}{self.path}"
+        return tuple(f"{name}:{side}" for side in self.sides) or (name,)
+
+    def predictor(self) -> Predictor:
+        """Return new kernels of it.
+
+        Raises:
+            BrokenFile: If the arrays do not make kernels.
+        """
+        about, scaler = self.about, self.about["scaler"]
+        try:
+            heads = [kernel_of(head, str(place), self.arrays) for place, head in enumerate(about["heads"])]
+            mean, scale = (np.array(scaler[key], np.float64) for key in ("mean", "scale"))
+            return Predictor(heads, mean, scale, scaler["priced"], e8(about["tick"]) / 1e8)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenFile(f"{self.path}: its arrays make no predictor ({error}); fit it again") from error
+
+    def check(self, symbol: str | None, tick_e8: int) -> None:
+        """Refuse to predict another market.
+
+        Args:
+            symbol: That of the market; None is not checked.
+            tick_e8: Its price step.
+
+        Raises:
+            Mismatch: If symbol or tick differ.
+        """
+        fitted = self.about["symbol"], e8(self.about["tick"])
+        if (symbol or fitted[0], tick_e8) != fitted:
+            raise Mismatch(
+                f"{self.path}: fitted on {fitted[0]} with a tick of {self.about['tick']}, not on "
+                f"{symbol or fitted[0]} with a tick of {tick_e8 / 1e8:g}; fit one on this market"
+            )
+
+
+def signal_of(name: str) -> tuple[Artefact, int]:
+    """Return the predictor that a signal is of, and the place of its kernel.
+
+    Args:
+        name: Its folder, and where it predicts both sides ``:bid`` or ``:ask`` after it.
+
+    Raises:
+        BrokenFile: If there is no predictor, or one of its bytes has changed.
+        UsageError: If a side is missing, or one is named that it does not have.
+    """
+    folder, colon, side = name.rpartition(":")
+    if not colon or FOLDER in side:
+        folder, side = name, ""
+    found = Artefact.read(Path(folder))
+    if side not in (found.sides or ("",)):
+        wanted = " or ".join(found.signal_names)
+        raise UsageError(f"signal {name!r}: the predictor is of {found.about['target']}; name {wanted}")
+    return found, found.sides.index(side) if side else 0
+
+
+def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """Write a predictor, and return the content of its ``model.json``: *about* with the hash.
+
+    Equal arguments make equal bytes.
+    """
+    room = io.BytesIO()
+    np.savez(room, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
+    content = {**about, "hash": hash_of(about, room.getvalue())}
+    (folder / ARRAYS).write_bytes(room.getvalue())
+    (folder / MODEL).write_text(as_text(content), encoding="utf-8")
+    return content
+
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """Return JSON in the one form that a model has, so that each of its bytes counts."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def hash_of(about: Mapping[str, Any], arrays: bytes) -> str:
+    """Return the SHA-256 over the file of arrays and the model without its hash."""
+    rest = {key: value for key, value in about.items() if key != "hash"}
+    return hashlib.sha256(arrays + as_text(rest).encode()).hexdigest()
+
+
+def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | Forest:
+    """Return the kernel of a head, by its description in ``model.json`` and its arrays.
+
+    Raises:
+        KeyError: If an array is missing.
+        ValueError: If they make no kernel.
+    """
+    if head["kind"] == "forest":
+        return Forest(int(head["inputs"]), *(arrays[f"{name}.{part}"] for part in _TREES))
+    layers = range(len(head["activations"]))
+    weights, biases = ([arrays[f"{name}.{part}{layer}"] for layer in layers] for part in "wb")
+    return Network(weights, biases, head["activations"])
+
+
+def _arrays(data: bytes, folder: Path) -> Arrays:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BrokenFile(f"{folder / ARRAYS}: no arrays ({error}); fit it again") from error

@@ -1,0 +1,56 @@
+# Generated from mm/predict/network.pyx by `make stubs`; edit that file instead.
+
+"""A dense network of a few layers: one row in, one row out, without allocation.
+
+Each layer is ``activation(x·W + b)``. The terms of a sum are added in the order of the inputs, so that a row gives the
+same bits alone and in a batch. Where an input is NaN, every output is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+ACTIVATIONS: tuple[str, ...]
+
+class Network:
+    """A dense network.
+
+    Its rooms for a row are its own: calls of one network must not overlap.
+
+    Args:
+        weights: Of each layer, float64[inputs, outputs]; the outputs of one are the inputs of the next.
+        biases: Of each layer, float64[outputs].
+        activations: Of each layer, by name: one of ``ACTIVATIONS``.
+
+    Attributes:
+        shape: Inputs, then the outputs of each layer.
+        activations: As given.
+
+    Raises:
+        ValueError: If the arrays do not make a network, or one holds a number that is not finite.
+    """
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def activations(self) -> tuple[str, ...]: ...
+    def __init__(
+        self, weights: Sequence[NDArray[np.float64]], biases: Sequence[NDArray[np.float64]], activations: Sequence[str]
+    ) -> None: ...
+    def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the outputs of each row.
+
+        Args:
+            x: float64[rows, inputs].
+
+        Returns:
+            float64[rows, outputs].
+
+        Raises:
+            ValueError: If a row has another number of inputs.
+        """
+
+def _checked(
+    weights: list[NDArray[np.float64]], biases: list[NDArray[np.float64]], activations: Sequence[str]
+) -> tuple[int, ...]:
+    """Return inputs and the outputs of each layer, of arrays that make a network."""

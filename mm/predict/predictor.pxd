@@ -1,0 +1,19 @@
+# Signals in, a prediction out: the scaler and one kernel for each side.
+
+from cpython.ref cimport PyObject
+
+cdef enum:
+    CLIP = 5                            # LARGEST_SCALED
+
+cdef class Predictor:
+    cdef readonly tuple heads           # type: tuple[Network | Forest, ...]
+    cdef readonly int inputs            # with the distance, where it takes one
+    cdef PyObject** each                # borrowed from *heads*
+    cdef bint trees
+    cdef double tick
+    cdef double* mean
+    cdef double* scale
+    cdef bint* priced
+    cdef double* scaled                 # the row that is computed
+
+    cdef double compute(self, const double* row, double mid_ticks, int head) noexcept nogil

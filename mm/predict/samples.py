@@ -1,0 +1,242 @@
+"""What a predictor is fitted on and scored against: signals as they stood, and what came within the horizon.
+
+``return`` has a sample for each row of the signals, ``adverse`` one for each aggressive order and the side that it
+fills, ``fill`` one for each row, side and distance. A sample counts where every signal was known, and the horizon after
+it was recorded without a gap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import US_PER_S
+from mm.errors import FitError
+from mm.signals.compute import compute
+from mm.signals.score import move_to
+from mm.tape.tape import GAP
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+TARGETS = ("return", "adverse", "fill")
+IMBALANCE = "imbalance_1"
+MOST_SAMPLES = 200_000
+SWEEP_US = 1000  # between two prints of one aggressive order, at most
+_QUANTILES = (0.3, 0.7, 0.9, 0.97, 0.995)  # of the distances of prints: where `fill` is measured
+_MOST_TICKS = 1 << 62
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be predicted, and from what.
+
+    Attributes:
+        target: One of ``TARGETS``.
+        horizon_s: How far ahead, s.
+        signals: That it is predicted from.
+        distances_ticks: From the mid, where ``fill`` is measured; empty for other targets.
+    """
+
+    target: str
+    horizon_s: float
+    signals: tuple[str, ...]
+    distances_ticks: tuple[float, ...] = ()
+
+    @property
+    def horizon_us(self) -> int:
+        """The horizon, µs."""
+        return round(self.horizon_s * US_PER_S)
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a row: the signals, and for ``fill`` the distance."""
+        return len(self.signals) + (self.target == "fill")
+
+    @property
+    def sides(self) -> int:
+        """How many sides are predicted apart."""
+        return 1 if self.target == "return" else 2
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples in the order of time, all of one length.
+
+    Attributes:
+        us: When the signals of the sample were the last ones, or the aggressive order came.
+        until_us: When its outcome is known.
+        side: 0 for bids or no side, 1 for asks.
+        rows: float64[n, inputs].
+        mid_ticks: The mid with the signals.
+        outcome: The move in ticks, or 1 where the order fills or the mid moves against the fill.
+        move_ticks: How far the mid moves against the fill (``adverse``), or up (``return``); 0 for ``fill``.
+        imbalance: ``imbalance_1``.
+        spread: Ticks.
+    """
+
+    us: Ints
+    until_us: Ints
+    side: Ints
+    rows: Floats
+    mid_ticks: Floats
+    outcome: Floats
+    move_ticks: Floats
+    imbalance: Floats
+    spread: Floats
+
+    def __len__(self) -> int:
+        return len(self.us)
+
+    def at(self, which: NDArray[np.bool_] | Ints) -> Self:
+        """Return some of them."""
+        return replace(self, **{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
+
+class SignalTable(NamedTuple):
+    """Signals over a tape: instants, a row of the signals each, and what every sample needs beside them."""
+
+    us: Ints
+    rows: Floats
+    mid_ticks: Floats
+    imbalance: Floats
+    spread: Floats
+
+
+class _PrintColumns(NamedTuple):
+    """The prints of a tape: instants, the aggressor's side, prices, and whether each begins an aggressive order."""
+
+    us: Ints
+    side: Ints
+    ticks: Ints
+    first: NDArray[np.bool_]
+
+
+def columns_of(tape: "Tape", signals: Sequence[str]) -> SignalTable:
+    """Return signals over a tape."""
+    names = tuple(dict.fromkeys((*signals, IMBALANCE, "mid", "spread")))
+    pieces = list(compute(tape, names))
+    us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
+    values = np.concatenate([np.empty((len(names), 0)), *(piece.values for piece in pieces)], axis=1)
+    # The mid is a whole number of half ticks; the quote asset is rounded.
+    mid_ticks = np.rint(values[names.index("mid")] * 2e8 / tape.instrument.tick_e8) / 2.0
+    rows = np.ascontiguousarray(values[: len(signals)].T)
+    return SignalTable(us, rows, mid_ticks, values[names.index(IMBALANCE)], values[names.index("spread")])
+
+
+def samples_of(tapes: Sequence["Tape"], task: Task) -> Samples:
+    """Return the samples of recorded days, in the order of time; evenly thinned where there are very many.
+
+    Raises:
+        FitError: If there are none.
+    """
+    found = joined([_samples(tape, task, MOST_SAMPLES // len(tapes)) for tape in tapes])
+    if not len(found):
+        tape = tapes[0]
+        raise FitError(
+            f"{tape.symbol} from {tape.days[0]} on: no sample of {task.target} has all of "
+            f"{', '.join(task.signals)} and {task.horizon_s:g} s after it; name fewer signals or a shorter horizon"
+        )
+    return found.at(np.argsort(found.us, kind="stable"))
+
+
+def joined(pieces: Sequence[Samples]) -> Samples:
+    """Return several samples as one."""
+    return Samples(*(np.concatenate([getattr(one, each.name) for one in pieces]) for each in fields(Samples)))
+
+
+def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
+    """Return distances from the mid in half ticks that the days' flow reaches: quantiles of those of its prints.
+
+    Raises:
+        FitError: If there are no prints.
+    """
+    found = []
+    for tape in tapes:
+        columns, prints = columns_of(tape, ()), _prints(tape)
+        row = np.searchsorted(columns.us, prints.us, side="left") - 1
+        distance = (prints.ticks - columns.mid_ticks[row]) * prints.side
+        found.append(distance[(row >= 0) & (distance > 0)])
+    reached = np.concatenate(found)
+    if not len(reached):
+        raise FitError(f"{tapes[0].symbol}: no print beyond the mid, so there is no distance at which an order fills")
+    return tuple(sorted({float(np.ceil(2 * one) / 2) for one in np.quantile(reached, _QUANTILES)}))
+
+
+def _samples(tape: "Tape", task: Task, most: int) -> Samples:
+    columns, prints = columns_of(tape, task.signals), _prints(tape)
+    gaps = np.sort(tape.event_us[tape.kind == GAP])
+    if task.target == "adverse":
+        found = _adverse(columns, prints, gaps, task.horizon_us)
+    elif task.target == "fill":
+        found = _fill(columns, prints, gaps, task, most)
+    else:
+        row = np.arange(len(columns.us))
+        then = columns.us + task.horizon_us
+        move = move_to(columns.us, columns.mid_ticks, gaps, row, then)
+        found = _made(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
+    known = np.flatnonzero(~np.isnan(found.rows).any(axis=1) & ~np.isnan(found.outcome) & ~np.isnan(found.imbalance))
+    return found.at(known[:: -(-len(known) // most) or 1])
+
+
+def _made(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
+    """Return samples of rows; *when* is their instant, when the outcome is known, and the side."""
+    return Samples(
+        *when, columns.rows[row], columns.mid_ticks[row], outcome, move, columns.imbalance[row], columns.spread[row]
+    )
+
+
+def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us: int) -> Samples:
+    """Whether the mid is beyond the one before an aggressive order, against whom it filled."""
+    us, aggressor = prints.us[prints.first], prints.side[prints.first]
+    row = np.searchsorted(columns.us, us, side="left") - 1  # the last one before it
+    us, aggressor, row = us[row >= 0], aggressor[row >= 0], row[row >= 0]
+    then = us + horizon_us
+    against = aggressor * move_to(columns.us, columns.mid_ticks, gaps, row, then)
+    outcome = np.where(np.isnan(against), np.nan, against > 0)
+    return _made(columns, row, (us, then, (aggressor + 1) // 2), outcome, against)
+
+
+def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
+    """Whether a print reaches the price of an order, at its price or beyond; nearer than the touch nobody shows."""
+    step = -(-len(columns.us) * 2 * len(task.distances_ticks) // most) or 1
+    row = np.arange(0, len(columns.us), step)
+    us, mid = columns.us[row], columns.mid_ticks[row]
+    then = us + task.horizon_us
+    whole = ~np.isnan(move_to(columns.us, columns.mid_ticks, gaps, row, then))
+    pieces = []
+    for place, sign in enumerate((1, -1)):  # a bid, which sells fill; an ask
+        taken = prints.side == -sign
+        reached = _least(prints.us[taken], sign * prints.ticks[taken], us, then)
+        for distance in task.distances_ticks:
+            price = np.floor(sign * mid - distance)  # an ask's on the mirrored axis
+            shown = whole & (price <= sign * mid - columns.spread[row] / 2.0)
+            outcome = np.where(shown, reached <= price, np.nan)
+            side = np.full(len(row), place, np.int64)
+            found = _made(columns, row, (us, then, side), outcome, np.zeros(len(row)))
+            pieces.append(replace(found, rows=np.column_stack([found.rows, sign * mid - price])))
+    return joined(pieces)
+
+
+def _prints(tape: "Tape") -> _PrintColumns:
+    us, side = tape.event_us[tape.trades], tape.trade_side.astype(np.int64)
+    first = np.ones(len(us), bool)
+    first[1:] = (side[1:] != side[:-1]) | (np.diff(us) > SWEEP_US)
+    return _PrintColumns(us, side, tape.trade_ticks, first)
+
+
+def _least(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
+    """Return the least of the values in each (after, until], a very large number where there is none."""
+    begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
+    found = np.full(len(begin), _MOST_TICKS)
+    least, width = values, 1  # least[i]: of the *width* values from i on
+    while len(least):
+        # An interval is covered by two of the widest that fit in it.
+        here = (end - begin >= width) & (end - begin < 2 * width)
+        found[here] = np.minimum(least[begin[here]], least[end[here] - width])
+        least, width = np.minimum(least[:-width], least[width:]), 2 * width
+    return found

@@ -1,0 +1,148 @@
+"""How good predictions are: R² or log loss out of sample, beside baselines, with block-bootstrap intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.predict.samples import Samples, Task
+from mm.signals.score import DRAWS, LEAST_BLOCKS, blocks_of
+
+LEAST_PROBABILITY = 1e-6  # that a log loss counts with
+BINS = 10
+CONSTANT = "constant"
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of samples that they were not fitted on.
+
+    Attributes:
+        samples: The samples.
+        values: The prediction of each.
+        baselines: Those of each baseline, by name; ``constant`` is among them.
+        shuffled: Predictions of some samples with one signal shuffled among them, by its name.
+        probe: Places of these samples.
+        window: The number of the scored window of each sample.
+    """
+
+    samples: Samples
+    values: Floats
+    baselines: Mapping[str, Floats]
+    shuffled: Mapping[str, Floats]
+    probe: Ints
+    window: Ints
+
+
+def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
+    """Return what ``model.json`` says of the quality, as JSON values.
+
+    For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is how much the
+    best baseline is worse, with its 95 % interval by a block bootstrap, None where there are too few blocks.
+    """
+    samples, y = predicted.samples, predicted.samples.outcome
+    losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
+    own, unit = _losses(task, y, predicted.values), losses[CONSTANT].mean()
+    best = min(losses, key=lambda name: float(losses[name].mean()))
+    draw = np.random.default_rng(seed)
+    regression = task.target == "return"
+    unit = unit if regression and unit > 0.0 else 1.0
+    found = {
+        "metric": "r2" if regression else "log_loss",
+        "value": _metric(task, own, unit),
+        "baselines": {name: _metric(task, one, unit) for name, one in losses.items()},
+        "best_baseline": best,
+        "difference": float((losses[best] - own).mean() / unit),
+        "difference_ci95": _interval(
+            samples.us, losses[best] - own, losses[CONSTANT] if regression else np.ones(len(own)), task.horizon_s, draw
+        ),
+        "samples": len(samples),
+        "calibration": _calibration(y, predicted.values),
+        "importance": {
+            name: float((_losses(task, y[predicted.probe], values) - own[predicted.probe]).mean() / unit)
+            for name, values in predicted.shuffled.items()
+        },
+        "windows": [
+            {
+                "begin_us": int(samples.us[at][0]),
+                "end_us": int(samples.until_us[at][-1]),
+                "samples": int(at.sum()),
+                "difference": float((losses[best] - own)[at].mean() / unit),
+            }
+            for at in (predicted.window == one for one in np.unique(predicted.window))
+        ],
+    }
+    if regression:
+        return {**found, "trading": _trading(samples, predicted.values, task.horizon_s, draw)}
+    brier = {name: float(np.mean((values - y) ** 2)) for name, values in predicted.baselines.items()}
+    return {**found, "brier": {"value": float(np.mean((predicted.values - y) ** 2)), "baselines": brier}}
+
+
+def beats(found: Mapping[str, Any]) -> bool:
+    """Return whether a score is above that of the best baseline, by its interval."""
+    return found["difference_ci95"] is not None and found["difference_ci95"][0] > 0.0
+
+
+def _losses(task: Task, y: Floats, values: Floats) -> Floats:
+    """Return the loss of each prediction: the squared error in ticks, or the log loss in nats."""
+    if task.target == "return":
+        return (y - values) ** 2
+    p = np.clip(values, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+    losses: Floats = -np.log(np.where(y > 0, p, 1.0 - p))
+    return losses
+
+
+def _metric(task: Task, losses: Floats, unit: float) -> float:
+    mean = float(losses.mean() / unit)
+    return 1.0 - mean if task.target == "return" else mean
+
+
+def _interval(
+    us: Ints, gains: Floats, units: Floats, horizon_s: float, draw: np.random.Generator
+) -> list[float] | None:
+    """Return the 95 % interval of the sum of gains over that of units, by a bootstrap of blocks of equal time."""
+    block, count = blocks_of(us, horizon_s)
+    seen, block = np.unique(block, return_inverse=True)  # hours between days hold no samples
+    count = len(seen)
+    if count < LEAST_BLOCKS:
+        return None
+    sums = np.column_stack([np.bincount(block, one, count) for one in (gains, units)])
+    drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
+    ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0.0, drawn[:, 1], np.nan)
+    low, high = np.nanquantile(ratio, (0.025, 0.975)) if np.isfinite(ratio).any() else (np.nan, np.nan)
+    return [float(low), float(high)] if np.isfinite(low) else None
+
+
+def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
+    """Return the mean prediction and the mean outcome in bins of equally many samples, by rising prediction."""
+    order = np.argsort(values, kind="stable")
+    return [
+        {"predicted": float(values[one].mean()), "observed": float(y[one].mean()), "samples": len(one)}
+        for one in np.array_split(order, BINS)
+        if len(one)
+    ]
+
+
+def _trading(samples: Samples, values: Floats, horizon_s: float, draw: np.random.Generator) -> dict[str, Any]:
+    """Return what it earns to take a position where the move is predicted beyond half the spread, and to hold it.
+
+    One position at a time, of the predicted sign, held over the horizon; half the spread is paid once.
+    """
+    wanted = np.flatnonzero(np.abs(values) > samples.spread / 2.0)
+    taken, free_us = [], -1
+    for at in wanted.tolist():
+        if samples.us[at] >= free_us:
+            taken.append(at)
+            free_us = int(samples.until_us[at])
+    earned = np.sign(values[taken]) * samples.outcome[taken] - samples.spread[taken] / 2.0
+    ends = _interval(samples.us[taken], earned, np.ones(len(taken)), horizon_s, draw) if taken else None
+    return {
+        "trades": len(taken),
+        "ticks": float(earned.sum()),
+        "ticks_per_trade": float(earned.mean()) if taken else None,
+        "ticks_per_trade_ci95": ends,
+    }

@@ -1,0 +1,157 @@
+"""Fit on what has been, score on what comes next: windows with a purge and an embargo, then a fit on all of it.
+
+The samples are parted into windows of equally many. Each but the first is scored by a model that was fitted on those
+before it: on samples whose outcome was known (purge) a whole horizon (embargo) before the window begins (López de
+Prado, Advances in Financial Machine Learning, 2018, chapter 7).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.errors import FitError, UsageError
+from mm.instrument import short_text
+from mm.predict.artefact import SCHEMA_VERSION, Arrays
+from mm.predict.fitting import constant_signals, fit, fit_baselines, predict_baselines
+from mm.predict.predictor import Predictor
+from mm.predict.samples import Samples, Task, joined, samples_of
+from mm.predict.scoring import Predicted, beats, score
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+WINDOWS = 6
+MOST_PROBED = 10_000  # samples of a window, for the importance of signals
+
+
+class Learned(NamedTuple):
+    """What a fit leaves: the content of ``model.json`` without its hash, and the arrays of the kernels."""
+
+    about: dict[str, Any]
+    arrays: Arrays
+
+
+def learn(
+    tapes: Sequence["Tape"], task: Task, model: str, seed: int = 0, step: Callable[[int], None] = lambda _: None
+) -> Learned:
+    """Fit a predictor on recorded days, with its score by walk-forward.
+
+    Args:
+        tapes: The days, of one symbol and grid.
+        task: What to predict, and from what.
+        model: One of ``mm.predict.fitting.MODELS``.
+        seed: Of every draw.
+        step: Called after each of the ``WINDOWS`` fits.
+
+    Raises:
+        FitError: If nothing can be fitted: too few samples, one class alone, a signal that never varies.
+        UsageError: If the horizon is longer than a window.
+    """
+    tick_e8 = tapes[0].instrument.tick_e8
+    tick = tick_e8 / 1e8
+    samples = samples_of(tapes, task)
+    still = constant_signals(task, samples)
+    if still:
+        raise FitError(
+            f"{', '.join(still)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
+        )
+    found = score(task, _walked(task, samples, model, tick, seed, step), seed)
+    fitted = fit(model, task, samples, tick, seed)
+    step(1)
+    against = [samples.move_ticks[(samples.side == side)] for side in range(task.sides)]
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "target": task.target,
+        "model": model,
+        "horizon": task.horizon_s,
+        "signals": list(task.signals),
+        "distances_ticks": list(task.distances_ticks),
+        "scaler": dict(fitted.scaler),
+        "heads": [dict(head) for head in fitted.heads],
+        "train_window": {"start_us": int(samples.us[0]), "end_us": int(samples.until_us.max())},
+        "days": [day for tape in tapes for day in tape.days],
+        "symbol": tapes[0].symbol,
+        "tick": short_text(tick_e8),
+        "seed": seed,
+        "baselines": fit_baselines(task, samples),
+        "adverse_moves_ticks": [_moves(move) for move in against] if task.target == "adverse" else None,
+        "score": found,
+        "usable": beats(found),
+    }
+    return Learned(about, fitted.arrays)
+
+
+def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
+    """Return the prediction of each sample, of its side."""
+    found = np.empty(len(samples))
+    for side in range(len(predictor.heads)):
+        at = samples.side == side
+        found[at] = predictor.predict(samples.rows[at], samples.mid_ticks[at], side)
+    return found
+
+
+def _walked(task: Task, samples: Samples, model: str, tick: float, seed: int, step: Callable[[int], None]) -> Predicted:
+    """Return the predictions of each window but the first, by models fitted before it."""
+    begins = samples.us[len(samples) * np.arange(WINDOWS) // WINDOWS]
+    place = np.searchsorted(begins, samples.us, side="right") - 1
+    pieces = []
+    for number in range(1, WINDOWS):
+        at = np.flatnonzero(place == number)
+        before = samples.at(samples.until_us + task.horizon_us <= begins[number])
+        scored = samples.at(at)
+        if not len(before) or not len(scored) or scored.us[-1] - scored.us[0] < task.horizon_us:
+            span_s = (samples.us[-1] - samples.us[0]) / 1e6
+            raise UsageError(
+                f"--horizon-s (PREDICT_HORIZON_S) is {task.horizon_s:g}, too long for {span_s:,.0f} s in {WINDOWS} "
+                "windows, each scored by a fit that ends a horizon before it; give a shorter one, or more days"
+            )
+        fitted = fit(model, task, before, tick, seed).predictor
+        baselines = predict_baselines(task, scored, fit_baselines(task, before))
+        shuffled = shuffled_predictions(fitted, task, scored, seed + number)
+        window = np.full(len(at), number)
+        pieces.append(Predicted(scored, predictions(fitted, scored), baselines, shuffled, probe(scored), window))
+        step(1)
+    return _joined(pieces)
+
+
+def shuffled_predictions(
+    predictor: Predictor, task: Task, samples: Samples, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return predictions with each signal shuffled among the samples of the probe."""
+    draw, found = np.random.default_rng(seed), {}
+    samples = samples.at(probe(samples))
+    for column, name in enumerate(task.signals):
+        rows = samples.rows.copy()
+        rows[:, column] = rows[draw.permutation(len(rows)), column]
+        found[name] = predictions(predictor, replace(samples, rows=rows))
+    return found
+
+
+def probe(samples: Samples) -> NDArray[np.int64]:
+    """Return the samples that the importance of signals is measured on: evenly many."""
+    return np.arange(0, len(samples), -(-len(samples) // MOST_PROBED))
+
+
+def _joined(pieces: Sequence[Predicted]) -> Predicted:
+    """Return the predictions of several windows as those of one."""
+
+    def of_all(by_name: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+        return {name: np.concatenate([one[name] for one in by_name]) for name in by_name[0]}
+
+    begins = np.cumsum([0, *(len(one.samples) for one in pieces[:-1])])
+    return Predicted(
+        joined([one.samples for one in pieces]),
+        np.concatenate([one.values for one in pieces]),
+        of_all([dict(one.baselines) for one in pieces]),
+        of_all([dict(one.shuffled) for one in pieces]),
+        np.concatenate([one.probe + first for one, first in zip(pieces, begins, strict=True)]),
+        np.concatenate([one.window for one in pieces]),
+    )
+
+
+def _moves(move: NDArray[np.float64]) -> list[float]:
+    """Return how far the mid moves against a fill on average, in ticks, where it does not and where it does."""
+    return [float(one.mean()) if len(one) else 0.0 for one in (move[move <= 0], move[move > 0])]

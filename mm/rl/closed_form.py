@@ -1,0 +1,169 @@
+"""The world of Avellaneda and Stoikov (2008) as an environment, and what any policy in it is worth, exactly.
+
+The market is that of ``mm sim as2008``: coins for fills and for the mid, 200 steps of a session of one second. Its
+closed form is known, so it is the referee of a trainer: an agent that has learned here has a share of its utility,
+which is computed by carrying probabilities, not by drawing paths.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from mm.sim.as2008.exact import exact
+from mm.sim.as2008.model import Floats, GlftExact, Inventories, InventoryRule, PaperModel, Policy, SymmetricRule
+
+PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
+"""The market of section 3.3."""
+OFFSET = 6.0  # what an offset of 1 adds to a distance, in units of the price
+MOST_Q = 10.0  # inventory that is observed as 1
+Answer = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def observation(market: PaperModel, step: int | NDArray[np.int64], q: Inventories) -> NDArray[np.float64]:
+    """Return what an agent observes at inventories *q*: inventory and time left, float64[len(q), 2]."""
+    left = np.broadcast_to(1.0 - np.asarray(step) / market.steps, q.shape)
+    return np.stack([q / MOST_Q, left], axis=-1)
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """The policy of an agent: its distances are the markup, moved by what its network answers.
+
+    Attributes:
+        market: The market.
+        answer: Observations to actions, float64[n, 2]: bid offset, ask offset; beyond ±1 they count as ±1.
+    """
+
+    market: PaperModel
+    answer: Answer
+    average_spread: float | None = None
+
+    def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
+        """Return the distances of bid and ask at inventories *q*."""
+        offsets = OFFSET * np.clip(self.answer(observation(self.market, step, q)), -1.0, 1.0)
+        return self.market.markup + offsets[:, 0], self.market.markup + offsets[:, 1]
+
+
+def utility(market: PaperModel, policy: Policy) -> float:
+    """Return mean - (γ/2)·variance of a policy's profit, exactly.
+
+    It is the certainty equivalent of exponential utility up to the third moment, and unlike that one it is defined for
+    policies whose worst paths never occur (``symmetric``).
+    """
+    found = exact(market, policy)
+    return found.profit_mean - 0.5 * market.gamma * found.profit_std**2
+
+
+def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
+    """Return an agent whose offsets are drawn anew, evenly over all actions, for each step and inventory."""
+    draws = np.random.default_rng(seed)
+    return LearnedPolicy(market, lambda seen: draws.uniform(-1.0, 1.0, (len(seen), 2)))
+
+
+def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
+    """Return the utility of the policies that need no training, by name.
+
+    ``closed_form`` is the paper's rule, ``optimum`` the exact solution of continuous time, ``symmetric`` the paper's
+    benchmark, ``random`` the mean over *seeds* of a random agent.
+    """
+    drawn = [utility(market, random_agent(market, seed)) for seed in seeds]
+    return {
+        "closed_form": utility(market, InventoryRule(market)),
+        "optimum": utility(market, GlftExact(market)),
+        "symmetric": utility(market, SymmetricRule(market)),
+        "random": float(np.mean(drawn)),
+    }
+
+
+class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
+    """Many sessions of the paper's market side by side; one that ends begins again with the next step.
+
+    An action is the offsets of bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is what
+    fills gain against the mid less γ·σ²·q²·dt/2, the risk of the inventory; the mid's own moves are left out, which
+    changes no expectation. Wealth does not enter: the optimum of exponential utility does not depend on it.
+
+    Args:
+        num_envs: How many sessions.
+        market: The market; None is the paper's.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own
+
+    def __init__(self, num_envs: int = 1, market: PaperModel | None = None) -> None:
+        self.market, self.num_envs = market or PAPER, num_envs
+        self.single_observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+        self.single_action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (num_envs, 2), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (num_envs, 2), np.float32)
+        self._q = np.zeros(num_envs, np.int64)
+        self._step = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin all sessions, without inventory."""
+        del options
+        super().reset(seed=seed)
+        self._begin()
+        return self._seen(), {}
+
+    def _begin(self) -> None:
+        # Inventories of other sessions are seen as well, so that a policy learns what to do with them.
+        self._q = np.rint(self.np_random.normal(0.0, 3.0, self.num_envs)).astype(np.int64)
+        self._q[::2] = 0
+        self._step = 0
+
+    def _seen(self) -> NDArray[np.float32]:
+        return observation(self.market, self._step, self._q).astype(np.float32)
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Quote for one step, and return observations, rewards, whether sessions ended, and ``final_obs`` if so."""
+        market = self.market
+        distances = market.markup + OFFSET * np.clip(np.asarray(actions, np.float64), -1.0, 1.0)
+        chances = np.exp(np.minimum(market.log_chance(distances), 0.0))
+        filled = self.np_random.random((self.num_envs, 2)) < chances
+        gained = (filled * distances).sum(axis=1)
+        self._q = self._q + filled[:, 0] - filled[:, 1]
+        self._step += 1
+        risk = 0.5 * market.gamma * market.sigma**2 * market.step_s
+        rewards = gained - risk * self._q.astype(np.float64) ** 2
+        ended = np.full(self.num_envs, self._step >= market.steps)
+        info: dict[str, Any] = {}
+        if self._step >= market.steps:
+            info["final_obs"] = self._seen()
+            self._begin()
+        return self._seen(), rewards, ended, np.zeros(self.num_envs, bool), info
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the closed form's utility, over seeds.
+
+    Attributes:
+        shares: Of each seed.
+        mean: Their mean.
+        ci95: Its interval by Student's t; None of one seed.
+    """
+
+    shares: tuple[float, ...]
+    mean: float
+    ci95: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, shares: Sequence[float]) -> "Share":
+        """Return the mean of *shares* and its interval."""
+        from scipy.stats import t
+
+        mean = float(np.mean(shares))
+        if len(shares) < 2:
+            return cls(tuple(shares), mean, None)
+        reach = float(t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / math.sqrt(len(shares)))
+        return cls(tuple(shares), mean, (mean - reach, mean + reach))

@@ -1,0 +1,192 @@
+"""``mm.rl.MarketMaking-v0``: market making on the paper exchange as a gymnasium environment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from mm.backtest.quotes.agent_file import CHOICES, AgentTerms
+from mm.calibration.fit_result import PoissonFit
+from mm.clock import US_PER_S
+from mm.errors import Mismatch, UsageError
+from mm.model_maker import read_fitted
+from mm.rl._stepper import REWARDS, Driven, Stepper
+from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
+from mm.tape.tape import Tape
+
+WEIGHTS = {"pnl": 0.0, "spread_inventory": 0.01, "utility": 0.001}
+"""What each reward is weighed with: φ in ticks/(clip·s), γ in 1/(tick·clip)."""
+LARGEST = 5.0  # of an observation, either way
+Observation = NDArray[np.float32]
+
+
+class MarketMaking(gymnasium.Env[Observation, Any]):
+    """Quote on recorded or simulated days: an episode is a stretch of one of them, of *episode_s* of covered time.
+
+    The exchange is that of a backtest: the same latencies, queues, fees, balances and filters. An action holds for
+    *step_s*; in between, quotes follow the market by it at each requote.
+
+    Args:
+        days: Day folders, or tapes; each episode draws one of them.
+        reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, what fills gain against the
+            mid after fees, less φ·q² a second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W the
+            gain in tick·clips (Avellaneda, Stoikov).
+        discrete: Whether an action is one of 75 numbers; else bid offset, ask offset and size, each in [-1, 1].
+        weight: φ or γ; without it that of `WEIGHTS`.
+        signals: Names of the signals that are observed; without them `USUAL_SIGNALS`.
+        step_s, episode_s, max_offset_ticks, q_max: See `AgentShape`.
+        fit: A fit of earlier days, or its file: quotes without offset then stand 1/k from the mid.
+        terms: Those of an agent, in the place of all that is fitted to *days*: for days that it has not seen.
+        cache: Folder of kept tapes.
+        knobs: Those of the engine as objects, in the place of *settings*.
+        render_mode: ``ansi``, a line of text, or None.
+        settings: Knobs of ``mm backtest`` by their fields (``order_latency_ms``, ``fill_model``, ``maker_fee_rate``).
+
+    Raises:
+        TypeError: If a knob is not known.
+        UsageError: If a value cannot be used.
+        DataError: If a day cannot be used.
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - gymnasium's own name and type
+
+    def __init__(  # noqa: PLR0913 - the face of the environment: each is said once
+        self,
+        days: Sequence[Tape | Path | str],
+        reward: str = "pnl",
+        discrete: bool | None = None,
+        *,
+        weight: float | None = None,
+        fit: PoissonFit | Path | str | None = None,
+        terms: AgentTerms | None = None,
+        cache: Path | str | None = None,
+        knobs: EngineKnobs | None = None,
+        render_mode: str | None = None,
+        **settings: Any,
+    ) -> None:
+        if reward not in REWARDS:
+            raise UsageError(f"reward is {reward!r}; it must be one of {', '.join(REWARDS)}")
+        if render_mode not in (None, "ansi"):
+            raise UsageError(f"render_mode is {render_mode!r}; it must be 'ansi' or None")
+        shape = {name: settings.pop(name) for name in AgentShape.__dataclass_fields__ if name in settings}
+        shape |= {} if discrete is None else {"discrete": discrete}
+        if terms is not None and (shape or fit is not None):
+            raise UsageError(f"terms were given, so that {', '.join(shape) or 'fit'} has no effect; leave it out")
+        if knobs is not None and settings:
+            raise UsageError(f"knobs were given as objects, and {', '.join(settings)} beside them; give one of them")
+        self._played = EngineKnobs.of(settings) if knobs is None else knobs
+        self._days = open_days(days, self._played, None if cache is None else Path(cache))
+        if terms is None:
+            terms = fitted_terms(self._days, AgentShape(**_listed(shape)), _read(fit))
+        self._check_tick(terms)
+        self.terms, self.render_mode = terms, render_mode
+        self._reward, self._weight = reward, WEIGHTS[reward] if weight is None else weight
+        if not 0.0 <= self._weight < 1e6 or (reward == "utility" and self._weight == 0.0):
+            raise UsageError(f"weight is {weight}; it must be above 0")
+        self._steps = max(round(terms.episode_s / terms.step_s), 1)
+        self._stepper: Stepper | None = None
+        self._day: TrainingDay = self._days[0]
+        self.observation_space = spaces.Box(-LARGEST, LARGEST, (terms.inputs,), np.float32)
+        self.action_space = spaces.Discrete(CHOICES) if terms.discrete else spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+    def _check_tick(self, terms: AgentTerms) -> None:
+        tape = self._days[0].tape
+        if tape.instrument.tick_e8 != terms.tick_e8:
+            raise Mismatch(
+                f"the terms are of ticks of {terms.tick_e8} (1e-8), {tape.symbol} {tape.days[0]} has "
+                f"{tape.instrument.tick_e8}; take days of the agent's own tick"
+            )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode, and return what the agent observes and ``info``.
+
+        Args:
+            seed: Of the episodes from now on: day, begin and the fill model's draws.
+            options: ``day``, the number of a day, and ``start_us``, where the episode is to begin there; what is left
+                out is drawn.
+
+        Raises:
+            UsageError: If an option is not known, or outside of the days.
+        """
+        super().reset(seed=seed)
+        wanted = dict(options or {})
+        number = int(wanted.pop("day", self._drawn_day()))
+        if not 0 <= number < len(self._days):
+            raise UsageError(f"options: day is {number}; it must be a number from 0 to {len(self._days) - 1}")
+        self._day = self._days[number]
+        tape = self._day.tape
+        last_us = max(tape.end_us - round(self.terms.episode_s * US_PER_S), tape.start_us)
+        start_us = int(wanted.pop("start_us", self.np_random.integers(tape.start_us, last_us, endpoint=True)))
+        draws_seed = int(self.np_random.integers(2**31)) if self._played.seed is None else self._played.seed
+        if wanted:
+            raise UsageError(f"options: {', '.join(wanted)} is not known; known are day, start_us")
+        if not tape.start_us <= start_us < tape.end_us:
+            raise UsageError(f"options: start_us is {start_us}; it must be from {tape.start_us} to {tape.end_us - 1}")
+        begun_us = self._day.valid_from(start_us)
+        if begun_us >= tape.end_us:  # no book until the end: begin where the day does
+            begun_us = self._day.valid_from(tape.start_us)
+        driven = Driven(self.terms)
+        exchange = self._day.exchange(driven, tape.between(begun_us, tape.end_us), draws_seed)
+        self._stepper = Stepper(exchange, driven, begun_us, tape.end_us, self._reward, self._weight)
+        info = self._info() | {"day": number, "start_us": begun_us, "seed": draws_seed}
+        return self._stepper.observe(), info
+
+    def _drawn_day(self) -> int:
+        """Return the number of a day, the longer the likelier."""
+        lengths = np.cumsum([one.tape.end_us - one.tape.start_us for one in self._days])
+        return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Act, and return observation, reward, terminated (never), truncated and ``info``.
+
+        Raises:
+            ResetNeeded: If the episode has ended.
+            ValueError: If the action is none.
+        """
+        stepper = self._stepper
+        if stepper is None or stepper.ended or stepper.decisions >= self._steps:
+            raise ResetNeeded("the episode has ended; call reset()")
+        if self.terms.discrete:
+            stepper.pick(int(action))
+        else:
+            stepper.choose(np.asarray(action, np.float64))
+        reward = stepper.step()
+        ended = stepper.ended or stepper.decisions >= self._steps
+        return stepper.observe(), reward, False, ended, {"equity": stepper.equity, "inventory": stepper.inventory}
+
+    @property
+    def tick_clip(self) -> float:
+        """What one clip gains when the price moves by a tick, in the quote asset."""
+        rules = self._days[0].rules
+        return rules.tick_e8 * rules.lot_e8 * rules.quote_lots * 1e-16
+
+    def render(self) -> str | None:
+        """Return the account as a line of text, in mode ``ansi``."""
+        if self.render_mode is None or self._stepper is None:
+            return None
+        played = self._stepper
+        return f"{played.decisions}/{self._steps} equity {played.equity:.8g} inventory {played.inventory:.8g}"
+
+    def _info(self) -> dict[str, Any]:
+        assert self._stepper is not None
+        return {"equity": self._stepper.equity, "inventory": self._stepper.inventory}
+
+
+def _listed(shape: dict[str, Any]) -> dict[str, Any]:
+    return shape | {"signals": tuple(shape["signals"])} if "signals" in shape else shape
+
+
+def _read(fit: PoissonFit | Path | str | None) -> PoissonFit | None:
+    if fit is None or isinstance(fit, PoissonFit):
+        return fit
+    found = read_fitted(Path(fit))
+    if not isinstance(found, PoissonFit):
+        raise UsageError(f"fit is {fit}, a schedule; give a poisson_fit.json")
+    return found

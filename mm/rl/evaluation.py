@@ -1,0 +1,102 @@
+"""An agent beside the strategies that it must beat, on the same days under the same rules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mm.backtest.models import QUOTE_MODELS
+from mm.backtest.quotes.agent import Agent, strategy_of
+from mm.backtest.quotes.agent_file import SavedAgent
+from mm.backtest.replay import backtest
+from mm.commands import assemble
+from mm.errors import Mismatch
+from mm.instrument import short_text
+from mm.model_maker import ModelMaker
+from mm.rl.training_days import EngineKnobs
+from mm.sweep.findings import SelectionBias
+from mm.tape.tape import Tape
+
+SHOWN = ("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
+ENOUGH = 0.95  # of the deflated Sharpe ratio
+UNFITTED_K = 1.0  # per tick, where the training days gave no usable fit
+
+
+def rivals(agent: SavedAgent) -> dict[str, object]:
+    """Return the strategies beside an agent, each new: with A and k of its training days, and its bound."""
+    fit = agent.about.get("fit") or {}
+    k, q_max = fit.get("k", UNFITTED_K), agent.terms.q_max
+    found: dict[str, object] = {
+        "avellaneda_stoikov": QUOTE_MODELS["avellaneda_stoikov"](k=k, q_max=q_max),
+        "symmetric": _bounded(QUOTE_MODELS["symmetric"](k=k), q_max),
+    }
+    if fit:
+        found["expected_value"] = _bounded(QUOTE_MODELS["expected_value"](A=fit["A"], k=k), q_max)
+    return found
+
+
+def _bounded(model: object, q_max: float) -> object:
+    from mm.backtest.quotes.steps import InventoryBound, PostOnly
+
+    return InventoryBound(PostOnly(model), q_max=q_max)
+
+
+def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> dict[str, Any]:
+    """Return the backtests of an agent and its rivals, as JSON values.
+
+    Returns:
+        ``policies`` by name, each with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
+        ``deflated_sharpe``, the probability that its Sharpe ratio is better than the best of as many policies without
+        skill; ``agent_wins`` and ``verdict``, a sentence.
+
+    Raises:
+        Mismatch: If the days have another tick than the agent.
+    """
+    first = tapes[0]
+    if first.instrument.tick_e8 != agent.terms.tick_e8:
+        raise Mismatch(
+            f"the agent has ticks of {short_text(agent.terms.tick_e8)}, {first.symbol} {first.days[0]} has "
+            f"{short_text(first.instrument.tick_e8)}; give days of its own tick"
+        )
+    rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
+    quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **rivals(agent)}
+    summaries = {
+        name: backtest(tapes, model, ModelMaker(None, knobs.models, first, knobs.account.seed).fills(), rules).summary
+        for name, model in quotes.items()
+    }
+    bias = SelectionBias.of(list(summaries.values()))
+    policies = {
+        name: {key: one[key] for key in SHOWN}
+        | {key: one[key] for key in ("inventory", "adverse_selection")}
+        | {"deflated_sharpe": bias.deflated(one)}
+        for name, one in summaries.items()
+    }
+    wins, verdict = judged(policies)
+    seen = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    return {
+        "symbol": first.symbol,
+        "days": [day for tape in tapes for day in tape.days],
+        "seen_days": seen,
+        "policies_tried": bias.trials,
+        "policies": policies,
+        "agent_wins": wins and not seen,
+        "verdict": verdict + (f"; {', '.join(seen)} was trained on, so that this proves nothing" if seen else ""),
+    }
+
+
+def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
+    """Return whether the agent wins, and a sentence: the greatest PnL, above 0, beyond the luck of the best."""
+    own = policies["rl"]
+    name, best = max(
+        ((name, one) for name, one in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]
+    )
+    pnl, other, deflated = own["pnl_total"], best["pnl_total"], own["deflated_sharpe"]
+    if pnl <= other:
+        return False, f"the agent does not win: PnL {pnl:.6g}, {name} {other:.6g}"
+    if pnl <= 0.0:
+        return False, f"the agent does not win: it loses least, PnL {pnl:.6g}, {name} {other:.6g}"
+    if deflated is None or deflated < ENOUGH:
+        chance = "not defined" if deflated is None else f"{deflated:.3f}"
+        return False, (
+            f"the agent earns most, PnL {pnl:.6g}, {name} {other:.6g}, but not beyond the luck of the best of "
+            f"{len(policies)}: deflated Sharpe {chance}, {ENOUGH} is wanted"
+        )
+    return True, f"the agent wins: PnL {pnl:.6g}, {name} {other:.6g}, deflated Sharpe {deflated:.3f}"

@@ -1,0 +1,90 @@
+"""Training an agent on recorded days, and what is kept of how it was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from mm.backtest.quotes.agent_file import SavedAgent
+from mm.calibration.calibrate import calibrate
+from mm.calibration.calibrator import CalibrationConfig
+from mm.calibration.fit_result import PoissonFit
+from mm.cli.config import Learning
+from mm.rl.environment import MarketMaking
+from mm.rl.training_days import AgentShape, EngineKnobs, fitted_terms, open_days
+from mm.tape.tape import Tape
+
+AT_ONCE = 4  # episodes
+UPDATE_STEPS = 512  # of each of them
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training and what came of it.
+
+    Attributes:
+        agent: The agent.
+        returns: Of each episode, in the order of their ends: what its rewards add up to.
+    """
+
+    agent: SavedAgent
+    returns: tuple[float, ...]
+
+
+def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
+    """Return A and k of the training days, with distances from the mid; None where the fit is not usable."""
+    fit = calibrate(tapes, CalibrationConfig(reference="mid"))
+    return fit if fit.usable else None
+
+
+def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
+    """Return an agent that has learned on *tapes*, by PPO.
+
+    Everything that it carries to other days (scales, the place of the zero action) is fitted to these.
+
+    Raises:
+        UsageError: If the time between decisions is no whole number of requotes.
+        DataError: If a day cannot be used.
+    """
+    from mm.rl.ppo import Batched, layers_of, train, training_data  # torch is heavy, and optional
+
+    shape = AgentShape(step_s=learning.decision_s, episode_s=learning.episode_s, discrete=learning.discrete_actions)
+    fit = fit_of(tapes)
+    terms = fitted_terms(open_days(tapes, knobs, None), shape, fit)
+    seed = knobs.account.seed
+    make = partial(
+        MarketMaking, tapes, learning.reward, terms=terms, weight=learning.reward_weight, knobs=knobs.drawn()
+    )
+    envs = SyncVectorEnv([make] * AT_ONCE, autoreset_mode=AutoresetMode.SAME_STEP)
+    decisions = max(round(learning.episode_s / learning.decision_s), 1)
+    timesteps = learning.timesteps or learning.episodes * decisions
+    scale = 1.0 if learning.reward == "utility" else make().tick_clip
+    batched = Batched(envs, scale)
+    steps = min(UPDATE_STEPS, max(timesteps // AT_ONCE, 16))
+    trainer = train(batched, timesteps, seed, steps, gamma=0.999, n_epochs=4)
+    about: dict[str, Any] = {
+        "algorithm": "PPO",
+        "stable_baselines3": version("stable-baselines3"),
+        "torch": version("torch"),
+        "seed": seed,
+        "timesteps": int(trainer.num_timesteps),
+        "episodes": len(batched.returns),
+        "reward": learning.reward,
+        "weight": learning.reward_weight,
+        "days": [day for tape in tapes for day in tape.days],
+        "requote_interval_ms": knobs.execution.requote_interval_ms,
+        "fit": None if fit is None else {"A": fit.A, "k": fit.k, "reference": "mid"},
+    }
+    agent = SavedAgent(terms, layers_of(trainer), about, training_data(trainer))
+    return Training(agent, tuple(batched.returns))
+
+
+def smoothed(returns: Sequence[float], points: int = 20) -> list[float]:
+    """Return a learning curve: the mean return of each of as many equal parts of the episodes."""
+    if not returns:
+        return []
+    return [float(part.mean()) for part in np.array_split(np.asarray(returns), min(points, len(returns)))]

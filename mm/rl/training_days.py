@@ -1,0 +1,243 @@
+"""The days that an agent is trained on: their tapes, what binds our orders there, and the terms fitted to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.agent_file import AgentTerms
+from mm.backtest.rules import Account, Execution, Rules
+from mm.calibration.fit_result import PoissonFit
+from mm.cli.config import Models
+from mm.cli.knobs import groups_of
+from mm.clock import US_PER_S
+from mm.commands import assemble
+from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
+from mm.instrument import E8, short_text
+from mm.model_maker import ModelMaker
+from mm.signals.compute import compute
+from mm.signals.families import SIGNALS
+from mm.tape.load import load_day
+from mm.tape.tape import Tape
+
+GROUPS = (Execution, Account, Models)
+IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws", "refresh_interval_ms")
+"""Knobs of these groups that have no meaning where the actions are the quotes."""
+USUAL_SIGNALS = (
+    "imbalance_1",
+    "imbalance_5",
+    "spread",
+    "ofi_10s",
+    "trade_imbalance_10s",
+    "momentum_10s",
+    "realised_volatility_60s",
+)
+
+
+@dataclass(frozen=True)
+class EngineKnobs:
+    """Knobs of the engine, as objects.
+
+    Attributes:
+        execution, account, models: The groups of knobs.
+        seed: That of the fill model; None draws one per episode.
+    """
+
+    execution: Execution
+    account: Account
+    models: Models
+    seed: int | None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "EngineKnobs":
+        """Return the knobs of *settings*, by field.
+
+        Raises:
+            TypeError: If one is not known.
+            UsageError: If one has a wrong value, or no effect here.
+        """
+        for name in IDLE:
+            if name in settings:
+                raise UsageError(f"{name} has no effect here: the actions are the quotes; leave it out")
+        execution, account, models = groups_of(GROUPS, settings, "mm.rl.MarketMaking")
+        if execution.feed_latency != "none":
+            raise UsageError("feed_latency is 'recorded'; an agent steps in the order of receipt: leave it out")
+        return cls(execution, account, models, account.seed if "seed" in settings else None)
+
+    def drawn(self) -> "EngineKnobs":
+        """Return the same knobs, with a seed of the fill model drawn per episode."""
+        return replace(self, seed=None)
+
+
+class TrainingDay:
+    """One day: its tape, what binds our orders there, and the instants at which its book is valid.
+
+    Args:
+        tape: The tape.
+        played: The knobs of the engine.
+    """
+
+    def __init__(self, tape: Tape, played: EngineKnobs) -> None:
+        self.tape, self._played = tape, played
+        self.rules: Rules = assemble.rules(tape, played.execution, played.account, played.models)
+        if not self._valid.any():
+            raise NeverSynced(f"{tape.symbol} {tape.days[0]}: the book never has both sides; leave the day out")
+
+    @cached_property
+    def _valid(self) -> NDArray[np.bool_]:
+        return np.asarray((self.tape.top_bid_ticks > 0) & (self.tape.top_ask_ticks > 0))
+
+    @cached_property
+    def _top_us(self) -> NDArray[np.int64]:
+        return self.tape.event_us[self.tape.top_event]
+
+    def valid_from(self, us: int) -> int:
+        """Return the first instant from *us* on at which the book has both sides; the tape's end if there is none."""
+        place = int(np.searchsorted(self._top_us, us, side="right")) - 1
+        if place >= 0 and self._valid[place]:
+            return us
+        later = np.flatnonzero(self._valid[place + 1 :])
+        return int(self._top_us[place + 1 + later[0]]) if len(later) else self.tape.end_us
+
+    def half_spread_ticks(self) -> float:
+        """Return half the mean spread, in ticks, each change of the best prices counting once."""
+        spread = (self.tape.top_ask_ticks - self.tape.top_bid_ticks)[self._valid]
+        return 0.5 * float(spread.mean())
+
+    def usual_queue(self) -> float:
+        """Return the median quantity at the best prices, in the base asset."""
+        lots = np.concatenate([self.tape.top_bid_lots[self._valid], self.tape.top_ask_lots[self._valid]])
+        return max(float(np.median(lots)), 1.0) * self.tape.instrument.lot_e8 / E8
+
+    def exchange(self, quotes: object, window: Tape, seed: int) -> PaperExchange:
+        """Return a paper exchange with *window* of this day attached; *seed* is that of the fill model."""
+        fills = ModelMaker(None, self._played.models, self.tape, seed).fills()
+        exchange = PaperExchange(quotes, fills, self.rules)
+        exchange.attach(window)
+        return exchange
+
+
+def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Path | None) -> list[TrainingDay]:
+    """Return the days of folders or tapes.
+
+    Raises:
+        UsageError: If there is none.
+        DataError: If one cannot be read, has no valid book, or another tick than the first.
+    """
+    if isinstance(days, str | Path | Tape):
+        days = [days]
+    tapes = [one if isinstance(one, Tape) else load_day(Path(one), cache=cache) for one in days]
+    if not tapes:
+        raise UsageError("days is empty; give the folder of one recorded day at least")
+    first = tapes[0]
+    for tape in tapes:
+        if tape.instrument.tick_e8 != first.instrument.tick_e8:
+            raise Mismatch(
+                f"{tape.symbol} {tape.days[0]}: the tick is {short_text(tape.instrument.tick_e8)}, that of "
+                f"{first.symbol} {first.days[0]} is {short_text(first.instrument.tick_e8)}; train on days of one tick"
+            )
+    return [TrainingDay(tape, played) for tape in tapes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentShape:
+    """What of the terms is chosen; the rest is fitted to the training days.
+
+    Attributes:
+        signals: That are observed.
+        step_s: Time between two decisions; None is the requote interval.
+        episode_s: Covered time of an episode.
+        max_offset_ticks: What an offset of 1 adds to a quote's distance; None is twice the usual one, 2 at least.
+        q_max: Bound of the inventory, clips.
+        discrete: Whether actions are numbers.
+    """
+
+    signals: tuple[str, ...] = USUAL_SIGNALS
+    step_s: float | None = None
+    episode_s: float = 3600.0
+    max_offset_ticks: float | None = None
+    q_max: float = 10.0
+    discrete: bool = False
+
+    def __post_init__(self) -> None:
+        SIGNALS.check(self.signals)
+        numbers = {name: getattr(self, name) for name in ("step_s", "episode_s", "max_offset_ticks", "q_max")}
+        for name, value in numbers.items():
+            if value is not None and not 0.0 < value < 1e9:
+                raise UsageError(f"{name} is {value}; it must be above 0")
+
+
+def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit | None) -> AgentTerms:
+    """Return the terms of agents that are trained on *days*.
+
+    Args:
+        days: The training days: means and scales are theirs, and of no other day.
+        shape: What is chosen.
+        fit: A and k of earlier days; quotes without offset then stand 1/k from the mid, where λ(δ)·δ is largest.
+
+    Raises:
+        UsageError: If the step is no whole number of requotes.
+        DataError: If a signal is never defined on these days.
+        FitError: If the fit is not usable.
+        Mismatch: If its distances are not those from the mid.
+    """
+    first, requote_us = days[0], days[0].rules.requote_us
+    step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)
+    if step_us % requote_us or step_us == 0:
+        raise UsageError(
+            f"step_s is {shape.step_s}; it must be a whole number of requote intervals "
+            f"({requote_us / US_PER_S:g} s, REQUOTE_INTERVAL_MS)"
+        )
+    means, scales = _scaling(days, shape.signals)
+    distance = None if fit is None else _distance(fit)
+    usual = float(np.mean([one.half_spread_ticks() for one in days])) + 1.0 if distance is None else distance
+    return AgentTerms(
+        symbol=first.tape.symbol,
+        tick_e8=first.tape.instrument.tick_e8,
+        signals=shape.signals,
+        means=means,
+        scales=scales,
+        step_s=step_us / US_PER_S,
+        episode_s=shape.episode_s,
+        max_offset_ticks=max(2.0, float(round(2.0 * usual)))
+        if shape.max_offset_ticks is None
+        else shape.max_offset_ticks,
+        distance_ticks=distance,
+        q_max=shape.q_max,
+        usual_distance_ticks=usual,
+        usual_queue=float(np.median([one.usual_queue() for one in days])),
+        discrete=shape.discrete,
+    )
+
+
+def _distance(fit: PoissonFit) -> float:
+    if not fit.usable or fit.k is None:
+        raise FitError(f"the fit of {fit.symbol} {fit.day} is not usable ({fit.status}); leave it out, or fit longer")
+    if fit.reference not in (None, "mid"):
+        raise Mismatch(
+            f"the fit's distances count from {fit.reference!r}, an agent's from 'mid'; calibrate with "
+            "CALIB_REFERENCE=mid"
+        )
+    return 1.0 / fit.k
+
+
+def _scaling(days: Sequence[TrainingDay], signals: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each signal over all rows of the days."""
+    count, total, squares = np.zeros((3, len(signals)))
+    for day in days:
+        for rows in compute(day.tape, signals):
+            count += np.count_nonzero(~np.isnan(rows.values), axis=1)
+            total += np.nansum(rows.values, axis=1)
+            squares += np.nansum(rows.values**2, axis=1)
+    for name, defined in zip(signals, count, strict=True):
+        if not defined:
+            raise DataError(f"signal {name} is never defined on {len(days)} days; leave it out, or add longer days")
+    means = total / count
+    spread = np.sqrt(np.maximum(squares / count - means**2, 0.0))
+    spread[spread <= 1e-12 * np.abs(means)] = 1.0  # it never changes
+    return tuple(means.tolist()), tuple(spread.tolist())

@@ -1,0 +1,19 @@
+"""A synthetic day for all tests of the room."""
+
+from pathlib import Path
+
+import pytest
+
+from mm.tape.load import load_day
+from mm.tape.tape import Tape
+from rl_agents import sim_day
+
+
+@pytest.fixture(scope="session")
+def day(tmp_path_factory) -> Path:
+    return sim_day(tmp_path_factory.mktemp("days"))
+
+
+@pytest.fixture(scope="session")
+def tape(day) -> Tape:
+    return load_day(day)

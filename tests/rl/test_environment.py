@@ -1,0 +1,170 @@
+"""The environment as gymnasium has it."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
+
+from mm.clock import US_PER_S
+from mm.errors import Mismatch, UsageError
+from mm.rl.environment import MarketMaking
+from rl_agents import sim_day, terms
+
+SHORT = {"signals": ("imbalance_1",), "episode_s": 30.0}
+ZERO = np.zeros(3, np.float32)
+
+
+def test_importing_the_room_registers_it(day):
+    """By the name of the face, with one folder or several."""
+    env = gymnasium.make("mm.rl.MarketMaking-v0", days=[day], reward="pnl", discrete=False, **SHORT)
+    assert isinstance(env.unwrapped, MarketMaking)
+    assert env.action_space.shape == (3,)
+
+
+@pytest.mark.parametrize("discrete", [False, True])
+@pytest.mark.parametrize("reward", ["pnl", "spread_inventory", "utility"])
+def test_gymnasiums_own_checker_passes(day, discrete, reward):
+    """Spaces, seeds, determinism, infos and the render mode."""
+    env = gymnasium.make(
+        "mm.rl.MarketMaking-v0", days=[day], reward=reward, discrete=discrete, render_mode="ansi", **SHORT
+    )
+    check_env(env.unwrapped)
+
+
+def test_the_checker_of_stable_baselines3_passes(day):
+    """Where it is installed."""
+    checker = pytest.importorskip(
+        "stable_baselines3.common.env_checker",
+        reason="stable-baselines3 is not installed: pip install 'mm-research[rl]' (docs/learning.md)",
+    )
+    checker.check_env(MarketMaking([day], **SHORT), warn=True)
+    checker.check_env(MarketMaking([day], discrete=True, **SHORT), warn=True)
+
+
+def test_several_at_once(day, tmp_path):
+    """A vector of environments, over two days of one grid."""
+    other = sim_day(tmp_path, "20260106", seed=8)
+    envs = gymnasium.make_vec("mm.rl.MarketMaking-v0", num_envs=3, days=[day, other], **SHORT)
+    seen, infos = envs.reset(seed=5)
+    assert seen.shape == (3, 7)
+    assert len(set(infos["start_us"].tolist())) == 3
+    for _ in range(5):
+        seen, rewards, _, _, infos = envs.step(np.zeros((3, 3), np.float32))
+    assert rewards.shape == infos["equity"].shape == (3,)
+    envs.close()
+
+
+def trajectory(env, seed: int) -> list:
+    """Return an episode of drawn actions: observations, rewards, infos."""
+    seen, info = env.reset(seed=seed)
+    draws, rows, ended = np.random.default_rng(seed), [(seen.tolist(), info)], False
+    while not ended:
+        seen, reward, _, ended, info = env.step(draws.uniform(-1, 1, 3).astype(np.float32))
+        rows.append((seen.tolist(), reward, info))
+    return rows
+
+
+def test_the_same_seed_gives_the_same_trajectory(day):
+    """Also in another environment, and another seed gives another."""
+    first, second = (
+        MarketMaking([day], fill_model="poisson", fill_params_json={"A": 1, "k": 0.3}, **SHORT) for _ in "ab"
+    )
+    assert trajectory(first, 3) == trajectory(second, 3) == trajectory(first, 3)
+    assert trajectory(first, 4) != trajectory(first, 3)
+
+
+def test_rewards_of_pnl_add_up_to_the_change_of_equity(day):
+    """To the last bit of the sum, however many steps there are."""
+    env = MarketMaking([day], signals=("imbalance_1",), episode_s=600.0, max_offset_ticks=2.0)
+    _, info = env.reset(seed=2)
+    begun, total, ended = info["equity"], 0.0, False
+    while not ended:
+        _, reward, _, ended, info = env.step(np.array([-1, -1, 0], np.float32))
+        total += reward
+    assert info["inventory"] != 0.0 or info["equity"] != begun
+    assert total == pytest.approx(info["equity"] - begun, abs=1e-15 * 1000)
+
+
+def test_an_episode_has_its_length_and_the_clock_runs_down(day):
+    """Time left falls from 1 to 0 by equal steps; then a reset is needed."""
+    env = MarketMaking([day], **SHORT)
+    seen, _ = env.reset(seed=1)
+    left, ended = [seen[2]], False
+    while not ended:
+        seen, _, _, ended, _ = env.step(ZERO)
+        left.append(seen[2])
+    assert left == pytest.approx(np.linspace(1.0, 0.0, 121), abs=1e-6)
+    with pytest.raises(ResetNeeded):
+        env.step(ZERO)
+
+
+def test_an_episode_ends_with_its_day(tape):
+    """Where less than its length is left."""
+    env = MarketMaking([tape], signals=("imbalance_1",), episode_s=600.0)
+    env.reset(options={"start_us": tape.end_us - 10 * US_PER_S})
+    steps, ended = 0, False
+    while not ended:
+        _, _, _, ended, _ = env.step(ZERO)
+        steps += 1
+    assert 39 <= steps <= 41
+
+
+def test_what_it_observes_is_what_there_is(tape):
+    """Own quotes and inventory appear once they are there; nothing is beyond the space."""
+    env = MarketMaking([tape], terms=terms(episode_s=200.0), seed=1)
+    seen, _ = env.reset(options={"start_us": tape.start_us + US_PER_S})
+    assert seen[2:].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]  # inventory, time left, and no quote yet
+    distances = []
+    for number in range(100):
+        seen, _, _, _, info = env.step(ZERO if number % 2 else np.array([-1, -1, 0], np.float32))
+        assert env.observation_space.contains(seen)
+        clips = info["inventory"] / (env._days[0].rules.quote_lots * env._days[0].rules.lot_e8 * 1e-8)
+        assert seen[2] == pytest.approx(clips / 5.0, abs=1e-6)
+        assert 0.0 <= seen[6] <= 1.0
+        distances.append(seen[4])
+    assert max(distances) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong", "words"),
+    [
+        ({"reward": "profit"}, UsageError, "must be one of pnl"),
+        ({"days": []}, UsageError, "days is empty"),
+        ({"step_s": 0.3}, UsageError, "whole number of requote intervals"),
+        ({"episode_s": -1}, UsageError, "episode_s is -1"),
+        ({"quote_model": "glft"}, UsageError, "quote_model has no effect"),
+        ({"feed_latency": "recorded"}, UsageError, "order of receipt"),
+        ({"weight": -1.0}, UsageError, "weight is -1"),
+        ({"terms": terms()}, UsageError, "has no effect"),
+        ({"latency": 3}, TypeError, "unexpected keyword"),
+        ({"render_mode": "human"}, UsageError, "render_mode"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tape, changed, wrong, words):
+    """Each in one line that says which value, and what to do."""
+    with pytest.raises(wrong, match=words) as caught:
+        MarketMaking(**{"days": [tape], **SHORT, **changed})
+    assert "\n" not in str(caught.value)
+
+
+def test_options_outside_of_the_days_are_refused(tape):
+    """A day that is not there, an instant before the tape, a word that is none."""
+    env = MarketMaking([tape], **SHORT)
+    for options, words in (({"day": 1}, "day is 1"), ({"start_us": 5}, "start_us is 5"), ({"begin": 1}, "not known")):
+        with pytest.raises(UsageError, match=words):
+            env.reset(options=options)
+
+
+def test_terms_of_another_tick_are_refused(tape):
+    """Offsets in ticks would mean something else."""
+    with pytest.raises(Mismatch, match="own tick"):
+        MarketMaking([tape], terms=terms(tick_e8=10_000_000))
+
+
+def test_a_line_of_text_shows_the_account(tape):
+    """In mode ansi."""
+    env = MarketMaking([tape], render_mode="ansi", **SHORT)
+    assert env.render() is None
+    env.reset(seed=1)
+    assert env.render() == "0/120 equity 1000 inventory 0"

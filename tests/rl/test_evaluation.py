@@ -1,0 +1,65 @@
+"""An agent beside its rivals, and what is said of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from mm.backtest.models import avellaneda_stoikov
+from mm.backtest.replay import backtest
+from mm.commands import assemble
+from mm.errors import Mismatch
+from mm.model_maker import ModelMaker
+from mm.rl.evaluation import evaluate, judged
+from mm.rl.training_days import EngineKnobs
+from rl_agents import saved, terms
+
+KNOBS = EngineKnobs.of({"seed": 0})
+
+
+def row(pnl, deflated=0.99):
+    return {"pnl_total": pnl, "deflated_sharpe": deflated}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "wins", "words"),
+    [
+        (row(2.0), row(1.0), True, "the agent wins"),
+        (row(1.0), row(1.0), False, "does not win: PnL 1, symmetric 1"),
+        (row(-1.0), row(-2.0), False, "it loses least"),
+        (row(2.0, 0.6), row(1.0), False, "deflated Sharpe 0.600, 0.95 is wanted"),
+        (row(2.0, None), row(1.0), False, "not defined"),
+    ],
+)
+def test_it_is_said_plainly_who_wins(own, other, wins, words):
+    """An agent wins by the greatest PnL, above 0, and beyond the luck of the best of as many."""
+    found, sentence = judged({"rl": own, "avellaneda_stoikov": row(-5.0), "symmetric": other})
+    assert found == wins
+    assert words in sentence
+
+
+def test_each_policy_is_its_backtest(tape):
+    """The same rules, bound and fit for all; a day of the training is named, and then nothing is won."""
+    agent = replace(saved(terms()), about={"days": ["20260104"], "fit": {"A": 1.0, "k": 0.3}})
+    found = evaluate(agent, [tape], KNOBS)
+    assert list(found["policies"]) == ["rl", "avellaneda_stoikov", "symmetric", "expected_value"]
+    rules = assemble.rules(tape, KNOBS.execution, KNOBS.account, KNOBS.models)
+    fills = ModelMaker(None, KNOBS.models, tape, 0).fills()
+    alone = backtest(tape, avellaneda_stoikov(k=0.3, q_max=5.0), fills, rules).summary
+    own = found["policies"]["avellaneda_stoikov"]
+    assert {key: own[key] for key in ("pnl_total", "sharpe", "inventory", "n_fills")} == {
+        key: alone[key] for key in ("pnl_total", "sharpe", "inventory", "n_fills")
+    }
+    assert found["policies"]["rl"]["n_fills"] > 0
+    assert found["policies_tried"] == 4
+    assert found["seen_days"] == []
+    trained = evaluate(replace(agent, about={"days": ["20260105"]}), [tape], KNOBS)
+    assert trained["seen_days"] == ["20260105"]
+    assert not trained["agent_wins"]
+    assert "proves nothing" in trained["verdict"]
+    assert "expected_value" not in trained["policies"]
+
+
+def test_another_tick_is_refused(tape):
+    """Before anything is played."""
+    with pytest.raises(Mismatch, match="own tick"):
+        evaluate(saved(terms(tick_e8=7)), [tape], KNOBS)

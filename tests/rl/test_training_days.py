@@ -1,0 +1,86 @@
+"""What is fitted to the days that an agent is trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm.calibration.calibrate import calibrate
+from mm.calibration.calibrator import CalibrationConfig
+from mm.errors import FitError, Mismatch, NeverSynced, UnknownModel
+from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
+from mm.signals.compute import compute
+from mm.tape.load import load_day
+from mm.tape.tape import Tape
+from rl_agents import SIGNALS, sim_day
+
+PLAYED = EngineKnobs.of({})
+
+
+def test_means_and_scales_are_those_of_all_rows(tape, tmp_path):
+    """Recomputed with numpy over both days; rows where a signal is not defined count for nothing."""
+    other = load_day(sim_day(tmp_path, "20260106", seed=8))
+    terms = fitted_terms(open_days([tape, other], PLAYED, None), AgentShape(signals=SIGNALS), None)
+    rows = np.concatenate([rows.values for one in (tape, other) for rows in compute(one, SIGNALS)], axis=1)
+    assert np.isnan(rows).any()
+    assert terms.means == pytest.approx(np.nanmean(rows, axis=1).tolist())
+    assert terms.scales == pytest.approx(np.nanstd(rows, axis=1).tolist())
+
+
+def test_days_that_are_not_trained_on_do_not_count(tape, tmp_path):
+    """The terms of one day are the same whatever other days there are."""
+    alone = fitted_terms([TrainingDay(tape, PLAYED)], AgentShape(signals=SIGNALS), None)
+    sim_day(tmp_path, "20260106", seed=8)
+    assert fitted_terms([TrainingDay(tape, PLAYED)], AgentShape(signals=SIGNALS), None) == alone
+
+
+def test_a_fit_sets_the_distance(tape):
+    """1/k from the mid, where λ(δ)·δ is largest; without one a tick behind the touch."""
+    days = [TrainingDay(tape, PLAYED)]
+    fit = calibrate(tape, CalibrationConfig(reference="mid"))
+    assert fitted_terms(days, AgentShape(signals=SIGNALS), fit).distance_ticks == pytest.approx(1.0 / fit.k)
+    assert fitted_terms(days, AgentShape(signals=SIGNALS), None).distance_ticks is None
+    with pytest.raises(Mismatch, match="CALIB_REFERENCE=mid"):
+        fitted_terms(days, AgentShape(signals=SIGNALS), replace(fit, reference="best"))
+    with pytest.raises(FitError, match="not usable"):
+        fitted_terms(days, AgentShape(signals=SIGNALS), replace(fit, usable=False))
+
+
+def test_days_of_two_ticks_are_refused(tape):
+    """Offsets count in ticks."""
+    other = replace(tape, instrument=replace(tape.instrument, tick_e8=2_000_000))
+    with pytest.raises(Mismatch, match="train on days of one tick"):
+        open_days([tape, other], PLAYED, None)
+
+
+def test_a_day_without_a_book_is_refused(tape):
+    """There is nothing to quote on."""
+    empty = replace(tape, **{name: np.zeros_like(getattr(tape, name)) for name in ("top_bid_ticks", "top_ask_ticks")})
+    with pytest.raises(NeverSynced, match="leave the day out"):
+        TrainingDay(empty, PLAYED)
+
+
+def test_a_signal_that_is_none_is_refused():
+    """Before any day is read."""
+    with pytest.raises(UnknownModel, match="imbalanse"):
+        AgentShape(signals=("imbalanse_1",))
+
+
+def test_an_episode_begins_where_the_book_is_valid():
+    """After a gap with the next snapshot."""
+    from engine_tapes import TEST
+
+    events = [
+        (1_000_000, "snapshot", [(90, 50)], [(110, 50)]),
+        (2_000_000, "gap"),
+        (5_000_000, "snapshot", [(90, 50)], [(110, 50)]),
+        (6_000_000, "depth", [(91, 5)], []),
+    ]
+    day = TrainingDay(Tape.of(TEST, events), PLAYED)
+    assert [day.valid_from(us) for us in (1_000_000, 1_500_000, 2_000_000, 4_000_000, 5_000_000)] == [
+        1_000_000,
+        1_500_000,
+        5_000_000,
+        5_000_000,
+        5_000_000,
+    ]

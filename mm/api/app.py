@@ -1,0 +1,368 @@
+"""The endpoints: FastAPI above a market, with OpenAPI at ``/docs``.
+
+Bodies and answers are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never awaits between
+a client's request and the matching core, so requests are carried out in the order in which they arrive.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Path, Query, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+from mm import __version__
+from mm.api.desk import Client, Desk, DeskOrder, OrderRefused
+from mm.api.market import SIDES, DeskMarket, FeedReader
+from mm.api.messages import (
+    NULL,
+    Cancelled,
+    HealthMessage,
+    OrderAnswer,
+    OrderRequest,
+    PositionMessage,
+    RefusalMessage,
+    RiskState,
+    Switched,
+    encode,
+    in_e8,
+    number,
+    read_cancel,
+    read_order,
+    schemas,
+)
+from mm.backtest.risk import RiskLimits
+from mm.clock import US_PER_S
+from mm.errors import OffGrid
+from mm.instrument import E8
+
+LONGEST_BODY = 16_384
+TOO_SLOW = 1013
+_JSON = "application/json"
+_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
+Name = Annotated[str, Path(pattern=_PATTERN)]
+Mine = Annotated[str | None, Query(pattern=_PATTERN, description="Whose order it must be; without it anyone's.")]
+Number = Annotated[int, Path(ge=1, lt=2**62)]
+Levels = Annotated[int, Query(ge=1, le=1_000, description="Levels of each side.")]
+_LIMITS = {
+    "max_position": "max_position_e8",
+    "max_open_orders": "max_open_orders",
+    "max_order_notional": "max_order_notional_e8",
+    "price_band": "price_band_e8",
+    "max_orders_per_s": "max_orders_per_s",
+    "max_daily_loss": "max_daily_loss_e8",
+}
+"""The limits of a client, and their fields in `RiskLimits`."""
+
+
+class BadRequest(Exception):
+    """A request that cannot be carried out, with its status."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+def made_app(market: DeskMarket) -> FastAPI:
+    """Return the application that serves *market*."""
+    app = FastAPI(
+        title="mm: the trading interface",
+        version=__version__,
+        description="One symbol's exchange: orders, book, fills, positions and risk, per client.",
+    )
+    app.add_exception_handler(BadRequest, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
+    Orders(market).serve(app)
+    Views(market).serve(app)
+    _serve_streams(app, market)
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
+    return app
+
+
+class Orders:
+    """What changes something: orders, cancels, the kill switch."""
+
+    def __init__(self, market: DeskMarket) -> None:
+        self._market = market
+
+    def serve(self, app: FastAPI) -> None:
+        """Add the routes."""
+        body = {"requestBody": {"required": True, "content": _content("OrderRequest")}}
+        mine = {"requestBody": {"content": _content("CancelBody")}}
+        app.post("/order", openapi_extra=body, **_answers("OrderAnswer", 413))(self.order)
+        app.post("/cancel/{order_id}", openapi_extra=mine, **_answers("OrderAnswer", 404, 413))(self.cancel)
+        app.post("/cancel_all/{client_id}", **_answers("Cancelled"))(self.cancel_all)
+        app.post("/risk/{client_id}/kill", **_answers("Switched", 409))(self.kill)
+        app.post("/risk/{client_id}/rearm", **_answers("Switched"))(self.rearm)
+
+    async def order(self, request: Request) -> Response:
+        """Send an order; what breaks a limit or a rule of the market is ``rejected``, with the reason."""
+        began = time.perf_counter_ns()
+        given = _read(read_order, await _body(request))
+        price_e8: int | None = None
+        try:
+            if given.type != "market":
+                if given.price is None:
+                    raise BadRequest(422, f"price is missing; a {given.type} order needs one")
+                price_e8 = in_e8(given.price, "price")
+            size_e8 = in_e8(given.size, "size")
+            order = self._market.now().place(given.client_id, SIDES[given.side], given.type, price_e8, size_e8)
+        except ValueError as error:
+            raise BadRequest(422, str(error)) from None
+        except (OrderRefused, OffGrid) as error:
+            return _json(_rejected(given, str(error), began))
+        return _json(self._answer(order, began))
+
+    async def cancel(self, request: Request, order_id: Number, client_id: Mine = None) -> Response:
+        """Cancel an order; of one that rests no more, say what became of it."""
+        began = time.perf_counter_ns()
+        body = await _body(request)
+        owner = client_id or (_read(read_cancel, body).client_id if body.strip() else None)
+        desk = self._market.now()
+        order = desk.find(order_id)
+        if order is None or owner not in (None, order.client.name):
+            raise BadRequest(404, f"order {order_id} is none of {owner or 'any client'}")
+        desk.cancel(order)
+        return _json(self._answer(order, began))
+
+    async def cancel_all(self, client_id: Name) -> Response:
+        """Cancel a client's open orders."""
+        return _json(Cancelled(client_id, self._market.now().cancel_all(client_id)))
+
+    async def kill(self, client_id: Name) -> Response:
+        """Throw a client's kill switch: its orders are cancelled, and none is taken any more."""
+        try:
+            cancelled = self._market.now().kill(client_id)
+        except OrderRefused as error:
+            raise BadRequest(409, str(error)) from None
+        return _json(self._switched(client_id, cancelled))
+
+    async def rearm(self, client_id: Name) -> Response:
+        """Let a client trade again; a loss beyond ``max_daily_loss`` throws the switch again."""
+        self._market.now().rearm(client_id)
+        return _json(self._switched(client_id, []))
+
+    def _switched(self, name: str, cancelled: list[int]) -> Switched:
+        client = self._market.desk.clients.get(name)
+        killed = client.killed if client else None
+        return Switched(client_id=name, killed=killed is not None, reason=killed, cancelled=cancelled)
+
+    def _answer(self, order: DeskOrder, began: int) -> OrderAnswer:
+        size = self._market.size
+        answer = OrderAnswer(
+            order.number, order.status, size(order.lots - order.left), size(order.left), _us_since(began)
+        )
+        if order.left and order.ended:
+            answer.reason = order.ended
+        return answer
+
+
+class Views:
+    """What only looks."""
+
+    def __init__(self, market: DeskMarket) -> None:
+        self._market = market
+
+    def serve(self, app: FastAPI) -> None:
+        """Add the routes."""
+        app.get("/book", **_answers("BookMessage"))(self.book)
+        app.get("/fills/{client_id}", **_answers("ListedFill", many=True))(self.fills)
+        app.get("/orders/{client_id}", **_answers("OpenOrder", many=True))(self.orders)
+        app.get("/positions/{client_id}", **_answers("PositionMessage"))(self.position)
+        app.get("/risk/{client_id}", **_answers("RiskState"))(self.risk)
+        app.get("/health", **_answers("HealthMessage"))(self.health)
+
+    async def book(self, levels: Levels = 10) -> Response:
+        """Return the book's best levels."""
+        self._market.now()
+        return _json(self._market.book(levels))
+
+    async def fills(self, client_id: Name) -> Response:
+        """Return a client's newest 10,000 fills, oldest first, those that it made and those that it took."""
+        return _json([self._market.fill(one) for one in self._client(client_id).fills])
+
+    async def orders(self, client_id: Name) -> Response:
+        """Return a client's open orders, oldest first."""
+        return _json([self._market.order(one) for one in self._client(client_id).open.values()])
+
+    async def position(self, client_id: Name) -> Response:
+        """Return a client's position, profit and cash."""
+        client = self._client(client_id)
+        profit = number(self._market.desk.profit_e16(client), 16)
+        cash, held = number(client.cash_e16, 16), self._market.size(client.lots)
+        return _json(PositionMessage(position=held, pnl=profit, cash=cash, fees=number(client.fees_e8)))
+
+    async def risk(self, client_id: Name) -> Response:
+        """Return a client's limits, how much of each it uses, and its kill switch."""
+        client = self._client(client_id)
+        limits, used = self._market.desk.limits, self._market.desk.use_of(client)
+        return _json(
+            RiskState(
+                limits={name: _limit(limits, field) for name, field in _LIMITS.items()},
+                use={name: number(used[name]) if name in used else NULL for name in _LIMITS},
+                killed=client.killed is not None,
+                reason=client.killed,
+            )
+        )
+
+    async def health(self) -> Response:
+        """Return that the exchange is well."""
+        market = self._market
+        desk, grid = market.now(), market.desk.grid
+        return _json(
+            HealthMessage(
+                status="ok",
+                symbol=grid.symbol,
+                source=market.source,
+                preset=market.preset,
+                session_open=desk.is_open,
+                tick_size=number(grid.tick_e8),
+                lot_size=number(grid.lot_e8),
+                multiplier=desk.preset.multiplier,
+                clients=len(desk.clients),
+                open_orders=desk.open_orders,
+                timestamp=desk.us / US_PER_S,
+            )
+        )
+
+    def _client(self, name: str) -> Client:
+        """Return a client as it is now; of one that has done nothing, an empty one that is not kept."""
+        desk: Desk = self._market.now()
+        return desk.clients.get(name) or Client(name, 0, day_ends_us=desk.us + 1)
+
+
+def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
+    """Add the WebSockets."""
+
+    @app.websocket("/ws/md")
+    async def market_data(socket: WebSocket) -> None:
+        await _stream(socket, market, None)
+
+    @app.websocket("/ws/fills/{client_id}")
+    async def fills(socket: WebSocket, client_id: Name) -> None:
+        await _stream(socket, market, client_id)
+
+
+async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
+    """Send a reader its messages until it goes, or is too slow."""
+    with market.reading(client) as reader:
+        await socket.accept()
+        with suppress(WebSocketDisconnect):
+            async with _until_gone(socket) as gone:
+                await _send_on(socket, reader, gone)
+        if reader.over.is_set():
+            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+                await asyncio.wait_for(socket.close(TOO_SLOW, "too slow"), 1.0)
+
+
+@asynccontextmanager
+async def _until_gone(socket: WebSocket) -> AsyncIterator["asyncio.Task[None]"]:
+    """Yield a task that ends when the reader has gone; what it sends is not read."""
+
+    async def read() -> None:
+        with suppress(WebSocketDisconnect):
+            while (await socket.receive())["type"] != "websocket.disconnect":
+                pass
+
+    task = asyncio.create_task(read())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _send_on(socket: WebSocket, reader: FeedReader, gone: "asyncio.Task[None]") -> None:
+    """Send messages until the reader has gone or is dropped."""
+
+    async def send() -> None:
+        while True:
+            await socket.send_text(await reader.next())
+
+    sending, over = asyncio.create_task(send()), asyncio.create_task(reader.over.wait())
+    try:
+        await asyncio.wait((sending, gone, over), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        over.cancel()
+        sending.cancel()
+        with suppress(asyncio.CancelledError, WebSocketDisconnect):
+            await sending
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body of a request; raises BadRequest where it is too long, or the client has gone."""
+    parts, length = [], 0
+    try:
+        async for part in request.stream():
+            length += len(part)
+            if length > LONGEST_BODY:
+                raise BadRequest(413, f"the body is longer than {LONGEST_BODY} bytes")
+            parts.append(part)
+    except ClientDisconnect:
+        raise BadRequest(422, "the body broke off") from None
+    return b"".join(parts)
+
+
+def _read(decode: Callable[[bytes], Any], body: bytes) -> Any:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
+        raise BadRequest(422, f"the body is not as it must be: {error}") from None
+
+
+def _rejected(given: OrderRequest, reason: str, began: int) -> OrderAnswer:
+    left = msgspec.Raw(format(given.size, "f").encode())
+    return OrderAnswer(None, "rejected", number(0), left, _us_since(began), reason)
+
+
+def _limit(limits: RiskLimits, field: str) -> msgspec.Raw:
+    value = getattr(limits, field)
+    return NULL if value is None else number(value if field.endswith("_e8") else value * E8)
+
+
+def _us_since(began_ns: int) -> int:
+    return (time.perf_counter_ns() - began_ns) // 1_000
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(encode(content), status, media_type=_JSON)
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadRequest)
+    return _json(RefusalMessage(error.detail), error.status)
+
+
+async def _refuse_parameters(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    parts = (f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return _json(RefusalMessage("; ".join(parts)), 422)
+
+
+def _content(name: str, *, many: bool = False) -> dict[str, Any]:
+    one = {"$ref": f"#/components/schemas/{name}"}
+    return {_JSON: {"schema": {"type": "array", "items": one} if many else one}}
+
+
+def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
+    """Return the arguments of a route that describe its answers."""
+    refusals = {key: {"description": "Refused", "content": _content("RefusalMessage")} for key in (422, *statuses)}
+    answer = {"description": "As it is now", "content": _content(name, many=many)}
+    return {"responses": {200: answer, **refusals}, "response_class": Response}
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        found.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+        app.openapi_schema = found
+    return app.openapi_schema

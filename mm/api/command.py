@@ -1,0 +1,133 @@
+"""``mm sim api``: the trading interface on this machine."""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+import json
+import sys
+from dataclasses import dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.risk import NO_RISK, Risk, limits_of
+from mm.cli.console import Console, write_line
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, knobs, matching, number, one_of, whole
+from mm.clock import DAY_ZONE, day_of, now_us
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, chosen
+from mm.sim.flow.session import STEP_US, Session
+
+if TYPE_CHECKING:
+    from mm.api.market import DeskMarket
+    from mm.sim.flow.market import Flow
+    from mm.sim.matching._core import Matching
+
+SYNTHETIC, REPLAY = "synthetic", "replay"
+LIMITS = ("max_position", "max_open_orders", "max_order_notional", "price_band", "max_orders_per_s", "max_daily_loss")
+_PRESETS = ("equity", "future", "crypto")
+_HOURS = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradingInterface:
+    """Which market, and where it is served."""
+
+    scenario: str = knob("poisson", one_of(*SCENARIOS), "The synthetic market.")
+    data_source: str = knob(SYNTHETIC, one_of(SYNTHETIC, REPLAY), "What moves the market.")
+    day: str | None = knob(None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.")
+    data_root: Path = knob(Path("data"), PATH, "Where day folders lie.")
+    symbol: str = knob("SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The one symbol.")
+    preset: str | None = knob(
+        None, one_of(*_PRESETS), "Steps, multiplier, fees, hours and short sales of an asset class."
+    )
+    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
+    speed: float = knob(1.0, number(0.001, 10_000), "Seconds of the exchange in a second.")
+    serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
+    api_port: int = knob(8000, whole(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+
+
+ClientLimits: type = make_dataclass(
+    "ClientLimits",
+    [(one.name, Any, knob(None, one.reader, one.help, common=one.common)) for one in knobs(Risk) if one.name in LIMITS],
+    namespace={"__doc__": "Limits of each client; none where it is not given."},
+    frozen=True,
+    kw_only=True,
+)
+
+
+@command(TradingInterface, ClientLimits, Flags)
+def api(console: Console, options: TradingInterface, limits: Any, flags: Any) -> None:
+    """Serve one symbol for trading clients over HTTP and WebSocket, with OpenAPI at /docs; SIGTERM and Ctrl-C end it.
+
+    Example: mm sim api --preset equity --max-position 500
+    """
+    import asyncio
+
+    from mm.api.serve import listening, serve
+
+    market = made_market(options, limits, flags)
+    with listening(options.serve_host, options.api_port) as listener:
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+        def ready() -> None:
+            symbol = market.desk.grid.symbol
+            line = {"ready": True, "url": url, "ws_url": f"ws{url.removeprefix('http')}", "symbol": symbol}
+            text = (
+                json.dumps(line) if console.as_json else f"{symbol} ({market.source}) at {url}, OpenAPI at {url}/docs"
+            )
+            write_line(sys.stdout, text)
+
+        asyncio.run(serve(market, listener, ready))
+
+
+def made_market(options: TradingInterface, limits: Any, flags: Any) -> "DeskMarket":
+    """Return the market that the knobs describe."""
+    from mm.api.desk import NO_LIMITS, Desk
+    from mm.api.market import DeskMarket
+    from mm.api.preset import ALWAYS, PLAIN, PRESETS
+    from mm.sim.matching._core import Matching
+
+    preset = PRESETS[options.preset] if options.preset else PLAIN
+    bounds = limits_of(replace(NO_RISK, **{name: getattr(limits, name) for name in LIMITS})) or NO_LIMITS
+    rehearse()
+    core = Matching()
+    if options.data_source == REPLAY:
+        flow, grid, begins_us = _replay(options, core)
+        preset = replace(preset, hours=ALWAYS)
+        return DeskMarket(
+            Desk(core, flow, grid, preset, bounds), begins_us, speed=options.speed,
+            source=f"replay of {options.day}", preset=options.preset,
+        )  # fmt: skip
+    known = {name: value for name, value in preset.market.items() if name in FIELDS[options.scenario]}
+    flags = replace(flags, **{name: value for name, value in known.items() if getattr(flags, name) is None})
+    scenario = chosen(options.scenario, flags)
+    begins_us = preset.hours.last_opening(now_us()) // STEP_US * STEP_US
+    session = Session(options.symbol.upper(), day_of(begins_us, DAY_ZONE), _HOURS, options.seed, begins_us)
+    desk = Desk(core, scenario.flow(core, session), scenario.instrument(session.symbol), preset, bounds)
+    source = f"synthetic, {options.scenario}"
+    return DeskMarket(desk, begins_us, speed=options.speed, source=source, preset=options.preset)
+
+
+def _replay(options: TradingInterface, core: "Matching") -> tuple["Flow", Instrument, int]:
+    """Return the flow of a recorded day, its grid in steps of the exchange, and its first instant."""
+    from mm.api.replay import ReplayFlow
+    from mm.backtest.live_feed import feed_events
+    from mm.tape.load import load_day
+
+    if options.day is None:
+        raise UsageError("--data-source replay needs --day YYYYMMDD (DAY), a day folder under --data-root (DATA_ROOT)")
+    tape = load_day(options.data_root / options.symbol.upper() / options.day)
+    return ReplayFlow(core, feed_events(tape)), tape.instrument, int(tape.event_us[0])
+
+
+def rehearse() -> None:
+    """Carry out one order on a desk of its own, so that the first client's does not wait for what is loaded by it."""
+    from mm.api.desk import Desk
+    from mm.api.preset import PLAIN
+    from mm.sim.flow.market import Empty, Still
+    from mm.sim.matching._core import Matching
+
+    desk = Desk(Matching(), Still(), Empty().instrument("REHEARSAL"), PLAIN)
+    desk.advance(now_us())
+    desk.cancel(desk.place("rehearsal", 1, "limit", E8, E8))

@@ -1,0 +1,408 @@
+"""The desk: clients, their orders, fills, positions and limits, above one matching core.
+
+Every call names no instant: the desk's time is that of the last `advance`, before which the market has done all that it
+does. Nothing here knows HTTP; `listen` takes what is to be pushed.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mm.api.messages import OrderStatus, OrderType
+from mm.api.preset import Preset
+from mm.backtest._risk import check
+from mm.backtest.risk import RiskLimits, RiskOrder, RiskStanding, day_end_us
+from mm.clock import US_PER_S
+from mm.errors import OffGrid
+from mm.instrument import E8, Instrument, short_text
+from mm.sim.flow.market import Flow
+from mm.sim.matching.order_log import (
+    LIMIT,
+    MAKER,
+    MARKET,
+    MOST_LOTS,
+    MOST_TICKS,
+    REASON_STP,
+    ROW_EXPIRE,
+    ROW_TRADE,
+    STP_EXPIRE_TAKER,
+    WOULD_CROSS,
+)
+
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
+KINDS = {"limit": LIMIT, "limit_maker": MAKER, "market": MARKET}
+FIRST_ACCOUNT = 1_000_000
+"""Of the clients; those below are the market's."""
+MOST_CLIENTS, MOST_ENDED, MOST_FILLS = 10_000, 100_000, 10_000
+NO_LIMITS = RiskLimits()
+KILLED, BY_HAND = "killed", "by_hand"
+
+
+@dataclass(slots=True)
+class DeskOrder:
+    """An order of a client that the matching core has taken.
+
+    Attributes:
+        number: The core's.
+        side: +1 buys, -1 sells.
+        ticks: Its limit, 0 of a market order.
+        left: Lots that are not filled.
+        ended: Why it rests no more; empty while it does, and where it was filled.
+    """
+
+    number: int
+    client: "Client"
+    side: int
+    kind: OrderType
+    ticks: int
+    lots: int
+    left: int
+    us: int
+    ended: str = ""
+
+    @property
+    def status(self) -> OrderStatus:
+        """The state of the order as one of the interface's words."""
+        if not self.left:
+            return "filled"
+        if self.ended:
+            return "cancelled"
+        return "open" if self.left == self.lots else "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class DeskFill:
+    """A fill of a client's order."""
+
+    order: DeskOrder
+    trade_id: int
+    ticks: int
+    lots: int
+    us: int
+    took: bool
+    fee_e8: int
+
+
+@dataclass(slots=True)
+class Client:
+    """A client: its orders, its fills, its money and its limits.
+
+    Attributes:
+        cash_e16: What its fills have brought less their fees, in 1e-16 of the quote asset.
+        killed: Why it may not trade; None while it may.
+        sent_us: When its orders of the last second came.
+        day_e16: Its profit when the running day began.
+    """
+
+    name: str
+    account: int
+    lots: int = 0
+    cash_e16: int = 0
+    fees_e8: int = 0
+    open: dict[int, DeskOrder] = field(default_factory=dict)
+    fills: deque[DeskFill] = field(default_factory=lambda: deque(maxlen=MOST_FILLS))
+    killed: str | None = None
+    sent_us: deque[int] = field(default_factory=deque)
+    day_e16: int = 0
+    day_ends_us: int = 0
+
+    def open_of(self, side: int) -> list[DeskOrder]:
+        """Return its open orders of a side, oldest first."""
+        return [one for one in self.open.values() if one.side == side]
+
+
+class OrderRefused(Exception):
+    """An order that is not taken, and why."""
+
+
+Listener = Callable[[DeskFill], None]
+
+
+class Desk:
+    """Clients on one matching core.
+
+    Args:
+        core: The engine; nobody else may drain its log.
+        flow: What moves the market.
+        grid: The instrument.
+        preset: Multiplier, fees, hours and whether one may be short; its steps are not read.
+        limits: Of every client; those that a desk can check.
+
+    Attributes:
+        us: The instant up to which everything has happened.
+        clients: By name, those that have sent an order or were killed.
+        changes: Counts up with each change of the book.
+    """
+
+    def __init__(
+        self, core: "Matching", flow: Flow, grid: Instrument, preset: Preset, limits: RiskLimits = NO_LIMITS
+    ) -> None:
+        self.us = 0
+        self.clients: dict[str, Client] = {}
+        self.grid, self.preset, self.limits = grid, preset, limits
+        self._core, self._flow = core, flow
+        self._live: dict[int, DeskOrder] = {}
+        self._ended: OrderedDict[int, DeskOrder] = OrderedDict()
+        self._listeners: list[Listener] = []
+        self._money = Instrument(grid.symbol, grid.tick_e8 * preset.multiplier, grid.lot_e8)
+        self._unit_e16 = self._money.tick_e8 * grid.lot_e8
+        self._of_market = replace(limits, max_order_notional_e8=None)
+        self._notional = RiskLimits(max_order_notional_e8=limits.max_order_notional_e8)
+        self._last_ticks = 0
+
+    # ------------------------------------------------------------------ time
+
+    def listen(self, listener: Listener) -> None:
+        """Give *listener* every fill from now on, the maker's before the taker's."""
+        self._listeners.append(listener)
+
+    def advance(self, us: int) -> None:
+        """Let the market do all that it does up to *us*."""
+        self.us = max(self.us, us)
+        self._flow.advance(self.us)
+        self._take_rows()
+        if self.limits.max_daily_loss_e8 is not None:
+            self._look(client for client in self.clients.values() if client.lots)
+        if self._live and not self.is_open:
+            for order in list(self._live.values()):
+                self._withdraw(order, "session_closed")
+
+    @property
+    def changes(self) -> int:
+        """Counts up with each change of the book."""
+        return int(self._core.update_id)
+
+    @property
+    def open_orders(self) -> int:
+        """How many orders of clients rest."""
+        return len(self._live)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether orders are taken at this hour."""
+        return self.preset.hours.is_open(self.us)
+
+    # ------------------------------------------------------------------ orders
+
+    def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> DeskOrder:
+        """Send an order of a client; it is matched on return.
+
+        Raises:
+            OrderRefused: If a rule of the market or a limit of the client stops it.
+        """
+        client = self._client(name)
+        ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
+        lots = self._steps(size_e8, self.grid.lot_e8, "size", "lot size", MOST_LOTS)
+        self._admit(client, side, kind, ticks, lots)
+        number = self._core.submit(self.us, client.account, side, ticks, lots, KINDS[kind], STP_EXPIRE_TAKER)
+        if number == WOULD_CROSS:
+            self._take_rows()
+            raise OrderRefused("would_cross: a limit_maker order at this price would take")
+        order = DeskOrder(number, client, side, kind, ticks, lots, lots, self.us)
+        self._live[number] = client.open[number] = order
+        self._take_rows()
+        return order
+
+    def find(self, number: int) -> DeskOrder | None:
+        """Return an order of a client, open or one of the last `MOST_ENDED`, by its number."""
+        return self._live.get(number) or self._ended.get(number)
+
+    def cancel(self, order: DeskOrder) -> None:
+        """Cancel an order; one that rests no more stays as it is."""
+        if order.number in self._live:
+            self._withdraw(order, "cancelled")
+
+    def cancel_all(self, name: str) -> list[int]:
+        """Cancel a client's open orders; return their numbers, oldest first."""
+        client = self.clients.get(name)
+        return self._withdraw_all(client, "cancelled") if client else []
+
+    def kill(self, name: str, reason: str = BY_HAND) -> list[int]:
+        """Throw a client's kill switch: cancel its orders, whose numbers are returned, and take none any more.
+
+        Raises:
+            OrderRefused: If there are too many clients for another one.
+        """
+        return self._kill(self._client(name), reason)
+
+    def rearm(self, name: str) -> None:
+        """Let a client trade again; a loss that kills does so again while it stands."""
+        if client := self.clients.get(name):
+            client.killed = None
+            self._look([client])
+
+    # ------------------------------------------------------------------ what is known
+
+    def depth(self, side: int, levels: int) -> list[tuple[int, int]]:
+        """Return (ticks, lots) of a side's best levels."""
+        return self._core.depth(side, levels)
+
+    def best(self) -> tuple[int, int]:
+        """Return best bid and best ask in ticks, 0 where a side is empty."""
+        bid, _, ask, _ = self._core.best()
+        return bid, ask
+
+    def profit_e16(self, client: Client) -> int:
+        """Return cash and position, at the mid or at the last trade where there is none, in 1e-16 of the quote asset.
+
+        It is rounded down where half a tick of the position is no whole number of them.
+        """
+        return client.cash_e16 + client.lots * self._mark2() * self._unit_e16 // 2
+
+    def use_of(self, client: Client) -> dict[str, int]:
+        """Return how much of each limit a client uses, by knob, in 1e-8 of the limit's unit."""
+        standing = self._standing(client)
+        long, short = client.lots + standing.open_buy_lots, standing.open_sell_lots - client.lots
+        return {
+            "max_position": max(long, short, 0) * self.grid.lot_e8,
+            "max_open_orders": max(standing.open_buys, standing.open_sells) * E8,
+            "max_orders_per_s": standing.sent * E8,
+            "max_daily_loss": max(0, standing.day_equity_e8 - standing.equity_e8),
+        }
+
+    # ------------------------------------------------------------------ inside
+
+    def _client(self, name: str) -> Client:
+        client = self.clients.get(name)
+        if client is None:
+            if len(self.clients) >= MOST_CLIENTS:
+                raise OrderRefused(f"too_many_clients: there are {MOST_CLIENTS:,} already; use one of theirs")
+            client = self.clients[name] = Client(name, FIRST_ACCOUNT + len(self.clients))
+            self._begin_day(client)
+        return client
+
+    def _steps(self, value_e8: int, step_e8: int, what: str, step: str, most: int) -> int:
+        steps, rest = divmod(value_e8, step_e8)
+        if rest:
+            raise OffGrid(f"{what} {short_text(value_e8)} is no multiple of the {step} {short_text(step_e8)}")
+        if steps > most:
+            raise OffGrid(f"{what} {short_text(value_e8)} is more than {short_text(most * step_e8)}")
+        return steps
+
+    def _admit(self, client: Client, side: int, kind: str, ticks: int, lots: int) -> None:
+        """Raise OrderRefused where an order must not be sent, and count it as sent otherwise."""
+        if not self.is_open:
+            raise OrderRefused("session_closed: the market takes no orders at this hour")
+        if client.killed:
+            raise OrderRefused(f"{KILLED}: {client.killed}; POST /risk/{client.name}/rearm lets it trade again")
+        if side < 0 and not self.preset.may_short:
+            free = client.lots - sum(one.left for one in client.open_of(-1))
+            if lots > free:
+                raise OrderRefused(
+                    f"short: {self.grid.qty(max(free, 0))} are free to be sold, and a position may not be short"
+                )
+        standing = self._standing(client)
+        priced = kind != "market"
+        limits = self.limits if priced else self._of_market
+        breach = check(limits, self._money, standing, RiskOrder(side, ticks, lots, priced))
+        if breach is None and not priced and self._notional != NO_LIMITS:
+            taken = RiskOrder(side, self._cost(side, lots), 1, priced)
+            breach = check(self._notional, self._money, standing, taken)
+        if breach is None:
+            client.sent_us.append(self.us)
+            return
+        knob = breach.limit.lower()
+        if breach.limit == "MAX_DAILY_LOSS":
+            self._kill(client, knob)
+        raise OrderRefused(f"{knob}: {short_text(breach.value_e8)} is beyond {short_text(breach.bound_e8)}")
+
+    def _cost(self, side: int, lots: int) -> int:
+        """Return what a market order would take now, in tick·lots."""
+        total = 0
+        for ticks, there in self._core.depth(-side, None):
+            taken = min(there, lots)
+            total, lots = total + ticks * taken, lots - taken
+            if not lots:
+                break
+        return total
+
+    def _standing(self, client: Client) -> RiskStanding:
+        """Return what the limits look at."""
+        while client.sent_us and client.sent_us[0] <= self.us - US_PER_S:
+            client.sent_us.popleft()
+        if self.us >= client.day_ends_us:
+            self._begin_day(client)
+        bid, ask = self.best()
+        buys, sells = client.open_of(+1), client.open_of(-1)
+        return RiskStanding(
+            us=self.us,
+            mid2_ticks=bid + ask if bid and ask else 0,
+            inventory_lots=client.lots,
+            open_buy_lots=sum(one.left for one in buys),
+            open_sell_lots=sum(one.left for one in sells),
+            open_buys=len(buys),
+            open_sells=len(sells),
+            sent=len(client.sent_us),
+            equity_e8=self.profit_e16(client) // E8,
+            day_equity_e8=client.day_e16 // E8,
+        )
+
+    def _begin_day(self, client: Client) -> None:
+        client.day_ends_us, client.day_e16 = day_end_us(self.us), self.profit_e16(client)
+
+    def _look(self, clients: Iterable[Client]) -> None:
+        """Kill those whose loss of the day is too large."""
+        for client in clients:
+            if client.killed is None and (breach := check(self.limits, self._money, self._standing(client))):
+                self._kill(client, breach.limit.lower())
+
+    def _kill(self, client: Client, reason: str) -> list[int]:
+        client.killed = client.killed or reason
+        return self._withdraw_all(client, KILLED)
+
+    def _withdraw_all(self, client: Client, why: str) -> list[int]:
+        orders = list(client.open.values())
+        for order in orders:
+            self._withdraw(order, why)
+        return [order.number for order in orders]
+
+    def _withdraw(self, order: DeskOrder, why: str) -> None:
+        self._core.cancel(self.us, order.number)
+        self._end(order, why)
+        self._take_rows()
+
+    def _end(self, order: DeskOrder, why: str) -> None:
+        order.ended = why
+        self._live.pop(order.number, None)
+        order.client.open.pop(order.number, None)
+        self._ended[order.number] = order
+        if len(self._ended) > MOST_ENDED:
+            self._ended.popitem(last=False)
+
+    def _mark2(self) -> int:
+        """Return the price that positions are marked at, in half ticks."""
+        bid, ask = self.best()
+        return bid + ask if bid and ask else 2 * self._last_ticks
+
+    def _take_rows(self) -> None:
+        """Book what the core has done since the last call."""
+        for row in self._core.take_log().tolist():
+            kind, number, other, side = row[1], row[2], row[3], row[5]
+            if kind == ROW_TRADE:
+                self._last_ticks = row[6]
+                self._fill(other, row, -side, took=False)
+                self._fill(number, row, side, took=True)
+            elif kind == ROW_EXPIRE and number in self._live:
+                self._end(self._live[number], "self_trade" if other == REASON_STP else "no_liquidity")
+
+    def _fill(self, number: int, row: list[int], side: int, *, took: bool) -> None:
+        """Book one side of a trade, where it is a client's."""
+        order = self._live.get(number)
+        if order is None:
+            return
+        us, ticks, lots, trade_id = row[0], row[6], row[7], row[8]
+        client, notional_e16 = order.client, ticks * lots * self._unit_e16
+        fee_e8 = self.preset.fees.of(lots * self.grid.lot_e8, notional_e16, taker=took)
+        client.lots += side * lots
+        client.cash_e16 -= side * notional_e16 + fee_e8 * E8
+        client.fees_e8 += fee_e8
+        order.left -= lots
+        if not order.left:
+            self._end(order, "")
+        fill = DeskFill(order, trade_id, ticks, lots, us, took, fee_e8)
+        client.fills.append(fill)
+        for listener in self._listeners:
+            listener(fill)

@@ -1,0 +1,187 @@
+"""The market of the trading interface: a desk, its time, and who follows its book and fills."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msgspec import Raw
+
+from mm.api.desk import Desk, DeskFill, DeskOrder
+from mm.api.messages import NULL, BookMessage, FillEvent, ListedFill, OpenOrder, Side, encode, number
+from mm.clock import US_PER_S
+from mm.sim.wire.pace import Scheduler, WireClock
+
+SIDES: dict[str, int] = {"buy": +1, "sell": -1}
+NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
+BOOK_LEVELS = 10
+MOST_WAITING = 64
+"""Messages that wait for one reader; a reader that leaves more is dropped."""
+SHORTEST_S = 0.05
+"""Between two messages of market data."""
+
+
+class FeedReader:
+    """Who reads a WebSocket: messages that wait for it, until there are too many.
+
+    Attributes:
+        over: Is set once it was too slow.
+    """
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+
+    def give(self, text: str) -> None:
+        """Let a message wait for the reader; one that is too slow gets none any more."""
+        if self._waiting.full():
+            self.over.set()
+        if not self.over.is_set():
+            self._waiting.put_nowait(text)
+
+    async def next(self) -> str:
+        """Return the next message."""
+        return await self._waiting.get()
+
+
+class DeskMarket:
+    """A desk in time, and the readers of its book and of its fills.
+
+    Args:
+        desk: The desk.
+        start_us: Its first instant.
+        speed: Seconds of the desk in a second of wall time.
+        source: What moves the market, in words.
+        preset: The name of its preset, where it has one.
+        seconds: A clock of wall time that only rises, in s.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        start_us: int,
+        *,
+        speed: float = 1.0,
+        source: str = "",
+        preset: str | None = None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.desk, self.source, self.preset, self._seconds = desk, source, preset, seconds
+        desk.advance(start_us)
+        self.pace = Scheduler(WireClock(start_us, speed, seconds), self._advance)
+        self._of_book: set[FeedReader] = set()
+        self._of_fills: dict[str, set[FeedReader]] = {}
+        self._shown, self._shown_s = -1, -SHORTEST_S
+        desk.listen(self._filled)
+
+    async def run(self) -> None:
+        """Let time pass until cancelled; raises what the flow raises."""
+        await self.pace.run()
+
+    def now(self) -> Desk:
+        """Bring the desk to this instant, and return it."""
+        self.pace.step()
+        return self.desk
+
+    @contextmanager
+    def reading(self, client: str | None) -> Iterator[FeedReader]:
+        """Yield a reader of a client's fills, or of the book, which begins with the book as it is."""
+        reader = FeedReader()
+        readers = self._of_book if client is None else self._of_fills.setdefault(client, set())
+        if client is None:
+            if not readers:
+                self._shown = self.desk.changes
+            reader.give(self.book_text())
+        readers.add(reader)
+        try:
+            yield reader
+        finally:
+            readers.discard(reader)
+            if client is not None and not readers:
+                self._of_fills.pop(client, None)
+
+    # ------------------------------------------------------------------ as messages
+
+    def book(self, levels: int = BOOK_LEVELS) -> BookMessage:
+        """Return the best *levels* of the book."""
+        desk = self.desk
+        tick_e8, lot_e8 = desk.grid.tick_e8, desk.grid.lot_e8
+        (bid, ask), both = desk.best(), all(desk.best())
+        bids, asks = (
+            [[number(ticks * tick_e8), number(lots * lot_e8)] for ticks, lots in desk.depth(side, levels)]
+            for side in (+1, -1)
+        )
+        return BookMessage(
+            mid=number((bid + ask) * tick_e8 * 5, 9) if both else NULL,
+            best_bid=number(bid * tick_e8) if bid else NULL,
+            best_ask=number(ask * tick_e8) if ask else NULL,
+            spread=number((ask - bid) * tick_e8) if both else NULL,
+            bids=bids,
+            asks=asks,
+            timestamp=desk.us / US_PER_S,
+        )
+
+    def book_text(self) -> str:
+        """Return the book as it is pushed."""
+        return encode(self.book()).decode()
+
+    def fill(self, fill: DeskFill) -> ListedFill:
+        """Return a fill as it is listed."""
+        return ListedFill(
+            order_id=fill.order.number,
+            side=NAMES[fill.order.side],
+            price=self._price(fill.ticks),
+            size=self.size(fill.lots),
+            timestamp=fill.us / US_PER_S,
+            trade_id=fill.trade_id,
+            liquidity="taker" if fill.took else "maker",
+            fee=number(fill.fee_e8),
+        )
+
+    def order(self, order: DeskOrder) -> OpenOrder:
+        """Return an open order as it is listed."""
+        return OpenOrder(
+            order_id=order.number,
+            side=NAMES[order.side],
+            type=order.kind,
+            price=self._price(order.ticks),
+            size=self.size(order.lots),
+            filled=self.size(order.lots - order.left),
+            remaining=self.size(order.left),
+            status=order.status,
+            timestamp=order.us / US_PER_S,
+        )
+
+    def size(self, lots: int) -> Raw:
+        """Return lots as a quantity."""
+        return number(lots * self.desk.grid.lot_e8)
+
+    def _price(self, ticks: int) -> Raw:
+        return number(ticks * self.desk.grid.tick_e8)
+
+    # ------------------------------------------------------------------ pushed
+
+    def _advance(self, us: int) -> None:
+        self.desk.advance(us)
+        if self._of_book and self.desk.changes != self._shown:
+            now_s = self._seconds()
+            if now_s - self._shown_s >= SHORTEST_S:
+                self._shown, self._shown_s = self.desk.changes, now_s
+                text = self.book_text()
+                for reader in self._of_book:
+                    reader.give(text)
+
+    def _filled(self, fill: DeskFill) -> None:
+        readers = self._of_fills.get(fill.order.client.name)
+        if not readers:
+            return
+        event = FillEvent(
+            order_id=fill.order.number,
+            side=NAMES[fill.order.side],
+            price=self._price(fill.ticks),
+            size=self.size(fill.lots),
+            timestamp=fill.us / US_PER_S,
+        )
+        text = encode(event).decode()
+        for reader in readers:
+            reader.give(text)

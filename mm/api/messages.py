@@ -1,0 +1,232 @@
+"""The messages of the trading interface: what a client sends, what it is answered, and their decimals.
+
+A decimal that comes in may be a JSON number or a string; it is read from its text, never through a float. Decimals go
+out as JSON numbers that are exact.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from mm.errors import OffGrid
+from mm.instrument import decimal_text
+
+Side = Literal["buy", "sell"]
+OrderType = Literal["limit", "market", "limit_maker"]
+OrderStatus = Literal["open", "partial", "filled", "cancelled", "rejected"]
+Given = Annotated[
+    Decimal, Meta(description="A decimal above zero, as a number or as a string.", extra_json_schema={"format": None})
+]
+Exact = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
+MaybeExact = Annotated[Raw, Meta(extra_json_schema={"type": ["number", "null"]})]
+BookLevel = Annotated[list[Exact], Meta(min_length=2, max_length=2, description="Price and size.")]
+ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="Name of a client, chosen by it.")]
+OrderId = Annotated[int, Meta(description="The exchange's number of an order.")]
+Seconds = Annotated[float, Meta(description="The exchange's time, Unix seconds.")]
+_MOST_DIGITS = 12  # before the point; more is beyond every price and quantity
+NULL = Raw(b"null")
+
+
+class OrderRequest(Struct):
+    """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected where it would take.
+
+    Attributes:
+        price: Of a limit order; that of a market order is not read.
+    """
+
+    client_id: ClientId
+    side: Side
+    type: OrderType
+    size: Given
+    price: Given | None = None
+
+
+class CancelBody(Struct):
+    """The body of a cancel, which may be left out: whose order it must be."""
+
+    client_id: ClientId | None = None
+
+
+class OrderAnswer(Struct):
+    """What became of an order so far; *order_id* is null where it was rejected.
+
+    Attributes:
+        ack_us: From the request's arrival to this answer, in µs.
+        reason: Why it was rejected or cancelled.
+    """
+
+    order_id: OrderId | None
+    status: OrderStatus
+    filled: Exact
+    remaining: Exact
+    ack_us: int
+    reason: str | UnsetType = UNSET
+
+
+class BookMessage(Struct):
+    """The book: best prices, levels ``[price, size]`` with the best first; null where a side is empty."""
+
+    mid: MaybeExact
+    best_bid: MaybeExact
+    best_ask: MaybeExact
+    spread: MaybeExact
+    bids: list[BookLevel]
+    asks: list[BookLevel]
+    timestamp: Seconds
+
+
+class FillEvent(Struct, tag_field="event", tag="fill"):
+    """A fill, as it is pushed."""
+
+    order_id: OrderId
+    side: Side
+    price: Exact
+    size: Exact
+    timestamp: Seconds
+
+
+class ListedFill(Struct):
+    """A fill, as it is listed; a negative fee is a rebate."""
+
+    order_id: OrderId
+    side: Side
+    price: Exact
+    size: Exact
+    timestamp: Seconds
+    trade_id: int
+    liquidity: Literal["maker", "taker"]
+    fee: Exact
+
+
+class OpenOrder(Struct):
+    """An order that rests."""
+
+    order_id: OrderId
+    side: Side
+    type: OrderType
+    price: Exact
+    size: Exact
+    filled: Exact
+    remaining: Exact
+    status: OrderStatus
+    timestamp: Seconds
+
+
+class PositionMessage(Struct):
+    """A client's position, what it has gained, and its cash: all fills' money less fees, from 0 on."""
+
+    position: Exact
+    pnl: Exact
+    cash: Exact
+    fees: Exact
+
+
+class Cancelled(Struct):
+    """The orders that were cancelled."""
+
+    client_id: ClientId
+    cancelled: list[OrderId]
+
+
+class Switched(Struct):
+    """The kill switch of a client, and the orders that its throw cancelled."""
+
+    client_id: ClientId
+    killed: bool
+    reason: str | None
+    cancelled: list[OrderId]
+
+
+Limits = dict[str, MaybeExact]
+
+
+class RiskState(Struct):
+    """The limits of a client, how much of each is used, in the unit of the limit, and its kill switch."""
+
+    limits: Limits
+    use: Limits
+    killed: bool
+    reason: str | None
+
+
+class HealthMessage(Struct):
+    """That the exchange is well, and what it trades."""
+
+    status: Literal["ok"]
+    symbol: str
+    source: str
+    preset: str | None
+    session_open: bool
+    tick_size: Exact
+    lot_size: Exact
+    multiplier: int
+    clients: int
+    open_orders: int
+    timestamp: Seconds
+
+
+class RefusalMessage(Struct):
+    """Why a request was not carried out."""
+
+    detail: str
+
+
+ANSWERS: tuple[type[Struct], ...] = (
+    *(OrderRequest, CancelBody, OrderAnswer, BookMessage, ListedFill, FillEvent, OpenOrder, PositionMessage),
+    *(Cancelled, Switched, RiskState, HealthMessage, RefusalMessage),
+)
+encode = msgspec.json.Encoder().encode
+read_order = msgspec.json.Decoder(OrderRequest).decode
+read_cancel = msgspec.json.Decoder(CancelBody).decode
+
+
+def number(value: int, places: int = 8) -> Raw:
+    """Return *value*, in units of 10**-places, as an exact JSON number."""
+    text = decimal_text(value, places)
+    return Raw(text.rstrip("0").rstrip(".").encode())
+
+
+def in_e8(value: Decimal, what: str) -> int:
+    """Return a decimal in units of 1e-8.
+
+    Raises:
+        ValueError: If it is not a number above zero, or too large for any order.
+        OffGrid: If it has more than eight places that count.
+    """
+    if not value.is_finite() or value <= 0:
+        raise ValueError(f"{what} is {_shown(value)}; it must be a number above zero")
+    if value.adjusted() >= _MOST_DIGITS:
+        raise ValueError(f"{what} is {_shown(value)}; it must be below 1e{_MOST_DIGITS}")
+    _, digits, exponent = value.as_tuple()
+    if value.adjusted() < -8:
+        raise OffGrid(f"{what} {_shown(value)} is below 0.00000001")
+    whole, shift = int("".join(map(str, digits))), int(exponent) + 8
+    found, rest = divmod(whole * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
+    if rest:
+        raise OffGrid(f"{what} {_shown(value)} has more than eight decimal places")
+    return found
+
+
+def schemas() -> dict[str, Any]:
+    """Return the JSON schemas of all messages by name, for OpenAPI."""
+    _, found = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+    return {name: _widened(one) for name, one in found.items()}
+
+
+def _widened(schema: Any) -> Any:
+    """Return a schema in which decimals are numbers or strings, as they are read."""
+    if isinstance(schema, list):
+        return [_widened(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "string" and "format" in schema:
+        decimal = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]{1,8})?$"}
+        return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, decimal], "description": schema["description"]}
+    return {key: _widened(one) for key, one in schema.items()}
+
+
+def _shown(value: Decimal) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,0 +1,123 @@
+"""Presets: what an asset class trades by: tick, lot, contract multiplier, fees, session hours, and short positions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from mm.clock import EPOCH, US_PER_S
+from mm.instrument import E8, e8
+
+_E16 = E8 * E8
+_WEEK_MIN = 7 * 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What a fill costs, of each unit and of the notional; a negative fee is a rebate.
+
+    Attributes:
+        unit_e8: Per share, contract or coin, 1e-8 of the quote asset: of the maker, and of the taker.
+        rate_e8: Share of the notional in 1e-8, likewise.
+    """
+
+    unit_e8: tuple[int, int] = (0, 0)
+    rate_e8: tuple[int, int] = (0, 0)
+
+    def of(self, qty_e8: int, notional_e16: int, *, taker: bool) -> int:
+        """Return the fee of a fill in 1e-8 of the quote asset, rounded half to even.
+
+        Args:
+            qty_e8: Quantity, 1e-8 of a unit.
+            notional_e16: Price times quantity times multiplier, 1e-16 of the quote asset.
+            taker: Whether the order took.
+        """
+        fee, rest = divmod(self.unit_e8[taker] * qty_e8 * E8 + self.rate_e8[taker] * notional_e16, _E16)
+        return fee + (2 * rest > _E16 or (2 * rest == _E16 and fee % 2 == 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a market is open: spans of the week in its own zone, none: always.
+
+    Attributes:
+        spans: Each opening in minutes since Monday 00:00, and how many minutes it is open.
+    """
+
+    zone: str
+    spans: tuple[tuple[int, int], ...]
+
+    def is_open(self, us: int) -> bool:
+        """Return whether the market is open at an instant."""
+        minute = self._minute(us)
+        return not self.spans or any((minute - begin) % _WEEK_MIN < length for begin, length in self.spans)
+
+    def last_opening(self, us: int) -> int:
+        """Return *us* where the market is open then, else the last instant before at which it opened."""
+        if self.is_open(us):
+            return us
+        here = self._local(us)
+        monday = here.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=here.weekday())
+        openings = (
+            (monday + timedelta(minutes=begin - week * _WEEK_MIN)).replace(tzinfo=here.tzinfo)
+            for week in (0, 1)
+            for begin, _ in self.spans
+        )
+        return max(found for one in openings if (found := round(one.timestamp()) * US_PER_S) <= us)
+
+    def _local(self, us: int) -> datetime:
+        return (EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(self.zone) if self.zone else timezone.utc)
+
+    def _minute(self, us: int) -> int:
+        here = self._local(us)
+        return (here.weekday() * 24 + here.hour) * 60 + here.minute
+
+
+ALWAYS = Hours("", ())
+_WEEKDAYS = range(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """What an asset class trades by.
+
+    Attributes:
+        market: Parameters of scenarios: price step, quantity step (shares, contracts, coins), first price, sizes.
+        multiplier: Money that a price of 1 is worth per unit.
+        fees: What fills cost.
+        hours: When orders are taken.
+        may_short: Whether a position may be below zero.
+    """
+
+    market: Mapping[str, str] = field(default_factory=dict)
+    multiplier: int = 1
+    fees: Fees = Fees()
+    hours: Hours = ALWAYS
+    may_short: bool = True
+
+
+def _sizes(tick_size: str, qty_step: str, start_price: str, *, level: str, order: str) -> dict[str, str]:
+    steps = {"tick_size": tick_size, "qty_step": qty_step, "start_price": start_price}
+    return steps | {"level_qty": level, "limit_qty": order, "market_qty": order}
+
+
+PLAIN = Preset()
+PRESETS: Mapping[str, Preset] = {
+    "equity": Preset(
+        market=_sizes("0.01", "1", "200", level="300", order="100"),
+        fees=Fees(unit_e8=(-e8("0.0020"), e8("0.0030"))),
+        hours=Hours("America/New_York", tuple((day * 1440 + 570, 390) for day in _WEEKDAYS)),
+    ),
+    "future": Preset(
+        market=_sizes("0.25", "1", "5000", level="40", order="5"),
+        multiplier=50,
+        fees=Fees(unit_e8=(e8("2.25"), e8("2.25"))),
+        hours=Hours("America/Chicago", tuple((day * 1440 - 420, 1380) for day in _WEEKDAYS)),
+    ),
+    "crypto": Preset(
+        market=_sizes("0.01", "0.00001", "60000", level="0.5", order="0.05"),
+        fees=Fees(rate_e8=(e8("0.001"), e8("0.001"))),
+        may_short=False,
+    ),
+}
+"""By name; docs/trading_interface.md works an example of each by hand."""

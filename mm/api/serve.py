@@ -1,0 +1,87 @@
+"""Serves a market by uvicorn until a signal comes."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from mm.api.app import made_app
+from mm.api.market import DeskMarket
+from mm.errors import UsageError
+
+SEND_BUFFER = 65_536
+UNREAD_MS = 10_000
+"""How long the system waits for a reader that takes nothing, before it ends the connection."""
+_BACKLOG = 1_024
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to its caller, so that the process ends with 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch none."""
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; its connections hold little for a reader that takes nothing.
+
+    Raises:
+        UsageError: If that cannot be listened on.
+    """
+    found: socket.socket | None = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY for this one
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        found.bind((host, port))
+        found.listen(_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        if found is not None:
+            found.close()
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"--host (SERVE_HOST) {host!r}, --port (API_PORT) {port}: cannot be listened on ({reason}); give others, "
+            f"or port 0 for a free one"
+        ) from error
+    return found
+
+
+async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve *market* until SIGTERM or SIGINT; raises what its flow raises.
+
+    Args:
+        market: The market; its time passes from now on.
+        listener: Where connections come in.
+        ready: Is called when requests are answered.
+    """
+    config = uvicorn.Config(
+        made_app(market), log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,
+        timeout_keep_alive=75, timeout_graceful_shutdown=2, server_header=False,
+    )  # fmt: skip
+    server = _Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    passing = asyncio.create_task(market.run())
+    passing.add_done_callback(lambda _: stop())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        ready()
+    await serving
+    passing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await passing

@@ -1,0 +1,66 @@
+"""The script that streamlit runs for each visitor: the pages by their paths.
+
+Its arguments are the folders: ``app.py DATA_ROOT OUT_ROOT``.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import streamlit as st
+
+from mm.dashboard import backtest_page, calibration_page, market_page, risk_page, runs_page
+from mm.dashboard.sources import Folders
+from mm.runs.manifest import headlines, shown
+
+PAGES: dict[str, Callable[[Folders], None]] = {
+    "market": market_page.show,
+    "runs": runs_page.show,
+    "calibration": calibration_page.show,
+    "backtest": backtest_page.show,
+    "risk": risk_page.show,
+}
+MOST_RUNS = 200
+
+
+def home(folders: Folders) -> None:
+    """Draw what there is: recorded days, and the latest runs with what they found."""
+    st.title("mm")
+    st.caption(f"Days in {folders.data_root}, runs in {folders.out_root}.")
+    days = [(symbol, day) for symbol in folders.symbols() for day in folders.days(symbol)]
+    runs = folders.runs()
+    for (name, count), column in zip(
+        (("Recorded days", len(days)), ("Finished runs", len(runs)), ("Unfinished", len(folders.strays()))),
+        st.columns(3),
+        strict=True,
+    ):
+        column.metric(name, count)
+    rows = [
+        {
+            **{name: str(run.manifest[name]) for name in ("kind", "symbol", "day", "status")},
+            "run": f"/runs?run={run.manifest['run_id']}",
+            "found": ", ".join(f"{name} {shown(value)}" for name, value in headlines(run.manifest).items()),
+        }
+        for run in runs[:MOST_RUNS]
+    ]
+    if not rows:
+        st.info("There are no finished runs yet: start one on Backtest, or by mm backtest.")
+        return
+    links = {"run": st.column_config.LinkColumn("run", display_text=r"run=(.+)")}
+    st.dataframe(pl.DataFrame(rows), hide_index=True, column_config=links)
+
+
+def main() -> None:
+    """Draw the page of the address."""
+    folders = Folders(Path(sys.argv[1]), Path(sys.argv[2]))
+    st.set_page_config(page_title="mm", layout="wide")
+    pages = [st.Page(partial(home, folders), title="Home", url_path="home", default=True)]
+    for name, draw in PAGES.items():
+        pages.append(st.Page(partial(draw, folders), title=name.capitalize(), url_path=name))
+    st.navigation(pages, position="top").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Backtest: every knob of ``mm backtest`` as a control, start, progress and result; grids with their ranking."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from mm.cli.frame import known_knobs
+from mm.cli.knobs import REQUIRED, Knob, shown
+from mm.cli.options import KnobOption
+from mm.commands import backtest, sweep
+from mm.dashboard.charts import chart, layer
+from mm.dashboard.jobs import StartedCommand, words_of
+from mm.dashboard.sources import Folders, one_line, sweep_of
+from mm.errors import UsageError
+from mm.numbers import number, probability, signed
+from mm.runs.find import LAST
+
+PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # where things lie is the dashboard's own
+MODELS = {"quote_model": ("quote", "quote_params_json"), "fill_model": ("fill", "fill_params_json")}
+FITS = ("calibration", "schedule")
+POLL_S = 0.5
+COLUMNS = 4
+GRID_HELP = "An axis a line, such as GAMMA=0.01,0.1,1"
+
+
+def show(folders: Folders) -> None:
+    """Draw the page; each knob may be given in the address, as ``?symbol=BTCUSDT&day=20251216&quote_model=glft``."""
+    st.title("Backtest")
+    options = [one for one in backtest.main.params if isinstance(one, KnobOption) and one.knob.name not in PLACED]
+    texts = _controls(options, folders)
+    first, second, _ = st.columns([1, 1, 2])
+    if first.button("Run backtest", type="primary", width="stretch"):
+        with one_line():
+            _start("backtest", texts, known_knobs(backtest.main), folders)
+    with st.expander("A grid of backtests"):
+        ranked = {one.name: one for one in known_knobs(sweep.main)}["rank_by"]
+        grid = st.text_area("Grid", key="sweep grid", help=GRID_HELP, placeholder="GAMMA=0.01,0.1,1", height=80)
+        rank_by = st.selectbox("Ranked by", ranked.reader.words, key="sweep rank_by", help=ranked.help)
+        if st.button("Run sweep"):
+            with one_line():
+                axes = ";".join(line.strip() for line in grid.splitlines() if line.strip())
+                _start("sweep", {**texts, "grid": axes, "rank_by": rank_by}, known_knobs(sweep.main), folders)
+    if second.button("Stop", disabled=not _running(), width="stretch") and _running():
+        st.session_state["job"].end()
+    if "job" in st.session_state:
+        _follow()
+    _grid(folders)
+
+
+def _running() -> bool:
+    return "job" in st.session_state and st.session_state["job"].running
+
+
+# The form
+
+
+def _controls(options: Sequence[KnobOption], folders: Folders) -> dict[str, str]:
+    """Draw a control for each knob, the common ones first; return the text of each that has one."""
+    texts: dict[str, str] = {}
+    common = [one for one in options if one.common and one.knob.name not in (*MODELS, *_params())]
+    texts |= _row([one.knob for one in common], folders, texts)
+    named = {one.knob.name: one.knob for one in options}
+    for (name, (kind, params)), column in zip(MODELS.items(), st.columns(2), strict=True):
+        with column:
+            texts |= _model(named[name], named[params], kind)
+    rest = [one for one in options if not one.common and one.knob.name not in (*MODELS, *_params())]
+    for title in dict.fromkeys(one.heading for one in rest):
+        with st.expander(title):
+            texts |= _row([one.knob for one in rest if one.heading == title], folders, texts)
+    return {name: text for name, text in texts.items() if text}
+
+
+def _params() -> list[str]:
+    return [params for _, params in MODELS.values()]
+
+
+def _row(knobs: Sequence[Knob], folders: Folders, before: Mapping[str, str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for place in range(0, len(knobs), COLUMNS):
+        for one, column in zip(knobs[place : place + COLUMNS], st.columns(COLUMNS), strict=False):
+            with column:
+                texts[one.name] = _control(one, _words(one, folders, {**before, **texts}))
+    return texts
+
+
+def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
+    """Return the values that a knob is offered: its own words, or what lies in the folders."""
+    if one.name == "symbol":
+        return folders.symbols()
+    if one.name == "day":
+        return folders.days(texts.get("symbol", "").upper())
+    if one.name == "fill_params_file":
+        return [LAST, *(str(run.manifest["run_id"]) for run in folders.runs(*FITS))]
+    return list(one.reader.words)
+
+
+def _control(one: Knob, words: Sequence[str]) -> str:
+    """Draw the control of a knob: a list where there are words, else a line of text; empty is the default."""
+    key, free = f"knob {one.name}", not one.reader.words
+    if key not in st.session_state and (asked := st.query_params.get(one.name)):
+        st.session_state[key] = asked
+    default = "" if one.default in (None, REQUIRED) else shown(one.default)
+    told = "required" if one.default is REQUIRED else default
+    if not words:
+        return st.text_input(_label(one), key=key, placeholder=told, help=f"{one.help} [{one.variable}]")
+    here = st.session_state.get(key)
+    choices = [*words, here] if here and here not in words else words
+    found = st.selectbox(
+        _label(one),
+        choices,
+        index=0 if one.name == "symbol" and words else None,
+        key=key,
+        placeholder=told or "–",
+        accept_new_options=free,
+        help=f"{one.help} [{one.variable}]",
+    )
+    return found or ""
+
+
+def _label(one: Knob) -> str:
+    return (one.alias or one.flag).removeprefix("--")
+
+
+def _model(one: Knob, given: Knob, kind: str) -> dict[str, str]:
+    """Draw the choice of a model, and its parameters by their declaration; those of a model of one's own as JSON."""
+    models = {model["name"]: model for model in _models() if model["kind"] == kind}
+    name = _control(one, list(models))
+    model = models.get(name or str(one.default))
+    with st.expander(f"Parameters of {name or one.default}"):
+        if model is None or given.name in st.query_params:
+            return {one.name: name, given.name: _control(given, ())}
+        st.caption(model["text"])
+        values = {}
+        for place in range(0, len(model["parameters"]), COLUMNS // 2):
+            rows = model["parameters"][place : place + COLUMNS // 2]
+            for row, column in zip(rows, st.columns(COLUMNS // 2), strict=False):
+                unit = f", {row['unit']}" if row["unit"] else ""
+                told = "required" if row["required"] else "" if row["default"] is None else shown(row["default"])
+                key = f"parameter {model['name']} {row['name']}"
+                text = column.text_input(row["name"] + unit, key=key, placeholder=told, help=row["meaning"])
+                if text.strip():
+                    values[row["name"]] = _json_value(text.strip())
+    return {one.name: name, given.name: json.dumps(values) if values else ""}
+
+
+def _json_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@st.cache_data(show_spinner="Reading the list of models …")
+def _models() -> list[dict[str, Any]]:
+    """Return the models as ``mm models`` lists them: by that command, so that no engine is loaded here."""
+    words = [sys.executable, "-m", "mm", "models", "--json"]
+    done = subprocess.run(words, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    found: list[dict[str, Any]] = json.loads(done.stdout)["models"]
+    return found
+
+
+# The run
+
+
+def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folders: Folders) -> None:
+    """Start a command; refuses what its knobs refuse, and a second one beside it."""
+    if _running():
+        raise UsageError(f"{st.session_state['job'].name} still runs; wait for its end, or stop it")
+    placed = {"data_root": str(folders.data_root), "out_root": str(folders.out_root)}
+    words = words_of(command, {**texts, **placed}, knobs)
+    st.session_state["job"] = StartedCommand(words, f"{command} of {texts['symbol']} {texts['day']}")
+
+
+def _follow() -> None:
+    """Draw a job until it has ended, and then what it has left."""
+    job: StartedCommand = st.session_state["job"]
+
+    @st.fragment(run_every=POLL_S if job.running else None)
+    def progress() -> None:
+        if job.running:
+            doing, share = job.share
+            st.progress(share, f"{job.name}: {doing}")
+            st.code(job.line, language="bash")
+        elif st.session_state.get("drawn") != id(job):
+            st.session_state["drawn"] = id(job)
+            st.rerun()
+
+    progress()
+    if job.running:
+        return
+    st.code(job.line, language="bash")
+    folder = job.folder()
+    if job.code:
+        st.error(f"It ended with {job.code}: {job.error or 'no reason was given'}", icon=":material/error:")
+    if folder is not None:
+        name = json.loads((folder / "run_manifest.json").read_text(encoding="utf-8"))["run_id"]
+        _result(job.answer(), name)
+
+
+def _result(answer: Mapping[str, Any], name: str) -> None:
+    if "rows" in answer:
+        st.success(f"Sweep {name}: {len(answer['rows'])} points, below.")
+        st.session_state["sweep shown"] = name
+        return
+    pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
+    pnl.metric("PnL", signed(answer.get("pnl_total")))
+    fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
+    drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
+    link.markdown(f"[Open the run {name}](/runs?run={name})")
+
+
+# Grids
+
+
+def _grid(folders: Folders) -> None:
+    """Draw a sweep: the best point with its deflated figure, the ranking, a heat map of two axes."""
+    sweeps = {str(run.manifest["run_id"]): run for run in folders.runs("sweep")}
+    st.subheader("Grids", anchor=False)
+    if not sweeps:
+        st.caption(f"No sweeps below {folders.out_root}.")
+        return
+    names = list(sweeps)
+    asked = st.session_state.pop("sweep shown", None) or st.session_state.get("sweep") or st.query_params.get("sweep")
+    st.session_state["sweep"] = asked if asked in names else names[0]
+    name = st.selectbox("Sweep", names, key="sweep")
+    with one_line():
+        content = sweep_of(sweeps[name])
+        rows = content["rows"]
+        _best(content)
+        axes = [axis["name"] for axis in content["axes"]]
+        kept = [*axes, "status", "pnl_total", "sharpe", "deflated_sharpe", "max_drawdown", "n_fills", "fill_ratio"]
+        frame = pl.DataFrame(
+            [
+                {"rank": row.get("rank"), "point": row.get("point"), **{one: row.get(one) for one in kept}}
+                for row in rows
+            ],
+            infer_schema_length=None,
+        )
+        left, right = st.columns(2)
+        left.dataframe(frame, hide_index=True, height=360)
+        with right:
+            _heat_map(rows, {axis["name"]: [str(one) for one in axis["values"]] for axis in content["axes"]}, content)
+
+
+def _best(content: Mapping[str, Any]) -> None:
+    best = content.get("best")
+    if not best:
+        st.warning("No point of this grid has a result; see the status of each.")
+        return
+    rank_by = content["rank_by"]
+    figure, deflated, pnl, trials = st.columns(4)
+    figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
+    why = "Probability that the best is better than the luck of as many trials (deflated Sharpe ratio)."
+    deflated.metric("Deflated Sharpe", probability(best.get("deflated_sharpe")), help=why)
+    pnl.metric("Its PnL", signed(best.get("pnl_total")))
+    expected = number(content.get("expected_best_sharpe"))
+    trials.metric("Trials", content.get("trials"), help=f"The best of as many without skill would show {expected}.")
+    st.code(best["command"], language="bash")
+    for line in content.get("warnings", []):
+        st.caption(line)
+
+
+def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]], content: Mapping[str, Any]) -> None:
+    """Draw the metric over two axes; of several points in a cell, the best ranked one."""
+    rank_by, axes = content["rank_by"], list(values)
+    if not axes:
+        return
+    first, second = st.columns(2)
+    across = first.selectbox("Across", axes, key=f"across {axes}")
+    others = [one for one in axes if one != across]
+    up = second.selectbox("Up", others, key=f"up {axes} {across}") if others else None
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:  # the best first
+        place = (str(row.get(across)), str(row.get(up)) if up else "")
+        if isinstance(row.get(rank_by), int | float):
+            value = {"across": place[0], "up": place[1], "value": float(row[rank_by]), "point": str(row["point"])}
+            cells.setdefault(place, value)
+    if not cells:
+        st.caption(f"No point has a {rank_by}.")
+        return
+    words = {"across": (across, values[across]), "up": (up, values[up][::-1] if up else [])}
+    axis = {
+        name: {"field": name, "type": "nominal", "sort": sort, "axis": {"title": title, "labelAngle": 0}}
+        for name, (title, sort) in words.items()
+    }
+    colour = {"field": "value", "type": "quantitative", "scale": {"scheme": "viridis"}, "legend": {"title": rank_by}}
+    tip = [{"field": name} for name in ("point", "across", "up", "value")]
+    ways = {"x": axis["across"], "y": axis["up"], "color": colour, "tooltip": tip}
+    st.vega_lite_chart(spec=chart([layer(pl.DataFrame(list(cells.values())), {"type": "rect"}, ways)], 300))

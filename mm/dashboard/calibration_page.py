@@ -1,0 +1,155 @@
+"""Calibration: points, curve and intervals of a fit; A and k of a schedule through the day."""
+
+import math
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from mm.calibration.goodness import residuals
+from mm.clock import iso
+from mm.dashboard import charts
+from mm.dashboard.charts import Bars, Trace, Zoom
+from mm.dashboard.sources import Folders, one_line
+from mm.errors import BrokenFile
+from mm.numbers import number
+from mm.report.curve import curves
+from mm.run_folder import RunFolder
+from mm.runs.find import Found
+
+KINDS = ("calibration", "schedule", "walkforward")
+BOTH_SIDES = (("bid", 1, charts.BUY), ("ask", -1, charts.SELL))
+NORMAL_95 = 1.96
+
+
+def show(folders: Folders) -> None:
+    """Draw the page; ``?run=RUN_ID`` chooses a calibration, a schedule or a walk-forward."""
+    st.title("Calibration")
+    runs = {str(run.manifest["run_id"]): run for run in folders.runs(*KINDS)}
+    asked = st.session_state.setdefault("calibration", st.query_params.get("run") or next(iter(runs), None))
+    if asked is None:
+        st.info(f"No calibration below {folders.out_root}: mm calibrate or mm schedule makes one.")
+        return
+    name = st.selectbox(
+        "Run", list(dict.fromkeys([asked, *runs])), key="calibration", format_func=lambda one: _label(one, runs)
+    )
+    with one_line():
+        found = folders.run(name)
+        try:
+            if found.manifest["kind"] == "calibration":
+                _fit(RunFolder(found))
+            else:
+                _schedule(RunFolder(found))
+        except (LookupError, TypeError, ValueError) as error:
+            why = " ".join(f"{type(error).__name__} {error}".split())
+            raise BrokenFile(f"{found.folder}: not what a calibration leaves ({why}); make the run again") from error
+
+
+def _label(name: str, runs: dict[str, Found]) -> str:
+    manifest = runs[name].manifest if name in runs else None
+    return (
+        name
+        if manifest is None
+        else f"{name}: {manifest['kind']} {manifest['symbol']} {manifest['day']}, {manifest['status']}"
+    )
+
+
+def _interval(ends: object) -> str:
+    return f"95 %: {number(ends[0])} to {number(ends[1])}" if isinstance(ends, list | tuple) else "no interval"
+
+
+def _fit(run: RunFolder) -> None:
+    """Draw the points of a fit with their exact intervals, and its curve with its band."""
+    fit, points = run.fit, run.fit.points
+    tiles = (
+        ("A, 1/s", number(fit.A), _interval(fit.ci95_A)),
+        ("k, 1/tick", number(fit.k), _interval(fit.ci95_k)),
+        ("Fills", number(fit.n_fills, 9), f"in {number(fit.exposure_s)} s of resting orders"),
+        ("Status", str(fit.status), str(fit.reason or "")),
+    )
+    for (name, value, why), column in zip(tiles, st.columns(4), strict=True):
+        column.metric(name, value)
+        column.caption(why)
+    st.markdown("**How often trades reach each distance**, fills per second of one resting order, with 95 % intervals")
+    layers, far = [], float(fit.max_delta_ticks or 0.0)
+    y = charts.quantity("rate", type="log")
+    x = {"field": "ticks", "type": "quantitative", "axis": {"title": "ticks from the reference", "format": "~g"}}
+    sides = BOTH_SIDES if points is not None and points.side.any() else (("both sides", 0, charts.SELL),)
+    colours = {name: colour for name, _, colour in sides} | {"fit": charts.MAIN}
+    ways = {"x": x, "y": y, "color": charts.colours(colours)}
+    if points is not None:
+        for name, side, _ in sides:
+            rows = residuals(points, fit.A, fit.k, side)
+            rate, low, high = rows.rates()
+            seen = rows.fills > 0
+            far = max(far, float(rows.delta_ticks[seen].max()) if seen.any() else 0.0)
+            table = {"ticks": rows.delta_ticks, "rate": rate, "low": low, "high": high, "fills": rows.fills}
+            frame = pl.DataFrame({**{key: column[seen] for key, column in table.items()}, "name": name})
+            tip = [{"field": key} for key in ("name", *table)]
+            bars = {**ways, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+            layers.append(charts.layer(frame, {"type": "rule"}, bars))
+            dots = {"type": "point", "filled": True, "size": 45}
+            layers.append(charts.layer(frame, dots, {**ways, "tooltip": tip}))
+    found, band = curves(fit, far)
+    for line in found:
+        frame = pl.DataFrame({"ticks": line.delta_ticks, "rate": 10**line.rate, "name": "fit"})
+        dash = [4, 3] if line.kind == "dash" else [1, 0]
+        layers.append(charts.layer(frame, {"type": "line", "strokeDash": dash, "strokeWidth": 1.5}, ways))
+    if band is not None:
+        frame = pl.DataFrame({"ticks": band[0], "low": 10 ** band[1], "rate": 10 ** band[2]})
+        area = {"x": x, "y": y, "y2": {"field": "low"}}
+        layers.insert(0, charts.layer(frame, {"type": "area", "opacity": 0.18, "color": charts.MAIN}, area))
+    if layers:
+        st.vega_lite_chart(spec=charts.chart(layers, 380), width="stretch")
+    else:
+        st.info("No fills at any distance, and no fit.")
+    for note in fit.warnings:
+        st.caption(note)
+
+
+def _schedule(run: RunFolder) -> None:
+    """Draw A and k of each segment with their 95 % intervals, and where each came from."""
+    segments = run.schedule.segments
+    if not segments:
+        st.info("There are no segments: the day is not longer than the training window.")
+        return
+    zoom = Zoom(f"schedule {run.found.manifest['run_id']}", (segments[0].start_us, segments[-1].end_us))
+    usable = [one for one in segments if one.A is not None and one.k is not None]
+    first, second, third = st.columns(3)
+    first.metric("Segments", len(segments))
+    second.metric("Usable", len(usable))
+    third.metric("Fills", f"{sum(one.n_fills or 0 for one in segments):,}")
+    zoom.bar()
+    us = np.array([one.start_us for one in segments] + [segments[-1].end_us], dtype=np.int64)
+    for name, unit in (("A", "1/s"), ("k", "1/tick")):
+        value = np.array([math.nan if getattr(one, name) is None else getattr(one, name) for one in segments])
+        off = np.array([_error(one, name) for one in segments])
+        low, high = (value * np.exp(sign * off) if name == "A" else value + sign * off for sign in (-1, 1))
+        traces = [Trace(f"{name}, {unit}", us, _held(value), charts.MAIN)]
+        traces += [
+            Trace(f"95 %, {end}", us, _held(values), charts.SOFT) for end, values in (("low", low), ("high", high))
+        ]
+        carried = [one for one in segments if one.source != "fitted" and getattr(one, name) is not None]
+        since, until = (
+            np.array([getattr(one, end) for one in carried], dtype=np.int64) for end in ("start_us", "end_us")
+        )
+        held = np.array([getattr(one, name) for one in carried], dtype=np.float64)
+        marks = [Bars("not fitted here", since, until, held, charts.SELL)] if carried else []
+        zoom.draw(f"{name} through the day, {unit}", charts.over_time(traces, zoom.span, marks, height=200))
+    rows = [
+        {"begins": iso(one.start_us)[11:19], "A": one.A, "k": one.k, "fills": one.n_fills, "status": one.status,
+         "source": one.source, "reason": one.reason or ""}
+        for one in segments
+    ]  # fmt: skip
+    st.dataframe(pl.DataFrame(rows, infer_schema_length=None), hide_index=True)
+
+
+def _held(values: charts.Floats) -> charts.Floats:
+    """Return the values with the last once more, which holds until the end."""
+    return np.append(values, values[-1:])
+
+
+def _error(segment: object, name: str) -> float:
+    """Return the half-width of a segment's 95 % interval: of ln A, or of k."""
+    error = getattr(segment, "se_logA" if name == "A" else "se_k")
+    return math.nan if error is None else NORMAL_95 * float(error)

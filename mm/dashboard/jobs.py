@@ -1,0 +1,152 @@
+"""A command of the project as a process of its own: started from a page, followed there, ended with the dashboard."""
+
+import atexit
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mm.cli.knobs import REQUIRED, Knob
+from mm.errors import UsageError
+
+ENDING_S = 3.0
+"""How long a process has to end in order before it is killed."""
+_SHARE = re.compile(r"(\w+)  \[[#-]+\]\s+(\d+)%")
+_ERROR = re.compile(r"error: (.*)")
+_RUNNING: set["StartedCommand"] = set()
+
+
+def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> list[str]:
+    """Return ``mm COMMAND`` with a flag for each knob that *texts* has a value of.
+
+    Raises:
+        UsageError: If a knob cannot have that value, is missing, or is none of the command.
+    """
+    declared = {one.name: one for one in knobs}
+    if unknown := texts.keys() - declared.keys():
+        raise UsageError(f"mm {command} has no knob {sorted(unknown)[0]!r}")
+    words = ["mm", command]
+    for name, one in declared.items():
+        text = texts.get(name, "").strip()
+        if text:
+            for part in text.split(one.joined) if one.joined else [text]:
+                if part.strip():
+                    words += [one.flag, part.strip()]
+            one.read(text)
+        elif one.default is REQUIRED:
+            raise UsageError(f"{one.flag} ({one.variable}) is missing; fill it in")
+    return words
+
+
+class StartedCommand:
+    """A command that runs.
+
+    Args:
+        words: As on the command line, ``mm`` first.
+        name: What is shown of it while it runs.
+    """
+
+    def __init__(self, words: Sequence[str], name: str) -> None:
+        self.name, self.line = name, shlex.join(words)
+        self._said = ""
+        # Its progress is drawn on a terminal alone.
+        terminal, behind = pty.openpty()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mm", *words[1:], "--json"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=behind,
+                env={**os.environ, "NO_COLOR": "1"},
+            )
+        finally:
+            os.close(behind)
+        self._answer = b""
+        self._readers = [
+            threading.Thread(target=one, daemon=True) for one in (partial(self._read, terminal), self._take)
+        ]
+        for reader in self._readers:
+            reader.start()
+        _RUNNING.add(self)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        if self._process.poll() is None:
+            return True
+        _RUNNING.discard(self)
+        return False
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def share(self) -> tuple[str, float]:
+        """What it does now, in a word, and how much of it is done, 0 to 1."""
+        found = _SHARE.findall(self._said)
+        return (found[-1][0], int(found[-1][1]) / 100) if found else ("begins", 0.0)
+
+    @property
+    def error(self) -> str:
+        """Its error in one line; empty where it has none."""
+        self._wait()
+        found = _ERROR.findall(self._said.replace("\r", ""))
+        return str(found[-1]) if found else ""
+
+    def answer(self) -> dict[str, Any]:
+        """Return the JSON object it has printed; empty where there is none."""
+        self._wait()
+        lines = self._answer.decode().splitlines()
+        found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        return found
+
+    def folder(self) -> Path | None:
+        """Return the folder of its run; None where it has left none."""
+        path = self.answer().get("path")
+        return Path(path).parent if path else None
+
+    def end(self) -> None:
+        """End it as Ctrl-C does, or kill it where it does not end."""
+        if self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        _RUNNING.discard(self)
+
+    def _wait(self) -> None:
+        for reader in self._readers:
+            reader.join(ENDING_S)
+
+    def _take(self) -> None:
+        """Keep what it answers."""
+        assert self._process.stdout is not None
+        with self._process.stdout as file:
+            self._answer = file.read()
+
+    def _read(self, terminal: int) -> None:
+        """Keep what it says; the terminal's end is an error of reading."""
+        with suppress(OSError):
+            while piece := os.read(terminal, 65_536):
+                self._said = (self._said + piece.decode(errors="replace"))[-65_536:]
+        os.close(terminal)
+
+
+@atexit.register
+def end_all() -> None:
+    """End every process that still runs."""
+    for job in list(_RUNNING):
+        job.end()

@@ -1,0 +1,270 @@
+"""What a market and a trader show while they run: a day's last rows, metrics, an audit log, an exchange in a box.
+
+All of it is read anew at each look, a bounded piece of each file, so that a look costs the same at any hour of a day.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+import polars as pl
+
+from mm.clock import US_PER_MS, US_PER_S, now_us
+from mm.dashboard.charts import Floats, Instants
+from mm.dayfolder.layout import DayFolder, levels_shown
+from mm.errors import BrokenFile, DataError
+from mm.live.audit import SUFFIX, audit_folder
+
+TAIL_BYTES = 1_500_000
+ANSWER_S = 0.4
+LEVELS = 20
+KEPT = 3_600  # looks at an exchange in a box
+_SAMPLE = re.compile(r'^(\w+)\{symbol="[^"]*"(?:,\w+="([^"]*)")?\} (\S+)$', re.MULTILINE)
+Levels = list[tuple[float, float]]
+"""Price and quantity, the best first."""
+
+
+@dataclass(frozen=True)
+class LiveMarket:
+    """The last minutes of a market.
+
+    Attributes:
+        us: Instants of changes of the book.
+        best: A column each: bid, ask, and their quantities.
+        book: Bids and asks at the end.
+        trade_us: Instants of trades.
+        trades: A column each: price, quantity, and the aggressor's side, +1 a buyer.
+    """
+
+    us: Instants
+    best: list[Floats]
+    book: list[Levels]
+    trade_us: Instants
+    trades: list[Floats]
+
+    @property
+    def bid(self) -> Floats:
+        """The best bid."""
+        return self.best[0]
+
+    @property
+    def ask(self) -> Floats:
+        """The best ask."""
+        return self.best[1]
+
+    @property
+    def mid(self) -> Floats:
+        """The middle between the best prices."""
+        return (self.bid + self.ask) / 2
+
+    @property
+    def micro(self) -> Floats:
+        """The best prices weighted by the quantity on the other side."""
+        bid, ask, bid_qty, ask_qty = self.best
+        return (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)
+
+
+def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
+    """Return the last whole rows of a CSV that may still grow, every cell as its text; None where there is none yet.
+
+    Raises:
+        BrokenFile: If it is no table.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.readline()
+            begin = max(len(head), path.stat().st_size - most_bytes)
+            file.seek(begin)
+            rows = file.read(most_bytes)
+    except FileNotFoundError:
+        return None
+    if begin > len(head):
+        rows = rows[rows.find(b"\n") + 1 :]
+    rows = rows[: rows.rfind(b"\n") + 1]
+    if not rows or not head.endswith(b"\n"):
+        return None
+    try:
+        return pl.read_csv(BytesIO(head + rows), infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise BrokenFile(
+            f"{path}: not a table ({' '.join(str(error).split())[:120]}); mm data check names why"
+        ) from error
+
+
+def recorded_tail(day: DayFolder) -> LiveMarket | None:
+    """Return the last minutes of a day that is recorded, or was; None before its first frame.
+
+    Raises:
+        BrokenFile: If its frames or trades cannot be read.
+    """
+    frames, trades = tail(day.frames), tail(day.trades)
+    if frames is None:
+        return None
+    try:
+        shown = min(LEVELS, levels_shown(frames.columns))
+        best = [_floats(frames[name]) for name in ("bid1_price", "ask1_price", "bid1_qty", "ask1_qty")]
+        book = [_book(frames.row(-1, named=True), side, shown) for side in ("bid", "ask")]
+        return LiveMarket(_whole(frames["recv_time_us"]), best, book, *_trades(trades))
+    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); mm data check names why") from error
+
+
+def _trades(rows: pl.DataFrame | None) -> tuple[Instants, list[Floats]]:
+    if rows is None:
+        return np.empty(0, np.int64), [np.empty(0)] * 3
+    side = np.where(rows["is_buyer_maker"].str.to_lowercase().to_numpy() == "true", -1.0, 1.0)
+    return _whole(rows["recv_time_us"]), [_floats(rows["price"]), _floats(rows["qty"]), side]
+
+
+def _book(row: Mapping[str, str], side: str, shown: int) -> Levels:
+    cells = ((row[f"{side}{level}_price"], row[f"{side}{level}_qty"]) for level in range(1, shown + 1))
+    return [(float(price), float(qty)) for price, qty in cells if price]
+
+
+def _floats(column: pl.Series) -> Floats:
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def _whole(column: pl.Series) -> Instants:
+    return column.cast(pl.Int64).to_numpy()
+
+
+def fetched(address: str, path: str) -> Any:
+    """Return what ``http://ADDRESS/PATH`` answers: JSON, or text where it is none; None for 404.
+
+    Raises:
+        DataError: If it does not answer in time.
+    """
+    base = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
+    try:
+        with httpx.Client(trust_env=False, timeout=ANSWER_S) as client:
+            answer = client.get(f"{base}/{path}")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise DataError(f"{base}/{path} does not answer ({error or type(error).__name__}); is it running?") from error
+    if answer.status_code == 404:
+        return None
+    if answer.status_code != 200:
+        raise DataError(f"{base}/{path} answered {answer.status_code}: {answer.text[:100]}")
+    return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text
+
+
+def metrics_of(address: str) -> dict[str, dict[str, float]]:
+    """Return the page of metrics of a shadow, a trader or a recorder: by family, the value of each label.
+
+    Raises:
+        DataError: If there is none.
+    """
+    text = fetched(address, "metrics")
+    found: dict[str, dict[str, float]] = {}
+    for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
+        found.setdefault(name, {})[label] = float(value)
+    if not found:
+        raise DataError(f"{address}/metrics is no page of metrics; start the trader with METRICS_PORT")
+    return found
+
+
+def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
+    """Return the book of an exchange in a box (`mm sim api` or `mm sim serve`) now, after what was seen *before*.
+
+    Raises:
+        DataError: If it does not answer, or not as one of them does.
+    """
+    book, trades = fetched(address, f"book?levels={LEVELS}"), None
+    if book is None:
+        book = fetched(address, f"api/v3/depth?symbol={symbol}&limit={LEVELS}")
+        trades = fetched(address, f"api/v3/trades?symbol={symbol}&limit=500")
+    try:
+        sides: list[Levels] = [[(float(price), float(qty)) for price, qty in book[side]] for side in ("bids", "asks")]
+        us = round(book["timestamp"] * US_PER_S) if "timestamp" in book else now_us()
+        rows = [(t["time"] * US_PER_MS, float(t["price"]), float(t["qty"]), -1.0 if t["isBuyerMaker"] else 1.0)
+                for t in trades or ()]  # fmt: skip
+    except (TypeError, LookupError, ValueError) as error:
+        raise DataError(f"{address} is no exchange in a box ({error!r}); give that of mm sim api or serve") from error
+    tops = [side[0] if side else (np.nan, np.nan) for side in sides]
+    now = (tops[0][0], tops[1][0], tops[0][1], tops[1][1])
+    old = (
+        LiveMarket(np.empty(0, np.int64), [np.empty(0)] * 4, [], np.empty(0, np.int64), [])
+        if before is None
+        else before
+    )
+    best = [np.append(column, value)[-KEPT:] for column, value in zip(old.best, now, strict=True)]
+    trade_us = np.array([us for us, *_ in rows], dtype=np.int64)
+    columns = [np.array([row[place] for row in rows], dtype=np.float64) for place in (1, 2, 3)]
+    return LiveMarket(np.append(old.us, us)[-KEPT:], best, sides, trade_us, columns)
+
+
+@dataclass(frozen=True)
+class SeenOrders:
+    """What the audit log of a trader says of its orders.
+
+    Attributes:
+        open: By client id, side (+1 buy), price and quantity of each that may be open.
+        fills: Instant, side, price and quantity of each execution.
+        run: Name of the log.
+    """
+
+    open: dict[str, tuple[int, float, float]]
+    fills: list[tuple[int, int, float, float]]
+    run: str
+
+
+def own_orders(out_root: Path, symbol: str) -> SeenOrders | None:
+    """Return the orders of the newest trade of a symbol, by the end of its audit log; None where there is no log."""
+    logs = sorted(audit_folder(out_root, symbol).glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    if not logs:
+        return None
+    with logs[-1].open("rb") as file:
+        file.seek(max(0, logs[-1].stat().st_size - TAIL_BYTES))
+        lines = file.read(TAIL_BYTES).splitlines(keepends=True)
+    found = SeenOrders({}, [], logs[-1].name.removesuffix(SUFFIX))
+    for line in lines:
+        try:
+            row = msgspec.json.decode(line) if line.endswith(b"\n") else {}
+        except msgspec.MsgspecError:  # cut off by where the tail begins
+            continue
+        _take(found, row)
+    return found
+
+
+def _take(found: SeenOrders, row: Mapping[str, Any]) -> None:
+    kind, name = row.get("type"), row.get("client_id", "")
+    side = 1 if row.get("side") == "BUY" else -1
+    if kind == "intent" and row.get("action") in ("place", "replace") and row.get("price"):
+        found.open[name] = (side, float(row["price"]), float(row["qty"]))
+    elif kind in ("cancel", "reject"):
+        found.open.pop(name, None)
+    elif kind == "fill":
+        found.fills.append((row["us"], side, float(row["price"]), float(row["qty"])))
+        if name in found.open:
+            left = found.open[name][2] - float(row["qty"])
+            if left > 1e-12:
+                found.open[name] = (*found.open[name][:2], left)
+            else:
+                del found.open[name]
+    elif kind in ("start", "stop"):
+        found.open.clear()
+
+
+def box_orders(address: str, client: str) -> SeenOrders | None:
+    """Return the orders of a client of `mm sim api`; None where the exchange has no such door, or the client no orders.
+
+    Raises:
+        DataError: If it does not answer.
+    """
+    orders, fills = (fetched(address, f"{door}/{client}") for door in ("orders", "fills"))
+    if not isinstance(orders, list) or not isinstance(fills, list):
+        return None
+    signs = {"buy": 1, "sell": -1}
+    still = {str(one["order_id"]): (signs[one["side"]], float(one["price"]), float(one["remaining"])) for one in orders}
+    done = [
+        (round(one["timestamp"] * US_PER_S), signs[one["side"]], float(one["price"]), float(one["size"]))
+        for one in fills
+    ]
+    return SeenOrders(still, done, client) if still or done else None

@@ -1,0 +1,156 @@
+"""Risk: the kill switch of each symbol, and the limits of what trades with how much of each is used."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.cli.knobs import knobs, shown
+from mm.clock import now_us
+from mm.commands.risk import BY_HAND, SwitchPlace
+from mm.dashboard import live_view
+from mm.dashboard.sources import Folders, one_line
+from mm.errors import DataError
+from mm.live.audit import audit_folder, first_row, logs_of
+from mm.numbers import percent
+
+REFRESH_S = 1.0
+LIMITED = ("shadow", "trade")
+NONE = "none"
+
+
+def show(folders: Folders) -> None:
+    """Draw the page; ``?symbol=`` chooses a symbol, ``&metrics=`` names the metrics page of what trades."""
+    st.title("Risk")
+    symbols = _symbols(folders)
+    for name in ("symbol", "metrics"):
+        st.session_state.setdefault(f"risk {name}", st.query_params.get(name))
+    here = st.session_state["risk symbol"]
+    if here is None and symbols:
+        here = st.session_state["risk symbol"] = symbols[0]
+    words = [*symbols, here] if here and here not in symbols else symbols
+    left, right = st.columns(2)
+    symbol = left.selectbox("Symbol", words, key="risk symbol", accept_new_options=True)
+    told = "Address of the metrics page of a shadow or a trader (METRICS_PORT)."
+    metrics = right.text_input("Metrics page", key="risk metrics", placeholder="127.0.0.1:9109", help=told)
+    if not symbol:
+        st.info("There is no symbol yet: give one.")
+        return
+    with one_line():
+        name = next(one for one in knobs(SwitchPlace) if one.name == "symbol").read(symbol)
+        _switch(SwitchPlace(symbol=name, out_root=folders.out_root))
+        _limits(folders, name, metrics or "")
+
+
+def _symbols(folders: Folders) -> list[str]:
+    """Return the symbols that have days, audit logs or a thrown switch."""
+    logs, switches = folders.out_root / "audit", folders.out_root / "risk"
+    found = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
+    found |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
+    return sorted({*found, *folders.symbols()})
+
+
+def _switch(place: SwitchPlace) -> None:
+    """Draw the kill switch, and what changes it, each after a confirmation: what `mm risk` does."""
+    switch = place.switch()
+    killed, wanted = switch.thrown, f"risk wanted {place.symbol}"
+    st.subheader("Kill switch", anchor=False)
+    (st.error if killed else st.success)(switch.line())
+    reason = BY_HAND
+    if not killed:
+        reason = st.text_input("Reason", key=f"reason {place.symbol}", placeholder=BY_HAND).strip() or BY_HAND
+    word = "Re-arm" if killed else "Kill"
+    if st.button(f"{word} {place.symbol}", type="secondary" if killed else "primary"):
+        st.session_state[wanted] = word
+    if st.session_state.get(wanted) != word:
+        return
+    effect = "it may be traded again" if killed else "a trader cancels all its orders and ends, and none starts"
+    st.warning(f"{word} {place.symbol}? After that, {effect}.")
+    yes, no, _ = st.columns([1, 1, 4])
+    sure = yes.button(f"Yes, {word.lower()}", width="stretch")
+    if sure or no.button("No", width="stretch"):
+        del st.session_state[wanted]
+        if sure and killed:
+            switch.rearm()
+        elif sure:
+            _throw(place, reason)
+        st.rerun()
+
+
+def _throw(place: SwitchPlace, reason: str) -> None:
+    try:
+        place.switch().throw(reason, now_us())
+    except OSError as error:
+        path = place.switch().path
+        raise DataError(
+            f"{path}: the kill switch cannot be thrown ({error.strerror}); mm risk kill, or touch it"
+        ) from error
+
+
+def _limits(folders: Folders, symbol: str, metrics: str) -> None:
+    """Draw the limits of the newest trade or shadow, and how much of each is used now."""
+    st.subheader("Limits", anchor=False)
+    source, values = _bounds(folders, symbol)
+    st.caption(f"Bounds: {source}.")
+
+    @st.fragment(run_every=REFRESH_S if metrics else None)
+    def use() -> None:
+        used: dict[str, float] = {}
+        if metrics:
+            with one_line():
+                used = {
+                    name.lower(): share
+                    for name, share in live_view.metrics_of(metrics).get("mm_risk_used_ratio", {}).items()
+                }
+        rows = [
+            {
+                "limit": one.variable,
+                "bound": NONE if values.get(one.name) is None else shown(values[one.name]),
+                "used": used.get(one.name),
+                "share": percent(used[one.name]) if one.name in used else "–",
+                "what it does": one.help,
+            }
+            for one in knobs(Risk)
+        ]
+        bar = st.column_config.ProgressColumn("used", min_value=0.0, max_value=1.0, format="percent")
+        schema = {
+            "limit": pl.String,
+            "bound": pl.String,
+            "used": pl.Float64,
+            "share": pl.String,
+            "what it does": pl.String,
+        }
+        st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config={"used": bar}, height="content")
+        if not metrics:
+            st.caption(
+                "Their use is read from a metrics page: start a shadow or a trade with METRICS_PORT, give its address."
+            )
+
+    use()
+
+
+def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
+    """Return where the bounds come from, and the bound of each limit by its knob."""
+    log = _newest_log(folders.out_root, symbol)
+    if log is not None:
+        knobs_set = (first_row(log) or {}).get("knobs") or {}
+        return f"the trade of {log.name}", {one.name: _plain(knobs_set.get(one.name)) for one in knobs(Risk)}
+    runs = [run for run in folders.runs(*LIMITED) if run.manifest["symbol"] == symbol]
+    if runs:
+        return f"{runs[0].manifest['kind']} {runs[0].manifest['run_id']}", {
+            one.name: runs[0].knob(one.name) for one in knobs(Risk)
+        }
+    return "what mm shadow and mm trade limit by default; no finished run has others", dict(LIVE_DEFAULTS)
+
+
+def _plain(value: Any) -> Any:
+    """Return a knob's value, which logs keep with its source."""
+    return value.get("value") if isinstance(value, dict) else value
+
+
+def _newest_log(out_root: Path, symbol: str) -> Path | None:
+    folder = audit_folder(out_root, symbol)
+    logs = logs_of(folder) if folder.is_dir() else []
+    return logs[-1] if logs else None

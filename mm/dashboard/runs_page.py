@@ -1,0 +1,256 @@
+"""Runs: what a run earned and how, over time and at any zoom; two runs beside each other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from mm.backtest.metrics.risk import rolling_sharpe
+from mm.clock import iso
+from mm.dashboard import charts
+from mm.dashboard.charts import Bars, Dots, Trace, Zoom
+from mm.dashboard.sources import Folders, TradedRun, market_of_run, one_line, traded_run
+from mm.errors import MMError
+from mm.numbers import SHARPE_DAYS, number, percent, signed
+from mm.report.backtest_charts import SIDES, under_water
+from mm.report.run_pages import BESIDE, NO_MATTER
+from mm.runs.find import Found
+from mm.runs.manifest import flat, headlines, shown
+
+KINDS = ("backtest", "walkforward", "shadow", "trade")
+OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
+COLOURS = (charts.MAIN, charts.SELL)  # of the run, and of the one beside it
+NONE = "–"
+ACCOUNT = ("Equity, change", "Drawdown", "Sharpe ratio, rolling", "Inventory")
+
+
+def show(folders: Folders) -> None:
+    """Draw the page; ``?run=RUN_ID`` chooses a run, ``&with=RUN_ID`` another one beside it."""
+    st.title("Runs")
+    runs = folders.runs(*KINDS)
+    labels = {str(run.manifest["run_id"]): _label(run) for run in runs}
+    asked, beside = (st.query_params.get(name) for name in ("run", "with"))
+    _strays(folders)
+    if not labels and asked is None:
+        st.info(f"No finished backtest, walk-forward, shadow or trade below {folders.out_root}: start one on Backtest.")
+        return
+    left, right = st.columns(2)
+    asked, beside = (
+        st.session_state.setdefault(*pair) for pair in (("run", asked or next(iter(labels))), ("with", beside or NONE))
+    )
+    names = list(dict.fromkeys([asked, *labels]))
+    chosen = left.selectbox("Run", names, format_func=lambda name: labels.get(name, name), key="run")
+    others = list(dict.fromkeys([NONE, beside, *(name for name in labels if name != chosen)]))
+    other = right.selectbox(
+        "Beside it",
+        others,
+        format_func=lambda name: labels.get(name, name),
+        key="with",
+    )
+    _keep(chosen, other)
+    pair = []
+    for name in (chosen, other):
+        if name and name != NONE:
+            with one_line():
+                found = folders.run(name)
+                if found.manifest["kind"] in OTHERS:
+                    page, word = OTHERS[found.manifest["kind"]]
+                    st.info(f"{name} is a {found.manifest['kind']}: [see it on its page](/{page}?{word}={name}).")
+                else:
+                    pair.append(traded_run(found))
+    if pair:
+        _draw(pair, folders)
+
+
+def _label(run: Found) -> str:
+    manifest = run.manifest
+    pnl = headlines(manifest).get("pnl_total")
+    earned = f", PnL {signed(pnl)}" if isinstance(pnl, int | float) else ""
+    return f"{manifest['run_id']}: {manifest['kind']} {manifest['symbol']} {manifest['day']}{earned}"
+
+
+def _keep(chosen: str | None, other: str | None) -> None:
+    """Let the address name what is shown, so that it can be sent and opened again."""
+    wanted = {"run": chosen, "with": None if other == NONE else other}
+    for name, value in wanted.items():
+        if value is None and name in st.query_params:
+            del st.query_params[name]
+        elif value is not None and st.query_params.get(name) != value:
+            st.query_params[name] = value
+
+
+def _strays(folders: Folders) -> None:
+    """Name the folders that should be runs and are none, a line each."""
+    strays = folders.strays()
+    if strays:
+        with st.expander(f"{len(strays)} folders are no finished runs"):
+            for stray in strays:
+                st.text(f"{stray.folder}: {stray.why}")
+
+
+def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:
+    for run, column in zip(pair, st.columns(len(pair)), strict=True):
+        with column:
+            _head(run)
+    known = [run for run in pair if len(run.columns.state["recv_us"])]
+    if not known:
+        st.info("There are no state rows: the run ended before the book was valid.")
+        return
+    whole = (min(int(run.course.x[0]) for run in known), max(int(run.course.x[1]) for run in known))
+    zoom = Zoom(" ".join(run.name for run in known), whole)
+    zoom.bar()
+    _price_chart(known[0], folders, zoom)
+    _account_charts(known, zoom)
+    left, right = st.columns(2)
+    with left:
+        _markouts(known)
+    with right:
+        _fills_table(known[0], zoom)
+    if len(pair) == 2:
+        _numbers(pair)
+    for run in pair:
+        _warnings(run)
+
+
+def _head(run: TradedRun) -> None:
+    summary, manifest = run.summary, run.found.manifest
+    st.subheader(run.name, anchor=False)
+    models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
+    st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}")
+    sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
+    inventory = summary.get("inventory") or {}
+    tiles = (
+        ("PnL", signed(summary["pnl_total"]), f"In the quote asset, after {number(summary['fees'])} fees."),
+        ("Max drawdown", number(summary["max_drawdown"]), "From the highest equity until then."),
+        ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; an hour times a large root says nothing."),
+        ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
+        ("Inventory, rms", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
+        ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
+    )
+    for row in (tiles[:3], tiles[3:]):
+        for (name, value, why), column in zip(row, st.columns(3), strict=True):
+            column.metric(name, value, help=why)
+
+
+def _price_chart(run: TradedRun, folders: Folders, zoom: Zoom) -> None:
+    """Draw the market's best prices, our quotes and our fills."""
+    columns, market = run.columns, None
+    try:
+        market = market_of_run(run, folders)
+    except MMError as error:
+        st.caption(f"Without the market's best prices: {' '.join(str(error).split())}")
+    traces = [Trace("mid", columns.mid_us, columns.mid, charts.SOFT)]
+    if market is not None:
+        traces = [
+            Trace("best bid", market.us, market.bid, charts.BUY),
+            Trace("best ask", market.us, market.ask, charts.SELL),
+        ]
+    marks: list[Dots | Bars] = []
+    for _, sign, _, side in SIDES:
+        stood = columns.quotes[sign]
+        colour = charts.MAIN if sign > 0 else charts.THIRD
+        marks.append(Bars(f"our {side}", stood.us, stood.until_us, stood.price, colour))
+    marks += [_fills(run, word, sign) for word, sign, _, _ in SIDES]
+    zoom.draw(f"Price, quotes and fills: {run.name}", charts.over_time(traces, zoom.span, marks, height=320))
+
+
+def _fills(run: TradedRun, word: str, sign: int) -> Dots:
+    fills = run.columns.fills
+    rows = np.flatnonzero(np.asarray(fills["side"]) == word)
+    us, price = (np.asarray(fills[name])[rows] for name in ("recv_us", "price"))
+    tips = {name: np.asarray(fills[name], dtype=object)[rows] for name in ("qty", "reason")}
+    shape, colour = ("triangle-up", charts.BUY) if sign > 0 else ("triangle-down", charts.LOSS)
+    return Dots(f"our {word.lower()}s", us.astype(np.int64), price.astype(np.float64), colour, shape, tips)
+
+
+def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
+    """Draw equity, drawdown, rolling Sharpe ratio and inventory, of two runs over each other."""
+    panels: dict[str, list[Trace]] = {title: [] for title in ACCOUNT}
+    equity, drawdown, rolling, inventory = panels.values()
+    for run, colour in zip(runs, COLOURS, strict=False):
+        us, values = run.course.us, run.course.equity
+        equity.append(Trace(run.name, us, values, colour))
+        drawdown.append(Trace(run.name, us, under_water(values), colour))
+        inventory.append(Trace(run.name, us, run.course.inventory, colour))
+        state = np.asarray(run.columns.state["equity"], dtype=np.float64)
+        ends, ratio = rolling_sharpe(np.asarray(run.columns.state["recv_us"], np.int64), state, ~np.isnan(state))
+        if len(ends) and not np.isnan(ratio).all():
+            rolling.append(Trace(run.name, ends, ratio, colour, straight=True))
+    for title, traces in panels.items():
+        if traces:
+            zoom.draw(title, charts.over_time(traces, zoom.span, height=150, zero=title != "Inventory"))
+        else:
+            st.caption(f"{title}: it needs 20 minutes in which the equity changes.")
+
+
+def _markouts(runs: Sequence[TradedRun]) -> None:
+    """Draw what a fill was worth later, per unit, with 95 % bars."""
+    rows = []
+    for run in runs:
+        spread, error = run.summary.get("realised_half_spread") or {}, run.summary.get("adverse_selection_se") or {}
+        rows += [
+            {"after": f"{after} s", "worth": worth, "off": 1.96 * (error.get(after) or 0.0), "name": run.name}
+            for after, worth in spread.items()
+            if worth is not None
+        ]
+    st.markdown("**What a fill was worth later**, quote asset per unit")
+    if not rows:
+        st.caption("Nothing filled long enough before the end.")
+        return
+    frame = pl.DataFrame(rows).with_columns(low=pl.col("worth") - pl.col("off"), high=pl.col("worth") + pl.col("off"))
+    ways = {
+        "x": {"field": "after", "type": "nominal", "sort": None, "axis": {"title": None, "labelAngle": 0}},
+        "xOffset": {"field": "name"},
+        "color": charts.colours({run.name: colour for run, colour in zip(runs, COLOURS, strict=False)}),
+        "tooltip": [{"field": name} for name in ("name", "after", "worth", "off")],
+    }
+    bars = charts.layer(frame, {"type": "rule"}, {**ways, "y": charts.quantity("low"), "y2": {"field": "high"}})
+    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**ways, "y": charts.quantity("worth")})
+    zero = charts.layer(
+        pl.DataFrame({"worth": [0.0]}), {"type": "rule", "color": charts.SOFT}, {"y": charts.quantity("worth")}
+    )
+    st.vega_lite_chart(spec=charts.chart([zero, bars, dots], 240), width="stretch")
+
+
+def _fills_table(run: TradedRun, zoom: Zoom) -> None:
+    fills = run.columns.fills
+    first, last = np.searchsorted(np.asarray(fills["recv_us"], np.int64), (zoom.span[0], zoom.span[1] + 1)).tolist()
+    st.markdown(f"**Fills of {run.name}** in this span: {last - first:,}")
+    rows = {name: fills[name][first : min(last, first + 500)] for name in ("side", "price", "qty", "fee", "reason")}
+    times = [iso(int(us))[11:] for us in fills["recv_us"][first : min(last, first + 500)]]
+    st.dataframe(pl.DataFrame({"time": times, **rows}), height=240, hide_index=True)
+
+
+def _numbers(pair: Sequence[TradedRun]) -> None:
+    """Draw the numbers of two runs side by side, and the knobs in which they differ."""
+    left, right = st.columns(2)
+    found = [dict(flat(run.summary)) for run in pair]
+    rows = [(name, *(number(_value(one.get(name)), 6) for one in found)) for name in BESIDE]
+    left.markdown("**Numbers**, names are those of summary.json")
+    left.dataframe(_table("number", pair, rows), hide_index=True)
+    knobs = [{name: one["value"] for name, one in run.found.manifest["knobs"].items()} for run in pair]
+    apart = [
+        (name, *(NONE if one.get(name) is None else shown(one[name]) for one in knobs))
+        for name in dict.fromkeys([*knobs[0], *knobs[1]])
+        if name not in NO_MATTER and knobs[0].get(name) != knobs[1].get(name)
+    ]
+    right.markdown("**Knobs that differ**")
+    right.dataframe(_table("knob", pair, apart), hide_index=True)
+
+
+def _value(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _table(head: str, pair: Sequence[TradedRun], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
+    names = [head, pair[0].name, pair[1].name if pair[1].name != pair[0].name else f"{pair[1].name} again"]
+    return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def _warnings(run: TradedRun) -> None:
+    if run.summary["warnings"]:
+        with st.expander(f"Notes of {run.name}"):
+            for line in run.summary["warnings"]:
+                st.text(line)

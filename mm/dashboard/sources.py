@@ -1,0 +1,195 @@
+"""What the dashboard reads: day folders, run folders and their columns; what is broken ends with one line."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from mm.dayfolder.layout import DayFolder, days_of, existing
+from mm.errors import BrokenFile, DataError, MMError
+from mm.instrument import e8
+from mm.report.run_columns import Course, MarketColumns, RunColumns, course, market_of, read_columns
+from mm.run_folder import SWEEP, TRADED, open_run
+from mm.runs.find import Found, Stray, find_run, find_runs
+from mm.tape.load import load_day
+
+LISTED_S = 2.0  # for which the list of runs is kept
+NEEDED = ("pnl_total", "fees", "n_orders", "n_fills", "max_drawdown", "warnings", "models", "days", "markouts")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where days and runs lie.
+
+    Attributes:
+        data_root: Folder of the day folders.
+        out_root: Folder of the run folders.
+    """
+
+    data_root: Path
+    out_root: Path
+
+    def symbols(self) -> list[str]:
+        """Return the symbols that have a recorded day."""
+        there = self.data_root.iterdir() if self.data_root.is_dir() else ()
+        return sorted(path.name for path in there if path.is_dir() and days_of(self.data_root, path.name))
+
+    def days(self, symbol: str) -> list[str]:
+        """Return the recorded days of a symbol, the newest first."""
+        try:
+            return list(days_of(self.data_root, symbol))[::-1] if symbol else []
+        except MMError:  # what was typed is no symbol
+            return []
+
+    def runs(self, *kinds: str) -> list[Found]:
+        """Return the finished runs of some *kinds*, or of all, the newest first."""
+        found = _found(str(self.out_root))[0]
+        return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
+
+    def strays(self) -> list[Stray]:
+        """Return the folders that lie where runs do and are none."""
+        return _found(str(self.out_root))[1]
+
+    def run(self, name: str) -> Found:
+        """Return the finished run of a RUN_ID.
+
+        Raises:
+            DataError: If there is none, or several; an unfinished or broken folder is named with what is wrong.
+        """
+        try:
+            return find_run(name, self.out_root)
+        except DataError:
+            for stray in self.strays():
+                if name and name in stray.folder.name:
+                    raise BrokenFile(f"{stray.folder}: {stray.why}") from None
+            raise
+
+
+@st.cache_data(ttl=LISTED_S, show_spinner=False)
+def _found(out_root: str) -> tuple[list[Found], list[Stray]]:
+    return find_runs(Path(out_root)) if Path(out_root).is_dir() else ([], [])
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Show an error of the project as one line, and leave out the rest of the block."""
+    try:
+        yield
+    except MMError as error:
+        st.error(" ".join(str(error).split()), icon=":material/error:")
+
+
+@dataclass(frozen=True)
+class TradedRun:
+    """A backtest, a shadow or a walk-forward, read.
+
+    Attributes:
+        found: Its folder and manifest.
+        summary: The numbers of its ``summary.json``.
+        columns: Of its fills, state and quotes.
+        course: Its state over time.
+    """
+
+    found: Found
+    summary: Mapping[str, Any]
+    columns: RunColumns
+    course: Course
+
+    @property
+    def name(self) -> str:
+        """Its RUN_ID."""
+        return str(self.found.manifest["run_id"])
+
+
+def traded_run(found: Found) -> TradedRun:
+    """Return a run that has traded; one that was read before is not read again.
+
+    Raises:
+        BrokenFile: If a file is missing or cannot be read.
+    """
+    path = found.folder / "run_manifest.json"
+    return _traded(str(found.folder), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the run …")
+def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - what the cache goes by
+    run = open_run(folder)
+    summary, traded = run.summary, run.folder / TRADED.get(run.kind, "")
+    if missing := [name for name in NEEDED if name not in summary]:
+        raise BrokenFile(f"{traded / 'summary.json'}: it has no {missing[0]}; make the run again")
+    try:
+        columns = read_columns(traded, run.found.manifest["symbol"])
+        return TradedRun(run.found, summary, columns, course(columns))
+    except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
+        why = f"fills, orders or state cannot be read ({' '.join(str(error).split())[:200]})"
+        raise BrokenFile(f"{traded}: {why}; make the run again") from error
+
+
+def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
+    """Return best prices and prints of the days of a run, on its steps.
+
+    Raises:
+        DataError: If a day is missing or broken, or is not the one that was played.
+    """
+    manifest = run.found.manifest
+    steps: dict[str, int] = {}
+    for entry in manifest["inputs"]:
+        there = folders.data_root / entry["path"]
+        if there.is_file() and there.stat().st_size != entry["bytes"]:
+            size = f"{there.stat().st_size:,} bytes, then {entry['bytes']:,}"
+            raise DataError(f"{there} is not what the run read: {size}")
+    for knob, name in (("tick_size", "tick_size_e8"), ("qty_step", "qty_step_e8")):
+        if (value := run.found.knob(knob)) is not None:
+            steps[name] = e8(str(value))
+    days = [folders.data_root / manifest["symbol"] / day for day in run.found.days()]
+    changed = tuple(day.stat().st_mtime_ns if day.is_dir() else 0 for day in days)
+    damaged = bool(run.found.knob("damaged"))
+    return _market(tuple(map(str, days)), tuple(steps.items()), damaged, str(folders.out_root / "tapes"), changed)
+
+
+def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
+    """Return best prices and prints of a recorded day; one that was read before is not read again.
+
+    Raises:
+        DataError: If it is missing or broken, or has no book.
+    """
+    folder = DayFolder(folders.data_root, symbol, day)
+    files = [there for path in folder.streams() if (there := existing(path)) is not None]
+    changed = tuple(path.stat().st_mtime_ns for path in files)
+    market = _market((str(folder.path),), (), False, str(folders.out_root / "tapes"), changed)
+    if not len(market.us):
+        raise DataError(f"{folder.path} has no best prices; mm data check {folder.path} names why")
+    return market
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the day …")
+def _market(
+    days: tuple[str, ...],
+    steps: tuple[tuple[str, Any], ...],
+    damaged: bool,
+    cache: str,
+    changed: tuple[int, ...],  # noqa: ARG001 - what the cache goes by
+) -> MarketColumns:
+    return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days])
+
+
+def sweep_of(found: Found) -> dict[str, Any]:
+    """Return ``sweep.json`` of a sweep.
+
+    Raises:
+        BrokenFile: If it cannot be read, or is none.
+    """
+    path = found.folder / SWEEP
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        named = [(axis["name"], axis["values"]) for axis in content["axes"]] + [row["point"] for row in content["rows"]]
+        if not named or "rank_by" not in content:
+            raise ValueError("no points")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BrokenFile(f"{path}: not what a sweep leaves ({error}); make the sweep again") from error
+    return content

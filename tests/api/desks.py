@@ -1,0 +1,33 @@
+"""Desks for the tests: a still market around 100 with the grid of scenario `empty`, in time that stands still."""
+
+import time
+from dataclasses import replace
+
+from mm.api.desk import Desk
+from mm.api.market import DeskMarket
+from mm.api.preset import PLAIN
+from mm.backtest.risk import NO_RISK, limits_of
+from mm.instrument import E8, Instrument
+from mm.sim.flow.market import Still
+from mm.sim.matching._core import Matching
+
+START_US = 1_767_600_000_000_000
+GRID = Instrument("SIMUSDT", E8 // 100, E8 // 1_000)
+
+
+def still_desk(preset=PLAIN, grid=GRID, **limits) -> Desk:
+    """Return a desk on which only clients trade, with limits by knob."""
+    given = limits_of(replace(NO_RISK, **limits))
+    desk = Desk(Matching(), Still(), grid, preset, *([given] if given else []))
+    desk.advance(START_US)
+    return desk
+
+
+def still_market(preset=PLAIN, grid=GRID, seconds=time.monotonic, **limits) -> DeskMarket:
+    """Return such a desk with its readers; its time stands still."""
+    return DeskMarket(still_desk(preset, grid, **limits), START_US, speed=0, seconds=seconds)
+
+
+def price(text: str) -> int:
+    """Return a decimal in 1e-8."""
+    return round(float(text) * 1e8)

@@ -1,0 +1,222 @@
+"""The endpoints in process: S4's own messages, every refusal with its status, random bytes; nothing is a 5xx."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("fastapi", reason="needs the extra [api]")
+
+import httpx
+from desks import still_market
+
+from mm.api.app import LONGEST_BODY, made_app
+
+ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "size": 5}
+
+
+class Caller:
+    """Calls one application, a call at a time."""
+
+    def __init__(self, **limits):
+        self.market = still_market(**limits)
+        self.app = made_app(self.market)
+
+    def many(self, calls):
+        """Return status and content of each of (method, path, body)."""
+
+        async def play():
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://box") as client:
+                return [await client.request(method, path, content=body) for method, path, body in calls]
+
+        return [(answer.status_code, answer.json()) for answer in asyncio.run(play())]
+
+    def __call__(self, method, path, body=None):
+        """Return status and content."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        return self.many([(method, path, data)])[0]
+
+    def order(self, **changes):
+        """Send `ORDER` with changes."""
+        return self("POST", "/order", {**ORDER, **changes})
+
+
+def test_the_documented_session():
+    """Order, book, fills, positions, orders, cancel, with the keys and words of the interface."""
+    call = Caller()
+    status, answer = call.order()
+    assert status == 200
+    assert answer == {"order_id": 1, "status": "open", "filled": 0, "remaining": 5, "ack_us": answer["ack_us"]}
+    assert 0 <= answer["ack_us"] < 10_000_000
+    assert call("GET", "/book")[1] == {
+        "mid": None, "best_bid": 100.05, "best_ask": None, "spread": None, "bids": [[100.05, 5]], "asks": [],
+        "timestamp": call.market.desk.us / 1e6,
+    }  # fmt: skip
+    assert call.order(client_id="b", side="sell", type="market", price=None, size="2")[1]["status"] == "filled"
+    (open_order,) = call("GET", "/orders/mm_1")[1]
+    assert (open_order["status"], open_order["filled"], open_order["remaining"]) == ("partial", 2, 3)
+    (fill,) = call("GET", "/fills/mm_1")[1]
+    assert (fill["order_id"], fill["side"], fill["price"], fill["size"], fill["liquidity"]) == (
+        1,
+        "buy",
+        100.05,
+        2,
+        "maker",
+    )
+    assert call("GET", "/fills/b")[1][0]["liquidity"] == "taker"
+    assert call("GET", "/positions/mm_1")[1] == {"position": 2, "pnl": 0, "cash": -200.1, "fees": 0}
+    assert call("POST", "/cancel/1")[1]["status"] == "cancelled"
+    assert call("POST", "/cancel/1")[1]["status"] == "cancelled"
+    assert call("GET", "/orders/mm_1") == (200, [])
+
+
+def test_a_cancel_that_names_a_client_must_be_of_its_order():
+    """By the query or by the body; without a name it is anyone's, as in the interface."""
+    call = Caller()
+    call.order()
+    assert call("POST", "/cancel/1?client_id=b")[0] == 404
+    assert call("POST", "/cancel/1", {"client_id": "b"})[0] == 404
+    assert call("POST", "/cancel/77")[0] == 404
+    assert call("POST", "/cancel/1", {"client_id": "mm_1"})[1]["status"] == "cancelled"
+    assert call("GET", "/orders/mm_1")[1] == []
+
+
+def test_a_refusal_by_risk_is_an_answer():
+    """200, rejected, and the limit that stopped it."""
+    call = Caller(max_position="4", max_daily_loss="100", max_orders_per_s=9)
+    status, answer = call.order()
+    assert (status, answer["status"], answer["order_id"], answer["remaining"]) == (200, "rejected", None, 5)
+    assert answer["reason"] == "max_position: 5 is beyond 4"
+    call.order(size=3)
+    risk = call("GET", "/risk/mm_1")[1]
+    assert risk == {
+        "limits": {
+            "max_position": 4, "max_open_orders": None, "max_order_notional": None, "price_band": None,
+            "max_orders_per_s": 9, "max_daily_loss": 100,
+        },
+        "use": {
+            "max_position": 3, "max_open_orders": 1, "max_order_notional": None, "price_band": None,
+            "max_orders_per_s": 1, "max_daily_loss": 0,
+        },
+        "killed": False,
+        "reason": None,
+    }  # fmt: skip
+
+
+def test_kill_and_rearm():
+    """Kill cancels; an order after it is rejected; rearm ends it."""
+    call = Caller()
+    call.order()
+    assert call("POST", "/risk/mm_1/kill")[1] == {
+        "client_id": "mm_1", "killed": True, "reason": "by_hand", "cancelled": [1]
+    }  # fmt: skip
+    assert call("GET", "/risk/mm_1")[1]["killed"] is True
+    assert call.order()[1]["status"] == "rejected"
+    assert call("POST", "/risk/mm_1/rearm")[1]["killed"] is False
+    assert call.order()[1]["status"] == "open"
+    assert call("POST", "/cancel_all/mm_1")[1] == {"client_id": "mm_1", "cancelled": [2]}
+    assert call("POST", "/cancel_all/nobody")[1] == {"client_id": "nobody", "cancelled": []}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"side": "hold"}, {"type": "stop"}, {"size": -5}, {"size": 0}, {"price": -1}, {"price": None}, {"size": None},
+        {"size": "five"}, {"size": 1e400}, {"client_id": ""}, {"client_id": "a b"}, {"client_id": "x" * 65},
+        {"client_id": 7}, {"size": [5]}, {"price": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_malformed_orders_are_422(changes):
+    """With a sentence that names what is wrong; nothing is sent."""
+    call = Caller()
+    body = json.dumps({**ORDER, **changes}).replace("Infinity", "1e400").encode()
+    status, answer = call("POST", "/order", body)
+    assert (status, list(answer)) == (422, ["detail"])
+    assert call.market.desk.clients == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"client_id":"a"}'])
+def test_bodies_that_are_no_order_are_422(body):
+    """Also bytes that are no text."""
+    assert Caller()("POST", "/order", body)[0] == 422
+
+
+@pytest.mark.parametrize("price", [100.005, "0.001", "1e-9"])
+def test_a_price_off_the_grid_is_rejected(price):
+    """The message is well formed, the market has no such price."""
+    status, answer = Caller().order(price=price)
+    assert (status, answer["status"]) == (200, "rejected")
+
+
+def test_statuses_of_what_is_not_there():
+    """Unknown paths, methods, names and numbers."""
+    call = Caller()
+    assert call("GET", "/nowhere")[0] == 404
+    assert call("GET", "/order")[0] == 405
+    assert call("GET", "/fills/a%20b")[0] == 422
+    assert call("POST", "/cancel/0")[0] == 422
+    assert call("POST", "/cancel/99999999999999999999")[0] == 422
+    assert call("GET", "/book?levels=0")[0] == 422
+    assert call("POST", "/order", b" " * (LONGEST_BODY + 1))[0] == 413
+    assert call("GET", "/fills/nobody") == (200, [])
+    assert call("GET", "/positions/nobody")[1] == {"position": 0, "pnl": 0, "cash": 0, "fees": 0}
+    assert call("GET", "/risk/nobody")[1]["killed"] is False
+    assert call.market.desk.clients == {}
+
+
+def test_the_document_describes_every_door():
+    """Each answer by its schema, and the page that shows them."""
+    call = Caller()
+    found = call("GET", "/openapi.json")[1]
+    assert sorted(found["paths"]) == [
+        "/book", "/cancel/{order_id}", "/cancel_all/{client_id}", "/fills/{client_id}", "/health",
+        "/order", "/orders/{client_id}", "/positions/{client_id}", "/risk/{client_id}", "/risk/{client_id}/kill",
+        "/risk/{client_id}/rearm",
+    ]  # fmt: skip
+    text = json.dumps(found)
+    for part in text.split('"$ref": "#/components/schemas/')[1:]:
+        assert part.split('"')[0] in found["components"]["schemas"]
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_ORDERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "client_id": st.sampled_from(["a", "b"]) | _VALUES,
+        "side": st.sampled_from(["buy", "sell"]) | _VALUES,
+        "type": st.sampled_from(["limit", "market", "limit_maker"]) | _VALUES,
+        "price": st.floats(0.01, 200).map(lambda x: round(x, 2)) | st.text(max_size=9) | _VALUES,
+        "size": st.integers(1, 9) | st.text("0123456789.e-+", max_size=9) | _VALUES,
+    },
+)
+_PATHS = st.sampled_from(["order", "cancel/1", "cancel_all/a", "risk/a/kill", "risk/a/rearm"])
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """One exchange for all random calls."""
+    return Caller(max_position="20", max_order_notional="900", price_band="0.5", max_orders_per_s=5, max_daily_loss="5")
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    calls=st.lists(
+        st.tuples(_PATHS, st.binary(max_size=200) | _ORDERS.map(lambda one: json.dumps(one).encode())), max_size=8
+    )
+)
+def test_nothing_that_is_sent_is_a_5xx(limited, calls):
+    """Random bytes and nearly right messages; the core stays whole, and the limits hold."""
+    for status, answer in limited.many([("POST", f"/{path}", body) for path, body in calls]):
+        assert status in (200, 404, 422), answer
+        assert status == 200 or list(answer) == ["detail"]
+    limited.market.desk._core.check()
+    assert all(abs(client.lots) <= 20_000 for client in limited.market.desk.clients.values())
+    limited.market.pace.advance_to(limited.market.desk.us + 1_000_000)

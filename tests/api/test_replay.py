@@ -1,0 +1,64 @@
+"""A recorded day as a market: its book is the tape's at every message, and its trades fill clients by priority."""
+
+from mm.api.replay import ReplayFlow
+from mm.backtest.live_feed import FeedEvent, feed_events
+from mm.dayfolder.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.matching._core import Matching
+from mm.tape.load import load_day
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+
+
+def shown(core):
+    """Return the levels that a core displays."""
+    return {(side, ticks): lots for side in (1, -1) for ticks, lots in core.depth(side, None)}
+
+
+def test_the_book_is_the_tapes_after_every_message(tmp_path):
+    """A simulated day, recorded, loaded, and played: level by level, with the trades in between."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    make_day(folder, SCENARIOS["zero_intelligence"](), Session("SIMUSDT", "20260105", 0.02, 7), lambda _: None)
+    tape = load_day(folder.path)
+    core, book = Matching(), {}
+    events = list(feed_events(tape))
+    flow = ReplayFlow(core, events)
+    for event in events:
+        if event.kind == SNAPSHOT:
+            book = {}
+        if event.kind in (SNAPSHOT, DEPTH):
+            for side, ticks, lots in event.rows:
+                book[side, ticks] = lots
+        flow._play(event)
+        if event.kind in (SNAPSHOT, DEPTH):
+            assert shown(core) == {place: lots for place, lots in book.items() if lots}
+    core.check()
+    assert sum(event.kind == DEPTH for event in events) > 100
+    assert sum(event.kind == TRADE for event in events) > 100
+
+
+def test_a_client_is_filled_behind_what_was_before_it():
+    """The day's own lots first; more of them later queue behind, and what leaves is not before the client."""
+    core = Matching()
+    events = [
+        FeedEvent(SNAPSHOT, 10, 1, 1, [(1, 100, 5), (-1, 102, 5)]),
+        FeedEvent(DEPTH, 20, 2, 2, [(1, 100, 9)]),
+        FeedEvent(DEPTH, 30, 3, 3, [(1, 100, 6)]),
+        FeedEvent(TRADE, 40, 4, 1, [(-1, 100, 6)]),
+        FeedEvent(DEPTH, 40, 5, 4, [(1, 100, 2)]),
+        FeedEvent(GAP, 50, 6, 0, []),
+        FeedEvent(SNAPSHOT, 60, 7, 5, [(1, 98, 1), (-1, 99, 1)]),
+    ]
+    flow = ReplayFlow(core, events)
+    flow.advance(15)
+    client = core.submit(15, 7, 1, 100, 3)
+    flow.advance(30)
+    assert core.queue_ahead(client) == 5
+    flow.advance(40)
+    assert core.order(client)[3] == 2
+    assert shown(core) == {(1, 100): 4, (-1, 102): 5}
+    flow.advance(60)
+    assert core.order(client)[3] == 1  # the ask at 99 has come through its price
+    assert flow.ended
+    assert flow.counts() == {"depth_messages": 5, "trades": 1}

@@ -1,0 +1,59 @@
+"""The page of calibrations: a fit with its points, and a schedule through the day."""
+
+import json
+import shutil
+
+import pytest
+from page_reading import charts_of, text_of
+
+FIT = "out/calibration/marks/SIMUSDT/20260105_fitted"
+SCHEDULE = "out/calibration/schedules/SIMUSDT/20260105_rolling"
+
+
+def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
+    """The numbers of its file."""
+    at = opened("calibration_page", run="fitted")
+    fit = json.loads((made / FIT / "poisson_fit.json").read_text())
+    tiles = {one.label: one.value for one in at.metric}
+    assert not at.exception
+    assert charts_of(at) == 1
+    assert float(tiles["A, 1/s"]) == pytest.approx(fit["A"], rel=1e-3)
+    assert float(tiles["k, 1/tick"]) == pytest.approx(fit["k"], rel=1e-3)
+    assert tiles["Fills"] == f"{fit['n_fills']:,}"
+    assert "95 %" in text_of(at)
+
+
+def test_a_schedule_shows_A_and_k_through_the_day(opened, made):
+    at = opened("calibration_page", run="rolling")
+    segments = json.loads((made / SCHEDULE / "poisson_schedule.json").read_text())["segments"]
+    assert not at.exception
+    assert charts_of(at) == 2
+    assert {one.label: one.value for one in at.metric}["Segments"] == str(len(segments))
+    assert at.dataframe[0].value["k"].tolist() == [one["k"] for one in segments]
+
+
+def test_without_a_name_the_newest_is_shown(opened, tmp_path):
+    """And without a calibration the way to one."""
+    assert opened("calibration_page").selectbox[0].value == "rolling"
+    assert "mm calibrate" in text_of(opened("calibration_page", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text"),
+    [
+        ("fitted", f"{FIT}/poisson_fit.json", "{"),
+        ("fitted", f"{FIT}/poisson_fit.json", "{}"),
+        ("fitted", f"{FIT}/calibration_points.csv", "a,b\n"),
+        ("rolling", f"{SCHEDULE}/poisson_schedule.json", '{"segments": [{}]}'),
+        ("rolling", f"{SCHEDULE}/poisson_schedule.json", "[]"),
+        ("rolling", f"{SCHEDULE}/run_manifest.json", "{"),
+    ],
+)
+def test_a_broken_calibration_is_one_line(opened, made, tmp_path, name, path, text):
+    shutil.copytree(made / "out", tmp_path / "out")
+    (tmp_path / path).write_text(text)
+    at = opened("calibration_page", tmp_path, run=name)
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "\n" not in at.error[0].value
+    assert charts_of(at) == 0

@@ -1,0 +1,96 @@
+"""``mm dashboard`` as a process: its paths, its end, and what it refuses."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+from mm.commands.dashboard import HOST, OPTIONS, free_port
+from mm.dashboard.app import PAGES
+from mm.errors import UsageError
+from support import ROOT, run_python
+
+
+def test_without_the_extra_it_names_it(tmp_path):
+    """One line, and exit code 2."""
+    code = (
+        "import sys; sys.modules['streamlit'] = None; sys.argv = ['mm', 'dashboard', '--port', '0']\n"
+        "from mm.__main__ import main\nmain()"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "[dashboard]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_in_use_is_refused(tmp_path):
+    """With the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_python("-m", "mm", "dashboard", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"--port (DASHBOARD_PORT) was {port}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_port_0_is_a_free_one():
+    """And one that is free is taken as it is."""
+    port = free_port(0)
+    with socket.create_server((HOST, port)), pytest.raises(UsageError, match="give another port"):
+        free_port(port)
+    assert free_port(port) == port
+
+
+@pytest.fixture(scope="module")
+def served(made):
+    """The dashboard of `made`, its process and its address; it is gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mm", "dashboard", "--port", "0", "--json"],
+        cwd=made,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    try:
+        ready = json.loads(process.stdout.readline())
+        assert ready["ready"]
+        yield process, ready["url"]
+    finally:
+        killer.cancel()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("path", ["", *PAGES, "runs?run=base&with=wide"])
+def test_every_path_is_served(served, path):
+    """By a page that loads its script from here alone."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{served[1]}/{path}", timeout=20) as answer:
+        page = answer.read().decode()
+    assert answer.status == 200
+    assert "<script" in page
+
+
+def test_it_listens_on_loopback_alone_and_tells_nobody(served):
+    """No browser, no statistics of use."""
+    assert served[1].startswith("http://127.0.0.1:")
+    assert OPTIONS["server_address"] == "127.0.0.1"
+    assert OPTIONS["server_headless"]
+    assert not OPTIONS["browser_gatherUsageStats"]
+
+
+def test_sigterm_ends_it_with_0(served):
+    """As a service manager ends it; the last test of the process."""
+    served[0].send_signal(signal.SIGTERM)
+    assert served[0].wait(20) == 0
+    assert served[0].stderr.read() == ""

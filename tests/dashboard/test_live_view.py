@@ -1,0 +1,178 @@
+"""What is read of a market and a trader that run: the ends of files that grow, metrics, audit logs, an exchange."""
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from mm.dashboard.live_view import box_market, box_orders, fetched, metrics_of, own_orders, recorded_tail, tail
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, DataError
+
+HEAD = "recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"
+TRADES = "price,qty,is_buyer_maker,recv_time_us\n"
+
+
+def day_of(tmp_path, frames, trades=None):
+    """Return a day folder with files of those texts."""
+    day = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    day.path.mkdir(parents=True)
+    for path, text in ((day.frames, frames), (day.trades, trades)):
+        if text is not None:
+            path.write_text(text)
+    return day
+
+
+@pytest.mark.parametrize("most", [1, 30, 100, 10_000])
+def test_the_tail_is_the_last_whole_rows(tmp_path, most):
+    """Wherever the piece begins, and whatever is being written."""
+    path = tmp_path / "rows.csv"
+    rows = [f"{number},{number * number}" for number in range(200)]
+    path.write_text("\n".join(["a,b", *rows]) + "\n200,4")
+    found = tail(path, most)
+    if most == 1:
+        assert found is None
+        return
+    lines = [f"{a},{b}" for a, b in found.rows()]
+    assert lines == rows[len(rows) - len(lines) :]
+    assert lines or most < 10
+    assert len("\n".join(lines)) <= most
+
+
+@pytest.mark.parametrize("text", [None, "", "a,b", "a,b\n", "a,b\n1"])
+def test_a_file_without_a_whole_row_has_no_tail(tmp_path, text):
+    if text is not None:
+        (tmp_path / "rows.csv").write_text(text)
+    assert tail(tmp_path / "rows.csv") is None
+
+
+def test_a_day_that_is_recorded_shows_its_book_and_trades(tmp_path):
+    """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a level that is not there is left out."""
+    frames = HEAD + "1000000,99,2,102,2,98,1,103,1\n2000000,100,1,101,3,99,5,,\n"
+    day = day_of(tmp_path, frames, TRADES + "101,0.5,false,1500000\n100,0.25,true,1600000\n")
+    found = recorded_tail(day)
+    assert found.mid.tolist() == [100.5, 100.5]
+    assert found.micro.tolist() == [100.5, 100.25]
+    assert found.book == [[(100.0, 1.0), (99.0, 5.0)], [(101.0, 3.0)]]
+    assert found.trade_us.tolist() == [1500000, 1600000]
+    assert [one.tolist() for one in found.trades] == [[101.0, 100.0], [0.5, 0.25], [1.0, -1.0]]
+
+
+def test_before_the_first_frame_or_trade_there_is_none(tmp_path):
+    assert recorded_tail(DayFolder(tmp_path, "SIMUSDT", "20260106")) is None
+    found = recorded_tail(day_of(tmp_path, HEAD + "1000000,99,2,102,2,98,1,103,1\n"))
+    assert len(found.trade_us) == 0
+
+
+@pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "x,y,z,1,1,1,1,1,1\n", HEAD + "1,2\n\x00,\n"])
+def test_frames_that_are_none_are_one_line(tmp_path, frames):
+    with pytest.raises(BrokenFile, match="20260105"):
+        recorded_tail(day_of(tmp_path, frames))
+
+
+@pytest.fixture
+def answering():
+    """Serve texts by path on loopback; yields the address and the dict of them."""
+    pages = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            page = pages.get(self.path.partition("?")[0].lstrip("/"))
+            body = (page if isinstance(page, str) else json.dumps(page)).encode()
+            self.send_response(404 if page is None else 200)
+            self.send_header("Content-Type", "text/plain" if isinstance(page, str) else "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}", pages
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_metrics_are_read_by_family_and_label(answering):
+    """As Prometheus has them."""
+    address, pages = answering
+    pages["metrics"] = (
+        '# HELP mm_position Position.\nmm_position{symbol="A"} -0.5\nmm_pnl{symbol="A",part="total"} 1e-3\n'
+        'mm_risk_used_ratio{symbol="A",limit="MAX_POSITION"} 0.25\n'
+    )
+    assert metrics_of(address) == {
+        "mm_position": {"": -0.5}, "mm_pnl": {"total": 0.001}, "mm_risk_used_ratio": {"MAX_POSITION": 0.25},
+    }  # fmt: skip
+    pages["metrics"] = "hello\n"
+    with pytest.raises(DataError, match="no page of metrics"):
+        metrics_of(f"http://{address}/")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1", "no such host", "127.0.0.1:99999999"])
+def test_what_does_not_answer_is_one_line(address):
+    with pytest.raises(DataError, match="does not answer"):
+        fetched(address, "metrics")
+
+
+def test_the_book_of_both_exchanges_in_a_box(answering):
+    """The line over time grows with each look; of `mm sim serve` come trades as well."""
+    address, pages = answering
+    pages["book"] = {"bids": [[99, 1]], "asks": [[101, 3]], "timestamp": 5.5}
+    first = box_market(address, "A", None)
+    assert (first.us.tolist(), first.mid.tolist(), first.micro.tolist()) == ([5_500_000], [100.0], [99.5])
+    pages["book"] = {"bids": [], "asks": [[102, 3]], "timestamp": 6}
+    second = box_market(address, "A", first)
+    assert second.us.tolist() == [5_500_000, 6_000_000]
+    assert second.ask.tolist() == [101.0, 102.0]
+    assert second.bid.tolist()[0] == 99.0
+    del pages["book"]
+    pages["api/v3/depth"] = {"bids": [["99", "1"]], "asks": [["101", "1"]]}
+    pages["api/v3/trades"] = [{"time": 7_000, "price": "101", "qty": "2", "isBuyerMaker": False}]
+    third = box_market(address, "A", None)
+    assert third.trade_us.tolist() == [7_000_000]
+    assert [one.tolist() for one in third.trades] == [[101.0], [2.0], [1.0]]
+    pages["api/v3/depth"] = {"error": "?"}
+    with pytest.raises(DataError, match="no exchange in a box"):
+        box_market(address, "A", None)
+
+
+def test_orders_of_a_client(answering):
+    """Open ones by what is left, and fills."""
+    address, pages = answering
+    assert box_orders(address, "me") is None
+    pages["orders/me"] = [{"order_id": 4, "side": "sell", "price": 101, "remaining": 0.5}]
+    pages["fills/me"] = [{"side": "buy", "price": 99, "size": 1, "timestamp": 2.5}]
+    found = box_orders(address, "me")
+    assert found.open == {"4": (-1, 101.0, 0.5)}
+    assert found.fills == [(2_500_000, 1, 99.0, 1.0)]
+
+
+ROWS = [
+    {"type": "start", "us": 1},
+    {"type": "intent", "us": 2, "action": "place", "client_id": "b1", "side": "BUY", "price": "99", "qty": "2"},
+    {"type": "intent", "us": 3, "action": "place", "client_id": "s1", "side": "SELL", "price": "101", "qty": "2"},
+    {"type": "ack", "us": 4, "action": "place", "client_id": "b1", "order_id": 1},
+    {"type": "fill", "us": 5, "client_id": "b1", "side": "BUY", "price": "99", "qty": "0.5"},
+    {"type": "intent", "us": 6, "action": "cancel", "client_id": "s1"},
+    {"type": "cancel", "us": 7, "client_id": "s1", "status": "CANCELED"},
+    {"type": "intent", "us": 8, "action": "place", "client_id": "s2", "side": "SELL", "price": "102", "qty": "1"},
+    {"type": "reject", "us": 9, "action": "place", "client_id": "s2"},
+]
+
+
+def test_the_end_of_an_audit_log_says_what_is_open(tmp_path):
+    """Placed, partly filled, cancelled, rejected; a line that is being written is left out."""
+    assert own_orders(tmp_path, "A") is None
+    log = tmp_path / "audit/A/20260105_T1.ndjson"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + '{"type":"no')
+    found = own_orders(tmp_path, "A")
+    assert found.open == {"b1": (1, 99.0, 1.5)}
+    assert found.fills == [(5, 1, 99.0, 0.5)]
+    with log.open("a") as file:
+        file.write('te"}\n' + json.dumps({"type": "stop", "us": 10}) + "\n")
+    assert own_orders(tmp_path, "A").open == {}

@@ -1,0 +1,87 @@
+"""The page of the market: a recorded day, what runs now, and what is broken."""
+
+import shutil
+
+import numpy as np
+import pytest
+from page_reading import charts_of, text_of
+
+from mm.dashboard.market_page import volatility_cells
+from mm.dashboard.sources import Folders, day_market
+
+
+def test_a_recorded_day_shows_its_market(opened):
+    """Depth, prices, spread and flow of its end; best prices, spread and volatility of the whole of it."""
+    at = opened("market_page", symbol="SIMUSDT", day="20260105")
+    assert not at.exception
+    assert not at.error
+    assert charts_of(at) == 7
+    tiles = {one.label: one.value for one in at.metric}
+    assert list(tiles) == ["Mid", "Micro-price", "Spread", "Volatility, 5 min", "Trade flow, 1 min"]
+    assert 90 < float(tiles["Mid"]) < 110
+    assert "Volatility" in text_of(at)
+
+
+def test_the_whole_day_can_be_left_out(opened):
+    """It is read where it is wanted."""
+    at = opened("market_page")
+    at.toggle[0].set_value(False).run()
+    assert charts_of(at) == 4
+
+
+def test_nothing_recorded(opened, tmp_path):
+    """An empty folder, and a symbol that has no day."""
+    assert "No book yet" in text_of(opened("market_page", tmp_path))
+    assert "No book yet" in text_of(opened("market_page", tmp_path, symbol="OTHER"))
+
+
+def test_what_does_not_answer_is_one_line(opened):
+    """The day is still shown."""
+    at = opened("market_page", metrics="127.0.0.1:1")
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "127.0.0.1:1/metrics does not answer" in at.error[0].value
+    assert charts_of(at) == 7
+
+
+def test_an_exchange_that_does_not_answer_has_no_book(opened):
+    at = opened("market_page", box="127.0.0.1:1")
+    assert not at.exception
+    assert "does not answer" in at.error[0].value
+    assert "No book yet" in text_of(at)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [("orderbook_ws_depth*", "a,b\n1,2\n"), ("orderbook_ws_depth*", ""), ("health", "{"), ("instrument*", "[]")],
+)
+def test_a_broken_day_is_lines(opened, made, tmp_path, pattern, text):
+    """No traceback, whatever is wrong with it."""
+    shutil.copytree(made / "data", tmp_path / "data")
+    day = tmp_path / "data/SIMUSDT/20260105"
+    path = day / "health_SIMUSDT.json" if pattern == "health" else next(day.glob(pattern))
+    path.write_text(text)
+    at = opened("market_page", tmp_path)
+    assert not at.exception
+    assert at.error
+    assert all("\n" not in one.value for one in at.error)
+
+
+def test_volatility_of_a_minute():
+    """By hand: a step of 1 % in the second minute, nothing in the first; a hole leaves its minute out."""
+    us = np.array([0, 90_000_000, 130_000_000, 200_000_000])
+    cells = volatility_cells(us, np.array([100.0, 101.0, np.nan, 101.0]))
+    assert [(one["hour"], one["minute"]) for one in cells] == [("01-01T00", 0), ("01-01T00", 1)]
+    assert cells[0]["bp"] == 0
+    assert cells[1]["bp"] == pytest.approx(1e4 * np.log(1.01))
+    assert volatility_cells(us[:1], np.array([100.0])) == []
+
+
+def test_a_day_that_grows_is_read_again(made, tmp_path):
+    """By the instants at which its files were changed."""
+    shutil.copytree(made / "data", tmp_path / "data")
+    folders = Folders(tmp_path / "data", tmp_path / "out")
+    first = day_market(folders, "SIMUSDT", "20260105")
+    assert day_market(folders, "SIMUSDT", "20260105") is first
+    next((tmp_path / "data").glob("*/*/events_*")).touch()
+    assert day_market(folders, "SIMUSDT", "20260105") is not first

@@ -1,0 +1,108 @@
+"""The page of risk: the kill switch by the code of `mm risk`, each change confirmed; limits and their use."""
+
+import json
+
+import pytest
+from page_reading import text_of
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.cli.knobs import knobs
+from mm.dashboard import live_view
+from mm.live.kill_switch import KillSwitch
+
+
+def press(at, label):
+    """Press the button of a label."""
+    return next(one for one in at.button if one.label == label).click().run()
+
+
+def test_kill_and_rearm_each_need_a_yes(opened, tmp_path):
+    """The file is that of `mm risk kill`, with its reason."""
+    switch = KillSwitch(tmp_path / "out", "SIMUSDT")
+    at = opened("risk_page", tmp_path, symbol="simusdt")
+    assert "SIMUSDT: armed" in text_of(at)
+    at.text_input(key="reason SIMUSDT").input("odd fills")
+    at = press(at, "Kill SIMUSDT")
+    assert not switch.thrown
+    assert "a trader cancels all its orders" in text_of(at)
+    at = press(at, "Yes, kill")
+    assert not at.exception
+    assert switch.why() == "odd fills"
+    assert "killed since" in text_of(at)
+    at = press(at, "Re-arm SIMUSDT")
+    assert switch.thrown
+    at = press(at, "Yes, re-arm")
+    assert not switch.thrown
+    assert "SIMUSDT: armed" in text_of(at)
+
+
+def test_a_no_changes_nothing(opened, tmp_path):
+    """And the question is gone."""
+    at = press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT")
+    at = press(at, "No")
+    assert not KillSwitch(tmp_path / "out", "SIMUSDT").thrown
+    assert "Yes, kill" not in [one.label for one in at.button]
+
+
+def test_a_switch_that_cannot_be_thrown_is_one_line(opened, tmp_path):
+    """With the way out."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/risk").write_text("no folder")
+    at = press(press(opened("risk_page", tmp_path, symbol="SIMUSDT"), "Kill SIMUSDT"), "Yes, kill")
+    assert not at.exception
+    assert "cannot be thrown" in at.error[0].value
+
+
+def test_symbols_are_found_by_what_they_have_left(opened, made, tmp_path):
+    """Days, a thrown switch, an audit log."""
+    KillSwitch(tmp_path / "out", "KILLED").throw("by hand", 1_700_000_000_000_000)
+    (tmp_path / "out/audit/TRADED").mkdir(parents=True)
+    at = opened("risk_page", tmp_path)
+    assert at.selectbox[0].options == ["KILLED", "TRADED"]
+    assert opened("risk_page", made).selectbox[0].options == ["SIMUSDT"]
+    assert "no symbol yet" in text_of(opened("risk_page", tmp_path / "none"))
+
+
+def test_limits_are_those_of_the_newest_trade(opened, tmp_path):
+    """By row 1 of its audit log; else the defaults of a live run."""
+    at = opened("risk_page", tmp_path, symbol="A")
+    bounds = dict(zip(*(at.dataframe[0].value[name] for name in ("limit", "bound")), strict=True))
+    assert list(bounds) == [one.variable for one in knobs(Risk)]
+    assert bounds["MAX_POSITION"] == str(LIVE_DEFAULTS["max_position"])
+    log = tmp_path / "out/audit/A/20260105_T1.ndjson"
+    log.parent.mkdir(parents=True)
+    row = {"seq": 1, "us": 1, "type": "start", "knobs": {"max_position": "3", "max_drawdown": {"value": "0.1"}}}
+    log.write_text(json.dumps({**row, "prev": "0" * 64, "hash": "0" * 64}, separators=(",", ":")) + "\n")
+    at = opened("risk_page", tmp_path, symbol="A")
+    assert not at.exception
+    bounds = dict(zip(*(at.dataframe[0].value[name] for name in ("limit", "bound")), strict=True))
+    assert (bounds["MAX_POSITION"], bounds["MAX_DRAWDOWN"], bounds["MAX_MOVE"]) == ("3", "0.1", "none")
+    assert "the trade of 20260105_T1" in text_of(at)
+
+
+def test_the_use_of_limits_is_that_of_the_metrics(opened, tmp_path, monkeypatch):
+    """By the page that a trader serves."""
+    page = {"mm_risk_used_ratio": {"MAX_POSITION": 0.25}}
+    monkeypatch.setattr(live_view, "metrics_of", lambda address: page if address == "here" else {})
+    at = opened("risk_page", tmp_path, symbol="A", metrics="here")
+    rows = at.dataframe[0].value.set_index("limit")
+    assert rows.loc["MAX_POSITION", "used"] == 0.25
+    assert rows.loc["MAX_MOVE", "share"] == "–"
+
+
+def test_a_damaged_audit_log_is_one_line(opened, tmp_path):
+    log = tmp_path / "out/audit/A/20260105_T1.ndjson"
+    log.parent.mkdir(parents=True)
+    log.write_text("not a row\n")
+    at = opened("risk_page", tmp_path, symbol="A")
+    assert not at.exception
+    assert "20260105_T1.ndjson" in at.error[0].value
+
+
+@pytest.mark.parametrize("symbol", ["../x", "a b"])
+def test_a_symbol_is_no_path(opened, tmp_path, symbol):
+    """What is typed names a file."""
+    at = opened("risk_page", tmp_path, symbol=symbol)
+    assert not at.exception
+    assert at.error
+    assert not list(tmp_path.rglob("*.kill"))

@@ -1,0 +1,125 @@
+"""The page of runs: what a run shows, two beside each other, and what is no run."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+from page_reading import charts_of, text_of
+
+from support import in_time
+
+
+def test_a_run_shows_its_id_pnl_and_charts(opened, made):
+    """The number is that of summary.json."""
+    at = opened("runs_page", run="base")
+    summary = json.loads((made / "out/backtest/SIMUSDT/20260105_base/summary.json").read_text())
+    assert not at.exception
+    assert charts_of(at) == 6
+    assert [one.value for one in at.subheader] == ["base"]
+    tiles = {one.label: one.value for one in at.metric}
+    assert float(tiles["PnL"].replace("−", "-")) == pytest.approx(summary["pnl_total"], rel=1e-3)
+    assert tiles["Fills"] == f"{summary['n_fills']:,}"
+
+
+def test_two_runs_are_side_by_side(opened):
+    """Both names, the numbers of both, and the knobs in which they differ."""
+    at = opened("runs_page", run="base", **{"with": "wide"})
+    assert not at.exception
+    assert [one.value for one in at.subheader] == ["base", "wide"]
+    numbers, knobs = (one.value for one in at.dataframe[1:])
+    assert list(numbers.columns) == ["number", "base", "wide"]
+    assert set(knobs["knob"]) == {"quote_model", "quote_params_json"}
+
+
+def test_without_a_name_the_newest_run_is_shown_and_named(opened):
+    """The address can then be sent to somebody."""
+    at = opened("runs_page")
+    assert "".join(at.query_params["run"]) == "wide"
+    assert [one.value for one in at.subheader] == ["wide"]
+    at.selectbox(key="run").select("base").run()
+    assert "".join(at.query_params["run"]) == "base"
+
+
+@pytest.mark.parametrize(("name", "told"), [("grid", "/backtest?sweep=grid"), ("fitted", "/calibration?run=fitted")])
+def test_a_run_of_another_kind_leads_to_its_page(opened, name, told):
+    at = opened("runs_page", run=name)
+    assert not at.exception
+    assert told in text_of(at)
+
+
+def broken(folder, file, text):
+    (folder / file).write_text(text)
+
+
+BROKEN = {
+    "no manifest": (lambda run: (run / "run_manifest.json").unlink(), "it has no run_manifest.json"),
+    "half a manifest": (lambda run: broken(run, "run_manifest.json", '{"run_id": "ba'), "cannot be read"),
+    "no fills": (lambda run: (run / "fills_SIMUSDT.csv").unlink(), "fills, orders or state cannot be read"),
+    "half a row": (lambda run: broken(run, "state_SIMUSDT.csv", "recv_ms,inven"), "cannot be read"),
+    "text for numbers": (
+        lambda run: broken(run, "state_SIMUSDT.csv", "recv_ms,inventory,cash,mid,recv_us,equity\nx,x,x,x,x,x\n"),
+        "cannot be read",
+    ),
+    "an empty table": (lambda run: broken(run, "orders_SIMUSDT.csv", ""), "cannot be read"),
+    "half a summary": (lambda run: broken(run, "summary.json", '{"pnl_total": 1,'), "cannot be read"),
+    "no PnL": (lambda run: broken(run, "summary.json", '{"fees": 1}'), "it has no pnl_total"),
+    "a list": (lambda run: broken(run, "summary.json", "[]"), "summary.json"),
+    "unfinished": (lambda run: run.rename(run.with_name(f"{run.name}.partial")), "not finished"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_run_is_one_line(opened, made, tmp_path, what):
+    """No traceback, whatever was left of it; the others are still shown."""
+    for name in ("base", "wide"):
+        run = f"out/backtest/SIMUSDT/20260105_{name}"
+        shutil.copytree(made / run, tmp_path / run)
+    harm, told = BROKEN[what]
+    harm(tmp_path / "out/backtest/SIMUSDT/20260105_base")
+    at = opened("runs_page", tmp_path, run="base", **{"with": "wide"})
+    assert not at.exception
+    assert len(at.error) == 1
+    assert told in at.error[0].value
+    assert "\n" not in at.error[0].value
+    assert [one.value for one in at.subheader] == ["wide"]
+
+
+def test_no_run_at_all(opened, tmp_path):
+    """An empty folder, and a name that nothing has."""
+    assert "No finished backtest" in text_of(opened("runs_page", tmp_path))
+    assert "'nope' is no run folder" in text_of(opened("runs_page", tmp_path, run="nope"))
+
+
+def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
+    """The prices of another day would stand beside our quotes."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with next((tmp_path / "data").glob("*/*/trades_ws*")).open("a") as file:
+        file.write("\n")
+    at = opened("runs_page", tmp_path, run="base")
+    assert "is not what the run read" in text_of(at)
+    assert charts_of(at) == 6
+
+
+def test_a_run_of_a_million_rows_opens_within_two_seconds(opened, made, tmp_path):
+    """It is thinned before it is sent."""
+    run = tmp_path / "out/backtest/SIMUSDT/20260105_base"
+    shutil.copytree(made / "out/backtest/SIMUSDT/20260105_base", run)
+    state = pl.read_csv(run / "state_SIMUSDT.csv", infer_schema=False)
+    rows, first = 1_000_000, int(state["recv_us"][0])
+    walk = np.random.default_rng(1).normal(size=rows).cumsum()
+    us = first + np.arange(rows) * 80_000
+    numbers = {"inventory": walk, "cash": 1000.0 + walk, "mid": 100.0 + walk / 1e3, "equity": 1000.0 + walk}
+    pl.DataFrame({"recv_ms": us // 1000, **numbers, "mtm_value": walk, "open_orders": 2, "recv_us": us}).write_csv(
+        run / "state_SIMUSDT.csv"
+    )
+    opened("runs_page", tmp_path / "none")  # what is imported once
+    began = time.perf_counter()
+    at = opened("runs_page", tmp_path, run="base")
+    took_s = time.perf_counter() - began
+    assert not at.exception
+    assert charts_of(at) == 6
+    assert in_time(took_s, 2.0)
+    assert sum(len(one.proto.SerializeToString()) for one in at.get("vega_lite_chart")) < 3_000_000

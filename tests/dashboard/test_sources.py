@@ -1,0 +1,42 @@
+"""What the dashboard finds in the folders."""
+
+import shutil
+
+from mm.dashboard.sources import Folders, market_of_run, traded_run
+
+
+def test_folders_list_days_and_runs(made):
+    """The newest first; a name that is no symbol has no days."""
+    folders = Folders(made / "data", made / "out")
+    assert folders.symbols() == ["SIMUSDT"]
+    assert folders.days("SIMUSDT") == ["20260105"]
+    assert folders.days("a b/") == folders.days("") == folders.days("OTHER") == []
+    assert [run.manifest["run_id"] for run in folders.runs("backtest")] == ["wide", "base"]
+    assert len(folders.runs()) == 5
+    assert folders.strays() == []
+
+
+def test_a_run_that_changed_is_read_again(made, tmp_path):
+    """By the instant at which its manifest was written."""
+    shutil.copytree(made / "out/backtest", tmp_path / "out/backtest")
+    folders = Folders(tmp_path / "data", tmp_path / "out")
+    found = folders.run("base")
+    first = traded_run(found)
+    (found.folder / "run_manifest.json").touch()
+    assert traded_run(found) is not first
+
+
+def test_folders_that_are_not_there_are_empty(tmp_path):
+    folders = Folders(tmp_path / "data", tmp_path / "out")
+    assert (folders.symbols(), folders.runs(), folders.strays()) == ([], [], [])
+
+
+def test_a_run_is_read_with_its_market(made):
+    """The best prices stand around the mid that the run saw."""
+    folders = Folders(made / "data", made / "out")
+    run = traded_run(folders.run("base"))
+    market = market_of_run(run, folders)
+    assert run.name == "base"
+    assert (market.bid < market.ask).all()
+    assert len(run.columns.fills["recv_us"]) == run.summary["n_fills"]
+    assert traded_run(folders.run("base")) is run

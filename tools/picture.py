@@ -29,7 +29,7 @@ def main() -> None:
         tape = mm.load_day(folder)
         terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "honesty": False}
         result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
-    parts = [one for one in result_parts(result, columns_of(result)) if one.title in SHOWN]
+    parts = [one for one in result_parts(result.summary, columns_of(result)) if one.title in SHOWN]
     picture = stacked(parts, "A backtest: mid price and fills, equity, inventory", WIDE)
     PICTURE.write_text(alone(picture) + "\n", encoding="utf-8")
 

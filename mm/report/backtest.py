@@ -258,14 +258,17 @@ def assumptions_card(summary: Summary, about: About) -> str:
     for name in EFFECTIVE:
         value = about.knobs.get(name, {}).get("value")
         if value is not None:
-            effective.append((name, escape(str(value))))
+            effective.append((name, short_value(value)))
     hint = "In the order in which an error would matter: check from the top."
     body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
     return card(title, hint, body)
 
 
 def used_parameters(summary: Summary) -> list[Row]:
-    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them."""
+    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them.
+
+    Where there was no fit, they have none: what quoted then did without it.
+    """
     fit, rows = summary.get("fit") or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
@@ -273,13 +276,8 @@ def used_parameters(summary: Summary) -> list[Row]:
             if name == "gamma" and value == "auto":
                 continue  # its median stands above
             given = fit.get(name) if value == "fit" else None
-            text = (
-                f"{number(given)} (fit)"
-                if given is not None
-                else "of the tape"
-                if value == "tape"
-                else short_value(value)
-            )
+            said = {"fit": "fit" if fit else "none, as there is no fit", "tape": "of the tape"}
+            text = short_value(said.get(value, value)) if given is None else f"{number(given)} (fit)"
             rows.append((f"{name}, {model['model']}", text))
         for inner in model.get("inner", ()):
             take(inner)

@@ -13,7 +13,7 @@ from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import lasting, number, percent, power, short, signed
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
-from mm.report.run_columns import Course, RunColumns
+from mm.report.run_columns import Course, MarketColumns, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Stays, changes, unit_of
 
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
 
 SIDES = (("BUY", 1, "buy", "bid"), ("SELL", -1, "sell", "ask"))
-MARKED_FILLS = 400  # more would hide each other and the price
-# More than these are drawn one of several, for the page's size.
-MOST_FILLS = 60_000
-MOST_QUOTES = 150_000  # of one side
+MARKED_FILLS = 400  # more are dots in the still picture: triangles would hide each other and the price
 COUNT_BARS = 166
 HOUR_US = 3_600 * US_PER_S
 DECADES = 5  # below the highest rate; what is lower is not drawn
@@ -99,51 +96,77 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
 
 def bare(marks: Marks) -> Marks:
     """Return *marks* without their tips, to be counted."""
-    return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0)
-
-
-def one_of(rows: int, most: int) -> int:
-    """Return of how many rows one is drawn, so that there are *most* or fewer."""
-    return max(1, -(-rows // most))
+    return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0, stop=False)
 
 
 def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
-    """Return the chart of the mid, our quotes and our fills."""
-    inside = (run.mid_us >= course.us[0]) | (np.append(run.mid_us[1:], course.us[-1]) > course.us[0])
-    us, mid = np.maximum(run.mid_us[inside], course.us[0]), run.mid[inside]
-    most = max((len(one.us) for one in run.quotes.values()), default=0)
-    every = one_of(most, MOST_QUOTES)
+    """Return the chart of the market's best prices and prints, our quotes, our fills and what was refused."""
+    us, mid = _within(course, run.mid_us, run.mid)
+    lines, prints = [Line("mid", "price", us, mid, tick / 2)], []
+    if run.market is not None:
+        market = run.market
+        for name, values in (("bid", market.bid), ("ask", market.ask)):
+            lines.append(Line(f"best {name}", f"touch {name}", *_within(course, market.us, values), tick))
+        prints = [_prints_of(market, sign, kind, tick) for _, sign, kind, _ in SIDES]
     quotes = [
-        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick).sampled(every)
+        Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick)
         for _, sign, _, name in SIDES
         if len((stood := run.quotes[sign]).us)
     ]
-    drawn = one_of(sum(len(one.us) for one in marks), MOST_FILLS)
-    seldom = [f"one of {many} {what}" for many, what in ((every, "quotes"), (drawn, "fills")) if many > 1]
-    return Panel(
-        "Price, quotes and fills",
-        ", ".join([quote, *seldom]),
-        _price_picture(run, course, (us, mid), marks),
-        290,
-        [Line("mid", "price", us, mid, tick / 2)],
-        quotes,
-        [one.sampled(drawn) for one in marks],
-    )
+    every = [*marks, *prints, *_refused_of(run, tick)]
+    picture = _price_picture(run, course, (us, mid), every)
+    return Panel("Price, quotes and fills", quote, picture, 290, lines, quotes, every)
+
+
+def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
+    """Return the steps of *values* that hold at some time of the course."""
+    inside = (us >= course.us[0]) | (np.append(us[1:], course.us[-1]) > course.us[0])
+    return np.maximum(us[inside], course.us[0]), values[inside]
+
+
+def _prints_of(market: "MarketColumns", sign: int, kind: str, tick: float) -> Marks:
+    """Return the trades of the market of one aggressor."""
+    rows = np.flatnonzero(market.trade_side == sign)
+    price, qty = market.trade_price[rows], market.trade_qty[rows]
+    who = "buyer" if sign > 0 else "seller"
+    tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
+    return Marks(f"{who}s' trades", f"print {kind}", sign, market.trade_us[rows], price, tick, tip, "dot", stop=False)
+
+
+def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
+    """Return the orders that the venue rejected, and those that our own checks did not send."""
+    found: list[Marks] = []
+    if run.refused is None:
+        return found
+    for sent, name, kind in ((True, "rejected", "cross"), (False, "not sent", "cross unsent")):
+        rows = np.flatnonzero(run.refused.sent == sent)
+        if not len(rows):
+            continue
+        side = ["buy" if one > 0 else "sell" for one in run.refused.side[rows].tolist()]
+        price, reason = run.refused.price[rows], [run.refused.reason[row] for row in rows.tolist()]
+        tip: list[tuple[str, Any, float]] = [(name, side, 1.0), ("at", price, tick), ("because", reason, 1.0)]
+        found.append(Marks(name, kind, 1, run.refused.us[rows], price, tick, tip, "cross", stop=False))
+    return found
 
 
 def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "Floats"], marks: Sequence[Marks]) -> str:
+    """Draw the mid, our fills and what was rejected; triangles become dots where they would hide each other."""
     us, mid = path
-    seen = np.concatenate([mid[~np.isnan(mid)], *(one.values for one in marks)])
+    drawn = [one for one in marks if one.shape == "fill" or one.kind == "cross"]
+    seen = np.concatenate([mid[~np.isnan(mid)], *(one.values for one in drawn)])
     if len(seen) == 0:
         return nothing("The book was never valid.")
     plot = Plot(WIDE, 290, course.x, padded(seen.min(), seen.max()))
-    few = marks if sum(len(one.us) for one in marks) <= MARKED_FILLS else ()
+    few = sum(len(one.us) for one in drawn) <= MARKED_FILLS
+    points = [
+        plot.marks(one.us.astype(np.float64), one.values, one.side, one.kind, one.shape, few=few) for one in drawn
+    ]
+    line = plot.line(*steps(us, mid), "price")
     return plot.picture(
         _shade(plot, run),
         plot.value_axis(),
         plot.time_axis(),
-        plot.line(*steps(us, mid), "price"),
-        *(plot.triangles(one.us.astype(np.float64), one.values, one.side, one.kind) for one in few),
+        *([line, *points] if few else [*points, line]),
         title="Mid price over time and our fills",
     )
 

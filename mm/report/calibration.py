@@ -1,19 +1,16 @@
 """The page of a calibration: the curve, how well it holds, the two sides, and how steady it was over the day."""
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.calibration.goodness import Residuals, residuals
-from mm.calibration.points import Points
-from mm.numbers import lasting, number, percent, power, short
-from mm.report.curve import curve_card, keys, lines
+from mm.numbers import lasting, number, percent, short
+from mm.report.calibration_charts import Pieces, distances_card, pieces_card
+from mm.report.curve import curve_card
 from mm.report.frame import (
     About,
-    ChartPart,
     Row,
     abreast,
     card,
@@ -30,20 +27,16 @@ from mm.report.frame import (
     table,
     tile,
     tiles,
-    wide,
 )
-from mm.report.svg import HALF, NORMAL_95, WIDE, Plot, bar, padded
+from mm.report.svg import HALF, NORMAL_95, Plot, padded
+from mm.report.timeline import script
 
 if TYPE_CHECKING:
     from mm.calibration.calibrate import AdverseMove
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit, RatesWithErrors
 
-BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
-SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
 HORIZON_S = 5  # of the drawn moves; the file has all horizons
-NUDGE = 0.06  # ticks that part the two sides' points
-Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 
 def page(
@@ -59,52 +52,22 @@ def page(
         more: Further cards, as HTML.
     """
     title = f"{fit.symbol or 'points'} {fit.day or ''}".strip()
-    rows = residuals(measured.fitted, fit.A, fit.k)
     parts = [
         fit_header(fit, about or About()),
         fit_tiles(fit),
         notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
-        curve_part(measured.shown, fit).card(),
-        curve_card(fit),
-        pair(
-            card(
-                "Residuals",
-                "Of each distance, in standard deviations (deviance residuals); beyond the dashed lines is one in "
-                "twenty.",
-                residual_chart(rows),
-                (("buy", "more than fitted"), ("sell", "fewer")),
-            ),
-            card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit)),
-        ),
+        distances_card(measured, fit),
         abreast(
-            card(
-                "k over the day",
-                "Each piece of the day alone, in 1/tick, with 95 % intervals; dashed: the whole day.",
-                wide(parameter_chart(pieces, "k", fit.k, "k of each piece of the day")),
-            ),
-            card(
-                "A over the day",
-                "Likewise, in 1/s. Where pieces lie farther apart than their bars, one A does not describe the day.",
-                wide(parameter_chart(pieces, "A", fit.A, "A of each piece of the day")),
-            ),
+            curve_card(fit),
+            card("Sides and neighbours", "The same data by other estimates.", _neighbours(fit)),
             kind="wholes",
         ),
+        pieces_card(pieces, fit),
         *more,
         card("All numbers", "Names are those of poisson_fit.json.", f'<div class="groups">{_numbers(fit)}</div>'),
         origin(about or About()),
     ]
-    return document(f"{title} · calibration", parts)
-
-
-def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
-    """Return the chart of the *points* and the fitted line; of the line alone where the points are not known."""
-    hint = (
-        "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
-        "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit)
-    )
-    seen = () if points is None else BOTH
-    title, note = "How often trades reach each distance", "fills per second of one resting order, by ticks"
-    return ChartPart(title, note, curve_chart(points, fit), (*seen, *keys(fit)), hint)
+    return document(f"{title} · calibration", parts, script())
 
 
 def fit_header(fit: "PoissonFit", about: About) -> str:
@@ -115,12 +78,6 @@ def fit_header(fit: "PoissonFit", about: About) -> str:
     reference = f", from the {fit.reference}" if fit.reference else ""
     line = f"λ(δ) = A·exp(−k·δ) by {escape(how)}{escape(reference)}{span}"
     return header(fit.symbol or "points", fit.day or "", line + about.name)
-
-
-def _reference(fit: "PoissonFit") -> str:
-    """Return what another reference would change, as a further sentence; nothing where none was compared."""
-    choice = fit.reference_choice
-    return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
 def fit_tiles(fit: "PoissonFit") -> str:
@@ -304,84 +261,3 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
         for day in days
     ]
     return card("By day", "Each day alone.", grid(("day", "A", "k", "fills", ""), rows))
-
-
-def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
-    """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
-    known = SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
-    sides = [] if points is None else [(*one, residuals(points, None, None, one[0])) for one in known]
-    seen = [rows for *_, rows in sides if rows.fills.sum() > 0]
-    if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
-        return nothing("No fills at any distance.")
-    if seen:
-        far = max(float(rows.delta_ticks[rows.fills > 0].max()) for rows in seen)
-        rates = np.concatenate([rows.rates()[0][rows.fills > 0] for rows in seen])
-    else:
-        far = fit.max_delta_ticks or 0.0
-        rates = (fit.A or 0.0) * np.exp(-(fit.k or 0.0) * np.array([0.0, far]))
-    low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
-    plot = Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
-    marks = [plot.value_axis(power), plot.number_axis(short)]
-    marks += lines(plot, fit, far)
-    for side, kind, name, rows in sides:
-        marks += _whiskers(plot, rows, -side * NUDGE * far / 20, kind, name)
-    return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
-
-
-def residual_chart(rows: Residuals, most: int = 60) -> str:
-    """Draw by how many standard deviations each distance has more or fewer fills than fitted."""
-    z, delta = rows.standardised[:most], rows.delta_ticks[:most]
-    shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[:most] > 0) | (rows.expected[:most] >= 0.5)))
-    if not len(shown):
-        return nothing("There is no fit to compare with.")
-    z, delta = z[: shown[-1] + 1], delta[: shown[-1] + 1]
-    reach = max(3.0, float(np.abs(z).max()))
-    plot = Plot(HALF, 250, (-0.7, len(z) - 0.3), padded(-reach, reach, 0.04))
-    marks = [plot.value_axis()]
-    marks += [plot.level(-2.0), plot.level(2.0), plot.names([short(at) for at in delta], 12)]
-    wide, zero = float(plot.across(1.0) - plot.across(0.0)) * 0.72, float(plot.up(0.0))
-    for i, value in enumerate(z.tolist()):
-        top, kind = float(plot.up(value)), "buy" if value >= 0 else "sell"
-        title = f"{short(delta[i])} ticks: {rows.fills[i]:,g} fills, {number(float(rows.expected[i]))} fitted"
-        x = float(plot.across(i)) - wide / 2
-        marks.append(bar(x, min(top, zero), (wide, abs(top - zero)), kind, title))
-    return plot.picture(*marks, title="Standardised residuals by distance")
-
-
-def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
-    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and the whole tape's as a line."""
-    found = [(start, end, *_ends(fit, name)) for start, end, fit in pieces if fit.usable]
-    if not found:
-        return nothing("No piece of the day gives a usable fit on its own.")
-    x = (float(pieces[0][0]), float(pieces[-1][1]))
-    values = [value for *_, value, _, _ in found] + [whole or found[0][2]]
-    low, high = min(end for *_, end, _ in found), max(end for *_, end in found)
-    top = min(high, 4 * max(values))  # a piece with hardly a fill must not flatten the others
-    plot = Plot(WIDE, 190, x, padded(max(low, 0.0), top))
-    marks = [plot.value_axis(most=5), plot.time_axis()]
-    if whole is not None:
-        marks.append(plot.level(whole))
-    for start, end, value, least, most in found:
-        title = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
-        marks.append(plot.whisker((start + end) / 2, value, (least, most), "whisker", title))
-    return plot.picture(*marks, title=title)
-
-
-def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -> list[str]:
-    marks = []
-    for delta, fills, seconds, rate, low, high in zip(
-        rows.delta_ticks.tolist(), rows.fills.tolist(), rows.exposure_s.tolist(), *(r.tolist() for r in rows.rates()),
-        strict=True,
-    ):  # fmt: skip
-        if fills == 0 or delta + shift > plot.x[1]:
-            continue
-        ends = math.log10(low), math.log10(high)
-        title = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
-        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", title))
-    return marks
-
-
-def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
-    """Return a parameter of a usable fit and the ends of its interval; itself where it has none, as in one block."""
-    value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
-    return value or math.nan, *(interval or (value or math.nan, value or math.nan))

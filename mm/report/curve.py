@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,11 @@ from mm.report.frame import card, grid, interval
 from mm.report.svg import NORMAL_95, Plot
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mm.calibration.fit_result import CurvePoint, PoissonFit
+
+    Floats = NDArray[np.float64]
 
 MOST_ROWS = 12
 POINTS = 60  # of a drawn exponential
@@ -27,35 +32,63 @@ def keys(fit: "PoissonFit") -> tuple[tuple[str, str], ...]:
     return ("line", escape(fit.shape.chosen.replace("_", " "))), ("fees", "A·exp(−k·δ), dashed")
 
 
-def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
-    """Return the chosen curve with the band of its 95 % interval, and the exponential beside it; none without a fit."""
+@dataclass(frozen=True)
+class RateCurve:
+    """A line of λ over distance, in logarithms to base ten.
+
+    Attributes:
+        name: For the legend; HTML.
+        kind: Its class, of the style sheet.
+        delta_ticks: Distances, rising.
+        rate: log10 of fills per second at each.
+    """
+
+    name: str
+    kind: str
+    delta_ticks: "Floats"
+    rate: "Floats"
+
+
+def curves(fit: "PoissonFit", far: float) -> tuple[list[RateCurve], "tuple[Floats, Floats, Floats] | None"]:
+    """Return the lines of the chart up to *far* ticks, and distances, low and high ends of the 95 % band of the chosen.
+
+    The exponential stands beside another curve that was chosen; there is none of both without a fit.
+    """
     if fit.A is None or fit.k is None:
-        return []
+        return [], None
+    exponential, band = _exponential(fit, (fit.A, fit.k), far)
+    (_, chosen), *_ = keys(fit)
     if not _bent(fit):
-        return _exponential(plot, fit, (fit.A, fit.k), far, "line")
+        return [RateCurve(chosen, "line", *exponential)], band
     rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
-    x = np.array([one.delta_ticks for one in rows])
-    y = np.log10([one.lambda_per_s for one in rows])
+    x, y = np.array([one.delta_ticks for one in rows]), np.log10([one.lambda_per_s for one in rows])
     banded = [one for one in rows if one.ci95 is not None and one.ci95[0] > 0]
     ends = np.log10([one.ci95 for one in banded if one.ci95 is not None]).reshape(-1, 2).T
-    low, high = np.clip(ends, *plot.y)
-    marks = [plot.band(np.array([one.delta_ticks for one in banded]), low, high, "band")]
-    marks += _exponential(plot, fit, (fit.A, fit.k), far, "dash")[-1:]
-    return [*marks, plot.path(x, np.where(y >= plot.y[0], y, np.nan), "line")]
+    found = (np.array([one.delta_ticks for one in banded]), ends[0], ends[1])
+    return [RateCurve(chosen, "line", x, y), RateCurve("A·exp(−k·δ), dashed", "dash", *exponential)], found
 
 
-def _exponential(plot: Plot, fit: "PoissonFit", rates: tuple[float, float], far: float, kind: str) -> list[str]:
-    """Return the line of A and k (*rates*) after the band of its 95 % interval, where it is known."""
+def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
+    """Return the chosen curve with the band of its 95 % interval, and the exponential beside it; none without a fit."""
+    found, band = curves(fit, far)
+    marks = [] if band is None else [plot.band(band[0], np.clip(band[1], *plot.y), np.clip(band[2], *plot.y), "band")]
+    for one in reversed(found):
+        marks.append(plot.path(one.delta_ticks, np.where(one.rate >= plot.y[0], one.rate, np.nan), one.kind))
+    return marks
+
+
+def _exponential(
+    fit: "PoissonFit", rates: tuple[float, float], far: float
+) -> tuple[tuple["Floats", "Floats"], "tuple[Floats, Floats, Floats] | None"]:
+    """Return the line of A and k (*rates*), and the band of its 95 % interval, where it is known."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, POINTS)
     y = (math.log(A) - k * x) / math.log(10)
-    marks = []
-    if fit.se_logA is not None and fit.se_k is not None and fit.cov_logA_k is not None:
-        variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
-        off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
-        low, high = np.clip((y - off, y + off), *plot.y)
-        marks.append(plot.band(x, low, high, "band"))
-    return [*marks, plot.path(x, np.where(y >= plot.y[0], y, np.nan), kind)]
+    if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
+        return (x, y), None
+    variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
+    off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+    return (x, y), (x, y - off, y + off)
 
 
 def curve_card(fit: "PoissonFit") -> str:

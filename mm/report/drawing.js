@@ -1,4 +1,4 @@
-// Draw the charts over time of a page as SVG, for the span that zoom.js chooses.
+// Draw the charts of a timeline as SVG, for the span that zoom.js chooses; marks.js draws what is no line.
 
 // What is looked at, from a to b, in pictures of a width; and the instant under the pointer, if it is over one.
 
@@ -7,14 +7,6 @@ let cursor = null;
 const across = (t) => LEFT + ((t - a) / (b - a)) * (width - LEFT - RIGHT);
 const instant = (x) => a + ((x - LEFT) / (width - LEFT - RIGHT)) * (b - a);
 const within = (t) => Math.min(b, Math.max(a, t));
-
-// Calls a function with the row of each mark, or each quote, in sight.
-function eachMark(marks, use) {
-  for (let i = upTo(marks.t, a - 1e-9), n = upTo(marks.t, b); i < n; i++) use(i);
-}
-function eachStay(stays, use) {
-  for (let i = upTo(stays.reach, a), n = upTo(stays.t, b); i < n; i++) if (stays.until[i] > a) use(i);
-}
 
 // What a line of a panel begins with: its first known value from an instant on, where the panel shows changes.
 function base(panel, line) {
@@ -37,8 +29,13 @@ function range(panel) {
     const from = base(panel, line);
     for (let i = Math.max(0, upTo(line.t, a) - 1); line.t[i] <= b; i++) take(line.v[i] - from);
   }
-  for (const stays of panel.stays.filter(shown)) eachStay(stays, (i) => take(stays.v[i]));
-  for (const marks of panel.marks.filter(shown)) eachMark(marks, (i) => take(marks.v[i]));
+  for (const stays of panel.stays.filter(shown)) {
+    if (stays.bars) take(0);
+    eachStay(stays, (i) => take(stays.v[i]));
+  }
+  for (const marks of panel.marks.filter(shown)) {
+    eachMark(marks, (i) => { for (const values of [marks.v, ...(marks.ends ?? [])]) take(values[i]); });
+  }
   if (low > high) [low, high] = [0, 1];
   const room = (high - low) * 0.06 || Math.abs(high) * 1e-4 || 1;
   return [low - room, high + room];
@@ -51,9 +48,13 @@ function number(value, digits, least = digits) {
   return /[1-9]/.test(label) ? label.replace("-", "−") : label.replace("-", ""); // nothing is less than nothing
 }
 const exact = (value, unit) => (Number.isNaN(value) ? "–" : number(value, decimals(unit), 0));
+const rounded = (value, digits) => String(Number(value.toPrecision(digits))).replace("-", "−");
+// A value of a panel in words; a logarithm stands for its power of ten.
+const said = (panel, value, unit) => (panel.log && !Number.isNaN(value) ? rounded(10 ** value, 4) : exact(value, unit));
 
 // A line that holds each value until the next one; where there are many, least and greatest of every two pixels.
 function steps(line, from, up) {
+  if (line.straight) return straight(line, up);
   const [first, last] = [Math.max(0, upTo(line.t, a) - 1), upTo(line.t, b)];
   const cell = last - first > width ? 2 : 0;
   let [d, pen, i] = ["", false, first];
@@ -79,59 +80,6 @@ function steps(line, from, up) {
   return path(line.kind, pen ? `${d}H${across(b).toFixed(1)}` : d);
 }
 
-// Quotes, each where and while it stood; where there are many, their least and greatest of every pixel.
-function standing(stays, up) {
-  let seen = 0;
-  eachStay(stays, () => seen++);
-  let d = "";
-  if (seen <= 2 * MANY) {
-    eachStay(stays, (i) => {
-      const x = across(within(stays.t[i]));
-      d += `M${x.toFixed(1)} ${up(stays.v[i])}h${Math.max(0.6, across(within(stays.until[i])) - x).toFixed(1)}`;
-    });
-    return path(stays.kind, d);
-  }
-  const low = new Float64Array(width + 1).fill(Infinity);
-  const high = new Float64Array(width + 1).fill(-Infinity);
-  eachStay(stays, (i) => {
-    const x = Math.round(across(within(stays.t[i])));
-    if (stays.v[i] < low[x]) low[x] = stays.v[i];
-    if (stays.v[i] > high[x]) high[x] = stays.v[i];
-  });
-  low.forEach((value, x) => { if (value <= high[x]) d += `M${x} ${up(value)}V${up(high[x])}h.8`; });
-  return path(`${stays.kind} many`, d);
-}
-
-function triangles(marks, up, few) {
-  const places = new Set();
-  eachMark(marks, (i) => {
-    if (!Number.isNaN(marks.v[i])) places.add(`${across(marks.t[i]).toFixed(few ? 1 : 0)} ${up(marks.v[i])}`);
-  });
-  const tip = 5 * marks.side;
-  const mark = (place) => {
-    const [x, y] = place.split(" ").map(Number);
-    return few ? `M${x} ${(y - tip).toFixed(1)}l3.6 ${1.6 * tip}h-7.2z` : `M${place}h.01`;
-  };
-  return path(few ? marks.kind : `${marks.kind} dots`, [...places].map(mark).join(""));
-}
-
-// How many marks there are in each stretch of a few pixels: the first kind upwards, the second downwards.
-function counted(panel) {
-  const bins = Math.max(1, Math.round((width - LEFT - RIGHT) / 6));
-  return panel.marks.filter(shown).map((marks) => {
-    const many = new Array(bins).fill(0);
-    eachMark(marks, (i) => many[Math.min(bins - 1, Math.floor(((marks.t[i] - a) / (b - a)) * bins))]++);
-    return many;
-  });
-}
-
-function pillars(marks, many, up) {
-  const edge = (i) => LEFT + (i / many.length) * (width - LEFT - RIGHT);
-  const one = (n, i) =>
-    `M${(edge(i) + 0.5).toFixed(1)} ${up(0)}V${up(marks.side * n)}H${(edge(i + 1) - 0.5).toFixed(1)}V${up(0)}z`;
-  return path(marks.kind, many.map((n, i) => (n ? one(n, i) : "")).join(""));
-}
-
 const scale = (panel, [low, high]) => (value) =>
   (panel.height - BOTTOM - ((value - low) / (high - low)) * (panel.height - TOP - BOTTOM)).toFixed(1);
 
@@ -151,16 +99,17 @@ function rules(panel) {
     const room = panel.up(0) - panel.up(top) > 13; // for a zero between the two
     return [top, 0, -top].map((value) => [value, value || room ? number(Math.abs(value), 0) : ""]);
   }
-  const step = roundStep(low, high, Math.max(3, panel.height / 45));
+  const step = Math.max(roundStep(low, high, Math.max(3, panel.height / 45)), panel.whole ? 1 : 0);
+  const label = panel.log ? (value) => rounded(10 ** value, 2) : (value) => number(value, decimals(step));
   const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push([i * step, number(i * step, decimals(step))]);
+  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push([i * step, label(i * step)]);
   return found;
 }
 
 function valueAxis(panel) {
   return panel.rules.map(([value, label]) => {
     const y = panel.up(value);
-    const rule = path(value === 0 ? "zero" : "rule", `M${LEFT} ${y}H${width - RIGHT}`);
+    const rule = path(value === 0 && !panel.log ? "zero" : "rule", `M${LEFT} ${y}H${width - RIGHT}`);
     return rule + text("tick end", LEFT - 8, Number(y) + 3.5, label);
   }).join("");
 }
@@ -168,6 +117,21 @@ function valueAxis(panel) {
 const iso = (t) => new Date(Math.round(data.from + t)).toISOString();
 
 const date = (ms) => new Date(ms).toLocaleString("en-GB", { day: "2-digit", month: "short", timeZone: "UTC" });
+
+// The place of an instant on an axis of numbers, and in words.
+const numberAt = (t) => (data.from + t) / 1000;
+const where = (t) => (data.unit ? `${rounded(numberAt(t), 4)} ${data.unit}` : `${iso(t).slice(11, 23)} UTC`);
+
+function numberAxis(panel) {
+  const step = roundStep(numberAt(a), numberAt(b), Math.max(2, Math.floor(width / 90)));
+  const y = panel.height - BOTTOM;
+  let marks = "";
+  for (let i = Math.ceil(numberAt(a) / step - 1e-9); i * step <= numberAt(b) + step * 1e-9; i++) {
+    const x = across(i * step * 1000 - data.from);
+    marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", x, y + 17, number(i * step, decimals(step), 0));
+  }
+  return marks;
+}
 
 function timeAxis(panel) {
   const most = Math.max(2, Math.floor(width / 110));
@@ -208,12 +172,14 @@ function measure(panel) {
 function body(panel) {
   const marked = panel.marks.filter(shown);
   if (panel.counts) return marked.map((marks, k) => pillars(marks, panel.found[k], panel.up)).join("");
-  let seen = 0;
-  for (const marks of marked) eachMark(marks, () => seen++);
-  const marks = marked.map((one) => triangles(one, panel.up, seen <= MANY)).join("");
-  const stays = panel.stays.filter(shown).map((one) => standing(one, panel.up)).join("");
-  const lines = panel.lines.filter(shown).map((line) => steps(line, base(panel, line), panel.up)).join("");
-  return seen <= MANY ? stays + lines + marks : stays + marks + lines; // many marks would hide the lines
+  const seen = (one) => upTo(one.t, b) - upTo(one.t, a - 1e-9);
+  const few = marked.reduce((sum, one) => sum + (one.shape === "fill" ? seen(one) : 0), 0) <= MANY;
+  const single = (one) => (one.shape === "fill" ? few : seen(one) <= MANY);
+  const layer = (wanted) => marked.filter(wanted).map((one) => drawn(one, panel.up, single(one))).join("");
+  const [dots, marks] = [layer((one) => one.shape === "dot"), layer((one) => one.shape !== "dot")];
+  const stays = panel.stays.filter(shown).map((one) => (one.bars ? bars : standing)(one, panel.up)).join("");
+  const lines = panel.lines.filter(shown).map((line) => steps(line, base(panel, line), panel.up)).reverse().join("");
+  return dots + (few ? stays + lines + marks : stays + marks + lines); // many marks would hide the lines
 }
 
 function draw() {
@@ -222,15 +188,19 @@ function draw() {
   LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, label]) => 14 + 6.7 * label.length)));
   for (const panel of panels) {
     panel.svg.setAttribute("viewBox", `0 0 ${width} ${panel.height}`);
-    panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + timeAxis(panel) +
+    panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + (data.unit ? numberAxis : timeAxis)(panel) +
       '<path class="picked"/><path class="cursor"/>';
   }
-  const [from, until] = [iso(a), iso(b)].map((one) => one.slice(0, 19).replace("T", " "));
-  const same = from.slice(0, 10) === until.slice(0, 10);
-  output.value = `${from} – ${same ? until.slice(11) : until} UTC · ${lasting(b - a)}`;
+  output.value = data.unit ? `${rounded(numberAt(a), 4)} to ${rounded(numberAt(b), 4)} ${data.unit}` : span();
   root.dataset.from = data.from + a;
   root.dataset.until = data.from + b;
   point();
+}
+
+function span() {
+  const [from, until] = [iso(a), iso(b)].map((one) => one.slice(0, 19).replace("T", " "));
+  const same = from.slice(0, 10) === until.slice(0, 10);
+  return `${from} – ${same ? until.slice(11) : until} UTC · ${lasting(b - a)}`;
 }
 
 function lasting(ms) {
@@ -248,7 +218,7 @@ function point() {
   for (const panel of panels) {
     panel.svg.querySelector(".cursor").setAttribute("d", x && `${x}${panel.height - BOTTOM}`);
     panel.reads("line").forEach((read, i) => {
-      read.textContent = exact(valueAt(panel.lines[i], at) - base(panel, panel.lines[i]), panel.lines[i].unit);
+      read.textContent = said(panel, valueAt(panel.lines[i], at) - base(panel, panel.lines[i]), panel.lines[i].unit);
     });
     panel.reads("stays").forEach((read, i) => {
       const [stays, now] = [panel.stays[i], []];
@@ -280,7 +250,7 @@ function tell(panel, x, y) {
   const rows = marks.tip.map((part) => {
     return [part.label, part.words ? part.words[part.v[i]] : exact(part.v[i], part.unit)];
   });
-  tip.replaceChildren(...[["", `${iso(marks.t[i]).slice(11, 23)} UTC`], ...rows].flatMap(([label, value]) => {
+  tip.replaceChildren(...[["", where(marks.t[i])], ...rows].flatMap(([label, value]) => {
     const cells = [document.createElement("span"), document.createElement("b")];
     [cells[0].textContent, cells[1].textContent] = [label, value];
     return cells;

@@ -10,11 +10,10 @@ from typing import Any
 
 from mm.clock import iso
 from mm.instrument import assets_of
-from mm.numbers import number, signed
+from mm.numbers import SHARPE_DAYS, number, signed
 
 Row = tuple[str, str]
 
-SHARPE_DAYS = 20  # fewer days have no Sharpe ratio among the headlines
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 SORT = '"use strict";\n(() => {\n' + Path(__file__).with_name("sort.js").read_text(encoding="utf-8") + "})();\n"
 # The browser itself refuses whatever would leave the page.
@@ -157,11 +156,12 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
     days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]
-    plural = "s" if days != 1 else ""
-    sign = "undecided" if ends is None or ends[0] < 0 < ends[1] else "above 0" if ends[0] >= 0 else "below 0"
+    from mm.backtest.summary_text import sign_of_mean  # it loads numpy, which no help needs
+
+    why = f"95 %, by blocks; {days} day{'s' if days != 1 else ''}, too few for a Sharpe ratio"
     return [
         first,
-        tile("Sign of the mean PnL", sign, f"95 %, by blocks; {days} day{plural}, too few for a Sharpe ratio"),
+        tile("Sign of the mean PnL", sign_of_mean(summary), why),
     ]
 
 

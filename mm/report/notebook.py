@@ -3,10 +3,11 @@
 `mm.notebook` calls both functions; each kind of object registers how it is drawn here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial, singledispatch
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +22,14 @@ from mm.numbers import lasting, number, short
 from mm.report import frame
 from mm.report.backtest import headline, time_card, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
-from mm.report.calibration import curve_part, fit_header, fit_tiles
+from mm.report.calibration import fit_header, fit_tiles
+from mm.report.calibration_charts import curve_part, residual_part
 from mm.report.run_columns import RunColumns, columns_of, course
+from mm.report.segment_charts import parameter_chart
 from mm.report.svg import WIDE, Plot, padded, steps
+from mm.report.sweep_picture import sweep_parts
 from mm.report.timeline import script
-from mm.report.walkforward import SOURCES, parameter_chart, schedule_line, segments_of
+from mm.report.walkforward import SOURCES, schedule_line, segments_of
 from mm.tape.frames import floats
 from mm.tape.tape import KIND_NAMES, TRADE, Tape
 from mm.walkforward.walkforward import WalkForward
@@ -65,16 +69,20 @@ def _document(title: str, parts: Sequence[str], code: str = "") -> str:
 
 @picture_of.register
 def _(result: Result) -> Picture:
-    summary, run = result.summary, columns_of(result)
+    return backtest_picture(result.summary, columns_of(result))
+
+
+def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
+    """Return the charts over time of a backtest, of its numbers and its columns."""
     title = f"backtest of {title_of(summary)}"
     if not len(run.state["recv_us"]):
         return _picture(title, [frame.ChartPart("Over time", "", frame.nothing("There are no state rows."))])
-    picture = _picture(title, result_parts(result, run))
+    picture = _picture(title, result_parts(summary, run))
     return Picture(title, picture.svg, lambda: _document(title, [time_card(summary, run)], script()))
 
 
-def result_parts(result: Result, run: RunColumns) -> list[frame.ChartPart]:
-    """Return the charts over time of a result, with at least one state row, as they are without a script."""
+def result_parts(summary: Mapping[str, Any], run: RunColumns) -> list[frame.ChartPart]:
+    """Return the charts over time of a backtest, with at least one state row, as they are without a script."""
     parts = [
         frame.ChartPart(
             one.title,
@@ -82,30 +90,31 @@ def result_parts(result: Result, run: RunColumns) -> list[frame.ChartPart]:
             one.picture,
             [(line.kind, line.name) for line in one.lines] + [(mark.kind, mark.name) for mark in one.marks],
         )
-        for one in panels(run, course(run), result.summary)
+        for one in panels(run, course(run), summary)
     ]
-    # Quotes are drawn by the script alone, and many fills as well.
-    price, fills = parts[0], len(run.fills["recv_us"])
-    if 'class="buy"' in price.picture or 'class="sell"' in price.picture:
-        parts[0] = replace(price, title="Price and fills")
+    if len(run.fills["recv_us"]):  # quotes, best prices and prints are drawn by the script alone
+        parts[0] = replace(parts[0], title="Price and fills")
     else:
-        parts[0] = replace(
-            price, title="Price", note=price.note + (f"; {fills:,} fills: save as .html" if fills else "")
-        )
+        parts[0] = replace(parts[0], title="Price")
     return parts
 
 
 @card_of.register
 def _(result: Result) -> str:
-    summary = result.summary
+    return backtest_card(result.summary, columns_of(result))
+
+
+def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
+    """Return the head of a backtest's page as a card."""
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.within("".join([*headline(summary, columns_of(result)), frame.notes(warnings, "notes")]))
+    return frame.within("".join([*headline(summary, run), frame.notes(warnings, "notes")]))
 
 
 @picture_of.register
 def _(fit: PoissonFit) -> Picture:
     title = f"fit of {fit.symbol or 'points'} {fit.day or ''}".strip()
-    return _picture(title, [curve_part(fit.points, fit)])
+    rest = [] if fit.points is None else [residual_part(fit.points, fit)]
+    return _picture(title, [curve_part(fit.points, fit), *rest])
 
 
 @card_of.register
@@ -145,6 +154,11 @@ def _schedule_tiles(schedule: Schedule) -> str:
         span = f"{number(values[0], 3)} to {number(values[-1], 3)}" if values else "no segment has any"
         found.append(frame.tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
     return frame.tiles(*found)
+
+
+def sweep_picture(content: Mapping[str, Any], *series: Any) -> Picture:
+    """Return the grid of a sweep, its best points and, with *series* as of `sweep_parts`, the PnL of its trials."""
+    return _picture(f"sweep of {content['points']} points", sweep_parts(content, *series))
 
 
 @picture_of.register

@@ -1,16 +1,17 @@
-// Read the data of the charts over time of a page.
+// Read the data of the charts of a timeline.
 //
-// All of it is in the page, as JSON in #timeline: columns (mm/report/packing.py) and the panels that name them
-// (mm/report/timeline.py). Nothing is asked of anyone. Times are ms since the start; a value of NaN is a hole.
-// reading.js, drawing.js and zoom.js are joined into one function: names of the first are known in the next.
+// All of it is in the page, as JSON within the timeline: columns (mm/report/packing.py) and the panels that name them
+// (mm/report/timeline.py); nothing is requested. Instants are ms since the start, and places on an axis of numbers
+// thousandths of them; a value of NaN is a hole.
+// reading.js, drawing.js, marks.js and zoom.js are joined into one block for each timeline, `root`: names of the
+// first are known in the next.
 
-const data = JSON.parse(document.getElementById("timeline").textContent);
-const root = document.querySelector(".timeline");
 const find = (selector) => root.querySelector(selector);
+const data = JSON.parse(find("script").textContent);
 const [bar, tip, output] = [find(".bar"), find(".tip"), find("output")];
 const [LEAST_LEFT, RIGHT, TOP, BOTTOM] = data.margins;
 const END = data.until - data.from;
-const LEAST_MS = Math.min(1000, END); // no closer look than a second
+const LEAST_MS = Math.min(data.unit ? END / 100 : 1000, END); // no closer look than a second
 const MANY = 400; // marks, or quotes, beyond which single ones would hide each other
 const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
   86400, 172800, 604800, 2592000]; // between labels
@@ -45,6 +46,7 @@ const decimals = (unit) => Math.max(0, -Math.floor(Math.log10(unit * 1.0001)));
 function series(one) {
   const read = { ...one, t: columns[one.t], v: scaled(one) };
   if (one.tip) read.tip = one.tip.map((part) => ({ ...part, v: part.words ? columns[part.v] : scaled(part) }));
+  if (one.ends) read.ends = one.ends.map((v) => scaled({ ...one, v }));
   if (one.lasted === undefined) return read;
   read.until = columns[one.lasted].map((lasted, i) => read.t[i] + lasted);
   let latest = -Infinity; // until when something lasts that began no later: rising, so it can be searched
@@ -63,7 +65,9 @@ const panels = data.panels.map((panel, i) => ({
   stays: panel.stays.map(series),
   marks: panel.marks.map(series),
 })).filter((panel) => panel.svg);
-const fills = Float64Array.from(panels.flatMap((p) => (p.counts ? [] : p.marks.flatMap((m) => [...m.t])))).sort();
+// What the buttons go to, one after the other.
+const stopped = panels.filter((panel) => !panel.counts).flatMap((panel) => panel.marks).filter((marks) => marks.stop);
+const stops = Float64Array.from(stopped.flatMap((marks) => [...marks.t])).sort();
 
 // How many of rising times are at or before an instant.
 function upTo(times, t) {

@@ -18,6 +18,7 @@ from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.sensitivity import Strategy
+    from mm.report.run_columns import MarketColumns
 
 Group = TypeVar("Group")
 SCHEDULE = "poisson_schedule.json"
@@ -98,6 +99,19 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
             return strategy.with_sensitivity(again, step)
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
+        return None
+
+
+def market(redraw: Redraw) -> "MarketColumns | None":
+    """Return the best prices and prints of the run's days; None where these are not what they were, which is noted."""
+    from mm.commands import assemble
+    from mm.report.run_columns import market_of
+
+    try:
+        redraw.located()
+        return market_of(assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes"))
+    except MMError as error:
+        redraw.notes.append(f"drawn without the market's prices and trades: {error}")
         return None
 
 

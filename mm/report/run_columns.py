@@ -11,6 +11,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.tape.frames import floats
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
+    from mm.tape.tape import Tape
 
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
+_ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,45 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class MarketColumns:
+    """The market that a run saw.
+
+    Attributes:
+        us: Instants of the changes of the best prices.
+        bid, ask: The best prices from each of them on, NaN where there is none.
+        trade_us, trade_price, trade_qty: The prints.
+        trade_side: Their aggressors, +1 a buyer, -1 a seller.
+    """
+
+    us: "Instants"
+    bid: "Floats"
+    ask: "Floats"
+    trade_us: "Instants"
+    trade_price: "Floats"
+    trade_qty: "Floats"
+    trade_side: "NDArray[np.int8]"
+
+
+@dataclass(frozen=True)
+class RefusedOrders:
+    """Orders that did not come into being.
+
+    Attributes:
+        us: When each was refused, rising.
+        side: +1 buy, -1 sell.
+        price: In quote asset.
+        reason: Why, in a word.
+        sent: Whether it was sent: the venue rejected it, not our own check before.
+    """
+
+    us: "Instants"
+    side: "Instants"
+    price: "Floats"
+    reason: Sequence[str]
+    sent: "NDArray[np.bool_]"
+
+
+@dataclass(frozen=True)
 class RunColumns:
     """What a run left, as columns.
 
@@ -52,7 +95,9 @@ class RunColumns:
         mid_us: Instants of the changes of the mid.
         mid: The mid from each of them on, NaN where the book was not valid.
         excluded: First and last µs of each stretch without a valid book.
+        refused: Orders that were rejected, or not sent; None where there were none.
         rates: The pieces of the intensity; empty without a fit or a schedule.
+        market: Best prices and prints; None where the days are not at hand.
     """
 
     fills: Mapping[str, Any]
@@ -61,7 +106,9 @@ class RunColumns:
     mid_us: "Instants"
     mid: "Floats"
     excluded: "Instants"
+    refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
+    market: MarketColumns | None = None
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN where there was none, or the data had ended."""
@@ -82,8 +129,42 @@ def columns_of(result: "Result") -> RunColumns:
         mid_us=us,
         mid=np.where(mid2 > 0, mid2 * books.instrument.tick_e8 / (2 * E8), np.nan),
         excluded=result.excluded(),
+        refused=_refused_of(result),
         rates=() if books.intensity is None else books.intensity.rows(),
+        market=market_of(result.tapes) if result.tapes else None,
     )
+
+
+def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
+    """Return the best prices and the prints of *tapes*, which follow each other."""
+    best, prints = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    for tape in tapes:
+        tick_e8, lot_e8 = tape.instrument.tick_e8, tape.instrument.lot_e8
+        us = tape.event_us[tape.top_event]
+        first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
+        sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
+        prices = (np.where(ticks > 0, floats(ticks, tick_e8), np.nan) for ticks in sides)
+        best.append((np.maximum(us[first:], tape.start_us), *prices))
+        begun = int(np.searchsorted(tape.event_us[tape.trades], tape.start_us))
+        at, ticks, lots, side = (
+            one[begun:] for one in (tape.trades, tape.trade_ticks, tape.trade_lots, tape.trade_side)
+        )
+        prints.append((tape.event_us[at], floats(ticks, tick_e8), floats(lots, lot_e8), side))
+    return MarketColumns(*(np.concatenate(column) for rows in (best, prints) for column in zip(*rows, strict=True)))
+
+
+def _refused_of(result: "Result") -> RefusedOrders:
+    orders = result.order_columns()
+    rows = np.flatnonzero(np.isin(orders["action"].astype(str), REFUSALS))
+    us, side, price, reason, action = (
+        orders[name][rows] for name in ("recv_us", "side", "price", "reject_reason", "action")
+    )
+    return _refusals(us, side, price, reason.tolist(), action)
+
+
+def _refusals(us: Any, side: Any, price: Any, reason: Sequence[Any], action: Any) -> RefusedOrders:
+    signs = np.where(np.asarray(side) == "BUY", 1, -1)
+    return RefusedOrders(us, signs, price, [str(one or "") for one in reason], np.asarray(action) == "REJECT")
 
 
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
@@ -104,13 +185,19 @@ def _by_side(side: "Instants", price: "Floats", us: "Instants", until_us: "Insta
     return found
 
 
-def read_columns(folder: Path, symbol: str) -> RunColumns:
-    """Read the columns back from a run folder; between its state rows the mid is that of the row before."""
+def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None) -> RunColumns:
+    """Read the columns back from a run folder.
+
+    Without a *market* the mid between two state rows is that of the first.
+    """
     import polars as pl
 
-    orders, fills, state = (
-        pl.read_csv(folder / f"{table}_{symbol}.csv", infer_schema_length=None)
-        for table in ("orders", "fills", "state")
+    # Most rows are orders: only what is drawn of them is read, by types that are known.
+    texts, numbers = dict.fromkeys(_ORDER_TEXTS, pl.String), dict.fromkeys(_ORDER_INSTANTS, pl.Int64)
+    types = {**texts, **numbers, "price": pl.Float64}
+    orders = pl.read_csv(folder / f"orders_{symbol}.csv", columns=list(types), schema_overrides=types)
+    fills, state = (
+        pl.read_csv(folder / f"{table}_{symbol}.csv", infer_schema_length=None) for table in ("fills", "state")
     )
     us, mid = state["recv_us"].to_numpy(), state["mid"].cast(pl.Float64).to_numpy()
     end_us = int(us[-1]) if len(us) else 0
@@ -124,9 +211,18 @@ def read_columns(folder: Path, symbol: str) -> RunColumns:
     )
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
-    return RunColumns(
-        _arrays(fills), _arrays(state), quotes, us, mid, np.stack([at[edges[::2]], at[edges[1::2]]], axis=1)
+    excluded = np.stack([at[edges[::2]], at[edges[1::2]]], axis=1)
+    none = orders.filter(pl.col("action").is_in(REFUSALS))
+    refused = _refusals(
+        none["recv_us"].to_numpy(),
+        none["side"].to_numpy(),
+        none["price"].cast(pl.Float64).to_numpy(),
+        none["reject_reason"].to_list(),
+        none["action"].to_numpy(),
     )
+    if market is not None:
+        us, mid = market.us, (market.bid + market.ask) / 2
+    return RunColumns(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market)
 
 
 def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:

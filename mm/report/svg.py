@@ -173,15 +173,31 @@ class Plot:
         ]
         return f'<path class="{kind}" d="{"".join(marks)}"/>'
 
-    def triangles(self, x: "Floats", y: "Floats", side: int, kind: str) -> str:
-        """Return one small triangle a point, upwards for +1; points that would hide each other are drawn once."""
+    def marks(self, x: "Floats", y: "Floats", side: int, kind: str, shape: str = "fill", *, few: bool = True) -> str:
+        """Return one small mark a point; points that would hide each other are drawn once.
+
+        Args:
+            x, y: The points; NaN is left out.
+            side: +1 is an upward triangle.
+            kind: Their class.
+            shape: ``fill`` is a triangle, ``cross`` a cross.
+            few: False draws dots instead.
+        """
         places = np.stack([self.across(x), self.up(y)], axis=1)
+        places = places[~np.isnan(places).any(axis=1)]
         cell = 2.0
         while len(cells := np.unique(np.round(places / cell), axis=0)) > MAX_DOTS:
             cell *= 1.5
         tip = -4.5 * side
-        marks = "".join(f"M{a:.0f} {b + tip:.1f}l3.2 {-tip:g}h-6.4z" for a, b in (cells * cell).tolist())
-        return f'<path class="{kind}" d="{marks}"/>'
+        mark = (
+            "h.01"
+            if not few
+            else "m-3.5-3.5l7 7m0-7l-7 7"
+            if shape == "cross"
+            else f"m0 {tip:g}l3.2 {-2 * tip:g}h-6.4z"
+        )
+        marks = "".join(f"M{a:.0f} {b:.1f}{mark}" for a, b in (cells * cell).tolist())
+        return f'<path class="{kind}{"" if few or shape == "cross" else " dots"}" d="{marks}"/>' if marks else ""
 
 
 def bar(x: float, y: float, size: tuple[float, float], kind: str, title: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.numbers import number, percent, probability, short, signed
+from mm.numbers import SHARPE_DAYS, number, percent, probability, short, signed
 from mm.report.frame import (
     About,
     Heatmap,
@@ -31,6 +31,7 @@ from mm.report.frame import (
     within,
 )
 from mm.report.svg import BOTTOM, HALF, LEFT, RIGHT, TOP, WIDE, Plot, padded
+from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline, unit_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
 _LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
+PERIOD_US = 60_000_000
 SHOWN = 40  # rows of the table
 FEW = 5  # of that of a notebook
 NAMED = 5  # failed points that a note names
@@ -50,34 +52,39 @@ Content = Mapping[str, Any]
 _EACH = "A dot is a point of the grid; the line joins the medians."
 
 
-def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
-    """Return a map of colours over the two axes with most values, for each choice of the others; empty under two."""
+def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Heatmap]]:
+    """Return a map over the two axes with most values for each choice of the others, which it names; none under two."""
     varied = [axis for axis in axes if len(axis["values"]) > 1]
     if len(varied) < 2:
-        return ""
+        return []
     across, down = sorted(varied, key=lambda axis: -len(axis["values"]))[:2]
     others = [axis for axis in varied if axis not in (across, down)]
     choices = list(product(*(axis["values"] for axis in others)))
     if len(choices) > MOST_MAPS:
-        return ""
+        return []
     by_values = {tuple(row[axis["name"]] for axis in (*others, down, across)): row for row in reversed(rows)}
-    pictures, everything = [], []
+    found = []
     for choice in choices:
         cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
-        everything.append([[None if row is None else row[rank_by] for row in line] for line in cells])
+        values = [[None if row is None else row[rank_by] for row in line] for line in cells]
         places = [
             (d, a) for d, line in enumerate(cells) for a, row in enumerate(line) if row is not None and row["rank"] == 1
         ]
-        pictures.append((choice, everything[-1], places[0] if places else None))
-    span = sizes([line for values in everything for line in values])
-    drawn = []
-    for choice, values, best in pictures:
         title = ", ".join(f"{axis['name']} {value}" for axis, value in zip(others, choice, strict=True))
-        one = Heatmap((across["name"], across["values"]), (down["name"], down["values"]), values, best)
-        texts = [[number(value, 3) for value in line] for line in values]
+        columns, lines = ((axis["name"], axis["values"]) for axis in (across, down))
+        found.append((title, Heatmap(columns, lines, values, places[0] if places else None)))
+    return found
+
+
+def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
+    """Return the maps of a grid as tables of colours, which share their scale; empty under two axes."""
+    every = maps(rows, axes, rank_by)
+    span = sizes([line for _, one in every for line in one.values])
+    drawn = []
+    for title, one in every:
+        texts = [[number(value, 3) for value in line] for line in one.values]
         heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
-        picture = one.table(texts, f"{rank_by} {title}", span)
-        drawn.append(heading + wide(picture))
+        drawn.append(heading + wide(one.table(texts, f"{rank_by} {title}", span)))
     return "".join(drawn)
 
 
@@ -161,16 +168,31 @@ def courses(
     front = columns.index(best) if best in columns else None
     drawn = [totals[:, shown], *([totals[:, front]] if front is not None else []), *([chosen.total] if chosen else [])]
     low, high = min(0.0, *(float(one.min()) for one in drawn)), max(0.0, *(float(one.max()) for one in drawn))
-    plot = Plot(WIDE, 320, (start_us[0], start_us[-1] + 6e7), padded(low, high))
-    us = start_us.astype(np.int64) + 60_000_000
+    plot = Plot(WIDE, 320, (start_us[0], start_us[-1] + PERIOD_US), padded(low, high))
+    us = start_us.astype(np.int64) + PERIOD_US
     others = "".join(plot.line(us, totals[:, column], "faint") for column in shown if column != front)
     lines = f'<g opacity="0.45">{others}</g>'
     first = plot.line(us, totals[:, front], "line") if front is not None else ""
     ahead = ""
     if chosen is not None:
-        line = plot.line(chosen.start_us.astype(np.int64) + 60_000_000, chosen.total, "line")
-        ahead = line.replace("<path ", '<path style="stroke:var(--sell)" ')
+        ahead = plot.line(chosen.start_us.astype(np.int64) + PERIOD_US, chosen.total, "line chosen")
     return plot.picture(plot.value_axis(number), plot.time_axis(), lines, first, ahead, title="PnL over time")
+
+
+def course_lines(
+    start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
+) -> list[Line]:
+    """Return the same as lines that zoom, at the end of each period."""
+    totals, us = np.cumsum(pnl, axis=0), start_us.astype(np.int64) + PERIOD_US
+    unit = unit_of(totals)
+    front = columns.index(best) if best in columns else None
+    named = [] if front is None else [Line(f"best, point {best}", "line", us, totals[:, front], unit, straight=True)]
+    if chosen is not None:
+        ends = chosen.start_us.astype(np.int64) + PERIOD_US
+        named.append(Line("chosen by the past", "line chosen", ends, chosen.total, unit, straight=True))
+    others = range(0, totals.shape[1], max(1, totals.shape[1] // MOST_COURSES))
+    faint = [Line("", "faint", us, totals[:, one], unit, straight=True) for one in others if one != front]
+    return [*named, *faint]
 
 
 def axis_charts(rows: Sequence[Row], every: Sequence[Axis], rank_by: str) -> str:
@@ -212,7 +234,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None where it is not known.
     """
     content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
-    start_us, columns, pnl = _series(folder / SERIES)
+    start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows = content["rows"]
     parts = [
@@ -229,10 +251,10 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _best_card(content),
         origin(about) if about else "",
     ]
-    return document(f"{content['symbol']} {days} sweep", parts)
+    return document(f"{content['symbol']} {days} sweep", parts, script() if len(start_us) > 1 else "")
 
 
-def _series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
+def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
     """Return begin of each period in µs, the points of the columns, and what they gained; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
@@ -251,10 +273,20 @@ def _tiles(content: Content) -> str:
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
         pnl, choices = ahead["pnl"], f"a new choice after {ahead['block']}; best in hindsight {hindsight}"
+    days = content.get("days", ())  # a sweep in Python names none
+    if len(days) < SHARPE_DAYS:
+        found = None if best is None else best["pnl_total"]
+        why = f"as it was picked; {len(days) or 'fewer'} of {SHARPE_DAYS} days for a Sharpe ratio"
+        headline = [tile("PnL of the best point", signed(found, 4), why, gain_or_loss(found))]
+    else:
+        by_chance = number(content["expected_best_sharpe"], 3)
+        headline = [
+            tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
+            tile("Best by chance", by_chance, "expected of as many trials without skill"),
+        ]
     shown = [
         tile("Different trials", f"{content['trials']:,}", failed),
-        tile("Best Sharpe ratio", number(sharpe, 3), "of a year, as it was picked", gain_or_loss(sharpe)),
-        tile("Best by chance", number(content["expected_best_sharpe"], 3), "expected of as many trials without skill"),
+        *headline,
         tile("Deflated Sharpe", probability(deflated), "probability that the best is better than that"),
         tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median later"),
         tile("Chosen by the past", signed(pnl, 3), choices, gain_or_loss(pnl)),
@@ -336,7 +368,10 @@ def _courses_card(
     chosen = PastChoice.of(content, start_us, columns, pnl)
     hint = "PnL of every trial. Blue is the best one in hindsight"
     ahead = "; orange is what the past alone would have chosen, from the first choice on" if chosen else ""
-    return card("Over time", f"{hint}{ahead}.", wide(courses(start_us, pnl, columns, best, chosen)))
+    lines = course_lines(start_us, pnl, columns, best, chosen)
+    panel = Panel("PnL", "of every trial", courses(start_us, pnl, columns, best, chosen), 320, lines)
+    x = (float(start_us[0]), float(start_us[-1] + PERIOD_US))
+    return card("Over time", f"{hint}{ahead}.", timeline([panel], x, None, TimelineAxis(stop="")))
 
 
 def findings_card(content: Content) -> str:

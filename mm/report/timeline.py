@@ -1,19 +1,21 @@
-"""Charts over one span of time that zoom together: still pictures, and the columns from which a script redraws them.
+"""Charts over one span of time, or of numbers, that zoom together: still pictures, and the data to redraw them.
 
-The pictures are what is seen without scripts. With them, `drawing.js` draws them again from the whole data,
-for the span that `zoom.js` lets a reader choose.
+The pictures are what is seen without scripts. With them, `drawing.js` draws them again from the data, for the span
+that `zoom.js` lets a reader choose. Data that would make a page too large are thinned by one rule (`kept`): all rows
+near a fill stay, and of the others the extremes of equal shares of the rows.
 """
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -23,10 +25,15 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+    Rows = NDArray[np.intp]
 
-MOST_POINTS = 150_000  # of one line; more are thinned, peaks kept
+MOST_BYTES = 1_300_000  # of the columns of a page
+MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the first that fits is taken
+CLOSE_S = (60, 30, 10, 5, 2, 1)  # around a fill, in which all is kept where it is no more than half
+UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
+CLOSE_MS = 60_000  # what a step to the next fill shows
 
-_SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("reading.js", "drawing.js", "zoom.js"))
+_SCRIPTS = tuple(Path(__file__).with_name(f"{name}.js") for name in ("reading", "drawing", "marks", "zoom"))
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,12 @@ class Line:
     """A value over time that holds until the next one.
 
     Attributes:
-        name: What it is, for the legend; HTML.
+        name: What it is, for the legend; HTML. Empty: it is not in the legend; such lines come last.
         kind: Its class, of the style sheet.
         us: Instants, rising.
         values: NaN where there is none.
         unit: Values are kept as multiples of it.
+        straight: Whether straight lines join the points, and no value holds.
     """
 
     name: str
@@ -46,6 +54,14 @@ class Line:
     us: "Instants"
     values: "Floats"
     unit: float
+    straight: bool = False
+
+    def thinned(self, most: int, near: "Instants") -> "Line":
+        """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
+        codes = whole(self.values, self.unit)[0]
+        at = np.arange(len(codes)) if self.straight else changes(codes)
+        at = at[kept(self.us[at], most, near, lambda rows, few: extremes(codes[at[rows]], few))]
+        return replace(self, us=self.us[at], values=self.values[at])
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,7 @@ class Stays:
         us: When each begins, rising.
         until_us: When it ends.
         values: None is NaN.
+        bars: Whether each is drawn as a bar from zero.
     """
 
     name: str
@@ -65,18 +82,20 @@ class Stays:
     until_us: "Instants"
     values: "Floats"
     unit: float
+    bars: bool = False
 
-    def sampled(self, every: int) -> "Stays":
-        """Return one of *every* so many, each until the next is drawn or the last of those left out ended."""
-        if every == 1:
+    def thinned(self, most: int, near: "Instants") -> "Stays":
+        """Return some of them, likewise; each until the next is drawn or the last of those left out ended."""
+        at = kept(self.us, most, near, evenly)
+        if len(at) == len(self.us):
             return self
-        last = np.append(np.arange(every, len(self.us), every), len(self.us)) - 1
-        return replace(self, us=self.us[::every], until_us=self.until_us[last], values=self.values[::every])
+        last = np.append(at[1:], len(self.us)) - 1
+        return replace(self, us=self.us[at], until_us=self.until_us[last], values=self.values[at])
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Things that happened, at a value: fills.
+    """Things that happened, at a value.
 
     Attributes:
         name, kind, unit: As of a :class:`Line`.
@@ -84,6 +103,9 @@ class Marks:
         us: Instants, rising.
         values: None is NaN.
         tip: What stands under the pointer: a label, and numbers with their unit, or words.
+        shape: ``fill`` (a triangle), ``cross``, ``dot``, or ``whisker``: a point with an error bar.
+        ends: The least and the greatest value of each error bar.
+        stop: Whether the buttons go from one to the next.
     """
 
     name: str
@@ -93,11 +115,58 @@ class Marks:
     values: "Floats"
     unit: float
     tip: Sequence[tuple[str, "Floats | Sequence[str]", float]] = ()
+    shape: str = "fill"
+    ends: "tuple[Floats, Floats] | None" = None
+    stop: bool = True
 
-    def sampled(self, every: int) -> "Marks":
-        """Return one of *every* so many."""
-        tip = [(label, values[::every], unit) for label, values, unit in self.tip]
-        return replace(self, us=self.us[::every], values=self.values[::every], tip=tip)
+    def thinned(self, most: int, near: "Instants") -> "Marks":
+        """Return some of them, likewise: of dots the extremes, of others one of several."""
+        codes = whole(self.values, self.unit)[0]
+        dots = self.shape == "dot"
+        at = kept(self.us, most, near, (lambda rows, few: extremes(codes[rows], few)) if dots else evenly)
+        if len(at) == len(self.us):
+            return self
+        tip = [
+            (label, values[at] if isinstance(values, np.ndarray) else [values[i] for i in at.tolist()], unit)
+            for label, values, unit in self.tip
+        ]
+        ends = None if self.ends is None else (self.ends[0][at], self.ends[1][at])
+        return replace(self, us=self.us[at], values=self.values[at], tip=tip, ends=ends)
+
+
+def kept(us: "Instants", most: int, near: "Instants", thin: "Callable[[Rows, int], Rows]") -> "Rows":
+    """Return the rows that stay of a series, so that they are about *most*.
+
+    Args:
+        us: Their instants, rising.
+        most: How many; where there are no more, all stay.
+        near: Instants, rising, around which all rows stay, within the longest of `CLOSE_S` that takes half at most.
+        thin: Returns the places of a few of the other rows.
+    """
+    rows = np.arange(len(us))
+    if len(us) <= most:
+        return rows
+    close = next(
+        (found for one in CLOSE_S if 2 * np.count_nonzero(found := _close(us, near, one * US_PER_S)) <= most),
+        np.zeros(len(us), dtype=bool),
+    )
+    others = np.flatnonzero(~close)
+    return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
+
+
+def _close(us: "Instants", near: "Instants", within_us: int) -> "NDArray[np.bool_]":
+    """Return which instants lie near others, and the last before them, whose value still holds."""
+    if not len(near):
+        return np.zeros(len(us), dtype=bool)
+    next_one = np.minimum(np.searchsorted(near, us - within_us), len(near) - 1)
+    found: NDArray[np.bool_] = np.abs(near[next_one] - us) <= within_us
+    found[:-1] |= found[1:]
+    return found
+
+
+def evenly(rows: "Rows", most: int) -> "Rows":
+    """Return the places of one of several *rows*, so that there are *most* or fewer."""
+    return np.arange(0, len(rows), max(1, -(-len(rows) // max(1, most))))
 
 
 @dataclass(frozen=True)
@@ -113,6 +182,7 @@ class Panel:
         zero: Whether zero is always in sight.
         since: Whether values are shown as their change since the left edge of what is in sight.
         counts: Whether the marks are counted instead of drawn, the lower side downwards.
+        log: Whether values are logarithms to base ten, for which the axis has the powers.
     """
 
     title: str
@@ -125,31 +195,117 @@ class Panel:
     zero: bool = False
     since: bool = False
     counts: bool = False
+    log: bool = False
+
+    def series(self) -> "Iterator[Line | Stays | Marks]":
+        """Yield everything that is drawn in it."""
+        yield from self.lines
+        yield from self.stays
+        yield from self.marks
+
+    def thinned(self, most: int, near: "Instants") -> "Panel":
+        """Return it with *most* rows or so of each series, all of those near the instants *near* if possible.
+
+        What is counted stays whole.
+        """
+        if self.counts:
+            return self
+        few = partial(_few, most=most, near=near)
+        return replace(self, lines=few(self.lines), stays=few(self.stays), marks=few(self.marks))
 
 
-def timeline(panels: Sequence[Panel], x: tuple[float, float], excluded: "NDArray[np.int64]") -> str:
+def _few(several: "Sequence[Any]", *, most: int, near: "Instants") -> list[Any]:
+    return [one.thinned(most, near) for one in several]
+
+
+@dataclass(frozen=True)
+class TimelineAxis:
+    """What the charts of a timeline have from left to right, where it is not time.
+
+    Attributes:
+        unit: What is counted, in a word; empty for time.
+        stop: What the buttons go to, one after the other, in a word; empty: there are none.
+        close_ms: The span that such a step shows.
+    """
+
+    unit: str = ""
+    stop: str = "fill"
+    close_ms: float = CLOSE_MS
+
+
+def places(numbers: "Floats | float") -> "Instants":
+    """Return where *numbers* lie on an axis of numbers, as instants; x of a timeline is in these as well."""
+    found: Instants = np.rint(np.asarray(numbers) * UNIT).astype(np.int64)
+    return found
+
+
+def timeline(
+    panels: Sequence[Panel],
+    x: tuple[float, float],
+    excluded: "NDArray[np.int64] | None" = None,
+    axis: TimelineAxis = TimelineAxis(),
+) -> str:
     """Return *panels* one below the other, their data, and what moves them; the page needs :func:`script`, too.
 
     Args:
         panels: From top to bottom.
         x: First and last instant, in µs.
-        excluded: First and last µs of each stretch to shade.
+        excluded: First and last µs of each stretch to shade; None: there are none.
+        axis: What is from left to right.
     """
-    columns = _Columns(int(x[0]))
-    data = {
-        "from": int(x[0]) / US_PER_MS,
-        "until": x[1] / US_PER_MS,
-        "margins": [LEFT, RIGHT, TOP, BOTTOM],
-        "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
-        "panels": [columns.panel(panel) for panel in panels],
-        "columns": columns.packed,
-    }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    excluded = np.empty((0, 2), dtype=np.int64) if excluded is None else excluded
+    text, thinned = _data(panels, x, excluded, axis)
     return (
-        f'<div class="timeline" tabindex="0" role="group" aria-label="{_HELP}">{_bar()}'
-        f'{"".join(map(_figure, panels))}<div class="tip" hidden></div></div>'
-        f'<script type="application/json" id="timeline">{text}</script>'
+        f'<div class="timeline" tabindex="0" role="group" aria-label="{_HELP}">{_bar(axis)}'
+        f'{"".join(map(_figure, panels))}{_left_out(panels, thinned)}<div class="tip" hidden></div>'
+        f'<script type="application/json">{text}</script></div>'
     )
+
+
+def _data(
+    panels: Sequence[Panel], x: tuple[float, float], excluded: "NDArray[np.int64]", axis: TimelineAxis
+) -> tuple[str, Sequence[Panel]]:
+    """Return what the script reads, and the panels with the rows that are in it: as many as the page has room for."""
+    fills = [one.us for panel in panels for one in panel.marks if one.stop]
+    near = np.unique(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64)
+    for most in MOST_ROWS:
+        drawn = [panel.thinned(most, near) for panel in panels]
+        columns = _Columns(int(x[0]))
+        data = {
+            "from": int(x[0]) / US_PER_MS,
+            "until": x[1] / US_PER_MS,
+            "margins": [LEFT, RIGHT, TOP, BOTTOM],
+            "unit": axis.unit,
+            "close": axis.close_ms,
+            "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
+            "panels": [columns.panel(panel) for panel in drawn],
+            "columns": columns.packed,
+        }
+        text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        if len(text) <= MOST_BYTES:
+            break
+    return text, drawn
+
+
+def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
+    """Return what is not in the page's data, as a sentence; nothing where all is."""
+    pairs = [
+        pair for panel in zip(panels, drawn, strict=True) for pair in zip(*(one.series() for one in panel), strict=True)
+    ]
+    few = {
+        one.name: f"{one.name} {len(left.us):,} of {len(one.us):,}"
+        for one, left in pairs
+        if one.name and len(left.us) < _rows(one)
+    }
+    if not few:
+        return ""
+    told = "Thinned, so that the page stays small: near fills all is kept while there is room, elsewhere the extremes"
+    return f'<p class="hint">{told}: {"; ".join(few.values())}.</p>'
+
+
+def _rows(one: "Line | Stays | Marks") -> int:
+    """Return how many rows of a series say something: those of a line that repeat its value do not."""
+    return len(changes(whole(one.values, one.unit)[0])) if isinstance(one, Line) and not one.straight else len(one.us)
 
 
 class _Columns:
@@ -167,6 +323,7 @@ class _Columns:
             "zero": panel.zero,
             "since": panel.since,
             "counts": panel.counts,
+            "log": panel.log,
             "lines": [self._line(line) for line in panel.lines],
             "stays": [self._stays(stays) for stays in panel.stays],
             "marks": [self._marks(marks) for marks in panel.marks],
@@ -178,23 +335,23 @@ class _Columns:
 
     def _line(self, line: Line) -> dict[str, Any]:
         values, low = whole(line.values, line.unit)
-        at = changes(values)
-        at = at[extremes(values[at], MOST_POINTS)]
-        scale = {"kind": line.kind, "low": low, "unit": line.unit}
-        return {**scale, "t": self.instants(line.us[at]), "v": self._column(values[at])}
+        scale = {"kind": line.kind, "low": low, "unit": line.unit, "straight": line.straight}
+        return {**scale, "t": self.instants(line.us), "v": self._column(values)}
 
     def _stays(self, stays: Stays) -> dict[str, Any]:
         values, low = whole(stays.values, stays.unit)
-        scale = {"kind": stays.kind, "low": low, "unit": stays.unit}
+        scale = {"kind": stays.kind, "low": low, "unit": stays.unit, "bars": stays.bars}
         us, until_us = stays.us - self._start_us, stays.until_us - self._start_us
         lasted = until_us // US_PER_MS - us // US_PER_MS
         return {**scale, "t": self.instants(stays.us), "lasted": self._column(lasted), "v": self._column(values)}
 
     def _marks(self, marks: Marks) -> dict[str, Any]:
-        values, low = whole(marks.values, marks.unit)
+        columns = np.stack([marks.values, *(marks.ends or ())])
+        (values, *ends), low = whole(columns, marks.unit)
         scale = {"kind": marks.kind, "side": marks.side, "low": low, "unit": marks.unit}
         tip = [self._tip(*one) for one in marks.tip]
-        return {**scale, "t": self.instants(marks.us), "v": self._column(values), "tip": tip}
+        drawn = {"shape": marks.shape, "stop": marks.stop, "ends": [self._column(one) for one in ends] or None}
+        return {**scale, **drawn, "t": self.instants(marks.us), "v": self._column(values), "tip": tip}
 
     def _tip(self, label: str, values: "Floats | Sequence[str]", unit: float) -> dict[str, Any]:
         if isinstance(values, np.ndarray):
@@ -215,23 +372,24 @@ class _Columns:
 
 
 _HELP = "Charts over time. Drag to zoom, arrows to move, plus and minus, 0 for all."
-_BUTTONS = (
+_MOVES = (
     ("out", "−", "zoom out (−)"),
     ("in", "+", "zoom in (+)"),
     ("left", "◀", "earlier (left arrow)"),
     ("right", "▶", "later (right arrow)"),
-    ("3600", "1 h", "an hour"),
-    ("600", "10 min", "ten minutes"),
-    ("60", "1 min", "a minute"),
-    ("back", "‹ fill", "the fill before (p)"),
-    ("next", "fill ›", "the next fill (n)"),
-    ("all", "all", "the whole time (0, or double-click)"),
 )
+_SPANS = (("3600", "1 h", "an hour"), ("600", "10 min", "ten minutes"), ("60", "1 min", "a minute"))
 
 
-def _bar() -> str:
+def _bar(axis: TimelineAxis) -> str:
     """Return what moves the charts; the script shows it."""
-    buttons = "".join(f'<button data-do="{do}" title="{title}">{text}</button>' for do, text, title in _BUTTONS)
+    stops = (
+        ("back", f"‹ {axis.stop}", f"the {axis.stop} before (p)"),
+        ("next", f"{axis.stop} ›", f"the next {axis.stop} (n)"),
+    )
+    whole = ("all", "all", "the whole span (0, or double-click)")
+    every = (*_MOVES, *(() if axis.unit else _SPANS), *(stops if axis.stop else ()), whole)
+    buttons = "".join(f'<button data-do="{do}" title="{title}">{text}</button>' for do, text, title in every)
     return (
         f'<div class="bar" hidden><output></output><span>{buttons}</span>'
         "<i>or drag, shift-drag, wheel, arrows</i></div>"
@@ -249,6 +407,7 @@ def _figure(panel: Panel) -> str:
         f'<span><i class="key {one.kind}"></i>{one.name} <b data-{what}></b></span>'
         for what, several in drawn
         for one in several
+        if one.name
     )
     return (
         f"<figure><figcaption><h3>{panel.title} <small>{panel.note}</small></h3>"
@@ -259,7 +418,7 @@ def _figure(panel: Panel) -> str:
 def script() -> str:
     """Return the script that lets a reader zoom into the timeline of a page."""
     parts = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{parts}}})();\n'
+    return f'"use strict";\nfor (const root of document.querySelectorAll(".timeline")) {{\n{parts}}}\n'
 
 
 _WIDTHS = (1, 2, 4)

@@ -1,7 +1,6 @@
 """The page of a walk-forward, and of a schedule: what was fitted, how it did on unseen data, what it earned."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
-from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.numbers import number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.frame import (
     About,
     Row,
-    abreast,
     card,
     document,
     earnings,
@@ -35,10 +32,11 @@ from mm.report.frame import (
     table,
     tile,
     tiles,
-    wide,
 )
 from mm.report.run_columns import Course, RunColumns, course, read_columns
-from mm.report.svg import HALF, NORMAL_95, WIDE, Plot, bar, padded
+from mm.report.segment_charts import axis, distance_chart, earned, panels, unquoted
+from mm.report.svg import NORMAL_95
+from mm.report.timeline import script, timeline
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
 
 if TYPE_CHECKING:
@@ -50,10 +48,6 @@ if TYPE_CHECKING:
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))
 SOURCES = (("buy", "fitted"), ("sell", "carried or default"), ("off", "none: nothing is quoted"))
-USUAL, OTHER = "whisker buy", "whisker sell"
-FAR = 5.0  # times the median, beyond which the end of an interval is cut
-LEAST_EXPECTED = 0.5  # fills of a distance whose ratio is drawn
-MOST_DISTANCES = 24
 Content = Mapping[str, Any]
 
 
@@ -89,15 +83,11 @@ def page(
         over = course(run) if run is not None and len(run.state["recv_us"]) else None
         if over is not None:
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
+        body.append(_over_time(rows, over, summary))
         if summary is not None:
-            body += _traded(summary, over, rows, about.folder)
-        body += [
-            abreast(*_fitted(rows), kind="wholes"),
-            *_unseen(rows, unseen),
-            _data(rows, summary, run),
-            _table(rows, over),
-        ]
-    return document(f"{title} · {kind}", [*body, origin(about)])
+            body += _traded(summary, about.folder)
+        body += [_unseen(unseen), _data(rows, summary, run), _table(rows, over)]
+    return document(f"{title} · {kind}", [*body, origin(about)], script() if len(rows) else "")
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -169,42 +159,28 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
     return notes(warnings, "notes")
 
 
-def _traded(summary: Content, over: Course | None, rows: SegmentRows, folder: str) -> list[str]:
-    quote = quote_asset(summary)
-    equity = card(
-        "Equity",
-        f"Change since the start, in {quote}; ticks are where a segment begins, bars what each earned.",
-        nothing("There are no state rows.") if over is None else wide(equity_chart(over, rows)),
-        (("off", "nothing is quoted"),),
-    )
+def _over_time(rows: SegmentRows, over: Course | None, summary: Content | None) -> str:
+    """Return the card of the charts over time, which zoom together."""
+    quote = "" if summary is None else quote_asset(summary)
+    hint = "One span of time for all; a segment trades on a fit of what ended before it began. Point at a mark for its "
+    hint += "numbers; those beyond the scale lie at its edge."
+    charts = timeline(panels(rows, over, quote), rows.x, unquoted(rows), axis(rows))
+    return card("Over time", hint, charts, (("off", "none: nothing is quoted"),))
+
+
+def _traded(summary: Content, folder: str) -> list[str]:
     named = ("n_orders", "n_fills", "predicted_fills", "fill_ratio", "two_sided_uptime", "max_drawdown", "psr")
     numbers: list[Row] = [(name, number(summary.get(name), 6)) for name in named]
     own = f"{BACKTEST}/report.html"
     numbers.append(("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>'))
+    split = split_card(summary)
     return [
-        equity,
-        pair(
-            split_card(summary),
-            card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers)),
-        ),
+        pair(split, card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers))),
         sensitivity_card(summary),
     ]
 
 
-def _fitted(rows: SegmentRows) -> list[str]:
-    return [
-        card(
-            "k over the day",
-            "Of each segment, in 1/tick, with the 95 % interval of its training; a segment trades on what ended "
-            "before it began.",
-            wide(parameter_chart(rows, "k")),
-            SOURCES,
-        ),
-        card("A over the day", "Likewise, in 1/s.", wide(parameter_chart(rows, "A")), SOURCES),
-    ]
-
-
-def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
+def _unseen(unseen: Content) -> str:
     modes = [
         (
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
@@ -215,37 +191,20 @@ def _unseen(rows: SegmentRows, unseen: Content) -> list[str]:
         )
         for mode, one in unseen["modes"].items()
     ]
-    return [
-        abreast(
-            card(
-                "Out of sample",
-                "Fills over expected fills of each segment, exact 95 % Poisson intervals; pale: off the scale.",
-                wide(ratio_chart(rows)),
-                INSIDE,
-            ),
-            card(
-                "In sample and out of sample",
-                "Fills per order-hour, blue in the segment and grey in its training window; far apart, the market "
-                "moved on faster than the windows.",
-                wide(rate_chart(rows)),
-            ),
-            kind="wholes",
+    return pair(
+        card(
+            "By distance",
+            "Fills out of sample over those expected, by distance in ticks: where the curve has the wrong shape.",
+            distance_chart(unseen["by_delta"]),
+            INSIDE,
         ),
-        pair(
-            card(
-                "By distance",
-                "Fills out of sample over those expected, by distance in ticks: where the curve has the wrong shape.",
-                distance_chart(unseen["by_delta"]),
-                INSIDE,
-            ),
-            card(
-                "Other windows on the same data",
-                f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
-                "better than what was used.",
-                grid(("mode", "log-lik. per fill", "beside used", "expected", "ratio"), modes),
-            ),
+        card(
+            "Other windows on the same data",
+            f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
+            "better than what was used.",
+            grid(("mode", "log-lik. per fill", "beside used", "expected", "ratio"), modes),
         ),
-    ]
+    )
 
 
 def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
@@ -300,153 +259,3 @@ def _table(rows: SegmentRows, over: Course | None) -> str:
         cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
     hint = "Names and more columns are those of window_metrics.csv."
     return card("All segments", hint, grid([*head, "PnL"] if pnl is not None else head, cells))
-
-
-def parameter_chart(rows: "SegmentRows", name: str) -> str:
-    """Draw *name* (``A`` or ``k``) of every segment, with the 95 % interval of its own training where it was fitted."""
-    value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
-    fitted = np.array([source == "fitted" for source in rows.words["source"]])
-    known = ~np.isnan(value)
-    if not known.any():
-        return nothing("No segment has parameters.")
-    ends = np.concatenate([value[known], high[fitted & ~np.isnan(high)]])
-    top = min(float(ends.max()), FAR * float(np.median(value[known])))
-    least = float(np.concatenate([value[known], low[fitted & ~np.isnan(low)]]).min())
-    plot = Plot(WIDE, 190, rows.x, padded(min(least, top), top))
-    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _steps(plot, rows, value)]
-    for i in np.flatnonzero(known).tolist():
-        own = fitted[i] and not math.isnan(low[i])
-        bar_ends = (low[i], high[i]) if own else (value[i], value[i])
-        interval = f", 95 % {number(low[i])} to {number(high[i])}" if own else ""
-        title = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
-        marks.append(plot.whisker(_middle(rows, i), value[i], bar_ends, _kind(fitted[i]), title))
-    return plot.picture(*marks, title=f"{name} of each segment")
-
-
-def ratio_chart(rows: "SegmentRows") -> str:
-    """Draw fills over expected fills of every segment, on data that its fit did not use."""
-    ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
-    known = np.flatnonzero(~np.isnan(ratio))
-    if not len(known):
-        return nothing("No segment expected a fill.")
-    top = max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
-    plot = Plot(WIDE, 190, rows.x, (0.0, top * 1.04))
-    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), plot.level(1.0)]
-    for i in known.tolist():
-        inside = low[i] <= 1 <= high[i]
-        seen, mean = rows.numbers["test_fills"][i], rows.numbers["test_expected"][i]
-        title = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} expected, ratio {number(ratio[i])}"
-        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), title))
-    return plot.picture(*marks, title="Fills over expected fills, by segment")
-
-
-def rate_chart(rows: "SegmentRows") -> str:
-    """Draw fills per order-hour in training and in the segment that follows."""
-    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
-    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
-    both = np.concatenate([trained, tested])
-    if np.isnan(both).all():
-        return nothing("Nothing was measured.")
-    plot = Plot(WIDE, 170, rows.x, padded(0.0, float(np.nanmax(both))))
-    return plot.picture(
-        plot.value_axis(most=5),
-        plot.time_axis(),
-        _steps(plot, rows, trained, "faint"),
-        _steps(plot, rows, tested),
-        title="Fills per order-hour, in training and in the segment",
-    )
-
-
-def _per_hour(hits: "Floats", seconds: "Floats") -> "Floats":
-    """Return fills per order-hour; NaN where nothing was at rest."""
-    rate: Floats = np.full(len(hits), np.nan)
-    np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
-    return rate
-
-
-def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
-    """Draw fills over expected fills at every distance, of the whole run."""
-    shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
-    if not shown:
-        return nothing("No fills were expected.")
-    top = max(2.0, min(max(row["ratio_high"] for row in shown), FAR))
-    plot = Plot(HALF, 250, (-0.6, len(shown) - 0.4), (0.0, top * 1.04))
-    names = [short(row["delta_ticks"]) for row in shown]
-    marks = [plot.value_axis(), plot.level(1.0), plot.names(names, 10)]
-    for i, row in enumerate(shown):
-        ends = row["ratio_low"], row["ratio_high"]
-        title = f"{names[i]} ticks: {row['fills']:,.0f} fills, {number(row['expected'])} expected"
-        marks.append(plot.whisker(i, row["ratio"], ends, _kind(ends[0] <= 1 <= ends[1]), title))
-    return plot.picture(*marks, title="Fills over expected fills, by distance in ticks")
-
-
-def equity_chart(run: "Course", rows: "SegmentRows") -> str:
-    """Draw the change of equity, with the segments' boundaries, and below what each segment earned."""
-    if np.isnan(run.equity).all():
-        return nothing("The book was never valid, so equity has no mark.")
-    plot = Plot(WIDE, 250, rows.x, padded(min(0.0, np.nanmin(run.equity)), max(0.0, np.nanmax(run.equity))))
-    edges = "".join(f"M{at:.1f} {plot.height - 26}v-5" for at in plot.across(rows.numbers["start_us"]).tolist())
-    picture = plot.picture(
-        _unquoted(plot, rows),
-        plot.value_axis(),
-        plot.time_axis(),
-        f'<path class="zero" d="{edges}"/>',
-        plot.line(run.us, run.equity, "line"),
-        title="Equity over time, and where segments begin",
-    )
-    return picture + _earned_chart(run, rows)
-
-
-def earned(run: "Course", rows: "SegmentRows") -> "Floats":
-    """Return what each segment earned: equity at its end less that at its begin; 0 where there is no mark."""
-    known = ~np.isnan(run.equity)
-    us, equity = run.us[known], run.equity[known]
-    if len(us) == 0:
-        return np.zeros(len(rows))
-    at = [
-        equity[np.maximum(np.searchsorted(us, rows.numbers[name], side="right") - 1, 0)]
-        for name in ("start_us", "end_us")
-    ]
-    return np.asarray(at[1] - at[0])
-
-
-def _earned_chart(run: "Course", rows: "SegmentRows") -> str:
-    pnl = earned(run, rows)
-    if not pnl.any():
-        return ""
-    plot = Plot(WIDE, 110, rows.x, padded(min(0.0, float(pnl.min())), max(0.0, float(pnl.max()))))
-    left, right = (plot.across(rows.numbers[name]) for name in ("start_us", "end_us"))
-    zero, marks = float(plot.up(0.0)), [plot.value_axis(most=4)]
-    for i, amount in enumerate(pnl.tolist()):
-        y = float(plot.up(amount))
-        size = (float(right[i] - left[i]) - 2, abs(y - zero))
-        if amount:
-            kind = "gain" if amount > 0 else "loss"
-            marks.append(bar(float(left[i]) + 1, min(y, zero), size, kind, f"{_when(rows, i)}: {signed(amount)}"))
-    return plot.picture(*marks, title="What each segment earned")
-
-
-def _steps(plot: Plot, rows: "SegmentRows", value: "Floats", kind: str = "line") -> str:
-    """Return a line that holds each segment's value from its begin to its end; a hole where it has none."""
-    x = np.stack([rows.numbers["start_us"], rows.numbers["end_us"]], axis=1).ravel()
-    return plot.path(x, np.clip(np.repeat(value, 2), *plot.y), kind)
-
-
-def _unquoted(plot: Plot, rows: "SegmentRows") -> str:
-    """Return bands over what has no parameters: segments, and all before the first one."""
-    without = np.flatnonzero(np.isnan(rows.numbers["A"]))
-    spans = [(float(rows.numbers["start_us"][i]), float(rows.numbers["end_us"][i])) for i in without]
-    before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []
-    return plot.spans([*before, *spans], "off", "no parameters: nothing is quoted")
-
-
-def _kind(usual: object) -> str:
-    return USUAL if usual else OTHER
-
-
-def _middle(rows: "SegmentRows", i: int) -> float:
-    return float(rows.numbers["start_us"][i] + rows.numbers["end_us"][i]) / 2
-
-
-def _when(rows: "SegmentRows", i: int) -> str:
-    return iso(int(rows.numbers["start_us"][i]))[11:16]

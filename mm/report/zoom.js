@@ -15,17 +15,17 @@ const zoom = (factor, at = (a + b) / 2) => look(at - (at - a) * factor, at + (b 
 const move = (share) => look(a + share * (b - a), b + share * (b - a));
 const around = (at, span) => look(at - span / 2, at + span / 2);
 
-function toFill(step) {
+function toStop(step) {
   const middle = (a + b) / 2;
-  const next = step > 0 ? fills[upTo(fills, middle + 1)] : fills[upTo(fills, middle - 1) - 1];
+  const next = step > 0 ? stops[upTo(stops, middle + 1)] : stops[upTo(stops, middle - 1) - 1];
   if (next === undefined) return;
-  around(next, Math.min(b - a, 60000));
+  around(next, Math.min(b - a, data.close));
   cursor = next; // so that every chart says what it was then
 }
 
 const ACTS = {
   in: () => zoom(0.5), out: () => zoom(2), left: () => move(-0.25), right: () => move(0.25), all: () => look(0, END),
-  back: () => toFill(-1), next: () => toFill(1),
+  back: () => toStop(-1), next: () => toStop(1),
 };
 const KEYS = {
   ArrowLeft: "left", ArrowRight: "right", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all", Escape: "all",

@@ -27,9 +27,10 @@ def charts(result):
 
 
 def test_few_fills_are_marked_singly_and_many_are_counted():
-    """Thousands of triangles would hide the price."""
+    """Thousands of triangles would hide the price: they are dots."""
     (_, few), (_, many) = charts(result_of(seeded(60))), charts(result_of(seeded(400, fill_chance=0.5)))
     assert 'class="buy"' in few[0].picture
+    assert 'class="buy dots"' in many[0].picture
     assert 'class="buy"' not in many[0].picture
     assert 'class="buy"' in many[1].picture
 

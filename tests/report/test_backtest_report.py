@@ -1,5 +1,7 @@
 """The report page: complete in itself, small, and whole at every edge."""
 
+import base64
+import json
 import re
 
 import pytest
@@ -7,6 +9,7 @@ from drawn_runs import full_day, page_of, result_of
 from hypothesis import given, settings
 
 from journals import Scribe, scribes, seeded
+from mm.numbers import SHARPE_DAYS
 from mm.report.backtest import (
     LISTED,
     days_card,
@@ -16,7 +19,7 @@ from mm.report.backtest import (
     sensitivity_card,
     used_parameters,
 )
-from mm.report.frame import SHARPE_DAYS, About, earnings
+from mm.report.frame import About, earnings
 from mm.report.run_columns import columns_of
 from pages import read
 
@@ -62,17 +65,22 @@ def test_a_page_needs_nothing_else():
 
 
 def test_a_full_day_stays_small():
-    """400 000 quotes and 20 000 fills, each in the page."""
+    """400 000 quotes and 20 000 fills."""
     html = page(result_of(seeded(300)).summary, full_day())
     read(html)
-    assert len(html.encode()) < 5_000_000
+    assert len(html.encode()) < 2_000_000
 
 
 def test_a_page_of_very_much_tells_that_it_draws_some():
     """A busy month: the counts hold all fills."""
     html = page(result_of(seeded(300)).summary, full_day(seconds=80_000, n_fills=130_000))
-    assert "USDT, one of 3 quotes, one of 3 fills" in html
-    assert len(html.encode()) < 6_000_000
+    left = re.search(r"our buys ([\d,]+) of ([\d,]+)", html)
+    shown, every = (int(one.replace(",", "")) for one in left.groups())
+    assert shown < every
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html)[1])
+    counted = [data["columns"][one["t"]] for one in data["panels"][1]["marks"]]
+    assert sum(len(base64.b64decode(one["steps"])) // one["bytes"] for one in counted) == 130_000
+    assert len(html.encode()) < 2_000_000
 
 
 def test_the_headline_numbers_are_those_of_the_summary():
@@ -197,6 +205,12 @@ def test_the_parameters_are_those_that_quoted():
     rows = dict(used_parameters({"strategy": strategy, "fit": {"k": 0.25}}))
     assert rows == {"k, Glft": "0.25 (fit)", "sigma, Glft": "of the tape", "horizon_s, Glft": "30"}
     assert used_parameters({}) == []
+
+
+def test_without_a_fit_no_parameter_is_said_to_be_fitted():
+    strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "fit", "A": "fit", "horizon_s": 30.0}}
+    rows = dict(used_parameters({"strategy": strategy, "fit": None}))
+    assert {rows["k, AvellanedaStoikov"], rows["A, AvellanedaStoikov"]} == {"none, as there is no fit"}
 
 
 def test_the_sharpe_ratio_of_few_days_is_no_headline():

@@ -83,9 +83,10 @@ def test_what_cannot_be_drawn_is_said(kind):
 
 
 def test_the_page_needs_nothing_else_and_tells_its_command():
-    """No script and no request; the exact command at the end."""
+    """Nothing from elsewhere; the exact command at the end."""
     html = page_of(exponential(0), about=About(("mm", "calibrate", "--day", "20260105"), {}))
-    assert not {tag for tag, _ in read(html).seen} & {"script", "link", "img", "iframe", "object"}
+    assert not {tag for tag, _ in read(html).seen} & {"link", "img", "iframe", "object"}
+    assert not any("src" in attrs or "href" in attrs for _, attrs in read(html).seen)
     assert not re.search(r"https?:|url\(|@import", html)
     assert "mm calibrate --day 20260105" in html
 

@@ -40,7 +40,7 @@ def test_a_bent_curve_is_drawn_beside_the_exponential(bent):
     fit, points = bent
     assert fit.shape.chosen == "two_exponentials"
     html = page(fit, Measured(points, points), [])
-    chart = html.split("How often trades reach each distance")[1].split("</section>")[0]
+    chart = html.split("How often trades reach each distance")[1].split("</svg>")[0]
     (line,) = re.findall(r'<path class="line" d="([^"]*)"', chart)
     assert len(re.findall("[ML]", line)) == len(DELTA)
     assert chart.count('class="dash"') == 1
@@ -70,7 +70,7 @@ def test_an_exponential_is_one_line_with_its_band():
     fit, points = fit_of(lambda delta: 0.5 * math.exp(-0.3 * delta))
     assert fit.shape.chosen == "exponential"
     chart = page(fit, Measured(points, points), []).split("How often trades reach each distance")[1]
-    assert chart.split("</section>")[0].count('class="dash"') == 0
+    assert chart.split("</svg>")[0].count('class="dash"') == 0
 
 
 def test_a_fit_without_a_curve_has_no_card():

@@ -120,7 +120,7 @@ def test_a_picture_draws_what_the_page_does():
     charts = re.findall(r'<svg viewBox="[^"]+" role="img"[^>]*>(.*?)</svg>', page, re.DOTALL)
     assert len(charts) >= 5
     assert all(chart in picture.svg for chart in charts)
-    assert 'id="timeline"' in page
+    assert 'class="timeline"' in page
 
 
 def test_a_fit_draws_its_points_and_a_file_the_line_alone():

@@ -107,9 +107,9 @@ def test_points_that_would_hide_each_other_are_drawn_once():
     """Any number of fills stays below a few thousand marks."""
     random = np.random.default_rng(0)
     x, y = random.uniform(0, 100, 200_000), random.uniform(-1, 1, 200_000)
-    marks = plot().triangles(x, y, 1, "buy")
+    marks = plot().marks(x, y, 1, "buy")
     assert marks.count("M") <= svg.MAX_DOTS
-    assert plot().triangles(x[:1], y[:1], -1, "sell").count("M") == 1
+    assert plot().marks(x[:1], y[:1], -1, "sell").count("M") == 1
 
 
 def test_bands_are_seen_however_short():

@@ -13,15 +13,31 @@ from hypothesis.extra.numpy import arrays
 from timelines import START_US, X, at, page, panels, picture
 
 from mm.report import timeline as module
-from mm.report.timeline import Line, Marks, Panel, Stays, changes, extremes, packed, script, timeline, unit_of, whole
+from mm.report.timeline import (
+    Line,
+    Marks,
+    Panel,
+    Stays,
+    TimelineAxis,
+    changes,
+    extremes,
+    kept,
+    packed,
+    places,
+    script,
+    timeline,
+    unit_of,
+    whole,
+)
 from pages import read
 from support import ROOT
 
 NONE = np.empty((0, 2), np.int64)
+NEAR = np.empty(0, np.int64)
 
 
 def data_of(html):
-    return json.loads(re.search(r'<script type="application/json" id="timeline">(.*?)</script>', html).group(1))
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', html).group(1))
 
 
 def column(data, number):
@@ -79,32 +95,85 @@ def test_equal_columns_are_kept_once():
 
 
 def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
-    """The page of a month has a bounded size."""
-    monkeypatch.setattr(module, "MOST_POINTS", 100)
+    """The page of a month has a bounded size, and states what it left out."""
+    monkeypatch.setattr(module, "MOST_BYTES", 2_000)
+    monkeypatch.setattr(module, "MOST_ROWS", (3_000, 100))
     seconds = np.arange(3_000)
     values = seconds % 7 + 0.0
     values[1_234] = 99.0
     us = at(*seconds)
-    data = data_of(timeline([Panel("", "", picture(100), 100, [Line("a", "line", us, values, 1.0)])], X, NONE))
+    html = timeline([Panel("", "", picture(100), 100, [Line("a", "line", us, values, 1.0)])], X, NONE)
+    data = data_of(html)
     drawn = data["panels"][0]["lines"][0]
     assert len(column(data, drawn["t"])) <= 100
     assert column(data, drawn["v"]).max() == 100
+    assert f"a {len(column(data, drawn['t']))} of 3,000" in html
+
+
+def test_what_is_near_a_fill_stays_whole(monkeypatch):
+    """A reader who zooms to a fill finds every change of the price around it, and none where nothing is counted."""
+    monkeypatch.setattr(module, "MOST_BYTES", 2_000)
+    monkeypatch.setattr(module, "MOST_ROWS", (3_000, 300))
+    seconds = np.arange(3_000)
+    line = Line("a", "line", at(*seconds), seconds % 7 + 0.0, 1.0)
+    fills = Marks("f", "buy", 1, at(1_500), np.array([3.0]), 1.0)
+    counted = Marks("f", "buy", 1, at(*range(500)), np.zeros(500), 1.0, stop=False)
+    panels = [
+        Panel("", "", picture(100), 100, [line], marks=[fills]),
+        Panel("", "", picture(100), 100, marks=[counted], counts=True),
+    ]
+    data = data_of(timeline(panels, X))
+    drawn = data["panels"][0]["lines"][0]
+    t, v = column(data, drawn["t"]) // 1_000, column(data, drawn["v"])
+    close = (t >= 1_440) & (t <= 1_560)
+    assert t[close].tolist() == list(range(1_440, 1_561))
+    assert v[close].tolist() == [second % 7 + 1 for second in range(1_440, 1_561)]
+    assert len(t) <= 300
+    assert len(column(data, data["panels"][1]["marks"][0]["t"])) == 500
+
+
+@given(
+    arrays(np.int64, st.integers(0, 200), elements=st.integers(0, 10**9)),
+    arrays(np.int64, st.integers(0, 5), elements=st.integers(0, 10**9)),
+    st.integers(1, 100),
+)
+def test_rows_that_stay_are_few_and_in_order(us, near, most):
+    """Whatever lies near what."""
+    rows = kept(np.sort(us), most, np.unique(near), module.evenly)
+    assert (np.diff(rows) > 0).all()
+    assert len(rows) <= max(most, 1) + 1
+    assert len(us) > most or rows.tolist() == list(range(len(us)))
+
+
+def test_an_axis_of_numbers_keeps_them_to_a_thousandth():
+    """The places of a chart over distance; its buttons are not those of time."""
+    ticks = np.array([0.5, 1.0, 17.25])
+    line = Line("rate", "line", places(ticks), np.log10([0.5, 0.1, 0.01]), 1e-6, straight=True)
+    panel = Panel("", "", picture(100), 100, [line], log=True)
+    html = timeline([panel], (0.0, float(places(np.array(20.0)))), axis=TimelineAxis("ticks", ""))
+    data = data_of(html)
+    drawn = data["panels"][0]["lines"][0]
+    assert (column(data, drawn["t"]) / 1_000).tolist() == ticks.tolist()
+    values = drawn["low"] + (column(data, drawn["v"]) - 1) * drawn["unit"]
+    assert 10**values == pytest.approx([0.5, 0.1, 0.01], rel=1e-5)
+    assert (data["unit"], data["until"]) == ("ticks", 20_000)
+    assert "1 min" not in html
 
 
 def test_quotes_left_out_leave_no_hole():
     """One of three is drawn, each until the last of those left out ended."""
     us = at(*range(7))
     stays = Stays("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
-    some = stays.sampled(3)
+    some = stays.thinned(3, NEAR)
     assert some.values.tolist() == [0, 3, 6]
     assert ((some.until_us - START_US) / 1e6).tolist() == [2.9, 5.9, 6.9]
-    assert stays.sampled(1) is stays
+    assert stays.thinned(7, NEAR) is stays
 
 
 def test_marks_can_be_told_one_of_several():
     """With what is told of them."""
     told = [("n", np.arange(6.0), 1.0), ("why", list("abcdef"), 1.0)]
-    marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).sampled(3)
+    marks = Marks("m", "buy", 1, at(*range(6)), np.arange(6.0), 1.0, told).thinned(2, NEAR)
     assert (marks.us - START_US).tolist() == [0, 3_000_000]
     assert [part[1][1] for part in marks.tip] == [3.0, "d"]
 
@@ -125,11 +194,11 @@ def test_the_script_is_installed_with_the_package():
 
 
 def test_the_script_is_plain_and_of_the_house():
-    """Three files of this package, each short, in one function; it asks nothing of anyone."""
+    """Four files of this package, each short, in one function; it asks nothing of anyone."""
     text = script()
     assert text.startswith('"use strict";')
     assert not re.search(
-        r"fetch|XMLHttpRequest|import\(|https?:|eval\(|new Function|setTimeout|</", text.replace("</text>", "")
+        r"fetch|XMLHttpRequest|import\(|https?:|eval\(|new Function|setTimeout|</", re.sub("</(text|g)>", "", text)
     )
     for path in module._SCRIPTS:
         lines = path.read_text(encoding="utf-8").splitlines()

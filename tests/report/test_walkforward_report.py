@@ -10,7 +10,8 @@ from legible import illegible
 from mm.errors import BrokenFile
 from mm.report.frame import About, card, document, wide
 from mm.report.run_columns import Course
-from mm.report.walkforward import earned, equity_chart, page, parameter_chart, ratio_chart
+from mm.report.segment_charts import earned, equity_chart, parameter_chart, ratio_chart
+from mm.report.walkforward import page
 from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
 from pages import read
 

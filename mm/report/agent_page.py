@@ -1,0 +1,131 @@
+"""The page of a trained agent: what it learned, how it quotes by inventory and time left, and beside a closed form."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.quotes.agent_file import OFFSETS, SIZES, AgentTerms, SavedAgent
+from mm.numbers import short
+from mm.report.frame import About, Heatmap, abreast, card, document, header, notes, nothing, origin, sizes, tile, tiles
+from mm.report.svg import HALF, Plot, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HEIGHT = 240
+TIMES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Shares of an episode that are left, a row each."""
+COLUMNS = 11
+SKEW_SHARE = 0.1
+"""Share of the half-spread by which a clip moves the closed form's quotes: the default of avellaneda_stoikov."""
+
+
+def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
+    """Return the page.
+
+    Args:
+        agent: The agent.
+        curve: Its learning curve: mean return of consecutive parts of the episodes.
+        about: The run.
+    """
+    terms, trained = agent.terms, agent.about
+    days = ", ".join(trained.get("days", ()))
+    line = f"agent of {escape(str(trained.get('algorithm', 'an unknown algorithm')))}, seed {trained.get('seed', '–')}"
+    inventories = np.linspace(-terms.q_max, terms.q_max, COLUMNS)
+    actions = actions_at(agent, inventories, TIMES)
+    return document(
+        f"{terms.symbol} agent",
+        [
+            header(terms.symbol, days, line),
+            _tiles(agent, curve),
+            notes(
+                [
+                    f"It was trained on {days or 'days that it does not name'}: what it earns there is in sample. "
+                    "mm rl evaluate plays it on others, beside the strategies that it must beat.",
+                    "The maps are of one market: signals at their means, our quotes at the usual distance, "
+                    "queues not known. What it does elsewhere depends on the signals.",
+                ],
+                "notes",
+            ),
+            card("Learning curve", f"Mean {trained.get('reward', 'reward')} of an episode.", curve_chart(curve)),
+            *policy_cards(terms, actions, inventories, trained.get("fit")),
+            origin(about),
+        ],
+    )
+
+
+def actions_at(agent: SavedAgent, inventories: "NDArray[np.float64]", times: Sequence[float]) -> "NDArray[np.float64]":
+    """Return the actions, float64[times, inventories, 3]: bid offset, ask offset and size.
+
+    Signals are at their means, our quotes at the usual distance, and places in the queue not known.
+    """
+    terms = agent.terms
+    rows = np.zeros((len(times), len(inventories), terms.inputs))
+    own = rows[:, :, len(terms.signals) :]
+    own[:, :, 0] = inventories / terms.q_max
+    own[:, :, 1] = np.asarray(times)[:, None]
+    own[:, :, 2:4] = 1.0
+    answers = agent.network().predict(rows.reshape(-1, terms.inputs))
+    if not terms.discrete:
+        return np.clip(answers, -1.0, 1.0).reshape(len(times), len(inventories), 3)
+    best = answers.argmax(axis=1)
+    sides = np.asarray(OFFSETS)
+    chosen = np.stack([sides[best % 5], sides[best // 5 % 5], np.asarray(SIZES)[best // 25]], axis=1)
+    return chosen.reshape(len(times), len(inventories), 3)
+
+
+def policy_cards(
+    terms: AgentTerms, actions: "NDArray[np.float64]", inventories: "NDArray[np.float64]", fit: Any
+) -> list[str]:
+    """Return the maps of both sides' distances, beside those of the closed form where the agent has a fit."""
+    base = terms.distance_ticks
+    unit = "ticks from the mid" if base is not None else "ticks behind the best price of its side, less one"
+    own = [actions[:, :, side] * terms.max_offset_ticks + (base or 0.0) for side in (0, 1)]
+    quoted = actions[:, :, 2] >= -0.5
+    maps: list[tuple[str, str, Any]] = [
+        (f"{name} of the agent", unit, np.where(quoted, values, np.nan))
+        for name, values in zip(("Bids", "Asks"), own, strict=True)
+    ]
+    if fit is not None:
+        hint = f"ticks from the mid: 1/k·(1 ± {SKEW_SHARE:g}·q), Avellaneda-Stoikov for a small γ, q in clips"
+        closed = [(1.0 + sign * SKEW_SHARE * inventories) / fit["k"] for sign in (1.0, -1.0)]
+        maps += [
+            (f"{name} of the closed form", hint, np.repeat(values[None, :], len(TIMES), axis=0))
+            for name, values in zip(("Bids", "Asks"), closed, strict=True)
+        ]
+    every = [[None if np.isnan(one) else float(one) for one in row] for *_, values in maps for row in values]
+    span, cards = sizes(every), []
+    for name, hint, values in maps:
+        cells = [[None if np.isnan(one) else float(one) for one in row] for row in values]
+        digits = 2 if span[1] < 10 else 1
+        texts = [["–" if one is None else f"{one:.{digits}f}" for one in row] for row in cells]
+        across = ("inventory, clips", [short(one) for one in inventories.tolist()])
+        heat = Heatmap(across, ("time left", [f"{share:.0%}" for share in TIMES]), cells).table(texts, name, span)
+        cards.append(card(name, hint, heat))
+    return [abreast(*cards[at : at + 2]) for at in range(0, len(cards), 2)]
+
+
+def curve_chart(curve: Sequence[float]) -> str:
+    """Return mean returns over the share of the training that was done."""
+    if len(curve) < 2:
+        return nothing("too few episodes for a curve")
+    x = (np.arange(len(curve)) + 0.5) / len(curve)
+    plot = Plot(2 * HALF, HEIGHT, (0.0, 1.0), padded(min(curve), max(curve)))
+    axes = plot.value_axis() + plot.number_axis("{:.0%}".format, most=6)
+    return plot.picture(axes, plot.path(x, np.asarray(curve), "line"), title="learning curve")
+
+
+def _tiles(agent: SavedAgent, curve: Sequence[float]) -> str:
+    trained, terms = agent.about, agent.terms
+    shown = [
+        tile("Episodes", f"{trained.get('episodes', 0):,}", f"{trained.get('timesteps', 0):,} decisions"),
+        tile("Decision", f"{terms.step_s:g} s", f"episodes of {terms.episode_s:,.0f} s"),
+        tile("Inventory", f"± {terms.q_max:g} clips", "its bound"),
+    ]
+    if len(curve) > 1:
+        change = curve[-1] - curve[0]
+        more = f"from {curve[0]:.4g} at first"
+        shown.append(tile("Reward of an episode", f"{curve[-1]:.4g}", more, "gain" if change > 0 else "loss"))
+    return tiles(*shown)

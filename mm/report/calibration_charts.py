@@ -1,0 +1,246 @@
+"""The charts of a calibration: the curve and its residuals over distance, and the parameters over the day."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.calibration.goodness import Residuals, residuals
+from mm.calibration.points import Points
+from mm.clock import US_PER_MS
+from mm.numbers import number, power, short
+from mm.report.curve import curves, keys, lines
+from mm.report.frame import (
+    ChartPart,
+    card,
+    interval,
+    nothing,
+)
+from mm.report.svg import WIDE, Plot, bar, padded
+from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, places, timeline, unit_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.calibration.calibrator import Measured
+    from mm.calibration.fit_result import PoissonFit
+
+BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
+SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
+MOST_RESIDUALS = 60  # distances that are drawn
+NUDGE = 0.06  # ticks that part the two sides' points
+Pieces = Sequence[tuple[int, int, "PoissonFit"]]
+
+
+def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
+    """Return the card of the curve and its residuals, which zoom together."""
+    part, rest = curve_part(measured.shown, fit), residual_part(measured.fitted, fit)
+    plot, rows = _plot(measured.shown, fit), residuals(measured.fitted, fit.A, fit.k)
+    if plot is None:
+        return part.card()
+    (_, far), (low, high) = plot.x, plot.y
+    points, lines = [], []
+    for side, kind, name in _sides(measured.shown):
+        seen = residuals(measured.shown, None, None, side)
+        at = seen.fills > 0
+        rate, *ends = (np.log10(column[at]) for column in seen.rates())
+        tip = [("ticks", seen.delta_ticks[at], 1e-3), ("fills", seen.fills[at].astype(np.float64), 1.0)]
+        tip += [("in s of orders", seen.exposure_s[at], 1e-2), ("per second", 10**rate, 1e-9)]
+        drawn = (np.clip(rate, low, high), np.clip(ends[0], low, high), np.clip(ends[1], low, high))
+        us = places(seen.delta_ticks[at] - side * NUDGE * far / 20)
+        bars = (drawn[1], drawn[2])
+        points.append(Marks(name, f"whisker {kind}".strip(), 1, us, drawn[0], 1e-5, tip, "whisker", bars, stop=False))
+    found, band = curves(fit, far / 1.04)
+    for one in found:
+        inside = np.where((one.rate < low) | (one.rate > high), np.nan, one.rate)
+        lines.append(Line(one.name, one.kind, places(one.delta_ticks), inside, 1e-5, straight=True))
+    for end in () if band is None else band[1:]:
+        inside = np.where((end < low) | (end > high), np.nan, end)
+        lines.append(Line("", "faint", places(band[0] if band else end), inside, 1e-5, straight=True))
+    shapes = Panel(
+        "Fills per second of one resting order", "by ticks", part.picture, 330, lines, marks=points, log=True
+    )
+    charts = timeline(
+        [shapes, residual_panel(rows, rest)], (0.0, float(places(np.array(far)))), None, TimelineAxis("ticks", "")
+    )
+    return card(part.title, part.hint, charts)
+
+
+def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
+    """Return the residuals as a panel below the curve; *part* has their still picture."""
+    at = _compared(rows)
+    z, delta = rows.standardised[at], rows.delta_ticks[at]
+    half = _bar_width(delta) / 2
+    bars = [
+        Stays(name, kind, places(delta[some] - half), places(delta[some] + half), z[some], 1e-4, bars=True)
+        for name, kind, some in (("more than fitted", "buy", z >= 0), ("fewer", "sell", z < 0))
+    ]
+    ends = places(np.array([0.0, 2.0 * max(1.0, float(delta.max(initial=0.0)))]))
+    levels = [Line("", "dash", ends, np.full(2, value), 1.0, straight=True) for value in (-2.0, 2.0)]
+    return Panel(part.title, part.note, part.picture, 170, levels, bars, zero=True)
+
+
+def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
+    """Return the card of A and k over the day, which zoom together."""
+    hint = (
+        "Each piece of the day alone, with 95 % intervals; dashed: the whole day. Where pieces lie farther apart than "
+    )
+    hint += "their bars, one A and k do not describe the day."
+    if not any(one.usable for *_, one in pieces):
+        return card("A and k over the day", hint, nothing("No piece of the day gives a usable fit on its own."))
+    x = (float(pieces[0][0]), float(pieces[-1][1]))
+    close_ms = 5 * (x[1] - x[0]) / len(pieces) / US_PER_MS
+    panels = [
+        _piece_panel(pieces, name, note, whole) for name, note, whole in (("k", "1/tick", fit.k), ("A", "1/s", fit.A))
+    ]
+    return card("A and k over the day", hint, timeline(panels, x, None, TimelineAxis(stop="piece", close_ms=close_ms)))
+
+
+def _piece_panel(pieces: Pieces, name: str, note: str, whole: float | None) -> Panel:
+    found = [((start + end) // 2, *_ends(one, name)) for start, end, one in pieces if one.usable]
+    value, low, high = np.array([row[1:] for row in found], dtype=np.float64).T
+    span = _piece_range(found, whole)
+    unit = unit_of(np.concatenate([value, low, high]))
+    tip = [(name, value, unit), ("95 % from", low, unit), ("to", high, unit)]
+    drawn = (np.clip(value, *span), np.clip(low, *span), np.clip(high, *span))
+    us = np.array([row[0] for row in found], dtype=np.int64)
+    points = Marks(name, "whisker", 1, us, drawn[0], unit, tip, "whisker", (drawn[1], drawn[2]), stop=name == "k")
+    ends = np.array([pieces[0][0], pieces[-1][1]], dtype=np.int64)
+    level = [] if whole is None else [Line("whole day", "dash", ends, np.full(2, whole), unit)]
+    return Panel(
+        name, note, parameter_chart(pieces, name, whole, f"{name} of each piece of the day"), 190, level, marks=[points]
+    )
+
+
+def residual_part(points: Points, fit: "PoissonFit") -> ChartPart:
+    """Return the chart of the residuals of the *points*."""
+    note = "by distance, in standard deviations (deviance residuals); beyond the dashed lines is one in twenty"
+    chart = residual_chart(residuals(points, fit.A, fit.k))
+    return ChartPart("Residuals", note, chart, (("buy", "more than fitted"), ("sell", "fewer")))
+
+
+def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
+    """Return the chart of the *points* and the fitted line; of the line alone where the points are not known."""
+    hint = (
+        "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
+        "95 % band. Distances with no fill are in the fit and have no place on this scale." + _reference(fit)
+    )
+    seen = () if points is None else BOTH
+    title, note = "How often trades reach each distance", "fills per second of one resting order, by ticks"
+    return ChartPart(title, note, curve_chart(points, fit), (*seen, *keys(fit)), hint)
+
+
+def _reference(fit: "PoissonFit") -> str:
+    """Return what another reference would change, as a further sentence; nothing where none was compared."""
+    choice = fit.reference_choice
+    return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
+
+
+def _sides(points: Points | None) -> Sequence[tuple[int, str, str]]:
+    """Return the sides that points have: of both together where they have none."""
+    return SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
+
+
+def _plot(points: Points | None, fit: "PoissonFit") -> Plot | None:
+    """Return the area of the curve's chart, whose y are logarithms; None where nothing can be drawn."""
+    sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in _sides(points)]
+    seen = [rows for rows in sides if rows.fills.sum() > 0]
+    if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
+        return None
+    if seen:
+        far = max(float(rows.delta_ticks[rows.fills > 0].max()) for rows in seen)
+        rates = np.concatenate([rows.rates()[0][rows.fills > 0] for rows in seen])
+    else:
+        far = fit.max_delta_ticks or 0.0
+        rates = (fit.A or 0.0) * np.exp(-(fit.k or 0.0) * np.array([0.0, far]))
+    low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
+    return Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
+
+
+def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
+    """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
+    plot = _plot(points, fit)
+    if plot is None:
+        return nothing("No fills at any distance.")
+    far = plot.x[1] / 1.04
+    marks = [plot.value_axis(power), plot.number_axis(short), *lines(plot, fit, far)]
+    if points is not None:
+        for side, kind, name in _sides(points):
+            marks += _whiskers(plot, residuals(points, None, None, side), -side * NUDGE * far / 20, kind, name)
+    return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
+
+
+def _compared(rows: Residuals, most: int = MOST_RESIDUALS) -> "NDArray[np.intp]":
+    """Return the distances that have a residual, up to the last at which fills happened or were expected."""
+    z = rows.standardised[:most]
+    shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[:most] > 0) | (rows.expected[:most] >= 0.5)))
+    at: NDArray[np.intp] = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
+    return at
+
+
+def _bar_width(delta: "NDArray[np.float64]") -> float:
+    return 0.72 * float(np.diff(delta).min()) if len(delta) > 1 else 0.5
+
+
+def residual_chart(rows: Residuals) -> str:
+    """Draw by how many standard deviations each distance has more or fewer fills than fitted."""
+    at = _compared(rows)
+    if not len(at):
+        return nothing("There is no fit to compare with.")
+    z, delta = rows.standardised[at], rows.delta_ticks[at]
+    reach = max(3.0, float(np.abs(z).max()))
+    plot = Plot(WIDE, 170, (0.0, max(1.0, float(delta[-1]) * 1.04)), padded(-reach, reach, 0.04))
+    marks = [plot.value_axis(most=5), plot.level(-2.0), plot.level(2.0), plot.number_axis(short)]
+    wide, zero = float(plot.across(_bar_width(delta)) - plot.across(0.0)), float(plot.up(0.0))
+    for i, value in enumerate(z.tolist()):
+        top, kind = float(plot.up(value)), "buy" if value >= 0 else "sell"
+        row = int(at[i])
+        title = f"{short(delta[i])} ticks: {rows.fills[row]:,g} fills, {number(float(rows.expected[row]))} fitted"
+        x = float(plot.across(float(delta[i]))) - wide / 2
+        marks.append(bar(x, min(top, zero), (wide, abs(top - zero)), kind, title))
+    return plot.picture(*marks, title="Standardised residuals by distance")
+
+
+def _piece_range(found: Sequence[tuple[float, ...]], whole: float | None) -> tuple[float, float]:
+    """Return the values that the chart of a parameter shows: a piece with hardly a fill must not flatten the others."""
+    values = [row[1] for row in found] + [whole or found[0][1]]
+    low, high = min(row[2] for row in found), max(row[3] for row in found)
+    return padded(max(low, 0.0), min(high, 4 * max(values)))
+
+
+def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
+    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and the whole tape's as a line."""
+    found = [((start + end) / 2, *_ends(fit, name)) for start, end, fit in pieces if fit.usable]
+    if not found:
+        return nothing("No piece of the day gives a usable fit on its own.")
+    x = (float(pieces[0][0]), float(pieces[-1][1]))
+    plot = Plot(WIDE, 190, x, _piece_range(found, whole))
+    marks = [plot.value_axis(most=5), plot.time_axis()]
+    if whole is not None:
+        marks.append(plot.level(whole))
+    for middle, value, least, most in found:
+        title = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
+        marks.append(plot.whisker(middle, value, (least, most), "whisker", title))
+    return plot.picture(*marks, title=title)
+
+
+def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -> list[str]:
+    marks = []
+    for delta, fills, seconds, rate, low, high in zip(
+        rows.delta_ticks.tolist(), rows.fills.tolist(), rows.exposure_s.tolist(), *(r.tolist() for r in rows.rates()),
+        strict=True,
+    ):  # fmt: skip
+        if fills == 0 or delta + shift > plot.x[1]:
+            continue
+        ends = math.log10(low), math.log10(high)
+        title = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
+        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", title))
+    return marks
+
+
+def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
+    """Return a parameter of a usable fit and the ends of its interval; itself where it has none, as in one block."""
+    value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
+    return value or math.nan, *(interval or (value or math.nan, value or math.nan))

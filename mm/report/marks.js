@@ -1,0 +1,110 @@
+// Draw what is no line: marks, quotes and bars.
+
+// Calls a function with the row of each mark, or each quote, in sight.
+function eachMark(marks, use) {
+  for (let i = upTo(marks.t, a - 1e-9), n = upTo(marks.t, b); i < n; i++) use(i);
+}
+function eachStay(stays, use) {
+  for (let i = upTo(stays.reach, a), n = upTo(stays.t, b); i < n; i++) if (stays.until[i] > a) use(i);
+}
+
+// Quotes, each where and while it stood; where there are many, their least and greatest of every pixel.
+function standing(stays, up) {
+  let seen = 0;
+  eachStay(stays, () => seen++);
+  let d = "";
+  if (seen <= 2 * MANY) {
+    eachStay(stays, (i) => {
+      const x = across(within(stays.t[i]));
+      d += `M${x.toFixed(1)} ${up(stays.v[i])}h${Math.max(0.6, across(within(stays.until[i])) - x).toFixed(1)}`;
+    });
+    return path(stays.kind, d);
+  }
+  const low = new Float64Array(width + 1).fill(Infinity);
+  const high = new Float64Array(width + 1).fill(-Infinity);
+  eachStay(stays, (i) => {
+    const x = Math.round(across(within(stays.t[i])));
+    if (stays.v[i] < low[x]) low[x] = stays.v[i];
+    if (stays.v[i] > high[x]) high[x] = stays.v[i];
+  });
+  low.forEach((value, x) => { if (value <= high[x]) d += `M${x} ${up(value)}V${up(high[x])}h.8`; });
+  return path(`${stays.kind} many`, d);
+}
+
+// A polyline: the points in sight, and the line's values at both edges.
+function straight(line, up) {
+  const [first, last] = [Math.max(0, upTo(line.t, a) - 1), Math.min(line.t.length - 1, upTo(line.t, b))];
+  let [d, pen] = ["", "M"];
+  for (let i = first; i <= last; i++) {
+    const t = within(line.t[i]);
+    const next = line.t[i] < t ? i + 1 : line.t[i] > t ? i - 1 : i; // the other end of a piece that leaves the picture
+    const share = next === i || !(next in line.t) ? 0 : (t - line.t[i]) / (line.t[next] - line.t[i]);
+    const v = share ? line.v[i] + share * (line.v[next] - line.v[i]) : line.v[i];
+    if (Number.isNaN(v)) pen = "M";
+    else {
+      d += `${pen}${across(t).toFixed(1)} ${up(v)}`;
+      pen = "L";
+    }
+  }
+  return path(line.kind, d);
+}
+
+// Bars from zero, each over the time it stands for.
+function bars(stays, up) {
+  let d = "";
+  eachStay(stays, (i) => {
+    const [x, end] = [across(within(stays.t[i])), across(within(stays.until[i]))];
+    const right = Math.max(x + 1, end - 0.5).toFixed(1);
+    if (stays.v[i]) d += `M${(x + 0.5).toFixed(1)} ${up(0)}V${up(stays.v[i])}H${right}V${up(0)}z`;
+  });
+  return path(stays.kind, d);
+}
+
+const SHAPES = {
+  fill: (marks) => (x, y) => `M${x} ${(y - 5 * marks.side).toFixed(1)}l3.6 ${8 * marks.side}h-7.2z`,
+  cross: () => (x, y) => `M${(x - 3.5).toFixed(1)} ${(y - 3.5).toFixed(1)}l7 7m0-7l-7 7`,
+  dot: () => (x, y) => `M${x} ${y}h.01`,
+};
+
+// Marks at their values: each by its shape where they are few, else a dot for each pixel that has one.
+function drawn(marks, up, few) {
+  if (marks.shape === "whisker") return whiskers(marks, up);
+  const places = new Set();
+  eachMark(marks, (i) => {
+    if (!Number.isNaN(marks.v[i])) places.add(`${across(marks.t[i]).toFixed(few ? 1 : 0)} ${up(marks.v[i])}`);
+  });
+  const shape = SHAPES[few ? marks.shape : "dot"](marks);
+  const kind = marks.shape === "dot" || few ? marks.kind : `${marks.kind} dots`;
+  return path(kind, [...places].map((place) => shape(...place.split(" ").map(Number))).join(""));
+}
+
+// Points with error bars.
+function whiskers(marks, up) {
+  let [d, points] = ["", ""];
+  eachMark(marks, (i) => {
+    if (Number.isNaN(marks.v[i])) return;
+    const x = across(marks.t[i]).toFixed(1);
+    const [low, high] = marks.ends.map((values) => values[i]);
+    if (low < high) d += `M${x} ${up(low)}V${up(high)}`;
+    points += `<circle cx="${x}" cy="${up(marks.v[i])}" r="3.5"/>`;
+  });
+  return points && `<g class="${marks.kind}">${path("", d)}${points}</g>`;
+}
+
+// How many marks there are in each stretch of a few pixels: the first kind upwards, the second downwards.
+function counted(panel) {
+  const bins = Math.max(1, Math.round((width - LEFT - RIGHT) / 6));
+  return panel.marks.filter(shown).map((marks) => {
+    const many = new Array(bins).fill(0);
+    eachMark(marks, (i) => many[Math.min(bins - 1, Math.floor(((marks.t[i] - a) / (b - a)) * bins))]++);
+    return many;
+  });
+}
+
+function pillars(marks, many, up) {
+  const edge = (i) => LEFT + (i / many.length) * (width - LEFT - RIGHT);
+  const one = (n, i) =>
+    `M${(edge(i) + 0.5).toFixed(1)} ${up(0)}V${up(marks.side * n)}H${(edge(i + 1) - 0.5).toFixed(1)}V${up(0)}z`;
+  return path(marks.kind, many.map((n, i) => (n ? one(n, i) : "")).join(""));
+}
+

@@ -1,0 +1,312 @@
+"""The charts of segments, still and as panels that zoom: the fit, its fills on unseen data, and the PnL."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import US_PER_MS, iso
+from mm.numbers import number, short, signed
+from mm.report.frame import nothing
+from mm.report.svg import HALF, WIDE, Plot, bar, padded
+from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, unit_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.report.run_columns import Course
+    from mm.walkforward.out_of_sample import SegmentRows
+
+    Floats = NDArray[np.float64]
+    Spans = NDArray[np.int64]
+
+USUAL, OTHER = "whisker buy", "whisker sell"
+FAR = 5.0  # times the median, beyond which the end of an interval is cut
+LEAST_EXPECTED = 0.5  # fills of a distance whose ratio is drawn
+MOST_DISTANCES = 24
+SEGMENTS_SHOWN = 5  # of a step to the next one
+
+
+def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]:
+    """Return the charts of segments over time, from top to bottom.
+
+    Args:
+        rows: The segments; at least one.
+        run: The account of the backtest; None where nothing was traded.
+        quote: Name of the quote asset, HTML.
+    """
+    return [
+        *([] if run is None else _account_panels(rows, run, quote)),
+        _parameter_panel(rows, "k", "1/tick, of each segment, with the 95 % interval of its training", stop=True),
+        _parameter_panel(rows, "A", "1/s, likewise"),
+        _ratio_panel(rows),
+        _rate_panel(rows),
+    ]
+
+
+def axis(rows: "SegmentRows") -> TimelineAxis:
+    """Return the axis of the charts: its buttons go from segment to segment."""
+    length_us = float(np.median(rows.numbers["end_us"] - rows.numbers["start_us"]))
+    return TimelineAxis(stop="segment", close_ms=SEGMENTS_SHOWN * length_us / US_PER_MS)
+
+
+def _account_panels(rows: "SegmentRows", run: "Course", quote: str) -> list[Panel]:
+    equity = Line("equity", "line", run.us, run.equity, unit_of(run.equity))
+    pnl = earned(run, rows)
+    start, end = (rows.numbers[name].astype(np.int64) for name in ("start_us", "end_us"))
+    bars = [
+        Stays(name, kind, start[at], end[at], pnl[at], unit_of(pnl), bars=True)
+        for name, kind, at in (("gain", "gain", pnl > 0), ("loss", "loss", pnl < 0))
+    ]
+    note = f"{quote}, change since the start, at the mid; the ticks of the still picture are where segments begin"
+    return [
+        Panel("Equity", note, equity_chart(run, rows), 250, [equity]),
+        Panel("PnL of each segment", quote, earned_chart(run, rows), 110, stays=bars, zero=True),
+    ]
+
+
+def _parameter_panel(rows: "SegmentRows", name: str, note: str, *, stop: bool = False) -> Panel:
+    picture = parameter_chart(rows, name)
+    value = rows.numbers[name]
+    if np.isnan(value).all():
+        return Panel(f"{name} of each segment", note, picture, 190)
+    span, unit = _parameter_range(rows, name), unit_of(value)
+    source = np.array(rows.words["source"])
+    marks = []
+    ends = (rows.numbers[f"{name}_low"], rows.numbers[f"{name}_high"])
+    for title, kind, at in (
+        ("fitted", USUAL, (source == "fitted") & ~np.isnan(value)),
+        ("carried or default", OTHER, (source != "fitted") & ~np.isnan(value)),
+    ):
+        # The interval of a carried fit is that of another window.
+        low, high = (np.where(np.isnan(end) | (kind == OTHER), value, end)[at] for end in ends)
+        tip = [(name, value[at], unit), ("95 % from", low, unit), ("to", high, unit)]
+        tip += [("trades in training", rows.numbers["n_fills"][at], 1.0)]
+        drawn = (np.clip(value[at], *span), np.clip(low, *span), np.clip(high, *span))
+        marks.append(_points(_middles(rows, at), (title, kind), drawn, tip, stop=stop))
+    line = _held(rows, name, "line", np.clip(value, *span))
+    return Panel(f"{name} of each segment", note, picture, 190, [line], marks=marks)
+
+
+def _ratio_panel(rows: "SegmentRows") -> Panel:
+    title, note = "Out of sample", "fills over expected fills of each segment, exact 95 % Poisson intervals"
+    ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
+    picture, known = ratio_chart(rows), ~np.isnan(ratio)
+    if not known.any():
+        return Panel(title, note, picture, 190)
+    span = (0.0, _ratio_top(rows))
+    inside = (low <= 1) & (high >= 1)
+    marks = []
+    for name, kind, at in (
+        ("1 is inside the interval", USUAL, known & inside),
+        ("1 is outside", OTHER, known & ~inside),
+    ):
+        tip = [("fills", rows.numbers["test_fills"][at], 1.0), ("expected", rows.numbers["test_expected"][at], 0.01)]
+        tip += [("ratio", ratio[at], 1e-4), ("95 % from", low[at], 1e-4), ("to", high[at], 1e-4)]
+        drawn = (np.clip(ratio[at], *span), np.clip(low[at], *span), np.clip(high[at], *span))
+        marks.append(_points(_middles(rows, at), (name, kind), drawn, tip))
+    one = Line("", "dash", np.array(rows.x, dtype=np.int64), np.ones(2), 1.0, straight=True)
+    return Panel(title, note, picture, 190, [one], marks=marks, zero=True)
+
+
+def _rate_panel(rows: "SegmentRows") -> Panel:
+    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
+    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
+    lines = [_held(rows, "in the segment", "line", tested), _held(rows, "in its training window", "faint", trained)]
+    note = "fills per order-hour; far apart, the market moved on faster than the windows"
+    return Panel("In sample and out of sample", note, rate_chart(rows), 170, lines, zero=True)
+
+
+def _points(
+    us: "NDArray[np.int64]",
+    name: tuple[str, str],
+    drawn: "tuple[Floats, Floats, Floats]",
+    tip: list[tuple[str, Any, float]],
+    *,
+    stop: bool = False,
+) -> Marks:
+    """Return points with error bars: *name* is for the legend, and their class; *drawn* are values and both ends."""
+    values, *ends = drawn
+    return Marks(*name, 1, us, values, unit_of(np.concatenate(drawn)), tip, "whisker", (ends[0], ends[1]), stop)
+
+
+def _middles(rows: "SegmentRows", at: "NDArray[np.bool_]") -> "NDArray[np.int64]":
+    middle: NDArray[np.int64] = ((rows.numbers["start_us"] + rows.numbers["end_us"])[at] / 2).astype(np.int64)
+    return middle
+
+
+def _held(rows: "SegmentRows", name: str, kind: str, value: "Floats") -> Line:
+    """Return a value that each segment holds from its begin to its end."""
+    start, end = (rows.numbers[one].astype(np.int64) for one in ("start_us", "end_us"))
+    us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
+    kept = np.append(us[1:] != us[:-1], True)  # an end at which the next one begins
+    return Line(name, kind, us[kept], values[kept], unit_of(value))
+
+
+def parameter_chart(rows: "SegmentRows", name: str) -> str:
+    """Draw *name* (``A`` or ``k``) of every segment, with the 95 % interval of its own training where it was fitted."""
+    value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
+    fitted = np.array([source == "fitted" for source in rows.words["source"]])
+    known = ~np.isnan(value)
+    if not known.any():
+        return nothing("No segment has parameters.")
+    plot = Plot(WIDE, 190, rows.x, _parameter_range(rows, name))
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), _steps(plot, rows, value)]
+    for i in np.flatnonzero(known).tolist():
+        own = fitted[i] and not math.isnan(low[i])
+        bar_ends = (low[i], high[i]) if own else (value[i], value[i])
+        interval = f", 95 % {number(low[i])} to {number(high[i])}" if own else ""
+        title = f"{_when(rows, i)}: {name} = {number(value[i])}{interval}, {rows.words['source'][i]}"
+        marks.append(plot.whisker(_middle(rows, i), value[i], bar_ends, _kind(fitted[i]), title))
+    return plot.picture(*marks, title=f"{name} of each segment")
+
+
+def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
+    """Return the values that the chart of a parameter shows: all of them, and of long intervals a part."""
+    value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
+    fitted = np.array([source == "fitted" for source in rows.words["source"]])
+    known = ~np.isnan(value)
+    ends = np.concatenate([value[known], high[fitted & ~np.isnan(high)]])
+    top = min(float(ends.max()), FAR * float(np.median(value[known])))
+    least = float(np.concatenate([value[known], low[fitted & ~np.isnan(low)]]).min())
+    return padded(min(least, top), top)
+
+
+def ratio_chart(rows: "SegmentRows") -> str:
+    """Draw fills over expected fills of every segment, on data that its fit did not use."""
+    ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
+    known = np.flatnonzero(~np.isnan(ratio))
+    if not len(known):
+        return nothing("No segment expected a fill.")
+    plot = Plot(WIDE, 190, rows.x, (0.0, _ratio_top(rows) * 1.04))
+    marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), plot.level(1.0)]
+    for i in known.tolist():
+        inside = low[i] <= 1 <= high[i]
+        seen, mean = rows.numbers["test_fills"][i], rows.numbers["test_expected"][i]
+        title = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} expected, ratio {number(ratio[i])}"
+        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), title))
+    return plot.picture(*marks, title="Fills over expected fills, by segment")
+
+
+def _ratio_top(rows: "SegmentRows") -> float:
+    ratio, high = rows.numbers["test_ratio"], rows.numbers["test_ratio_high"]
+    known = ~np.isnan(ratio)
+    return max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
+
+
+def rate_chart(rows: "SegmentRows") -> str:
+    """Draw fills per order-hour in training and in the segment that follows."""
+    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
+    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
+    both = np.concatenate([trained, tested])
+    if np.isnan(both).all():
+        return nothing("Nothing was measured.")
+    plot = Plot(WIDE, 170, rows.x, padded(0.0, float(np.nanmax(both))))
+    return plot.picture(
+        plot.value_axis(most=5),
+        plot.time_axis(),
+        _steps(plot, rows, trained, "faint"),
+        _steps(plot, rows, tested),
+        title="Fills per order-hour, in training and in the segment",
+    )
+
+
+def _per_hour(hits: "Floats", seconds: "Floats") -> "Floats":
+    """Return fills per order-hour; NaN where nothing was at rest."""
+    rate: Floats = np.full(len(hits), np.nan)
+    np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
+    return rate
+
+
+def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
+    """Draw fills over expected fills at every distance, of the whole run."""
+    shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
+    if not shown:
+        return nothing("No fills were expected.")
+    top = max(2.0, min(max(row["ratio_high"] for row in shown), FAR))
+    plot = Plot(HALF, 250, (-0.6, len(shown) - 0.4), (0.0, top * 1.04))
+    names = [short(row["delta_ticks"]) for row in shown]
+    marks = [plot.value_axis(), plot.level(1.0), plot.names(names, 10)]
+    for i, row in enumerate(shown):
+        ends = row["ratio_low"], row["ratio_high"]
+        title = f"{names[i]} ticks: {row['fills']:,.0f} fills, {number(row['expected'])} expected"
+        marks.append(plot.whisker(i, row["ratio"], ends, _kind(ends[0] <= 1 <= ends[1]), title))
+    return plot.picture(*marks, title="Fills over expected fills, by distance in ticks")
+
+
+def equity_chart(run: "Course", rows: "SegmentRows") -> str:
+    """Draw the change of equity, with the segments' boundaries, and below what each segment earned."""
+    if np.isnan(run.equity).all():
+        return nothing("The book was never valid, so equity has no mark.")
+    plot = Plot(WIDE, 250, rows.x, padded(min(0.0, np.nanmin(run.equity)), max(0.0, np.nanmax(run.equity))))
+    edges = "".join(f"M{at:.1f} {plot.height - 26}v-5" for at in plot.across(rows.numbers["start_us"]).tolist())
+    return plot.picture(
+        _unquoted(plot, rows),
+        plot.value_axis(),
+        plot.time_axis(),
+        f'<path class="zero" d="{edges}"/>',
+        plot.line(run.us, run.equity, "line"),
+        title="Equity over time, and where segments begin",
+    )
+
+
+def earned(run: "Course", rows: "SegmentRows") -> "Floats":
+    """Return what each segment earned: equity at its end less that at its begin; 0 where there is no mark."""
+    known = ~np.isnan(run.equity)
+    us, equity = run.us[known], run.equity[known]
+    if len(us) == 0:
+        return np.zeros(len(rows))
+    at = [
+        equity[np.maximum(np.searchsorted(us, rows.numbers[name], side="right") - 1, 0)]
+        for name in ("start_us", "end_us")
+    ]
+    return np.asarray(at[1] - at[0])
+
+
+def earned_chart(run: "Course", rows: "SegmentRows") -> str:
+    """Draw what each segment earned."""
+    pnl = earned(run, rows)
+    if not pnl.any():
+        return nothing("No segment gained or lost anything.")
+    plot = Plot(WIDE, 110, rows.x, padded(min(0.0, float(pnl.min())), max(0.0, float(pnl.max()))))
+    left, right = (plot.across(rows.numbers[name]) for name in ("start_us", "end_us"))
+    zero, marks = float(plot.up(0.0)), [plot.value_axis(most=4), plot.time_axis()]
+    for i, amount in enumerate(pnl.tolist()):
+        y = float(plot.up(amount))
+        size = (float(right[i] - left[i]) - 2, abs(y - zero))
+        if amount:
+            kind = "gain" if amount > 0 else "loss"
+            marks.append(bar(float(left[i]) + 1, min(y, zero), size, kind, f"{_when(rows, i)}: {signed(amount)}"))
+    return plot.picture(*marks, title="What each segment earned")
+
+
+def _steps(plot: Plot, rows: "SegmentRows", value: "Floats", kind: str = "line") -> str:
+    """Return a line that holds each segment's value from its begin to its end; a hole where it has none."""
+    x = np.stack([rows.numbers["start_us"], rows.numbers["end_us"]], axis=1).ravel()
+    return plot.path(x, np.clip(np.repeat(value, 2), *plot.y), kind)
+
+
+def _unquoted(plot: Plot, rows: "SegmentRows") -> str:
+    """Return bands over what has no parameters: segments, and all before the first one."""
+    return plot.spans(unquoted(rows).tolist(), "off", "no parameters: nothing is quoted")
+
+
+def unquoted(rows: "SegmentRows") -> "Spans":
+    """Return first and last µs of each stretch without parameters: segments, and all before the first one."""
+    without = np.isnan(rows.numbers["A"])
+    spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)
+    before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []
+    return np.array([*before, *spans.tolist()], dtype=np.int64).reshape(-1, 2)
+
+
+def _kind(usual: object) -> str:
+    return USUAL if usual else OTHER
+
+
+def _middle(rows: "SegmentRows", i: int) -> float:
+    return float(rows.numbers["start_us"][i] + rows.numbers["end_us"][i]) / 2
+
+
+def _when(rows: "SegmentRows", i: int) -> str:
+    return iso(int(rows.numbers["start_us"][i]))[11:16]

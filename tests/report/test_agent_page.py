@@ -1,0 +1,70 @@
+"""The page of an agent: its maps show what its network answers, beside the closed form where there is a fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, OWN_INPUTS, SIZES, SavedAgent
+from mm.report.agent_page import TIMES, actions_at, agent_page, curve_chart, policy_cards
+from mm.report.frame import About
+from rl_agents import saved, terms
+
+INVENTORIES = np.linspace(-5.0, 5.0, 11)
+
+
+def by_hand(agent, inventory, left):
+    """Return the network's answer in plain Python: signals at their means, quotes at the usual distance."""
+    values = [0.0] * len(agent.terms.signals) + [inventory / agent.terms.q_max, left, 1.0, 1.0, 0.0, 0.0]
+    assert len(values) == len(agent.terms.signals) + len(OWN_INPUTS)
+    for weights, biases, activation in agent.layers:
+        values = [
+            sum(x * w for x, w in zip(values, column, strict=True)) + b
+            for column, b in zip(weights.T, biases, strict=True)
+        ]
+        values = [np.tanh(value) for value in values] if activation == "tanh" else values
+    return values
+
+
+@pytest.mark.parametrize("discrete", [False, True])
+def test_actions_are_those_of_the_network(discrete):
+    agent = saved(terms(discrete=discrete), hidden=4)
+    found = actions_at(agent, INVENTORIES, TIMES)
+    for row, left in enumerate(TIMES):
+        for column, inventory in enumerate(INVENTORIES.tolist()):
+            answer = by_hand(agent, inventory, left)
+            if discrete:
+                best = int(np.argmax(answer))
+                assert len(answer) == CHOICES
+                expected = [OFFSETS[best % 5], OFFSETS[best // 5 % 5], SIZES[best // 25]]
+            else:
+                expected = [min(max(one, -1.0), 1.0) for one in answer]
+            assert found[row, column] == pytest.approx(expected)
+
+
+def test_an_agent_with_a_fit_stands_beside_the_closed_form():
+    agent = saved(terms(distance_ticks=4.0))
+    fitted = replace(agent, about={"fit": {"k": 0.25}, "days": ["20260105"], "reward": "pnl"})
+    page = agent_page(fitted, [-3.0, -1.0, 2.5], About())
+    assert page.count('class="heat"') == 4
+    assert "Bids of the closed form" in page
+    assert "20260105" in page
+    assert agent_page(agent, [-3.0, 2.5], About()).count('class="heat"') == 2
+
+
+def test_a_withdrawn_quote_is_a_dash():
+    actions = np.zeros((len(TIMES), 11, 3))
+    actions[0, 0, 2] = -1.0
+    cards = "".join(policy_cards(terms(distance_ticks=4.0), actions, INVENTORIES, None))
+    assert cards.count(">–<") == 2
+    assert cards.count(">4.00<") == 2 * (len(TIMES) * 11 - 1)
+
+
+def test_an_agent_that_nobody_trained_has_a_page():
+    assert "too few episodes" in agent_page(SavedAgent(terms(), saved(terms()).layers, {}), [], About())
+
+
+def test_a_rising_curve_rises():
+    points = curve_chart([1.0, 2.0, 3.0]).split('class="line" d="M')[1].split('"')[0].split("L")
+    heights = [float(point.split()[1]) for point in points]
+    assert heights == sorted(heights, reverse=True)

@@ -1,0 +1,111 @@
+"""The market on a backtest's page: best prices, prints and refused orders are those of the files."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import mm
+from mm.dayfolder.layout import DayFolder
+from mm.report.backtest import page, write_run
+from mm.report.run_columns import columns_of, read_columns
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A simulated day, the result of a backtest that lacks inventory at times, and its run folder."""
+    root = tmp_path_factory.mktemp("market")
+    day = DayFolder(root, "SIMUSDT", "20260105")
+    make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=3))
+    result = mm.backtest(mm.load_day(day), fills="trade_cross", honesty=False)
+    write_run(result, root / "run")
+    return day, result, root / "run"
+
+
+def prints_of(day):
+    """Return instant, price, quantity and aggressor of every trade, straight from the day's own file."""
+    (path,) = day.path.glob("trades_ws_*")
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        (int(row["recv_time_us"]), float(row["price"]), float(row["qty"]), -1 if row["is_buyer_maker"] == "true" else 1)
+        for row in rows
+    ]
+
+
+def test_prints_are_those_of_the_days_file(played):
+    """Every one, in order."""
+    day, result, _ = played
+    market = columns_of(result).market
+    columns = (market.trade_us, market.trade_price, market.trade_qty, market.trade_side)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == prints_of(day)
+
+
+def test_best_prices_are_those_of_the_tape(played):
+    """Of the frame that a notebook has."""
+    _, result, _ = played
+    market, frame = columns_of(result).market, result.tapes[0].best_prices_frame()
+    assert market.bid.tolist() == frame["bid_price"].to_list()
+    assert market.ask.tolist() == frame["ask_price"].to_list()
+    assert market.us.tolist() == frame["time"].dt.timestamp("us").to_list()
+
+
+def test_refused_orders_are_those_of_the_orders_file(played):
+    """From the result and from its files alike."""
+    _, result, folder = played
+    orders = pl.read_csv(folder / "orders_SIMUSDT.csv", infer_schema_length=None)
+    rows = orders.filter(pl.col("action").is_in(["REJECT", "SKIP"]))
+    assert len(rows) > 3
+    for run in (columns_of(result), read_columns(folder, "SIMUSDT")):
+        refused = run.refused
+        assert refused.us.tolist() == rows["recv_us"].to_list()
+        assert refused.price.tolist() == rows["price"].cast(pl.Float64).to_list()
+        assert refused.reason == rows["reject_reason"].to_list()
+        assert refused.sent.tolist() == (rows["action"] == "REJECT").to_list()
+        assert np.where(refused.side > 0, "BUY", "SELL").tolist() == rows["side"].to_list()
+
+
+READ = """Object.fromEntries([...document.querySelectorAll('.timeline figure')[0].querySelectorAll('.legend span')]
+  .map((one) => [one, one.querySelector('b').innerText])
+  .map(([one, value]) => [one.innerText.replace(value, '').trim(), value]))"""
+
+
+def test_a_minute_of_the_page_has_the_minute_of_the_market(played, chrome, tmp_path):
+    """Best prices at the right edge, prints and refused orders in sight: counted again from the files."""
+    day, result, folder = played
+    path = tmp_path / "report.html"
+    path.write_text(page(result.summary, columns_of(result)), encoding="utf-8")
+    orders = pl.read_csv(folder / "orders_SIMUSDT.csv", infer_schema_length=None)
+    with chrome.tab(path, width=1400) as tab:
+        tab.value("document.querySelector('[data-do=\"60\"]').click()")
+        tab.settle()
+        begin, end = tab.value(
+            "['from', 'until'].map((name) => Number(document.querySelector('.timeline').dataset[name]))"
+        )
+        read = tab.value(READ)
+        seen = tab.seen()
+    assert (seen.errors, seen.overflow) == ([], 0)
+    inside = [side for us, _, _, side in prints_of(day) if begin <= us // 1_000 <= end]
+    assert len(inside) > 20
+    assert (read["buyers' trades"], read["sellers' trades"]) == (str(inside.count(1)), str(inside.count(-1)))
+    before = result.tapes[0].best_prices_frame().filter(pl.col("time").dt.timestamp("us") // 1_000 <= end)
+    for name in ("bid", "ask"):
+        assert float(read[f"best {name}"]) == before[f"{name}_price"][-1]
+    skipped = orders.filter((pl.col("action") == "SKIP") & pl.col("recv_ms").is_between(begin, end))
+    assert int(read["not sent"]) == len(skipped)
+
+
+def test_a_page_from_files_alone_has_no_market_and_says_nothing_of_one(played):
+    """`mm report` notes why, where the day is gone."""
+    _, _, folder = played
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    html = page(summary, read_columns(folder, "SIMUSDT"))
+    assert "best bid" not in html
+    assert "our buys" in html

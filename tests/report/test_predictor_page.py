@@ -1,0 +1,92 @@
+"""The page of a predictor: each number of its score is on it, and it says when not to use it."""
+
+import re
+
+import pytest
+
+from mm.report.frame import About
+from mm.report.predictor_page import calibration_chart, importance_chart, predictor_page, warnings, windows_chart
+
+BINS = [{"predicted": 0.1 * n, "observed": 0.12 * n, "samples": 300} for n in range(1, 11)]
+WINDOWS = [
+    {"begin_us": 10**15 + n * 10**9, "end_us": 10**15 + (n + 1) * 10**9, "samples": 600, "difference": value}
+    for n, value in enumerate((0.03, -0.01, 0.02, 0.05, 0.01))
+]
+
+
+def content(*, target="adverse", usable=True, ends=(0.006, 0.054), **score):
+    found = {
+        "metric": "r2" if target == "return" else "log_loss",
+        "value": 0.56979,
+        "baselines": {"constant": 0.63596, "imbalance_1": 0.60005},
+        "best_baseline": "imbalance_1",
+        "difference": 0.03026,
+        "difference_ci95": None if ends is None else list(ends),
+        "samples": 3_085,
+        "calibration": BINS,
+        "importance": {"imbalance_1": 0.1063, "ofi_10s": -0.0055},
+        "windows": WINDOWS,
+        **score,
+    }
+    if target != "return":
+        found["brier"] = {"value": 0.19423, "baselines": {"constant": 0.22177, "imbalance_1": 0.2053}}
+    return {
+        "target": target,
+        "model": "forest",
+        "horizon": 10.0,
+        "symbol": "<NEXO>",
+        "tick": "0.0001",
+        "days": ["20240724"],
+        "distances_ticks": [0.5, 2.0] if target == "fill" else [],
+        "usable": usable,
+        "score": found,
+    }
+
+
+def test_the_page_has_each_number_of_the_score():
+    page = predictor_page(content(), About())
+    for text in ("0.56979", "0.63596", "0.60005", "0.19423", "+0.03026", "3,085", "20240724", "usable"):
+        assert text in page
+    assert "<NEXO>" not in page
+    assert "&lt;NEXO&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (content(usable=False, ends=(-0.01, 0.02)), "Do not use it: it does not beat imbalance_1"),
+        (content(usable=False, ends=None), "Do not use it: the time is too short"),
+        (content(), "In 1 of 5 windows it was no better than imbalance_1"),
+        (content(target="return", trading={"trades": 7, "ticks": -3.5}), "Trading it alone loses: -3.5 ticks in 7"),
+        (content(target="return", trading={"trades": 0, "ticks": 0.0}), "never predicts a move beyond half a spread"),
+        (content(target="fill"), "from 0.5 to 2 ticks"),
+    ],
+)
+def test_it_says_when_not_to_use_it(given, said):
+    assert said in " ".join(warnings(given))
+    assert "holds for <NEXO>" in " ".join(warnings(given))
+
+
+def test_a_calibrated_predictor_lies_on_the_line():
+    even = [{"predicted": 0.1 * n, "observed": 0.1 * n, "samples": 10} for n in range(1, 11)]
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', calibration_chart(even))
+    assert len(places) == 10
+    x1, y1, x2, y2 = map(
+        float, re.search(r'class="dash" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', calibration_chart(even)).groups()
+    )
+    for x, y in places:
+        assert y1 + (float(x) - x1) * (y2 - y1) / (x2 - x1) == pytest.approx(float(y), abs=0.2)
+
+
+def test_bars_show_signs():
+    chart = windows_chart(WINDOWS)
+    assert chart.count('class="gain"') == 4
+    assert chart.count('class="loss"') == 1
+    bars = importance_chart({"imbalance_1": 0.1063, "ofi_10s": -0.0055})
+    assert bars.index("imbalance_1") < bars.index("ofi_10s")
+    assert bars.count('class="loss"') == 1
+
+
+def test_bins_that_are_all_alike_are_drawn():
+    """A constant prediction of a constant outcome has no extent."""
+    assert "<circle" in calibration_chart([{"predicted": 0.5, "observed": 0.5, "samples": 10}] * 10)

@@ -1,0 +1,77 @@
+"""The charts of segments that zoom: their data are the numbers of window_metrics.csv."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mm.report.run_columns import Course
+from mm.report.segment_charts import axis, earned, panels, unquoted
+from mm.walkforward.out_of_sample import COLUMNS, read_segments
+
+MINUTE = 60_000_000
+SOURCES = ("none", "fitted", "carried", "fitted")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Four segments of a minute, the first without parameters; the last has an interval far beyond the others."""
+    path = tmp_path / "window_metrics.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        for i, source in enumerate(SOURCES):
+            row = {"start_us": i * MINUTE, "end_us": (i + 1) * MINUTE, "source": source, "n_fills": 40 + i, "age_s": 0}
+            row |= {"status": "ok", "reason": "", "train_exposure_s": 900, "test_exposure_s": 60, "test_fills": 5 + i}
+            if source != "none":
+                row |= {"A": 0.5 + i, "k": 1.5, "A_low": 0.3, "A_high": 0.9 + 100 * (i == 3), "k_low": 1, "k_high": 2}
+                row |= {
+                    "test_expected": 4.0,
+                    "test_ratio": (5 + i) / 4,
+                    "test_ratio_low": 0.4 * i,
+                    "test_ratio_high": 9,
+                }
+            writer.writerow(row)
+    return read_segments(path)
+
+
+def test_points_are_the_segments_and_only_fitted_ones_have_a_bar(rows):
+    """In the middle of each, with what its tip states; a carried fit's own interval is of another window."""
+    k, A, ratio, rate = panels(rows, None, "USDT")
+    fitted, carried = A.marks
+    assert [one.us.tolist() for one in (fitted, carried)] == [[1.5 * MINUTE, 3.5 * MINUTE], [2.5 * MINUTE]]
+    assert (fitted.values.tolist(), carried.values.tolist()) == ([1.5, 3.5], [2.5])
+    assert [end.tolist() for end in carried.ends] == [[2.5], [2.5]]
+    told = {label: values.tolist() for label, values, _ in fitted.tip}
+    assert told == {"A": [1.5, 3.5], "95 % from": [0.3, 0.3], "to": [0.9, 100.9], "trades in training": [41, 43]}
+    assert fitted.ends[1].max() < 100.9  # drawn to the edge of the scale; the tip has the number
+    inside, outside = ratio.marks
+    assert (inside.values.tolist(), outside.values.tolist()) == ([1.5, 1.75], [2.0])
+    assert [one.tip[0][1].tolist() for one in ratio.marks] == [[6, 7], [8]]
+    assert k.lines[0].values.tolist()[1:] == [1.5, 1.5, 1.5] or np.isnan(k.lines[0].values[0])
+    assert rate.lines[0].values.tolist()[:4] == [300, 360, 420, 480]  # fills per order-hour
+
+
+def test_lines_hold_from_segment_to_segment(rows):
+    """No hole between two that follow each other, and one where there are no parameters."""
+    line = panels(rows, None, "USDT")[1].lines[0]
+    assert line.us.tolist() == [0, MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE]
+    assert np.isnan(line.values).tolist() == [True, False, False, False, True]
+
+
+def test_bars_are_what_each_segment_earned(rows):
+    """Gains and losses, each from its begin to its end."""
+    us = np.array([0, 1.5, 2.5, 3.5, 4]) * MINUTE
+    run = Course(us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5))
+    equity, pnl, *_ = panels(rows, run, "USDT")
+    assert equity.lines[0].values.tolist() == run.equity.tolist()
+    gain, loss = pnl.stays
+    assert (gain.us.tolist(), gain.values.tolist()) == ([MINUTE], [2.0])
+    assert (loss.us.tolist(), loss.values.tolist()) == ([2 * MINUTE, 3 * MINUTE], [-3.0, -0.5])
+    assert sum(gain.values) + sum(loss.values) == earned(run, rows).sum()
+
+
+def test_the_shade_is_where_nothing_is_quoted_and_buttons_show_a_few_segments(rows):
+    """Segments without parameters, and what lies before the first."""
+    assert unquoted(rows).tolist() == [[0, MINUTE]]
+    assert (axis(rows).stop, axis(rows).close_ms) == ("segment", 5 * 60_000)

@@ -18,6 +18,7 @@ _PUBLIC = {
     "QuoteView": "mm.backtest.quotes.base",
     "Quotes": "mm.backtest.quotes.view",
     "Result": "mm.backtest.result",
+    "RunFolder": "mm.run_folder",
     "Schedule": "mm.calibration.schedule",
     "SweepFindings": "mm.sweep.findings",
     "Tape": "mm.tape.tape",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",
     "load_day": "mm.backtest.io",
+    "open_run": "mm.run_folder",
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }

@@ -25,6 +25,8 @@ from mm.calibration.fit_result import PoissonFit as PoissonFit
 from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.notebook import Picture as Picture
+from mm.run_folder import RunFolder as RunFolder
+from mm.run_folder import open_run as open_run
 from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep
 from mm.tape.tape import Tape as Tape
@@ -43,6 +45,7 @@ __all__ = [
     "QuoteView",
     "Quotes",
     "Result",
+    "RunFolder",
     "Schedule",
     "SweepFindings",
     "Tape",
@@ -53,6 +56,7 @@ __all__ = [
     "calibrate",
     "fit_poisson",
     "load_day",
+    "open_run",
     "sweep",
     "walkforward",
 ]

@@ -7,11 +7,13 @@ from mm import sim
 from mm.cli.frame import Commands, Program
 
 _DATA: Commands = {
-    "import": ("Turn raw captured streams into day folders.", "mm.commands.data:import_command"),
+    "import": ("Turn raw captures, or files of others, into day folders.", "mm.commands.data:import_command"),
+    "fetch": ("Fetch a published day of Binance.", "mm.commands.data:fetch_command"),
     "check": ("Validate a day folder.", "mm.commands.data:check_command"),
     "repair": ("Mend a damaged day folder from its raw messages.", "mm.commands.data:repair_command"),
-    "export": ("Write a day folder as Parquet.", "mm.commands.data:export_command"),
+    "export": ("Write a day folder as Parquet, or for hftbacktest.", "mm.commands.data:export_command"),
     "import-parquet": ("Write the day folder that was exported as Parquet.", "mm.commands.data:import_parquet_command"),
+    "inspect": ("Tell what a day holds, and draw it.", "mm.commands.data:inspect_command"),
     "coverage": ("Tell what day folders cover, and what a backtest leaves out.", "mm.commands.data:coverage_command"),
 }
 _RUNS: Commands = {
@@ -19,7 +21,7 @@ _RUNS: Commands = {
     "show": ("Show one run.", "mm.commands.runs:show_command"),
     "log": ("Show the log of a run.", "mm.commands.runs:log_command"),
     "diff": ("Name what tells two runs apart.", "mm.commands.runs:diff_command"),
-    "compare": ("Draw two backtests on one page.", "mm.commands.runs:compare_command"),
+    "compare": ("Draw two backtests on one page (a shadow or trade: mm compare).", "mm.commands.runs:compare_command"),
     "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.commands.reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
@@ -27,9 +29,26 @@ _RUNS: Commands = {
 _FILLS: Commands = {
     "score": ("Hold the fill models against a day of which every order is known.", "mm.commands.fills:score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.commands.fills:fit"),
+    "hazard": ("Fit queue_hazard to a day of which every order is known.", "mm.commands.fills:hazard"),
 }
 _CHECK: Commands = {
     "lookahead": ("Find out whether a model peeks.", "mm.commands.check:lookahead"),
+}
+_SIGNALS: Commands = {
+    "list": ("List the signals: names, units, formulas, sources.", "mm.commands.signals:list_command"),
+    "compute": ("Compute signals over recorded days, a Parquet file.", "mm.commands.signals:compute_command"),
+    "score": ("Score signals against the next move of the mid.", "mm.commands.signals:score_command"),
+}
+_PREDICT: Commands = {
+    "fit": ("Fit a predictor, with its score by walk-forward.", "mm.commands.predict:fit_command"),
+    "score": ("Score a fitted predictor on other days.", "mm.commands.predict:score_command"),
+    "apply": ("Compute a predictor over recorded days, a Parquet file.", "mm.commands.predict:apply_command"),
+    "show": ("Show a fitted predictor and its score.", "mm.commands.predict:show_command"),
+}
+_RL: Commands = {
+    "train": ("Train an agent on recorded days, by PPO.", "mm.commands.rl:train"),
+    "evaluate": ("Play an agent beside the strategies it must beat.", "mm.commands.rl:evaluate"),
+    "referee": ("Hold the trainer against a closed form.", "mm.commands.rl:referee"),
 }
 _SHADOW: Commands = {
     "": ("Trade on paper in a live market, and record it.", "mm.commands.shadow:main"),
@@ -55,10 +74,12 @@ _CONFIG: Commands = {
 SECTIONS = {
     "Data": ("record", "data", "sim"),
     "Calibration": ("calibrate", "schedule", "fit", "fills"),
+    "Signals": ("signals", "predict"),
+    "Reinforcement learning": ("rl",),
     "Backtests": ("models", "backtest", "walkforward", "sweep", "check"),
-    "Results": ("report", "runs", "compare"),
+    "Results": ("report", "runs", "compare", "dashboard"),
     "Trading": ("shadow", "trade", "risk", "audit", "state"),
-    "The program": ("config", "completion", "bench"),
+    "The program": ("demo", "config", "completion", "bench"),
 }
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
@@ -70,6 +91,9 @@ COMMANDS: Commands = {
     "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),
     "sweep": ("Play a grid of backtests, and tell how much of the best is luck.", "mm.commands.sweep:main"),
     "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),
+    "signals": ("List, compute and score signals of the order book and its flow.", _SIGNALS),
+    "predict": ("Fit, score and apply predictors of moves, adverse moves and fills.", _PREDICT),
+    "rl": ("Train agents, and hold them against strategies.", _RL),
     "models": ("List quote, fill, volatility and latency models.", "mm.commands.models:main"),
     "config": ("Show the effective settings, and where each comes from.", _CONFIG),
     "completion": ("Print the completion script of a shell.", "mm.commands.program:completion"),
@@ -78,11 +102,16 @@ COMMANDS: Commands = {
     "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
     "trade": ("Trade a symbol at a venue: box, testnet or production.", "mm.commands.trade:main"),
-    "compare": ("Compare replay, shadow and trade of one strategy, order by order.", "mm.commands.compare:main"),
+    "dashboard": ("Show days, runs, calibrations and risk in a browser.", "mm.commands.dashboard:main"),
+    "compare": (
+        "Compare replay, shadow and trade (backtests: mm runs compare).",
+        "mm.commands.compare:main",
+    ),
     "risk": ("Read, throw and re-arm the kill switch.", _RISK),
     "audit": ("Verify and show audit logs.", _AUDIT),
     "state": ("Create, rebuild and show the state store.", _STATE),
     "sim": ("Make markets to practise on.", sim.COMMANDS),
+    "demo": ("Make a synthetic day, calibrate it and play it.", "mm.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }
 

@@ -1,4 +1,4 @@
-"""``make demo``: the whole way on a synthetic day whose truth is known, by the very commands of the README."""
+"""``mm demo``: the whole way on a synthetic day whose truth is known, by the very commands of the README."""
 
 import json
 import os
@@ -6,15 +6,17 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import click
 
 from mm.cli.config import GROUPS
+from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.cli.knobs import knobs
 from mm.cli.settings_file import LEFT_OUT
 
-ROOT = Path("out/demo")
 HOURS = 6
-COMMON = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(ROOT / "data"), "OUT_ROOT": str(ROOT)}
 # A fee of 0.1 % is ten ticks a fill, more than these quotes earn.
 TERMS = {"MAKER_FEE_RATE": "0"}
 TERMS_TOLD = "Avellaneda-Stoikov quotes, and no fee."
@@ -22,42 +24,74 @@ TERMS_TOLD = "Avellaneda-Stoikov quotes, and no fee."
 Artefact = dict[str, Any]
 
 
-def main() -> None:
-    """Make the day, calibrate, backtest with drawn and with printed fills, walk forward, tell what was found."""
-    print("$ export", *(f"{name}={value}" for name, value in COMMON.items()))
-    truth = _truth()
-    fit = _mm("calibrate", "--method", "marks")
+_ROOT = click.Option(
+    ["--out-root"],
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Folder of the day and of all runs.",
+)
+
+
+@command(arguments=[_ROOT])
+def main(console: Console, out_root: Path) -> None:
+    """Make a synthetic day, calibrate it, play it three times, and print the truth beside what was found.
+
+    Example: mm demo
+    """
+    common = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(out_root / "data"), "OUT_ROOT": str(out_root)}
+    mm = _Commands(console, common)
+    console.say(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in common.items())}")
+    truth = _truth(mm)
+    fit = mm.run("calibrate", "--method", "marks")
     fitted = {"FILL_PARAMS_FILE": _near(fit["path"]), **TERMS}
-    drawn = _mm("backtest", FILL_MODEL="poisson", **fitted)
-    printed = _mm("backtest", FILL_MODEL="trade_cross", **fitted)
-    forward = _mm("walkforward", "--wf-train-window-min", "60", **TERMS)
-    print(
-        "\n".join(["", *_found(truth, fit), "", *_played(drawn, printed, forward), "", *_places(truth, fit, forward)])
+    drawn = mm.run("backtest", FILL_MODEL="poisson", **fitted)
+    printed = mm.run("backtest", FILL_MODEL="trade_cross", **fitted)
+    forward = mm.run("walkforward", "--wf-train-window-min", "60", **TERMS)
+    places = _places(truth, fit, forward) | {"all runs": str(out_root)}
+    shown = [f"{name:<10}{place}" for name, place in places.items()]
+    console.say("\n".join(["", *_found(truth, fit), "", *_played(drawn, printed, forward), "", *shown]))
+    console.answer(
+        {"truth": truth, "fit": fit, "poisson": drawn, "trade_cross": printed, "walkforward": forward, "places": places}
     )
 
 
-def _truth() -> Artefact:
+class _Commands:
+    """The commands of the project, each in a process of its own, with no other knob than those shown."""
+
+    def __init__(self, console: Console, common: dict[str, str]) -> None:
+        self.console, self.common = console, common
+        kept_out = {one.variable for group in GROUPS for one in knobs(group)} - {"LOG_LEVEL"}
+        self._environment = {name: value for name, value in os.environ.items() if name not in kept_out}
+
+    def run(self, *words: str, **variables: str) -> Artefact:
+        """Run a command, and return its main artefact; where it fails, end with its exit code."""
+        shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+        self.console.say(" ".join(["$", *shown, "mm", *words]))
+        done = subprocess.run(
+            [sys.executable, "-m", "mm", *words, "--json"],
+            env=self._environment | LEFT_OUT | self.common | variables,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            _failed(done.returncode)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _failed(code: int) -> NoReturn:
+    print(f"error: the command above ended with {code}", file=sys.stderr)
+    raise click.exceptions.Exit(code)
+
+
+def _truth(mm: _Commands) -> Artefact:
     """Return the truth of the synthetic day; a day that a former demo made is taken as it is."""
-    kept = Path(COMMON["DATA_ROOT"], COMMON["SYMBOL"], COMMON["DAY"], "truth.json")
+    kept = Path(mm.common["DATA_ROOT"], mm.common["SYMBOL"], mm.common["DAY"], "truth.json")
     if kept.exists():
-        print(f"{kept.parent} is there from a former demo")
+        mm.console.say(f"{kept.parent} is there from a former demo")
         return dict(json.loads(kept.read_text(encoding="utf-8"))) | {"path": str(kept)}
-    return _mm("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
-
-
-def _mm(*words: str, **variables: str) -> Artefact:
-    """Run one command of the project, with no other knob than those shown, and return its main artefact."""
-    shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-    print("$", *shown, "mm", *words, flush=True)
-    kept_out = {one.variable for group in GROUPS for one in knobs(group)} - {"LOG_LEVEL"}
-    environment = {name: value for name, value in os.environ.items() if name not in kept_out}
-    command = [sys.executable, "-m", "mm", *words, "--json"]
-    done = subprocess.run(
-        command, env=environment | LEFT_OUT | COMMON | variables, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"demo: the command above ended with {done.returncode}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return mm.run("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
 
 
 def _found(truth: Artefact, fit: Artefact) -> list[str]:
@@ -106,10 +140,10 @@ def _segments(forward: Artefact) -> list[Artefact]:
     return list(json.loads(schedule.read_text(encoding="utf-8"))["segments"])
 
 
-def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> list[str]:
+def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> dict[str, str]:
     report = Path(forward["path"]).parent / "report.html"
-    places = {"the day": Path(truth["path"]).parent, "the fit": fit["path"], "a report": report, "all runs": ROOT}
-    return [f"{name:<10}{_near(place)}" for name, place in places.items()]
+    places = {"the day": Path(truth["path"]).parent, "the fit": fit["path"], "a report": report}
+    return {name: _near(place) for name, place in places.items()}
 
 
 def _near(path: str | Path) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid
+from mm.backtest.fills.hazard_fit import with_numbers
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import draws
 from mm.calibration.reference import PER_TICK
-from mm.calibration.schedule import Schedule, intensity_of
+from mm.calibration.schedule import Schedule, intensity_of, measured_intensity
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -24,6 +25,7 @@ from mm.quote_tree import Tree, listed, named
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
+    from mm.backtest.books import Books
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
@@ -48,6 +50,7 @@ class ModelMaker:
         self._lacks: list[str] = []
         self._source = ""
         self._own = False
+        self._adverse: float | None = None
         if models.fill_params_file is not None:
             fitted = read_fitted(models.fill_params_file)
             self._lacks = lacking(models.fill_params_file, fitted)
@@ -55,9 +58,27 @@ class ModelMaker:
             if run is not None:
                 run.input_file(models.fill_params_file)
 
+    def note_fit(self, tapes: "Sequence[Tape]") -> None:
+        """Log which fit is taken, and warn where it was made of a stretch that *tapes* play: it knows their future."""
+        fitted, path = self._fitted, self._models.fill_params_file
+        if self._run is None or fitted is None or path is None:
+            return
+        self._run.log.info("fit_taken", path=str(path), day=fitted.day)
+        if isinstance(fitted, Schedule) or fitted.window.start_us is None or fitted.window.end_us is None:
+            return  # each segment of a schedule is fitted to its own past
+        begin, end = fitted.window.start_us, fitted.window.end_us
+        if any(int(one.event_us[0]) < end and int(one.event_us[-1]) > begin for one in tapes):
+            way_out = "read the PnL as in-sample, give a fit of earlier days, or run mm walkforward"
+            self._run.log.warning("fit_in_sample", day=fitted.day, way_out=way_out)
+
     @property
     def intensity(self) -> "Intensity | None":
-        """What the fit or the schedule foresees; None without one."""
+        """What the fit or the schedule predicts; None without one.
+
+        A fit that was measured under the fill model of the run predicts by what it measured, distance by distance.
+        """
+        if isinstance(self._fitted, PoissonFit) and self._fitted.calib_fills == self._models.fill_model != "poisson":
+            return measured_intensity(self._fitted) or self._intensity
         return self._intensity
 
     def use(self, fitted: PoissonFit | Schedule) -> None:
@@ -84,7 +105,10 @@ class ModelMaker:
         if self._fitted is None:
             return result
         name = "poisson_schedule.json" if isinstance(self._fitted, Schedule) else "poisson_fit.json"
-        return replace(result, books=replace(result.books, fit=fit_terms(self._fitted, name, self._lacks)))
+        terms = fit_terms(self._fitted, name, self._lacks)
+        terms["adverse_ticks"] = self._adverse
+        terms["measured_under"] = measured_under(self._fitted, result.books)
+        return replace(result, books=replace(result.books, fit=terms))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
@@ -103,8 +127,11 @@ class ModelMaker:
             yield self.quotes(), self.fills()
 
     def fills(self) -> object:
-        """Return the fill model."""
-        return self._fills(self._models.fill_model, self._models.fill_params())
+        """Return the fill model; with the parameters of a fit that was measured under it, where none are given."""
+        name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
+        if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name != "poisson":
+            params = fit.calib_fill_params or {}
+        return self._fills(name, params)
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
         build = self._resolve(FILL_MODELS, name, "fill model")
@@ -115,6 +142,10 @@ class ModelMaker:
             )
         if build is hybrid and "models" in params:
             params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
+        if build is queue_hazard:
+            if self._run is not None and params.get("fit") is not None:
+                self._run.input_file(Path(params["fit"]))
+            params = with_numbers(params, self._tape.symbol, self._tape.instrument)
         if not params and self._intensity is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
@@ -142,6 +173,8 @@ class ModelMaker:
         needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
         if declaration_of(build):
             self._check_reference(tree.name, needed)
+        if "adverse_ticks" in known and "adverse_ticks" not in params and list(FITTED) == needed:
+            params |= self._adverse_ticks()
         if "k" in needed and self._intensity is None:
             params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
             if self._run is not None and not self._k_assumed:
@@ -149,7 +182,23 @@ class ModelMaker:
                 self._run.log.warning(
                     "k_assumed", k_per_tick=params["k"], way_out="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )
-        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+        model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+        if tree.name == "rl" and self._run is not None:
+            self._run.input_file(Path(params["model_path"]))
+        return model
+
+    def _adverse_ticks(self) -> dict[str, float]:
+        """Return the move after fills where an order is worth most by the fit, λ(δ)·(δ - move); none without moves."""
+        if not isinstance(self._fitted, PoissonFit) or not self._fitted.adverse_moves or self._intensity is None:
+            return {}
+        rate = partial(self._intensity.at, 0, 1)
+        _, move = max(self._fitted.adverse_moves, key=lambda one: rate(one[0]) * (one[0] - one[1]))
+        if self._run is not None and self._adverse is None:
+            self._run.log.info(
+                "adverse_ticks_measured", ticks=round(move, 6), way_out="adverse_ticks in QUOTE_PARAMS_JSON"
+            )
+        self._adverse = move
+        return {"adverse_ticks": move}
 
     def _check_reference(self, name: str, fitted: Sequence[str]) -> None:
         """Refuse a fit whose distances are not those of a quote model that takes the numbers *fitted* from it."""
@@ -268,6 +317,25 @@ def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = (
         "max_delta_ticks": fitted.max_delta_ticks,
         "lacks": list(lacks),
     }
+
+
+def measured_under(fitted: PoissonFit | Schedule, books: "Books") -> dict[str, Any] | None:
+    """Return the fill model and the quantity that a fit was measured under, and how the run differs from them.
+
+    None of a fit by the hit rule; ``differs`` is a sentence, or None where the run plays the same. A Poisson model
+    draws from the fit, so it does not differ.
+    """
+    if fitted.calib_fills is None:
+        return None
+    qty = None if isinstance(fitted, Schedule) else fitted.calib_order_qty
+    played = books.quote_lots * books.instrument.lot_e8 / E8
+    if books.fill_model not in (fitted.calib_fills, "poisson", "hybrid"):
+        differs = f"fills under {fitted.calib_fills}, and this run plays {books.fill_model}"
+    elif qty is not None and round(qty * E8) != round(played * E8):
+        differs = f"orders of {qty:g}, and this run quotes {played:g}"
+    else:
+        differs = None
+    return {"calib_fills": fitted.calib_fills, "calib_order_qty": qty, "differs": differs}
 
 
 def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 MINUS = "−"  # U+2212 wherever people read a number; files and JSON have the hyphen
+SHARPE_DAYS = 20  # fewer days have no Sharpe ratio among the headlines
 LETTERS = 7  # of the longest label that an axis has room for
 
 

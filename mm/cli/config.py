@@ -13,6 +13,7 @@ from typing import Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.cli.calibration_knobs import MODEL, Calibration, Fit, Windows
 from mm.cli.knobs import (
     DAYS,
     FIT,
@@ -30,14 +31,10 @@ from mm.cli.knobs import (
     knob,
     matching,
     number,
-    number_or,
-    numbers,
     one_of,
     whole,
 )
 from mm.errors import UsageError
-
-_MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +159,7 @@ class Models:
 
     quote_model: str = knob(
         "avellaneda_stoikov",
-        matching(*_MODEL, completes="quote_model"),
+        matching(*MODEL, completes="quote_model"),
         "Quote model: a name, or package.module:Class; mm models lists them.",
         common="Quote model (mm models)",
     )
@@ -181,7 +178,7 @@ class Models:
     )
     fill_model: str = knob(
         "queue_prob_power",
-        matching(*_MODEL, completes="fill_model"),
+        matching(*MODEL, completes="fill_model"),
         "Fill model: a name, or package.module:Class; mm models lists them.",
         common="Fill model (mm models)",
     )
@@ -222,7 +219,7 @@ class Models:
             DataError: If there is no such run, or no usable fit of the symbol.
         """
         given = params["fill_params_file"]
-        symbols = params.get("symbol", "").split(",")
+        symbols = (params.get("symbol") or "").split(",")
         if given is None or len(symbols) > 1 or given.exists():  # each of several symbols is a process of its own
             return {}
         from mm.runs.find import find_fit
@@ -249,90 +246,6 @@ class Sensitivity:
         "Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; "
         "without it, that is done for registered models alone.",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """How a day becomes points of distance, exposure and fills."""
-
-    calib_method: str = knob(
-        "marks",
-        one_of("ladder", "fixed", "marks"),
-        "How exposure is measured.",
-        flag="--method",
-        common="How exposure is measured",
-    )
-    calib_deltas: tuple[float, ...] = knob(
-        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0),
-        numbers(0, 1e6),
-        "Distances of ladder and fixed, in ticks.",
-        flag="--deltas",
-        common="Distances of ladder and fixed",
-    )
-    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time the ladder holds one distance.", flag="--dwell-ms")
-    calib_mid_move_threshold_ticks: float = knob(
-        2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
-    )
-    calib_reference: str = knob(
-        "mid",
-        one_of("mid", "micro", "best", "auto"),
-        "Reference price of distances; `auto` (mm calibrate alone): the one that predicts best.",
-    )
-    calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price is a hit, or only one beyond it.")
-    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that hits; 0: any.")
-    calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of the displayed quantity that is filled first.")
-    calib_sweeps: bool = knob(True, SWITCH, "1 counts prints of one side and trade time as one aggressive order.")
-    calib_distance: str = knob(
-        "current",
-        one_of("current", "anchor"),
-        "Where a simulated order's distance counts from: the current reference, or that at placement.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """How points become A and k."""
-
-    fit_method: str = knob(
-        "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
-    )
-    min_exposure_s: float = knob(5.0, number(0, 1e10), "Minimum exposure of a distance that is used, in s.")
-    min_usable_deltas: int = knob(3, whole(2, 1000), "Minimum number of distances of a usable fit.")
-    max_delta_ticks: float | str | None = knob(
-        "auto",
-        number_or("auto", 0, 1e9),
-        "Largest distance that is used, in ticks; auto: as far as trades reach.",
-        common="Largest distance that is used",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """The rolling windows of schedules and walk-forwards."""
-
-    wf_train_window_min: float = knob(
-        120.0, number(0.01, 1e6), "Length of a training window, in minutes.", common="Training window, in minutes"
-    )
-    wf_step_min: float = knob(
-        15.0,
-        number(0.01, 1e6),
-        "Step from one window to the next, in minutes.",
-        common="Step of the windows, in minutes",
-    )
-    fallback_policy: str = knob(
-        "carry_forward",
-        one_of("carry_forward", "global_default", "skip_segment"),
-        "What replaces the fit of a window that is not usable.",
-        common="In place of a fit that is not usable",
-    )
-    fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
-    schedule_mode: str = knob(
-        "rolling",
-        one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
-        "How windows use earlier data.",
-        common="How windows use earlier data",
-    )
-    schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,11 +299,93 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignalColumns:
+    """Which signals are computed."""
+
+    signals: str | None = knob(
+        None,
+        matching(r"[\w.:/+-]+(,[\w.:/+-]+)*", "a list of signals; mm signals list has their names", "NAME,NAME,…"),
+        "Signals that are computed, each a column; without it the usual ones (mm signals list).",
+        common="Signals, a list (mm signals list)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How an agent is trained."""
+
+    episodes: int = knob(100, whole(1, 10**9), "Episodes to train on.", common="Episodes to train on")
+    timesteps: int | None = knob(
+        None, whole(1, 10**12), "Decisions to train on, instead of EPISODES.", common="Decisions, instead of episodes"
+    )
+    save_path: Path = knob(
+        Path("out/models/rl_mm_agent"),
+        PATH,
+        "Where the agent goes: <SAVE_PATH>.zip.",
+        matters=False,
+        common="Where the agent goes, without .zip",
+    )
+    reward: str = knob("spread_inventory", one_of("pnl", "spread_inventory", "utility"), "Reward of a decision.")
+    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; without it the reward's own.")
+    decision_s: float = knob(1.0, number(0.001, 1e6), "Time between two decisions.")
+    episode_s: float = knob(600.0, number(0.001, 1e6), "Covered time of an episode.")
+    discrete_actions: bool = knob(False, SWITCH, "1 chooses one of 75 actions; 0 answers offsets and size.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAgent:
+    """The agent that is evaluated."""
+
+    model_path: Path = knob(REQUIRED, PATH, "The agent: a zip of mm rl train.", common="The agent, a zip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnseenDays(DamagedDay, Results, Source):
+    """The days that an agent is evaluated on; without a symbol or a day the agent says which."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol of the days; without it the agent's.")  # type: ignore[assignment]
+    day: str | None = knob(
+        None, DAYS, "Days: one, a list or a range; without it every recorded day that it was not trained on."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refereed:
+    """How a trainer is held against a closed form."""
+
+    seeds: int = knob(10, whole(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
+    referee_timesteps: int = knob(320_000, whole(1, 10**12), "Decisions that each is trained on.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Streams:
     """The streams that a day holds."""
 
     top_n: int = knob(20, whole(1, 5000), "Levels per side in a frame.")
     trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicFiles:
+    """The files that Binance publishes (data.binance.vision)."""
+
+    market: str = knob(
+        "usdm",
+        one_of("spot", "usdm"),
+        "usdm: trades and, from 20230516 to 20240330, best prices; spot: trades alone.",
+        common="usdm (with best prices) or spot (trades alone)",
+    )
+    sha256: str | None = knob(
+        None,
+        matching(r"[0-9a-fA-F]{64}(,[0-9a-fA-F]{64})*", "a sha256 in hex, or several with commas", "HEX"),
+        "Hashes that the files must have, besides those that the server publishes.",
+        joined=",",
+        common="Hash that a file must have",
+    )
+    fetch_url: str = knob(
+        "https://data.binance.vision", base_url("http", "https"), "Base of the published files.", matters=False
+    )
+    max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Largest file that is loaded, in MB.", matters=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -459,5 +454,10 @@ GROUPS: tuple[type, ...] = (
     Fit,
     Windows,
     Sweep,
+    SignalColumns,
+    Learning,
+    TrainedAgent,
+    Refereed,
     Recorder,
+    PublicFiles,
 )

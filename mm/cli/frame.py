@@ -26,13 +26,21 @@ from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
 
+DISTRIBUTION = "mm-research"
+"""The name of the package, whose import is mm."""
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
-EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml"}
+EXTRAS |= dict.fromkeys(("fastapi", "starlette", "uvicorn"), "api")
+EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml", "sklearn": "ml", "streamlit": "dashboard"}
+EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
+_PATHS: Mapping[type[OSError], str] = {
+    FileNotFoundError: "there is no such file or folder",
+    NotADirectoryError: "a part of the path is a file, not a folder; name another folder",
+}
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {
     ParameterSource.COMMANDLINE: "flag",
@@ -431,13 +439,17 @@ def _named(error: BaseException) -> MMError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package in EXTRAS:
-            return MissingExtra(f"this command needs {package}; install it with: pip install '.[{EXTRAS[package]}]'")
+            extra = f"[{EXTRAS[package]}]'"
+            return MissingExtra(
+                f"this command needs {package}; install it with: pip install '.{extra} in the checkout, or pip install "
+                f"'{DISTRIBUTION}{extra}"
+            )
         if package == "mm":
             return MissingExtra(f"{error.name} is not compiled; build it with: make build")
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         what = "the disk cannot be written: {}; mend it" if error.errno in _BROKEN_DISK else "no space: {}; free some"
         return TryLater(f"{what.format(error)} and try again")
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return DataError(f"{error.filename}: there is no such file or folder")
+    if isinstance(error, OSError) and error.filename and type(error) in _PATHS:
+        return DataError(f"{error.filename}: {_PATHS[type(error)]}")
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     return MMError(f"unforeseen {type(error).__name__}: {error}{notes}")

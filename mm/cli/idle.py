@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Calibration, Fit, Windows
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.knobs import axes_of, shown
 from mm.errors import UsageError
 
@@ -16,6 +16,7 @@ Values = Mapping[str, Any]
 Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None where they are
 _LADDER = ("calib_dwell_ms",)
 _SIMULATED = ("calib_deltas", "calib_mid_move_threshold_ticks", "calib_distance")
+_BY_RULE = ("calib_mid_move_threshold_ticks", "calib_hit", "calib_queue_ahead", "calib_sweeps")
 _STRATEGY = (
     *("quote_model", "quote_qty", "quote_levels", "level_step_ticks", "quote_params_json"),
     *("fill_model", "fill_per_side", "fit_draws"),
@@ -49,6 +50,8 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):
         yield _LADDER, lambda values: _unless(values, "calib_method", "ladder")
         yield _SIMULATED, lambda values: _unless(values, "calib_method", "ladder", "fixed")
+        yield _BY_RULE, lambda values: _if_given(values, "calib_fills", "decides on the fills of orders that follow")
+        yield ("calib_fill_params_json",), lambda values: "CALIB_FILLS names no model" if not _fills(values) else None
         yield (
             ("schedule_half_life_min",),
             lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k", "state_space"),
@@ -73,6 +76,14 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield tuple(orders), lambda values: _unless(values, "calib_method", "ladder", "fixed")
     else:
         yield latencies, lambda values: "LATENCY_FILE gives the latencies" if values.get("latency_file") else None
+
+
+def _fills(values: Values) -> Any:
+    return values.get("calib_fills")
+
+
+def _if_given(values: Values, name: str, why: str) -> str | None:
+    return f"{name.upper()} is {values[name]}, which {why}" if values.get(name) else None
 
 
 def _unless(values: Values, name: str, *used: object) -> str | None:

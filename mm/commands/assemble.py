@@ -1,5 +1,6 @@
 """Knobs to objects: the one place where names, decimals and milliseconds end."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,22 +10,26 @@ from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
-from mm.calibration.calibrator import CalibrationConfig
+from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Fallback, WindowPlan
-from mm.cli.config import Calibration, Day, Fit, Market, Models, Windows
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms
-from mm.dayfolder.layout import day_folder
+from mm.dayfolder.layout import day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_maker import read_fitted
+from mm.model_maker import ModelMaker, check_names, read_fitted
+from mm.predict.artefact import ARRAYS, FOLDER, MODEL, signal_of
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
+from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
+MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
@@ -72,6 +77,55 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
     if len(ticks_of) == len(lots_of) == 1:
         return opened
     return [replace(tape, step_ticks=math.lcm(*ticks_of), step_lots=math.lcm(*lots_of)) for tape in opened]
+
+
+def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:
+    """Return the micro-price fitted on the recorded days before *tape*, the last `MICRO_PRICE_DAYS` at most.
+
+    Days of another tick are left out. The files of the days are inputs of *run*.
+
+    Returns:
+        None where there are no such days, or the mid does not move on them.
+    """
+    names = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]][-MICRO_PRICE_DAYS:]
+    if not names:
+        return None
+    grid = replace(market, qty_step=None, min_notional=None)
+    opened = [one for name in names for one in open_days(replace(day, day=name), grid, cache)]
+    fitting = [one for one in opened if one.instrument.tick_e8 == tape.instrument.tick_e8]
+    if run is not None:
+        for one in fitting:
+            _note(run, one)
+    return fit_micro_price(fitting) if fitting else None
+
+
+def with_micro_price(run: Run, rules: Rules, quotes: object, day: Day, market: Market, tape: "Tape") -> Rules:
+    """Return *rules* with the fit of ``micro_price``, where a quote model reads it."""
+    if "micro_price" not in getattr(quotes, "signals", ()):
+        return rules
+    return replace(rules, micro_price=micro_price_before(run, day, market, tape, run.tapes))
+
+
+def check_predictors(run: Run, quotes: object, tapes: "list[Tape]") -> None:
+    """Refuse predictors of another market, and note their files as inputs.
+
+    The log warns of one that beats no baseline, and of one that was fitted on a day that is played.
+
+    Raises:
+        Mismatch: If symbol or tick are not those of the fit.
+    """
+    named = [signal_of(name)[0] for name in getattr(quotes, "signals", ()) if FOLDER in name]
+    for artefact in {one.path: one for one in named}.values():
+        for tape in tapes:
+            artefact.check(tape.symbol, tape.instrument.tick_e8)
+        for name in (MODEL, ARRAYS):
+            run.input_file(Path(artefact.path) / name)
+        met = [day for tape in tapes for day in tape.days if day in artefact.about["days"]]
+        if met:
+            run.log.warning("predictor_in_sample", path=artefact.path, days=",".join(met))
+        if not artefact.about["usable"]:
+            best = artefact.about["score"]["best_baseline"]
+            run.log.warning("predictor_not_usable", path=artefact.path, does_not_beat=best)
 
 
 def _note(run: Run, tape: "Tape") -> None:
@@ -166,10 +220,14 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
     return max(steps, 1) * tape.step_lots
 
 
-def calibration_config(calibration: Calibration, fit: Fit, seed: int) -> CalibrationConfig:
-    """Return how a tape is to be calibrated."""
+def calibration_config(
+    calibration: Calibration, fit: Fit, seed: int, tape: "Tape", run: Run | None = None
+) -> CalibrationConfig:
+    """Return how days that begin with *tape* are to be calibrated; the file of a user's model is noted in *run*."""
+    fills = _measured(calibration, seed, tape, run)
     return CalibrationConfig(
-        method=calibration.calib_method,
+        method="fixed" if fills and calibration.calib_method == "marks" else calibration.calib_method,
+        fills=fills,
         deltas=calibration.calib_deltas,
         dwell_ms=calibration.calib_dwell_ms,
         mid_move_threshold_ticks=calibration.calib_mid_move_threshold_ticks,
@@ -187,6 +245,18 @@ def calibration_config(calibration: Calibration, fit: Fit, seed: int) -> Calibra
         min_usable_deltas=fit.min_usable_deltas,
         max_delta_ticks=fit.max_delta_ticks if isinstance(fit.max_delta_ticks, float) else None,
     )
+
+
+def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None) -> FillsMeasured | None:
+    """Return the fill model under which orders are measured; None where the hit rule decides."""
+    name, params = calibration.calib_fills, calibration.fill_params()
+    if name is None:
+        return None
+    models = Models(fill_model=name, fill_params_json=json.dumps(params) if params else None)
+    check_names(models)
+    make = ModelMaker(run, models, tape, seed).fills
+    make()  # refuses wrong parameters before anything is played
+    return FillsMeasured(name, params, make)
 
 
 def plan(windows: Windows, execution: Execution) -> WindowPlan:

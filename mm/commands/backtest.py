@@ -40,9 +40,12 @@ def main(
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     maker = ModelMaker(run, models, tapes[0], account.seed)
+    maker.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    quotes = maker.quotes()
+    assemble.check_predictors(run, quotes, tapes)
+    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0])
     result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
-    del tapes, maker  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result)
     run.say(told(result.summary))
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Calibration, Day, Fit, Market
+from mm.cli.calibration_knobs import Calibration, Fit
+from mm.cli.config import Day, Market
 from mm.cli.frame import runner
 from mm.errors import FitError
 from mm.runs.run import Run
@@ -47,7 +48,7 @@ def main(
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
-        found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed), rules)
+        found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed, tapes[0], run), rules)
         permuted = permutations(found, rules)
         clusters = fit_hawkes(flow_of(found.calibrator))
     with run.timing("write"):

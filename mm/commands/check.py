@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,8 +12,16 @@ from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, knob, matching, whole
+from mm.clock import now_us, run_stamp
 from mm.errors import SafetyError
 
+if TYPE_CHECKING:
+    from mm.commands.setup import Setup
+    from mm.evaluate.data_access import FileWatch
+    from mm.evaluate.run_comparison import Report
+    from mm.tape.tape import Tape
+
+_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of <OUT_ROOT>/lookahead/.")
 TESTS = ("fresh", "shifted", "files", "opened")
 
 
@@ -36,7 +45,7 @@ class Checked(DamagedDay, Results, Source):
     Execution,
     Account,
     Models,
-    arguments=[click.Argument(["model"], metavar="[MODEL]", required=False)],
+    arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
     brief=(Checked, Models),
 )
 def lookahead(
@@ -47,17 +56,19 @@ def lookahead(
     account: Account,
     models: Models,
     model: str | None,
+    out: str | None,
 ) -> None:
-    """Find out whether a model peeks: it is played on days that end, change or move at random instants.
+    """Find out whether a model or a signal peeks: it is played on days that end, change or move at random instants.
 
     What it does before a cut must be the same to the last byte, and so must a second run. MODEL is a quote or a fill
     model, as --quote-model or --fill-model would name it; the other one, and the parameters, are given as to
-    mm backtest. Exit code 0 where nothing was found, 5 where the model peeks.
+    mm backtest. Or MODEL is a signal (mm signals list, or package.module:Class), whose rows are compared. The page
+    shows the tests, the cuts and each difference. Exit code 0 where nothing was found, 5 where it peeks.
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
     from mm.commands.setup import Setup
-    from mm.evaluate.lookahead import Probe, file_watch, with_model
+    from mm.evaluate.lookahead import Probe, file_watch, named_signal, with_model
 
     day = Day(
         symbol=checked.symbol,
@@ -69,25 +80,71 @@ def lookahead(
     setup = Setup(day, market, execution, account, models)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
-        setup = replace(setup, models=with_model(models, model))
-    with tempfile.TemporaryDirectory(prefix="mm-lookahead-") as place:
-        report = Probe(setup, watch, skip, Path(place)).run(console, checked.check_cuts)
-    names = f"{setup.models.quote_model}, {setup.models.fill_model}"
+        signal = named_signal(model)
+        if not signal:
+            setup = replace(setup, models=with_model(models, model))
+    if signal:
+        tape, report = _of_signal(signal, setup, watch, skip, checked.check_cuts)
+        names: tuple[str, ...] = (signal,)
+        about = {"signal": signal}
+    else:
+        with tempfile.TemporaryDirectory(prefix="mm-lookahead-") as place:
+            probe = Probe(setup, watch, skip, Path(place))
+            report = probe.run(console, checked.check_cuts)
+        tape, played = probe.tape, probe.setup.models
+        names = (played.quote_model, played.fill_model)
+        about = {"quote": played.quote_model, "fill": played.fill_model}
+    page = _page(tape, names, report, Path(out) if out else _page_of(checked))
+    _show(console, checked, names, about, report, page)
+
+
+def _show(
+    console: Console, checked: Checked, names: tuple[str, ...], about: dict[str, str], report: "Report", page: Path
+) -> None:
+    """Print what the tests found.
+
+    Raises:
+        SafetyError: If something peeks.
+    """
     console.answer(
         {
             "ok": not report.findings,
-            "models": {"quote": setup.models.quote_model, "fill": setup.models.fill_model},
+            "models": about,
             "cuts": len(report.cuts),
             "tests": {test: {"played": n, "failed": len(report.failed(test))} for test, n in report.played.items()},
             "findings": [one.to_dict() for one in report.findings],
             "notes": report.notes,
+            "page": str(page.resolve()),
             "path": str(checked.folder(checked.day).resolve()),
         }
     )
-    console.say(f"{names} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
+    console.say(f"{', '.join(names)} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
     for line in report.lines():
         console.say(line)
+    console.say(str(page))
     if report.findings:
         first = report.findings[0]
         n = len(report.findings)
-        raise SafetyError(f"{names}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.message}")
+        raise SafetyError(f"{', '.join(names)}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.message}")
+
+
+def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
+    """Return the day, and what the tests of a signal found on it."""
+    from mm.commands import assemble
+    from mm.evaluate.signal_lookahead import SignalProbe
+
+    (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
+    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed).run(cuts)
+
+
+def _page_of(checked: Checked) -> Path:
+    return checked.out_root / "lookahead" / checked.symbol / f"{checked.day}_{run_stamp(now_us())}.html"
+
+
+def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:
+    """Write what the tests found to a page at *path*, and return it."""
+    from mm.evaluate.lookahead_page import lookahead_page
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(lookahead_page(tape, names, report), encoding="utf-8")
+    return path

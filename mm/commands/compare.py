@@ -15,7 +15,9 @@ _OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instea
 
 @command(Results, arguments=[_RUNS, _OUT])
 def main(console: Console, results: Results, runs: tuple[str, ...], out: str | None) -> None:
-    """Compare runs of one strategy over the time that all of them cover; the first is the reference.
+    """Compare a replay, a shadow and a trade of one strategy, order by order; the first is the reference.
+
+    Only the time that all of them cover counts. Two backtests on one page, with their knobs: mm runs compare.
 
     A RUN is a folder, a RUN_ID or how one begins. Example: mm compare 20260105T0800 20260105T0801
     """

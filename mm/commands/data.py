@@ -3,37 +3,50 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli.config import DamagedDay, Market, Name, Results, Source, Streams
+from mm.cli.config import DamagedDay, Market, Name, PublicFiles, Results, Source, Streams
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.errors import DataError
+from mm.cli.knobs import ONE_DAY, PATH, SYMBOL, knob
+from mm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mm.day_parquet import Moved
+    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import Harm
 
 _PATH = click.Path(path_type=Path)
-
-
-@command(
-    Source,
-    Market,
-    Streams,
-    Name,
-    arguments=[click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")],
-    defaults={"trade_stream": None},
+_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision")
+_FILES = click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")
+_FORMAT = click.Option(
+    ["--format", "form"],
+    type=click.Choice(_FORMATS),
+    default=_FORMATS[0],
+    show_default=True,
+    help="What the files are: raw captures of Binance Spot, or files of others (bitstamp: order by order).",
 )
+
+
+@command(Source, Market, Streams, Name, arguments=[_FILES, _FORMAT], defaults={"trade_stream": None})
 def import_command(
-    console: Console, source: Source, market: Market, streams: Streams, name: Name, captures: tuple[Path, ...]
+    console: Console,
+    source: Source,
+    market: Market,
+    streams: Streams,
+    name: Name,
+    captures: tuple[Path, ...],
+    form: str,
 ) -> None:
-    """Write the day folders of one symbol from raw captures, given in the order of their recording."""
-    from mm.market_data.capture_import import ImportOptions, import_captures
+    """Write the day folders of one symbol from raw captures, or files of others, in the order of their recording.
+
+    Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
+    """
+    from mm.market_data.capture_import import FORMS, RAW, ImportOptions, import_captures
 
     options = ImportOptions(
         tick_size=market.tick_size,
@@ -41,13 +54,68 @@ def import_command(
         min_notional=market.min_notional,
         top_n=streams.top_n,
         trade_stream=streams.trade_stream,
+        form=form if form in FORMS else RAW.name,
     )
+    if form in FORMS:
+        read_as = RAW  # the recorder box has no numpy, which the other forms need
+    else:
+        from mm.formats.registry import form_of
+
+        read_as = form_of(form)
     run_id = name.run_id or _named_after(captures)
     size = sum(path.stat().st_size for path in captures if path.is_file())
     with console.progress("import", size) as advance:
         report = import_captures(
-            captures, source.symbol, source.data_root, run_id=run_id, options=options, progress=_steps(advance)
+            captures,
+            source.symbol,
+            source.data_root,
+            run_id=run_id,
+            options=options,
+            progress=_steps(advance),
+            form=read_as,
         )
+    for line in report.lines():
+        console.say(line)
+    console.answer(report.to_json())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedDay:
+    """The symbol and the day; without both, the sample of the project."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol, in any case; without it the sample's.", common="Symbol")
+    day: str | None = knob(None, ONE_DAY, "Day of UTC, YYYYMMDD; without it the sample's.", common="Day of UTC")
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
+
+
+@command(PublishedDay, PublicFiles, Market)
+def fetch_command(console: Console, chosen: PublishedDay, published: PublicFiles, market: Market) -> None:
+    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
+
+    USD-M days from 20230516 to 20240330 have best prices and can be played; all others hold trades alone. Each file is
+    verified by the checksum that the server publishes beside it.
+
+    Example: mm data fetch --symbol XMRUSDT --day 20230920
+    """
+    from mm.market_data.capture_import import ImportOptions
+    from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
+
+    of, symbol, day = published.market, chosen.symbol, chosen.day
+    if symbol is None and day is None:
+        of, symbol, day = SAMPLE
+    if symbol is None or day is None:
+        raise UsageError("--symbol (SYMBOL) and --day (DAY) belong together; give both, or neither for the sample")
+    wanted = PublishedFiles(
+        market=of,
+        symbol=symbol,
+        day=day,
+        sha256=frozenset((published.sha256 or "").lower().split(",")) - {""},
+        options=ImportOptions(
+            tick_size=market.tick_size, qty_step=market.qty_step, min_notional=market.min_notional, top_n=1
+        ),
+    )
+    limit = round(published.max_download_mb * 1e6)
+    report = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
     for line in report.lines():
         console.say(line)
     console.answer(report.to_json())
@@ -151,24 +219,41 @@ def _named(harmed: "Sequence[Harm]") -> list[str]:
 
 
 _FOLDER = click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")
-_TO = click.Option(["--to", "form"], type=click.Choice(["parquet"]), default="parquet", help="Form of the files.")
-_OUT = click.Option(["--out"], type=_PATH, help="Folder that is written; else <OUT_ROOT>/parquet/<SYMBOL>/<DAY>.")
+_FORM = click.Option(
+    ["--format", "--to", "form"],
+    type=click.Choice(["parquet", "hftbacktest"]),
+    default="parquet",
+    show_default=True,
+    help="Form of the files: a folder of Parquet, or one .npz of hftbacktest.",
+)
+_OUT = click.Option(["--out"], type=_PATH, help="What is written; else <OUT_ROOT>/<FORMAT>/<SYMBOL>/<DAY>[.npz].")
 _ROOT = click.Option(
     ["--data-root"], type=_PATH, default=Path("data"), envvar="DATA_ROOT", help="Folder of the day folders."
 )
 
 
-@command(Results, DamagedDay, arguments=[_FOLDER, _TO, _OUT])
+@command(Results, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
 def export_command(
     console: Console, results: Results, damaged: DamagedDay, folder: Path, form: str, out: Path | None
 ) -> None:
-    """Write a day folder as Parquet: typed columns, and prices and quantities as their exact text."""
-    from mm.day_parquet import export_day, read_again
+    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest.
+
+    Example: mm data export data/BTCUSDT/20251216 --format hftbacktest --out btcusdt_20251216.npz
+    """
     from mm.dayfolder.layout import DayFolder
-    from mm.dayfolder.seal import require_sealed
 
     day = DayFolder.at(folder)
-    target = out or results.out_root / form / day.symbol / day.day
+    target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
+    if form == "parquet":
+        _export_parquet(console, damaged, day, target)
+    else:
+        _export_hftbacktest(console, damaged, day, target)
+
+
+def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
+    from mm.day_parquet import export_day, read_again
+    from mm.dayfolder.seal import require_sealed
+
     harmed = _named(require_sealed(day, damaged=damaged.damaged))
     moved = export_day(day, target)
     began = time.perf_counter()
@@ -182,6 +267,59 @@ def export_command(
     console.say(str(target))
     files = [asdict(one) for one in moved]
     console.answer({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+
+
+def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
+    from mm.formats.hftbacktest_export import export_hftbacktest
+    from mm.tape.load import load_day
+
+    tape = load_day(day, damaged=damaged.damaged)
+    with console.progress("export", len(tape)) as advance:
+        done = export_hftbacktest(tape, target, advance)
+    for sentence in (*tape.meta.warnings, *tape.meta.excluded):
+        console.say(f"warning: {sentence}")
+    console.say(f"{done.rows:,} rows of {done.events:,} events, {done.bytes / 1e6:,.2f} MB")
+    if done.split:
+        console.say(f"{done.split:,} events have a row for each side: their exchange times are out of order")
+    if done.shift_us:
+        console.say(f"exchange times were set back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
+    console.say(str(target))
+    console.answer({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
+
+
+_PICTURE = click.Option(["--out"], type=_PATH, help="The picture, .svg or .html; else <OUT_ROOT>/inspect/…/<DAY>.svg.")
+
+
+@command(Results, DamagedDay, arguments=[_FOLDER, _PICTURE])
+def inspect_command(console: Console, results: Results, damaged: DamagedDay, folder: Path, out: Path | None) -> None:
+    """Tell what a day holds: rows, gaps, spread, volatility; and draw it.
+
+    Example: mm data inspect data/BTCUSDT/20251216
+    """
+    from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.seal import require_sealed
+    from mm.errors import BrokenFile, NeverSynced
+    from mm.formats.inspection import inspect_day
+    from mm.tape.load import load_day
+
+    day, tape = DayFolder.at(folder), None
+    require_sealed(day, damaged=damaged.damaged)
+    try:
+        tape = load_day(day, damaged=damaged.damaged)
+    except NeverSynced as error:
+        console.say(f"warning: {error}")
+    except BrokenFile as error:
+        if not day.diffs.is_file() or day.diffs.stat().st_size:
+            raise
+        console.say(f"warning: {error}")  # trades alone
+    found = inspect_day(day, tape)
+    console.say("\n".join(found.lines()))
+    target = None
+    if tape is not None:
+        target = out or results.out_root / "inspect" / day.symbol / f"{day.day}.svg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        console.say(str(tape.plot().save(target)))
+    console.answer({**asdict(found), "path": str(target) if target else None})
 
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])

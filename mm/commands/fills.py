@@ -1,4 +1,4 @@
-"""``mm fills``: which fill model is right, and the exponent of its queue."""
+"""``mm fills``: which fill model is right, the exponent of its queue, and a fill probability from an order log."""
 
 import json
 from collections.abc import Callable
@@ -14,9 +14,11 @@ from mm.clock import us_from_ms
 from mm.errors import DataError, FitError, UsageError
 
 if TYPE_CHECKING:
+    from mm.evaluate.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when places in the queue are compared
+REFERENCE = "trade_cross"  # whose Brier score the others are compared with
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
@@ -44,13 +46,21 @@ class Scored(VirtualLife):
     fill_model: str | None = knob(None, _MODEL, "One more fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
-    def more(self) -> dict[str, Callable[[], object]]:
-        """Return what makes the model of one's own, by its name; empty where none was given."""
+    def more(self, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
+        """Return what makes the model of one's own, by its name; empty where none was given.
+
+        One that names a fit waits for the *tape* that the fit must match; all others are checked without it.
+        """
+        from mm.backtest.fills.hazard_fit import KIND, with_numbers
         from mm.evaluate.queue_score import named
 
-        if self.fill_model is None:
+        if self.fill_model is None or (self.fill_model == KIND) != (tape is not None):
             return {}
-        return named(self.fill_model, json.loads(self.fill_params_json or "{}"))
+        params = json.loads(self.fill_params_json or "{}")
+        if tape is None:
+            return named(self.fill_model, params)
+        made = named(KIND, with_numbers(params, tape.symbol, tape.instrument))
+        return {f"{KIND} {Path(params.get('fit') or '').name}".strip(): next(iter(made.values()))}
 
     def place(self) -> tuple[str, str]:
         """Return symbol and day.
@@ -73,6 +83,13 @@ class Fitted(VirtualLife, Source):
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hazard(Fitted):
+    """Which day, and how many orders."""
+
+    queue_passes: int = knob(8, whole(1, 1000), "How often the day is gone through.", flag="--passes")
+
+
 @command(Scored)
 def score(console: Console, scored: Scored) -> None:
     """Hold the fill models against a day of which every order is known.
@@ -82,25 +99,31 @@ def score(console: Console, scored: Scored) -> None:
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.evaluate.queue_score import by_place, candidates, lines, shown, study
+    from mm.evaluate.hazard import brier_lines, unseen
+    from mm.evaluate.queue_score import by_place, candidates, known, lines, played_by, shown
     from mm.evaluate.queue_score import score as scores_of
-    from mm.evaluate.virtual_orders import OrderPlan
 
-    models = {**candidates(), **scored.more()}
+    own = scored.more()
     tape, log, name = _market(scored)
-    checks_us = tuple(round(check * scored.life_us()) for check in CHECKS)
-    plan = OrderPlan(scored.life_us(), checks_us, scored.queue_passes, scored.seed)
+    models = {**candidates(), **own, **scored.more(tape)}
     with console.progress("models", len(models)) as step:
-        orders, truth, played = study(tape, log, plan, models, step)
+        orders, truth, moved = known(tape, log, _plan(scored, scored.queue_passes))
+        played = played_by(moved, orders, models, step)
     totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
     places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
     first = next(iter(totals.values()))
+    try:
+        later, why_not = unseen(moved, orders, truth, played, REFERENCE), None
+    except FitError as error:
+        later, why_not = {}, str(error)
     console.answer(
         {
             "orders": len(orders),
             "models": {model: asdict(one) for model, one in totals.items()},
             "places": {model: {at: asdict(one) for at, one in all_.items()} for model, all_ in places.items()},
             "checks_s": [check * scored.queue_life_s for check in CHECKS],
+            "unseen": {group: {one: asdict(at) for one, at in all_.items()} for group, all_ in later.items()},
+            "unseen_why_not": why_not,
             "path": str(log.resolve()),
         }
     )
@@ -108,7 +131,40 @@ def score(console: Console, scored: Scored) -> None:
         f"{name}: {len(orders)} orders that waited {scored.queue_life_s:g} s; "
         f"{shown(first.true_filled, 100)} % of them would have filled"
     )
-    console.say("\n".join(["", *lines(totals, places)]))
+    console.say("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
+
+
+@command(Hazard)
+def hazard(console: Console, hazarded: Hazard) -> None:
+    """Fit queue_hazard to a day of which every order is known, and write its file.
+
+    Its Brier score is that of parts of the day, each from a fit to the time before it; the file has the fit of all.
+
+    Example: mm fills hazard --symbol BTCUSD --day 20150501
+    """
+    from mm.evaluate.hazard import brier_lines, hazard_file, unseen
+    from mm.evaluate.queue_score import candidates, known, played_by
+    from mm.whole_file import write_whole
+
+    scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
+    tape, log, name = _market(scored)
+    with console.progress("models", len(candidates())) as step:
+        orders, truth, moved = known(tape, log, _plan(hazarded, hazarded.queue_passes))
+        played = played_by(moved, orders, candidates(), step)
+    scores = unseen(moved, orders, truth, played, REFERENCE)
+    content = hazard_file(moved, orders, truth, scores, REFERENCE)
+    path = hazarded.out_root / "fills" / hazarded.symbol / f"{hazarded.day}_queue_hazard.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    console.answer({**content, "path": str(path)})
+    console.say("\n".join([f"{name}: {len(orders)} orders", "", *brier_lines(scores, REFERENCE), "", str(path)]))
+
+
+def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
+    from mm.evaluate.virtual_orders import OrderPlan
+
+    checks_us = tuple(round(check * life.life_us()) for check in CHECKS)
+    return OrderPlan(life.life_us(), checks_us, passes, life.seed)
 
 
 @command(Fitted)
@@ -151,7 +207,10 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     tape = _tape(scored, scored.data_root, symbol, day)
     log = order_log(day_folder(scored.data_root, symbol, day))
     if not log.is_file():
-        raise DataError(f"{log}: there is no such file; only a simulated day knows every order (mm sim day)")
+        raise DataError(
+            f"{log}: there is no such file; only a simulated day knows every order (mm sim day), or an import order by "
+            f"order (mm data import --format bitstamp)"
+        )
     return tape, log, f"{symbol} {day}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mm.cli.config import Fit
+from mm.cli.calibration_knobs import Fit
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import FitError

@@ -10,8 +10,9 @@ from urllib.parse import quote
 import click
 
 from mm.backtest.rules import Account, Execution
+from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Calibration, Fit, Market
+from mm.cli.config import Market
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.idle import idle
@@ -20,7 +21,7 @@ from mm.code_identity import hash_file
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.frame import About
-from mm.report.redraw import Drawn, Redraw, played
+from mm.report.redraw import Drawn, Redraw, market, played
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import MANIFEST
 from mm.runs.run import PAGE
@@ -106,7 +107,8 @@ def _backtest(redraw: Redraw, about: About) -> str:
     again = played(redraw, summary)
     if again is not None:
         return page({**again.summary, **summary, **_honesty(again)}, columns_of(again), about)
-    return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"]), about))
+    seen = market(redraw)
+    return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about))
 
 
 def _walkforward(redraw: Redraw, about: About) -> str:
@@ -150,7 +152,7 @@ def _calibration(redraw: Redraw, about: About) -> str:
         redraw.located()
         tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
         account, execution = redraw.group(Account), redraw.group(Execution)
-        config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed)
+        config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed, tapes[0])
         found = measure(tapes, config, assemble.rules(tapes[0], execution, account))
         return drawn(found, content, adverse_selection(found.calibrator), about)
     except MMError as error:

@@ -20,8 +20,9 @@ from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, shown
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
-from mm.runs.diff import Comparison, compare, no_matter
+from mm.runs.diff import Comparison, OutputDifference, compare, no_matter
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
+from mm.runs.nearness import largest_difference
 
 COMMANDS = {  # by kind: the name of the command, its module and its function
     "backtest": ("backtest", "mm.commands.backtest", "main"),
@@ -32,6 +33,13 @@ COMMANDS = {  # by kind: the name of the command, its module and its function
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
 _TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
+_TOLERANCE = click.Option(
+    ["--tolerance"],
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="T",
+    help="Take numbers for equal that are within T, relative, or absolute below 1; 0: equal bytes.",
+)
 _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and say where it is.")
 
 
@@ -53,15 +61,16 @@ class Where(Results):
     )
 
 
-@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TRUST])
-def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> None:
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
+def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: bool) -> None:
     """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
 
     The inputs are checked by their sha256 first, and the days are read anew, not from the tape cache. A page is not
     compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
     of one's own is looked for from the current folder. It is called only if its source file is an input of the run
-    with the same sha256, for a manifest may come from anywhere; --trust calls any. Exit code 0 where all is equal, 3
-    where an input is not what it was or an output differs, 5 where a model is not trusted.
+    with the same sha256, for a manifest may come from anywhere; --trust calls any. On another processor fits part in
+    their last digits: --tolerance says how far, and the largest difference of each file is printed. Exit code 0 where
+    all is equal, 3 where an input is not what it was or an output differs, 5 where a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """
@@ -78,15 +87,18 @@ def main(console: Console, where: Where, name: str, keep: bool, trust: bool) -> 
         words = [command_name, f"--data-root={sources.data_root}", f"--out-root={scratch}"]
         again = _play(run, words, variables, scratch)
         found = compare(run, again)
-        equal = _reproduced(found)
+        near = _near(found, tolerance)
+        equal = _reproduced(found, near)
         kept = str(again.folder) if keep else None
-        console.answer({**found.answer(), "equal": equal, "kept": kept, "path": str(run.folder.resolve())})
-        for line in _told(found, equal=equal):
+        within = {path: {"difference": size, "at": place} for path, (size, place) in near.items()}
+        answer = {**found.answer(), "equal": equal, "within_tolerance": within, "kept": kept}
+        console.answer({**answer, "path": str(run.folder.resolve())})
+        for line in _told(found, near, equal=equal):
             console.say(line)
         if kept:
             console.say(kept)
         if not equal:
-            raise Mismatch(_verdict(found))
+            raise Mismatch(_verdict(found, near))
 
 
 def _knobs(run: Found) -> str:
@@ -160,9 +172,24 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
     return runs[0]
 
 
-def _reproduced(found: Comparison) -> bool:
+def _near(found: Comparison, tolerance: float) -> dict[str, tuple[float, str]]:
+    """Return the outputs whose numbers alone differ, within the tolerance: by path, how far at most and where."""
+    near = {}
+    for one in found.outputs if tolerance else ():
+        if one.counts and one.detail:
+            largest = largest_difference(*(run.folder / one.path for run in found.runs))
+            if largest and largest[0] <= tolerance:
+                near[one.path] = largest
+    return near
+
+
+def _others(found: Comparison, near: Mapping[str, object]) -> list[OutputDifference]:
+    return [one for one in found.outputs if one.counts and not (one.detail and one.path in near)]
+
+
+def _reproduced(found: Comparison, near: Mapping[str, object]) -> bool:
     """Return whether the second run read and wrote the same; a knob that is new since changes the digest alone."""
-    return not found.inputs and not any(one.counts for one in found.outputs) and not _edited(found)
+    return not found.inputs and not _others(found, near) and not _edited(found)
 
 
 def _edited(found: Comparison) -> bool:
@@ -173,26 +200,29 @@ def _edited(found: Comparison) -> bool:
     return found.digests[0] != found.digests[1] and not (of_code or new or changed)
 
 
-def _told(found: Comparison, *, equal: bool) -> Iterator[str]:
+def _told(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
     """Yield what a person is told of it."""
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"
     outputs = len(found.runs[0].manifest["outputs"])
+    yield from (f"near     {path}: at most {size:.2g} apart, at {place}" for path, (size, place) in near.items())
     if equal:
         pages = sum(not one.counts for one in found.outputs)
-        yield f"equal    {outputs - pages} outputs, byte for byte" + (f"; {pages} page not compared" if pages else "")
+        whole = outputs - pages - len(near)
+        yield f"equal    {whole} outputs, byte for byte" + (f"; {pages} page not compared" if pages else "")
         first, second = found.digests
-        yield f"digest   {first}" + ("" if first == second else f" | {second}, for this version has other knobs")
+        why = "the numbers above" if near else "this version has other knobs"
+        yield f"digest   {first}" + ("" if first == second else f" | {second}, for {why}")
         return
     yield from (f"inputs   {line}" for line in found.inputs)
-    yield from (line for one in found.outputs if one.counts for line in one.lines())
+    yield from (line for one in _others(found, near) for line in one.lines())
     if _edited(found):
         yield f"digest   {' | '.join(found.digests)}"
 
 
-def _verdict(found: Comparison) -> str:
+def _verdict(found: Comparison, near: Mapping[str, object]) -> str:
     """Return the one line of a run that did not come out again."""
-    told = [*found.inputs, *(one.lines()[0] for one in found.outputs if one.counts)]
+    told = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
     if _edited(found):
         told = ["all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"]
     makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Calibration, Day, Fit, Market, Models, Sensitivity, Windows
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.config import Day, Market, Models, Sensitivity
 from mm.cli.frame import runner
 from mm.commands.backtest import play
 from mm.errors import FitError
@@ -46,8 +47,8 @@ def main(
     from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account)
-    config = assemble.calibration_config(calibration, fit, account.seed)
+    rules = assemble.rules(tapes[0], execution, account, models)
+    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
@@ -92,7 +93,7 @@ def walkforward(
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
-    config = assemble.calibration_config(calibration, fit, account.seed)
+    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
@@ -102,7 +103,6 @@ def walkforward(
     forward = run.summary
     maker.use(studied.schedule)
     result = play(run, tapes, rules, maker, sensitivity)
-    del tapes, maker  # lets the mapped tapes go: writing needs the journal alone
     run.write_result(result, "backtest")
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns_of(result)))

@@ -11,6 +11,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
+from mm.quote_tree import Tree
 
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
@@ -70,7 +71,11 @@ class Setup:
 
     def files(self) -> list[Path]:
         """Return the files beside the day's on which the result depends."""
-        return [path for path in (self.execution.latency_file, self.models.fill_params_file) if path is not None]
+        leaves = Tree.of(self.models.quote_model, self.models.quote_params()).leaves()
+        agents = [leaf.params.get("model_path") for leaf in leaves if leaf.name == "rl"]
+        named = [self.execution.latency_file, self.models.fill_params_file]
+        named += [Path(path) for path in agents if isinstance(path, str)]
+        return [path for path in named if path is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the setup as JSON values; paths become absolute."""

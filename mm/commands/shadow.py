@@ -25,7 +25,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.clock import SteadyClock, now_us
-from mm.errors import DataError, Mismatch, SafetyError, TryLater, UsageError
+from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
 from mm.live.trade_signals import KILLING
 from mm.runs.find import Found, check_models, find_run
@@ -34,11 +34,12 @@ from mm.runs.run import Run
 if TYPE_CHECKING:
     from mm.live.reconcile import Reconciliation
     from mm.live.shadow import PaperKnobs, PaperPlay, ShadowFollower, ShadowTerms
-    from mm.market_data.recording import Parts
+    from mm.market_data.recording import Parts, Recording
 
 _Group = TypeVar("_Group")
 _COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}  # for the replay, by knob
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_GRID_S = 0.05  # between two looks at the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
 _TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
 
@@ -80,7 +81,8 @@ def main(
     """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
 
     It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C, in order. The kill switch of the
-    symbol and SIGUSR1 end its quoting, not its recording.
+    symbol and SIGUSR1 end its quoting, not its recording. Where the exchange changes tick or step, it ends in order
+    with 75: the next start counts in the new ones.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
@@ -101,6 +103,8 @@ def main(
     live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around))
     with _unstopped():
         _finish(run, live, knobs, day)
+    if live.regridded:
+        raise Incomplete(f"{source.symbol}: paper trading ended: {live.regridded}", TryLater.exit_code)
 
 
 def _check(recorder: Recorder, execution: Execution) -> None:
@@ -164,6 +168,7 @@ class _Lived:
     play: "PaperPlay"
     follower: "ShadowFollower"
     reason: str
+    regridded: TryLater | None
 
 
 async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around) -> _Lived:
@@ -198,13 +203,28 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around) 
     recording = Recording(replace(parts, follower=follower), run.log, clock)
     _on_signals(recording.stop)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
-    async with monitor.beside(recording), desk.shown(*_metrics(parts), watched=around.watched):
-        await recording.run()
+    grid = asyncio.create_task(_end_on_another_grid(terms, recording))
+    try:
+        async with monitor.beside(recording), desk.shown(*_metrics(parts), watched=around.watched):
+            await recording.run()
+    finally:
+        grid.cancel()
     for report in recording.reports:
         run.say(report.line())
         run.say(report.path)
     known = replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us, killed=follower.killed)
-    return _Lived(known, play, follower, recording.reason)
+    regridded = grid.result() if grid.done() else None
+    return _Lived(known, play, follower, recording.reason, regridded)
+
+
+async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
+    """End the recording once the exchange has named another grid than that of the start, and return that it has."""
+    from mm.live.shadow import REGRIDDED
+
+    while (changed := terms.regridded(recording.session)) is None:
+        await asyncio.sleep(_GRID_S)
+    recording.stop(REGRIDDED)
+    return changed
 
 
 def _metrics(parts: "Parts") -> tuple[str, int]:
@@ -246,7 +266,7 @@ def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
     from mm.report.run_columns import columns_of
 
     terms, play = live.terms, live.play
-    result = play.result({"reason": live.reason, "why": None})
+    result = play.result({"reason": live.reason, "why": str(live.regridded) if live.regridded else None})
     decisions = decisions_of(result.journal)
     name = decisions_name(terms.symbol)
     lags_us = live.follower.lags.of(decisions).tolist()

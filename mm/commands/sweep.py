@@ -2,7 +2,8 @@
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Calibration, Day, Fit, Market, Models, Sweep, Windows
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.config import Day, Market, Models, Sweep
 from mm.cli.frame import runner
 from mm.runs.run import Run
 
@@ -46,7 +47,7 @@ def main(
     store = Store.of(day.out_root, day.symbol, day.label())
     stand = ground(run, points, tapes, run.tapes)
     if sweep.sweep_walkforward:
-        config = assemble.calibration_config(calibration, fit, account.seed)
+        config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         stand = fits(run, points, tapes, (config, windows), stand, store)
     check(run, points, tapes, stand)
     work = Work(points, stand, store)

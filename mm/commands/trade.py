@@ -1,4 +1,4 @@
-"""``mm trade``: trade a symbol at a venue: the exchange in a box, Binance's testnet, or production."""
+"""``mm trade``: trade a symbol at a venue: an exchange in a box, Binance's testnet, or production."""
 
 import asyncio
 import os
@@ -18,10 +18,11 @@ from mm.live.order_access import OrderAccess
 from mm.live.promptness import busy_loop, prompt
 from mm.live.state_stores import StateStores
 from mm.live.trade_signals import TradeSignals
-from mm.live.trade_venue import Trading
+from mm.live.trade_venue import API, Trading
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
+    from mm.live.shadow import PaperKnobs
     from mm.live.trade_run import TradeEnd, TradeRun
     from mm.market_data.recording import Parts
 
@@ -83,6 +84,11 @@ def main(
         from mm.live.trade_venue import addresses, check_switches
         from mm.model_maker import check_names
 
+        check_names(models)
+        strategy = PaperKnobs(market, execution, account, models, risk)
+        if trading.venue == API:
+            _at_interface(run, source.symbol, trading, strategy, signals)
+            return
         note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
         urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
         credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
@@ -91,14 +97,7 @@ def main(
         blank_process_list([given["api_key"], given["api_secret"]])
         if note:
             run.log.warning("switch_not_used", note=note)
-        check_names(models)
-        knobs = TradeKnobs(
-            trading=trading,
-            access=access,
-            stores=stores,
-            strategy=PaperKnobs(market, execution, account, models, risk),
-            out_root=results.out_root,
-        )
+        knobs = TradeKnobs(trading=trading, access=access, stores=stores, strategy=strategy, out_root=results.out_root)
         clock = SteadyClock()
         parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
@@ -112,6 +111,18 @@ def main(
                 raise
             raise TryLater(f"{end.refused}; nor can the run folder be written ({error})") from error
         _raise(end, source.symbol)
+
+
+def _at_interface(run: Run, symbol: str, trading: Trading, strategy: "PaperKnobs", signals: TradeSignals) -> None:
+    """Trade as a client of `mm sim api`."""
+    from mm.live.api_venue import InterfaceAt, InterfaceTrade
+
+    at = InterfaceAt(url=trading.api_url, client_id=trading.client_id)
+    end, times = asyncio.run(InterfaceTrade(run, symbol, at, strategy, SteadyClock()).trade(signals))
+    _write(run, end, symbol)
+    run.say(times.line())
+    if end.killed_for is not None:
+        raise Incomplete(f"{symbol} was {end.why}; all orders are cancelled", KILLED)
 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":

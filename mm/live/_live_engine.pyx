@@ -140,10 +140,17 @@ cdef class LiveEngine:
         self.manager.input_seq = max(self.manager.input_seq, buffer.recv_seq[event])
         self.events_played += 1
         self.rows_played += rows
+        if self.manager.signals is not None:
+            self.manager.signals.take(
+                kind, us, buffer.recv_seq[event],
+                &buffer.row_side[row], &buffer.row_ticks[row], &buffer.row_lots[row], rows,
+            )
         if kind == TRADE:
             self.manager.view.last_trade = Trade(
                 us, buffer.row_side[row], buffer.row_ticks[row], buffer.row_lots[row], buffer.event_id[event]
             )
+            if self.quotes.follows_prints:
+                self.quotes.on_print(&self.manager.view.last_trade)
             return 0
         if kind != DEPTH:
             book_clear(&self.book)

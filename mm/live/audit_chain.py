@@ -151,8 +151,8 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
 
     Args:
         lines: Of the file, with their line ends, as an open file has them.
-        open_end: Accept a file without a stop at its end, with a last line that was not written to its end: the log of
-            a run that was killed, or that is still running.
+        open_end: Accept a file without a stop at its end, with a last line that was not written to its end, or without
+            any row: the log of a run that was killed, or that is still running.
         witnesses: What other files say of this one.
     """
     hashes, kind, first, torn = _Hashes(), "", b"", 0
@@ -228,7 +228,7 @@ def _witnessed(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str]
 
 def _ended(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
     """Return what is wrong with the end of a log whose rows are right."""
-    if rows == 0 and not (open_end and torn_bytes):
+    if rows == 0 and not open_end:
         return 1, "the file has no row"
     if open_end:
         return None, ""

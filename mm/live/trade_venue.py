@@ -1,16 +1,18 @@
-"""Where a trader's orders may go: the exchange in a box, Binance's testnet, or production, which needs two switches."""
+"""Where a trader's orders may go: the exchange in a box under Binance's protocols or under plain endpoints, Binance's
+testnet, or production, which needs two switches.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mm.cli.knobs import REQUIRED, SWITCH, knob, one_of
+from mm.cli.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.order_access import VENUES, VenueUrls
 
-BOX, TESTNET, PRODUCTION = "box", "testnet", "production"
+BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
 _TESTNET_DOMAINS = ("testnet.binance.vision",)
@@ -21,7 +23,11 @@ _SWITCH_FORM = re.compile(r"([A-Z0-9]+):(\d+(?:\.\d+)?)\Z")
 class Trading:
     """Where orders go, and what must be on disk before."""
 
-    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "Where orders go.")
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION, API), "Where orders go; api is `mm sim api`.")
+    api_url: str = knob(
+        "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
+    )
+    client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
     audit_sync: bool | None = knob(
         None, SWITCH, "1 sends an order only when its intent is on disk; without it 1, but 0 with --venue box."
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from mm.code_identity import hash_file
 from mm.errors import BrokenFile
+from mm.numbers import SHARPE_DAYS
 
 MANIFEST = "run_manifest.json"
 SCHEMA_VERSION = 1
@@ -208,12 +209,17 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers that stand for a run, by name; None for one that is undefined."""
+    """Return the numbers that stand for a run, by name; None for one that is undefined.
+
+    The Sharpe ratio of fewer than `SHARPE_DAYS` days is none of them.
+    """
     found = dict(flat(manifest["summary"]))
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
         numbers = [name for name, value in found.items() if isinstance(value, int | float)]
         wanted = tuple(numbers[:_MOST])
+    if len(manifest["summary"].get("days") or [""] * SHARPE_DAYS) < SHARPE_DAYS:
+        wanted = tuple(name for name in wanted if not name.endswith("sharpe"))
     own = f"{manifest['kind']}."  # what a kind says under its own name needs no telling
     return {name.removeprefix(own): found[name] for name in wanted if name in found}
 

@@ -48,8 +48,8 @@ class Run:
         tapes: The folder of the tape cache.
         log: What to log with.
         summary: What the manifest keeps as the run's result; JSON values.
-        artefact: The name of the main output, a JSON file; ``--json`` prints it, and an unusable fit is
-            kept when it is there.
+        artefact: The name of the main output; ``--json`` prints it where it is a JSON file, and the summary where it
+            is none; an unusable fit is kept when it is there.
         timings: What the manifest keeps of time and size (``events``, ``rows``, ``tape_cache``).
     """
 
@@ -239,7 +239,8 @@ class Run:
         if self.artefact is None:
             return {**manifest, "path": str(self.folder.resolve() / MANIFEST)}
         path = self.folder.resolve() / self.artefact
-        return {**json.loads(path.read_text(encoding="utf-8")), "path": str(path)}
+        content = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else self.summary
+        return {**content, "path": str(path)}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 COMMANDS = {
     "day": ("Make a seeded synthetic day with known truth.", "mm.sim.__main__:day"),
     "serve": ("Serve a simulated exchange over REST and WebSocket.", "mm.sim.__main__:serve"),
+    "api": ("Serve a simulated exchange for trading clients of any asset class.", "mm.api.command:api"),
     "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.__main__:as2008"),
 }
 """The commands of ``mm sim``: help, and where each stands."""

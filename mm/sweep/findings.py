@@ -12,7 +12,7 @@ import numpy as np
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
-from mm.notebook import Shown
+from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
 from mm.sweep.grid import Axis
 
@@ -294,6 +294,14 @@ class SweepFindings(Shown):
         from mm.report.sweep import findings_card
 
         return findings_card(self.content)
+
+    def plot(self) -> Picture:
+        """Draw the grid as colours, the best points, and the PnL of the trials over time."""
+        from mm.report.notebook import sweep_picture
+
+        if self.panel is None:
+            return sweep_picture(self.content)
+        return sweep_picture(self.content, self.panel.start_us.astype(np.float64), self.columns, self.panel.pnl)
 
     @property
     def rows(self) -> list[Row]:

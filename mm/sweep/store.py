@@ -13,7 +13,8 @@ from mm.cli.config import Models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
-from mm.plugins import resolve, search_here
+from mm.plugins import resolve
+from mm.user_code import search_here
 from mm.whole_file import clear_unfinished, whole_file
 
 PLAY = "mm.sweep.play"  # where the code of every point begins
@@ -83,7 +84,10 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         for name in loaded:
             del sys.modules[name]
     for name in names:
-        resolve({}, name, "model")
+        declared = getattr(resolve({}, name, "model"), "signals", None)
+        read = users_models(declared) if isinstance(declared, tuple | list) else []
+        if unknown := [one for one in read if one not in names]:
+            return _own_modules([*names, *unknown])
         module = name.partition(":")[0]
         if module not in found and (path := _file(module)) is not None:  # it is installed: known by its own file
             found[module] = hash_file(path)

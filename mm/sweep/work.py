@@ -11,7 +11,8 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.config import Sweep, Windows
+from mm.cli.calibration_knobs import Windows
+from mm.cli.config import Sweep
 from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from mm import errors
 from mm.backtest.rules import Execution
-from mm.cli.config import Calibration, Day, Models, Output, Results
+from mm.cli.calibration_knobs import Calibration
+from mm.cli.config import Day, Models, Output, Results
 from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner
 from mm.cli.knobs import REQUIRED, Reader, knob
@@ -157,10 +158,12 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
             "the disk cannot be written: [Errno 5] Input/output error; mend",
         ),
         (FileNotFoundError(errno.ENOENT, "No", "x.csv"), 3, "x.csv: there is no such file or folder"),
+        (NotADirectoryError(errno.ENOTDIR, "No", "a/b"), 3, "a/b: a part of the path is a file, not a folder"),
         (
             ModuleNotFoundError(name="scipy.stats"),
             2,
-            "this command needs scipy; install it with: pip install '.[research]'",
+            "this command needs scipy; install it with: pip install '.[research]' in the checkout, or pip install "
+            "'mm-research[research]'",
         ),
         (ModuleNotFoundError(name="mm.backtest._engine"), 2, "mm.backtest._engine is not compiled; build it with"),
         (EOFError("odd"), 1, "unforeseen EOFError: odd; the traceback is in out/logs/backtest/BTCUSDT/20251216/"),

@@ -46,7 +46,7 @@ def completed(*words: str, incomplete: str = "") -> list[str]:
         (["backtest", "--symbol"], "", ["BTCUSDT", "ETHUSDT"]),
         (["backtest", "--symbol", "btcusdt", "--day"], "", ["20251216", "20251217"]),
         (["backtest", "--day"], "2026", ["20260101"]),
-        (["backtest", "--quote-model"], "gl", ["glft"]),
+        (["backtest", "--quote-model"], "gl", ["glft", "glft_grid"]),
         (["backtest", "--fill-model"], "queue_prob_p", ["queue_prob_power"]),
         (["backtest", "--feed-latency"], "", ["none", "recorded"]),
         (["backtest", "--fit"], "", ["last", "cal"]),

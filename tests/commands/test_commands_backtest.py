@@ -1,6 +1,5 @@
 """What a run holds in memory: while it reads a day for the first time, and while it writes its files."""
 
-import gc
 import gzip
 import json
 import subprocess
@@ -12,31 +11,32 @@ from click.testing import CliRunner
 
 from mm.__main__ import main
 from mm.dayfolder.layout import existing
-from mm.runs.run import Run
-from mm.tape.tape import Tape
 from strategies import START_US, Story, price, qty
 
 SYMBOL = "LETGOUSDT"
-PARAMS = ["--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}']
 
 
-@pytest.mark.parametrize("words", [["backtest"], ["walkforward", "--wf-train-window-min", "10", "--wf-step-min", "5"]])
-def test_the_tapes_are_let_go_before_the_files_are_written(tmp_path, monkeypatch, words):
-    """A tape is a mapped file: held to the end, it stands in memory beside all that is made of the journal."""
-    held = []
-    write = Run.write_result
-
-    def counted(run, *result):
-        held.append(sum(type(one) is Tape and one.symbol == SYMBOL for one in gc.get_objects()))
-        write(run, *result)
-
-    monkeypatch.setattr(Run, "write_result", counted)
-    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
-    made = CliRunner().invoke(main, ["sim", "day", *where, "--hours", "0.5"])
-    assert made.exit_code == 0, made.output
-    done = CliRunner().invoke(main, [*words, *where, "--out-root", str(tmp_path / "out"), *PARAMS])
-    assert done.exit_code == 0, done.output
-    assert held == [0]
+def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(tmp_path):
+    """A fit of the day that it trades has seen the future; one of the day before has not."""
+    where = ["--symbol", SYMBOL, "--data-root", str(tmp_path / "data")]
+    for day in ("20260105", "20260106"):
+        made = CliRunner().invoke(main, ["sim", "day", *where, "--day", day, "--hours", "0.5"])
+        assert made.exit_code == 0, made.output
+    out = ["--out-root", str(tmp_path / "out")]
+    fitted = CliRunner().invoke(main, ["calibrate", *where, *out, "--day", "20260105", "--run-id", "early"])
+    assert fitted.exit_code == 0, fitted.output
+    logs = {}
+    for day in ("20260105", "20260106"):
+        words = [*where, *out, "--day", day, "--fit", "last", "--run-id", day, "--honesty", "0"]
+        done = CliRunner().invoke(main, ["backtest", *words])
+        assert done.exit_code == 0, done.output
+        (log,) = (tmp_path / "out" / "logs" / "backtest").rglob(f"{day}/run.log")
+        logs[day] = {line["event"]: line for line in map(json.loads, log.read_text().splitlines())}
+    for events in logs.values():
+        assert events["fit_taken"]["path"].endswith("20260105_early/poisson_fit.json")
+        assert events["fit_taken"]["day"] == "20260105"
+    assert logs["20260105"]["fit_in_sample"]["level"] == "warning"
+    assert "fit_in_sample" not in logs["20260106"]
 
 
 MEASURE = """

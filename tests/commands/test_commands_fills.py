@@ -41,6 +41,8 @@ def test_score_prints_a_line_for_each_model(desk):
     assert " orders that waited 10 s; " in lines[0]
     for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
+    assert lines[-1].startswith("no Brier scores on unseen time: "), "a quarter of six minutes says too little"
+    assert "20 of each kind are needed" in lines[-1]
     assert not (desk / "out" / "fills").exists(), "it makes no run folder"
 
 
@@ -147,3 +149,29 @@ def test_a_recorded_day_has_no_truth(desk, tmp_path):
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
     assert "only a simulated day knows every order" in answer.stderr
+
+
+def test_a_hazard_is_fitted_and_played(desk, tmp_path):
+    """The file of one day is what a backtest and a score of it read; another symbol's is refused."""
+    answer = fills(desk, "hazard", "--life-s", "10", "--passes", "12")
+    assert answer.exit_code == 0, answer.output
+    fit = desk / "out" / "fills" / "ZIUSDT" / "20260105_queue_hazard.json"
+    assert answer.stdout.splitlines()[-1] == str(fit)
+    for model in ("trade_cross", "queue_hazard", "forecast at arrival", "constant"):
+        assert sum(line.startswith(f"{model} ") for line in answer.stdout.splitlines()) >= 1
+    model = ("--fill-model", "queue_hazard", "--fill-params-json", json.dumps({"fit": str(fit)}))
+    scored = json.loads(fills(desk, "score", *model, "--life-s", "10", "--passes", "1", "--json").stdout)
+    assert "queue_hazard 20260105_queue_hazard.json" in scored["models"]
+    roots = ("--data-root", str(desk / "data"), "--out-root", str(tmp_path))
+    played = call("backtest", *DAY, *roots, "--run-id", "h", "--honesty", "0", *model)
+    assert played.exit_code == 0, played.output
+    run = tmp_path / "backtest" / "ZIUSDT" / "20260105_h"
+    assert "queue_hazard:trade" in (run / "fills_ZIUSDT.csv").read_text()
+    assert fit.name in (run / "run_manifest.json").read_text()
+    content = json.loads(fit.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**content, "symbol": "BTCUSD"}))
+    model = ("--fill-model", "queue_hazard", "--fill-params-json", json.dumps({"fit": str(other)}))
+    refused = call("backtest", *DAY, *roots, "--run-id", "other", *model)
+    assert refused.exit_code == 3
+    assert "changed since it was written" in refused.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from mm.code_identity import hash_file
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
 from support import run_python
 
@@ -122,6 +123,30 @@ def test_a_folder_that_was_edited_is_not_what_the_run_wrote(desk, tmp_path):
     done = command(place, "runs", "reproduce", "own/place")
     assert done.returncode == 3
     assert "summary.json: in a not what the run wrote" in done.stderr
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1 + 4e-13, 0), (1 + 1e-6, 3)])
+def test_numbers_that_part_in_their_last_digits_are_taken_within_a_tolerance(desk, tmp_path, factor, code):
+    """As those of a fit that another processor made: here the run says that it wrote a k that is a little larger."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    folder = folder_of(place, "measured")
+    path = folder / "poisson_fit.json"
+    fit = json.loads(path.read_text())
+    fit["k"] *= factor
+    path.write_text(json.dumps(fit))
+    claimed = read_manifest(folder)
+    (entry,) = (one for one in claimed["outputs"] if one["path"] == path.name)
+    entry |= {"sha256": hash_file(path), "bytes": path.stat().st_size}
+    write_manifest(folder, claimed)
+    done = command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8")
+    assert done.returncode == code, done.stderr
+    if code:
+        assert "poisson_fit.json" in done.stderr
+        return
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("near ")]
+    assert line.endswith("e-13 apart, at k")
+    path.write_text(json.dumps(fit | {"A": fit["A"] * (1 + 1e-14)}))
+    assert "not what the run wrote" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
 
 
 def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, tmp_path):

@@ -190,7 +190,15 @@ def test_rows_added_later_show_in_what_other_files_hold() -> None:
 def test_what_is_no_log_is_named_by_row_1(data: bytes, row: int) -> None:
     """An empty file, too, is a log whose first row is missing."""
     assert verify(data).row == row
-    assert verify(data, open_end=True).row == row
+    assert verify(data, open_end=True).row == (row if data else None)
+
+
+def test_a_log_killed_before_its_first_row_is_an_open_log_unless_others_saw_rows_of_it() -> None:
+    """A kill can come between the creation of the file and the write of row 1."""
+    assert verify(b"", open_end=True).row is None
+    lines = chain([{"type": "start"}, {"type": "intent"}])
+    seen = Witness("a", 2, hash_of(lines[1]), "b")
+    assert verify(b"", open_end=True, witnesses=[seen]).row == 1
 
 
 def test_a_log_starts_once_and_stops_once() -> None:

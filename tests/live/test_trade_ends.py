@@ -5,11 +5,15 @@ import os
 import resource
 import signal
 import time
+from decimal import Decimal
 
 import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.live.shadow import ShadowTerms
 from serving import signed
 from support import ROOT
 
@@ -194,6 +198,49 @@ def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path)
         assert code == 0, output
         assert found
         assert_equal_books(box)
+
+
+def test_another_grid_ends_a_shadow_in_order_and_the_next_start_quotes_on_it(tmp_path):
+    """Its day is whole, and its replay decides the same, although the day holds prices of both grids."""
+    quiet = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000", "FLUSH_INTERVAL_S": "0.5"}  # nobody else trades
+    shadow = ("-m", "mm", "shadow")
+    with venue(tmp_path, "--scenario", "empty") as box:
+        assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
+        rests(box, "BUY", "99.90")
+        rests(box, "SELL", "100.10")
+        with box.trader("--run-id", "R1", entry=shadow, **quiet) as process:
+            stirred(box, lambda: any(tmp_path.glob("data/*/*/events*")), "a recording", process)
+            (ledger,) = tmp_path.glob("data/*/*/events*")
+            stirred(box, lambda: books(ledger) == 1, "a book", process)
+            for _ in range(5):
+                stirred(box, lambda: True, "a change of the book", process)
+            assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
+            rests(box, "BUY", "99.91")
+            code, output, _ = ended(process, number=None, seconds=120)
+        assert code == 75, output
+        (line,) = [text for text in output.splitlines() if text.startswith("error:")]
+        assert "tick_size from 0.05 to 0.01" in line
+        with box.trader("--run-id", "R2", entry=shadow, **quiet) as process:
+            stirred(box, lambda: books(ledger) == 2, "a book", process)
+            for _ in range(5):
+                stirred(box, lambda: True, "a change of the book", process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+    first, second = sorted(tmp_path.glob("out/shadow/*/*_R[12]"))
+    (day,) = tmp_path.glob("data/*/*")
+    assert check_day(DayFolder.at(day)).defects == []
+    assert json.loads((first / "summary.json").read_text())["ended"]["reason"] == "grid"
+    for folder, tick in ((first, "0.05"), (second, "0.01")):
+        found = json.loads((folder / "reconcile.json").read_text())
+        assert found["same"], (folder, found["first_difference"])
+        assert found["decisions"] > 0
+        filters = {one["filterType"]: one for one in ShadowTerms.read(folder).entry["filters"]}
+        assert Decimal(filters["PRICE_FILTER"]["tickSize"]) == Decimal(tick)
+
+
+def books(ledger):
+    """Return how often a recorded book began."""
+    return ledger.read_text().count(",snapshot_loaded,")
 
 
 def on_a_cent(box):

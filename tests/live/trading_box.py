@@ -110,7 +110,11 @@ class Venue:
             if process is not None and process.poll() is not None:
                 raise AssertionError(f"before {what} the trader ended: {process.communicate()}")
             time.sleep(0.05)
-        raise AssertionError(f"{what} did not happen within {seconds} s")
+        told = ""
+        if process is not None:
+            process.kill()
+            told = f"; the trader: {process.communicate()[1][-4000:]}"
+        raise AssertionError(f"{what} did not happen within {seconds} s; alice: {self.account()['openOrders']}{told}")
 
     def moved(self):
         """Return position and cash of alice beyond what the box gave her."""

@@ -57,7 +57,7 @@ def make_day(
 
 def order_log(folder: DayFolder) -> Path:
     """Return the path of a simulated day's order log."""
-    return folder.path / f"order_log_{folder.symbol}_{folder.day}.csv.gz"
+    return folder.order_log
 
 
 def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None]) -> dict[str, Any]:

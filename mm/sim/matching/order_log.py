@@ -24,14 +24,56 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mm.dayfolder.order_rows import (
+    COLUMNS,
+    ROW_CANCEL,
+    ROW_EXPIRE,
+    ROW_LEVEL,
+    ROW_NEW,
+    ROW_REDUCE,
+    ROW_REFUSE,
+    ROW_REST,
+    ROW_TRADE,
+    Row,
+)
 from mm.errors import BrokenFile
 
-COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
-Row = tuple[int, int, int, int, int, int, int, int, int, int]
-"""One row of the log, its values named by `COLUMNS`."""
+__all__ = [
+    "COLUMNS",
+    "COMMAND",
+    "FOK",
+    "IOC",
+    "LIMIT",
+    "MAKER",
+    "MARKET",
+    "MOST_LOTS",
+    "MOST_TICKS",
+    "OP_CANCEL",
+    "OP_REDUCE",
+    "OP_REPLACE",
+    "OP_SUBMIT",
+    "REASON_FOK",
+    "REASON_IOC",
+    "REASON_STP",
+    "ROW_CANCEL",
+    "ROW_EXPIRE",
+    "ROW_LEVEL",
+    "ROW_NEW",
+    "ROW_REDUCE",
+    "ROW_REFUSE",
+    "ROW_REST",
+    "ROW_TRADE",
+    "STP_DECREMENT",
+    "STP_EXPIRE_BOTH",
+    "STP_EXPIRE_MAKER",
+    "STP_EXPIRE_TAKER",
+    "STP_NONE",
+    "WOULD_CROSS",
+    "Book",
+    "Row",
+    "read_log",
+]
 
-ROW_NEW, ROW_TRADE, ROW_LEVEL, ROW_REST, ROW_CANCEL, ROW_REDUCE, ROW_EXPIRE, ROW_REFUSE = range(1, 9)
-"""Kinds of rows."""
 REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)
 """Why an order expired: it may not rest (IOC, MARKET), cannot be filled whole, or met one of its own account."""
 

@@ -16,7 +16,6 @@ Everything runs in the event loop that opened it; nothing is left when it is clo
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -40,92 +39,19 @@ from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
+from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_requests import API_PATH, is_micro
 from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000
 """The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
-SLICE_S = 0.005
 _HOURS = 24.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _MOST_US = 86_400 * US_PER_S
 _MOST_UPDATES = 10_000_000
 _MOST_TRADES = 100_000
 _PATIENCE_US = 60 * US_PER_S
-_MOST_AT_ONCE_US = US_PER_S
-_MOST_LATE_S = 0.25
-_IDLE_S = 3_600.0
-
-
-class WireClock:
-    """The exchange's clock, from *start_us* on; *seconds* is a clock of wall time that only rises, in s.
-
-    Attributes:
-        speed: Seconds of the exchange in a second of wall time; 0 stands still, and is moved by `set` alone.
-        slipped_s: Seconds of wall time that were left out, because the exchange could not keep up.
-    """
-
-    def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
-        self.speed = speed
-        self.slipped_s = 0.0
-        self._seconds = seconds
-        self._from_us, self._from_s = start_us, seconds()
-
-    def now_us(self) -> int:
-        """Return the exchange's instant."""
-        return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
-
-    def set(self, us: int) -> None:
-        """Set the clock to *us*; an instant that has passed changes nothing."""
-        now_us = self.now_us()
-        if us > now_us:
-            self._from_us += us - now_us
-
-    def slip(self, us: int) -> None:
-        """Set the clock *us* back, so that they pass again."""
-        self._from_us -= us
-        self.slipped_s += us / self.speed / US_PER_S
-
-
-class Scheduler:
-    """Advances the exchange's time in short slices, between which the event loop serves connections.
-
-    Attributes:
-        done_us: The instant up to which everything has happened.
-    """
-
-    def __init__(self, clock: WireClock, advance: Callable[[int], None]) -> None:
-        self.clock = clock
-        self.done_us = clock.now_us()
-        self._advance = advance
-
-    def advance_to(self, us: int) -> None:
-        """Advance to *us*, also where the clock stands still; an instant of the past changes nothing."""
-        self.clock.set(us)
-        while self.done_us < us:
-            self.done_us = min(us, self.done_us + _MOST_AT_ONCE_US)
-            self._advance(self.done_us)
-
-    def step(self) -> None:
-        """Advance to the clock's instant, for no longer than a slice; the rest follows with the next step."""
-        clock, ends_s = self.clock, time.monotonic() + SLICE_S
-        late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
-        if late_us > 0:
-            clock.slip(late_us)
-        now_us = clock.now_us()
-        while self.done_us < now_us and time.monotonic() < ends_s:
-            self.done_us = min(now_us, self.done_us + max(1, int(SLICE_S * clock.speed * US_PER_S)))
-            self._advance(self.done_us)
-
-    async def run(self) -> None:
-        """Advance the time until cancelled; where the clock stands still, only wait."""
-        while True:
-            speed, rest_s = self.clock.speed, _IDLE_S
-            if speed > 0:
-                self.step()
-                rest_s = max(0.0, SLICE_S - (self.clock.now_us() - self.done_us) / speed / US_PER_S)
-            await asyncio.sleep(rest_s)
 
 
 class Box:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.sim.wire.box import Scheduler, WireClock
+from mm.sim.wire.pace import Scheduler, WireClock
 
 START_US = 1_767_600_000_000_000
 

@@ -1,0 +1,112 @@
+"""The knobs of calibrations, fits and schedules: how a day is measured, and how its windows share their past."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, knob, matching, number, number_or, numbers, one_of, whole
+
+MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How a day becomes points of distance, exposure and fills."""
+
+    calib_method: str = knob(
+        "marks",
+        one_of("ladder", "fixed", "marks"),
+        "How exposure is measured.",
+        flag="--method",
+        common="How exposure is measured",
+    )
+    calib_deltas: tuple[float, ...] = knob(
+        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0),
+        numbers(0, 1e6),
+        "Distances of ladder and fixed, in ticks.",
+        flag="--deltas",
+        common="Distances of ladder and fixed",
+    )
+    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time the ladder holds one distance.", flag="--dwell-ms")
+    calib_mid_move_threshold_ticks: float = knob(
+        2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
+    )
+    calib_reference: str = knob(
+        "mid",
+        one_of("mid", "micro", "best", "auto"),
+        "Reference price of distances; `auto` (mm calibrate alone): the one that predicts best.",
+    )
+    calib_fills: str | None = knob(
+        None,
+        matching(*MODEL, completes="fill_model"),
+        "Fill model under which orders are measured, played as a backtest plays them, by ladder or fixed (without "
+        "--method: fixed); CALIB_ORDER_QTY is then their quantity, 0: that of a backtest without QUOTE_QTY.",
+        common="Fill model to measure under (mm models)",
+    )
+    calib_fill_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of that fill model.")
+    calib_hit: str = knob("touch", one_of("touch", "strict"), "A print at the price is a hit, or only one beyond it.")
+    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that hits; 0: any.")
+    calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of the displayed quantity that is filled first.")
+    calib_sweeps: bool = knob(True, SWITCH, "1 counts prints of one side and trade time as one aggressive order.")
+    calib_distance: str = knob(
+        "current",
+        one_of("current", "anchor"),
+        "Where a simulated order's distance counts from: the current reference, or that at placement.",
+    )
+
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the method ``fixed`` where a fill model is given for ``marks``, which play no orders."""
+        played = params["calib_fills"] is not None and params["calib_method"] == "marks"
+        return {"calib_method": "fixed"} if played else {}
+
+    def fill_params(self) -> dict[str, Any]:
+        """Return CALIB_FILL_PARAMS_JSON as a dict; empty where it was not given."""
+        return dict(json.loads(self.calib_fill_params_json or "{}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How points become A and k."""
+
+    fit_method: str = knob(
+        "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
+    )
+    min_exposure_s: float = knob(5.0, number(0, 1e10), "Minimum exposure of a distance that is used, in s.")
+    min_usable_deltas: int = knob(3, whole(2, 1000), "Minimum number of distances of a usable fit.")
+    max_delta_ticks: float | str | None = knob(
+        "auto",
+        number_or("auto", 0, 1e9),
+        "Largest distance that is used, in ticks; auto: as far as trades reach.",
+        common="Largest distance that is used",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The rolling windows of schedules and walk-forwards."""
+
+    wf_train_window_min: float = knob(
+        120.0, number(0.01, 1e6), "Length of a training window, in minutes.", common="Training window, in minutes"
+    )
+    wf_step_min: float = knob(
+        15.0,
+        number(0.01, 1e6),
+        "Step from one window to the next, in minutes.",
+        common="Step of the windows, in minutes",
+    )
+    fallback_policy: str = knob(
+        "carry_forward",
+        one_of("carry_forward", "global_default", "skip_segment"),
+        "What replaces the fit of a window that is not usable.",
+        common="In place of a fit that is not usable",
+    )
+    fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
+    schedule_mode: str = knob(
+        "rolling",
+        one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
+        "How windows use earlier data.",
+        common="How windows use earlier data",
+    )
+    schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")

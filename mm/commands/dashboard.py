@@ -1,0 +1,102 @@
+"""``mm dashboard``: days, runs, calibrations and risk in a browser, by streamlit in this process, on loopback."""
+
+import json
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm.cli.config import Results
+from mm.cli.console import Console, write_line
+from mm.cli.frame import command
+from mm.cli.knobs import PATH, knob, whole
+from mm.errors import UsageError
+
+HOST = "127.0.0.1"
+"""Pages start backtests and throw the kill switch: no other machine reaches them."""
+APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+_LOOK_S = 0.05
+# Nothing is sent anywhere, no browser is opened, and no file is watched. Errors that are not the project's own are
+# bugs: the terminal has their traceback, a page their name.
+OPTIONS: dict[str, Any] = {
+    "server_address": HOST,
+    "server_headless": True,
+    "server_fileWatcherType": "none",
+    "server_runOnSave": False,
+    "server_showEmailPrompt": False,
+    "browser_gatherUsageStats": False,
+    "browser_serverAddress": HOST,
+    "client_toolbarMode": "minimal",
+    "client_showErrorDetails": "type",
+    "global_developmentMode": False,
+    "logger_level": "error",
+    "logger_hideWelcomeMessage": True,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard(Results):
+    """Where the dashboard listens, and what it shows."""
+
+    dashboard_port: int = knob(8501, whole(0, 65535), "Port on loopback; 0 takes a free one.", flag="--port")
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+
+
+@command(Dashboard)
+def main(console: Console, place: Dashboard) -> None:
+    """Show days, runs, calibrations and risk in a browser, on this machine alone; SIGTERM and Ctrl-C end it.
+
+    It opens no browser: open the address that it prints.
+
+    Example: mm dashboard --port 8501
+    """
+    from streamlit.web import bootstrap
+
+    def ready(url: str) -> None:
+        write_line(sys.stdout, json.dumps({"ready": True, "url": url}) if console.as_json else f"dashboard at {url}")
+
+    port = free_port(place.dashboard_port)
+    options = {**OPTIONS, "server_port": port}
+    bootstrap.load_config_options(flag_options=options)
+    threading.Thread(target=_watch_start, args=(f"http://{HOST}:{port}", ready), daemon=True).start()
+    folders = [str(place.data_root.absolute()), str(place.out_root.absolute())]
+    bootstrap.run(str(APP), False, folders, options)
+
+
+def free_port(port: int) -> int:
+    """Return *port*, or a free one where it is 0.
+
+    Raises:
+        UsageError: If it cannot be listened on.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise UsageError(
+                f"--port (DASHBOARD_PORT) was {port}: {HOST}:{port} cannot be listened on ({error.strerror}); give "
+                f"another port, or 0 for a free one"
+            ) from error
+        return int(listener.getsockname()[1])
+
+
+def _watch_start(url: str, ready: Callable[[str], None]) -> None:
+    """Call *ready* once the server answers.
+
+    Args:
+        url: Of the server.
+        ready: Takes it.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        with suppress(OSError), opener.open(f"{url}/_stcore/health", timeout=1):
+            break
+        time.sleep(_LOOK_S)
+    ready(url)

@@ -1,0 +1,266 @@
+"""``mm predict``: predictors of what the market does next, fitted, scored, applied and shown."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mm.cli.config import Day, Market, SignalColumns
+from mm.cli.console import Console
+from mm.cli.frame import command, runner
+from mm.cli.knobs import REQUIRED, knob, number, numbers, one_of, whole
+from mm.errors import FitError, UsageError
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.predict.artefact import Artefact
+    from mm.tape.tape import Tape
+
+SIGNALS = (
+    *("spread", "imbalance_1", "imbalance_5", "imbalance_10", "ofi_1s", "ofi_10s", "multilevel_ofi_5_10s"),
+    *("signed_volume_1s", "signed_volume_10s", "momentum_1s", "momentum_10s", "realised_volatility_60s"),
+)
+SCORE, PREDICTIONS = "score.json", "predictions.parquet"
+FOLDER = click.Argument(["folder"], type=click.Path(path_type=Path), metavar="FOLDER")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionTask:
+    """What is predicted, and by which model."""
+
+    predict_target: str = knob(
+        REQUIRED,
+        one_of("return", "adverse", "fill"),
+        "return: the move of the mid; adverse: that it is against a fill; fill: that an order fills.",
+        flag="--target",
+    )
+    predict_model: str = knob(
+        "logistic",
+        one_of("logistic", "forest", "mlp"),
+        "logistic (linear for return), forest (random forest) or mlp (a small network).",
+        flag="--model",
+        common="logistic, forest or mlp",
+    )
+    predict_horizon_s: float = knob(
+        10.0, number(0.001, 86400), "How far ahead, in s.", flag="--horizon-s", common="How far ahead, in s"
+    )
+    predict_distances: tuple[float, ...] | None = knob(
+        None,
+        numbers(0.5, 1_000_000),
+        "Distances from the mid, in ticks, at which fill is measured; without it those that the flow reaches.",
+        flag="--distances",
+    )
+    seed: int = knob(0, whole(0, 2**32 - 1), "Key of every draw.", common="Key of every draw")
+
+
+@runner(
+    "models",
+    Day,
+    Market,
+    PredictionTask,
+    SignalColumns,
+    method="predict_target",
+    brief=(Day, PredictionTask, SignalColumns),
+)
+def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, columns: SignalColumns) -> None:
+    """Fit a predictor on recorded days, with its score by walk-forward beside baselines.
+
+    The folder holds model.json, plain arrays and a page; expected_value, the steps around quote models and view.signal
+    take it. Ends with 4 where the predictor does not beat the best baseline: it is written, and not usable.
+
+    Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
+    """
+    from mm.commands import assemble
+    from mm.predict.artefact import MODEL, Artefact, write
+    from mm.predict.samples import Task, distances_of
+    from mm.predict.walk import WINDOWS, learn
+    from mm.report.predictor_page import predictor_page
+
+    names = tuple(columns.signals.split(",")) if columns.signals else SIGNALS
+    _check(names, prediction)
+    tapes = assemble.tapes(run, day, market)
+    distances = prediction.predict_distances or ()
+    if prediction.predict_target == "fill" and not distances:
+        distances = distances_of(tapes)
+    task = Task(prediction.predict_target, prediction.predict_horizon_s, names, distances)
+    with run.timing("fit"), run.progress("fits", WINDOWS) as step:
+        about, arrays = learn(tapes, task, prediction.predict_model, prediction.seed, step)
+    excluded = {"excluded": list(run.about.excluded)} if run.about.excluded else {}
+    run.path(MODEL)
+    content = write(run.partial, {**about, **excluded}, arrays)
+    run.write_page(predictor_page(content, run.about))
+    run.artefact = MODEL
+    run.summary = {key: content[key] for key in ("target", "model", "horizon", "usable", "hash")}
+    run.summary["difference"] = content["score"]["difference"]
+    for line in lines(Artefact(content, arrays, str(run.folder))):
+        run.say(line)
+    if not content["usable"]:
+        raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
+
+
+@runner("predict_score", Day, Market, arguments=[FOLDER], brief=(Day,))
+def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
+    """Score a fitted predictor on other days: score.json. Ends with 4 where it does not beat the best baseline.
+
+    Example: mm predict score out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
+    """
+    from mm.commands import assemble
+    from mm.predict.apply import rescore
+    from mm.predict.scoring import beats
+
+    artefact = _read(run, folder)
+    tapes = assemble.tapes(run, day, market)
+    for note in _seen(artefact, tapes):
+        run.say(note)
+    with run.timing("score"):
+        found = rescore(artefact, tapes)
+    content = {**artefact.about, "path": str(folder), "score": found, "usable": beats(found)}
+    run.artefact = SCORE
+    run.summary = {"score": found, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
+    run.path(SCORE).write_text(json.dumps(run.summary, indent=1) + "\n", encoding="utf-8")
+    for line in score_lines(content):
+        run.say(line)
+    if not content["usable"]:
+        raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
+
+
+@runner("predictions", Day, Market, arguments=[FOLDER], brief=(Day,))
+def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
+    """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction.
+
+    A row for each diff, null while a signal is not known. A predictor of both sides has prediction_bid and
+    prediction_ask too, and prediction is their mean; that of fill is at the middle one of its distances.
+
+    Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
+    """
+    from mm.commands import assemble
+    from mm.predict.apply import predict_over, write_predictions
+
+    artefact = _read(run, folder)
+    tapes = assemble.tapes(run, day, market)
+    for note in _seen(artefact, tapes):
+        run.say(note)
+
+    def pieces() -> Iterator[Any]:
+        with run.progress("events", sum(len(tape) for tape in tapes)) as step:
+            for tape in tapes:
+                yield from predict_over(tape, artefact)
+                step(len(tape))
+
+    about = {key: artefact.about[key] for key in ("target", "model", "horizon", "symbol", "tick", "hash")}
+    with run.timing("play"):
+        rows, known = write_predictions(run.output(PREDICTIONS), artefact, pieces(), about)
+    run.artefact = PREDICTIONS
+    run.summary = {**about, "model_path": str(folder), "rows": rows, "known": known}
+    run.say(f"{rows:,} rows, {known:,} of them predicted")
+
+
+@command(arguments=[FOLDER])
+def show_command(console: Console, folder: Path) -> None:
+    """Show a fitted predictor: what it predicts, from what, and how well.
+
+    Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
+    """
+    from mm.predict.artefact import MODEL, Artefact
+
+    artefact = Artefact.read(folder)
+    console.answer({**artefact.about, "path": str((folder / MODEL).resolve())})
+    console.say("\n".join(lines(artefact)))
+
+
+def lines(artefact: "Artefact") -> list[str]:
+    """Return a fitted predictor in words."""
+    about = artefact.about
+    where = f"{about['symbol']} {','.join(about['days'])}"
+    far = ", ".join(f"{one:g}" for one in about["distances_ticks"])
+    found = [
+        f"{about['target']} over {about['horizon']:g} s by {about['model']}, fitted on {where}",
+        f"from {', '.join(about['signals'])}",
+        *([f"at {far} ticks from the mid"] if far else []),
+        *score_lines(about),
+    ]
+    rows = sorted(about["score"]["importance"].items(), key=lambda one: -one[1])[:5]
+    return [*found, "most important: " + ", ".join(f"{name} {value:+.4f}" for name, value in rows)]
+
+
+def score_lines(about: dict[str, Any] | Any) -> list[str]:
+    """Return the score of a predictor beside its baselines, in words."""
+    found = about["score"]
+    name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
+    beside = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
+    ends = found["difference_ci95"]
+    told = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "not known, too short a time"
+    shown = [
+        f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {beside}",
+        f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {told}",
+    ]
+    if "brier" in found:
+        shown.append(
+            f"Brier score {found['brier']['value']:.5f}; "
+            + ", ".join(f"{one} {value:.5f}" for one, value in found["brier"]["baselines"].items())
+        )
+    elif found["trading"]["trades"]:
+        earned = found["trading"]
+        shown.append(f"trading it net of half a spread: {earned['trades']:,} trades, {earned['ticks']:+,.1f} ticks")
+    else:
+        shown.append("trading it: no move is predicted beyond half a spread")
+    return [*shown, "usable" if about["usable"] else "not usable"]
+
+
+def _why(about: dict[str, Any]) -> str:
+    """Return why a predictor is not usable."""
+    found = about["score"]
+    ends = found["difference_ci95"]
+    if ends is None:
+        return "the predictor is not usable: the time is too short for an interval; give more days or a shorter horizon"
+    return (
+        f"the predictor is not usable: it does not beat {found['best_baseline']} out of sample (difference "
+        f"{found['difference']:+.5f}, 95 % {ends[0]:+.5f} to {ends[1]:+.5f})"
+    )
+
+
+def _check(names: Sequence[str], prediction: PredictionTask) -> None:
+    """Refuse signals that no predictor takes, and distances without a use, before anything is read."""
+    from mm.signals.families import SIGNALS as KNOWN
+
+    KNOWN.check(names)
+    for name in names:
+        if name == "micro_price" or "/" in name:
+            raise UsageError(
+                f"--signals (SIGNALS) names {name}, which is itself fitted; name the signals that it reads"
+            )
+    if prediction.predict_distances and prediction.predict_target != "fill":
+        raise UsageError(
+            f"--distances (PREDICT_DISTANCES) is for --target fill, not {prediction.predict_target}; leave it out"
+        )
+
+
+def _read(run: Run, folder: Path) -> "Artefact":
+    """Return a fitted predictor, and note its files as inputs of the run."""
+    from mm.predict.artefact import ARRAYS, MODEL, Artefact
+
+    found = Artefact.read(folder)
+    run.input_file(folder / MODEL)
+    run.input_file(folder / ARRAYS)
+    return found
+
+
+def _seen(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
+    """Return a note where a predictor meets the time that it was fitted on; refuse another symbol or tick."""
+    window = artefact.about["train_window"]
+    for tape in tapes:
+        artefact.check(tape.symbol, tape.instrument.tick_e8)
+    met = [
+        day
+        for tape in tapes
+        if len(tape) and tape.event_us[0] <= window["end_us"] and tape.event_us[-1] >= window["start_us"]
+        for day in tape.days
+    ]
+    return (
+        [f"note: {','.join(met)}: the predictor was fitted on it, so its predictions there are not out of sample"]
+        if met
+        else []
+    )

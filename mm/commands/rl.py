@@ -1,0 +1,174 @@
+"""``mm rl``: train an agent, hold it against the strategies it must beat, and its trainer against a closed form."""
+
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Learning, Market, Models, Refereed, TrainedAgent, UnseenDays
+from mm.cli.console import Console
+from mm.cli.frame import command, runner
+from mm.errors import MissingDay, UsageError
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.backtest.quotes.agent_file import SavedAgent
+    from mm.rl.training_days import EngineKnobs
+
+_IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws")
+
+
+@runner("rl_train", Day, Market, Execution, Account, Models, Learning, brief=(Day, Learning))
+def train(
+    run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
+) -> None:
+    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl plays.
+
+    PPO of stable-baselines3. What the agent carries to other days (scales of the signals, A and k) is fitted to the
+    training days alone. training.json has the learning curve; the page draws it, and how the agent quotes.
+
+    Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
+    """
+    import json
+
+    from mm.backtest.quotes.agent_file import write_agent
+    from mm.commands import assemble
+    from mm.report.agent_page import agent_page
+    from mm.rl.training import smoothed, train_agent
+
+    knobs = _knobs(execution, account, models)
+    tapes = assemble.tapes(run, day, market)
+    with run.timing("play"):
+        training = train_agent(tapes, knobs, learning)
+    path = learning.save_path.with_name(f"{learning.save_path.name.removesuffix('.zip')}.zip")
+    sha256 = write_agent(path, training.agent)
+    curve = smoothed(training.returns)
+    content = {
+        "sha256": sha256,
+        "terms": training.agent.terms.to_json(),
+        "about": dict(training.agent.about),
+        "learning_curve": curve,
+    }
+    run.artefact = "training.json"
+    run.path(run.artefact).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    run.write_page(agent_page(training.agent, curve, run.about))
+    run.summary = {"sha256": sha256, "episodes": len(training.returns)}
+    if curve:
+        run.say(
+            f"reward of an episode: {curve[0]:.6g} at first, {curve[-1]:.6g} at last, {len(training.returns)} episodes"
+        )
+    run.say(f"{path}; hold it against others: mm rl evaluate --model-path {path}")
+
+
+@command(TrainedAgent, UnseenDays, Market, Execution, Account, Models, brief=(TrainedAgent, UnseenDays))
+def evaluate(
+    console: Console,
+    trained: TrainedAgent,
+    wanted: UnseenDays,
+    market: Market,
+    execution: Execution,
+    account: Account,
+    models: Models,
+) -> None:
+    """Play an agent beside Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
+
+    All have A and k of the training days, the same rules and the same bound of the inventory. The verdict says plainly
+    whether the agent wins: the greatest PnL, above 0, and beyond the luck of the best of as many policies.
+
+    Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
+    """
+    from mm.backtest.quotes.agent_file import read_agent
+    from mm.commands import assemble
+    from mm.rl.evaluation import evaluate as evaluated
+
+    knobs = _knobs(execution, account, models)
+    agent = read_agent(trained.model_path)
+    day = _days(wanted, agent)
+    tapes = assemble.open_days(day, market, wanted.out_root / "tapes")
+    found = evaluated(agent, tapes, knobs)
+    console.answer(found)
+    console.say(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")
+    console.say(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
+    for name, one in found["policies"].items():
+        numbers = [f"{one['pnl_total']:>14.6g}", _cell(one["sharpe"], 9, 2), _cell(one["deflated_sharpe"], 10, 3)]
+        held = _cell(one["inventory"]["abs_mean"], 12, 4)
+        console.say(f"{name:<20}{''.join(numbers)}{one['n_fills']:>8}{held}")
+    console.say(found["verdict"])
+
+
+@command(Refereed, Account, brief=(Refereed,))
+def referee(console: Console, refereed: Refereed, account: Account) -> None:
+    """Train agents in the world of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
+
+    Utility is the mean less γ/2 times the variance of the profit, exactly. A random agent, the symmetric quoter and
+    the optimum of continuous time stand beside it; these need no torch.
+
+    Example: mm rl referee --seeds 10
+    """
+    from mm.rl.closed_form import PAPER, brackets
+
+    seeds = [account.seed + number for number in range(refereed.seeds)]
+    found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
+    closed = found["utility"]["closed_form"]
+    for name, value in found["utility"].items():
+        console.say(f"{name:<14}{value:>10.3f}{value / closed:>9.4f}")
+    found |= _shares(console, refereed, seeds, closed)
+    console.answer(found)
+
+
+def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float) -> dict[str, Any]:
+    """Train the agents, and return their shares; where torch is missing, say so and return none."""
+    from importlib.util import find_spec
+
+    from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
+
+    if find_spec("stable_baselines3") is None:
+        console.say(
+            "rl            no agent was trained: stable-baselines3 is not installed; pip install 'mm-research[rl]'"
+        )
+        return {"share": None}
+    from mm.predict.network import Network
+    from mm.rl.ppo import train_in_paper_world
+
+    shares = []
+    with console.progress("train", len(seeds)) as step:
+        for seed in seeds:
+            layers = train_in_paper_world(seed, refereed.referee_timesteps)
+            network = Network(*zip(*layers, strict=True))
+            shares.append(utility(PAPER, LearnedPolicy(PAPER, network.predict)) / closed)
+            step(1)
+    share = Share.of(shares)
+    interval = "one seed has no interval" if share.ci95 is None else f"95 % {share.ci95[0]:.4f} to {share.ci95[1]:.4f}"
+    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {interval}, {len(seeds)} seeds")
+    return {"share": share.mean, "ci95": share.ci95 and list(share.ci95), "shares": list(share.shares)}
+
+
+def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKnobs":
+    """Return the knobs of the engine; those of a quote model have no effect here."""
+    from mm.rl.training_days import EngineKnobs
+
+    plain = Models()
+    for name in _IDLE:
+        if getattr(models, name) != getattr(plain, name):
+            raise UsageError(f"--{name.replace('_', '-')} ({name.upper()}) has no effect on an agent; leave it out")
+    return EngineKnobs(execution, account, models, account.seed)
+
+
+def _days(wanted: UnseenDays, agent: "SavedAgent") -> Day:
+    """Return the days of an evaluation: those that are given, else all that the agent was not trained on."""
+    from mm.dayfolder.layout import days_of
+
+    symbol = wanted.symbol or agent.terms.symbol
+    names = wanted.day
+    if names is None:
+        trained = set(agent.about.get("days", ()))
+        unseen = [name for name in days_of(wanted.data_root, symbol) if name not in trained]
+        if not unseen:
+            raise MissingDay(
+                f"{wanted.data_root / symbol}: no recorded day that the agent was not trained on; record or import "
+                f"one, or give --day (DAY)"
+            )
+        names = ",".join(unseen)
+    return Day(symbol=symbol, day=names, data_root=wanted.data_root, out_root=wanted.out_root, damaged=wanted.damaged)
+
+
+def _cell(value: float | None, width: int, digits: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"

@@ -1,0 +1,200 @@
+"""``mm signals``: numbers that are known at each change of the book, listed, computed and scored."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mm.cli.config import Day, Market, SignalColumns
+from mm.cli.console import Console
+from mm.cli.frame import command, runner
+from mm.errors import UsageError
+from mm.runs.run import Run
+
+if TYPE_CHECKING:
+    from mm.report.frame import About
+    from mm.signals.compute import SignalRows
+    from mm.signals.micro_price import MicroPriceFit
+    from mm.signals.score import SignalScore
+    from mm.tape.tape import Tape
+
+COLUMNS = "signals.parquet"
+
+
+@command()
+def list_command(console: Console) -> None:
+    """List the signals: name, unit, formula and source.
+
+    In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} one of
+    events (momentum_100e); any number may be given, usual ones are computed where none is. A class of your own is
+    package.module:Class.
+
+    Example: mm signals list
+    """
+    from mm.signals.families import SIGNALS, listed
+
+    rows = list(listed(SIGNALS.families))
+    console.answer({"signals": rows})
+    width = max(len(row["name"]) for row in rows)
+    units = max(len(row["unit"]) for row in rows)
+    for group in dict.fromkeys(row["group"] for row in rows):
+        console.say(group)
+        for row in (row for row in rows if row["group"] == group):
+            console.say(f"  {row['name']:<{width}}  {row['unit']:<{units}}  {row['formula']}")
+            source = "" if row["source"] == "definition" else f"; {row['source']}"
+            usual = ", ".join(row["usual"]) or "by name alone"
+            console.say(f"  {'':<{width}}  {'':<{units}}  usual: {usual}{source}")
+
+
+@runner("signals", Day, Market, SignalColumns, brief=(Day, SignalColumns))
+def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
+    """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
+
+    A row for each diff that changed the book, the first one after a snapshot included. A value is null where it is not
+    defined (a window that has not been seen yet, an empty side), and never filled. micro_price is fitted on the
+    recorded days before each day, and the file says on which; without any it is null.
+
+    Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
+    """
+    from mm.commands import assemble
+    from mm.signals.compute import compute, write_signals
+    from mm.signals.families import SIGNALS
+
+    names = names_of(columns)
+    SIGNALS.check(names)
+    tapes = assemble.tapes(run, day, market)
+    fits = {}
+    if "micro_price" in names:
+        with run.timing("fit"):
+            fits = {tape.days[0]: assemble.micro_price_before(run, day, market, tape, run.tapes) for tape in tapes}
+    for first, fit in fits.items():
+        if fit is None:
+            run.say(f"note: {first}: micro_price is null: there is no earlier day to fit it on")
+    rows = 0
+
+    def pieces() -> "Iterator[SignalRows]":
+        nonlocal rows
+        with run.progress("events", sum(len(tape) for tape in tapes)) as step:
+            for tape in tapes:
+                for piece in compute(tape, names, fits.get(tape.days[0])):
+                    rows += len(piece.recv_us)
+                    yield piece
+                step(len(tape))
+
+    about = _about(tapes, fits)
+    with run.timing("play"):
+        known = write_signals(run.output(COLUMNS), names, pieces(), about)
+    run.artefact = COLUMNS
+    run.summary = {**about, "rows": rows, "known": known}
+    run.say(f"{rows:,} rows of {len(names)} signals")
+
+
+def names_of(columns: SignalColumns) -> tuple[str, ...]:
+    """Return the names of the signals that are wanted."""
+    from mm.signals.families import SIGNALS
+
+    return tuple(columns.signals.split(",")) if columns.signals else SIGNALS.usual
+
+
+def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
+    """Return of what the signals are, as JSON values."""
+    grid = tapes[0].instrument
+    return {
+        "symbol": tapes[0].symbol,
+        "days": [day for tape in tapes for day in tape.days],
+        "tick_e8": grid.tick_e8,
+        "lot_e8": grid.lot_e8,
+        "micro_price": {day: fit and fit.to_json() for day, fit in fits.items()},
+    }
+
+
+@runner("signals_score", Day, Market, SignalColumns, brief=(Day, SignalColumns))
+def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
+    """Score signals: how well each foretells the move of the mid over 100 ms to 60 s.
+
+    Prints the rank correlation by horizon, whose 95 % interval is that of a block bootstrap; * where it leaves out 0,
+    ! where the halves of the day differ in sign. score.json holds all of it.
+
+    Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
+    """
+    import json
+
+    from mm.commands import assemble
+    from mm.signals.families import SIGNALS
+    from mm.signals.score import HORIZONS_S, half_life_s, score
+
+    names = names_of(columns)
+    SIGNALS.check(names)
+    (tape,) = _one_day(assemble.tapes(run, day, market), day)
+    fit = assemble.micro_price_before(run, day, market, tape, run.tapes) if "micro_price" in names else None
+    with run.timing("play"):
+        found = score(tape, names, fit)
+    by_name = {
+        name: [one for one in found if one.signal == name] for name in dict.fromkeys(one.signal for one in found)
+    }
+    content = {
+        **_about([tape], {tape.days[0]: fit}),
+        "horizons_s": list(HORIZONS_S),
+        "scores": [one.to_json() for one in found],
+        "half_life_s": {name: half_life_s(scores) for name, scores in by_name.items()},
+    }
+    run.write_page(page(by_name, content, run.about))
+    run.artefact = "score.json"
+    run.path(run.artefact).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    best = max((one for one in found if one.rho is not None), key=lambda one: abs(one.rho or 0.0), default=None)
+    run.summary = {
+        "best": best and best.signal,
+        "best_horizon_s": best and best.horizon_s,
+        "best_rho": best and best.rho,
+    }
+    width = max(len(name) for name in by_name)
+    run.say(" " * width + "".join(f"{f'{one:g} s':>9}" for one in HORIZONS_S))
+    for name, scores in by_name.items():
+        run.say(f"{name:<{width}}" + "".join(_cell(one) for one in scores))
+
+
+def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
+    """Return the page of scores: a heat map by signal and horizon, and the numbers behind it."""
+    from mm.report.frame import Heatmap, card, document, header, interval, listing, origin
+
+    horizons = [f"{one:g} s" for one in content["horizons_s"]]
+    rows = list(by_name.values())
+    values = [[one.rho for one in scores] for scores in rows]
+    texts = [["–" if one.rho is None else f"{one.rho:+.3f}" for one in scores] for scores in rows]
+    chart = Heatmap(("horizon", horizons), ("signal", list(by_name)), values).table(texts, "rank correlations")
+    cells = [
+        [
+            f"{one.signal}, {one.horizon_s:g} s",
+            f"{one.rows:,}",
+            "–" if one.rho is None else f"{one.rho:+.4f}",
+            interval(one.ci95),
+            "–" if one.first_half is None else f"{one.first_half:+.4f}",
+            "–" if one.second_half is None else f"{one.second_half:+.4f}",
+        ]
+        for scores in rows
+        for one in scores
+    ]
+    head = ("signal, horizon", "rows", "correlation", "95 %", "first half", "second half")
+    hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
+    more = "Intervals by a block bootstrap; halves of the day's time. A correlation is no profit: fees are not in it."
+    parts = [
+        header(content["symbol"], ",".join(content["days"]), "What signals know of the next move of the mid"),
+        card("Correlation by horizon", hint, chart),
+        card("Intervals and halves", more, listing(head, cells)),
+        origin(about),
+    ]
+    return document(f"{content['symbol']} signals", parts)
+
+
+def _cell(one: "SignalScore") -> str:
+    """Return a correlation as the table shows it."""
+    if one.rho is None:
+        return f"{'-':>9}"
+    clear = "*" if one.ci95 and (one.ci95[0] > 0 or one.ci95[1] < 0) else " "
+    return f"{one.rho:>+7.3f}{clear}{'!' if one.stable is False else ' '}"
+
+
+def _one_day(tapes: "list[Tape]", day: Day) -> "list[Tape]":
+    if len(tapes) > 1:
+        raise UsageError(
+            f"--day (DAY) is {day.day}; signals are scored on one day, so that its halves are halves of a day"
+        )
+    return tapes

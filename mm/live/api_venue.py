@@ -1,0 +1,389 @@
+"""``mm trade --venue api``: the strategy of a trade as a client of the trading interface that `mm sim api` serves.
+
+The market comes over one WebSocket, fills are announced over another, orders go over HTTP, one request after the other.
+There is no recording, no audit log and no switch on the disk here: the market is a simulated one.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, WebSocketException
+
+from mm.backtest.live_feed import FeedEvent, Row
+from mm.clock import US_PER_S, day_of
+from mm.errors import TryLater, UsageError
+from mm.instrument import Instrument, e8, short_text, to_exchange_info
+from mm.live.decisions import DecisionLags
+from mm.live.ledger import SIDES, AccountFill, Ledger
+from mm.live.shadow import PaperKnobs, ShadowTerms
+from mm.live.trade_play import TradePlay, TradeStart
+from mm.live.trade_run import TradeEnd
+from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT
+
+if TYPE_CHECKING:
+    from mm.clock import SteadyClock
+    from mm.live.trade_signals import TradeSignals
+    from mm.runs.run import Run
+
+AWAY_S = 1.0
+"""Between two attempts to connect."""
+TYPES = {"LIMIT": "limit", "LIMIT_MAKER": "limit_maker", "MARKET": "market"}
+REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "max_orders_per_s")}
+"""What the interface says, as the code and the words that a trader knows; of all others it keeps the words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterfaceAt:
+    """Where the trading interface is, and as whom to trade there."""
+
+    url: str
+    client_id: str
+
+
+class TradingInterfaceClient:
+    """The endpoints, as one client uses them; raises TryLater where nobody answers."""
+
+    def __init__(self, at: InterfaceAt) -> None:
+        self.at = at
+        self.ws_url = f"ws{at.url.removeprefix('http')}"
+        self._http = httpx.AsyncClient(base_url=at.url, timeout=10.0, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._http.aclose()
+
+    async def get(self, path: str) -> Any:
+        """Return what a door shows, its decimals exact."""
+        return await self._call("GET", path)
+
+    async def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
+        """Return what a request is answered with."""
+        return await self._call("POST", path, content)
+
+    async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+        try:
+            answer = await self._http.request(method, path, json=content)
+        except httpx.HTTPError as error:
+            raise TryLater(
+                f"{self.at.url}{path}: no answer ({type(error).__name__}: {error}); start `mm sim api`, or name its "
+                f"address with --api-url (API_URL)"
+            ) from error
+        if answer.status_code not in (200, 404):
+            raise UsageError(f"{self.at.url}{path}: {answer.status_code} {answer.text}; is this `mm sim api`?")
+        return json.loads(answer.content, parse_float=Decimal)
+
+
+@dataclass(slots=True)
+class _SentOrder:
+    """An order that was sent; *number* is the exchange's, 0 before its answer."""
+
+    side: int
+    number: int = 0
+    sent_s: float = 0.0
+    acked_s: float = 0.0
+
+
+class OrderTimes:
+    """How long orders take, in seconds: to their acknowledgement, from there to a fill, and in all."""
+
+    def __init__(self) -> None:
+        self.to_ack: list[float] = []
+        self.ack_to_fill: list[float] = []
+        self.to_fill: list[float] = []
+
+    def line(self) -> str:
+        """Return the quantiles as a line for people."""
+        parts = (("order → ACK", self.to_ack), ("ACK → fill", self.ack_to_fill), ("order → fill", self.to_fill))
+        return "; ".join(f"{name} {_quantiles(values)}" for name, values in parts)
+
+
+class InterfaceGateway:
+    """Brings orders to the interface, one request after the other, and reports to a trader.
+
+    Attributes:
+        times: How long orders took.
+        trader: Takes the reports.
+    """
+
+    trader: Trader
+
+    def __init__(self, client: TradingInterfaceClient, grid: Instrument, multiplier: int, clock: "SteadyClock") -> None:
+        self.times = OrderTimes()
+        self._client, self._grid, self._multiplier, self._clock = client, grid, multiplier, clock
+        self._orders: dict[int, _SentOrder] = {}
+        self._by_number: dict[int, int] = {}
+        self._booked: set[int] = set()
+        self._work: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+
+    # ------------------------------------------------------------------ as OrderGateway
+
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order when those before it are answered."""
+        self._orders[order_id] = _SentOrder(side)
+        self._work.put_nowait(("place", order_id, price, qty, kind))
+
+    def cancel(self, order_id: int) -> None:
+        """Send a cancel when the requests before it are answered."""
+        self._work.put_nowait(("cancel", order_id))
+
+    def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse: the interface amends no orders, so the trader replaces them."""
+        asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), -1, "no amendments")
+
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send a cancel and an order."""
+        self.cancel(old_id)
+        self.place(new_id, side, price, qty, kind)
+
+    # ------------------------------------------------------------------ its loop
+
+    def fills_came(self) -> None:
+        """Fetch the fills behind what waits."""
+        self._work.put_nowait(("fills",))
+
+    async def run(self) -> None:
+        """Send what waits, until cancelled."""
+        while True:
+            action, *terms = await self._work.get()
+            if action == "place":
+                await self._place(*terms)
+            elif action == "cancel":
+                await self._cancel(*terms)
+            else:
+                await self._book()
+
+    async def stop(self) -> None:
+        """Cancel every order of this client, and book what they filled."""
+        await self._client.post(f"/cancel_all/{self._client.at.client_id}")
+        await self._book()
+
+    async def _place(self, order_id: int, price: str, qty: str, kind: str) -> None:
+        sent, size = self._orders[order_id], short_text(e8(qty) // self._multiplier)
+        if self.trader.ended is not None:
+            return
+        order = {"client_id": self._client.at.client_id, "side": "buy" if sent.side > 0 else "sell", "size": size}
+        sent.sent_s = perf_counter()
+        answer = await self._client.post("/order", {**order, "type": TYPES[kind], "price": price})
+        sent.acked_s = perf_counter()
+        us, reason = self._clock(), answer.get("reason", "")
+        if answer["status"] == "rejected":
+            word = reason.partition(":")[0]
+            self.trader.rejected(order_id, us, *REASONS.get(word, (-1, reason)))
+            return
+        self.times.to_ack.append(sent.acked_s - sent.sent_s)
+        sent.number = answer["order_id"]
+        self._by_number[sent.number] = order_id
+        self.trader.accepted(order_id, us, sent.number)
+        if answer["filled"]:
+            await self._book()
+        if answer["status"] == "cancelled":
+            self.trader.closed(order_id, self._clock(), "EXPIRED")
+
+    async def _cancel(self, order_id: int) -> None:
+        sent = self._orders.get(order_id)
+        if sent is None or not sent.number:  # it was rejected
+            return
+        answer = await self._client.post(f"/cancel/{sent.number}?client_id={self._client.at.client_id}")
+        await self._book()
+        if answer.get("status") == "cancelled":
+            self.trader.closed(order_id, self._clock(), "CANCELED")
+
+    async def _book(self) -> None:
+        """Report the fills that were not reported yet, in order; each is reported once."""
+        came_s = perf_counter()
+        for fill in await self._client.get(f"/fills/{self._client.at.client_id}"):
+            order_id = self._by_number.get(fill["order_id"])
+            if order_id is None or fill["trade_id"] in self._booked:
+                continue
+            self._booked.add(fill["trade_id"])
+            sent = self._orders[order_id]
+            self.times.ack_to_fill.append(max(0.0, came_s - sent.acked_s))
+            self.times.to_fill.append(came_s - sent.sent_s)
+            qty = short_text(e8(_text(fill["size"])) * self._multiplier)
+            self.trader.filled(
+                order_id,
+                AccountFill(
+                    trade_id=fill["trade_id"],
+                    order_id=fill["order_id"],
+                    client_id=str(order_id),
+                    side=SIDES[fill["side"].upper()],
+                    price=_text(fill["price"]),
+                    qty=qty,
+                    commission=_text(fill["fee"]),
+                    commission_asset=self._grid.quote_asset,
+                    us=round(fill["timestamp"] * US_PER_S),
+                    maker=fill["liquidity"] == "maker",
+                ),
+            )
+
+
+class BookReader:
+    """Turns pushed books into the events of a market: the first one whole, then what has changed.
+
+    Args:
+        grid: The engine's.
+        multiplier: Of the contract: quantities are counted in units of what it is about.
+    """
+
+    def __init__(self, grid: Instrument, multiplier: int) -> None:
+        self._grid, self._multiplier = grid, multiplier
+        self._known: dict[tuple[int, int], int] | None = None
+        self._count = 0
+
+    def lost(self, us: int) -> FeedEvent:
+        """Return that the book is not known any more."""
+        self._known = None
+        return FeedEvent(GAP, us, self._count, 0, [])
+
+    def take(self, text: str | bytes, us: int) -> FeedEvent:
+        """Return what a message tells."""
+        content = json.loads(text, parse_float=Decimal)
+        found = {
+            (side, self._grid.ticks(_text(price))): e8(_text(size)) * self._multiplier // self._grid.lot_e8
+            for side, name in ((1, "bids"), (-1, "asks"))
+            for price, size in content[name]
+        }
+        self._count += 1
+        rows: list[Row]
+        if self._known is None:
+            kind, rows = SNAPSHOT, [(*place, lots) for place, lots in found.items()]
+        else:
+            gone = [(*place, 0) for place in self._known if place not in found]
+            new = [(*place, lots) for place, lots in found.items() if self._known.get(place) != lots]
+            kind, rows = DEPTH, [*gone, *new]
+        self._known = found
+        return FeedEvent(kind, us, self._count, self._count, rows)
+
+
+class InterfaceTrade:
+    """A trade of one strategy at the trading interface.
+
+    Args:
+        run: Its folder and log.
+        symbol: What the interface must trade.
+        at: Where the interface is.
+        knobs: Strategy and limits.
+        clock: Returns the instant, in µs.
+    """
+
+    def __init__(self, run: "Run", symbol: str, at: InterfaceAt, knobs: PaperKnobs, clock: "SteadyClock") -> None:
+        self._run, self._symbol, self._at, self._knobs, self._clock = run, symbol, at, knobs, clock
+
+    async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
+        """Trade until a signal or a limit ends it; return what has happened, and how long orders took.
+
+        Raises:
+            TryLater: If nobody answers.
+        """
+        client = TradingInterfaceClient(self._at)
+        try:
+            health = await client.get("/health")
+            book = await client.get("/book")
+            trader, gateway, reader, end = self._parts(client, health, book)
+            signals.direct(trader.end, lambda _: trader.end(KILL))
+            following = (self._follow(client, trader, reader), self._announced(client, gateway))
+            running = [asyncio.create_task(one) for one in (gateway.run(), *following, trader.run())]
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            trader.end("connection_lost")
+            for task in running:
+                task.cancel()
+            results = await asyncio.gather(*running, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                    raise result
+            await gateway.stop()
+            return end(trader), gateway.times
+        finally:
+            await client.close()
+
+    def _parts(
+        self, client: TradingInterfaceClient, health: Mapping[str, Any], book: Mapping[str, Any]
+    ) -> tuple[Trader, InterfaceGateway, BookReader, Any]:
+        symbol, multiplier = health["symbol"], int(health["multiplier"])
+        if symbol != self._symbol:
+            raise UsageError(
+                f"--symbol (SYMBOL) is {self._symbol}, but {self._at.url} trades {symbol}; say --symbol {symbol}"
+            )
+        lot_e8 = e8(_text(health["lot_size"])) * multiplier
+        named = Instrument(symbol, e8(_text(health["tick_size"])), lot_e8, 0, symbol, "QUOTE")
+        bid, ask = (None if book[name] is None else _text(book[name]) for name in ("best_bid", "best_ask"))
+        us = self._clock()
+        terms = ShadowTerms(symbol, day_of(us), json.loads(to_exchange_info(named)), bid, ask, us)
+        begin_e8 = (e8(self._knobs.account.initial_inventory), e8(self._knobs.account.initial_cash))
+        play = TradePlay(terms, self._knobs, TradeStart(position_e8=begin_e8[0], cash_e8=begin_e8[1]), self._run)
+        account = TradeAccount(play.engine, Ledger(play.grid), play.grid, begin_e8)
+        lags = DecisionLags(lambda: play.engine.decisions, self._clock)
+        parts = TraderParts(
+            engine=play.engine, grid=play.grid, account=account, log=self._run.log, decided=lags.note, clock=self._clock
+        )
+        gateway = InterfaceGateway(client, play.grid, multiplier, self._clock)
+        gateway.trader = trader = Trader(parts, gateway)
+
+        def end(trader: Trader) -> TradeEnd:
+            killed = (play.engine.manager.killed_for or "signal") if trader.ended == KILL else None
+            return TradeEnd(trader.ended or "", killed, None, play, account, trader, lags)
+
+        return trader, gateway, BookReader(play.grid, multiplier), end
+
+    async def _follow(self, client: TradingInterfaceClient, trader: Trader, reader: BookReader) -> None:
+        """Feed the market, until nobody answers any more."""
+        while True:
+            async with _connected(f"{client.ws_url}/ws/md") as socket:
+                async for text in socket:
+                    trader.feed([reader.take(text, self._clock())])
+            trader.feed([reader.lost(self._clock())])
+            self._run.log.warning("market_lost", url=client.ws_url)
+            await client.get("/health")
+            await asyncio.sleep(AWAY_S)
+
+    async def _announced(self, client: TradingInterfaceClient, gateway: InterfaceGateway) -> None:
+        """Fetch fills when they are announced, and at each connection."""
+        while True:
+            async with _connected(f"{client.ws_url}/ws/fills/{client.at.client_id}") as socket:
+                gateway.fills_came()
+                async for _ in socket:
+                    gateway.fills_came()
+            await asyncio.sleep(AWAY_S)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
+    """Yield the messages of a WebSocket, until it is lost; raises TryLater where it cannot be had."""
+    try:
+        socket = await connect(url, proxy=None)
+    except (OSError, InvalidHandshake, TimeoutError) as error:
+        raise TryLater(f"{url}: cannot be connected to ({error}); start `mm sim api` again") from error
+
+    async def messages() -> AsyncIterator[str | bytes]:
+        try:
+            async for text in socket:
+                yield text
+        except WebSocketException:
+            return
+
+    try:
+        yield messages()
+    finally:
+        await socket.close()
+
+
+def _quantiles(values: list[float]) -> str:
+    if not values:
+        return "–"
+    ranked = sorted(values)
+    p50, p99 = (ranked[min(len(ranked) - 1, int(share * len(ranked)))] * 1e3 for share in (0.5, 0.99))
+    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms ({len(values)})"
+
+
+def _text(value: Any) -> str:
+    """Return a decimal of an answer as plain text."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

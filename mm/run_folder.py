@@ -1,0 +1,299 @@
+"""A finished run in Python: its numbers, frames and charts, read from its folder."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.clock import US_PER_MS, US_PER_S
+from mm.errors import BrokenFile, UsageError
+from mm.notebook import Picture, Shown
+from mm.report.run_columns import RunColumns, market_of, read_columns
+from mm.runs.find import Found, find_run
+from mm.runs.manifest import headlines, shown
+from mm.tape.frames import SIDES, frame, instants
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+    from mm.tape.tape import Tape
+
+TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # where a kind of run has its backtest
+FIT, POINTS, SCHEDULE = "poisson_fit.json", "calibration_points.csv", "poisson_schedule.json"
+SWEEP, SERIES = "sweep.json", "pnl_60s.csv"
+
+
+def open_run(name: str | Path, out_root: str | Path = "out") -> "RunFolder":
+    """Open a finished run.
+
+    Args:
+        name: Its folder, its RUN_ID, or how that or its digest begins.
+        out_root: Folder of the runs, below which a RUN_ID is searched.
+
+    Raises:
+        DataError: If there is no such run, or there are several.
+    """
+    return RunFolder(find_run(str(name), Path(out_root)))
+
+
+@dataclass(frozen=True, repr=False)
+class RunFolder(Shown):
+    """A finished run, read from its folder.
+
+    Attributes:
+        found: The folder and its manifest.
+    """
+
+    found: Found
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.found.folder
+
+    @property
+    def kind(self) -> str:
+        """What was run: ``backtest``, ``calibration``, ``schedule``, ``walkforward``, ``sweep`` or ``shadow``."""
+        return str(self.found.manifest["kind"])
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Every knob with its value."""
+        return {name: one["value"] for name, one in self.found.manifest["knobs"].items()}
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of ``summary.json``; of a run without a backtest those of its manifest."""
+        if self.kind not in TRADED:
+            return dict(self.found.manifest["summary"])
+        return _json(self._traded / "summary.json")
+
+    @cached_property
+    def fit(self) -> "PoissonFit":
+        """The fit of a calibration, with its points.
+
+        Raises:
+            UsageError: If the run is no calibration.
+        """
+        from mm.calibration.fit_result import PoissonFit
+        from mm.calibration.points import read_points
+
+        self._must_be("fit", "calibration")
+        fit = PoissonFit.from_json(_json(self.folder / FIT), str(self.folder / FIT))
+        return replace(fit, points=read_points(self.folder / POINTS))
+
+    @cached_property
+    def schedule(self) -> "Schedule":
+        """The schedule of a schedule or a walk-forward.
+
+        Raises:
+            UsageError: If the run has none.
+        """
+        from mm.calibration.schedule import Schedule
+
+        self._must_be("schedule", "schedule", "walkforward")
+        return Schedule.from_json(_json(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
+
+    def orders_frame(self) -> "pl.DataFrame":
+        """Return the order rows, with the columns and types of `Result.orders_frame`.
+
+        Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
+        ``active_time``, ``expire_time``, ``cancel_request_time`` (to the ms, as in ``orders_<S>.csv``),
+        ``cancel_effective_time``, ``reject_reason``, ``cancel_reason``.
+        """
+        table = self._table("orders")
+        return frame(
+            {
+                "time": _us(table["recv_us"]),
+                "order_id": _whole(table["order_id"]),
+                "action": _word(table["action"], ACTIONS),
+                "status": _word(table["status"], STATUSES),
+                "side": _word(table["side"], SIDES),
+                **{name: _float(table[name]) for name in ("price", "qty", "remaining_qty")},
+                "active_time": _us(table["active_recv_us"]),
+                "expire_time": _us(table["expire_recv_us"]),
+                "cancel_request_time": _us(table["cancel_req_ms"], US_PER_MS),
+                "cancel_effective_time": _us(table["cancel_effective_us"]),
+                "reject_reason": _word(table["reject_reason"], REJECT_REASONS[1:]),
+                "cancel_reason": _word(table["cancel_reason"], CANCEL_REASONS[1:]),
+            }
+        )
+
+    def fills_frame(self) -> "pl.DataFrame":
+        """Return the fills, with the columns and types of `Result.fills_frame`.
+
+        Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``fee``, ``reason`` (an Enum of those
+        that occur), ``inventory``.
+        """
+        table = self._table("fills")
+        reasons = table["reason"].drop_nulls().unique().sort().to_list()
+        own = {"fee": _float(table["fee"]), "reason": _word(table["reason"], reasons)}
+        return frame({**_fills(table), **own, "inventory": _float(table["inventory_after"])})
+
+    def state_frame(self) -> "pl.DataFrame":
+        """Return the account over time, with the columns and types of `Result.state_frame`.
+
+        Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity``, ``open_orders``.
+        """
+        table = self._table("state")
+        names = ("inventory", "cash", "mid", "mtm_value", "equity")
+        columns = {"time": _us(table["recv_us"]), **{name: _float(table[name]) for name in names}}
+        return frame({**columns, "open_orders": _whole(table["open_orders"])})
+
+    def equity_frame(self) -> "pl.DataFrame":
+        """Return the equity over time, with the columns and types of `Result.equity_frame`.
+
+        Columns: ``time``, ``equity``, ``pnl``, ``drawdown``, ``inventory``.
+        """
+        import polars as pl
+
+        state = self.state_frame().filter(pl.col("equity").is_not_null())
+        pnl = pl.col("equity") - pl.col("equity").first()
+        drawdown = pl.col("equity").cum_max() - pl.col("equity")
+        return state.select("time", "equity", pnl.alias("pnl"), drawdown.alias("drawdown"), "inventory")
+
+    def markouts_frame(
+        self, horizons_s: Sequence[float] = HORIZONS_S, tape: "Tape | Sequence[Tape] | None" = None
+    ) -> "pl.DataFrame":
+        """Return what each fill was worth some time later, with the columns of `Result.markouts_frame`.
+
+        Args:
+            horizons_s: Seconds after a fill.
+            tape: What was played, which has the mid of every instant. Without it the mid is that of the state row
+                before, which is a second old at most.
+
+        Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` and one of each horizon.
+
+        Raises:
+            UsageError: If a horizon is not above 0.
+        """
+        if not all(horizon > 0 for horizon in horizons_s):
+            raise UsageError(f"horizons are {list(horizons_s)} s; give seconds above 0")
+        table, run = self._table("fills"), self._columns(tape)
+        us, side = _whole(table["recv_us"]).to_numpy(), np.where(table["side"].to_numpy() == "BUY", 1.0, -1.0)
+        price, mid = (_float(table[name]).to_numpy() for name in ("price", "mid"))
+        later = {f"markout_{one:g}s": side * (run.later(us + round(one * US_PER_S)) - price) for one in horizons_s}
+        return frame({**_fills(table), "markout_0s": side * (mid - price), **later})
+
+    def rows_frame(self) -> "pl.DataFrame":
+        """Return the points of a sweep, the best first: the rows of ``sweep.csv``.
+
+        Columns: ``rank``, ``point``, the axes, and the headlines of each point.
+
+        Raises:
+            UsageError: If the run is no sweep.
+        """
+        import polars as pl
+
+        return pl.DataFrame(self._sweep["rows"], infer_schema_length=None)
+
+    def plot(self, tape: "Tape | Sequence[Tape] | None" = None) -> Picture:
+        """Draw the charts of the run's page.
+
+        Args:
+            tape: What was played: its best prices and trades are in the page that ``.save("….html")`` writes.
+        """
+        from mm.report import notebook, sweep
+
+        if self.kind == "calibration":
+            return self.fit.plot()
+        if self.kind == "schedule":
+            return self.schedule.plot()
+        if self.kind == "sweep":
+            return notebook.sweep_picture(self._sweep, *sweep.read_series(self.folder / SERIES))
+        return notebook.backtest_picture(self.summary, self._columns(tape))
+
+    def lines(self) -> Iterator[str]:
+        """Yield which run it is, what it found, and where it lies."""
+        manifest = self.found.manifest
+        yield f"{self.kind} {manifest['symbol']} {manifest['day']}, run {manifest['run_id']}, {manifest['status']}"
+        yield "  " + " ".join(f"{key}={shown(value)}" for key, value in headlines(manifest).items())
+        yield f"  {self.folder}"
+
+    def _repr_html_(self) -> str:
+        from mm.report import notebook, sweep
+
+        if self.kind == "calibration":
+            return notebook.card_of(self.fit)
+        if self.kind == "schedule":
+            return notebook.card_of(self.schedule)
+        if self.kind == "sweep":
+            return sweep.findings_card(self._sweep)
+        return notebook.backtest_card(self.summary, self._columns())
+
+    @property
+    def _traded(self) -> Path:
+        self._must_be("orders, fills and state", *TRADED)
+        return self.folder / TRADED[self.kind]
+
+    @cached_property
+    def _sweep(self) -> dict[str, Any]:
+        self._must_be("points", "sweep")
+        return _json(self.folder / SWEEP)
+
+    def _must_be(self, what: str, *kinds: str) -> None:
+        if self.kind not in kinds:
+            raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; a {' or a '.join(kinds)} has")
+
+    def _table(self, name: str) -> "pl.DataFrame":
+        """Read a table of the backtest, every cell as its text."""
+        import polars as pl
+
+        path = self._traded / f"{name}_{self.found.manifest['symbol']}.csv"
+        try:
+            return pl.read_csv(path, infer_schema=False)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
+
+    def _columns(self, tape: "Tape | Sequence[Tape] | None" = None) -> RunColumns:
+        """Return the columns that charts are drawn from, with the mid of a *tape* where it is given."""
+        market = None if tape is None else market_of(tape if isinstance(tape, Sequence) else [tape])
+        return read_columns(self._traded, self.found.manifest["symbol"], market)
+
+
+def _fills(table: "pl.DataFrame") -> dict[str, Any]:
+    return {
+        "time": _us(table["recv_us"]),
+        "order_id": _whole(table["order_id"]),
+        "side": _word(table["side"], SIDES),
+        **{name: _float(table[name]) for name in ("price", "qty", "mid")},
+    }
+
+
+def _us(column: "pl.Series", unit: int = 1) -> "pl.Series":
+    """Return instants of a file, in so many µs, as datetimes; an empty cell is null."""
+    return instants((_whole(column) * unit).fill_null(-1).to_numpy())
+
+
+def _whole(column: "pl.Series") -> "pl.Series":
+    import polars as pl
+
+    return column.cast(pl.Int64)
+
+
+def _float(column: "pl.Series") -> "pl.Series":
+    import polars as pl
+
+    return column.cast(pl.Float64)
+
+
+def _word(column: "pl.Series", words: Sequence[str]) -> "pl.Series":
+    import polars as pl
+
+    return column.cast(pl.Enum(words))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
+    return content

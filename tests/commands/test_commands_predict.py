@@ -1,0 +1,195 @@
+"""``mm predict`` on a simulated day, from the shell's side: files, JSON, exit codes."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
+
+SYMBOL, DAY, NEXT = "SIMUSDT", "20260105", "20260106"
+SIGNALS = "imbalance_1,imbalance_5,spread,ofi_1s"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with two simulated days of twelve minutes, one day of another symbol, and a predictor of the first."""
+    folder = tmp_path_factory.mktemp("desk")
+    for symbol, day in ((SYMBOL, DAY), (SYMBOL, NEXT), ("ABUSDT", DAY)):
+        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
+        assert call("sim", "day", *words, "--scenario", "zero_intelligence").exit_code == 0
+    return folder
+
+
+def call(*words):
+    return CliRunner().invoke(main, words)
+
+
+def predict(desk, name, *words, symbol=SYMBOL, day=DAY):
+    roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--log-level", "ERROR"]
+    return call("predict", name, *words, "--symbol", symbol, "--day", day, *roots)
+
+
+def fitted(desk, *words):
+    """Return the exit code of a fit, and the folder that it has left."""
+    done = predict(desk, "fit", "--signals", SIGNALS, "--horizon-s", "2", *words, "--json")
+    assert done.exit_code in (0, 4), done.stderr
+    answer = json.loads(done.stdout)
+    return done, answer, desk / answer["path"].removesuffix(f"/{MODEL}")
+
+
+@pytest.fixture(scope="module")
+def sided(desk):
+    return fitted(desk, "--target", "adverse")[2]
+
+
+@pytest.fixture(scope="module")
+def moves(desk):
+    return fitted(desk, "--target", "return")[2]
+
+
+@pytest.mark.parametrize(("target", "model"), [("return", "forest"), ("adverse", "logistic"), ("fill", "mlp")])
+def test_a_fit_leaves_a_model_and_says_whether_it_is_usable(desk, target, model):
+    """The exit code is 0 or 4 by `usable`; the folder is there either way."""
+    done, answer, folder = fitted(desk, "--target", target, "--model", model, "--seed", "3")
+    assert done.exit_code == (0 if answer["usable"] else 4)
+    assert folder.parent.parent.parent.name == "models"
+    assert "Is it calibrated?" in (folder / "report.html").read_text()
+    assert (folder.parent.parent.name, folder.parent.name) == (target, SYMBOL)
+    about = json.loads((folder / MODEL).read_text())
+    assert {key: answer[key] for key in about} == about
+    assert (about["target"], about["model"], about["horizon"], about["seed"]) == (target, model, 2.0, 3)
+    assert about["signals"] == SIGNALS.split(",")
+    assert set(about["score"]["baselines"]) == {"constant", "imbalance_1"} | (
+        {"poisson"} if target == "fill" else set()
+    )
+    assert len(done.stderr.splitlines()) == (0 if answer["usable"] else 1)
+    assert bool(about["distances_ticks"]) == (target == "fill")
+
+
+def test_show_prints_what_was_fitted(sided):
+    """From the folder alone, with its score."""
+    done = call("predict", "show", str(sided))
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"adverse over 2 s by logistic, fitted on {SYMBOL} {DAY}\nfrom imbalance_1, ")
+    about = Artefact.read(sided).about
+    assert f"log loss out of sample {about['score']['value']:.5f}" in done.stdout
+    assert json.loads(call("predict", "show", str(sided), "--json").stdout)["hash"] == about["hash"]
+
+
+@pytest.mark.parametrize("name", ["moves", "sided"])
+def test_apply_writes_a_row_for_each_diff(desk, name, request):
+    """The same numbers as the signal of the folder; null while warming up, never filled."""
+    folder = request.getfixturevalue(name)
+    done = predict(desk, "apply", str(folder), "--json", day=NEXT)
+    assert done.exit_code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    table = pl.read_parquet(desk / answer["path"])
+    sides = Artefact.read(folder).signal_names
+    assert table.columns == ["recv_us", "prediction", *(["prediction_bid", "prediction_ask"] if len(sides) > 1 else [])]
+    assert len(table) == answer["rows"] == answer["known"] + table["prediction"].null_count()
+    assert 0 < table["prediction"].null_count() < 100
+    roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--log-level", "ERROR", "--json"]
+    words = ["--symbol", SYMBOL, "--day", NEXT, "--signals", ",".join(sides)]
+    column = pl.read_parquet(desk / json.loads(call("signals", "compute", *words, *roots).stdout)["path"])
+    assert column["recv_us"].to_list() == table["recv_us"].to_list()
+    values = [table[one].to_list() for one in table.columns[-len(sides) :]]
+    assert [column[one].to_list() for one in sides] == values
+
+
+def test_the_day_of_the_fit_is_named(desk, sided):
+    """Predictions on it are not out of sample."""
+    note = f"note: {DAY}: the predictor was fitted on it"
+    assert note in predict(desk, "apply", str(sided)).stdout
+    assert "note:" not in predict(desk, "apply", str(sided), day=NEXT).stdout
+
+
+def test_another_day_is_scored(desk, sided):
+    """The score is of that day, and the exit code says whether the predictor is worth having there."""
+    done = predict(desk, "score", str(sided), "--json", day=NEXT)
+    answer = json.loads(done.stdout)
+    assert done.exit_code == (0 if answer["usable"] else 4), done.stderr
+    assert answer["days"] == [NEXT]
+    assert answer["score"]["samples"] != Artefact.read(sided).about["score"]["samples"]
+
+
+@pytest.mark.parametrize("name", ["apply", "score"])
+def test_another_market_and_a_changed_byte_are_refused(desk, sided, tmp_path, name):
+    """With exit code 3 and one line."""
+    other = predict(desk, name, str(sided), symbol="ABUSDT")
+    assert other.exit_code == 3
+    assert "fitted on SIMUSDT with a tick of 0.01, not on ABUSDT" in other.stderr
+    artefact = Artefact.read(sided)
+    write(tmp_path, {**artefact.about, "tick": "0.001"}, artefact.arrays)
+    tick = predict(desk, name, str(tmp_path))
+    assert tick.exit_code == 3
+    assert "with a tick of 0.001, not on SIMUSDT with a tick of 0.01" in tick.stderr
+    data = bytearray((tmp_path / ARRAYS).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / ARRAYS).write_bytes(data)
+    changed = predict(desk, name, str(tmp_path))
+    assert changed.exit_code == 3
+    assert "has changed since the fit" in changed.stderr
+    assert [len(one.stderr.splitlines()) for one in (other, tick, changed)] == [1, 1, 1]
+
+
+def test_a_backtest_takes_it_and_names_it(desk, sided):
+    """Its files are inputs of the run; another market is refused, and the day of the fit is warned of."""
+    roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--honesty", "0"]
+    params = json.dumps({"A": 1, "k": 0.5, "predictors": [str(sided)]})
+    words = ["--quote-model", "expected_value", "--quote-params-json", params, *roots]
+    done = call("backtest", "--symbol", SYMBOL, "--day", NEXT, *words, "--json")
+    assert done.exit_code == 0, done.stderr
+    manifest = json.loads((desk / json.loads(done.stdout)["path"]).with_name("run_manifest.json").read_text())
+    assert {MODEL, ARRAYS} <= {one["path"].rpartition("/")[2] for one in manifest["inputs"]}
+    assert "predictor_in_sample" not in done.stderr
+    usable = json.loads((sided / MODEL).read_text())["usable"]
+    assert ("predictor_not_usable" in done.stderr) is not usable
+    assert "predictor_in_sample" in call("backtest", "--symbol", SYMBOL, "--day", DAY, *words).stderr
+    other = call("backtest", "--symbol", "ABUSDT", "--day", DAY, *words)
+    assert other.exit_code == 3
+    assert "not on ABUSDT" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--target", "price"], 2, "--target"),
+        (["--target", "return", "--model", "svm"], 2, "--model"),
+        (["--target", "return", "--horizon-s", "0"], 2, "--horizon-s"),
+        (["--target", "return", "--horizon-s", "300"], 2, "too long for"),
+        (["--target", "return", "--signals", "micro_price"], 2, "micro_price, which is itself fitted"),
+        (["--target", "return", "--signals", "imbalance"], 2, "signal 'imbalance' is not known"),
+        (["--target", "return", "--signals", "spread,spread"], 2, "twice"),
+        (["--target", "return", "--distances", "1,2"], 2, "--distances (PREDICT_DISTANCES) is for --target fill"),
+        (["--target", "return", "--signals", "momentum_3600s"], 4, "no sample of return has all of momentum_3600s"),
+        (["--target", "fill", "--distances", "5000"], 4, "0 of "),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(desk, words, code, message):
+    """In one line; nothing is left behind."""
+    before = set((desk / "out").rglob("model.json"))
+    done = predict(desk, "fit", *words)
+    assert done.exit_code == code, done.output
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) <= 3  # with click's own usage and hint
+    assert set((desk / "out").rglob("model.json")) == before
+
+
+def test_inference_needs_no_scikit_learn(sided, monkeypatch):
+    """A box that only trades has numpy alone."""
+    monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+    found = Artefact.read(sided).predictor().predict(np.zeros((2, 4)), np.zeros(2), 1)
+    assert ((found > 0) & (found < 1)).all()
+
+
+def test_without_scikit_learn_a_fit_names_the_extra(desk, monkeypatch):
+    """Before a model is written."""
+    for name in ("sklearn", "sklearn.linear_model", "sklearn.ensemble"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    done = predict(desk, "fit", "--target", "return", "--horizon-s", "2", "--signals", SIGNALS)
+    assert done.exit_code == 2
+    assert "[ml]" in done.stderr

@@ -1,0 +1,85 @@
+"""``mm signals list | compute | score`` on a generated day: what stands in their files, and what is refused."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mm.dayfolder.layout import DayFolder
+from mm.signals.compute import compute
+from mm.signals.families import SIGNALS
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
+from mm.tape.load import load_day
+from support import run_python
+
+NAMES = "spread,imbalance_5,momentum_10s"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """Return a folder with two days under ``data``."""
+    root = tmp_path_factory.mktemp("desk")
+    for number, day in enumerate(("20260105", "20260106")):
+        folder = DayFolder(root / "data", "ZIUSDT", day)
+        make_day(folder, ZeroIntelligence(), Session("ZIUSDT", day, 0.05, 3 + number))
+    return root
+
+
+def signals(desk, *words, day="20260106"):
+    """Run a command of ``mm signals`` on a day, and return the process."""
+    return run_python("-m", "mm", "signals", *words, cwd=desk, SYMBOL="ZIUSDT", DAY=day)
+
+
+def test_the_list_names_what_can_be_computed(desk):
+    listed = json.loads(signals(desk, "list", "--json").stdout)["signals"]
+    assert {name for one in listed for name in one["usual"]} == set(SIGNALS.usual)
+
+
+def test_a_file_has_a_column_for_each_signal_and_a_null_where_it_is_not_defined(desk):
+    done = signals(desk, "compute", "--signals", f"{NAMES},micro_price", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    table = pq.read_table(answer["path"])
+    assert table.column_names == ["recv_us", "recv_seq", *NAMES.split(","), "micro_price"]
+    (piece,) = compute(load_day(DayFolder(desk / "data", "ZIUSDT", "20260106")), NAMES.split(","))
+    for name, values in zip(NAMES.split(","), piece.values, strict=True):
+        assert table[name].to_pylist() == [None if math.isnan(value) else value for value in values.tolist()]
+    assert table["momentum_10s"].null_count > 0
+    assert answer["rows"] == len(table)
+    assert answer["known"]["spread"] == len(table) - table["spread"].null_count
+    assert answer["micro_price"]["20260106"]["days"] == ["20260105"]
+    assert table.schema.field("spread").metadata[b"unit"] == b"ticks"
+
+
+def test_scores_have_an_interval_a_half_life_and_a_page(desk):
+    done = signals(desk, "score", "--signals", NAMES, "--json")
+    assert done.returncode == 0, done.stderr
+    path = Path(json.loads(done.stdout)["path"])
+    content = json.loads(path.read_text())
+    assert {one["signal"] for one in content["scores"]} == set(NAMES.split(","))
+    known = [one for one in content["scores"] if one["rho"] is not None]
+    assert known
+    assert all(one["ci95"][0] <= one["rho"] <= one["ci95"][1] for one in known if one["ci95"])
+    assert set(content["half_life_s"]) == set(NAMES.split(","))
+    assert "imbalance_5" in (path.parent / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "day", "code", "said"),
+    [
+        (("compute", "--signals", "imbalanced_5"), "20260106", 2, "signal 'imbalanced_5' is not known"),
+        (("compute", "--signals", "spread,spread"), "20260106", 2, "twice"),
+        (("compute", "--signals", "imbalance_21"), "20260106", 2, "21 levels"),
+        (("score", "--signals", "spread"), "20260105:20260106", 2, "scored on one day"),
+        (("compute", "--signals", "spread"), "20260107", 3, "20260107"),
+    ],
+)
+def test_a_mistake_is_one_line(desk, words, day, code, said):
+    done = signals(desk, *words, day=day)
+    assert done.returncode == code
+    assert said in done.stderr.splitlines()[-1]
+    assert done.stdout == ""

@@ -1,0 +1,107 @@
+"""``mm trade --venue api``: a strategy as a client of `mm sim api`; its books are those of the interface."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.instrument import E8, Instrument
+from mm.live.api_venue import BookReader
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT
+from support import ROOT, run_python
+
+GRID = Instrument("SIMUSDT", E8 // 100, E8 // 1_000_000)
+
+
+def book(levels):
+    """Return a pushed book of {(side, ticks): thousandths}."""
+    sides = {name: [] for name in ("bids", "asks")}
+    for (side, ticks), size in levels.items():
+        sides["bids" if side > 0 else "asks"].append([ticks / 100, size / 1_000])
+    return json.dumps(sides)
+
+
+_LEVELS = st.dictionaries(
+    st.tuples(st.sampled_from([1, -1]), st.integers(9_990, 10_010)), st.integers(1, 50_000), max_size=8
+)
+
+
+@given(st.lists(_LEVELS | st.none(), min_size=1, max_size=12), st.sampled_from([1, 50]))
+def test_events_rebuild_every_book(books, multiplier):
+    """The first is whole, then changes; after a loss it is whole again. Quantities are counted in underlying units."""
+    reader, rebuilt, fresh = BookReader(GRID, multiplier), {}, True
+    for us, levels in enumerate(books):
+        event = reader.lost(us) if levels is None else reader.take(book(levels), us)
+        assert event.kind == (GAP if levels is None else SNAPSHOT if fresh else DEPTH)
+        fresh = levels is None
+        if fresh:
+            continue
+        if event.kind == SNAPSHOT:
+            rebuilt = {}
+        for side, ticks, lots in event.rows:
+            rebuilt[side, ticks] = lots
+        assert {place: lots for place, lots in rebuilt.items() if lots} == {
+            place: size * 1_000 * multiplier for place, size in levels.items()
+        }
+
+
+def test_without_a_server_it_says_what_to_start(tmp_path):
+    """Exit code 75: it may be there later."""
+    done = run_python(
+        "-m", "mm", "trade", "--venue", "api", "--api-url", "http://127.0.0.1:9", "--symbol", "SIMUSDT",
+        cwd=tmp_path, WINDOW_START="always", LOG_LEVEL="ERROR",
+    )  # fmt: skip
+    assert done.returncode == 75
+    assert "mm sim api" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("preset", [None, "future"])
+def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
+    """Fills, position and cash of the run folder are the server's, to the last decimal; no order stays open."""
+    pytest.importorskip("fastapi", reason="needs the extra [api]")
+    from interface import trading_interface
+
+    multiplier, flags = (50, ("--preset", preset)) if preset else (1, ())
+    with trading_interface("--seed", "3", "--A", "40", "--k", "0.2", *flags) as (_, ready):
+        trade = subprocess.Popen(
+            [
+                sys.executable, "-m", "mm", "trade", "--venue", "api", "--api-url", ready["url"], "--symbol", "SIMUSDT",
+                "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 1}',
+                "--quote-qty", str(multiplier), "--max-position", "1000", "--latency-threshold-ms", "5000",
+                "--max-leverage", "100", "--initial-cash", "10000000",
+            ],
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "WINDOW_START": "always", "LOG_LEVEL": "ERROR"},
+        )  # fmt: skip
+        with httpx.Client(base_url=ready["url"], timeout=30, trust_env=False) as client:
+            ends_s = time.monotonic() + 60
+            while len(client.get("/fills/mm_1").json()) < 5 and time.monotonic() < ends_s:
+                assert trade.poll() is None, trade.communicate()
+                time.sleep(0.1)
+            trade.send_signal(signal.SIGTERM)
+            out, err = trade.communicate(timeout=60)
+            assert trade.returncode == 0, err
+            assert client.get("/orders/mm_1").json() == []
+            listed = json.loads(client.get("/fills/mm_1").content, parse_float=Decimal)
+            position = json.loads(client.get("/positions/mm_1").content, parse_float=Decimal)
+    assert "order → ACK p50" in out
+    (folder,) = (tmp_path / "out" / "trade" / "SIMUSDT").iterdir()
+    with (folder / "fills_SIMUSDT.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(Decimal(row["price"]), Decimal(row["qty"]), row["side"], Decimal(row["fee"])) for row in rows] == [
+        (fill["price"], fill["size"] * multiplier, fill["side"].upper(), fill["fee"]) for fill in listed
+    ]
+    assert len(listed) >= 5
+    with (folder / "state_SIMUSDT.csv").open() as lines:
+        last = list(csv.DictReader(lines))[-1]
+    assert Decimal(last["inventory"]) == position["position"] * multiplier
+    assert Decimal(last["cash"]) == 10_000_000 + position["cash"]

@@ -1,0 +1,38 @@
+"""``mm demo``: the commands of the README in processes of their own, on a day whose truth is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support import run_python
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    done = run_python("-m", "mm", "demo", "--out-root", str(folder / "out"), "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_the_fit_holds_the_truth(demo):
+    _, found = demo
+    low, high = found["fit"]["ci95_k"]
+    assert low <= found["truth"]["k"] <= high
+
+
+def test_every_run_traded_and_left_its_folder(demo):
+    folder, found = demo
+    for name in ("poisson", "trade_cross", "walkforward"):
+        assert found[name]["n_fills"] > 1000
+        assert Path(found[name]["path"]).parent.is_relative_to(folder / "out")
+    assert all((folder / place).exists() for place in found["places"].values())
+
+
+def test_a_failed_command_ends_it_with_its_exit_code(tmp_path):
+    (tmp_path / "file").touch()
+    done = run_python("-m", "mm", "demo", "--out-root", "file/out", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "a part of the path is a file" in done.stderr
+    assert "calibrate" not in done.stdout

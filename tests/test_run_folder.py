@@ -1,0 +1,110 @@
+"""``mm.open_run``: frames, cards and charts of a run on disk are those of the result that made it."""
+
+import json
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import mm
+from mm.dayfolder.layout import DayFolder
+from mm.errors import DataError, UsageError
+from mm.run_folder import RunFolder
+from mm.runs.find import Found
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from support import run_python
+
+KNOBS = {"maker_fee_rate": 0, "fills": "trade_cross", "honesty": False}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with a day, a calibration and a backtest of it by the command line."""
+    root = tmp_path_factory.mktemp("desk")
+    day = DayFolder(root / "data", "SIMUSDT", "20260105")
+    make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
+    common = ("--symbol", "SIMUSDT", "--day", "20260105")
+    played = ("--maker-fee-rate", "0", "--fill-model", "trade_cross", "--honesty", "0")
+    for words in (("calibrate", *common, "--run-id", "cal"), ("backtest", *common, *played, "--run-id", "bt")):
+        done = run_python("-m", "mm", *words, cwd=root)
+        assert done.returncode == 0, done.stderr
+    return root, mm.load_day(day)
+
+
+def test_frames_of_a_folder_are_those_of_the_result(desk):
+    """Columns, types and values; a word's type has the words that occur, a request to cancel its ms."""
+    root, tape = desk
+    result, run = mm.backtest(tape, **KNOBS), mm.open_run("bt", root / "out")
+    assert (run.kind, run.summary["n_fills"]) == ("backtest", len(result.fills))
+    assert run.knobs["fill_model"] == "trade_cross"
+    ms = pl.col("cancel_request_time").dt.truncate("1ms")
+    assert_frame_equal(run.orders_frame(), result.orders_frame().with_columns(ms))
+    fills = result.fills_frame().with_columns(pl.col("reason").cast(pl.String))
+    assert_frame_equal(run.fills_frame().with_columns(pl.col("reason").cast(pl.String)), fills)
+    assert_frame_equal(run.state_frame(), result.state_frame())
+    assert_frame_equal(run.equity_frame(), result.equity_frame(), abs_tol=1e-9)
+
+
+def test_markouts_with_the_tape_are_exact_and_without_it_a_second_old(desk):
+    """The same fills; with the tape every number, without it most of them."""
+    root, tape = desk
+    result, run = mm.backtest(tape, **KNOBS), mm.open_run("bt", root / "out")
+    exact = result.markouts_frame((1, 60))
+    assert_frame_equal(run.markouts_frame((1, 60), tape), exact, abs_tol=1e-9)
+    near = run.markouts_frame((1, 60))
+    assert near.columns == exact.columns
+    assert_frame_equal(near.drop("markout_1s", "markout_60s"), exact.drop("markout_1s", "markout_60s"), abs_tol=1e-9)
+    apart = (near["markout_60s"] - exact["markout_60s"]).abs().drop_nulls()
+    assert apart.max() < 0.1
+    with pytest.raises(UsageError, match=r"horizons are \[0\] s"):
+        run.markouts_frame([0])
+
+
+def test_a_run_shows_itself(desk):
+    """Lines, a card with the headline numbers, and the charts of its page."""
+    root, tape = desk
+    run = mm.open_run(root / "out" / "backtest" / "SIMUSDT" / "20260105_bt")
+    assert repr(run).startswith("backtest SIMUSDT 20260105, run bt, ok\n  pnl_total=")
+    assert f"{run.summary['n_fills']:,}" in run._repr_html_()
+    picture = run.plot(tape)
+    assert "Price and fills" in picture.svg
+    assert "best bid" in picture.page()
+    assert "best bid" not in run.plot().page()
+
+
+def test_a_calibration_has_its_fit_with_points(desk):
+    """Its curve has them, and its residuals stand below; other kinds name who has what."""
+    root, _ = desk
+    run = mm.open_run("cal", root / "out")
+    content = json.loads((run.folder / "poisson_fit.json").read_text(encoding="utf-8"))
+    assert (run.fit.A, run.fit.k) == (content["A"], content["k"])
+    assert "Residuals" in run.plot().svg
+    assert run.plot().svg.count("<circle") > 10
+    assert "usable" in run._repr_html_()
+    with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; a backtest or"):
+        run.fills_frame()
+    with pytest.raises(DataError, match="no run folder and no RUN_ID"):
+        mm.open_run("nothing", root / "out")
+
+
+def test_a_sweep_has_its_rows_and_its_picture(tmp_path):
+    """The grid, the ranking and the PnL over time, from its files."""
+    rows = [
+        {"rank": n, "point": n, "status": "ok", "GAMMA": str(n), "sharpe": 4.0 - n, "pnl_total": 1.0 / n, "n_fills": n}
+        | dict.fromkeys(("deflated_sharpe", "psr", "max_drawdown", "sharpe_first_half", "sharpe_second_half"), 0.5)
+        for n in (1, 2, 3)
+    ]
+    content = {"rank_by": "sharpe", "axes": [{"name": "GAMMA", "values": ["1", "2", "3"]}], "points": 3, "failed": 0}
+    content |= {"trials": 3, "expected_best_sharpe": 1.0, "pbo": None, "walkforward": None, "rows": rows, "best": None}
+    (tmp_path / "sweep.json").write_text(json.dumps(content), encoding="utf-8")
+    series = "start_s,point_1,point_2\n1767596400,1,2\n1767596460,0.5,-1\n"
+    (tmp_path / "pnl_60s.csv").write_text(series, encoding="ascii")
+    manifest = {"kind": "sweep", "symbol": "X", "day": "20260105", "run_id": "s", "status": "ok", "summary": {}}
+    run = RunFolder(Found(tmp_path, manifest))
+    assert run.rows_frame()["pnl_total"].to_list() == [1.0, 1.0 / 2, 1.0 / 3]
+    svg = run.plot().svg
+    assert "1. GAMMA=1" in svg
+    assert "PnL of every trial" in svg
+    assert "<td>" in run._repr_html_()

@@ -19,13 +19,14 @@ RUN pip install --require-hashes -r /requirements-build.txt
 COPY . /src
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src
 
+# Research: the same wheel. No compiler and no development packages; a working folder of the user's own.
 FROM base AS research
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make git && rm -rf /var/lib/apt/lists/*
-COPY mm/ops/deploy/requirements-build.txt mm/ops/deploy/requirements-research.txt /
-RUN pip install --require-hashes -r /requirements-build.txt && pip install --require-hashes -r /requirements-research.txt
-COPY --chown=mm:mm . .
-RUN pip install --no-deps --no-build-isolation -e . && chown -R mm:mm /app
+COPY mm/ops/deploy/requirements-research.txt /
+RUN pip install --require-hashes -r /requirements-research.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
 USER mm
+VOLUME /app/data /app/out
 ENTRYPOINT ["python", "-m", "mm"]
 
 # A shadow or a trader: the same wheel, with the packages of live trading and of the state stores.

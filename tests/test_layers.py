@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support import ROOT, run_python
 
 PACKAGE = ROOT / "mm"
 # Lower first; a module may import its own layer and those before it.
@@ -21,17 +21,18 @@ LAYERS = [
         "code_identity",
         "notebook",
         "numbers",
+        "user_code",
         "whole_file",
         "cli.knobs",
     ],
     ["dayfolder", "market_data"],
-    ["tape", "day_parquet"],
+    ["tape", "day_parquet", "predict", "signals", "formats"],
     ["backtest"],
     ["calibration"],
     ["walkforward"],
     ["report"],
     ["cli", "plugins", "runs"],
-    ["quote_tree", "model_maker", "backtest_call", "commands"],
+    ["quote_tree", "model_maker", "backtest_call", "run_folder", "commands"],
     ["live"],
 ]
 # What rooms of the backtest may import of the rest of it.
@@ -39,13 +40,24 @@ ROOMS = {"metrics": {"books", "fills", "journal"}}
 # Entry points: they may import everything, and nothing below imports them.
 # Of mm/commands only what makes objects of knobs is none.
 ENTRIES = re.compile(
-    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(bench|evaluate|sim|sweep)(\..+)?"
+    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(api|bench|dashboard|evaluate|rl|sim|sweep)(\..+)?"
     r"|market_data\.recorder|report\.redraw)\Z"
 )
 FRAME = set(LAYERS[7])
 # What the recorder box is made of, and what it must do without.
 RECORDER = {*LAYERS[0], "dayfolder", "market_data", *FRAME}
 HEAVY = {"numpy", "polars", "pyarrow", "scipy", "isal", "Cython"}
+# What the dashboard may import of the rest: files and their readers, the declarations of commands, no engine.
+SEEN = {*LAYERS[0], "dayfolder", "tape.load", "report", *FRAME, "run_folder", "commands.backtest", "commands.sweep"}
+SEEN |= {
+    "backtest.metrics",
+    "backtest.risk",
+    "calibration.goodness",
+    "commands.risk",
+    "live.audit",
+    "market_data.health",
+}
+ENGINES = {"mm.backtest._engine", "mm.backtest._paper_venue", "mm.live._live_engine", "mm.sim.matching._core"}
 # The commands of the lower rooms: `python -m` doors that call their runner.
 DOORS = {
     "mm.calibration.runner_calibration": "mm.commands.calibrate",
@@ -120,6 +132,28 @@ def test_the_recorder_needs_no_numpy(name: str) -> None:
         assert other.split(".")[0] not in HEAVY, f"{name} imports {other}"
         if other.startswith("mm.") and other in modules() and name not in DOORS:
             assert other.split(".")[1] in RECORDER, f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("mm.dashboard.")])
+def test_the_dashboard_reads_what_others_leave(name: str) -> None:
+    """A page shows files; what plays a market is a process of its own."""
+    for other in imported(modules()[name]) & set(modules()):
+        parts = other.removeprefix("mm.").split(".")
+        places = {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+        assert "dashboard" in places or other in ("mm", "mm.commands", "mm.live") or places & SEEN, (
+            f"{name} imports {other}"
+        )
+
+
+def test_no_page_loads_an_engine() -> None:
+    """Nor does what it imports."""
+    pytest.importorskip("streamlit", reason="streamlit is not installed: [dashboard]")
+    code = "import sys, mm.dashboard.app; print(*sys.modules)"
+    done = run_python("-W", "ignore", "-c", code, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "mm.dashboard.runs_page" in done.stdout.split()
+    assert not ENGINES & set(done.stdout.split())
+    assert set(modules()) >= ENGINES
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if layer(name) is not None and layer(name) < 7])

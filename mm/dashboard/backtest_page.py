@@ -48,7 +48,7 @@ def show(folders: Folders) -> None:
     if second.button("Stop", disabled=not _running(), width="stretch") and _running():
         st.session_state["job"].end()
     if "job" in st.session_state:
-        _follow()
+        _follow(folders)
     _grid(folders)
 
 
@@ -176,7 +176,7 @@ def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folder
     st.session_state["job"] = StartedCommand(words, f"{command} of {texts['symbol']} {texts['day']}")
 
 
-def _follow() -> None:
+def _follow(folders: Folders) -> None:
     """Draw a job until it has ended, and then what it has left."""
     job: StartedCommand = st.session_state["job"]
 
@@ -188,6 +188,7 @@ def _follow() -> None:
             st.code(job.line, language="bash")
         elif st.session_state.get("drawn") != id(job):
             st.session_state["drawn"] = id(job)
+            folders.list_again()
             st.rerun()
 
     progress()

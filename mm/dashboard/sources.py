@@ -51,6 +51,11 @@ class Folders:
         found = _found(str(self.out_root))[0]
         return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
 
+    @staticmethod
+    def list_again() -> None:
+        """Read the list of runs anew at its next use, because one has ended."""
+        _found.clear()
+
     def strays(self) -> list[Stray]:
         """Return the folders that lie where runs do and are none."""
         return _found(str(self.out_root))[1]

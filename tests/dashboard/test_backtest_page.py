@@ -9,7 +9,9 @@ from page_reading import charts_of, text_of
 
 from mm.cli.frame import known_knobs
 from mm.commands import backtest
+from mm.dashboard import sources
 from mm.dashboard.backtest_page import PLACED
+from mm.dashboard.sources import Folders
 
 ASKED = {"symbol": "SIMUSDT", "day": "20260105", "quote_model": "fixed_spread"}
 
@@ -101,12 +103,23 @@ def test_a_run_can_be_stopped(opened, made, tmp_path):
     assert job.code != 0
 
 
-def test_a_grid_is_started_and_ranked(opened, made, tmp_path):
-    """An axis a line."""
+def listed_before(monkeypatch, home):
+    """Let the pages have read the list of runs just now, when there was none."""
+    sources._found.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "find_runs", lambda _: ([], []))
+        assert Folders(home / "data", home / "out").runs() == []
+
+
+def test_a_grid_is_started_ranked_and_listed_as_soon_as_it_ends(opened, made, tmp_path, monkeypatch):
+    """An axis a line; the list of runs is otherwise kept for two seconds."""
     shutil.copytree(made / "data", tmp_path / "data")
     at = opened("backtest_page", tmp_path, symbol="SIMUSDT", day="20260105", run_id="grid2", jobs="1")
     at.text_area(key="sweep grid").input("GAMMA=0.01,1\nORDER_LATENCY_MS=10,200")
-    at = ended(press(at, "Run sweep"))
+    at = press(at, "Run sweep")
+    at.session_state["job"].answer()
+    listed_before(monkeypatch, tmp_path)
+    at = ended(at)
     assert not at.exception
     assert not at.error
     assert "Sweep grid2: 4 points" in text_of(at)

@@ -2,14 +2,11 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import polars as pl
 import pytest
 from page_reading import charts_of, text_of
-
-from support import in_time
 
 
 def test_a_run_shows_its_id_pnl_and_charts(opened, made):
@@ -103,8 +100,8 @@ def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
     assert charts_of(at) == 6
 
 
-def test_a_run_of_a_million_rows_opens_within_two_seconds(opened, made, tmp_path):
-    """It is thinned before it is sent."""
+def test_a_run_of_a_million_rows_is_thinned_before_it_is_sent(opened, made, tmp_path):
+    """All charts together have less than 3 MB."""
     run = tmp_path / "out/backtest/SIMUSDT/20260105_base"
     shutil.copytree(made / "out/backtest/SIMUSDT/20260105_base", run)
     state = pl.read_csv(run / "state_SIMUSDT.csv", infer_schema=False)
@@ -115,11 +112,7 @@ def test_a_run_of_a_million_rows_opens_within_two_seconds(opened, made, tmp_path
     pl.DataFrame({"recv_ms": us // 1000, **numbers, "mtm_value": walk, "open_orders": 2, "recv_us": us}).write_csv(
         run / "state_SIMUSDT.csv"
     )
-    opened("runs_page", tmp_path / "none")  # what is imported once
-    began = time.perf_counter()
     at = opened("runs_page", tmp_path, run="base")
-    took_s = time.perf_counter() - began
     assert not at.exception
     assert charts_of(at) == 6
-    assert in_time(took_s, 2.0)
     assert sum(len(one.proto.SerializeToString()) for one in at.get("vega_lite_chart")) < 3_000_000

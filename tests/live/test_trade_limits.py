@@ -4,6 +4,7 @@ One market, two days of a trader's clock: a first day without a breach, and a se
 """
 
 import json
+import time
 from decimal import Decimal
 from itertools import pairwise
 
@@ -49,7 +50,7 @@ def days(tmp_path_factory):
         for off_us, act in ((-DAY_US, None), (0, _breach), (0, None)):
             before = len(box.account()["requests"])
             with box.trader(entry=WallClock(folder, off_us).entry("trade"), **KNOBS) as process:
-                box.until(lambda: len(box.account()["openOrders"]) == 2, "two quotes", process=process)
+                box.until(lambda: box.account()["openOrders"], "a quote", process=process)  # at its bound it has but one
                 if act:
                     calm = act(box, process) - before
                 code, output, _ = ended(process)
@@ -65,8 +66,11 @@ def _breach(box, process):
     before = len(box.account()["requests"])
     box.until(lambda: widths(box.account()["requests"][before:]), "wide quotes", process=process)
     calm = len(box.account()["requests"])
-    while not _moved(box):
+    for _ in range(400):
+        if _moved(box):
+            break
         box.order("BUY", "40")
+        time.sleep(0.1)  # the exchange's limit of requests is the other user's as well
     box.until(lambda: not box.account()["openOrders"], "that quotes are pulled", process=process)
     box.until(lambda: box.account()["openOrders"], "quotes again", 40, process=process)
     return calm

@@ -96,25 +96,33 @@ class Venue:
         terms = {"symbol": self.ready["symbol"], "side": side, "type": "MARKET", "quantity": quantity}
         return signed(self.ready, user, "POST", "order", **terms).json()
 
-    def account(self):
-        """Return what the exchange says of alice: balances, open orders, trades, order requests."""
-        return self.get("/sim/account?user=alice&timeUnit=MICROSECOND")
+    def account(self, since_us=0):
+        """Return what the exchange says of alice: balances, open orders; orders, trades and requests from then on."""
+        return self.get(f"/sim/account?user=alice&timeUnit=MICROSECOND&since_us={since_us}")
 
     def until(self, true, what, seconds=120, process=None):
-        """Wait until *true* returns something true, and return that; *process* must run meanwhile."""
-        ends = time.monotonic() + seconds
+        """Wait until *true* returns something true, and return that; *process* must run meanwhile.
+
+        It looks less and less often: what it asks for costs the exchange time that a loaded machine has not.
+        """
+        ends, pause_s = time.monotonic() + seconds, 0.05
         while time.monotonic() < ends:
             found = true()
             if found:
                 return found
             if process is not None and process.poll() is not None:
                 raise AssertionError(f"before {what} the trader ended: {process.communicate()}")
-            time.sleep(0.05)
-        told = ""
+            time.sleep(pause_s)
+            pause_s = min(0.25, pause_s * 1.2)
+        log = ""
         if process is not None:
             process.kill()
-            told = f"; the trader: {process.communicate()[1][-4000:]}"
-        raise AssertionError(f"{what} did not happen within {seconds} s; alice: {self.account()['openOrders']}{told}")
+            log = f"; the trader: {process.communicate()[1][-4000:]}"
+        account = self.account()
+        raise AssertionError(
+            f"{what} did not happen within {seconds} s; now {account['now_us']}, open {account['openOrders']}, "
+            f"last requests {account['requests'][-4:]}{log}"
+        )
 
     def moved(self):
         """Return position and cash of alice beyond what the box gave her."""

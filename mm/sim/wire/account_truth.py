@@ -78,7 +78,7 @@ class AccountTruth:
         Args:
             user: Name of the account.
             micro: Whether stamps are µs, not ms as in the API.
-            since_us: Events and requests before this instant are left out.
+            since_us: What was before this instant is left out: requests, events, trades, and orders last changed then.
 
         Raises:
             NoSuchUser: If nobody is called so.
@@ -94,8 +94,8 @@ class AccountTruth:
             "now_us": exchange.now_us,
             "balances": texts.account(account, omit_zero=False)["balances"],
             "openOrders": [texts.queried(order) for order in users.open(number)],
-            "orders": [texts.queried(order) for order in users.all(number)],
-            "trades": [texts.own_trade(fill) for fill in users.fills(number)],
+            "orders": [texts.queried(order) for order in users.all(number) if order.updated_us >= since_us],
+            "trades": [texts.own_trade(fill) for fill in users.fills(number) if fill.us >= since_us],
             "events": [{"us": what.us} | texts.event(what) for what in self._events[number] if what.us >= since_us],
             "requests": [one.content() for one in self._requests[number] if one.us >= since_us],
         }

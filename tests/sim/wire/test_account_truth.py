@@ -70,6 +70,20 @@ def test_events_are_those_of_an_undisturbed_stream() -> None:
     assert [one["us"] for one in events] == [one["E"] for one in events]
 
 
+def test_what_was_before_an_instant_can_be_left_out() -> None:
+    """The instant itself is within; open orders and balances are those of now, whatever is left out."""
+    door = busy()
+    whole = door.api.truth.content("alice", micro=True)
+    for since_us in {one["updateTime"] for one in whole["orders"]} | {one["time"] for one in whole["trades"]}:
+        late = door.api.truth.content("alice", micro=True, since_us=since_us)
+        assert late["orders"] == [one for one in whole["orders"] if one["updateTime"] >= since_us]
+        assert late["trades"] == [one for one in whole["trades"] if one["time"] >= since_us]
+        assert late["events"] == [one for one in whole["events"] if one["us"] >= since_us]
+        assert (late["openOrders"], late["balances"]) == (whole["openOrders"], whole["balances"])
+    nothing = door.api.truth.content("alice", since_us=whole["now_us"] + 1)
+    assert [nothing[name] for name in ("orders", "trades", "events", "requests")] == [[], [], [], []]
+
+
 def test_only_the_newest_are_kept() -> None:
     """An hour of quoting must not fill the memory."""
     door = Door(Desk())

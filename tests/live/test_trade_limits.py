@@ -50,7 +50,8 @@ def days(tmp_path_factory):
         for off_us, act in ((-DAY_US, None), (0, _breach), (0, None)):
             before = len(box.account()["requests"])
             with box.trader(entry=WallClock(folder, off_us).entry("trade"), **KNOBS) as process:
-                box.until(lambda: box.account()["openOrders"], "a quote", process=process)  # at its bound it has but one
+                # a start whose position is at its bound has but one
+                box.until(lambda: box.account()["openOrders"], "a quote", process=process)
                 if act:
                     calm = act(box, process) - before
                 code, output, _ = ended(process)

@@ -41,6 +41,8 @@ function range(panel) {
   return [low - room, high + room];
 }
 
+const LETTER = 6.7; // width of a letter of a label
+const escaped = (words) => words.replace(/[&<>]/g, (one) => `&#${one.charCodeAt(0)};`);
 const path = (kind, d) => (d ? `<path class="${kind}" d="${d}"/>` : "");
 const text = (kind, x, y, words) => `<text class="${kind}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${words}</text>`;
 function number(value, digits, least = digits) {
@@ -118,17 +120,37 @@ const iso = (t) => new Date(Math.round(data.from + t)).toISOString();
 
 const date = (ms) => new Date(ms).toLocaleString("en-GB", { day: "2-digit", month: "short", timeZone: "UTC" });
 
-// The place of an instant on an axis of numbers, and in words.
-const numberAt = (t) => (data.from + t) / 1000;
-const where = (t) => (data.unit ? `${rounded(numberAt(t), 4)} ${data.unit}` : `${iso(t).slice(11, 23)} UTC`);
+// The place of an instant on an axis of numbers, and in words; of an axis of names, the nearest of them.
+const numberAt = (t) => ((data.from + t) / 1000) * data.per;
+const nameAt = (t) => data.names[Math.min(data.names.length - 1, Math.max(0, Math.round(numberAt(t))))];
+function where(t) {
+  if (!data.unit) return `${iso(t).slice(11, 23)} UTC`;
+  return data.names.length ? `${data.unit} ${nameAt(t)}` : `${rounded(numberAt(t), 4)} ${data.unit}`;
+}
 
 function numberAxis(panel) {
   const step = roundStep(numberAt(a), numberAt(b), Math.max(2, Math.floor(width / 90)));
   const y = panel.height - BOTTOM;
   let marks = "";
   for (let i = Math.ceil(numberAt(a) / step - 1e-9); i * step <= numberAt(b) + step * 1e-9; i++) {
-    const x = across(i * step * 1000 - data.from);
+    const x = across(((i * step) / data.per) * 1000 - data.from);
     marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", x, y + 17, number(i * step, decimals(step), 0));
+  }
+  return marks;
+}
+
+// Short names that have no room stand at every second place, or fewer; long ones are cut.
+function nameAxis(panel) {
+  const letters = Math.min(9, Math.max(...data.names.map((name) => name.length)));
+  const place = across(1000) - across(0);
+  const every = Math.max(1, Math.ceil((LETTER * (letters + 1)) / place));
+  const most = Math.max(2, Math.floor((place * every) / LETTER) - 1);
+  let marks = "";
+  for (let i = 0; i < data.names.length; i += every) {
+    const [x, y] = [across(i * 1000 - data.from), panel.height - BOTTOM];
+    if (x < LEFT || x > width - RIGHT) continue;
+    const label = data.names[i].length > most ? `${data.names[i].slice(0, most - 1)}…` : data.names[i];
+    marks += path("rule", `M${x.toFixed(1)} ${y}v4`) + text("tick mid", x, y + 17, escaped(label));
   }
   return marks;
 }
@@ -182,22 +204,26 @@ function body(panel) {
   return dots + (few ? stays + lines + marks : stays + marks + lines); // many marks would hide the lines
 }
 
+const axis = data.names.length ? nameAxis : data.unit ? numberAxis : timeAxis;
+
 function draw() {
   width = Math.max(300, Math.round(figures[0].clientWidth));
   panels.forEach(measure);
-  LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, label]) => 14 + 6.7 * label.length)));
+  LEFT = Math.max(LEAST_LEFT, ...panels.flatMap((panel) => panel.rules.map(([, label]) => 14 + LETTER * label.length)));
   for (const panel of panels) {
     panel.svg.setAttribute("viewBox", `0 0 ${width} ${panel.height}`);
-    panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + (data.unit ? numberAxis : timeAxis)(panel) +
+    panel.svg.innerHTML = shade(panel) + valueAxis(panel) + body(panel) + axis(panel) +
       '<path class="picked"/><path class="cursor"/>';
   }
-  output.value = data.unit ? `${rounded(numberAt(a), 4)} to ${rounded(numberAt(b), 4)} ${data.unit}` : span();
+  output.value = span();
   root.dataset.from = data.from + a;
   root.dataset.until = data.from + b;
   point();
 }
 
 function span() {
+  const [first, last] = [a, b].map(data.names.length ? nameAt : (t) => rounded(numberAt(t), 4));
+  if (data.unit) return data.names.length ? `${data.unit} ${first} to ${last}` : `${first} to ${last} ${data.unit}`;
   const [from, until] = [iso(a), iso(b)].map((one) => one.slice(0, 19).replace("T", " "));
   const same = from.slice(0, 10) === until.slice(0, 10);
   return `${from} – ${same ? until.slice(11) : until} UTC · ${lasting(b - a)}`;

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,22 +14,23 @@ from mm.numbers import SHARPE_DAYS, number, percent, probability, short, signed
 from mm.report.frame import (
     About,
     Heatmap,
+    abreast,
     card,
     document,
     gain_or_loss,
-    grid,
     header,
+    listing,
     notes,
     nothing,
     origin,
-    pair,
     sizes,
     tile,
     tiles,
     wide,
     within,
 )
-from mm.report.svg import BOTTOM, HALF, LEFT, RIGHT, TOP, WIDE, Plot, padded
+from mm.report.svg import BOTTOM, HALF, TOP, WIDE, Plot, padded
+from mm.report.sweep_charts import PointsChart
 from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline, unit_of
 
 if TYPE_CHECKING:
@@ -41,15 +41,14 @@ if TYPE_CHECKING:
 SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
-MOST_MAPS, MOST_COURSES, MOST_DOTS, BINS = 12, 80, 1500, 28
-_LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
+BESIDE = 6  # columns of a map that has room beside another
+MOST_MAPS, MOST_COURSES, BINS = 12, 80, 28
 PERIOD_US = 60_000_000
-SHOWN = 40  # rows of the table
+SHOWN = 500  # rows of the table
 FEW = 5  # of that of a notebook
 NAMED = 5  # failed points that a note names
 ENOUGH = 0.95  # a probability that is usually asked for
 Content = Mapping[str, Any]
-_EACH = "A dot is a point of the grid; the line joins the medians."
 
 
 def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Heatmap]]:
@@ -83,36 +82,10 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
     drawn = []
     for title, one in every:
         texts = [[number(value, 3) for value in line] for line in one.values]
-        heading = f'<p style="font-weight:600;margin-top:14px">{escape(title)}</p>' if title else ""
-        drawn.append(heading + wide(one.table(texts, f"{rank_by} {title}", span)))
-    return "".join(drawn)
-
-
-def against(rows: Sequence[Row], first: str, second: str, title: str) -> str:
-    """Return each point by two of its numbers, the columns *first* and *second*; the best one is marked."""
-    known = [row for row in rows if row[first] is not None and row[second] is not None]
-    if len(known) < 2:
-        return nothing("Fewer than two points have both numbers.")
-    known = _some(known)
-    x, y = (np.array([row[name] for row in known]) for name in (first, second))
-    low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
-    plot = Plot(HALF, 350, (low, high), (low, high))
-    dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
-    same = plot.path(np.array([low, high]), np.array([low, high]), "zero")
-    return plot.picture(plot.value_axis(), plot.number_axis(short, 6), same, dots, title=title)
-
-
-def _some(rows: Sequence[Row]) -> list[Row]:
-    """Return *rows*, which are ranked, or as many of them as a chart shows: the best, and others evenly."""
-    return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
-
-
-def _dot(plot: Plot, x: float, y: float, row: Row) -> str:
-    best = row["rank"] == 1
-    tip = f"point {row['point']}: {number(x)} then {number(y)}"
-    at = f'cx="{float(plot.across(x)):.1f}" cy="{float(plot.up(y)):.1f}"'
-    ring = f'<circle class="error" {at} r="9"/>' if best else ""
-    return f'{ring}<circle class="point" {at} r="{5.5 if best else 4.5}"><title>{escape(tip)}</title></circle>'
+        heading = f'<p style="font-weight:600">{escape(title)}</p>' if title else ""
+        drawn.append(f"<div>{heading}{wide(one.table(texts, f'{rank_by} {title}', span))}</div>")
+    narrow = len(drawn) > 1 and all(len(one.across[1]) <= BESIDE for _, one in every)
+    return abreast(*drawn, kind="halves" if narrow else "wholes")
 
 
 def spread(rows: Sequence[Row], by_chance: float | None) -> str:
@@ -124,7 +97,7 @@ def spread(rows: Sequence[Row], by_chance: float | None) -> str:
     low, high = padded(min(values.min(), 0.0), max(values.max(), by_chance or 0.0))
     edges = np.linspace(low, high, BINS + 1)
     counts = np.histogram(values, edges)[0].astype(np.float64)
-    plot = Plot(HALF, 350, (low, high), (0.0, float(counts.max()) * 1.15))
+    plot = Plot(HALF, 300, (low, high), (0.0, float(counts.max()) * 1.15))
     lines = ""
     if by_chance is not None:
         x = float(plot.across(by_chance))
@@ -195,36 +168,6 @@ def course_lines(
     return [*named, *faint]
 
 
-def axis_charts(rows: Sequence[Row], every: Sequence[Axis], rank_by: str) -> str:
-    """Return, for each axis with several values, all points over its values, and the medians."""
-    known = [row for row in rows if row["status"] == "ok" and row[rank_by] is not None]
-    varied = [axis for axis in every if len(axis["values"]) > 1]
-    if not known or not varied:
-        return nothing("No axis has several values with a result.")
-    known = _some(known)
-    values = [row[rank_by] for row in known]
-    span = padded(min(*values, 0.0), max(*values, 0.0))
-    charts = [_axis(known, axis, rank_by, span) for axis in varied]
-    cells = [f"<div>{chart}</div>" for chart in charts]
-    return "".join(pair(*cells[i : i + 2]) for i in range(0, len(cells), 2))
-
-
-def _axis(rows: Sequence[Row], axis: Axis, rank_by: str, span: tuple[float, float]) -> str:
-    labels = list(dict.fromkeys(axis["values"]))
-    plot = Plot(HALF, 230, (-0.5, len(labels) - 0.5), span)
-    groups = [[row[rank_by] for row in rows if row[axis["name"]] == label] for label in labels]
-    marks, widest = [], (plot.width - LEFT - RIGHT) / len(labels)
-    for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
-        x = float(plot.across(place))
-        text = label if len(label) * _LETTER < widest else label[: max(2, int(widest / _LETTER) - 1)] + "…"
-        marks.append(plot.label(x, text))
-        marks += [f'<circle class="point" cx="{x:.1f}" cy="{float(plot.up(value)):.1f}" r="4"/>' for value in group]
-    there = [place for place, group in enumerate(groups) if group]
-    middles = plot.path(np.array(there, dtype=float), np.array([median(groups[i]) for i in there]), "faint")
-    name = f'<text class="name" x="{LEFT}" y="13">{escape(axis["name"])}</text>'
-    return plot.picture(plot.value_axis(most=5), name, middles, *marks, title=f"{rank_by} over {axis['name']}")
-
-
 def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | None = None) -> str:
     """Return the page of the sweep in *folder*.
 
@@ -236,22 +179,24 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
-    rows = content["rows"]
+    rows, rank_by = content["rows"], content["rank_by"]
+    # PnL has the sign that a trader asks for, whatever the points are ranked by.
+    points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_total"))))
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _grid_cards(content),
-        pair(_halves_card(content), _selection_card(content)),
-        _forward_card(content),
+        abreast(_halves_card(content, points), _selection_card(content)),
+        _forward_card(content, points),
         _courses_card(content, start_us, columns, pnl),
-        card("Every axis by itself", _EACH, axis_charts(rows, content["axes"], content["rank_by"])),
+        abreast(*points.axis_cards()),
         _table_card(content),
         _words_card(content, record),
         _best_card(content),
         origin(about) if about else "",
     ]
-    return document(f"{content['symbol']} {days} sweep", parts, script() if len(start_us) > 1 else "")
+    return document(f"{content['symbol']} {days} sweep", parts, script())
 
 
 def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
@@ -304,33 +249,30 @@ def _grid_cards(content: Content) -> str:
     return card("The grid", hint, maps) if maps else ""
 
 
-def _halves_card(content: Content) -> str:
+def _halves_card(content: Content, points: PointsChart) -> str:
     correlation = content["halves_rank_correlation"]
     order = (
         ""
         if correlation is None
         else f" Rank correlation {number(correlation, 2)}: near 1 the order lasts, near 0 it is chance."
     )
-    chart = against(content["rows"], "sharpe_first_half", "sharpe_second_half", "Sharpe ratio in both halves")
-    return card(
-        "First half, second half",
-        f"Sharpe ratio of each point: across in the first half, upwards in the second.{order}",
-        chart,
-    )
+    names = "in the first half", "Sharpe ratio in the second half"
+    chart = points.against("sharpe_first_half", "sharpe_second_half", names)
+    hint = f"Sharpe ratio of each point in both halves; the line is where they are equal.{order}"
+    return card("First half, second half", hint, chart)
 
 
-def _forward_card(content: Content) -> str:
+def _forward_card(content: Content, points: PointsChart) -> str:
     """Return each point in sample against walk-forward; empty without a schedule."""
     if not any("walkforward_sharpe" in row for row in content["rows"]):
         return ""
-    rows = content["rows"]
-    sharpe = against(rows, "sharpe", "walkforward_sharpe", "Sharpe ratio, in sample and walk-forward")
-    gain = against(rows, "pnl_total", "walkforward_pnl_total", "PnL, in sample and walk-forward")
+    sharpe = points.against("sharpe", "walkforward_sharpe", ("in sample", "Sharpe ratio, walk-forward"))
+    gain = points.against("pnl_total", "walkforward_pnl_total", ("in sample", "PnL, walk-forward"))
     hint = (
         "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
         "window is full, so the walk-forward is of less time."
     )
-    return pair(
+    return abreast(
         card("Sharpe ratio, in sample and walk-forward", hint, sharpe),
         card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
     )
@@ -386,8 +328,9 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
     cells = [_cells(row, axes, forwarded) for row in rows[:most]]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
-    hint = f"Ordered by {content['rank_by']}.{more}"
-    return card("Points", hint, grid([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
+    sorts = "; a click on a head sorts" if most > FEW else ""  # a notebook runs no script
+    hint = f"Ordered by {content['rank_by']}{sorts}.{more}"
+    return card("Points", hint, listing([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
 
 
 def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list[str]:

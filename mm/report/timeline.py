@@ -226,11 +226,15 @@ class TimelineAxis:
         unit: What is counted, in a word; empty for time.
         stop: What the buttons go to, one after the other, in a word; empty: there are none.
         close_ms: The span that such a step shows.
+        per: What 1 stands for on an axis of numbers: they are kept to a thousandth of it.
+        names: What stands at 0, 1, 2, … instead of the number.
     """
 
     unit: str = ""
     stop: str = "fill"
     close_ms: float = CLOSE_MS
+    per: float = 1.0
+    names: Sequence[str] = ()
 
 
 def places(numbers: "Floats | float") -> "Instants":
@@ -277,6 +281,8 @@ def _data(
             "margins": [LEFT, RIGHT, TOP, BOTTOM],
             "unit": axis.unit,
             "close": axis.close_ms,
+            "per": axis.per,
+            "names": list(axis.names),
             "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
             "panels": [columns.panel(panel) for panel in drawn],
             "columns": columns.packed,

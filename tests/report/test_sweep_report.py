@@ -38,7 +38,7 @@ def test_the_page_is_whole_and_shows_every_part(folder):
     for heading in ("The grid", "First half, second half", "Over time", "Points", "How to get this again"):
         assert heading in words_there
     tags = [tag for tag, _ in seen.seen]
-    assert tags.count("svg") == 5
+    assert tags.count("svg") == 7
     assert ("table", "heat") in [(tag, given.get("class")) for tag, given in seen.seen]
     assert "2<b>" in words_there
     assert "mm backtest" in words_there
@@ -59,6 +59,65 @@ def test_the_page_draws_in_a_browser(folder, chrome):
     seen = chrome.opened(path)
     assert (seen.errors, seen.requests) == ([], [])
     assert seen.charts >= 5
+
+
+TIP = "(one => one.hidden ? null : one.innerText)({}.querySelector('.tip'))"
+PICTURE = "(one => [one.left, one.top, one.width, one.height])({}.querySelector('svg').getBoundingClientRect())"
+
+
+def grid_page(tmp_path) -> Path:
+    """Return the page of three choices under two fill models, of which the second does not take the last choice."""
+    gammas = replace(GAMMA, values=(0.01, 0.1, 1), texts=("0.01", "0.1", "1"))
+    choices = [(g, f) for g in ("0.01", "0.1", "1") for f in ("a", "b")]
+    points = [
+        played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills) for n, (gamma, fills) in enumerate(choices, 1)
+    ]
+    points[-1] = replace(points[-1], texts={"GAMMA": "", "FILL_MODEL": "b"})
+    write_files(tmp_path, find(points, [gammas, FILLS], "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    path = tmp_path / "report.html"
+    path.write_text(page(tmp_path), encoding="utf-8")
+    return path
+
+
+def test_a_mark_of_an_axis_says_which_point_it_is(chrome, tmp_path):
+    """Every point stands over its value, beside those of the same value; the pointer names it, and all zoom."""
+    with chrome.tab(grid_page(tmp_path), height=3000) as tab:
+        root = "[...document.querySelectorAll('section')].find(one => one.innerText.startsWith('By GAMMA'))"
+        root = f"{root}.querySelector('.timeline')"
+        labels = f"[...{root}.querySelector('svg').querySelectorAll('.tick.mid')].map(one => one.textContent)"
+        assert tab.value(labels) == ["0.01", "0.1", "1"]
+        left, top, *_ = tab.value(PICTURE.format(root))
+        places = tab.value(f"{root}.querySelector('svg .trial').getAttribute('d')")
+        found = [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) ([\d.]+)h", places)]
+        assert len(found) == 5 == len({x for x, _ in found})  # the one without the axis is not there
+        said = []
+        for x, y in found:
+            tab.mouse("mouseMoved", left + x, top + y)
+            said.append(tab.value(TIP.format(root)).split("\n"))
+        assert {one[one.index("point") + 1] for one in said} == {"1", "2", "3", "4", "5"}
+        assert said[0][:2] == ["GAMMA 0.01", "rank"]
+        tab.value(f"{root}.querySelector('[data-do=in]').click()")
+        tab.settle()
+        assert tab.value(labels) == ["0.1"]
+        assert tab.seen().errors == []
+
+
+def test_small_numbers_keep_their_places(chrome, tmp_path):
+    """PnL of a tenth of a cent is told apart across as well: the axis counts in thousandths of its own range."""
+    points = [
+        replace(played(n, [0.00001 * n] * 240), forwarded=played(n, [0.00002 * n] * 240).outcome) for n in (1, 2, 3)
+    ]
+    gammas = replace(GAMMA, values=(1, 2, 3), texts=("1", "2", "3"))
+    write_files(tmp_path, find(points, [gammas], "pnl_total", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    path = tmp_path / "report.html"
+    path.write_text(page(tmp_path), encoding="utf-8")
+    with chrome.tab(path) as tab:
+        root = "[...document.querySelectorAll('section')].find(one => one.innerText.startsWith('PnL, in sample'))"
+        root = f"{root}.querySelector('.timeline')"
+        places = tab.value(f"{root}.querySelector('svg .trial').getAttribute('d')")
+        x = [float(one) for one in re.findall(r"M([\d.]+) ", places)]
+        assert x[2] - x[1] == pytest.approx(x[1] - x[0], abs=0.3)
+        assert "in sample" in tab.value(f"{root}.querySelector('output').value")
 
 
 def test_every_label_of_a_page_can_be_read(chrome, tmp_path):

@@ -15,7 +15,7 @@ LINES, KERNEL_LINES, FUNCTION_LINES = 500, 700, 60
 # Lines and modules of each room; `root` is what stands in mm/ itself.
 GOALS = {
     "root": (1_000, 15),
-    "api": (1_700, 8),
+    "api": (2_000, 9),
     "backtest": (9_300, 45),
     "calibration": (4_900, 21),
     "cli": (1_500, 7),

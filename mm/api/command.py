@@ -2,16 +2,19 @@
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
 import json
+import os
 import sys
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, knobs, matching, number, one_of, whole
-from mm.clock import DAY_ZONE, day_of, now_us
+from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, chosen
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     from mm.sim.flow.market import Flow
     from mm.sim.matching._core import Matching
 
-SYNTHETIC, REPLAY = "synthetic", "replay"
+SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE = "synthetic", "replay", "yahoo", "alphavantage"
+KEY = "ALPHAVANTAGE_API_KEY"
+_KEY_OPTION = click.Option(
+    ["--api-key"], metavar="KEY", help=f"Of Alpha Vantage; better in {KEY}: a flag is in the shell's history."
+)
 LIMITS = ("max_position", "max_open_orders", "max_order_notional", "price_band", "max_orders_per_s", "max_daily_loss")
 _PRESETS = ("equity", "future", "crypto")
 _HOURS = 24.0
@@ -33,9 +40,11 @@ class TradingInterface:
     """Which market, and where it is served."""
 
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The synthetic market.")
-    data_source: str = knob(SYNTHETIC, one_of(SYNTHETIC, REPLAY), "What moves the market.")
+    data_source: str = knob(SYNTHETIC, one_of(SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE), "What moves the market.")
     day: str | None = knob(None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.")
     data_root: Path = knob(Path("data"), PATH, "Where day folders lie.")
+    bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
+    bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")
     symbol: str = knob("SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The one symbol.")
     preset: str | None = knob(
         None, one_of(*_PRESETS), "Steps, multiplier, fees, hours and short sales of an asset class."
@@ -55,8 +64,8 @@ ClientLimits: type = make_dataclass(
 )
 
 
-@command(TradingInterface, ClientLimits, Flags)
-def api(console: Console, options: TradingInterface, limits: Any, flags: Any) -> None:
+@command(TradingInterface, ClientLimits, Flags, arguments=[_KEY_OPTION])
+def api(console: Console, options: TradingInterface, limits: Any, flags: Any, api_key: str | None) -> None:
     """Serve one symbol for trading clients over HTTP and WebSocket, with OpenAPI at /docs; SIGTERM and Ctrl-C end it.
 
     Example: mm sim api --preset equity --max-position 500
@@ -65,7 +74,7 @@ def api(console: Console, options: TradingInterface, limits: Any, flags: Any) ->
 
     from mm.api.serve import listening, serve
 
-    market = made_market(options, limits, flags)
+    market = made_market(options, limits, flags, (api_key or os.environ.get(KEY, "")).strip())
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -81,8 +90,8 @@ def api(console: Console, options: TradingInterface, limits: Any, flags: Any) ->
         asyncio.run(serve(market, listener, ready))
 
 
-def made_market(options: TradingInterface, limits: Any, flags: Any) -> "DeskMarket":
-    """Return the market that the knobs describe."""
+def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":
+    """Return the market that the knobs describe; *key* is that of Alpha Vantage."""
     from mm.api.desk import NO_LIMITS, Desk
     from mm.api.market import DeskMarket
     from mm.api.preset import ALWAYS, PLAIN, PRESETS
@@ -102,6 +111,12 @@ def made_market(options: TradingInterface, limits: Any, flags: Any) -> "DeskMark
     known = {name: value for name, value in preset.market.items() if name in FIELDS[options.scenario]}
     flags = replace(flags, **{name: value for name, value in known.items() if getattr(flags, name) is None})
     scenario = chosen(options.scenario, flags)
+    if options.data_source != SYNTHETIC:
+        flow, grid, begins_us = _bars(options, scenario.instrument(options.symbol.upper()), core, key)
+        return DeskMarket(
+            Desk(core, flow, grid, replace(preset, hours=ALWAYS), bounds), begins_us, speed=options.speed,
+            source=f"synthetic, along bars of {options.data_source}", preset=options.preset,
+        )  # fmt: skip
     begins_us = preset.hours.last_opening(now_us()) // STEP_US * STEP_US
     session = Session(options.symbol.upper(), day_of(begins_us, DAY_ZONE), _HOURS, options.seed, begins_us)
     desk = Desk(core, scenario.flow(core, session), scenario.instrument(session.symbol), preset, bounds)
@@ -119,6 +134,17 @@ def _replay(options: TradingInterface, core: "Matching") -> tuple["Flow", Instru
         raise UsageError("--data-source replay needs --day YYYYMMDD (DAY), a day folder under --data-root (DATA_ROOT)")
     tape = load_day(options.data_root / options.symbol.upper() / options.day)
     return ReplayFlow(core, feed_events(tape)), tape.instrument, int(tape.event_us[0])
+
+
+def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple["Flow", Instrument, int]:
+    """Return the flow that follows a service's bars, its grid, and its first instant."""
+    from mm.api.bars import MINUTES, bar_events, load_bars
+    from mm.api.replay import ReplayFlow
+
+    interval = options.bar_interval
+    bars = load_bars(options.data_source, options.symbol.upper(), interval, address=options.bars_url, key=key)
+    events = bar_events(bars, MINUTES[interval] * 60 * US_PER_S, grid, options.seed)
+    return ReplayFlow(core, events), grid, bars[0].us
 
 
 def rehearse() -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,6 +17,7 @@ from mm.cli.knobs import groups_of, knobs
 from mm.commands import assemble
 from mm.errors import UsageError
 from mm.model_maker import ModelMaker, check_names
+from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
     *,
     fit: PoissonFit | Schedule | None = None,
     intensity: "Intensity | None" = None,
+    micro_price: MicroPriceFit | None = None,
     step: Step | None = None,
     **settings: Unpack["_BacktestKnobs"],
 ) -> "Result":
@@ -53,6 +55,8 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
         rules: Every term in the engine's own units, in the place of all knobs; then both models must be objects.
         fit: A fit or a schedule, in the place of ``FILL_PARAMS_FILE``.
         intensity: What expects fills, to compare the run's own with; None is that of the fit.
+        micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
+            model reads it.
         step: Takes the µs of tape that went by, for a progress bar; each further backtest goes by once more.
         settings: Knobs of ``mm backtest`` by their fields, as numbers, text, or dicts where they are JSON. Without
             ``honesty`` the sensitivity is played where both models are registered names, as by the command.
@@ -61,12 +65,14 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
         TypeError: If a knob is not known.
         UsageError: If a knob is wrong, or has no effect beside the others.
         UnknownModel: If there is no model of a name.
-        Mismatch: If the tapes do not follow each other on one grid, or a fit is of another market.
+        Mismatch: If the tapes do not follow each other on one grid, or a fit or predictor is of another market.
         FitError: If the fit is not usable.
         ModelError: If a user's model raises, or answers what cannot be acted on.
     """
     if rules is not None:
-        _check_objects(quotes, fills, fit, settings)
+        _check_objects(
+            quotes, fills, fit, settings if micro_price is None else {**settings, "micro_price": micro_price}
+        )
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
     tapes = [tape] if isinstance(tape, Tape) else list(tape)
     if not tapes:
@@ -85,6 +91,9 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
             raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
         maker.use(fit)
     terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
+    if micro_price is not None:
+        micro_price.check(tapes[0].symbol, tapes[0].instrument.tick_e8)
+        terms = replace(terms, micro_price=micro_price)
     return Backtest(tapes, terms, maker, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
 
 
@@ -153,6 +162,8 @@ class Backtest:
 
     def play(self, step: Step | None = None) -> "Result":
         """Return the backtest, with sensitivity and band in its summary where they are wanted."""
+        for model in (self.quotes, self.fills):
+            self.maker.read_by(model)
         further, strategy = self.further, self.strategy
         result = self.maker.based(strategy.play(step))
         if further:

@@ -21,6 +21,7 @@ from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
 from mm.plugins import Registry, accepted_by, construct, require_signature, resolve
+from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.quote_tree import Tree, listed, named
 from mm.runs.run import Run
 
@@ -40,6 +41,9 @@ class ModelMaker:
     """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE.
 
     Without a *run* nothing is noted and nothing is warned of: somebody else has done it.
+
+    Attributes:
+        predictors: The fitted predictors that the models read which were made so far, by their folders.
     """
 
     def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
@@ -51,6 +55,7 @@ class ModelMaker:
         self._source = ""
         self._own = False
         self._adverse: float | None = None
+        self.predictors: dict[str, Artefact] = {}
         if models.fill_params_file is not None:
             fitted = read_fitted(models.fill_params_file)
             self._lacks = lacking(models.fill_params_file, fitted)
@@ -94,6 +99,17 @@ class ModelMaker:
         self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=self._source)
         self._scheduled = isinstance(fitted, Schedule)
 
+    def read_by(self, model: object) -> object:
+        """Return *model* after taking note of the predictors that it reads.
+
+        Raises:
+            Mismatch: If one was fitted on another symbol or tick.
+        """
+        for path, artefact in predictors_of(model).items():
+            artefact.check(self._tape.symbol, self._tape.instrument.tick_e8)
+            self.predictors[path] = artefact
+        return model
+
     def registered_only(self) -> bool:
         """Return whether the run plays no model of a user's own, which may take its time, or keep what it sees."""
         self.quotes()
@@ -101,7 +117,8 @@ class ModelMaker:
         return not self._own
 
     def based(self, result: "Result") -> "Result":
-        """Return *result* with what the fit or the schedule behind it says of itself in its summary."""
+        """Return *result* with what the predictors, and the fit or the schedule behind it, say of themselves."""
+        result = self.with_predictors(result)
         if self._fitted is None:
             return result
         name = "poisson_schedule.json" if isinstance(self._fitted, Schedule) else "poisson_fit.json"
@@ -109,6 +126,12 @@ class ModelMaker:
         terms["adverse_ticks"] = self._adverse
         terms["measured_under"] = measured_under(self._fitted, result.books)
         return replace(result, books=replace(result.books, fit=terms))
+
+    def with_predictors(self, result: "Result") -> "Result":
+        """Return *result* with what the predictors that its models read say of themselves."""
+        begin_us = result.journal.counters["first_us"]
+        told = tuple(_predictor_terms(one, begin_us) for one in self.predictors.values())
+        return replace(result, books=replace(result.books, predictors=told))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
@@ -150,11 +173,11 @@ class ModelMaker:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
             model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
-        return _checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3})
+        return self.read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
         """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
-        model = self._quotes(Tree.of(self._models.quote_model, self._models.quote_params()))
+        model = self.read_by(self._quotes(Tree.of(self._models.quote_model, self._models.quote_params())))
         if not self._scheduled or self._intensity is None:
             return model
         from mm.backtest.quotes.steps import Gated
@@ -238,6 +261,33 @@ class ModelMaker:
         else:
             taken = {one.name for one in accepted_by(build)[0]} - params.keys()
         return construct(build, params, source, {name: one for name, one in offers.items() if name in taken})
+
+
+def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int) -> None:
+    """Note the predictors' files as inputs, and warn of those that a run from *begin_us* on should not rest on.
+
+    ``predictor_in_sample``: it was fitted on what is played, or on what came later. ``predictor_not_usable``: it beats
+    no baseline.
+    """
+    for path, artefact in predictors.items():
+        for name in (MODEL, ARRAYS):
+            run.input_file(Path(path) / name)
+        if artefact.seen_of(begin_us):
+            way_out = "read the PnL as in-sample, or fit it on earlier days"
+            run.log.warning("predictor_in_sample", path=path, days=",".join(artefact.about["days"]), way_out=way_out)
+        if not artefact.about["usable"]:
+            best = artefact.about["score"]["best_baseline"]
+            run.log.warning("predictor_not_usable", path=path, does_not_beat=best)
+
+
+def _predictor_terms(artefact: Artefact, begin_us: int) -> dict[str, Any]:
+    """Return what a summary says of a predictor in a run that began at *begin_us*; where it lies, the manifest says."""
+    about = artefact.about
+    return {
+        **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
+        "does_not_beat": None if about["usable"] else about["score"]["best_baseline"],
+        "in_sample": begin_us >= 0 and artefact.seen_of(begin_us),
+    }
 
 
 def check_names(models: Models) -> None:

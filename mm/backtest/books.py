@@ -35,6 +35,8 @@ class Books:
         lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence where it was not in order;
             None of a replay.
+        predictors: What the fitted predictors that the models read say of themselves: ``target``, ``model``,
+            ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -58,3 +60,4 @@ class Books:
     fill_bias: str | None = None
     target_lots: int = 0
     ended: Mapping[str, Any] | None = None
+    predictors: tuple[Mapping[str, Any], ...] = ()

@@ -21,7 +21,6 @@ from mm.dayfolder.layout import day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.model_maker import ModelMaker, check_names, read_fitted
-from mm.predict.artefact import ARRAYS, FOLDER, MODEL, signal_of
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
@@ -29,6 +28,7 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
+MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
@@ -99,33 +99,13 @@ def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", 
     return fit_micro_price(fitting) if fitting else None
 
 
-def with_micro_price(run: Run, rules: Rules, quotes: object, day: Day, market: Market, tape: "Tape") -> Rules:
-    """Return *rules* with the fit of ``micro_price``, where a quote model reads it."""
-    if "micro_price" not in getattr(quotes, "signals", ()):
+def with_micro_price(
+    run: Run | None, rules: Rules, quotes: object, day: Day, market: Market, tape: "Tape", cache: Path
+) -> Rules:
+    """Return *rules* with the fit of ``micro_price``, where a quote model reads it (`micro_price_before`)."""
+    if MICRO_PRICE not in getattr(quotes, "signals", ()):
         return rules
-    return replace(rules, micro_price=micro_price_before(run, day, market, tape, run.tapes))
-
-
-def check_predictors(run: Run, quotes: object, tapes: "list[Tape]") -> None:
-    """Refuse predictors of another market, and note their files as inputs.
-
-    The log warns of one that beats no baseline, and of one that was fitted on a day that is played.
-
-    Raises:
-        Mismatch: If symbol or tick are not those of the fit.
-    """
-    named = [signal_of(name)[0] for name in getattr(quotes, "signals", ()) if FOLDER in name]
-    for artefact in {one.path: one for one in named}.values():
-        for tape in tapes:
-            artefact.check(tape.symbol, tape.instrument.tick_e8)
-        for name in (MODEL, ARRAYS):
-            run.input_file(Path(artefact.path) / name)
-        met = [day for tape in tapes for day in tape.days if day in artefact.about["days"]]
-        if met:
-            run.log.warning("predictor_in_sample", path=artefact.path, days=",".join(met))
-        if not artefact.about["usable"]:
-            best = artefact.about["score"]["best_baseline"]
-            run.log.warning("predictor_not_usable", path=artefact.path, does_not_beat=best)
+    return replace(rules, micro_price=micro_price_before(run, day, market, tape, cache))
 
 
 def _note(run: Run, tape: "Tape") -> None:

@@ -35,7 +35,7 @@ def main(
     """
     from mm.backtest.summary_text import told
     from mm.commands import assemble
-    from mm.model_maker import ModelMaker, check_names
+    from mm.model_maker import ModelMaker, check_names, note_predictors
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -43,8 +43,9 @@ def main(
     maker.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
     quotes = maker.quotes()
-    assemble.check_predictors(run, quotes, tapes)
-    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0])
+    maker.fills()
+    note_predictors(run, maker.predictors, tapes[0].start_us)
+    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
     run.write_result(result)
     run.say(told(result.summary))

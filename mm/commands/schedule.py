@@ -86,7 +86,7 @@ def walkforward(
     """
     from mm.backtest.summary_text import told
     from mm.commands import assemble
-    from mm.model_maker import ModelMaker, check_names
+    from mm.model_maker import ModelMaker, check_names, note_predictors
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
@@ -102,6 +102,10 @@ def walkforward(
         run.write_page(page(run.partial, run.about))  # there will be no backtest
     forward = run.summary
     maker.use(studied.schedule)
+    quotes = maker.quotes()
+    maker.fills()
+    note_predictors(run, maker.predictors, tapes[0].start_us)
+    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     result = play(run, tapes, rules, maker, sensitivity)
     run.write_result(result, "backtest")
     with run.timing("write"):

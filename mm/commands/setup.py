@@ -11,6 +11,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
+from mm.predict.artefact import predictor_files
 from mm.quote_tree import Tree
 
 _PLACES = ("data_root", "out_root")
@@ -75,7 +76,8 @@ class Setup:
         agents = [leaf.params.get("model_path") for leaf in leaves if leaf.name == "rl"]
         named = [self.execution.latency_file, self.models.fill_params_file]
         named += [Path(path) for path in agents if isinstance(path, str)]
-        return [path for path in named if path is not None]
+        named += predictor_files(self.models.quote_params(), self.models.fill_params())
+        return [path for path in dict.fromkeys(named) if path is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the setup as JSON values; paths become absolute."""

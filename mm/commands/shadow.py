@@ -100,7 +100,7 @@ def main(
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
     around = _Around(clock, came, store, watch, lambda: kills[0] if kills else switch.why() if switch.thrown else None)
-    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around))
+    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, around, day))
     with _unstopped():
         _finish(run, live, knobs, day)
     if live.regridded:
@@ -171,7 +171,7 @@ class _Lived:
     regridded: TryLater | None
 
 
-async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around) -> _Lived:
+async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, day: Day) -> _Lived:
     """Record until the window is over or a signal comes, and trade on it.
 
     Raises:
@@ -185,13 +185,12 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around) 
 
     rest, symbol = parts.rest.rest, parts.days.symbol
     clock = around.clock
-    day = parts.window.at(clock()).day
-    learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
+    learning = asyncio.ensure_future(learn_terms(rest, symbol, parts.window.at(clock()).day, run.log))
     _on_signals(lambda _: learning.cancel())
     if around.came:
         learning.cancel()
     try:
-        terms = await learning
+        terms = (await learning).fitted(knobs, day, run)
         play = PaperPlay(terms, knobs, run)
     except BaseException as error:
         await rest.close()

@@ -49,7 +49,7 @@ def main(
     if sweep.sweep_walkforward:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         stand = fits(run, points, tapes, (config, windows), stand, store)
-    check(run, points, tapes, stand)
+    stand = check(run, points, tapes, stand)
     work = Work(points, stand, store)
     for path in source_files(work.sources):
         run.input_file(path)

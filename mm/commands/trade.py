@@ -87,7 +87,7 @@ def main(
         check_names(models)
         strategy = PaperKnobs(market, execution, account, models, risk)
         if trading.venue == API:
-            _at_interface(run, source.symbol, trading, strategy, signals)
+            _at_interface(run, day, trading, strategy, signals)
             return
         note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
         urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
@@ -103,7 +103,7 @@ def main(
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
         trade.check()
         with trade.alone(), asyncio.Runner(loop_factory=busy_loop if trading.busy_poll else None) as loop:
-            end = loop.run(_live(trade, parts, day.day, run, signals, watched=given["watch"]))
+            end = loop.run(_live(trade, parts, day, run, signals, watched=given["watch"]))
         try:
             _write(run, end, source.symbol)
         except OSError as error:
@@ -113,12 +113,13 @@ def main(
         _raise(end, source.symbol)
 
 
-def _at_interface(run: Run, symbol: str, trading: Trading, strategy: "PaperKnobs", signals: TradeSignals) -> None:
+def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", signals: TradeSignals) -> None:
     """Trade as a client of `mm sim api`."""
     from mm.live.api_venue import InterfaceAt, InterfaceTrade
 
     at = InterfaceAt(url=trading.api_url, client_id=trading.client_id)
-    end, times = asyncio.run(InterfaceTrade(run, symbol, at, strategy, SteadyClock()).trade(signals))
+    symbol = day.symbol
+    end, times = asyncio.run(InterfaceTrade(run, day, at, strategy, SteadyClock()).trade(signals))
     _write(run, end, symbol)
     run.say(times.line())
     if end.killed_for is not None:
@@ -135,17 +136,17 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Steady
 
 
 async def _live(
-    trade: "TradeRun", parts: "Parts", day: str, run: Run, signals: "TradeSignals", *, watched: bool
+    trade: "TradeRun", parts: "Parts", day: Day, run: Run, signals: "TradeSignals", *, watched: bool
 ) -> "TradeEnd":
     """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
     from mm.live.shadow import learn_terms
     from mm.live.watch import shown
 
     rest, symbol = parts.rest.rest, parts.days.symbol
-    learning = asyncio.ensure_future(learn_terms(rest, symbol, day, run.log))
+    learning = asyncio.ensure_future(learn_terms(rest, symbol, day.day, run.log))
     signals.direct(lambda _: learning.cancel(), trade.kill)
     try:
-        terms = await learning
+        terms = trade.fitted(await learning, day)
     except BaseException as error:
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):

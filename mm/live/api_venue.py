@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from mm.backtest.live_feed import FeedEvent, Row
+from mm.cli.config import Day
 from mm.clock import US_PER_S, day_of
 from mm.errors import TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
@@ -269,14 +270,15 @@ class InterfaceTrade:
 
     Args:
         run: Its folder and log.
-        symbol: What the interface must trade.
+        day: The symbol that the interface must trade, the day, and where earlier ones lie.
         at: Where the interface is.
         knobs: Strategy and limits.
         clock: Returns the instant, in µs.
     """
 
-    def __init__(self, run: "Run", symbol: str, at: InterfaceAt, knobs: PaperKnobs, clock: "SteadyClock") -> None:
-        self._run, self._symbol, self._at, self._knobs, self._clock = run, symbol, at, knobs, clock
+    def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PaperKnobs, clock: "SteadyClock") -> None:
+        self._run, self._day, self._at, self._knobs, self._clock = run, day, at, knobs, clock
+        self._symbol = day.symbol
 
     async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
         """Trade until a signal or a limit ends it; return what has happened, and how long orders took.
@@ -318,6 +320,7 @@ class InterfaceTrade:
         bid, ask = (None if book[name] is None else _text(book[name]) for name in ("best_bid", "best_ask"))
         us = self._clock()
         terms = ShadowTerms(symbol, day_of(us), json.loads(to_exchange_info(named)), bid, ask, us)
+        terms = terms.fitted(self._knobs, self._day, self._run)
         begin_e8 = (e8(self._knobs.account.initial_inventory), e8(self._knobs.account.initial_cash))
         play = TradePlay(terms, self._knobs, TradeStart(position_e8=begin_e8[0], cash_e8=begin_e8[1]), self._run)
         account = TradeAccount(play.engine, Ledger(play.grid), play.grid, begin_e8)

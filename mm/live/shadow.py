@@ -18,8 +18,9 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
 from mm.backtest.risk import Risk, limits_of, ramped_lots
-from mm.backtest.rules import Account, Execution
-from mm.cli.config import Market, Models
+from mm.backtest.rules import Account, Execution, Rules
+from mm.cli.config import Day, Market, Models
+from mm.commands.assemble import MICRO_PRICE, micro_price_before
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
@@ -27,7 +28,8 @@ from mm.live.decisions import DecisionLags
 from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
-from mm.model_maker import ModelMaker
+from mm.model_maker import ModelMaker, note_predictors
+from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class ShadowTerms:
         rows_run_id: The run whose rows of the day the shadow saw; empty before the first.
         end_us: The instant up to which it was played; 0 before the end.
         killed: Since when a hand kept it from sending anything, µs, and why; None where none did.
+        micro_price: The fit of the signal ``micro_price`` to the days before, as JSON; None where no model reads it.
     """
 
     symbol: str
@@ -86,6 +89,7 @@ class ShadowTerms:
     rows_run_id: str = ""
     end_us: int = 0
     killed: tuple[int, str] | None = None
+    micro_price: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -116,6 +120,27 @@ class ShadowTerms:
         if not changes:
             return None
         return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
+
+    def fitted(self, knobs: PaperKnobs, day: Day, run: "Run") -> "ShadowTerms":
+        """Return the terms with the micro-price of the days recorded before, where the quote model reads it.
+
+        Args:
+            knobs: The strategy.
+            day: The day that is traded, and where the earlier ones lie.
+            run: Notes the files that were read, and keeps their tapes.
+        """
+        opening = self.opening(knobs.market)
+        quotes = ModelMaker(None, knobs.models, opening, knobs.account.seed).quotes()
+        if MICRO_PRICE not in getattr(quotes, "signals", ()):
+            return self
+        fit = micro_price_before(run, day, knobs.market, opening, run.tapes)
+        return replace(self, micro_price=fit.to_json() if fit else None)
+
+    def rules(self, knobs: PaperKnobs, opening: Tape, run: "Run | None") -> Rules:
+        """Return the rules of a run that begins with *opening*, but for its limits."""
+        known = rules_of(opening, knobs.execution, knobs.account, knobs.models, run=run)
+        fit = None if self.micro_price is None else MicroPriceFit.from_json(self.micro_price, TERMS)
+        return replace(known, decisions=True, micro_price=fit)
 
     def opening(self, market: Market) -> Tape:
         """Return a tape of the first book alone: the grid, and all that a backtest would learn from a day's begin.
@@ -202,10 +227,12 @@ class PaperPlay:
     def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None) -> None:
         self._opening = terms.opening(knobs.market)
         self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
-        known = rules_of(self._opening, knobs.execution, knobs.account, knobs.models, run=run)
+        known = terms.rules(knobs, self._opening, run)
         clip = ramped_lots(known.quote_lots, known.step_lots, knobs.risk.size_ramp)
-        self.rules = replace(known, decisions=True, risk=limits_of(knobs.risk), quote_lots=clip)
+        self.rules = replace(known, risk=limits_of(knobs.risk), quote_lots=clip)
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        if run is not None:
+            note_predictors(run, self._maker.predictors, terms.book_us)
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument
 

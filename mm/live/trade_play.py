@@ -9,11 +9,10 @@ from mm.backtest.live_feed import LiveFeed
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
-from mm.commands.assemble import rules as rules_of
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.model_maker import ModelMaker
+from mm.model_maker import ModelMaker, note_predictors
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -64,7 +63,7 @@ class TradePlay:
         self._opening = terms.opening(knobs.market)
         self.grid: Instrument = self._opening.instrument
         self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
-        known = rules_of(self._opening, knobs.execution, knobs.account, knobs.models, run=run)
+        known = terms.rules(knobs, self._opening, run)
         limits = limits_of(knobs.risk)
         if limits is not None:
             limits = replace(
@@ -72,7 +71,6 @@ class TradePlay:
             )
         self.rules = replace(
             known,
-            decisions=True,
             target_lots=known.target,
             start_lots=start.position_e8 // self.grid.lot_e8,
             start_cash_e8=start.cash_e8,
@@ -80,13 +78,16 @@ class TradePlay:
             risk=limits,
         )
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        if run is not None:
+            note_predictors(run, self._maker.predictors, terms.book_us)
         self.engine = LiveEngine(self._quotes, self.rules)
 
     def result(self, journal: "Journal", ended: Mapping[str, Any]) -> Result:
         """Return what has happened, as a backtest's result; *ended* is why it ended, as `Books` holds it."""
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
-        return Result(journal, replace(books, fill_model="exchange", fill_bias=None, starts_us=begun, ended=ended))
+        books = replace(books, fill_model="exchange", fill_bias=None, starts_us=begun, ended=ended)
+        return self._maker.with_predictors(Result(journal, books))
 
 
 class TradeFollower:

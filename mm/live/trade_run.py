@@ -44,6 +44,7 @@ from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.cli.config import Day
     from mm.live.keys import Credentials
     from mm.live.order_access import VenueUrls
     from mm.runs.run import Run
@@ -144,6 +145,10 @@ class TradeRun:
         """Whether an order waits until its intent is on disk."""
         trading = self._knobs.trading
         return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
+
+    def fitted(self, terms: ShadowTerms, day: "Day") -> ShadowTerms:
+        """Return the terms with what the strategy needs of the days before *day*."""
+        return terms.fitted(self._knobs.strategy, day, self._run)
 
     def check(self) -> None:
         """Raise SafetyError where the kill switch is thrown."""

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,10 @@ class Artefact:
                 f"{symbol or fitted[0]} with a tick of {tick_e8 / 1e8:g}; fit one on this market"
             )
 
+    def seen_of(self, begin_us: int) -> bool:
+        """Return whether it was fitted on anything after *begin_us*, so that a run from then on is in-sample."""
+        return int(self.about["train_window"]["end_us"]) > begin_us
+
 
 def signal_of(name: str) -> tuple[Artefact, int]:
     """Return the predictor that a signal is of, and the place of its kernel.
@@ -133,6 +137,33 @@ def signal_of(name: str) -> tuple[Artefact, int]:
         wanted = " or ".join(found.signal_names)
         raise UsageError(f"signal {name!r}: the predictor is of {found.about['target']}; name {wanted}")
     return found, found.sides.index(side) if side else 0
+
+
+def predictors_of(model: object) -> dict[str, Artefact]:
+    """Return the fitted predictors that a quote or fill model reads, by their folders.
+
+    Args:
+        model: Its ``signals`` name them; ``predictor_folder`` is that of one which is no signal of the model.
+
+    Raises:
+        BrokenFile: If there is no predictor in a folder, or one of its bytes has changed.
+    """
+    declared = getattr(model, "signals", ())
+    names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []
+    found = {one.path: one for one in (signal_of(name)[0] for name in names)}
+    folder = getattr(model, "predictor_folder", None)
+    return found if folder is None else {**found, folder: Artefact.read(Path(folder))}
+
+
+def predictor_files(*values: object) -> Iterator[Path]:
+    """Yield the files of the predictors whose folders stand in *values*: parameters of models, as JSON has them."""
+    for value in values:
+        if isinstance(value, str):
+            folder = Path(value.removesuffix(":bid").removesuffix(":ask"))
+            yield from (folder / name for name in (MODEL, ARRAYS) if (folder / MODEL).is_file())
+        elif isinstance(value, Mapping | list | tuple):
+            inside: Iterable[object] = value.values() if isinstance(value, Mapping) else value
+            yield from predictor_files(*inside)
 
 
 def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:

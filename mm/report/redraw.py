@@ -131,6 +131,8 @@ def _strategy(redraw: Redraw) -> "Strategy":
     maker = ModelMaker(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
     if forward:
         maker.use(read_fitted(redraw.run.folder / SCHEDULE))
+    cache = redraw.drawn.out_root / "tapes"
+    rules = assemble.with_micro_price(None, rules, maker.quotes(), redraw.day(), redraw.group(Market), tapes[0], cache)
     return Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
 
 

@@ -13,7 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, Mismatch
+from mm.instrument import short_text
 from mm.tape.tape import Tape
 
 BUCKETS = 10
@@ -38,6 +39,18 @@ class MicroPriceFit:
     tick_e8: int
     steps: int
     ticks: NDArray[np.float64]
+
+    def check(self, symbol: str, tick_e8: int) -> None:
+        """Refuse to be used in another market.
+
+        Raises:
+            Mismatch: If symbol or tick differ.
+        """
+        if (symbol, tick_e8) != (self.symbol, self.tick_e8):
+            raise Mismatch(
+                f"micro_price: fitted on {self.symbol} with a tick of {short_text(self.tick_e8)}, not on {symbol} with "
+                f"a tick of {short_text(tick_e8)}; fit it on this market"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

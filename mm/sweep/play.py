@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from math import isfinite
 from queue import SimpleQueue
@@ -38,9 +39,9 @@ def play(task: Task) -> Outcome:
     """Return ``{"summary", "series"}`` of one backtest, or ``{"error", "exit_code", "traceback"}``.
 
     Args:
-        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``tapes``, the folder of kept tapes;
-            ``folder``, where a user's models are searched for; and ``code``, ``sources`` and ``inputs``, which must
-            be the same here as where the task was made.
+        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``micro_price``, likewise; ``tapes``, the
+            folder of kept tapes; ``folder``, where a user's models are searched for; and ``code``, ``sources`` and
+            ``inputs``, which must be the same here as where the task was made.
     """
     try:
         outcome = outcome_of(_played(task))
@@ -90,6 +91,7 @@ def _played(task: Task) -> "Result":
     from mm.backtest.sensitivity import with_band
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, fitted_from
+    from mm.signals.micro_price import MicroPriceFit
 
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
@@ -98,6 +100,8 @@ def _played(task: Task) -> "Result":
     if task["fitted"] is not None:
         maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
+    if task["micro_price"] is not None:
+        rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
     result = maker.based(backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result

@@ -93,7 +93,7 @@ def sweep(
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
     stand = ground(None, points, tapes, cache)
-    check(None, points, tapes, stand)
+    stand = check(None, points, tapes, stand)
     work = Work(points, stand, Store.of(days.out_root, days.symbol, days.label()))
     played = work.run(engine(sweep_knobs), step or (lambda _known: None), reuse=sweep_knobs.reuse_points)
     return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])

@@ -12,13 +12,14 @@ from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from mm.cli.calibration_knobs import Windows
-from mm.cli.config import Sweep
+from mm.cli.config import Models, Sweep
 from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.setup import Setup
 from mm.errors import ModelError, UsageError
-from mm.model_maker import ModelMaker, fitted_from
+from mm.model_maker import ModelMaker, fitted_from, note_predictors
+from mm.predict.artefact import Artefact
 from mm.runs.run import Run
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
@@ -46,6 +47,8 @@ class Ground:
         fitted: What points without fill parameters of their own are played on, as JSON; None: nothing.
         fit: The file that holds it.
         schedule: What every point is played on once more, as JSON; None: it is not.
+        micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
+        reads_micro_price: The models of the points that read it: name and parameters of the quote model.
     """
 
     inputs: Sequence[str]
@@ -54,6 +57,12 @@ class Ground:
     fitted: Json | None = None
     fit: Path | None = None
     schedule: Json | None = None
+    micro_price: Json | None = None
+    reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
+
+    def micro_price_of(self, models: Models) -> Json | None:
+        """Return the fit of ``micro_price`` for a point that reads it; None for others."""
+        return self.micro_price if (models.quote_model, models.quote_params_json) in self.reads_micro_price else None
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,13 @@ class Work:
 
     def _job(self, setup: Setup, fitted: Json | None, *, forwarded: bool) -> Job:
         ground, code = self._ground, self._code_of(setup)
-        trial = trial_of(setup, ground.inputs, ground.files, code.models, fitted)
+        micro_price = ground.micro_price_of(setup.models)
+        given = fitted if micro_price is None else [fitted, micro_price]
+        trial = trial_of(setup, ground.inputs, ground.files, code.models, given)
         task = {
             "setup": setup.to_json(),
             "fitted": fitted,
+            "micro_price": micro_price,
             "tapes": str(ground.tapes.absolute()),
             "folder": str(Path.cwd()),
             "code": code.sources,
@@ -239,15 +251,20 @@ def fits(
     return replace(stand, fitted=fitted, fit=kept, schedule=schedule)
 
 
-def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> None:
+def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", stand: Ground) -> Ground:
     """Make the models and rules of every point once, so that a wrong value is reported before anything is played.
 
-    A user's model that raises is left to its point, which fails alone.
+    A user's model that raises is left to its point, which fails alone. The micro-price is fitted where a
+    point reads it.
+
+    Returns:
+        What the points stand on, with that fit.
 
     Raises:
         UsageError: If a point cannot be; it is named.
     """
-    seen, warned = set(), set()
+    seen, warned, reading = set(), set(), dict[tuple[str, str | None], Setup]()
+    predictors: dict[str, Artefact] = {}
     for point in points:
         setup = point.setup
         if (made := (setup.execution, setup.account, setup.models)) in seen:
@@ -257,15 +274,26 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
-                _make(run if first else None, point, tapes, stand)
+                maker, signals = _make(run if first else None, point, tapes, stand)
         except ModelError:
             continue
         except UsageError as error:
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
             raise UsageError(f"{FLAG}: the point {named} cannot be: {error}") from error
+        predictors |= maker.predictors
+        if assemble.MICRO_PRICE in signals:
+            reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)
+    if run is not None:
+        note_predictors(run, predictors, tapes[0].start_us)
+    if not reading:
+        return stand
+    one = next(iter(reading.values()))
+    fit = assemble.micro_price_before(run, one.day, one.market, tapes[0], stand.tapes)
+    return replace(stand, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
 
 
-def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground) -> None:
+def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground) -> tuple[ModelMaker, tuple[str, ...]]:
+    """Make the models of a point; return what has made them, and the signals that its quote model reads."""
     setup = point.setup
     rounds = [(setup.models, None if setup.fitted else stand.fitted)]
     if stand.schedule is not None:
@@ -274,9 +302,10 @@ def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground)
         maker = ModelMaker(run, models, tapes[0], setup.account.seed)
         if fitted is not None:
             maker.use(fitted_from(fitted, "the sweep's fit"))
-        maker.quotes()
+        quotes = maker.quotes()
         maker.fills()
         assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
+    return maker, tuple(getattr(quotes, "signals", ()))
 
 
 def engine(sweep: Sweep) -> Engine:

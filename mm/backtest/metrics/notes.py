@@ -1,6 +1,6 @@
 """What a summary rests on, in words: rejected orders, distances, the fit and its range, and why a number is null."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +143,7 @@ def basis(books: "Books") -> dict[str, Any]:
         "fit": None if fit is None else {name: one for name, one in fit.items() if name != "reference_why"},
         "fill_bias": books.fill_bias,
         **({"strategy": dict(books.strategy)} if books.strategy else {}),
+        **({"predictors": [dict(one) for one in books.predictors]} if books.predictors else {}),
         **_gamma(books.gammas),
         "target_inventory": books.target_lots * books.instrument.lot_e8 / E8,
     }
@@ -170,7 +171,7 @@ def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list
     if not summary["n_fills"] and not found[:1]:
         found.append(_nothing_filled(summary))
     found += one_sided(summary)
-    return [*found, *_of_the_fit(summary)]
+    return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
@@ -220,6 +221,21 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
         f"nothing filled: {summary['n_orders']:,} orders were sent and {where}{expected}; quote nearer to the mid, or "
         f"compare another fill model"
     )
+
+
+def _of_predictors(predictors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return why a run's predictors make it hard to believe; each line begins with the key of the log's warning."""
+    found = []
+    for one in predictors:
+        name = f"the {one['model']} of {one['target']} over {one['horizon']:g} s"
+        if one["in_sample"]:
+            found.append(
+                f"predictor_in_sample: {name} was fitted on {', '.join(one['days'])}, not before this run: the PnL is "
+                f"in-sample; fit it on earlier days"
+            )
+        if not one["usable"]:
+            found.append(f"predictor_not_usable: {name} does not beat {one['does_not_beat']} out of sample")
+    return found
 
 
 def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,213 @@
+"""What is fitted to earlier days, predictors and the micro-price, means the same wherever a strategy is played."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+import mm
+import mm.signals
+from mm.__main__ import main
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution
+from mm.cli.config import Day, Market, Models
+from mm.errors import Mismatch, UsageError
+from mm.instrument import Instrument, to_exchange_info
+from mm.live.shadow import PaperKnobs, PaperPlay, ShadowTerms
+from mm.live.trade_play import TradePlay, TradeStart
+from mm.predict.artefact import Artefact, predictors_of
+
+SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")
+KEYS = ("predictor_in_sample", "predictor_not_usable")
+
+
+def call(*words):
+    return CliRunner().invoke(main, words)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with two simulated days of twelve minutes, one day of another symbol, and predictors of the first."""
+    folder = tmp_path_factory.mktemp("desk")
+    for symbol, day in ((SYMBOL, DAYS[0]), (SYMBOL, DAYS[1]), ("ABUSDT", DAYS[1])):
+        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
+        assert call("sim", "day", *words, "--scenario", "zero_intelligence").exit_code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(desk):
+    """The folder of a predictor of the return, fitted on the first day."""
+    words = ["--target", "return", "--signals", "imbalance_1,ofi_1s", "--horizon-s", "2"]
+    done = call("predict", "fit", *words, "--symbol", SYMBOL, "--day", DAYS[0], "--json", *roots(desk))
+    assert done.exit_code in (0, 4), done.stderr
+    return desk / json.loads(done.stdout)["path"].removesuffix("/model.json")
+
+
+def roots(desk):
+    return ["--data-root", str(desk / "data"), "--out-root", str(desk / "out")]
+
+
+def strategy(name, folder):
+    """Return the knobs of a quote model that reads what was fitted."""
+    step = {"step": str(folder), "micro_price": "micro_price"}.get(name)
+    if step is None:
+        return "expected_value", {"A": 1, "k": 0.5, "predictors": [str(folder)]}
+    return "steps", {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [["shift_by", {"signal": step, "by": 1}]]}
+
+
+def played(desk, command, name, folder, *words, symbol=SYMBOL, day=DAYS[1]):
+    """Run a command with a strategy; return what it did."""
+    model, params = strategy(name, folder)
+    knobs = ["--quote-model", model, "--quote-params-json", json.dumps(params), "--fill-model", "trade_cross"]
+    return call(command, "--symbol", symbol, "--day", day, *knobs, *roots(desk), *words, "--json")
+
+
+COMMANDS = {
+    "backtest": ("--honesty", "0"),
+    "sweep": ("--grid", "MAKER_FEE_RATE=0.001,0", "--jobs", "1", "--reuse-points", "0"),
+    "walkforward": ("--honesty", "0", "--wf-train-window-min", "4", "--wf-step-min", "4", "--min-exposure-s", "10"),
+}
+
+
+@pytest.mark.parametrize("name", ["step", "expected_value", "micro_price"])
+def test_every_command_plays_it(desk, folder, name):
+    """A sweep has the numbers of the backtest; a walk-forward ends in order; Python plays the same."""
+    done = {command: played(desk, command, name, folder, *words) for command, words in COMMANDS.items()}
+    assert {command: one.exit_code for command, one in done.items()} == dict.fromkeys(COMMANDS, 0), [
+        one.stderr for one in done.values()
+    ]
+    summary = json.loads(done["backtest"].stdout)
+    point = _first_point(desk, done["sweep"])
+    for key in ("pnl_total", "n_fills", "n_orders", "warnings"):
+        assert point["summary"][key] == summary[key]
+    assert summary["n_orders"] > 0
+    model, params = strategy(name, folder)
+    earlier = mm.load_day(desk / "data" / SYMBOL / DAYS[0])
+    fit = mm.signals.fit_micro_price([earlier]) if name == "micro_price" else None
+    tape = mm.load_day(desk / "data" / SYMBOL / DAYS[1])
+    result = mm.backtest(tape, model, "trade_cross", quote_params_json=params, honesty=False, micro_price=fit)
+    assert result.summary["pnl_total"] == summary["pnl_total"]
+    assert result.summary.get("predictors") == summary.get("predictors")
+
+
+def _first_point(desk, done):
+    """Return the first point of a sweep, that with the default fee."""
+    folder = (desk / json.loads(done.stdout)["path"]).parent
+    return json.loads((folder / "points.ndjson").read_text().splitlines()[0])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("day", DAYS)
+def test_every_command_warns_alike(desk, folder, command, day):
+    """On the log and in the summary, by the same keys."""
+    done = played(desk, command, "step", folder, *COMMANDS[command], day=day)
+    assert done.exit_code == 0, done.stderr
+    usable = Artefact.read(folder).about["usable"]
+    wanted = {key for key, there in zip(KEYS, (day == DAYS[0], not usable), strict=True) if there}
+    assert {key for key in KEYS if key in done.stderr} == wanted
+    answer = _first_point(desk, done)["summary"] if command == "sweep" else json.loads(done.stdout)
+    assert {line.partition(":")[0] for line in answer["warnings"]} & set(KEYS) == wanted
+    assert [one["in_sample"] for one in answer["predictors"]] == [day == DAYS[0]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_refuses_another_symbol(desk, folder, command):
+    done = played(desk, command, "step", folder, *COMMANDS[command], symbol="ABUSDT")
+    assert done.exit_code == 3
+    assert "fitted on SIMUSDT with a tick of 0.01, not on ABUSDT" in done.stderr
+
+
+def test_python_refuses_another_symbol_and_another_grid(desk, folder):
+    """Of a model's name, and of an object of one's own."""
+    other = mm.load_day(desk / "data" / "ABUSDT" / DAYS[1])
+    model, params = strategy("step", folder)
+    with pytest.raises(Mismatch, match="not on ABUSDT"):
+        mm.backtest(other, model, "trade_cross", quote_params_json=params)
+
+    class Reads:
+        signals = (str(folder),)
+
+        def quote(self, view):
+            return None
+
+    with pytest.raises(Mismatch, match="not on ABUSDT"):
+        mm.backtest(other, Reads(), "trade_cross")
+    fit = mm.signals.fit_micro_price([mm.load_day(desk / "data" / SYMBOL / DAYS[0])])
+    with pytest.raises(Mismatch, match="micro_price: fitted on SIMUSDT"):
+        mm.backtest(other, micro_price=fit)
+
+
+def test_the_first_day_has_no_micro_price(desk, folder):
+    """Neither in a backtest nor in a point of a sweep."""
+    done = played(desk, "backtest", "micro_price", folder, day=DAYS[0])
+    assert (done.exit_code, "record or import days before" in done.stderr) == (2, True)
+    assert played(desk, "sweep", "micro_price", folder, *COMMANDS["sweep"], day=DAYS[0]).exit_code == 2
+
+
+def paper(name, folder, symbol=SYMBOL):
+    """Return the knobs of a live strategy, and what an exchange says at its start."""
+    model, params = strategy(name, folder)
+    models = Models(quote_model=model, quote_params_json=json.dumps(params), fill_model="trade_cross")
+    entry = json.loads(to_exchange_info(Instrument(symbol, 1_000_000, 100_000_000, 0, "SIM", "USDT")))
+    terms = ShadowTerms(symbol, DAYS[1], entry, "100.00", "100.01", 1_767_657_600_000_000)
+    return PaperKnobs(Market(), Execution(), Account(), models, Risk()), terms
+
+
+class Noted:
+    """A run that keeps what it is to note."""
+
+    def __init__(self, tapes):
+        self.tapes, self.warned, self.files = tapes, [], []
+        self.log = SimpleNamespace(warning=lambda key, **_: self.warned.append(key), info=lambda *_, **__: None)
+
+    def input(self, path, size, sha256):
+        self.files.append(path)
+
+    def input_file(self, path):
+        self.files.append(path.name)
+
+
+def test_a_shadow_and_a_trade_read_it(desk, folder, tmp_path):
+    """The micro-price of the days before stays in the terms, so that a replay has the same."""
+    knobs, bare = paper("micro_price", folder)
+    with pytest.raises(UsageError, match="fitted on earlier days"):
+        PaperPlay(bare, knobs)
+    run = Noted(desk / "out" / "tapes")
+    day = Day(symbol=SYMBOL, day=DAYS[1], data_root=desk / "data")
+    terms = bare.fitted(knobs, day, run)
+    assert f"{SYMBOL}/{DAYS[0]}" in run.files[0]
+    terms.write(tmp_path)
+    fits = [
+        PaperPlay(ShadowTerms.read(tmp_path), knobs, run).rules.micro_price.to_json(),
+        TradePlay(terms, knobs, TradeStart(position_e8=0, cash_e8=0), run).rules.micro_price.to_json(),
+    ]
+    earlier = mm.load_day(desk / "data" / SYMBOL / DAYS[0])
+    assert fits == [mm.signals.fit_micro_price([earlier]).to_json()] * 2
+    assert paper("step", folder)[1].fitted(paper("step", folder)[0], day, run).micro_price is None
+
+
+@pytest.mark.parametrize("name", ["step", "expected_value"])
+def test_a_shadow_and_a_trade_warn_alike(desk, folder, name):
+    knobs, terms = paper(name, folder)
+    early = replace(terms, book_us=1_767_571_200_000_000)
+    usable = Artefact.read(folder).about["usable"]
+    for begun, in_sample in ((terms, False), (early, True)):
+        wanted = [key for key, there in zip(KEYS, (in_sample, not usable), strict=True) if there]
+        for make in (PaperPlay, lambda *given: TradePlay(*given[:2], TradeStart(position_e8=0, cash_e8=0), given[2])):
+            run = Noted(desk / "out" / "tapes")
+            make(begun, knobs, run)
+            assert run.warned == wanted
+            assert run.files == ["model.json", "arrays.npz"]
+    other_knobs, other = paper(name, folder, "ABUSDT")
+    with pytest.raises(Mismatch, match="not on ABUSDT"):
+        PaperPlay(other, other_knobs)
+
+
+def test_models_say_what_they_read(folder):
+    model = SimpleNamespace(signals=("spread", str(folder)))
+    assert list(predictors_of(model)) == [str(folder)]
+    assert predictors_of(SimpleNamespace(signals="a/b")) == {}
+    assert predictors_of(None) == {}

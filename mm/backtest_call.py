@@ -1,7 +1,7 @@
 """``mm.backtest``: what ``mm backtest`` plays, in one call; every knob by its own name, with the same default."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -70,19 +70,12 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
         ModelError: If a user's model raises, or answers what cannot be acted on.
     """
     if rules is not None:
-        _check_objects(
-            quotes, fills, fit, settings if micro_price is None else {**settings, "micro_price": micro_price}
-        )
+        _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
     tapes = [tape] if isinstance(tape, Tape) else list(tape)
     if not tapes:
         raise UsageError("backtest was given no tape; give at least one")
-    named = {"quote_model": quotes, "fill_model": fills}
-    given: dict[str, Any] = dict(settings)
-    for knob, one in named.items():
-        if one is not None and knob in given:
-            raise UsageError(f"{knob} is {given[knob]!r}, but a model was given as well ({one!r}); give one of them")
-    given |= {knob: one for knob, one in named.items() if isinstance(one, str)}
+    given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
     maker = ModelMaker(None, models, tapes[0], account.seed)
@@ -92,8 +85,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
         maker.use(fit)
     terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
     if micro_price is not None:
-        micro_price.check(tapes[0].symbol, tapes[0].instrument.tick_e8)
-        terms = replace(terms, micro_price=micro_price)
+        terms = replace(terms, micro_price=micro_price.checked(tapes[0].symbol, tapes[0].instrument.tick_e8))
     return Backtest(tapes, terms, maker, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
 
 
@@ -162,7 +154,7 @@ class Backtest:
 
     def play(self, step: Step | None = None) -> "Result":
         """Return the backtest, with sensitivity and band in its summary where they are wanted."""
-        for model in (self.quotes, self.fills):
+        for model in (self.quotes, self.fills):  # objects, which the maker does not make
             self.maker.read_by(model)
         further, strategy = self.further, self.strategy
         result = self.maker.based(strategy.play(step))
@@ -178,10 +170,18 @@ def _same(model: object) -> object:
     return model
 
 
-def _check_objects(quotes: object, fills: object, fit: object, settings: Any) -> None:
-    """Refuse what has no effect beside rules: knobs, a fit, and models that are no objects."""
-    if settings or fit is not None:
-        names = [*settings, *(["fit"] if fit is not None else [])]
+def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the names of models that were given in the place of knobs."""
+    for knob, one in named.items():
+        if one is not None and knob in settings:
+            raise UsageError(f"{knob} is {settings[knob]!r}, but a model was given as well ({one!r}); give one of them")
+    return {**settings, **{knob: one for knob, one in named.items() if isinstance(one, str)}}
+
+
+def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:
+    """Refuse what has no effect beside rules: knobs, what was fitted, and models that are no objects."""
+    names = [name for name, value in settings.items() if value is not None]
+    if names:
         raise UsageError(f"rules hold every term, so that {', '.join(names)} has no effect; give rules or knobs")
     for knob, model in (("quotes", quotes), ("fills", fills)):
         if model is None or isinstance(model, str):

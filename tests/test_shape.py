@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (3_250, 26),
+    "root": (3_340, 26),
     # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result, several prices per
     # side and calls beside the grid, a grid that calibrates itself; issue 15, quotes that amend their orders; issue 19,
     # the quotes of agents.
@@ -72,7 +72,7 @@ TODAY = {
 FIGURES = {
     "lines": (46_000, 77_800),
     "modules": (220, 316),
-    "modules under 100 lines": (25, 54),
+    "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.9),
     "modules in an import circle": (0, 0),

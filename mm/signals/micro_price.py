@@ -40,8 +40,8 @@ class MicroPriceFit:
     steps: int
     ticks: NDArray[np.float64]
 
-    def check(self, symbol: str, tick_e8: int) -> None:
-        """Refuse to be used in another market.
+    def checked(self, symbol: str, tick_e8: int) -> Self:
+        """Return it, for a market of this symbol and tick.
 
         Raises:
             Mismatch: If symbol or tick differ.
@@ -51,6 +51,7 @@ class MicroPriceFit:
                 f"micro_price: fitted on {self.symbol} with a tick of {short_text(self.tick_e8)}, not on {symbol} with "
                 f"a tick of {short_text(tick_e8)}; fit it on this market"
             )
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 from types import GetSetDescriptorType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
-UNSAID = {"gamma": "auto", "k": "fit", "A": "fit", "sigma": "tape"}  # what NaN means in a compiled model
+UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
 
 
 def played(model: object) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def gammas_of(model: object) -> tuple[tuple[float, int], ...]:
 def strategy_of(model: object) -> dict[str, Any]:
     """Return a quote model as JSON: its class, its effective parameters, and the models inside it.
 
-    A parameter that the run finds by itself reads ``auto``, ``fit`` or ``tape``; a bound that is none reads ``none``.
+    A parameter that the run finds by itself reads ``auto``, ``touch`` or ``tape``, one of the fit ``fit``; a bound that
+    is none reads ``none``, and k or A is None where nothing gives it, as the model does not use it.
     """
     inside = [strategy_of(one) for one in _inside(model)]
     told = {"model": type(model).__name__, "parameters": _parameters(model)}
@@ -69,7 +70,20 @@ def _parameters(model: object) -> dict[str, Any]:
         for name, one in vars(kind).items()
         if isinstance(one, GetSetDescriptorType) and name not in PARTS and not name.startswith("_")
     ]
-    return {name: _plain(name, getattr(model, name)) for name in names}
+    found = {name: _plain(name, getattr(model, name)) for name in names}
+    if isinstance(model, HasSources):
+        sources = model.sources()
+        found |= {name: sources[name] for name in found if name in sources and math.isnan(getattr(model, name))}
+    return found
+
+
+@runtime_checkable
+class HasSources(Protocol):
+    """A quote model that has k or A from elsewhere."""
+
+    def sources(self) -> dict[str, str | None]:
+        """Return where each comes from if it is no number; None where the model does not use it."""
+        ...
 
 
 def _plain(name: str, value: Any) -> Any:

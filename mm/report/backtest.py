@@ -46,6 +46,7 @@ from mm.report.frame import (
     tiles,
     wide,
 )
+from mm.report.hours import hours_card
 from mm.report.run_columns import RunColumns, columns_of, course
 from mm.report.timeline import script, timeline
 
@@ -90,7 +91,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, told: Se
             _rate_card(summary),
         ),
         abreast(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
-        abreast(_hours_card(summary), rolling_card(run), kind="wholes"),
+        abreast(hours_card(run, summary), _hours_card(summary), rolling_card(run), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
@@ -267,16 +268,16 @@ def assumptions_card(summary: Summary, about: About) -> str:
 def used_parameters(summary: Summary) -> list[Row]:
     """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them.
 
-    Where there was no fit, they have none: what quoted then did without it.
+    A parameter that a model does not use is left out.
     """
     fit, rows = summary.get("fit") or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
         for name, value in model["parameters"].items():
-            if name == "gamma" and value == "auto":
-                continue  # its median stands above
+            if value is None or (name == "gamma" and value == "auto"):
+                continue  # not used; or its median stands above
             given = fit.get(name) if value == "fit" else None
-            said = {"fit": "fit" if fit else "none, as there is no fit", "tape": "of the tape"}
+            said = {"fit": "fit", "tape": "of the tape", "touch": "touch, of the displayed spread"}
             text = short_value(said.get(value, value)) if given is None else f"{number(given)} (fit)"
             rows.append((f"{name}, {model['model']}", text))
         for inner in model.get("inner", ()):

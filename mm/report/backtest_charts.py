@@ -11,7 +11,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
-from mm.numbers import lasting, number, percent, power, short, signed
+from mm.numbers import SHARPE_DAYS, lasting, number, percent, power, short, signed
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import Course, MarketColumns, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
@@ -256,8 +256,8 @@ def rolling_card(run: "RunColumns") -> str:
     if len(ends) <= ROLLING:
         return ""
     hint = (
-        f"Annual, of the {ROLLING} minutes before, where {LEAST_PERIODS} of them count and differ. An hour says little "
-        "alone; what matters is whether the sign stays."
+        f"Annual, of the {ROLLING} minutes before, where {LEAST_PERIODS} of them count and differ. A Sharpe ratio of "
+        f"fewer than {SHARPE_DAYS} days is no headline: see whether the sign stays."
     )
     known = ratio[~np.isnan(ratio)]
     if len(known) == 0:

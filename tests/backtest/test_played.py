@@ -2,6 +2,7 @@
 
 import math
 
+from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.played import bound_clips, gammas_of, played, strategy_of
 
@@ -61,3 +62,23 @@ def test_the_strategy_lists_each_step_with_its_parameters():
     assert "signals" not in last["parameters"]
     assert last["parameters"]["sigma"] == "tape"
     assert played(model)["bound_clips"] == 30.0
+
+
+def test_k_and_a_read_what_was_used():
+    """A number, `touch`, `fit` or None where the formula has no A: never `fit` without one."""
+
+    def parameters(name, **given):
+        strategy = strategy_of(QUOTE_MODELS[name](**given))
+        while "inner" in strategy:
+            (strategy,) = strategy["inner"]
+        return strategy["parameters"]
+
+    curve = Intensity.constant(0.5, 0.3)
+    for given, k, a in (({"k": "touch"}, "touch", None), ({"k": 0.5}, 0.5, None), ({"intensity": curve}, "fit", None)):
+        found = parameters("avellaneda_stoikov", **given)
+        assert (found["k"], found["A"]) == (k, a)
+    for name in ("glft", "expected_value"):
+        found = parameters(name, intensity=curve)
+        assert (found["k"], found["A"]) == ("fit", "fit")
+        found = parameters(name, k=0.5, A=1.0)
+        assert (found["k"], found["A"]) == (0.5, 1.0)

@@ -208,9 +208,13 @@ def test_the_parameters_are_those_that_quoted():
 
 
 def test_without_a_fit_no_parameter_is_said_to_be_fitted():
-    strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "fit", "A": "fit", "horizon_s": 30.0}}
+    """k is what was assumed, and an A that no formula looks at is not there."""
+    strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "touch", "A": None, "horizon_s": 30.0}}
     rows = dict(used_parameters({"strategy": strategy, "fit": None}))
-    assert {rows["k, AvellanedaStoikov"], rows["A, AvellanedaStoikov"]} == {"none, as there is no fit"}
+    assert rows == {
+        "k, AvellanedaStoikov": "touch, of the displayed spread",
+        "horizon_s, AvellanedaStoikov": "30",
+    }
 
 
 def test_the_sharpe_ratio_of_few_days_is_no_headline():

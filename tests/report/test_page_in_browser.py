@@ -56,7 +56,7 @@ def test_a_full_day_is_drawn_on_every_screen(opened, look):
     """With a schedule's A and k, eight quotes a second and many holes."""
     result = result_of(seeded(300, breaks=2))
     seen = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
-    assert seen.charts == 10
+    assert seen.charts == 12
     assert "our bid" in seen.text
 
 

@@ -54,6 +54,8 @@ class Distances(QuoteModel):
     ) -> None: ...
     def gammas(self) -> list[tuple[float, int]]:
         """Return each gamma that quotes were made with, and how many, in order of time."""
+    def sources(self) -> dict[str, str | None]:
+        """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""
     def distances(
         self,
         q: float,

@@ -113,6 +113,10 @@ cdef class Distances(QuoteModel):
         """Return each gamma that quotes were made with, and how many, in order of time."""
         return [(self.used[i].gamma, self.used[i].quotes) for i in range(self.used_count)]
 
+    def sources(self) -> dict[str, str | None]:
+        """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""
+        return {"k": "touch" if self.joins else "fit", "A": "fit" if self.needs_A else None}
+
     def distances(
         self,
         q: float,

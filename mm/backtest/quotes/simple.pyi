@@ -133,3 +133,5 @@ class ExpectedValue(QuoteModel):
         predictors: list[str] | None = None,
         intensity: Intensity | None = None,
     ) -> None: ...
+    def sources(self) -> dict[str, str | None]:
+        """Return where k and A come from if they are no numbers: ``fit``, or None where a predictor stands for both."""

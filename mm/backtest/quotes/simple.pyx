@@ -359,6 +359,10 @@ cdef class ExpectedValue(QuoteModel):
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
 
+    def sources(self) -> dict[str, str | None]:
+        """Return where k and A come from if they are no numbers: ``fit``, or None where a predictor stands for both."""
+        return dict.fromkeys(("k", "A"), None if self.intensity is None else "fit")
+
     cdef int bind(self, tuple names) except -1:
         return self.foretold.bind(names)
 

@@ -1,0 +1,159 @@
+"""Fills and PnL by hour of day: which hours earned, and what their fills were worth later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import US_PER_S
+from mm.numbers import number, short, signed
+from mm.report.frame import abreast, card, coloured, estimate, gain_or_loss, grid, quote_asset
+from mm.report.run_columns import RunColumns, course
+from mm.report.svg import HALF, Plot, bar, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+HOURS = 24
+HORIZON_S = 60  # after which a fill is valued
+LEAST_FILLS = 2  # of an hour, for a standard error
+_EVERY = 3  # hours between two labels
+_HOUR_US = 3_600 * US_PER_S
+
+
+@dataclass(frozen=True)
+class HoursOfDay:
+    """What came of each hour of day in UTC, 0 to 23, over all days of a run.
+
+    Attributes:
+        buys, sells: Our fills.
+        pnl: Change of the marked equity, in the quote asset; the hours add up to that of the run.
+        at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
+        later: The same against the mid `HORIZON_S` later.
+        later_se: Standard error of *later*, NaN of fewer than `LEAST_FILLS`.
+        seen: Whether the run was there in that hour.
+    """
+
+    buys: "NDArray[np.int64]"
+    sells: "NDArray[np.int64]"
+    pnl: "Floats"
+    at_once: "Floats"
+    later: "Floats"
+    later_se: "Floats"
+    seen: "NDArray[np.bool_]"
+
+    @classmethod
+    def of(cls, run: RunColumns) -> "HoursOfDay":
+        """Return the hours of a run that has state rows."""
+        fills, went = run.fills, course(run)
+        us, side = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["side"])
+        price, mid = (np.asarray(fills[name], dtype=np.float64) for name in ("price", "mid"))
+        sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)
+        known = np.flatnonzero(~np.isnan(went.equity))
+        gained = np.diff(went.equity[known])
+        at_once, _ = _mean(hour, sign * (mid - price))
+        later, later_se = _mean(hour, sign * (run.later(us + HORIZON_S * US_PER_S) - price))
+        return cls(
+            buys=np.bincount(hour[sign > 0], minlength=HOURS),
+            sells=np.bincount(hour[sign < 0], minlength=HOURS),
+            pnl=np.asarray(np.bincount(_hour(went.us[known[1:]]), gained, minlength=HOURS), dtype=np.float64),
+            at_once=at_once,
+            later=later,
+            later_se=later_se,
+            seen=np.bincount(_hour(went.us), minlength=HOURS) > 0,
+        )
+
+
+def _hour(us: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    return us // _HOUR_US % HOURS
+
+
+def _mean(hour: "NDArray[np.int64]", values: "Floats") -> tuple["Floats", "Floats"]:
+    """Return mean and standard error of the *values* of each hour; NaN is passed over."""
+    known = ~np.isnan(values)
+    hour, values = hour[known], values[known]
+    count = np.bincount(hour, minlength=HOURS).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(hour, values, minlength=HOURS) / count
+        squares = np.bincount(hour, (values - mean[hour]) ** 2, minlength=HOURS)
+        error = np.sqrt(squares / (count - 1) / count)
+    return mean, np.where(count >= LEAST_FILLS, error, np.nan)
+
+
+def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
+    """Return the card of fills and PnL by hour of day; nothing for a run without fills, or within one hour."""
+    if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
+        return ""
+    found, quote = HoursOfDay.of(run), quote_asset(summary)
+    if np.count_nonzero(found.seen) < 2:
+        return ""
+    hint = (
+        f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; worth is the half-spread left, "
+        f"in {quote} per unit, ± its standard error."
+    )
+    head = ("hour", "fills", "buys", "sells", "PnL", "worth at once", f"worth after {HORIZON_S} s")
+    charts = abreast(f"<div>{_fills_chart(found)}</div>", f"<div>{_pnl_chart(found)}</div>")
+    rows = [_row(found, hour) for hour in np.flatnonzero(found.seen).tolist()]
+    keys = (("buy", "our buys"), ("sell", "our sells"))
+    return card("Fills and PnL by hour of day", hint, charts + grid(head, rows), keys)
+
+
+def _row(found: HoursOfDay, hour: int) -> tuple[str, ...]:
+    at_once, later, error = (_known(column[hour]) for column in (found.at_once, found.later, found.later_se))
+    buys, sells = int(found.buys[hour]), int(found.sells[hour])
+    sure = later is not None and error is not None and abs(later) >= 2 * error
+    worth = f'<b class="{gain_or_loss(later) if sure else ""}">{estimate(later, error)}</b>'
+    name = f"{hour:02d}:00"
+    return (
+        name,
+        f"{buys + sells:,}",
+        f"{buys:,}",
+        f"{sells:,}",
+        coloured(float(found.pnl[hour])),
+        signed(at_once),
+        worth,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave some 1e-17
+
+
+def _fills_chart(found: HoursOfDay) -> str:
+    """Draw the fills of each hour, sells upon buys."""
+    most = float((found.buys + found.sells).max())
+    plot = Plot(HALF, 190, (0.0, float(HOURS)), (0.0, max(1.0, most) * 1.06))
+    marks, base = [], np.zeros(HOURS)
+    for kind, counts in (("buy", found.buys), ("sell", found.sells)):
+        for hour in np.flatnonzero(counts).tolist():
+            tip = f"{hour:02d}:00 UTC: {counts[hour]:,} {kind}s"
+            marks.append(_bar(plot, hour, (base[hour], base[hour] + counts[hour]), kind, tip))
+        base = base + counts
+    axis = plot.value_axis(lambda value: short(value) if value == round(value) else "", 4)
+    return plot.picture(axis, *_labels(plot), *marks, title="Fills by hour of day, UTC")
+
+
+def _pnl_chart(found: HoursOfDay) -> str:
+    """Draw what each hour gained or lost, from zero."""
+    low, high = min(0.0, float(found.pnl.min())), max(0.0, float(found.pnl.max()))
+    plot = Plot(HALF, 190, (0.0, float(HOURS)), padded(low, high))
+    marks = [
+        _bar(plot, hour, (0.0, gained), gain_or_loss(gained), f"{hour:02d}:00 UTC: PnL {number(gained)}")
+        for hour, gained in enumerate(found.pnl.tolist())
+        if gained
+    ]
+    return plot.picture(plot.value_axis(most=4), *_labels(plot), *marks, title="PnL by hour of day, UTC")
+
+
+def _bar(plot: Plot, hour: int, ends: tuple[float, float], kind: str, tip: str) -> str:
+    left, right = (float(plot.across(one)) for one in (hour, hour + 1))
+    top, bottom = sorted(float(plot.up(end)) for end in ends)
+    return bar(left + 1, top, (right - left - 2, bottom - top), kind, tip)
+
+
+def _labels(plot: Plot) -> list[str]:
+    """Return the hours below the plot, each at its left edge; the fills of an hour stand to the right of it."""
+    return [plot.label(float(plot.across(hour)), f"{hour:02d}") for hour in range(0, HOURS + 1, _EVERY)]

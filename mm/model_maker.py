@@ -205,10 +205,7 @@ class ModelMaker:
                 self._run.log.warning(
                     "k_assumed", k_per_tick=params["k"], way_out="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
                 )
-        model = _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
-        if tree.name == "rl" and self._run is not None:
-            self._run.input_file(Path(params["model_path"]))
-        return model
+        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 
     def _adverse_ticks(self) -> dict[str, float]:
         """Return the move after fills where an order is worth most by the fit, λ(δ)·(δ - move); none without moves."""

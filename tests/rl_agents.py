@@ -40,17 +40,17 @@ def terms(**changed: object) -> AgentTerms:
     return AgentTerms(**values | changed)  # type: ignore[arg-type]
 
 
-def saved(agent_terms: AgentTerms, seed: int = 1, hidden: int = 8) -> SavedAgent:
-    """Return an agent whose network was drawn."""
+def saved(agent_terms: AgentTerms, seed: int = 1, hidden: int = 8, **about: object) -> SavedAgent:
+    """Return an agent whose network was drawn; *about* is what it says of its training."""
     draws = np.random.default_rng(seed)
     layers = (
         (draws.normal(size=(agent_terms.inputs, hidden)), draws.normal(size=hidden), "tanh"),
         (draws.normal(size=(hidden, agent_terms.outputs)), draws.normal(size=agent_terms.outputs), "identity"),
     )
-    return SavedAgent(agent_terms, layers, {"trained": "by no one"}, b"the trainer's own")
+    return SavedAgent(agent_terms, layers, {"trained": "by no one", **about}, b"the trainer's own")
 
 
-def agent_at(path: Path, **changed: object) -> Path:
+def agent_at(path: Path, about: dict[str, object] | None = None, seed: int = 1, **changed: object) -> Path:
     """Write an agent, and return its path."""
-    write_agent(path, saved(terms(**changed)))
+    write_agent(path, saved(terms(**changed), seed, **(about or {})))
     return path

@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
+from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
@@ -26,6 +28,7 @@ from mm.runs.run import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 
 if TYPE_CHECKING:
+    from mm.cli.console import Logger
     from mm.tape.tape import Tape
 
 MICRO_PRICE = "micro_price"
@@ -106,6 +109,45 @@ def with_micro_price(
     if MICRO_PRICE not in getattr(quotes, "signals", ()):
         return rules
     return replace(rules, micro_price=micro_price_before(run, day, market, tape, cache))
+
+
+def agent_files(models: Models) -> list[Path]:
+    """Return the files of the trained agents in a quote model, without those that are not named by a text."""
+    leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
+    named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
+    return [Path(path) for path in named if isinstance(path, str)]
+
+
+def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "Sequence[Tape]") -> None:
+    """Refuse trained agents of another tick, and note their files as inputs.
+
+    The log of *run* warns of an agent that was trained on another symbol, with another time between requotes, or on a
+    day that is played.
+
+    Raises:
+        Mismatch: If the tick is not that of the training.
+    """
+    for path in agent_files(models):
+        agent = read_agent(path)
+        for tape in tapes:
+            agent.terms.check_tick(tape.instrument.tick_e8)
+        if run is not None:
+            run.input_file(path)
+            warn_of_agent(run.log, path, agent, execution, tapes)
+
+
+def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> None:
+    """Warn where a market or a run is not as an agent's training was; *path* is the agent's file."""
+    trained, symbol = agent.terms.symbol, tapes[0].symbol
+    if trained != symbol:
+        log.warning("agent_of_another_symbol", path=str(path), trained_on=trained, symbol=symbol)
+    trained_ms, played_ms = agent.requote_interval_ms, execution.requote_interval_ms
+    if trained_ms != played_ms:
+        way_out = f"set REQUOTE_INTERVAL_MS={trained_ms:g}, or train an agent with {played_ms:g}"
+        log.warning("agent_requotes_otherwise", path=str(path), trained_ms=trained_ms, way_out=way_out)
+    met = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    if met:
+        log.warning("agent_in_sample", path=str(path), days=",".join(met))
 
 
 def _note(run: Run, tape: "Tape") -> None:

@@ -45,6 +45,7 @@ def main(
     quotes = maker.quotes()
     maker.fills()
     note_predictors(run, maker.predictors, tapes[0].start_us)
+    assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
     run.write_result(result)

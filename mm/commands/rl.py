@@ -83,6 +83,7 @@ def evaluate(
     agent = read_agent(trained.model_path)
     day = _days(wanted, agent)
     tapes = assemble.open_days(day, market, wanted.out_root / "tapes")
+    assemble.warn_of_agent(console.log, trained.model_path, agent, execution, tapes)
     found = evaluated(agent, tapes, knobs)
     console.answer(found)
     console.say(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")

@@ -95,6 +95,7 @@ def walkforward(
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
+    assemble.check_agents(run, models, execution, tapes)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)

@@ -11,8 +11,8 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
+from mm.commands.assemble import agent_files
 from mm.predict.artefact import predictor_files
-from mm.quote_tree import Tree
 
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
@@ -72,10 +72,7 @@ class Setup:
 
     def files(self) -> list[Path]:
         """Return the files beside the day's on which the result depends."""
-        leaves = Tree.of(self.models.quote_model, self.models.quote_params()).leaves()
-        agents = [leaf.params.get("model_path") for leaf in leaves if leaf.name == "rl"]
-        named = [self.execution.latency_file, self.models.fill_params_file]
-        named += [Path(path) for path in agents if isinstance(path, str)]
+        named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         return [path for path in dict.fromkeys(named) if path is not None]
 

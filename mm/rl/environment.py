@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mm.backtest.quotes.agent_file import CHOICES, AgentTerms
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
-from mm.errors import Mismatch, UsageError
+from mm.errors import UsageError
 from mm.model_maker import read_fitted
 from mm.rl._stepper import REWARDS, Driven, Stepper
 from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
@@ -83,7 +83,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         self._days = open_days(days, self._played, None if cache is None else Path(cache))
         if terms is None:
             terms = fitted_terms(self._days, AgentShape(**_listed(shape)), _read(fit))
-        self._check_tick(terms)
+        terms.check_tick(self._days[0].tape.instrument.tick_e8)
         self.terms, self.render_mode = terms, render_mode
         self._reward, self._weight = reward, WEIGHTS[reward] if weight is None else weight
         if not 0.0 <= self._weight < 1e6 or (reward == "utility" and self._weight == 0.0):
@@ -93,14 +93,6 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         self._day: TrainingDay = self._days[0]
         self.observation_space = spaces.Box(-LARGEST, LARGEST, (terms.inputs,), np.float32)
         self.action_space = spaces.Discrete(CHOICES) if terms.discrete else spaces.Box(-1.0, 1.0, (3,), np.float32)
-
-    def _check_tick(self, terms: AgentTerms) -> None:
-        tape = self._days[0].tape
-        if tape.instrument.tick_e8 != terms.tick_e8:
-            raise Mismatch(
-                f"the terms are of ticks of {terms.tick_e8} (1e-8), {tape.symbol} {tape.days[0]} has "
-                f"{tape.instrument.tick_e8}; take days of the agent's own tick"
-            )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -8,8 +8,6 @@ from mm.backtest.quotes.agent import Agent, strategy_of
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.replay import backtest
 from mm.commands import assemble
-from mm.errors import Mismatch
-from mm.instrument import short_text
 from mm.model_maker import ModelMaker
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
@@ -51,11 +49,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
         Mismatch: If the days have another tick than the agent.
     """
     first = tapes[0]
-    if first.instrument.tick_e8 != agent.terms.tick_e8:
-        raise Mismatch(
-            f"the agent has ticks of {short_text(agent.terms.tick_e8)}, {first.symbol} {first.days[0]} has "
-            f"{short_text(first.instrument.tick_e8)}; give days of its own tick"
-        )
+    agent.terms.check_tick(first.instrument.tick_e8)
     rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
     quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **rivals(agent)}
     summaries = {

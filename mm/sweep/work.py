@@ -263,7 +263,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
     Raises:
         UsageError: If a point cannot be; it is named.
     """
-    seen, warned, reading = set(), set(), dict[tuple[str, str | None], Setup]()
+    seen, warned, agents, reading = set(), set(), set(), dict[tuple[str, str | None], Setup]()
     predictors: dict[str, Artefact] = {}
     for point in points:
         setup = point.setup
@@ -275,6 +275,9 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         try:
             with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
                 maker, signals = _make(run if first else None, point, tapes, stand)
+            played = (*assemble.agent_files(setup.models), setup.execution.requote_interval_ms)
+            assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
+            agents.add(played)
         except ModelError:
             continue
         except UsageError as error:

@@ -20,19 +20,20 @@ ENTRY = ("-m", "mm", "trade")
 
 
 class Venue:
-    """One exchange in a box, and traders of its account ``alice``.
+    """One exchange in a box, and traders of one of its accounts.
 
     Attributes:
         folder: Of all traders: data, results.
         ready: The line that the exchange printed.
+        user: The name of the account.
     """
 
-    def __init__(self, folder, ready):
-        self.folder, self.ready = Path(folder), ready
+    def __init__(self, folder, ready, user="alice"):
+        self.folder, self.ready, self.user = Path(folder), ready, user
         self.url = ready["rest_url"]
 
     def variables(self, **more):
-        alice = self.ready["accounts"][0]
+        own = next(one for one in self.ready["accounts"] if one["name"] == self.user)
         return {
             "PYTHONPATH": str(ROOT),
             "SYMBOL": self.ready["symbol"],
@@ -40,8 +41,8 @@ class Venue:
             "WS_URL": self.ready["ws_url"],
             "REST_URL": self.url,
             "WS_API_URL": self.ready["ws_api_url"],
-            "BINANCE_API_KEY": alice["api_key"],
-            "BINANCE_API_SECRET": alice["secret"],
+            "BINANCE_API_KEY": own["api_key"],
+            "BINANCE_API_SECRET": own["secret"],
             "WINDOW_START": "always",
             **more,
         }
@@ -97,8 +98,8 @@ class Venue:
         return signed(self.ready, user, "POST", "order", **terms).json()
 
     def account(self, since_us=0):
-        """Return what the exchange says of alice: balances, open orders; orders, trades and requests from then on."""
-        return self.get(f"/sim/account?user=alice&timeUnit=MICROSECOND&since_us={since_us}")
+        """Return what the exchange says of the account: balances, open orders; orders, trades and requests from then on."""
+        return self.get(f"/sim/account?user={self.user}&timeUnit=MICROSECOND&since_us={since_us}")
 
     def until(self, true, what, seconds=120, process=None):
         """Wait until *true* returns something true, and return that; *process* must run meanwhile.
@@ -120,12 +121,12 @@ class Venue:
             log = f"; the trader: {process.communicate()[1][-4000:]}"
         account = self.account()
         raise AssertionError(
-            f"{what} did not happen within {seconds} s; now {account['now_us']}, open {account['openOrders']}, "
+            f"{what} did not happen within {seconds} s; {self.user}: now {account['now_us']}, open {account['openOrders']}, "
             f"last requests {account['requests'][-4:]}{log}"
         )
 
     def moved(self):
-        """Return position and cash of alice beyond what the box gave her."""
+        """Return position and cash of the account beyond what the box gave it."""
         held = {one["asset"]: Decimal(one["free"]) + Decimal(one["locked"]) for one in self.account()["balances"]}
         return held["SIM"] - 1_000, held["USDT"] - 1_000_000
 

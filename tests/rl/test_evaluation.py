@@ -61,5 +61,5 @@ def test_each_policy_is_its_backtest(tape):
 
 def test_another_tick_is_refused(tape):
     """Before anything is played."""
-    with pytest.raises(Mismatch, match="own tick"):
+    with pytest.raises(Mismatch, match=r"this market has ticks of 0\.01"):
         evaluate(saved(terms(tick_e8=7)), [tape], KNOBS)

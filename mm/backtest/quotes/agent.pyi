@@ -9,7 +9,6 @@ at the distance that the agent was trained with, else one tick behind the touch.
 from mm.backtest.parameters import Parameter
 from mm.backtest.quotes.agent_file import AgentTerms, SavedAgent
 from mm.backtest.quotes.base import QuoteModel
-from mm.errors import Mismatch
 
 MODEL_PATH: Parameter
 
@@ -23,8 +22,6 @@ class Agent(QuoteModel):
     @property
     def sha256(self) -> str: ...
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None: ...
-    def of_another_tick(self, tick: float) -> Mismatch:
-        """Return the error of a market whose tick is not the agent's."""
 
 def rl(*, model_path: str) -> QuoteModel:
     """Return the agent of a file as a strategy: never crossing, within its bound of the inventory."""

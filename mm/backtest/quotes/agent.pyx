@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mm.backtest.parameters import Declaration, Parameter
-from mm.backtest.quotes.agent_file import OFFSETS, OWN_INPUTS, SIZES, AgentTerms, SavedAgent, read_agent
+from mm.backtest.quotes.agent_file import AGENT, OFFSETS, OWN_INPUTS, SIZES, AgentTerms, SavedAgent, read_agent
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
-from mm.errors import Mismatch
-from mm.instrument import short_text
 
 cdef double MOST = 5.0                  # of an input, either way
 cdef double[5] OFFSET
@@ -46,7 +44,7 @@ cdef class Agent(QuoteModel):
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None:
         if self.seen is not NULL:
             raise ValueError("an agent is made once")
-        self.name, self.terms, self.sha256 = "rl", terms, "" if saved is None else saved.sha256
+        self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
         self.network = None if saved is None else saved.network()
         self.signals, self.sees_own, self.discrete = terms.signals, True, terms.discrete
         self.inputs, self.count = terms.inputs, len(terms.signals)
@@ -112,7 +110,7 @@ cdef class Agent(QuoteModel):
         cdef int place
         if not -1e-9 < view.tick / self.tick - 1.0 < 1e-9:
             with gil:
-                raise self.of_another_tick(view.tick)
+                self.terms.check_tick(round(1e8 * view.tick))
         for place in range(self.count):
             self.seen[place] = bounded((view.signals[self.places[place]] - self.scales[place].mean) / self.scales[place].scale)
         own[0] = bounded(clips_held(view) / self.q_max)
@@ -146,16 +144,8 @@ cdef class Agent(QuoteModel):
         self.action[0], self.action[1] = OFFSET[choice % 5], OFFSET[choice // 5 % 5]
         self.action[2] = SIZE[choice // 25]
 
-    def of_another_tick(self, tick: float) -> Mismatch:
-        """Return the error of a market whose tick is not the agent's."""
-        return Mismatch(
-            f"the agent (QUOTE_MODEL=rl) was trained on {self.terms.symbol} with ticks of "
-            f"{short_text(self.terms.tick_e8)}, and this market has ticks of {short_text(round(1e8 * tick))}; train "
-            f"one on days of this grid"
-        )
 
-
-@Declaration("rl", (MODEL_PATH,))
+@Declaration(AGENT, (MODEL_PATH,))
 def rl(**given: Any) -> QuoteModel:
     """Return the agent of a file as a strategy: never crossing, within its bound of the inventory."""
     saved = read_agent(Path(rl.declared.settle(given)["model_path"]))

@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.errors import BrokenFile, DataError, MMError
+from mm.errors import BrokenFile, DataError, Mismatch, MMError
+from mm.instrument import short_text
 from mm.predict.network import Network
 from mm.whole_file import write_whole
 
+AGENT = "rl"
+"""The name of the quote model that plays an agent."""
 VERSION = 1
 TERMS, ARRAYS, TRAINING = "agent.json", "arrays.npz", "training.zip"
 DIGEST = hashlib.sha256().digest_size * 2  # characters
@@ -92,6 +95,14 @@ class AgentTerms:
             raise ValueError("a mean, a scale or a length of time is no usable number")
         return terms
 
+    def check_tick(self, tick_e8: int) -> None:
+        """Raise Mismatch where a market's tick, in 1e-8, is not that of the training."""
+        if tick_e8 != self.tick_e8:
+            raise Mismatch(
+                f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
+                f"and this market has ticks of {short_text(tick_e8)}; train one on days of this grid"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return the terms as JSON values."""
         return asdict(self)
@@ -114,6 +125,11 @@ class SavedAgent:
     about: Mapping[str, Any]
     training: bytes = b""
     sha256: str = ""
+
+    @property
+    def requote_interval_ms(self) -> float:
+        """Time between requotes in training; that between decisions where the file does not say."""
+        return float(self.about.get("requote_interval_ms", 1e3 * self.terms.step_s))
 
     def network(self) -> Network:
         """Return the network.

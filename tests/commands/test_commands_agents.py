@@ -1,0 +1,101 @@
+"""Where a trained agent is loaded: another tick is refused, another symbol, requote interval or day is warned of."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+from rl_agents import agent_at, sim_day
+
+DAY = "20260105"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("agents") / "data"
+    sim_day(root, DAY)
+    return root
+
+
+def run(data, folder, agent, *words, command="backtest"):
+    """Return the finished command, and the warnings of its log about agents, by event, in order."""
+    places = ["--symbol", "SIMUSDT", "--day", DAY, "--data-root", str(data), "--out-root", str(folder / "out")]
+    params = json.dumps({"model_path": str(agent)})
+    knobs = ["--honesty", "0"] if command == "backtest" else []
+    flags = [*places, "--quote-model", "rl", "--quote-params-json", params, "--run-id", "R", *knobs, *words]
+    done = CliRunner().invoke(main, [command, *flags])
+    logs = [path for path in (folder / "out" / "logs" / command).rglob("run.log") if done.exit_code == 0]
+    lines = [json.loads(line) for path in logs for line in path.read_text().splitlines()]
+    return done, [line for line in lines if line["level"] == "warning" and line["event"].startswith("agent_")]
+
+
+def test_an_agent_on_its_own_market_is_not_warned_of(data, tmp_path):
+    about = {"requote_interval_ms": 250.0, "days": ["20260104"]}
+    done, warnings = run(data, tmp_path, agent_at(tmp_path / "agent.zip", about))
+    assert done.exit_code == 0, done.output
+    assert warnings == []
+    manifest = json.loads((tmp_path / f"out/backtest/SIMUSDT/{DAY}_R/run_manifest.json").read_text())
+    assert [Path(one["path"]).name for one in manifest["inputs"]].count("agent.zip") == 1
+
+
+@pytest.mark.parametrize(
+    ("about", "changed", "told"),
+    [
+        (
+            {},
+            {"symbol": "OTHERUSDT"},
+            {"event": "agent_of_another_symbol", "trained_on": "OTHERUSDT", "symbol": "SIMUSDT"},
+        ),
+        ({"requote_interval_ms": 20.0}, {}, {"event": "agent_requotes_otherwise", "trained_ms": 20.0}),
+        ({}, {"step_s": 0.5}, {"event": "agent_requotes_otherwise", "trained_ms": 500.0}),
+        ({"days": ["20260104", DAY]}, {}, {"event": "agent_in_sample", "days": DAY}),
+    ],
+)
+@pytest.mark.parametrize("command", ["backtest", "sweep"])
+def test_what_is_not_as_in_training_is_warned_of_once(data, tmp_path, command, about, changed, told):
+    """A stable key with the numbers; in a sweep too, once however many points there are."""
+    agent = agent_at(tmp_path / "agent.zip", about, **{"step_s": 0.25, **changed})
+    grid = ["--grid", "ORDER_LATENCY_MS=1,5", "--jobs", "1"] if command == "sweep" else []
+    done, warnings = run(data, tmp_path, agent, *grid, command=command)
+    assert done.exit_code == 0, done.output
+    (warning,) = warnings
+    assert warning.items() >= told.items()
+
+
+def test_each_requote_interval_of_a_grid_is_judged(data, tmp_path):
+    agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0})
+    grid = ("--grid", "REQUOTE_INTERVAL_MS=125,250,500", "--jobs", "1")
+    done, warnings = run(data, tmp_path, agent, *grid, command="sweep")
+    assert done.exit_code == 0, done.output
+    assert [one["way_out"].rsplit(" ", 1)[1] for one in warnings] == ["125", "500"]
+
+
+@pytest.mark.parametrize("command", ["backtest", "sweep", "walkforward"])
+def test_another_tick_is_refused(data, tmp_path, command):
+    """Before anything is played: exit 3, one line."""
+    agent = agent_at(tmp_path / "agent.zip", tick_e8=7_000_000)
+    grid = ("--grid", "ORDER_LATENCY_MS=1,5") if command == "sweep" else ()
+    done, _ = run(data, tmp_path, agent, *grid, command=command)
+    assert done.exit_code == 3, done.output
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "trained on SIMUSDT with ticks of 0.07, and this market has ticks of 0.01" in line
+
+
+def test_an_evaluation_warns_too(data, tmp_path):
+    agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", step_s=0.5)
+    places = ["--symbol", "SIMUSDT", "--day", DAY, "--data-root", str(data), "--out-root", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["rl", "evaluate", "--model-path", str(agent), *places])
+    assert done.exit_code == 0, done.output
+    events = [line.split()[2] for line in done.stderr.splitlines() if " warning " in line]
+    assert events == ["agent_of_another_symbol", "agent_requotes_otherwise"]
+
+
+def test_an_agent_within_other_models_is_judged_too(data, tmp_path):
+    agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", step_s=0.25)
+    params = {"models": [["rl", {"model_path": str(agent)}, 1], ["fixed_spread", {"delta_ticks": 2}, 1]]}
+    words = ("--quote-model", "mixed", "--quote-params-json", json.dumps(params))
+    done, warnings = run(data, tmp_path, agent, *words)
+    assert done.exit_code == 0, done.output
+    assert [one["event"] for one in warnings] == ["agent_of_another_symbol"]

@@ -108,14 +108,14 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
 
     seeds = [account.seed + number for number in range(refereed.seeds)]
     found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
-    closed = found["utility"]["closed_form"]
+    closed, optimum = (found["utility"][name] for name in ("closed_form", "optimum"))
     for name, value in found["utility"].items():
         console.say(f"{name:<14}{value:>10.3f}{value / closed:>9.4f}")
-    found |= _shares(console, refereed, seeds, closed)
+    found |= _shares(console, refereed, seeds, closed, optimum)
     console.answer(found)
 
 
-def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float) -> dict[str, Any]:
+def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
     """Train the agents, and return their shares; where torch is missing, say so and return none."""
     from importlib.util import find_spec
 
@@ -136,10 +136,10 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             network = Network(*zip(*layers, strict=True))
             shares.append(utility(PAPER, LearnedPolicy(PAPER, network.predict)) / closed)
             step(1)
-    share = Share.of(shares)
-    interval = "one seed has no interval" if share.ci95 is None else f"95 % {share.ci95[0]:.4f} to {share.ci95[1]:.4f}"
-    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {interval}, {len(seeds)} seeds")
-    return {"share": share.mean, "ci95": share.ci95 and list(share.ci95), "shares": list(share.shares)}
+    share, of_optimum = Share.of(shares), Share.of([one * closed / optimum for one in shares])
+    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.told()}")
+    console.say(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.told()}")
+    return {**share.to_json(), "of_optimum": of_optimum.to_json()}
 
 
 def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKnobs":

@@ -145,7 +145,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
 
 @dataclass(frozen=True)
 class Share:
-    """A share of the closed form's utility, over seeds.
+    """A share of a known utility, over seeds.
 
     Attributes:
         shares: Of each seed.
@@ -167,3 +167,15 @@ class Share:
             return cls(tuple(shares), mean, None)
         reach = float(t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / math.sqrt(len(shares)))
         return cls(tuple(shares), mean, (mean - reach, mean + reach))
+
+    def told(self) -> str:
+        """Return the interval, the least share and the number of seeds in words."""
+        if self.ci95 is None:
+            return "one seed has no interval"
+        return (
+            f"95 % {self.ci95[0]:.4f} to {self.ci95[1]:.4f}, the least {min(self.shares):.4f}, {len(self.shares)} seeds"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the share as JSON values."""
+        return {"share": self.mean, "ci95": self.ci95 and list(self.ci95), "shares": list(self.shares)}

@@ -40,6 +40,11 @@ def _bounded(model: object, q_max: float) -> object:
 def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> dict[str, Any]:
     """Return the backtests of an agent and its rivals, as JSON values.
 
+    Args:
+        agent: The agent.
+        tapes: The days, in order of time; inventory and cash carry over.
+        knobs: Of the engine: the same rules for all.
+
     Returns:
         ``policies`` by name, each with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
         ``deflated_sharpe``, the probability that its Sharpe ratio is better than the best of as many policies without

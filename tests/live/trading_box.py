@@ -98,7 +98,7 @@ class Venue:
         return signed(self.ready, user, "POST", "order", **terms).json()
 
     def account(self, since_us=0):
-        """Return what the exchange says of the account: balances, open orders; orders, trades and requests from then on."""
+        """Return the exchange's own account: balances, open orders; orders, trades and requests from then on."""
         return self.get(f"/sim/account?user={self.user}&timeUnit=MICROSECOND&since_us={since_us}")
 
     def until(self, true, what, seconds=120, process=None):
@@ -121,8 +121,8 @@ class Venue:
             log = f"; the trader: {process.communicate()[1][-4000:]}"
         account = self.account()
         raise AssertionError(
-            f"{what} did not happen within {seconds} s; {self.user}: now {account['now_us']}, open {account['openOrders']}, "
-            f"last requests {account['requests'][-4:]}{log}"
+            f"{what} did not happen within {seconds} s; {self.user}: now {account['now_us']}, "
+            f"open {account['openOrders']}, last requests {account['requests'][-4:]}{log}"
         )
 
     def moved(self):

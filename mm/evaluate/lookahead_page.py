@@ -37,7 +37,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
         tiles(
             tile("Verdict", *verdict),
             tile("Comparisons", f"{played:,}", f"{len(report.findings):,} of them differ"),
-            tile("Cuts", f"{len(report.cuts):,}", "instants from which on the day differs"),
+            tile("Cuts", f"{len(report.cuts):,}", "instants after which the tapes differ"),
         ),
         notes(report.notes, "notes"),
         card(
@@ -46,7 +46,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
             _tests(report),
         ),
         _over_time(tape, report),
-        card("Differences", "What the model did otherwise, and the market until then.", _findings(report.findings)),
+        card("Differences", "What the model did differently, and the market until then.", _findings(report.findings)),
     ]
     return document(f"{tape.symbol} · look-ahead", body, script())
 
@@ -67,7 +67,7 @@ def _findings(findings: list[Finding]) -> str:
         cut = "" if one.cut_us is None else f", on a day that differs from {iso(one.cut_us)} on"
         return f"{one.test}{cut}: {one.message}"
 
-    return notes([told(one) for one in findings], "why") or nothing("There is none.")
+    return notes([told(one) for one in findings], "why") or nothing("No differences.")
 
 
 def _over_time(tape: "Tape", report: Report) -> str:
@@ -95,8 +95,8 @@ def _over_time(tape: "Tape", report: Report) -> str:
     price = plot.line(*steps(line.us, line.values), "price")
     picture = plot.picture(plot.value_axis(), plot.time_axis(), price, *drawn, title="Mid and cuts over time")
     panel = Panel("Mid and cuts", escape(tape.instrument.quote_asset), picture, HEIGHT, [line], marks=points)
-    hint = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC. Drag to zoom; the buttons go from cross to cross."
-    return card("Cuts", hint, timeline([panel], x, None, TimelineAxis(stop="cross", close_ms=CLOSE_MS)))
+    hint = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC. Drag to zoom; the buttons go from cut to cut."
+    return card("Cuts", hint, timeline([panel], x, None, TimelineAxis(stop="cut", close_ms=CLOSE_MS)))
 
 
 def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]", float]:

@@ -248,6 +248,7 @@ function point() {
     });
     panel.reads("stays").forEach((read, i) => {
       const [stays, now] = [panel.stays[i], []];
+      const at = cursor ?? b - 1e-3; // what ends at the right edge is still told there
       for (let k = upTo(stays.reach, at), n = upTo(stays.t, at); k < n; k++) {
         if (stays.until[k] > at) now.push(stays.v[k]);
       }

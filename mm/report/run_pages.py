@@ -41,7 +41,7 @@ class Listing:
 
 def index_page(runs: Sequence[Listing], root: str) -> str:
     """Return the page that lists *runs*, which lie below *root*, the newest first."""
-    head = ("started", "kind", "symbol", "day", "run", "status", "found")
+    head = ("started", "kind", "symbol", "day", "run", "status", "results")
     rows = []
     for run in reversed(runs):
         kind, symbol, day, run_id, status, started = map(escape, run.cells)

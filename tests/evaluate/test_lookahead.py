@@ -107,7 +107,7 @@ def test_the_page_has_the_verdict_the_cuts_and_each_difference(tmp_path):
     honest = tmp_path / "honest.html"
     assert found(*JOIN, HERE, "--out", str(honest))["ok"]
     assert ">passed</b>" in honest.read_text()
-    assert "There is none." in honest.read_text()
+    assert "No differences." in honest.read_text()
 
 
 def test_what_it_did_when_and_what_it_knew_is_told():

@@ -39,6 +39,7 @@ from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
+from mm.sim.wire.market_page import BestPriceHistory, page
 from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_requests import API_PATH, is_micro
@@ -47,6 +48,7 @@ from mm.sim.wire.ws_api import ApiSession
 LOCKSTEP_US = 1_767_600_000_000_000
 """The first instant of a box in lockstep: 2026-01-05 08:00:00 UTC."""
 _HOURS = 24.0
+HTML = {"content-type": "text/html; charset=utf-8"}
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _MOST_US = 86_400 * US_PER_S
 _MOST_UPDATES = 10_000_000
@@ -65,6 +67,8 @@ class Box:
         exchange: The rules, the users and their orders.
         truth: The true book and trades.
         injector: Applies faults; None until some are set.
+        scenario: The market, with its parameters.
+        best: The true best prices over time.
         scheduler: Moves the time.
         running: The task that does so while the box is open, None before; it ends only where the exchange fails.
         server: The wire.
@@ -88,10 +92,12 @@ class Box:
         self.exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
         self.truth = MarketTruth(instrument)
         self.injector: FaultInjector | None = None
+        self.scenario, self.best = scenario, BestPriceHistory()
         self._session = session
         self._keys = make_keys((account.number for account in accounts), session.seed)
         self._feed = StreamFeed(instrument, session.open_us)
         self.exchange.listen(self.truth.listen)
+        self.exchange.listen(self.best.listen)
         api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
         routes = Routes(RestRoutes(api).answer, partial(ApiSession, api), ControlCalls(self).answer)
@@ -142,6 +148,21 @@ class Box:
             await self.server.stop()
             with suppress(asyncio.CancelledError):
                 await self.running
+
+    @property
+    def start_us(self) -> int:
+        """The exchange's first instant, µs."""
+        return self._session.open_us
+
+    @property
+    def seed(self) -> int:
+        """Key of every draw."""
+        return self._session.seed
+
+    @property
+    def acted(self) -> list[tuple[int, str]]:
+        """The rules of faults that have acted, each with its instant in µs."""
+        return list(self.injector.acted) if self.injector else []
 
     @property
     def rest_url(self) -> str:
@@ -286,6 +307,7 @@ class ControlCalls:
             ("GET", "/sim/sent"): self._sent,
             ("GET", "/sim/account"): self._account,
             ("GET", "/sim/state"): lambda _: box.state(),
+            ("GET", "/sim/page"): lambda _: Response(200, HTML, page(box).encode()),
             ("POST", "/sim/shutdown"): self._shutdown,
         }
 
@@ -296,7 +318,8 @@ class ControlCalls:
             known = ", ".join(" ".join(one) for one in self._routes)
             return refusal(404, -1000, f"There is no such call; there are {known}")
         try:
-            return json_response(200, route(request))
+            found = route(request)
+            return found if isinstance(found, Response) else json_response(200, found)
         except MMError as error:
             return refusal(400, -1130, str(error))
 

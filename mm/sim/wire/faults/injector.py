@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
@@ -26,6 +26,7 @@ from mm.sim.wire.stream_messages import Message
 _OPENS = (ROW_NEW, ROW_CANCEL)
 """Rows with which the rows of a command begin; between others the log is not cut."""
 _API = "/api/"
+_ACTED = 10_000  # of the rules that acted, the newest
 
 
 class FaultInjector:
@@ -43,6 +44,7 @@ class FaultInjector:
     Attributes:
         scope: The connections of streams and what they are sent.
         users: Those of the WebSocket API, in a count of their own.
+        acted: The rules that acted, as text, each with its instant in µs; the newest.
         filters: Takes the steps, of prices and of quantities, of exchangeInfo from now on; None where nothing does.
     """
 
@@ -64,6 +66,7 @@ class FaultInjector:
         self._update_id = truth.last_update_id
         self._trade_id = truth.last_trade_id
         self._waiting: list[Rule] = []
+        self.acted = deque[tuple[int, str]](maxlen=_ACTED)
         self._attempts = 0
         self._requests: Counter[str] = Counter()
         self._refusals: list[Fault] = []
@@ -247,6 +250,7 @@ class FaultInjector:
 
     def _act(self, rule: Rule) -> None:
         fault, moment = rule.fault, rule.moment
+        self.acted.append((self.scope.now_us, str(rule)))
         if fault.kind.name == "id_reset":
             after_id = max(self._update_id, int(moment.number) - 1) if moment.kind == "id" else self._update_id
             self._truth.renumber(self._truth.named(after_id)[0], fault["first"])

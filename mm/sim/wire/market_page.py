@@ -1,0 +1,293 @@
+"""The page of an exchange in a box, ``GET /sim/page``: its market, the faults that acted, and what users truly did."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import iso
+from mm.instrument import E8, Instrument, assets_of
+from mm.numbers import lasting, number, short, signed
+from mm.report.frame import Row as TableRow
+from mm.report.frame import card, coloured, document, gain_or_loss, grid, header, listing, nothing, table, tile, tiles
+from mm.report.svg import WIDE, Plot, padded, steps
+from mm.report.timeline import Line, Marks, Panel, changes, script, timeline, unit_of
+from mm.sim.exchange.orders import Fill
+from mm.sim.matching.order_log import ROW_LEVEL, Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.sim.wire.box import Box
+
+    Instants = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+KEEP = 500_000  # changes of the best prices
+PRINTS = 50_000  # newest trades of the market that are drawn
+LISTED = 500  # newest fills of a user that are listed
+_COLOURS = ("line", "line chosen", "line carried", "line fees")
+
+
+class BestPriceHistory:
+    """The best prices over time, in ticks, 0 where a side is empty; the newest `KEEP` changes at least."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, set[int]] = {1: set(), -1: set()}
+        self._best = {1: 0, -1: 0}
+        self._columns = [array("q"), array("q"), array("q")]
+
+    def listen(self, rows: Iterable[Row]) -> None:
+        """Take the next *rows* of the exchange's log."""
+        for us, kind, _, _, _, side, ticks, lots, _, _ in rows:
+            if kind != ROW_LEVEL:
+                continue
+            levels, best = self._levels[side], self._best[side]
+            if lots:
+                levels.add(ticks)
+                if not best or side * (ticks - best) > 0:
+                    self._best[side] = ticks
+                    self._note(us)
+            else:
+                levels.discard(ticks)
+                if ticks == best:
+                    self._best[side] = (max if side > 0 else min)(levels, default=0)
+                    self._note(us)
+
+    def columns(self) -> tuple["Instants", "Instants", "Instants"]:
+        """Return instants in µs, best bids and best asks from each of them on."""
+        us, bid, ask = (np.array(column, dtype=np.int64) for column in self._columns)
+        return us, bid, ask
+
+    def _note(self, us: int) -> None:
+        best = self._best[1], self._best[-1]
+        instants, bids, asks = self._columns
+        if instants and (bids[-1], asks[-1]) == best:
+            return
+        if instants and instants[-1] == us:  # within one instant only the last counts
+            bids[-1], asks[-1] = best
+            return
+        for column, value in zip(self._columns, (us, *best), strict=True):
+            column.append(value)
+        if len(instants) > 2 * KEEP:
+            for column in self._columns:
+                del column[:KEEP]
+
+
+@dataclass(frozen=True)
+class UserPnl:
+    """What the fills of a user made of nothing, in the quote asset.
+
+    Attributes:
+        us: Instants: of the changes of the mid, and of the fills.
+        inventory: Base asset bought less sold, less fees in it.
+        pnl: Cash of the fills, less fees in it, plus the inventory at the mid; NaN without a mid.
+        fees: All fees, those in the base asset at the price of their fill.
+    """
+
+    us: "Instants"
+    inventory: "Floats"
+    pnl: "Floats"
+    fees: float
+
+    @classmethod
+    def of(cls, fills: Sequence[Fill], instrument: Instrument, mid: tuple["Instants", "Floats"]) -> "UserPnl":
+        """Return it for *fills* in the order they came, with the *mid* over time."""
+        base, cash, fees = [0.0], [0.0], 0.0
+        for one in fills:
+            qty, price, fee = one.lots * instrument.lot_e8 / E8, one.ticks * instrument.tick_e8 / E8, one.fee_e8 / E8
+            base.append(base[-1] + one.side * qty - (fee if one.side > 0 else 0.0))
+            cash.append(cash[-1] - one.side * qty * price - (fee if one.side < 0 else 0.0))
+            fees += fee * price if one.side > 0 else fee
+        fill_us = np.array([one.us for one in fills], dtype=np.int64)
+        us = np.union1d(mid[0], fill_us)
+        filled = np.searchsorted(fill_us, us, side="right")
+        row = np.searchsorted(mid[0], us, side="right") - 1
+        marks = np.where(row >= 0, mid[1][np.maximum(row, 0)], np.nan)
+        held = np.array(base)[filled]
+        return cls(us, held, np.array(cash)[filled] + np.where(held == 0, 0.0, held * marks), fees)
+
+
+def page(box: "Box") -> str:
+    """Return the page of a box as it is now, as one HTML file."""
+    instrument = box.truth.instrument
+    us, bid, ask = box.best.columns()
+    scale = instrument.tick_e8 / E8
+    sides = {"bid": np.where(bid > 0, bid * scale, np.nan), "ask": np.where(ask > 0, ask * scale, np.nan)}
+    mid = (us, (sides["bid"] + sides["ask"]) / 2)
+    fills = {one.name: box.exchange.users.fills(one.number) for one in box.exchange.accounts.values()}
+    users = {name: UserPnl.of(found, instrument, mid) for name, found in fills.items()}
+    name, begins, now = escape(instrument.symbol), box.start_us, box.scheduler.done_us
+    line = f"{escape(box.scenario.name)}, seed {box.seed} · {iso(begins)[:19].replace('T', ' ')} UTC"
+    parts = [
+        header(name, "exchange in a box", f"{line}, {lasting((now - begins) / 1e6)}"),
+        _tiles(box, users),
+        card("The market", _HINT, _charts(box, us, sides, fills, users)),
+        _accounts_card(box, fills, users),
+        *(_fills_card(user, found, instrument) for user, found in fills.items() if found),
+        _faults_card(box),
+        card("Scenario", "The parameters of its order flow.", table("", _parameters(box))),
+    ]
+    return document(f"{name} exchange in a box", parts, script())
+
+
+_HINT = (
+    "Best prices and trades as they truly were, whatever clients were sent, and the fills of users; PnL is of fills "
+    "alone, after fees, at the mid. Crosses are faults that acted."
+)
+
+
+def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
+    truth = box.truth
+    found = [
+        tile("Trades", f"{max(0, truth.last_trade_id - truth.first_trade_id + 1):,}", "of the market and of users"),
+        tile("Changes of the book", f"{box.exchange.update_id:,}", "update ids"),
+        tile("Faults", f"{len(box.acted):,}", f"acted; {len(box.state()['waiting']):,} wait"),
+    ]
+    for name, one in users.items():
+        last = float(one.pnl[-1]) if len(one.pnl) and not np.isnan(one.pnl[-1]) else None
+        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(one.fees)}", gain_or_loss(last)))
+    return tiles(*found)
+
+
+def _charts(
+    box: "Box",
+    us: "Instants",
+    sides: dict[str, "Floats"],
+    fills: dict[str, list[Fill]],
+    users: dict[str, UserPnl],
+) -> str:
+    seen = np.concatenate([values[~np.isnan(values)] for values in sides.values()])
+    if not len(seen):
+        return nothing("No order has rested yet.")
+    instrument = box.truth.instrument
+    tick, end = instrument.tick_e8 / E8, max(box.scheduler.done_us, int(us[0]) + 1_000_000)
+    lines = [Line(f"best {side}", f"touch {side}", us, values, tick) for side, values in sides.items()]
+    marks = [*_fill_marks(fills, instrument), *_prints(box), *_fault_marks(box, lines[0])]
+    plot = Plot(WIDE, 290, (float(us[0]), float(end)), padded(float(seen.min()), float(seen.max())))
+    drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
+    picture = plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title="Best prices over time")
+    panels = [Panel("Best prices, trades and fills", "", picture, 290, lines, marks=marks)]
+    traded = {name: one for name, one in users.items() if fills[name]}
+    if traded:
+        drawn_users = list(zip(traded.items(), cycle(_COLOURS), strict=False))
+        held = [_step(name, kind, one.us, one.inventory) for (name, one), kind in drawn_users]
+        gained = [_step(name, kind, one.us, one.pnl) for (name, one), kind in drawn_users]
+        base, quote = (escape(asset) for asset in assets_of(instrument.symbol))
+        panels += [_panel("PnL", quote, gained, plot), _panel("Inventory of fills", base, held, plot)]
+    return timeline(panels, plot.x)
+
+
+def _step(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
+    at = changes(values.view(np.int64))
+    return Line(escape(name), kind, us[at], values[at], unit_of(values))
+
+
+def _panel(title: str, unit: str, lines: Sequence[Line], above: Plot) -> Panel:
+    seen = np.concatenate([line.values[~np.isnan(line.values)] for line in lines])
+    span = padded(min(0.0, float(seen.min())), max(0.0, float(seen.max()))) if len(seen) else (0.0, 1.0)
+    plot = Plot(WIDE, 150, above.x, span)
+    drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
+    return Panel(title, unit, plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title=title), 150, lines)
+
+
+def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Marks]:
+    """Return the fills of all users, by side."""
+    found = []
+    for side, kind in ((1, "buy"), (-1, "sell")):
+        own = sorted(((one, name) for name, many in fills.items() for one in many if one.side == side), key=_when)
+        price = np.array([one.ticks * instrument.tick_e8 / E8 for one, _ in own])
+        qty = np.array([one.lots * instrument.lot_e8 / E8 for one, _ in own])
+        tip: list[tuple[str, Any, float]] = [
+            ("user", [name for _, name in own], 1.0),
+            (kind, qty, 1e-8),
+            ("at", price, instrument.tick_e8 / E8),
+            ("as", ["maker" if one.is_maker else "taker" for one, _ in own], 1.0),
+        ]
+        us = np.array([one.us for one, _ in own], dtype=np.int64)
+        if own:
+            found.append(Marks(f"users' {kind}s", kind, side, us, price, instrument.tick_e8 / E8, tip))
+    return found
+
+
+def _when(filled: tuple[Fill, str]) -> int:
+    return filled[0].us
+
+
+def _prints(box: "Box") -> list[Marks]:
+    """Return the newest trades of the market, by aggressor."""
+    truth = box.truth
+    trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
+    tick, found = truth.instrument.tick_e8 / E8, []
+    for buyer, kind in ((True, "buy"), (False, "sell")):
+        own = [one for one in trades if one.is_buyer_maker is not buyer]
+        price, qty = np.array([float(one.price) for one in own]), np.array([float(one.qty) for one in own])
+        who, us = "buyer" if buyer else "seller", np.array([one.us for one in own], dtype=np.int64)
+        tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
+        if own:
+            sign = 1 if buyer else -1
+            found.append(Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False))
+    return found
+
+
+def _fault_marks(box: "Box", bid: Line) -> list[Marks]:
+    """Return the faults that acted, at the best bid of their instant."""
+    if not box.acted:
+        return []
+    us = np.array([us for us, _ in box.acted], dtype=np.int64)
+    row = np.maximum(np.searchsorted(bid.us, us, side="right") - 1, 0)
+    tip: list[tuple[str, Any, float]] = [("fault", [rule for _, rule in box.acted], 1.0)]
+    return [Marks("faults", "cross", 1, us, bid.values[row], bid.unit, tip, "cross", stop=False)]
+
+
+def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, UserPnl]) -> str:
+    instrument, rows = box.truth.instrument, []
+    for account in box.exchange.accounts.values():
+        own, one = fills[account.name], users[account.name]
+        lots = [sum(fill.lots for fill in own if fill.side == side) for side in (1, -1)]
+        bought, sold = (short(many * instrument.lot_e8 / E8) for many in lots)
+        pnl = float(one.pnl[-1]) if len(one.pnl) and not np.isnan(one.pnl[-1]) else None
+        makers = f"{sum(fill.is_maker for fill in own):,}"
+        orders = box.exchange.users
+        counts = f"{len(orders.all(account.number)):,}", f"{len(orders.open(account.number)):,}"
+        cells = [f"{len(own):,}", makers, bought, sold, number(one.fees), coloured(pnl), *counts]
+        rows.append([escape(account.name), *cells])
+    head = ("user", "fills", "as maker", "bought", "sold", "fees", "PnL", "orders", "open now")
+    return card("Users", "As the exchange itself counts; faults change only what clients are sent.", grid(head, rows))
+
+
+def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str:
+    rows = [
+        [
+            str(one.trade_id),
+            iso(one.us)[5:23].replace("T", " "),
+            f'<span class="{kind}">{kind}</span>',
+            short(one.ticks * instrument.tick_e8 / E8),
+            short(one.lots * instrument.lot_e8 / E8),
+            "maker" if one.is_maker else "taker",
+            number(one.fee_e8 / E8),
+        ]
+        for one in fills[-LISTED:]
+        for kind in ("buy" if one.side > 0 else "sell",)
+    ]
+    head = ("trade", "time, UTC", "side", "price", "quantity", "as", "fee, of what it received")
+    left = f"The last {LISTED:,} of {len(fills):,}; GET /sim/account has all." if len(fills) > LISTED else ""
+    return card(f"Fills of {escape(user)}", left, listing(head, rows))
+
+
+def _faults_card(box: "Box") -> str:
+    rows = [[iso(us)[11:23], escape(rule), "acted"] for us, rule in box.acted]
+    rows += [["–", escape(rule), "waits"] for rule in box.state()["waiting"]]
+    body = listing(("time, UTC", "rule", "state"), rows) if rows else nothing("No faults were set.")
+    return card("Faults", "Each rule of the scripts, when its moment came.", body)
+
+
+def _parameters(box: "Box") -> list[TableRow]:
+    return [("scenario", escape(box.scenario.name)), ("seed", str(box.seed))] + [
+        (name, escape(number(value) if isinstance(value, float) else str(value)))
+        for name, value in asdict(box.scenario).items()
+    ]

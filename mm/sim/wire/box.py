@@ -33,13 +33,13 @@ from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
+from mm.sim.wire.box_page import BestPriceHistory, page
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import Moment, Rule, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market_page import BestPriceHistory, page
 from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.stream_requests import API_PATH, is_micro

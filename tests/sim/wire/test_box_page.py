@@ -13,7 +13,7 @@ from journals import BTCUSDT
 from mm.sim.exchange.orders import Fill
 from mm.sim.matching.order_log import ROW_LEVEL
 from mm.sim.wire.box import Box
-from mm.sim.wire.market_page import BestPriceHistory, UserPnl
+from mm.sim.wire.box_page import BestPriceHistory, UserPnl
 from pages import read
 
 FIRST_US = 1_000_000

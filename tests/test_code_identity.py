@@ -51,7 +51,8 @@ inputs, models = json.loads(sys.argv[1])
 for own in models:
     setup = Setup(Day(symbol="SIMUSDT", day="20260105"), Market(), Execution(), Account(), Models(**own))
     code = code_of(setup.models)
-    task = {"setup": setup.to_json(), "fitted": None, "tapes": "tapes", "folder": ".", "inputs": inputs}
+    given = {"fitted": None, "micro_price": None}
+    task = {"setup": setup.to_json(), **given, "tapes": "tapes", "folder": ".", "inputs": inputs}
     outcome = play({**task, "code": code.sources, "sources": code.models})
     assert "error" not in outcome, (own, outcome)
 print(json.dumps([name for name in sys.modules if name.partition(".")[0] == "mm"]))

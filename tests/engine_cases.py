@@ -13,6 +13,7 @@ import oracle_fills
 from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import Intensity, Poisson
+from mm.backtest.fills.predicted import PredictedFills
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
 from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.models import fixed_spread
@@ -233,6 +234,7 @@ def compiled_fills(name, *params, seen=None):
         "queue_hazard": lambda b, exponent, unit, seed: QueueHazard(
             coefficients=list(b), exponent=exponent, unit_lots=unit, seed=seed
         ),
+        "predicted": lambda folder, _, seed: PredictedFills(predictor=folder, seed=seed),
         "hybrid": lambda models: Hybrid([compiled_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: Noting(hooks, answers, seen),
     }
@@ -249,6 +251,7 @@ def plain_fills(name, *params, seen=None):
         "queue_prob_power": oracle_fills.QueueProbPower,
         "queue_prob_log": oracle_fills.QueueProbLog,
         "queue_hazard": oracle_fills.QueueHazard,
+        "predicted": lambda _, numbers, seed: oracle_fills.Predicted(*numbers, seed),
         "hybrid": lambda models: oracle_fills.Hybrid([plain_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: oracle_fills.Users(Noting(hooks, answers, seen)),
     }

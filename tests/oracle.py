@@ -84,6 +84,7 @@ class Backtest(Venue):
     def attach(self, events: list[Event], start_us: int, end_us: int, joins: bool) -> None:
         """Put a tape behind those before it."""
         if self.end_us and not (joins and self.us == self.end_us):
+            self.fill_model.hear(Event(self.us, GAP, []))
             self.change_market(Event(self.us, GAP, []))
             self.seen.apply(Event(self.us, GAP, []))
             self.broken = True
@@ -117,7 +118,7 @@ class Backtest(Venue):
             if order.expire_us != NEVER:
                 yield order.expire_us, MESSAGE, order.id, partial(self.close, order, "EXPIRE")
             if order.due_us is not None:
-                yield order.due_us, DRAWN, order.id, partial(self.fill, order, order.left, "poisson:hazard")
+                yield order.due_us, DRAWN, order.id, partial(self.fill, order, order.left, self.drawn_reason)
         if self.opens:
             yield self.opens[1], OPEN, 0, self.begin
         if self.coming:
@@ -129,6 +130,10 @@ class Backtest(Venue):
                 yield self.grids.get(place, self.first_us), place, 0, partial(self.step, place, step_us, happen)
         if self.follow_us not in (NEVER, self.grids.get(REQUOTE, self.first_us)):
             yield self.follow_us, REQUOTE, 0, self.requote
+
+    @property
+    def drawn_reason(self) -> str:
+        return f"{getattr(self.fill_model, 'drawn', self.fill_model).name}:hazard"
 
     def steps(self) -> list[tuple[int, int, Callable[[], None]]]:
         """Return what stands on a grid, and how far apart its points are."""
@@ -163,6 +168,7 @@ class Backtest(Venue):
         known = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
         self.heard_us = max([self.heard_us, *known])
         for event in before:
+            self.fill_model.hear(event)
             if event.kind not in (TRADE, KEYFRAME):
                 self.change_book(event)
                 self.seen.apply(event)
@@ -196,6 +202,7 @@ class Backtest(Venue):
         event = self.coming.popleft()[1]
         self.messages.heard.append(event.us)
         self.counters["events"] += 1
+        self.fill_model.hear(event)
         self.counters["rows"] += len(event.rows) if event.kind != KEYFRAME else 0
         if event.kind == TRADE:
             self.print(Trade(event.us, *event.rows[0], event.id))
@@ -408,7 +415,21 @@ class Backtest(Venue):
             cash=self.account.cash_e16 / 10**16,
             sigma_ticks=self.volatility.sigma(),
             last_trade=self.last_trade,
+            signal=self.own_signal,
         )
+
+    def own_signal(self, name: str) -> float | None:
+        """Return a signal of our own orders (docs/signals.md), of the order that a requote would keep."""
+        if name == "inventory":
+            return (self.account.inventory - self.rules.target) / self.rules.quote_lots
+        _, shown, what = name.split("_")
+        side = BUY if shown == "bid" else SELL
+        own = [one for one in self.open if (one.side, one.level) == (side, 0) and one.wanted and not one.by_hand]
+        if not own:
+            return None
+        if what == "ahead":
+            return own[-1].ahead * self.rules.lot_e8 * 1e-8 if own[-1].status == "LIVE" else None
+        return side * (self.seen.mid2 / 2 - own[-1].ticks) if what == "distance" else (self.us - own[-1].sent_us) / 1e6
 
     def want(self, side: int, level: int, ticks: int | None, lots: int | None, kind: str) -> None:
         """Bring a level of a side to what is wanted there; *ticks* None is no order, *lots* None the usual quantity."""

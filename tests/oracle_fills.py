@@ -1,12 +1,15 @@
 """The oracle's fill models, as docs/engine.md states their conditions."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
-from oracle_market import BUY, NEVER, SELL, Book, Event, Order, Trade, unit
+from oracle_market import BUY, DEPTH, GAP, KEYFRAME, NEVER, SELL, SNAPSHOT, TRADE, Book, Event, Order, Trade, unit
 
+LOT_E8 = 1_000  # of the tapes that are drawn
+Table = Any  # numbers, by input or by side and input
 Answer = tuple[int, str]  # lots, and the name of the model that says so
 
 
@@ -15,6 +18,9 @@ class FillModel:
 
     name: str
     expected_fills: float | None = None
+
+    def hear(self, event: Event) -> None:
+        """Learn of an event at the exchange, before the model is called with it."""
 
     def offered(self, trade: Trade) -> int:
         """Return how much of a print is open to all our orders."""
@@ -225,9 +231,9 @@ class Hybrid(FillModel):
 
     def __init__(self, models: Iterable[FillModel]) -> None:
         self.models = list(models)
-        drawing = [model for model in self.models if isinstance(model, Poisson)]
+        drawing = [model for model in self.models if isinstance(model, Poisson | Predicted)]
         self.drawn = drawing[0] if drawing else FillModel()
-        for hook in ("moved", "accept", "begin", "end"):
+        for hook in ("hear", "moved", "accept", "begin", "end"):
             setattr(self, hook, getattr(self.drawn, hook))
 
     @property
@@ -328,6 +334,82 @@ class Poisson(FillModel):
                 return begin + int(wait)
             left -= rate * (end - begin)
         return None
+
+
+class Predicted(FillModel):
+    """An order fills with intensity -ln(1 - p)/horizon, p by a logistic predictor of the book's imbalance and spread.
+
+    *weights* has a row for bids and one for asks: of the imbalance, the spread in ticks, the volume bought less sold in
+    the last second (base asset) and the distance; *mean* and *scale* are those of the inputs.
+    """
+
+    name = "predicted"
+
+    def __init__(
+        self, weights: Table, bias: Table, scaler: Table, distances: Sequence[float], horizon_s: float, seed: int = 0
+    ) -> None:
+        self.weights, self.bias, (self.mean, self.scale) = weights, bias, scaler
+        self.least, self.most = min(distances), max(distances)
+        self.horizon_s, self.seed = horizon_s, seed
+        self.book, self.prints, self.since_us = Book(), [], 0
+        self.row: list[float] | None = None  # of the last diff; None where one is not known
+        self.moved_at, self.accepted, self.expected_fills = (0, 0), {BUY: 0, SELL: 0}, 0.0
+
+    def hear(self, event: Event) -> None:
+        if event.kind == TRADE:
+            side, _, lots = event.rows[0]
+            if self.book.valid:
+                self.prints.append((event.us, side * lots))
+            return
+        if event.kind == KEYFRAME and self.book.valid:
+            return
+        begins = event.kind != DEPTH and not self.book.valid
+        self.book.apply(event._replace(kind=SNAPSHOT) if event.kind == KEYFRAME else event)
+        if begins and event.kind != GAP:
+            self.since_us, self.prints = event.us, []
+        if event.kind == DEPTH and self.book.valid:
+            self.row = self.values(event.us)
+
+    def values(self, us: int) -> list[float] | None:
+        """Return the signals after a diff; None where a side is empty, or the last second was not seen whole."""
+        if not self.book.mid2 or us - self.since_us < 1_000_000:
+            return None
+        bid, ask = self.book.best_lots(BUY), self.book.best_lots(SELL)
+        signed = sum(lots for at, lots in self.prints if us - 1_000_000 < at <= us)
+        return [(bid - ask) / (bid + ask), float(self.book.best(SELL) - self.book.best(BUY)), signed * LOT_E8 / 1e8]
+
+    def moved(self, event: Event, book: Book) -> bool:
+        self.moved_at, self.accepted = (event.us, event.recv_seq), {BUY: 0, SELL: 0}
+        return True
+
+    def accept(self, order: Order) -> None:
+        self.accepted[order.side] += 1
+
+    def begin(self, order: Order, book: Book, us: int) -> None:
+        self.end(order, us)
+        order.since_us, order.due_us, order.delta = us, None, self.rate(order, book)
+        if order.delta:
+            key = (*self.moved_at, 2 * self.accepted[order.side] + (order.side == BUY))
+            order.due_us = us + int(unit_exponential(self.seed, *key) / (order.delta * 1e-6))
+
+    def end(self, order: Order, us: int) -> None:
+        if order.since_us != NEVER and order.delta is not None:
+            self.expected_fills += order.delta * 1e-6 * (us - order.since_us)
+
+    def rate(self, order: Order, book: Book) -> float | None:
+        """Return the intensity in 1/s; None while a side has no price."""
+        if not book.mid2:
+            return None
+        delta = order.side * (book.mid2 / 2 - order.ticks)
+        if self.row is None or delta > self.most:
+            return 0.0
+        row = [*self.row, max(delta, self.least)]
+        scaled = [min(max((x - m) / s, -5.0), 5.0) for x, m, s in zip(row, self.mean, self.scale, strict=True)]
+        side = 0 if order.side == BUY else 1
+        score = self.bias[side]
+        for weight, x in zip(self.weights[side], scaled, strict=True):
+            score += weight * x
+        return -math.log1p(-1 / (1 + math.exp(-score))) / self.horizon_s
 
 
 def along(curve: tuple[tuple[float, float], ...], delta: float) -> float:

@@ -86,6 +86,7 @@ cdef class Engine:
         self.signals, self.signalled = self.manager.signals, self.manager.signals is not None
         self.limited = rules.risk is not None
         self.interpreted = fills.interpreted or quotes.interpreted or (self.signalled and self.signals.interpreted)
+        self.interpreted |= self.venue.signalled and self.venue.signals.interpreted
         self.played_us = -1
 
     def __dealloc__(self) -> None:
@@ -316,6 +317,8 @@ cdef class Engine:
                 self.venue.note_top(us, self.venue.recv_seq[event])
                 if self.fills.draws:
                     self.fills.on_top(&self.venue.touch.top)  # what keys the first stretch may stand before the window
+            elif self.venue.signalled:
+                self.venue.show_event(event, us)
             self.venue.next_event += 1
         self.venue.mean.first_event = self.venue.mean.next_event = self.venue.next_event
         if self.venue.touch.valid:

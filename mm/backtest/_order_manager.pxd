@@ -53,6 +53,9 @@ cdef class OrderManager:
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or quotes were ever pulled from outside
     cdef SignalSet signals              # that the quote model reads, else None; what drives the clock feeds it
+    cdef double* shown                  # signals of the market, then those of our own orders; NULL without any of these
+    cdef int64_t market_signals         # how many of the first
+    cdef double lot                     # in the base asset
     cdef readonly object pulled_for     # type: str | None
     cdef object said                    # why everything was killed from outside
 
@@ -62,6 +65,8 @@ cdef class OrderManager:
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
     cdef int show_fills(self) except -1 nogil
     cdef void show_own(self) noexcept nogil
+    cdef int take_signals(self, object rules) except -1
+    cdef void show_ours(self, int64_t us) noexcept nogil
     cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil

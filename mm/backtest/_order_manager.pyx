@@ -7,8 +7,8 @@ calls `run_timers` at the instants of `next_after`. The manager reads no market 
 
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memmove, memset
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove, memset
 
 from mm.backtest._account cimport notional_e16, wide
 from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
@@ -27,7 +27,7 @@ from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top
-from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, show_no_own, want_level
+from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level
 
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
@@ -93,9 +93,7 @@ cdef class OrderManager:
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         if quotes.signals:
-            self.signals = signals_of(quotes.signals, rules)
-            self.view.signals = self.signals.values
-            quotes.bind(self.signals.names)
+            self.take_signals(rules)
         self.view.tick = 1e-8 * rules.tick_e8
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
@@ -107,10 +105,28 @@ cdef class OrderManager:
 
     def __dealloc__(self) -> None:
         free(self.skipped)
+        free(self.shown)
         for slot in range(2):
             free(self.ladders[slot].levels)
             free(self.wanted[slot].levels)
         volatility_close(&self.volatility)
+
+    cdef int take_signals(self, object rules) except -1:
+        """Make the signals that the quote model reads: those of the market, and those of our own orders."""
+        from mm.signals.families import OURS  # which a run without signals does not load
+
+        names = self.quotes.signals
+        market = tuple(name for name in names if name not in OURS)
+        if market:
+            self.signals = signals_of(market, rules)
+            self.view.signals = self.signals.values
+        if len(market) < len(names):
+            self.market_signals, self.lot = len(market), 1e-8 * rules.lot_e8
+            self.shown = <double*> calloc(len(market) + len(OURS), sizeof(double))
+            if self.shown is NULL:
+                raise MemoryError(f"no memory for {len(names)} signals")
+            self.view.signals, market = self.shown, (*market, *OURS)
+        return self.quotes.bind(market)
 
     # ------------------------------------------------------------------ timers
 
@@ -161,6 +177,8 @@ cdef class OrderManager:
             self.show_fills()
         if self.quotes.sees_own:
             self.show_own()
+        if self.shown is not NULL:
+            self.show_ours(us)
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
@@ -190,6 +208,26 @@ cdef class OrderManager:
             i = orders_current_at(open, 2 * slot - 1, 0)
             self.view.own_ticks[slot] = <double> open.orders[i].ticks if i >= 0 else NAN
             self.view.own_ahead_lots[slot] = open.orders[i].ahead_lots if i >= 0 else NAN
+
+    cdef void show_ours(self, int64_t us) noexcept nogil:
+        """Show the quote model the signals of our own orders (`OURS`), of several levels the nearest to the mid."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef double* own = self.shown + self.market_signals
+        cdef double mid = 0.5 * <double> (self.view.top.bid_ticks + self.view.top.ask_ticks)
+        cdef const Order* order
+        cdef int64_t slot, i
+        if self.market_signals:
+            memcpy(self.shown, self.signals.values, self.market_signals * sizeof(double))
+        own[0] = clips_held(&self.view)
+        for slot in range(1, -1, -1):
+            own += 3 if slot == 0 else 0
+            own[1] = own[2] = own[3] = NAN
+            i = orders_current_at(open, 2 * slot - 1, 0)
+            if i >= 0:
+                order = &open.orders[i]
+                own[1] = <double> order.side * (mid - <double> order.ticks)
+                own[2] = 1e-6 * <double> (us - order.sent_us)
+                own[3] = order.ahead_lots * self.lot
 
     cdef int show_fills(self) except -1 nogil:
         """Show the quote model the fills since its last requote."""

@@ -10,6 +10,7 @@ from mm.backtest._records cimport Fill, record_mid
 from mm.backtest._taking cimport Market, Prints
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book
 
 cdef extern from "<stdint.h>":
@@ -17,6 +18,8 @@ cdef extern from "<stdint.h>":
 
 cdef class PaperVenue(OrderVenue):
     cdef FillModel fills
+    cdef SignalSet signals              # that the fill model reads, else None
+    cdef bint signalled                 # whether there are any
     # the events: a tape's, or those that were fed
     cdef const int64_t[::1] event_us, recv_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
@@ -59,6 +62,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t spent_events(self) noexcept nogil
     cdef void drop_events(self, int64_t events) noexcept nogil
     cdef void roll_second(self) noexcept nogil
+    cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
     cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil

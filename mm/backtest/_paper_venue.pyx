@@ -47,6 +47,12 @@ cdef class PaperVenue(OrderVenue):
         self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
         self.market = Market(&self.book, &self.taken)
+        names = getattr(fills, "signals", ())
+        if names:
+            from mm.signals.families import SIGNALS  # which a run without signals does not load
+
+            self.signals, self.signalled = SIGNALS.set_of(names, rules), True
+            fills.observe(self.signals, rules.tick_e8)
 
     def __dealloc__(self) -> None:
         if self.opened:
@@ -243,9 +249,19 @@ cdef class PaperVenue(OrderVenue):
         self.mean.next_event -= events
         self.first_event = self.last_trade_event = -1
 
+    cdef int show_event(self, int64_t event, int64_t us) except -1 nogil:
+        """Let the signals of the fill model see an event, before the model does."""
+        cdef int64_t row = self.first_row[event]
+        return self.signals.take(
+            self.kind[event], us, self.recv_seq[event],
+            &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], self.first_row[event + 1] - row,
+        )
+
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
         """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
         cdef int64_t row, rows
+        if self.signalled:
+            self.show_event(event, us)
         self.changed_event = -1 if self.kind[event] != DEPTH or self.best_only else event
         if self.kind[event] != DEPTH:
             book_clear(&self.book)
@@ -308,6 +324,8 @@ cdef class PaperVenue(OrderVenue):
         """End the epoch: no book, no resting orders."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0
+        if self.signalled:
+            self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
         book_clear(&self.book)
         self.changed_event = -1
         self.set_valid(False, us)
@@ -331,6 +349,8 @@ cdef class PaperVenue(OrderVenue):
         print_.lots = self.row_lots[row]
         print_.id = self.event_id[event]
         self.last_trade_event = event
+        if self.signalled:
+            self.show_event(event, us)
         if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
             self.mean.low_ticks = print_.ticks
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)

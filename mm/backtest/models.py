@@ -9,6 +9,7 @@ from typing import Any
 from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import poisson
+from mm.backtest.fills.predicted import PredictedFills
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
 from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.parameters import REQUIRED, Declaration, Parameter, Unit, declaration_of
@@ -16,6 +17,7 @@ from mm.backtest.quotes.agent import rl
 from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
 from mm.backtest.quotes.glft_grid import GlftGrid
+from mm.backtest.quotes.kelly import KellySize, KellySkew
 from mm.backtest.quotes.optimal_curve import OptimalCurve
 from mm.backtest.quotes.price_grid import PriceGrid
 from mm.backtest.quotes.signal_steps import ShiftBy, SizeBy, WidenBy
@@ -63,6 +65,7 @@ __all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks
     "optimal_curve",
     "parameter_tables",
     "poisson",
+    "predicted",
     "price_cross",
     "queue_hazard",
     "queue_prob_log",
@@ -88,7 +91,10 @@ def declared(build: Callable[..., Any]) -> Declaration:
 
 
 FILL_MODELS: Registry = {
-    **_by_name(Hybrid, poisson, PriceCross, QueueHazard, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross),
+    **_by_name(
+        *(Hybrid, poisson, PredictedFills, PriceCross, QueueHazard, QueueProbLog, QueueProbPower),
+        *(QueueRiskAverse, TradeCross),
+    ),
     "trade_driven": TradeCross,
 }
 QUOTE_MODELS: Registry = {
@@ -115,7 +121,8 @@ QUOTE_MODELS: Registry = {
     "adaptive": AdaptiveSpread,
 }
 QUOTE_STEPS: Registry = _by_name(
-    FushimiSize, InventoryBound, LeastSpread, PostOnly, RoundTo, ShiftBy, SizeBy, Widen, WidenBy
+    *(FushimiSize, InventoryBound, KellySize, KellySkew, LeastSpread, PostOnly, RoundTo),
+    *(ShiftBy, SizeBy, Widen, WidenBy),
 )
 
 # What is known of each fill model's error, as summaries and pages print it; `mm fills score` measures it.
@@ -126,7 +133,7 @@ UNITS: Mapping[str, Unit] = {
     one.name: one.unit for build in QUOTE_MODELS.values() for one in declared(build).keys if one.unit is not None
 }
 
-hybrid, price_cross, trade_cross = Hybrid, PriceCross, TradeCross
+hybrid, predicted, price_cross, trade_cross = Hybrid, PredictedFills, PriceCross, TradeCross
 queue_hazard = QueueHazard
 queue_prob_log, queue_prob_power, queue_risk_averse = QueueProbLog, QueueProbPower, QueueRiskAverse
 adaptive_spread, expected_value, fixed_spread = AdaptiveSpread, ExpectedValue, FixedSpread

@@ -220,7 +220,16 @@ FAMILIES = (
         lambda m: _bipower(m.window_us),
         ("bipower_60s",),
     ),
+    SignalFamily("inventory", "ours", "clips", "what we hold less the target", _HERE),
+    SignalFamily("own_bid_distance", "ours", TICKS, "mid − our bid", _HERE),
+    SignalFamily("own_bid_age", "ours", "s", "since our bid was sent", _HERE),
+    SignalFamily("own_bid_ahead", "ours", BASE, "ahead of our bid in its queue, as the fill model counts it", _HERE),
+    SignalFamily("own_ask_distance", "ours", TICKS, "our ask − mid", _HERE),
+    SignalFamily("own_ask_age", "ours", "s", "since our ask was sent", _HERE),
+    SignalFamily("own_ask_ahead", "ours", BASE, "ahead of our ask in its queue, as the fill model counts it", _HERE),
 )
+OURS = tuple(family.name for family in FAMILIES if family.build is None)
+"""The signals of our own orders, in the order in which an order manager shows them."""
 
 
 def _bipower(window_us: int) -> Signal:

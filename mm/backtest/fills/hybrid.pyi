@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import Declaration
+from mm.signals.signal_set import SignalSet
 
 class Hybrid(FillModel):
     """An order fills as soon, and as much, as the most generous of several models says.
@@ -24,7 +25,14 @@ class Hybrid(FillModel):
     declared: Declaration
     @property
     def models(self) -> tuple[FillModel, ...]: ...
+    @property
+    def signals(self) -> tuple[str, ...]: ...
     def __init__(self, models: Iterable[object]) -> None: ...
     @property
     def reasons(self) -> tuple[str, ...]:
         """The reasons of each model, one model after another."""
+    @property
+    def predictor_folder(self) -> str | None:
+        """The folder of the predictor that the model which draws reads; None without one."""
+    def observe(self, observed: SignalSet, tick_e8: int) -> None:
+        """Show the model that draws the signals that it reads."""

@@ -11,6 +11,7 @@ from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.queue import Queue
 from mm.backtest.parameters import MODELS, Declaration
 from mm.errors import UsageError
+from mm.signals.signal_set import SignalSet
 
 cdef int REASONS = 3  # of each model: after a trade, after a book change, drawn
 
@@ -37,6 +38,7 @@ cdef class Hybrid(FillModel):
     cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed from *models*
     cdef int count
+    cdef readonly tuple signals  # type: tuple[str, ...]
     cdef FillModel drawing          # the one that draws, or None
     cdef int64_t print_full_lots    # of the print that is being shown
 
@@ -67,6 +69,7 @@ cdef class Hybrid(FillModel):
             self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
+        self.signals = getattr(self.drawing, "signals", ())
 
     def __dealloc__(self) -> None:
         free(self.each)
@@ -75,6 +78,15 @@ cdef class Hybrid(FillModel):
     def reasons(self) -> tuple[str, ...]:
         """The reasons of each model, one model after another."""
         return tuple(reason for one in self.models for reason in one.reasons)
+
+    @property
+    def predictor_folder(self) -> str | None:
+        """The folder of the predictor that the model which draws reads; None without one."""
+        return getattr(self.drawing, "predictor_folder", None)
+
+    def observe(self, observed: SignalSet, tick_e8: int) -> None:
+        """Show the model that draws the signals that it reads."""
+        self.drawing.observe(observed, tick_e8)  # type: ignore[attr-defined]
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         cdef int i

@@ -1,0 +1,162 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Kelly's rule as steps: quotes that lean against the inventory, and sizes, that make log wealth grow fastest.
+
+With wealth W, a position of q and a move of the mid over the horizon H of mean m and variance v = σ²H, the expected
+growth of log wealth is q·m/W - q²·v/(2W²) to second order. Bought n more at a distance δ below the mid it is
+(q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). What the next unit is worth, W times the slope in q, is m - q·v/W: the
+reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The n that is best is W·(δ + m)/v - q. A
+fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate, 1956; Thorp, The Kelly
+criterion in blackjack, sports betting and the stock market, 2006).
+
+W is cash and inventory at the mid, q the inventory from the target, both in lots and ticks.
+"""
+
+from libc.math cimport INFINITY, NAN, floor, isnan
+from libc.stdint cimport int64_t
+
+from mm.backtest.quotes.base cimport View, Want
+from mm.backtest.quotes.steps cimport Step
+
+import math
+
+from mm.backtest.parameters import (
+    ABOVE_0,
+    DISTANCE,
+    FEE_TICKS,
+    HORIZON_S,
+    SIGMA,
+    TICKS,
+    Check,
+    Declaration,
+    Parameter,
+)
+
+SHARE = Check("lie above 0 and not above 1", lambda value: 0.0 < value <= 1.0)  # type: Check
+FINITE = Check("be a finite number", lambda value: abs(value) < math.inf)  # type: Check
+FRACTION = Parameter("fraction", float, "The share of the wealth that is staked: of Kelly's bet.", 0.5, must=SHARE)  # type: Parameter
+SIGNAL = Parameter("signal", str | None, "Signal of the move over the horizon, as a predictor of `return`.", None)  # type: Parameter
+BY = Parameter("by", float, "Ticks per unit of the signal.", 1.0, must=FINITE)  # type: Parameter
+SHARED = (HORIZON_S.by_default(60.0, "How long a position is at risk."), FRACTION, SIGMA, SIGNAL, BY)  # type: tuple[Parameter, ...]
+
+
+cdef class Kelly(Step):
+    """What the steps by Kelly's rule share: wealth, the variance over the horizon, and the move that is expected."""
+
+    cdef readonly double horizon_s, fraction, sigma, by
+    cdef readonly str signal            # None: none
+    cdef int place
+    cdef bint priced
+
+    cdef dict settle(self, given: dict):
+        cdef dict values = self.declared.settle(given)
+        self.horizon_s, self.fraction, self.by = values["horizon_s"], values["fraction"], values["by"]
+        self.sigma = NAN if values["sigma"] is None else values["sigma"]
+        self.signal = values["signal"]
+        if self.signal is not None:
+            self.signals = tuple(dict.fromkeys((*self.inner.signals, self.signal)))
+        self.timeless = False
+        return values
+
+    cdef int bind(self, tuple names) except -1:
+        from mm.signals.families import QUOTE, SIGNALS
+
+        if self.signal is not None:
+            self.place = names.index(self.signal)
+            self.priced = SIGNALS.described(self.signal)["unit"] == QUOTE
+        return self.inner.bind(names)
+
+    cdef double drift(self, const View* view) noexcept nogil:
+        """Return the move that is expected, in ticks; 0 without a signal, or while it is not defined."""
+        cdef double found
+        if self.signal is None or view.signals is NULL:
+            return 0.0
+        found = view.signals[self.place]
+        if self.priced:
+            found = found / view.tick - mid_of(view)
+        return 0.0 if isnan(found) else self.by * found
+
+    cdef double stake(self, const View* view) noexcept nogil:
+        """Return the wealth that is staked, in tick·lots."""
+        return self.fraction * (view.cash / view.tick_lot + <double> view.inventory_lots * mid_of(view))
+
+    cdef double variance(self, const View* view) noexcept nogil:
+        """Return the variance of the move over the horizon, in squared ticks; NaN while the volatility is not known."""
+        cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
+        return sigma * sigma * self.horizon_s
+
+
+cdef inline double mid_of(const View* view) noexcept nogil:
+    return 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+
+
+cdef class KellySkew(Kelly):
+    """Move both prices by what the next unit is worth over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+
+    No quotes while the volatility is not known; without wealth only those that lessen the inventory.
+    """
+
+    declared = Declaration(
+        "kelly_skew", (*SHARED, Parameter("most", float | None, "The largest move either way.", None, TICKS, DISTANCE))
+    )
+    cdef readonly double most
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.most = INFINITY if values["most"] is None else values["most"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double held = <double> (view.inventory_lots - view.target_lots), stake = self.stake(view), shift
+        cdef double variance = self.variance(view)
+        if isnan(variance):
+            want.bid_ticks = want.ask_ticks = NAN
+        elif stake <= 0.0:
+            want.bid_ticks = want.bid_ticks if held < 0.0 else NAN
+            want.ask_ticks = want.ask_ticks if held > 0.0 else NAN
+        else:
+            shift = min(max(self.drift(view) - held * variance / stake, -self.most), self.most)
+            want.bid_ticks += shift
+            want.ask_ticks += shift
+
+
+cdef class KellySize(Kelly):
+    """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
+
+    For an ask m and q change their signs. At most *most* times what the inner model wants; a side whose size is below
+    one lot has no quote. None has one while the volatility is not known.
+    """
+
+    declared = Declaration(
+        "kelly_size",
+        (
+            *SHARED,
+            FEE_TICKS,
+            Parameter("most", float, "The largest size, in times of what the inner model wants.", 1.0, must=ABOVE_0),
+        ),
+    )
+    cdef readonly double fee_ticks, most
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.fee_ticks, self.most = values["fee_ticks"], values["most"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double held = <double> (view.inventory_lots - view.target_lots), drift = self.drift(view)
+        cdef double mid = mid_of(view)
+        want.bid_lots = self.lots(view, mid - want.bid_ticks + drift, held, want.bid_lots)
+        want.ask_lots = self.lots(view, want.ask_ticks - mid - drift, -held, want.ask_lots)
+        if want.bid_lots <= 0:
+            want.bid_ticks = NAN
+        if want.ask_lots <= 0:
+            want.ask_ticks = NAN
+
+    cdef int64_t lots(self, const View* view, double edge, double held, int64_t wanted) noexcept nogil:
+        """Return the lots of a side whose fill is worth *edge* ticks before fees and adds to *held* lots."""
+        cdef double variance = self.variance(view), stake = self.stake(view), most = floor(self.most * <double> wanted)
+        edge -= self.fee_ticks
+        if isnan(edge) or isnan(variance):
+            return 0
+        if variance == 0.0:
+            return <int64_t> most if edge > 0.0 and stake > 0.0 else 0
+        return <int64_t> min(floor(max(stake, 0.0) * edge / variance - held), most)

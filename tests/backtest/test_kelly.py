@@ -1,0 +1,116 @@
+"""Kelly's rule as steps: the closed forms, their duality, and what is done without wealth or volatility."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mm
+from engine_tapes import BEGIN_US, TEST
+from mm.backtest.models import fixed_spread
+from mm.backtest.quotes.kelly import KellySize, KellySkew
+from mm.errors import UsageError
+from mm.tape.tape import Tape
+
+BOOK = {"bid_ticks": 990, "ask_ticks": 1010, "quote_lots": 1_000_000, "tick_lot": 0.01}
+MID = 1000.0
+held = st.integers(-500, 500)
+wealth = st.floats(1e3, 1e7)
+variances = st.tuples(st.floats(0.1, 20.0), st.floats(1.0, 600.0), st.floats(0.05, 1.0))
+
+
+def cash_of(stake, lots):
+    """Return the cash with which the wealth is *stake* tick·lots."""
+    return (stake - lots * MID) * BOOK["tick_lot"]
+
+
+def growth(position, bought, delta, stake, variance):
+    """Return the expected growth of log wealth to second order, as in the module's docstring, without a drift."""
+    return bought * delta / stake - (position + bought) ** 2 * variance / (2 * stake**2)
+
+
+@given(held, wealth, variances)
+def test_the_skew_is_the_reservation_price_of_risk_aversion_one_over_wealth(lots, stake, drawn):
+    """Avellaneda and Stoikov: r - s = -q·γ·σ²·τ with γ = 1/(f·W)."""
+    sigma, horizon_s, fraction = drawn
+    model = KellySkew(fixed_spread(delta_ticks=5), horizon_s=horizon_s, fraction=fraction)
+    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    gamma = 1.0 / (fraction * stake)
+    reservation = MID - lots * gamma * sigma**2 * horizon_s
+    assert (found.bid_ticks + found.ask_ticks) / 2 == pytest.approx(reservation, rel=1e-6, abs=1e-6)
+    assert found.ask_ticks - found.bid_ticks == pytest.approx(10.0, abs=1e-5)
+
+
+@given(held, wealth, variances, st.floats(0.5, 30.0))
+def test_the_size_makes_log_wealth_grow_fastest(lots, stake, drawn, delta):
+    """One lot more or less grows slower, for a full Kelly; a fraction is the same with less wealth."""
+    sigma, horizon_s, fraction = drawn
+    model = KellySize(fixed_spread(delta_ticks=delta), horizon_s=horizon_s, fraction=fraction)
+    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    variance, staked = sigma**2 * horizon_s, fraction * stake
+    for side, wanted, price in ((1, found.bid_lots, found.bid_ticks), (-1, found.ask_lots, found.ask_ticks)):
+        best = staked * delta / variance - side * lots
+        if price is None:
+            assert best < 1 + 1e-6
+            continue
+        assert wanted == min(math.floor(best), BOOK["quote_lots"]) or best == pytest.approx(round(best), abs=1e-4)
+        if wanted < BOOK["quote_lots"]:
+            at = [growth(side * lots, wanted + more, delta, staked, variance) for more in (-1, 0, 1, 2)]
+            assert max(at[1:3]) >= max(at) - 1e-9 * np.abs(at).max()
+
+
+@given(held, wealth, variances)
+def test_skewed_quotes_have_one_size(lots, stake, drawn):
+    """The skew takes up the inventory: behind it the size is f·W·δ/v on both sides, whatever is held."""
+    sigma, horizon_s, fraction = drawn
+    shared = {"horizon_s": horizon_s, "fraction": fraction}
+    model = KellySize(KellySkew(fixed_spread(delta_ticks=5), **shared), **shared)
+    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(stake, lots), sigma_ticks=sigma)
+    size = fraction * stake * 5.0 / (sigma**2 * horizon_s)
+    for price, wanted in ((found.bid_ticks, found.bid_lots), (found.ask_ticks, found.ask_lots)):
+        assert (0 if price is None else wanted) == pytest.approx(min(math.floor(size), 1_000_000), abs=1)
+
+
+def test_fees_and_the_cap_count():
+    """(5 - 1)·1000/100 = 40 lots at most; twice what the inner model wants is the cap."""
+    cash = 1000 * BOOK["tick_lot"]
+    model = KellySize(fixed_spread(delta_ticks=5), horizon_s=1.0, fraction=1.0, fee_ticks=1.0, most=2.0)
+    found = model.answer(**BOOK, cash=cash, sigma_ticks=10.0)
+    assert (found.bid_lots, found.ask_lots) == (40, 40)
+    small = model.answer(**{**BOOK, "quote_lots": 3}, cash=cash, sigma_ticks=10.0)
+    assert (small.bid_lots, small.ask_lots) == (6, 6)
+    assert model.answer(**BOOK, cash=cash, sigma_ticks=0.0).bid_lots == 2_000_000
+
+
+@pytest.mark.parametrize(("lots", "sides"), [(7, (False, True)), (-7, (True, False)), (0, (False, False))])
+def test_without_wealth_only_less_is_quoted(lots, sides):
+    model = KellySkew(fixed_spread(delta_ticks=5))
+    found = model.answer(**BOOK, inventory_lots=lots, cash=cash_of(-10.0, lots), sigma_ticks=1.0)
+    assert (found.bid_ticks is not None, found.ask_ticks is not None) == sides
+
+
+@pytest.mark.parametrize("step", [KellySkew, KellySize])
+def test_nothing_is_quoted_while_the_volatility_is_not_known(step):
+    found = step(fixed_spread(delta_ticks=5)).answer(**BOOK, cash=100.0)
+    assert (found.bid_ticks, found.ask_ticks) == (None, None)
+    assert step(fixed_spread(delta_ticks=5), sigma=0.01).answer(**BOOK, cash=100.0).bid_ticks is not None
+
+
+@pytest.mark.parametrize("given", [{"fraction": 0.0}, {"fraction": 1.5}, {"horizon_s": 0.0}, {"by": math.inf}])
+def test_what_cannot_be_is_refused(given):
+    with pytest.raises(UsageError):
+        KellySkew(fixed_spread(delta_ticks=5), **given)
+
+
+def test_a_signal_of_the_move_shifts_and_sizes():
+    """In a run: the imbalance of (3 - 1)/4 times 2 ticks moves both prices by one."""
+    us = BEGIN_US
+    rows = [(us, "snapshot", [(99, 1)], [(103, 1)]), (us + 1_000_000, "depth", [(99, 3)], [])]
+    tape = Tape.of(TEST, [*rows, (us + 5_000_000, "depth", [], [(104, 1)])])
+    signal = {"signal": "imbalance_1", "by": 2.0, "sigma": 1e-6}
+    params = {"model": ["fixed_spread", {"delta_ticks": 2}], "steps": [["kelly_skew", signal]]}
+    result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, initial_inventory=1, honesty=False)
+    bids = [row[5] for row in result.journal.orders.tolist() if row[4] == 1]
+    assert {99, 100} <= set(bids)

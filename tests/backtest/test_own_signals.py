@@ -1,0 +1,78 @@
+"""Signals of our own orders: engine and oracle, steps, and the refusal where there is no run."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oracle
+from engine_cases import Case, Scripted, cases, compiled_fills, plain_fills, read_journal, told_tapes
+from engine_tapes import BEGIN_US, TEST
+from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.models import fixed_spread
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.signal_steps import ShiftBy
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.errors import UsageError
+from mm.signals import compute
+from mm.signals.families import OURS, SIGNALS
+from mm.tape.tape import Tape
+
+QUEUES = [("queue_risk_averse",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
+
+
+class Reading(Scripted):
+    """Answers as scripted, and keeps what it reads of its own orders."""
+
+    signals = ("imbalance_1", *OURS)
+
+    def __init__(self, answers):
+        super().__init__(answers)
+        self.read = []
+
+    def quote(self, view):
+        self.read.append((view.us, [view.signal(name) for name in OURS]))
+        return super().quote(view)
+
+
+def near(read):
+    return [(us, [None if one is None else pytest.approx(one, abs=1e-9) for one in values]) for us, values in read]
+
+
+@given(cases(fills=lambda _: st.sampled_from(QUEUES)))
+@settings(max_examples=120, deadline=None)
+def test_the_engine_shows_what_the_oracle_counts(case: Case):
+    """At each requote; ahead where the fill model keeps a queue."""
+    answers = ((0.5, 1.5, None, None), (1, 1, 2, 2)) if isinstance(case.answers, float) else case.answers
+    fast, plain = Reading(answers), Reading(answers)
+    exchange = PaperExchange(fast, compiled_fills(*case.fills, seen=[]), case.rules)
+    case.play(exchange, case.tapes)
+    twin = oracle.Backtest(plain.quote, plain_fills(*case.fills, seen=[]), case.rules)
+    case.play(twin, told_tapes(case.tapes))
+    queued = case.fills[0] != "trade_cross"
+    for _, values in plain.read:
+        if not queued:
+            values[OURS.index("own_bid_ahead")] = values[OURS.index("own_ask_ahead")] = None
+    assert near(fast.read) == plain.read
+    assert read_journal(exchange.journal()).orders == twin.left().orders
+
+
+def test_a_step_reads_the_inventory():
+    """Two clips held move both prices two ticks down; the target is 0."""
+    tape = Tape.of(
+        TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)]), (BEGIN_US + 2_000_000, "depth", [(99, 2)], [])]
+    )
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, start_lots=2, target_lots=0, enforce_balances=False)
+    model = ShiftBy(fixed_spread(delta_ticks=2), signal="inventory", by=-1.0)
+    orders = backtest(tape, model, TradeCross(), rules).journal.orders
+    assert {(side, ticks) for side, ticks in orders[:, [4, 5]].tolist()} == {(1, 97), (-1, 101)}
+
+
+def test_no_tape_has_them():
+    tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)])])
+    for name in OURS:
+        with pytest.raises(
+            UsageError, match="is of our own orders, and no tape has it; a quote model reads it in a run"
+        ):
+            list(compute(tape, [name]))
+        assert SIGNALS.family(name).group == "ours"

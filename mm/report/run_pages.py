@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mm.clock import US_PER_MS
 from mm.numbers import number, signed
 from mm.report.backtest_charts import under_water
 from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
 from mm.report.run_columns import RunColumns, course
 from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Panel, changes, script, timeline, unit_of
+from mm.report.timeline import Line, Panel, TimelineAxis, changes, script, timeline, unit_of
 
 # Numbers of summary.json that are held beside each other.
 BESIDE = (
@@ -98,23 +99,27 @@ def _over_time(pair: tuple[Beside, Beside]) -> str:
     )
     panels = []
     for title, note, height, values in charts:
-        lines = [_line(escape(one.name), kind, drawn.us, values(drawn)) for one, drawn, kind in known]
+        lines = [_line(escape(one.name), kind, drawn.us, values(drawn), x[1]) for one, drawn, kind in known]
         panels.append(_panel((title, note), lines, x, height))
     span = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC."
-    return card("Over time", f"{span} Drag to zoom; a click on a name hides it.", timeline(panels, x, _no_stretch()))
+    return card(
+        "Over time",
+        f"{span} Drag to zoom; a click on a name hides it.",
+        timeline(panels, x, axis=TimelineAxis(stop="")),
+    )
 
 
 def _has_rows(one: Beside) -> bool:
     return len(one.columns.state["recv_us"]) > 0
 
 
-def _no_stretch() -> Any:
-    return np.empty((0, 2), dtype=np.int64)
-
-
-def _line(name: str, kind: str, us: Any, values: Any) -> Line:
+def _line(name: str, kind: str, us: Any, values: Any, end_us: float) -> Line:
+    """Return a step line, which ends with its run where the charts go on until *end_us*."""
     at = np.append(changes(values.view(np.int64)), len(us) - 1)
-    return Line(name, kind, us[at], values[at], unit_of(values))
+    us, values = us[at], values[at]
+    if us[-1] < end_us:
+        us, values = np.append(us, us[-1] + US_PER_MS), np.append(values, np.nan)
+    return Line(name, kind, us, values, unit_of(values))
 
 
 def _panel(names: tuple[str, str], lines: Sequence[Line], x: tuple[float, float], height: int) -> Panel:

@@ -1,11 +1,12 @@
 """Pages of several runs: the index, and two backtests over one span of time."""
 
+import numpy as np
 import pytest
 from drawn_runs import result_of
 
 from journals import seeded
 from mm.report.run_columns import columns_of
-from mm.report.run_pages import Beside, Listing, index_page, two_runs_page
+from mm.report.run_pages import Beside, Listing, _line, index_page, two_runs_page
 from pages import read
 
 
@@ -60,3 +61,10 @@ def test_the_index_names_every_run_the_newest_first(link):
     assert "pnl_total 1.5" in html
     assert (f'<a href="{link}">old</a>' in html) is (link is not None)
     assert "There are no runs." in index_page([], "out")
+
+
+def test_a_line_ends_with_its_run():
+    """Where the other run goes on, no value stands for one that is over."""
+    us, values = np.array([0, 1_000_000]), np.array([1.0, 2.0])
+    assert np.isnan(_line("a", "line", us, values, 9e6).values[-1])
+    assert _line("a", "line", us, values, 1e6).values[-1] == 2.0

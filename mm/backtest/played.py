@@ -42,7 +42,7 @@ def strategy_of(model: object) -> dict[str, Any]:
     """Return a quote model as JSON: its class, its effective parameters, and the models inside it.
 
     A parameter that the run finds by itself reads ``auto``, ``touch`` or ``tape``, one of the fit ``fit``; a bound that
-    is none reads ``none``, and k or A is None where nothing gives it, as the model does not use it.
+    is none reads ``none``, and a k or an A that the model does not use is left out.
     """
     inside = [strategy_of(one) for one in _inside(model)]
     told = {"model": type(model).__name__, "parameters": _parameters(model)}
@@ -72,9 +72,9 @@ def _parameters(model: object) -> dict[str, Any]:
     ]
     found = {name: _plain(name, getattr(model, name)) for name in names}
     if isinstance(model, HasSources):
-        sources = model.sources()
-        found |= {name: sources[name] for name in found if name in sources and math.isnan(getattr(model, name))}
-    return found
+        sources = {name: one for name, one in model.sources().items() if math.isnan(getattr(model, name))}
+        found = {name: sources.get(name, value) for name, value in found.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @runtime_checkable

@@ -266,16 +266,13 @@ def assumptions_card(summary: Summary, about: About) -> str:
 
 
 def used_parameters(summary: Summary) -> list[Row]:
-    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them.
-
-    A parameter that a model does not use is left out.
-    """
+    """Return the parameters of the models that quoted, outer steps first, with the k and A that a fit gave them."""
     fit, rows = summary.get("fit") or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
         for name, value in model["parameters"].items():
-            if value is None or (name == "gamma" and value == "auto"):
-                continue  # not used; or its median stands above
+            if name == "gamma" and value == "auto":
+                continue  # its median stands above
             given = fit.get(name) if value == "fit" else None
             said = {"fit": "fit", "tape": "of the tape", "touch": "touch, of the displayed spread"}
             text = short_value(said.get(value, value)) if given is None else f"{number(given)} (fit)"

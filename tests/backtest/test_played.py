@@ -65,7 +65,7 @@ def test_the_strategy_lists_each_step_with_its_parameters():
 
 
 def test_k_and_a_read_what_was_used():
-    """A number, `touch`, `fit` or None where the formula has no A: never `fit` without one."""
+    """A number, `touch` or `fit`, never that without one; an A that no formula looks at is not there, and no null."""
 
     def parameters(name, **given):
         strategy = strategy_of(QUOTE_MODELS[name](**given))
@@ -76,7 +76,8 @@ def test_k_and_a_read_what_was_used():
     curve = Intensity.constant(0.5, 0.3)
     for given, k, a in (({"k": "touch"}, "touch", None), ({"k": 0.5}, 0.5, None), ({"intensity": curve}, "fit", None)):
         found = parameters("avellaneda_stoikov", **given)
-        assert (found["k"], found["A"]) == (k, a)
+        assert (found["k"], found.get("A")) == (k, a)
+        assert None not in found.values()
     for name in ("glft", "expected_value"):
         found = parameters(name, intensity=curve)
         assert (found["k"], found["A"]) == ("fit", "fit")

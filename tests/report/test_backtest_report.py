@@ -208,8 +208,8 @@ def test_the_parameters_are_those_that_quoted():
 
 
 def test_without_a_fit_no_parameter_is_said_to_be_fitted():
-    """k is what was assumed, and an A that no formula looks at is not there."""
-    strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "touch", "A": None, "horizon_s": 30.0}}
+    """k is what was assumed."""
+    strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "touch", "horizon_s": 30.0}}
     rows = dict(used_parameters({"strategy": strategy, "fit": None}))
     assert rows == {
         "k, AvellanedaStoikov": "touch, of the displayed spread",

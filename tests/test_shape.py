@@ -46,7 +46,7 @@ TODAY = {
     "backtest": (15_450, 62),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills.
-    "calibration": (8_450, 33),
+    "calibration": (8_800, 36),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
     "cli": (2_530, 11),
@@ -62,16 +62,16 @@ TODAY = {
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_950, 52),
     # Issue 18 gave it room: what a notebook shows.
-    "sweep": (1_920, 7),
+    "sweep": (1_940, 7),
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape.
-    "tape": (4_850, 14),
+    "tape": (4_900, 14),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 79_300),
-    "modules": (220, 322),
+    "lines": (46_000, 79_700),
+    "modules": (220, 324),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.9),

@@ -15,7 +15,7 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, group, joined, sum_by
-from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_ticks, span_of, within
+from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -24,7 +24,7 @@ from mm.instrument import E8, short_text
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
-    from mm.calibration.depth_counts import DepthCounts
+    from mm.calibration.day_marks import DayMarks
     from mm.tape.tape import Tape
 
     Taken = list[tuple[int, float, float]]
@@ -224,11 +224,20 @@ class Calibrator:
         config: CalibrationConfig,
         rules: Rules | None = None,
         keep: Keep | None = None,
+        held: int | None = None,
     ) -> None:
-        """Prepare the days; *rules* give the latencies of simulated orders, *keep* may have a run already."""
+        """Prepare the days.
+
+        Args:
+            tape: One day, or days in order of time.
+            config: How they are measured.
+            rules: Give the latencies of simulated orders.
+            keep: May have a run of simulated orders already.
+            held: How many days are held whole at once, of the others only sums; None holds all.
+        """
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
-        self._rules = rules
+        self._rules, self._held = rules, held
         self.played: dict[str, Played] = {}
         for name, quotes in _runs(self.tapes[0], config):
             play = partial(_play, self.tapes, quotes, config, rules)
@@ -268,13 +277,14 @@ class Calibrator:
         return "-".join(dict.fromkeys((self.tapes[0].days[0], self.tapes[-1].days[-1])))
 
     @cached_property
-    def marks(self) -> "tuple[DepthCounts, ...]":
+    def marks(self) -> "DayMarks":
         """The marks of each day, which are at hand whatever the method."""
-        from mm.calibration.depth_counts import DepthCounts, DepthOptions
+        from mm.calibration.day_marks import DayMarks
+        from mm.calibration.depth_counts import DepthOptions
 
         config = self.config
         options = DepthOptions(config.reference, config.rule, config.max_delta_ticks, BLOCK_S)
-        return tuple(DepthCounts(tape, options) for tape in self.tapes)
+        return DayMarks(self.tapes, options, self._held)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
@@ -354,7 +364,7 @@ class Calibrator:
 
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
-        return reach_of([self.marks[day].depths(a_us, b_us) for day, a_us, b_us in self.parts(start_us, end_us)])
+        return reach_of([self.marks.depths(*part) for part in self.parts(start_us, end_us)])
 
     def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:
         """Return the 95 % interval of the fills in the *horizon_s* after ``[start_us, end_us)``; None if too short."""
@@ -362,15 +372,14 @@ class Calibrator:
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None where it was not seen."""
-        parts = self.parts(start_us, end_us)
-        return sigma_ticks((self.marks[day].path, begin_us, stop_us) for day, begin_us, stop_us in parts)
+        return sigma_of([self.marks.moves(*part) for part in self.parts(start_us, end_us)])
 
     def points(self, start_us: int, end_us: int) -> Points:
         """Return the points of ``[start_us, end_us)`` that a fit takes; nothing at or after its end is read."""
         if self.config.method != "marks":
             return self.between(start_us, end_us).fitted
         parts, reach = self.parts(start_us, end_us), self.reach(start_us, end_us)
-        return joined([self.marks[day].points(a_us, b_us, reach) for day, a_us, b_us in parts], first_blocks(parts))
+        return joined([self.marks.points(*part, reach) for part in parts], first_blocks(parts))
 
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points*, as the config has it.

@@ -149,10 +149,7 @@ class DepthCounts:
 
     def depths(self, start_us: int, end_us: int) -> "tuple[Times, Times, Ints]":
         """Return how far hits in ``[start_us, end_us)`` reached, where they met the touch, in ticks, and how many."""
-        found = [self._tally(side, *within(self.span, start_us, end_us)) for side in self.options.sides]
-        depth, met, count = (np.concatenate([getattr(one, name) for one in found]) for name in _SWEPT)
-        hit = (met != CLOSED) & (depth >= met)
-        return depth[hit] / self.path.per_tick, met[hit] / self.path.per_tick, count[hit]
+        return depths_of(self._tallies(*within(self.span, start_us, end_us)), self.path.per_tick)
 
     def between(
         self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None
@@ -189,9 +186,16 @@ class DepthCounts:
         """Return the cells of ``[start_us, end_us)``, as `between` has them: what is fitted."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
-        blocks = self._blocks(start_us, end_us)
-        cells = [_one_side(grid, side, self._tally(side, start_us, end_us), blocks)[0] for side in self.options.sides]
-        return joined(cells, [0] * len(cells))
+        return points_of(grid, self._tallies(start_us, end_us), self._blocks(start_us, end_us))
+
+    def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
+        """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*."""
+        start_us, end_us = within(self.span, start_us, end_us)
+        return cells_of(grid, self._tallies(start_us, end_us), self._blocks(start_us, end_us))
+
+    def _tallies(self, start_us: int, end_us: int) -> dict[int, Tally]:
+        """Return what each side of a window saw."""
+        return {side: self._tally(side, start_us, end_us) for side in self.options.sides}
 
     def _blocks(self, start_us: int, end_us: int) -> int:
         """Return how many blocks a window has, of which the last may be a part."""
@@ -255,6 +259,26 @@ class DepthCounts:
                 span = self.span[0] + step, self.span[1]
                 self._by_block[key] = BlockSums(self.path, side, self.sweeps[side], span, self._block_us)
         return self._by_block.get(key)
+
+
+def depths_of(tallies: dict[int, Tally], per_tick: int) -> "tuple[Times, Times, Ints]":
+    """Return how far hits reached, where they met the touch, in ticks, and how many; of all sides."""
+    depth, met, count = (np.concatenate([getattr(one, name) for one in tallies.values()]) for name in _SWEPT)
+    hit = (met != CLOSED) & (depth >= met)
+    return depth[hit] / per_tick, met[hit] / per_tick, count[hit]
+
+
+def points_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> Points:
+    """Return the cells of a window of so many blocks, one side after the other."""
+    cells = [_one_side(grid, side, tally, blocks)[0] for side, tally in tallies.items()]
+    return joined(cells, [0] * len(cells))
+
+
+def cells_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> "tuple[Times, Times]":
+    """Return exposure in s and sweeps of a window, by block and column: those of `points_of`, of all sides together."""
+    found = [block_cells(grid, tally, blocks) for tally in tallies.values()]
+    exposure_s = np.sum([exposure_us for exposure_us, _ in found], axis=0) / US_PER_S
+    return exposure_s, np.sum([np.where(exposure_us > 0, fills, 0.0) for exposure_us, fills in found], axis=0)
 
 
 def reach_of(days: "Sequence[tuple[Times, Times, Ints]]") -> float:
@@ -366,6 +390,15 @@ class DistanceGrid:
         return np.where(self.near <= self.last, summed, 0.0)
 
 
+def block_cells(grid: DistanceGrid, tally: Tally, blocks: int) -> "tuple[Times, Times]":
+    """Return µs of exposure and sweeps of one side of a window, each by block and column of *grid*."""
+    exposure_us = grid.exposure(tally.stood, tally.stood_block, tally.us, blocks)
+    counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
+    flat = tally.block[counted] * grid.columns + grid.column(tally.depth[counted])
+    fills = np.bincount(flat, tally.count[counted], exposure_us.size).astype(np.float64, copy=False)
+    return exposure_us, fills.reshape(exposure_us.shape)
+
+
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
     """Return the cells of one side of a window, and where its sweeps went.
 
@@ -377,11 +410,8 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple
         blocks: How many the window has.
     """
     touch, depth, count = tally.touch, tally.depth, tally.count
-    exposure_us = grid.exposure(tally.stood, tally.stood_block, tally.us, blocks)
+    exposure_us, fills = block_cells(grid, tally, blocks)
     book, hits = touch != CLOSED, depth >= touch
-    counted = book & hits & (touch <= grid.last)
-    flat = tally.block[counted] * grid.columns + grid.column(depth[counted])
-    fills = np.bincount(flat, count[counted], exposure_us.size).reshape(exposure_us.shape)
     exposed = exposure_us > 0
     counts = SweepCounts(
         prints=tally.prints,
@@ -406,7 +436,9 @@ def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
     return replace(shown, width_ticks=np.full(begun.size, np.inf))
 
 
-def _table(grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Times", fills: "Ints") -> Points:
+def _table(
+    grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Times", fills: "Times | Ints"
+) -> Points:
     """Return points of grid columns."""
     return Points(
         delta_ticks=grid.near[column] / grid.per_tick,

@@ -6,7 +6,7 @@ An order's own distance and the distance of its side's best price always differ 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -172,6 +172,7 @@ def _references(tape: "Tape", reference: str, valid: "NDArray[np.bool_]") -> "tu
 
 STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300)
 SLOW_S = 60
+SCALES_S = (STEPS_S[0], SLOW_S)  # of the two-scale volatility
 HALF_HOUR_S = 1800
 FEWEST_HALF_HOURS = 4
 
@@ -212,7 +213,7 @@ class Volatility:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moves:
+class Moves:
     """Squared moves of one step, by half hour: their sums and numbers."""
 
     squares: NDArray[np.float64]
@@ -229,8 +230,8 @@ def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatilit
 
     The mid is looked at every second, and moves of m seconds at every second too.
     """
-    sampled = [_sample(*stretch) for stretch in stretches]
-    moves = {step: _moves(sampled, step) for step in sorted({*STEPS_S, SLOW_S})}
+    found = [moves_of(*stretch, steps=sorted({*STEPS_S, SLOW_S})) for stretch in stretches]
+    moves = {step: _joined([one[step] for one in found]) for step in sorted({*STEPS_S, SLOW_S})}
     signature = tuple(
         Signature(step, moves[step].per_s(step), int(moves[step].count.sum()))
         for step in STEPS_S
@@ -248,8 +249,12 @@ def sigma_ticks(stretches: Iterable[tuple[ReferencePath, int, int]]) -> float | 
 
     That of `volatility`; where the bounce is all that is seen, or no minute is whole, the plain one of a scale.
     """
-    sampled = [_sample(*stretch) for stretch in stretches]
-    fast, slow = (_moves(sampled, step).per_s(step) for step in (STEPS_S[0], SLOW_S))
+    return sigma_of([moves_of(*stretch) for stretch in stretches])
+
+
+def sigma_of(stretches: Sequence[dict[int, Moves]]) -> float | None:
+    """Return what `sigma_ticks` returns of the stretches whose moves these are."""
+    fast, slow = (_joined([one[step] for one in stretches]).per_s(step) for step in SCALES_S)
     variance = _two_scale(fast, slow)
     found = next((one for one in (variance, slow, fast) if one > 0), fast)
     return math.sqrt(found) if math.isfinite(found) else None
@@ -268,21 +273,27 @@ def _sample(path: ReferencePath, start_us: int, end_us: int) -> tuple[NDArray[np
     return path.mid2[rows] / 2, np.where(closed[rows], -1, np.cumsum(closed)[rows])
 
 
-def _moves(sampled: list[tuple[NDArray[np.float64], NDArray[np.int64]]], step: int) -> _Moves:
-    """Return the moves of *step* seconds; each belongs to the half hour in which it begins."""
-    squares: list[NDArray[np.float64]] = [np.zeros(1)]
-    counts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
-    for mid, stretch in sampled:
+def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
+    """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour it begins in."""
+    mid, stretch = _sample(path, start_us, end_us)
+    blocks = len(mid) // HALF_HOUR_S + 1
+    found = {}
+    for step in steps:
         whole = (stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0)
         at = np.flatnonzero(whole)
         block = at // HALF_HOUR_S
-        blocks = len(mid) // HALF_HOUR_S + 1
-        squares.append(np.bincount(block, (mid[at + step] - mid[at]) ** 2, blocks).astype(np.float64))
-        counts.append(np.bincount(block, minlength=blocks).astype(np.int64))
-    return _Moves(np.concatenate(squares), np.concatenate(counts))
+        squares = np.bincount(block, (mid[at + step] - mid[at]) ** 2, blocks).astype(np.float64)
+        found[step] = Moves(squares, np.bincount(block, minlength=blocks).astype(np.int64))
+    return found
 
 
-def _error(fast: _Moves, slow: _Moves, sigma: float | None) -> float | None:
+def _joined(parts: Sequence[Moves]) -> Moves:
+    """Return the moves of several stretches in one."""
+    squares, counts = [np.zeros(1), *(one.squares for one in parts)], [one.count for one in parts]
+    return Moves(np.concatenate(squares), np.concatenate([np.zeros(1, np.int64), *counts]))
+
+
+def _error(fast: Moves, slow: Moves, sigma: float | None) -> float | None:
     """Return the standard error of *sigma* from the scatter of σ² over half hours of equal weight."""
     full = (fast.count >= HALF_HOUR_S // 2) & (slow.count >= HALF_HOUR_S // 2)
     if sigma is None or full.sum() < FEWEST_HALF_HOURS:

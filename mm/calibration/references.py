@@ -132,7 +132,7 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
 
 def by_reference(calibrator: Calibrator, block_us: int = BLOCK_US) -> dict[str, EndCells]:
     """Return the fills of whole days from each reference, in the same cells, by blocks of a length."""
-    found: Mapping[str, tuple[DepthCounts, ...]] = {
+    found: Mapping[str, Sequence[DepthCounts]] = {
         name: Calibrator(calibrator.tapes, replace(calibrator.config, method="marks", reference=name)).marks
         for name in PER_TICK
     }

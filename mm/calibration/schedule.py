@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
 from types import NoneType
@@ -274,7 +274,7 @@ def build_schedule(
     """
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or WindowPlan(), fallback or Fallback()
-    fits = WindowFits(calibrator, plan, fit=fit).all(plan.over(calibrator.days))
+    fits = list(WindowFits(calibrator, plan, fit=fit).each(plan.over(calibrator.days)))
     return schedule_of(calibrator, plan, fallback, fits)
 
 
@@ -287,7 +287,7 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments_of(plan.over(calibrator.days), fits, fallback),
+        segments=tuple(segments_of(plan.over(calibrator.days), fits, fallback)),
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
@@ -296,15 +296,14 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
     )
 
 
-def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: Fallback) -> tuple[Segment, ...]:
-    """Return the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
+def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: Fallback) -> Iterator[Segment]:
+    """Yield the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
 
     Args:
         windows: In order of time.
-        fits: Of each window.
+        fits: Of each window; no more of them is taken than the segment needs.
         fallback: What is used instead of a fit that is not usable.
     """
-    segments = []
     last: tuple[Window, WindowFit] | None = None
     for window, own in zip(windows, fits, strict=True):
         last = (window, own) if own.A is not None else last
@@ -313,32 +312,29 @@ def segments_of(windows: Sequence[Window], fits: Sequence[WindowFit], fallback: 
         used, source, done = (
             (own, "fitted", "") if own.A is not None else fallback.instead(own, last[1] if last else None, age_s)
         )
-        segments.append(
-            Segment(
-                start_us=window.start_us,
-                end_us=window.end_us,
-                train_start_us=window.train_start_us,
-                train_end_us=window.train_end_us,
-                A=used.A,
-                k=used.k,
-                se_k=used.se_k,
-                se_logA=used.se_logA,
-                n_fills=own.fit.n_fills,
-                usable=used.A is not None,
-                status=own.fit.status,
-                source=source,
-                age_s=age_s if source in ("fitted", "carried") else None,
-                reason="; ".join(filter(None, (own.fit.reason, done))),
-                sigma_ticks=own.sigma_ticks,
-                predictive_low=own.predicted and own.predicted[0],
-                predictive_high=own.predicted and own.predicted[1],
-                min_delta_ticks=used.fit.min_delta_ticks,
-                max_delta_ticks=used.fit.max_delta_ticks,
-                shape=_shape(used),
-                lambda_curve=used.line,
-            )
+        yield Segment(
+            start_us=window.start_us,
+            end_us=window.end_us,
+            train_start_us=window.train_start_us,
+            train_end_us=window.train_end_us,
+            A=used.A,
+            k=used.k,
+            se_k=used.se_k,
+            se_logA=used.se_logA,
+            n_fills=own.fit.n_fills,
+            usable=used.A is not None,
+            status=own.fit.status,
+            source=source,
+            age_s=age_s if source in ("fitted", "carried") else None,
+            reason="; ".join(filter(None, (own.fit.reason, done))),
+            sigma_ticks=own.sigma_ticks,
+            predictive_low=own.predicted and own.predicted[0],
+            predictive_high=own.predicted and own.predicted[1],
+            min_delta_ticks=used.fit.min_delta_ticks,
+            max_delta_ticks=used.fit.max_delta_ticks,
+            shape=_shape(used),
+            lambda_curve=used.line,
         )
-    return tuple(segments)
 
 
 def _shape(used: WindowFit) -> str | None:

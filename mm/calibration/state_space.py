@@ -168,6 +168,12 @@ def filtered(expected: Floats, fills: Floats) -> RateState | None:
     return RateState(phi, tau, own, mean, cov, weight / weight.sum())
 
 
+def gain_of(near: Floats, far: Floats, k: float) -> Floats:
+    """Return the share of the sweeps that end in each cell, *near* to *far* in ticks; infinitely far, all beyond."""
+    gain: Floats = np.exp(-k * near) - np.where(np.isfinite(far), np.exp(-k * far), 0.0)
+    return gain
+
+
 def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
     """Return by block the fills that are expected at A = 1 with this k, and those seen.
 
@@ -176,8 +182,7 @@ def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
         k: Decay per tick.
         blocks: How many there are, those without a row included.
     """
-    near, far = points.delta_ticks, points.delta_ticks + points.width_ticks
-    gain = np.exp(-k * near) - np.where(np.isfinite(far), np.exp(-k * far), 0.0)
+    gain = gain_of(points.delta_ticks, points.delta_ticks + points.width_ticks, k)
     expected: Floats = np.bincount(points.block, points.exposure_s * gain, blocks).astype(np.float64)
     return expected, np.bincount(points.block, points.fills, blocks).astype(np.float64)
 
@@ -193,6 +198,10 @@ def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> Rat
     """
     if not len(points) or points.block.min() < 0:
         return None
-    expected, fills = counts(points, k, int(points.block.max()) + 1)
+    return forecast_of(*counts(points, k, int(points.block.max()) + 1), length_s, horizon_s)
+
+
+def forecast_of(expected: Floats, fills: Floats, length_s: float, horizon_s: float) -> RateForecast | None:
+    """Return what `forecast` returns of blocks: the fills of each that are expected at A = 1, and those seen."""
     state = filtered(expected, fills)
     return None if state is None else state.forecast(horizon_s, float(expected.sum()) / length_s)

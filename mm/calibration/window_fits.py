@@ -5,7 +5,7 @@ are compared once an hour of the schedule; the windows until then keep the curve
 fills. What a window has is from its own training data and that of earlier windows, which ended before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ Memory = Callable[[str, Callable[[], Any]], Any]
 
 @dataclass(frozen=True)
 class WindowFits:
-    """Fits windows in order of time; `of` is called for one after the other.
+    """Fits windows in order of time, one when it is asked for.
 
     Attributes:
         calibrator: Measures the days.
@@ -43,13 +43,8 @@ class WindowFits:
     fit: Callable[[Points], PoissonFit] | None = None
     memory: Memory = lambda _, make: make()
 
-    def all(self, windows: Sequence[Window], step: Callable[[int], None] = lambda _: None) -> list[WindowFit]:
-        """Return the fit of each window; windows of one training stretch share it.
-
-        Args:
-            windows: Those of the plan, in order of time.
-            step: Called with the number of each window that is fitted.
-        """
+    def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
+        """Yield the fit of each window of the plan, in order of time; windows of one training stretch share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
         known: dict[tuple[int, int], WindowFit] = {}
@@ -61,8 +56,7 @@ class WindowFits:
                 name = f"window {self.plan.mode} {span[0]} {span[1]}"
                 known[span] = _from_json(self.memory(name, partial(self._as_json, points, span, lead)))
             found.append(known[span])
-            step(number)
-        return found
+            yield known[span]
 
     def _as_json(
         self, points: Callable[[int, int], Points], span: tuple[int, int], lead: PoissonFit | None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mm.calibration.fit_result import Line, PoissonFit
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 
 MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
@@ -204,9 +205,7 @@ class WindowFitter:
         if self.plan.mode not in WEIGHING:
             return WindowFit.of(self.fit(points))
         length_s = self.length_s(start_us, end_us) if self.length_s else (end_us - start_us) / US_PER_S
-        age_s = length_s - (points.block + 0.5) * BLOCK_S  # of the middle of each row's block
-        half_lives = np.clip(age_s / (self.plan.half_life_min * 60), 0.0, 400.0)  # even its square never weighs nothing
-        weights = np.exp2(-half_lives)
+        weights = weights_of(points.block, length_s, self.plan.half_life_min)
         if self.plan.mode == "pooled_k":
             return _pooled(points, weights, self.fit)
         found = _recent(points, weights, self.fit)
@@ -214,6 +213,14 @@ class WindowFitter:
             return found
         ahead = forecast(points, found.k, length_s, 60 * self.plan.step_min)
         return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log, ahead=ahead)
+
+
+def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats":
+    """Return the weights of blocks, by number, at the end of so many seconds: halved in each half-life of their age."""
+    age_s = length_s - (block + 0.5) * BLOCK_S  # of the middle of each block
+    half_lives = np.clip(age_s / (half_life_min * 60), 0.0, 400.0)  # even its square never weighs nothing
+    weights: Floats = np.exp2(-half_lives)
+    return weights
 
 
 def _recent(points: Points, weights: "Floats", fit: "Callable[[Points], PoissonFit]") -> WindowFit:

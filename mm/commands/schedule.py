@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
+DAYS_HELD = 3  # whole at once: a training window and its segment look at no more, if days are no shorter than it
 
 
 STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
@@ -132,7 +133,7 @@ def study_days(
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
-    calibrator = Calibrator(*measured, keep=known.played)
+    calibrator = Calibrator(*measured, keep=known.played, held=DAYS_HELD)
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
         return study(calibrator, plan, fallback, known.value, step)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PERIOD_S = 60
 _IMPORTING = Lock()
 _OPEN = 2  # days, or ranges of them, that a process keeps open
+_MOST_ROWS = 50_000_000  # of 17 bytes, that stay mapped from one point to the next
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
 
@@ -133,7 +134,8 @@ def _tapes(day: Day, market: Market, cache: "Path", inputs: tuple[str, ...]) -> 
         raise Mismatch(
             f"{day.symbol} {day.label()}: its files are others than those the sweep began with; run it again"
         )
-    return opened
+    stay = sum(len(tape.row_ticks) for tape in opened) <= _MOST_ROWS
+    return [tape.staying() for tape in opened] if stay else opened
 
 
 def main() -> None:

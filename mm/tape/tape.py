@@ -95,6 +95,7 @@ class Tape(Shown):
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
     _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
+    _stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -140,6 +141,13 @@ class Tape(Shown):
         """Return a copy whose best prices and trades *best* gives, once they are wanted."""
         tape = replace(self)
         object.__setattr__(tape, "_best", best)
+        return tape
+
+    def staying(self) -> Self:
+        """Return a copy whose memory stays mapped while it is played, because it will be played again."""
+        tape = replace(self)
+        object.__setattr__(tape, "_best", self._best)
+        object.__setattr__(tape, "_stays", True)
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
@@ -203,12 +211,22 @@ class Tape(Shown):
 
     def let_go(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, where the tape is mapped; it is read again when used."""
+        if self._stays:
+            return
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
         for name in (*self.PER_EVENT, "first_row"):
             release(getattr(self, name)[events])
         for name in ROW_COLUMNS:
             release(getattr(self, name)[rows])
+
+    def forget(self) -> None:
+        """Drop the prints that were picked out, and release the memory of all events; both come back when used."""
+        for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
+            self.__dict__.pop(name, None)
+        self.let_go(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
+        for name in TOP_COLUMNS:
+            release(getattr(self, name))
 
     def continues(self, earlier: "Tape") -> bool:
         """Return True if *earlier* ends with the first book of this tape: no update is missing between them."""

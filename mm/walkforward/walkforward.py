@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.journal import Journal
 from mm.backtest.replay import backtest
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
-from mm.calibration.estimators import Absent, estimate
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of
+from mm.calibration.mode_rates import ModeRates, Rates
+from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
 from mm.calibration.window_fits import Memory, WindowFits
-from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowFitter, WindowPlan
+from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, by_curve, foreseen, log_likelihood, waits
 from mm.whole_file import whole_file
@@ -23,12 +22,10 @@ from mm.whole_file import whole_file
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
-    from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
 
 Models = Callable[[Schedule], tuple[object, object]]
-Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None without usable ones
 TABLES = ("orders", "fills", "state", "mids")
 
 
@@ -123,48 +120,33 @@ def study(
         memory: Returns a value by its name, from the function where it has none yet; see ``Checkpoint.value``.
         step: Called with 1 after each window, for a progress bar.
     """
-    plans = {mode: replace(plan, mode=mode) for mode in MODES}
-    windows = {mode: one.over(calibrator.days) for mode, one in plans.items()}
-    points = lru_cache(maxsize=3)(calibrator.points)  # modes that train on everything so far share it
-    bare = {mode: WindowFitter(points, _bare_fit, one, calibrator.length_s) for mode, one in plans.items()}
+    windows = {mode: replace(plan, mode=mode).over(calibrator.days) for mode in MODES}
+    points = lru_cache(maxsize=2)(calibrator.points)  # the window's own, and the one of ``static``
+    bare = ModeRates(calibrator, plan, points)
     latest: dict[str, Rates] = dict.fromkeys(MODES)
-    rates: list[dict[str, Rates]] = []
+    own: list[WindowFit] = []
+    tests: list[Tested] = []
 
-    def others(number: int) -> None:
-        """Fit the window of this number in the other modes, and report that it is done."""
-        for mode, fitter in bare.items():
+    def fitted() -> Iterator[WindowFit]:
+        for fit in WindowFits(calibrator, plan, points, memory=memory).each(windows[plan.mode]):
+            own.append(fit)
+            yield fit
+
+    fallback = fallback or Fallback()
+    for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
+        for mode in MODES:
             if mode != plan.mode:
                 rival = windows[mode][number]
                 # parameters stay in use until there are usable ones again
-                latest[mode] = memory(_name("bare", mode, rival), partial(_rates_of, fitter, rival)) or latest[mode]
-        rates.append(dict(latest))
+                latest[mode] = memory(_name("bare", mode, rival), partial(bare.one, mode, rival)) or latest[mode]
+        tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
         if step:
             step(1)
-
-    own = WindowFits(calibrator, plan, points, memory=memory).all(windows[plan.mode], others)
-    schedule = schedule_of(calibrator, plan, fallback or Fallback(), own)
-    tests = [_tested(calibrator, *one, plan.mode) for one in zip(schedule.segments, rates, strict=True)]
-    return Study(schedule, tuple(own), tuple(tests))
+    return Study(schedule_of(calibrator, plan, fallback, own), tuple(own), tuple(tests))
 
 
 def _name(kind: str, mode: str, window: Window) -> str:
     return f"{kind} {mode} {window.train_start_us} {window.train_end_us}"
-
-
-def _rates_of(fitter: WindowFitter, window: Window) -> Rates:
-    found = fitter.one(window.train_start_us, window.train_end_us)
-    return None if found.A is None or found.k is None else (found.A, found.k)
-
-
-def _bare_fit(points: "Points") -> PoissonFit:
-    """Return the highest likelihood alone, without intervals and checks."""
-    found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
-    fit = PoissonFit(
-        fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""
-    )
-    if isinstance(found, Absent) or found.k <= 0:
-        return fit
-    return replace(fit, usable=True, A=found.A, k=found.k, se_k=found.se_k, se_logA=found.se_logA)
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:

@@ -49,7 +49,7 @@ PLAN = WindowPlan(train_window_min=120, step_min=15, latency_us=50_000)
 
 def segments(*fits, **fallback):
     windows = PLAN.windows(0, (120 + 15 * len(fits)) * MIN)
-    return segments_of(windows, fits, Fallback(**fallback))
+    return tuple(segments_of(windows, fits, Fallback(**fallback)))
 
 
 def schedule(*fits, **fallback):

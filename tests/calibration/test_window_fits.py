@@ -51,7 +51,7 @@ def test_the_first_window_of_an_hour_has_the_shape_that_is_compared():
     found = calibrator()
     plan = WindowPlan(**PLAN)
     windows = plan.over(found.days)
-    first, *_ = WindowFits(found, plan).all(windows)
+    first, *_ = WindowFits(found, plan).each(windows)
     points = found.points(windows[0].train_start_us, windows[0].train_end_us)
     assert first.fit.shape.chosen == compare(points).best != "exponential"
     near, far = rates_on(first.line, np.array([1.0, 12.0]))
@@ -64,7 +64,7 @@ def test_later_windows_keep_the_shape_at_the_level_of_their_own_fills():
     found = calibrator()
     plan = WindowPlan(**{**PLAN, "step_min": 15})
     windows = plan.over(found.days)
-    fits = WindowFits(found, plan).all(windows)
+    fits = list(WindowFits(found, plan).each(windows))
     for window, one in zip(windows[1:], fits[1:], strict=True):
         points = found.points(window.train_start_us, window.train_end_us)
         ratio = [rate / first for (_, rate), (_, first) in zip(one.line, fits[0].line, strict=True)]
@@ -80,14 +80,14 @@ def test_shapes_are_compared_once_an_hour_of_the_schedule(monkeypatch):
     for step_min, most in ((2, 25), (25, 2)):
         seen.clear()
         plan = WindowPlan(**{**PLAN, "step_min": step_min})
-        WindowFits(calibrator(), plan).all(plan.over([(0, SECONDS * S)]))
+        list(WindowFits(calibrator(), plan).each(plan.over([(0, SECONDS * S)])))
         assert len(seen) == most  # none was found, so each window looks again
     monkeypatch.undo()
     monkeypatch.setattr(window_fits, "compare", lambda points: seen.append(points) or compare(points))
     for step_min, most in ((2, 1), (25, 1), (60, 1)):
         seen.clear()
         plan = WindowPlan(**{**PLAN, "step_min": step_min})
-        WindowFits(calibrator(), plan).all(plan.over([(0, SECONDS * S)]))
+        list(WindowFits(calibrator(), plan).each(plan.over([(0, SECONDS * S)])))
         assert len(seen) == most
 
 

@@ -218,3 +218,17 @@ def test_describe_prints_what_is_on_the_tape():
         "        2 1970-01-01T00:00:00.000020Z depth    id 3 +0.00200000@1.00000000",
     ]
     assert next(Tape.of(SIM, []).describe()).endswith("empty")
+
+
+def test_a_staying_tape_is_the_same_tape_and_releases_nothing(monkeypatch):
+    """Who plays a tape again and again does not read its pages again each time."""
+    released = []
+    monkeypatch.setattr("mm.tape.tape.release", released.append)
+    tape = Tape.of(SIM, STORY).with_best(lambda: None)
+    stays = tape.staying()
+    stays.let_go(0, 70)
+    assert not released
+    assert stays.best is None
+    assert stays.rows(1) == tape.rows(1)
+    tape.let_go(0, 70)
+    assert released

@@ -1,0 +1,131 @@
+"""The marks of several days: those in use whole, those behind as sums by block, so that memory does not grow with days.
+
+A window looks at the events of the day that it ends in, and perhaps of the one before. Of days that lie wholly in its
+past it needs where the touch stood and how deep sweeps reached, by block, which is a thousandth of their events.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, overload
+
+from mm.calibration.block_sums import BlockSums, Tally, summed
+from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, cells_of, depths_of, points_of
+from mm.calibration.reference import Moves, block_length_us, moves_of, span_of
+
+if TYPE_CHECKING:
+    from mm.calibration.depth_counts import Ints, Times
+    from mm.calibration.points import Points
+    from mm.tape.tape import Tape
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """A whole day by block: all that windows need of a day that lies behind them.
+
+    Attributes:
+        per_tick: Steps of distance in one tick.
+        blocks: How many blocks it has, of which the last may be a part.
+        tallies: By side, what was seen, each place of a block once.
+        depths: What `DepthCounts.depths` returns of it, equal rows as one.
+        moves: Of the mid, for its volatility.
+    """
+
+    per_tick: int
+    blocks: int
+    tallies: dict[int, Tally]
+    depths: "tuple[Times, Times, Ints]"
+    moves: dict[int, Moves]
+
+    @classmethod
+    def of(cls, marks: DepthCounts) -> Self:
+        """Return the sums of the whole span of *marks*."""
+        block_us, per_tick = block_length_us(marks.options.block_s), marks.path.per_tick
+        begin_us, end_us = marks.span
+        blocks = max(-((begin_us - end_us) // block_us), 1)
+        tallies = {
+            side: replace(
+                BlockSums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),
+                prints=sweeps.prints(begin_us, end_us),
+            )
+            for side, sweeps in marks.sweeps.items()
+        }
+        depth, met, count = depths_of(tallies, per_tick)
+        (depth, met), count = summed((depth, met), count)
+        return cls(per_tick, blocks, tallies, (depth, met, count), moves_of(marks.path, begin_us, end_us))
+
+    def points(self, reach: float) -> "Points":
+        """Return what `DepthCounts.points` returns of the whole day."""
+        return points_of(DistanceGrid.of(reach, self.per_tick), self.tallies, self.blocks)
+
+    def cells(self, grid: "DistanceGrid") -> "tuple[Times, Times]":
+        """Return what `DepthCounts.cells` returns of the whole day."""
+        return cells_of(grid, self.tallies, self.blocks)
+
+
+class DayMarks(Sequence[DepthCounts]):
+    """The marks of each day, made when they are first asked for.
+
+    Args:
+        tapes: The days, in order of time.
+        options: How they are measured.
+        held: How many days are held whole, those asked for last; None holds all.
+    """
+
+    def __init__(self, tapes: "Sequence[Tape]", options: DepthOptions, held: int | None = None) -> None:
+        self._tapes, self._options, self._held = tapes, options, held
+        self._spans = [span_of(tape) for tape in tapes]
+        self._whole: OrderedDict[int, DepthCounts] = OrderedDict()
+        self._sums: dict[int, DaySums] = {}
+
+    def __len__(self) -> int:
+        return len(self._tapes)
+
+    @overload
+    def __getitem__(self, day: int) -> DepthCounts: ...
+
+    @overload
+    def __getitem__(self, day: slice) -> list[DepthCounts]: ...
+
+    def __getitem__(self, day: int | slice) -> DepthCounts | list[DepthCounts]:
+        """Return the marks of the day of this number, or of several days."""
+        if isinstance(day, slice):
+            return [self[number] for number in range(len(self))[day]]
+        number = range(len(self))[day]
+        if number not in self._whole:
+            while self._held is not None and len(self._whole) >= self._held:
+                earliest, _ = self._whole.popitem(last=False)
+                self._tapes[earliest].forget()
+            self._whole[number] = DepthCounts(self._tapes[number], self._options)
+        self._whole.move_to_end(number)
+        return self._whole[number]
+
+    def sums(self, day: int) -> DaySums:
+        """Return the sums of a whole day."""
+        if day not in self._sums:
+            self._sums[day] = DaySums.of(self[day])
+        return self._sums[day]
+
+    def depths(self, day: int, start_us: int, end_us: int) -> "tuple[Times, Times, Ints]":
+        """Return `DepthCounts.depths` of a part of a day."""
+        if (start_us, end_us) == self._spans[day]:
+            return self.sums(day).depths
+        return self[day].depths(start_us, end_us)
+
+    def points(self, day: int, start_us: int, end_us: int, reach: float) -> "Points":
+        """Return `DepthCounts.points` of a part of a day."""
+        if (start_us, end_us) == self._spans[day]:
+            return self.sums(day).points(reach)
+        return self[day].points(start_us, end_us, reach)
+
+    def moves(self, day: int, start_us: int, end_us: int) -> dict[int, Moves]:
+        """Return the moves of the mid in a part of a day."""
+        if (start_us, end_us) == self._spans[day]:
+            return self.sums(day).moves
+        return moves_of(self[day].path, start_us, end_us)
+
+    def cells(self, day: int, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
+        """Return `DepthCounts.cells` of a part of a day."""
+        if (start_us, end_us) == self._spans[day]:
+            return self.sums(day).cells(grid)
+        return self[day].cells(start_us, end_us, grid)

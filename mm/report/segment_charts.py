@@ -111,11 +111,10 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
 
 
 def _rate_panel(rows: "SegmentRows") -> Panel:
-    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
-    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
-    lines = [_held(rows, "in the segment", "line", tested), _held(rows, "in its training window", "faint", trained)]
-    note = "fills per order-hour; far apart, the market moved on faster than the windows"
-    return Panel("In sample and out of sample", note, rate_chart(rows), 170, lines, zero=True)
+    seen, expected = _rates(rows)
+    lines = [_held(rows, "seen", "line", seen), _held(rows, "expected by the fit before", "faint", expected)]
+    note = "fills per order-hour at a segment's distances; far apart, the market moved on faster than the windows"
+    return Panel("Seen and expected", note, rate_chart(rows), 170, lines, zero=True)
 
 
 def _points(
@@ -196,27 +195,32 @@ def _ratio_top(rows: "SegmentRows") -> float:
 
 
 def rate_chart(rows: "SegmentRows") -> str:
-    """Draw fills per order-hour in training and in the segment that follows."""
-    trained = _per_hour(rows.numbers["n_fills"], rows.numbers["train_exposure_s"])
-    tested = _per_hour(rows.numbers["test_fills"], rows.numbers["test_exposure_s"])
-    both = np.concatenate([trained, tested])
+    """Draw fills per order-hour of each segment, seen and expected."""
+    seen, expected = _rates(rows)
+    both = np.concatenate([seen, expected])
     if np.isnan(both).all():
         return nothing("Nothing was measured.")
     plot = Plot(WIDE, 170, rows.x, padded(0.0, float(np.nanmax(both))))
     return plot.picture(
         plot.value_axis(most=5),
         plot.time_axis(),
-        _steps(plot, rows, trained, "faint"),
-        _steps(plot, rows, tested),
-        title="Fills per order-hour, in training and in the segment",
+        _steps(plot, rows, expected, "faint"),
+        _steps(plot, rows, seen),
+        title="Fills per order-hour of each segment, seen and expected by the fit before it",
     )
 
 
-def _per_hour(hits: "Floats", seconds: "Floats") -> "Floats":
-    """Return fills per order-hour; NaN where nothing was at rest."""
-    rate: Floats = np.full(len(hits), np.nan)
-    np.divide(3_600 * hits, seconds, out=rate, where=seconds > 0)
-    return rate
+def _rates(rows: "SegmentRows") -> "tuple[Floats, Floats]":
+    """Return the fills per order-hour of each segment, seen and expected, both over its own distances and time.
+
+    The rate of the training is no yardstick: another window may measure other distances. NaN where nothing was at rest.
+    """
+    seconds, found = rows.numbers["test_exposure_s"], []
+    for name in ("test_fills", "test_expected"):
+        rate: Floats = np.full(len(seconds), np.nan)
+        np.divide(3_600 * rows.numbers[name], seconds, out=rate, where=seconds > 0)
+        found.append(rate)
+    return found[0], found[1]
 
 
 def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:

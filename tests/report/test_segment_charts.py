@@ -49,7 +49,10 @@ def test_points_are_the_segments_and_only_fitted_ones_have_a_bar(rows):
     assert (inside.values.tolist(), outside.values.tolist()) == ([1.5, 1.75], [2.0])
     assert [one.tip[0][1].tolist() for one in ratio.marks] == [[6, 7], [8]]
     assert k.lines[0].values.tolist()[1:] == [1.5, 1.5, 1.5] or np.isnan(k.lines[0].values[0])
-    assert rate.lines[0].values.tolist()[:4] == [300, 360, 420, 480]  # fills per order-hour
+    seen, expected = (line.values.tolist()[:4] for line in rate.lines)
+    assert seen == [300, 360, 420, 480]  # fills per order-hour
+    assert np.isnan(expected[0])
+    assert expected[1:] == [240, 240, 240]  # over the exposure of the segment, not over that of the training
 
 
 def test_lines_hold_from_segment_to_segment(rows):

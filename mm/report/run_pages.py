@@ -49,7 +49,8 @@ def index_page(runs: Sequence[Listing], root: str) -> str:
         name = run_id if run.link is None else f'<a href="{escape(run.link)}">{run_id}</a>'
         found = ", ".join(f"{escape(key)} {_text(value)}" for key, value in run.found.items())
         rows.append((started[:19].replace("T", " "), kind, symbol, day, name, status, found or "–"))
-    body = grid(head, rows) if rows else nothing("There are no runs.")
+    table = grid(head, rows).replace('<div class="wide">', '<div class="wide words">', 1)
+    body = table if rows else nothing("There are no runs.")
     hint = "A click on a head sorts; a name leads to the page of its run."
     return document(f"{root} · runs", [header("Runs", root, f"{len(runs):,} runs"), card("All runs", hint, body)])
 

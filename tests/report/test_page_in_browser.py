@@ -176,3 +176,13 @@ def test_instants_are_sorted_as_words(chrome, tmp_path):
         tab.value("document.querySelector('.cols > *').click()")
         found = tab.value("[...document.querySelectorAll('table tr')].slice(1).map((row) => row.cells[0].textContent)")
         assert found == [at[:19].replace("T", " ") for at in sorted(started)]
+
+
+def test_the_results_of_the_index_are_read_without_scrolling(chrome, tmp_path):
+    """In a window of 800 px, with the numbers of a sweep, which are the longest."""
+    path = tmp_path / "index.html"
+    found = {"trials": 9, "best.pnl_total": -2.505, "best.sharpe": -2737.6, "walkforward.pnl": -1.983}
+    cells = ["walkforward", "SIMUSDT", "20260101", "20260101T000000Z", "ok", "2026-01-03T00:00:00Z"]
+    path.write_text(index_page([Listing(cells, None, found)], "out"), encoding="utf-8")
+    with chrome.tab(path, width=800) as tab:
+        assert tab.value("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.wide'))") == 0

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, imports, of_package, sources_alone
 from mm.dayfolder.layout import DayFolder
@@ -102,7 +103,10 @@ def test_whatever_a_point_loads_is_in_its_code(tmp_path):
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
     inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
-    needed = NEEDED | {"rl": {"model_path": str(agent_at(tmp_path / "agent.zip"))}}
+    needed = NEEDED | {
+        "rl": {"model_path": str(agent_at(tmp_path / "agent.zip"))},
+        "predicted": {"predictor": written(tmp_path / "predictor", symbol="SIMUSDT", tick="0.01")},
+    }
     models = [
         {f"{kind}_model": name, f"{kind}_params_json": json.dumps(needed.get(name, {}))}
         for kind, registry in (("quote", QUOTE_MODELS), ("fill", FILL_MODELS))

@@ -126,7 +126,7 @@ def test_every_model_and_every_step_can_be_named():
         assert declared(QUOTE_MODELS[name]).name == name
         assert made(name, params).name == name
     own = {"q_max": 2.0, "eta": 0.1, "ticks": 2, "extra_ticks": 1.0, "inventory": 2.0}
-    own |= {"signal": "imbalance_1", "by": 1.0}
+    own |= {"signal": "imbalance_1", "by": 1.0, "horizon_s": 60.0}
     takes = {
         "inventory_bound": ["q_max"],
         "fushimi_size": ["eta"],
@@ -135,6 +135,7 @@ def test_every_model_and_every_step_can_be_named():
         "post_only": [],
         "widen": ["extra_ticks", "inventory"],
         **{key: ["signal", "by"] for key in ("shift_by", "widen_by", "size_by")},
+        **{key: ["horizon_s"] for key in ("kelly_skew", "kelly_size")},
     }
     assert set(takes) == set(QUOTE_STEPS)
     steps = [[step, {name: own[name] for name in names}] for step, names in takes.items()]

@@ -151,10 +151,16 @@ class InterfaceGateway:
         """Fetch the fills behind what waits."""
         self._work.put_nowait(("fills",))
 
+    def end(self) -> None:
+        """Let `run` end behind what waits; an order on its way is answered first, so that its fills are booked."""
+        self._work.put_nowait(("end",))
+
     async def run(self) -> None:
-        """Send what waits, until cancelled."""
+        """Send what waits, until `end`."""
         while True:
             action, *terms = await self._work.get()
+            if action == "end":
+                return
             if action == "place":
                 await self._place(*terms)
             elif action == "cancel":
@@ -292,13 +298,15 @@ class InterfaceTrade:
             book = await client.get("/book")
             trader, gateway, reader, end = self._parts(client, health, book)
             signals.direct(trader.end, lambda _: trader.end(KILL))
+            sending = asyncio.create_task(gateway.run())
             following = (self._follow(client, trader, reader), self._announced(client, gateway))
-            running = [asyncio.create_task(one) for one in (gateway.run(), *following, trader.run())]
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            running = [asyncio.create_task(one) for one in (*following, trader.run())]
+            await asyncio.wait([sending, *running], return_when=asyncio.FIRST_COMPLETED)
             trader.end("connection_lost")
+            gateway.end()
             for task in running:
                 task.cancel()
-            results = await asyncio.gather(*running, return_exceptions=True)
+            results = await asyncio.gather(sending, *running, return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                     raise result

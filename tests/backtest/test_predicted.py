@@ -6,7 +6,6 @@ import random
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,47 +13,17 @@ from hypothesis import strategies as st
 import mm
 from engine_cases import Case, cases
 from engine_tapes import BEGIN_US, TEST, Teller
+from fill_predictors import BIAS, DISTANCES, HORIZON_S, SCALER, SIGNALS, WEIGHTS, written
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.predicted import PredictedFills
 from mm.backtest.fills.queue import QueueRiskAverse
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.predict.artefact import ARRAYS, write
+from mm.predict.artefact import ARRAYS
 from mm.tape.tape import Tape
 
-SIGNALS = ["imbalance_1", "spread", "signed_volume_1s"]
-WEIGHTS, BIAS = ((0.5, -0.3, 0.2, -0.8), (-0.5, -0.2, -0.1, -0.6)), (0.4, -0.2)
-SCALER, DISTANCES, HORIZON_S = ((0.0, 2.0, 1e-5, 2.0), (0.5, 1.5, 4e-5, 1.0)), (0.5, 2.0, 6.0), 2.0
 SECOND = 1_000_000
-
-
-def written(folder, **changes):
-    """Write a logistic predictor of fills, and return its folder."""
-    Path(folder).mkdir(exist_ok=True)
-    bias = changes.pop("bias", BIAS)
-    weights = changes.pop("weights", WEIGHTS)
-    arrays = {}
-    for side in range(2):
-        arrays |= {f"{side}.w0": np.array(weights[side]).reshape(-1, 1), f"{side}.b0": np.array([bias[side]])}
-    about = {
-        "target": "fill",
-        "model": "logistic",
-        "horizon": HORIZON_S,
-        "signals": SIGNALS,
-        "distances_ticks": list(DISTANCES),
-        "scaler": {"mean": SCALER[0], "scale": SCALER[1], "priced": [False] * 4},
-        "heads": [{"kind": "network", "activations": ["logistic"]}] * 2,
-        "train_window": {"start_us": 0, "end_us": 1},
-        "days": ["19700101"],
-        "symbol": TEST.symbol,
-        "tick": str(TEST.tick_e8 / 1e8),
-        "usable": True,
-    }
-    write(Path(folder), {**about, **changes}, arrays)
-    return str(folder)
-
-
 FOLDER = written(tempfile.mkdtemp())
 NUMBERS = (WEIGHTS, BIAS, SCALER, DISTANCES, HORIZON_S)
 

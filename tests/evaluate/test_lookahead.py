@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from peekers import AT_IMPORT, COMPILED, PEEKERS
 
+from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
 from mm.commands.check import lookahead
@@ -200,6 +201,8 @@ def params(registry, name: str) -> str:
         return json.dumps(NESTED[name])
     if name == "rl":
         return json.dumps({"model_path": str(agent_at(Path(tempfile.mkdtemp()) / "agent.zip"))})
+    if name == "predicted":
+        return json.dumps({"predictor": written(Path(tempfile.mkdtemp()) / "predictor", symbol=SYMBOL, tick="0.01")})
     accepted = {one.name for one in declared(registry[name]).keys}
     return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
 

@@ -1,5 +1,6 @@
 """``mm trade --venue api``: a strategy as a client of `mm sim api`; its books are those of the interface."""
 
+import asyncio
 import csv
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.instrument import E8, Instrument
-from mm.live.api_venue import BookReader
+from mm.live.api_venue import BookReader, InterfaceAt, InterfaceGateway
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 from support import ROOT, run_python
 
@@ -105,3 +107,46 @@ def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
         last = list(csv.DictReader(lines))[-1]
     assert Decimal(last["inventory"]) == position["position"] * multiplier
     assert Decimal(last["cash"]) == 10_000_000 + position["cash"]
+
+
+def test_an_order_on_its_way_at_the_end_is_answered_and_its_fills_are_booked():
+    """The server has carried it out, whatever the client still wants."""
+
+    class Client:
+        at = InterfaceAt(url="http://box", client_id="mm_1")
+
+        def __init__(self):
+            self.came, self.answer = asyncio.Event(), asyncio.Event()
+
+        async def post(self, path, content=None):
+            if path == "/order":
+                self.came.set()
+                await self.answer.wait()
+                return {"order_id": 7, "status": "filled", "filled": 1}
+            return {}
+
+        async def get(self, path):
+            assert path == "/fills/mm_1"
+            fill = {"order_id": 7, "side": "buy", "price": Decimal("99.99"), "size": 1, "timestamp": 1, "trade_id": 3}
+            return [{**fill, "fee": 0, "liquidity": "taker"}]
+
+    async def play():
+        told = []
+        gateway = InterfaceGateway(client := Client(), Instrument("SIMUSDT", 1_000_000, 100_000_000), 1, lambda: 5)
+        gateway.trader = SimpleNamespace(
+            ended=None,
+            accepted=lambda order_id, _us, number: told.append((order_id, number)),
+            filled=lambda order_id, fill: told.append((order_id, fill.trade_id, fill.price, fill.qty)),
+        )
+        sending = asyncio.create_task(gateway.run())
+        gateway.place(1, 1, "99.99", "1", "LIMIT")
+        gateway.place(2, 1, "99.98", "1", "LIMIT")
+        await client.came.wait()
+        gateway.trader.ended = "signal"
+        gateway.end()
+        client.answer.set()
+        await asyncio.wait_for(sending, 30)
+        await gateway.stop()
+        return told
+
+    assert asyncio.run(play()) == [(1, 7), (1, 3, "99.99", "1")]

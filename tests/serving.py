@@ -1,4 +1,4 @@
-"""``mm sim serve`` as a process, for tests that are its clients."""
+"""``mm sim serve`` and ``mm sim api`` as processes, for tests that are their clients."""
 
 import hmac
 import json
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,10 +21,10 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def serving(*flags: str, longest_s: float = LONGEST_S, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
-    """Yield the process and its ready line; the process is gone afterwards, at the latest after *longest_s*."""
+def started(*words: str, longest_s: float = LONGEST_S, **variables: str) -> Iterator[tuple[Process, dict[str, Any]]]:
+    """Yield ``mm`` with *words* and its ready line; the process is gone afterwards, at the latest after *longest_s*."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mm", "sim", "serve", *flags],
+        [sys.executable, "-m", "mm", *words],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -39,6 +40,10 @@ def serving(*flags: str, longest_s: float = LONGEST_S, **variables: str) -> Iter
         killer.cancel()
         process.kill()
         process.communicate()
+
+
+serving = partial(started, "sim", "serve")
+trading_interface = partial(started, "sim", "api", "--port", "0", "--json")
 
 
 def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:

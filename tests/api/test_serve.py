@@ -13,9 +13,9 @@ pytest.importorskip("fastapi", reason="needs the extra [api]")
 import httpx
 from websockets.asyncio.client import connect
 
-from interface import trading_interface
 from mm.api.serve import listening
 from mm.errors import UsageError
+from serving import trading_interface
 
 BUY = {"side": "buy", "type": "limit", "price": "100.05", "size": 5}
 SELL = {**BUY, "side": "sell"}

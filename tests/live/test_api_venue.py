@@ -70,7 +70,7 @@ def test_without_a_server_it_says_what_to_start(tmp_path):
 def test_a_strategy_leaves_the_books_of_the_interface(tmp_path, preset):
     """Fills, position and cash of the run folder are the server's, to the last decimal; no order stays open."""
     pytest.importorskip("fastapi", reason="needs the extra [api]")
-    from interface import trading_interface
+    from serving import trading_interface
 
     multiplier, flags = (50, ("--preset", preset)) if preset else (1, ())
     with trading_interface("--seed", "3", "--A", "40", "--k", "0.2", *flags) as (_, ready):

@@ -34,6 +34,7 @@ NO_FILE = {
     "mm/backtest/io.py": DOOR,
     "mm/backtest/quotes/signal_steps.pyx": "test_view_signal.py plays its steps around models that read signals",
     "mm/bench.py": "test_mm_bench.py tests it, since benchmarks/ has a test_bench.py of its own",
+    "mm/dayfolder/_clean_rows.pyx": "rows that check_ahead takes; its test compares them with plain Python",
     "mm/evaluate/signal_lookahead.py": "signals/test_own.py plants peeks that it must find",
     "mm/live/_gateway_venue.pyx": "a part of the live engine; test_live_engine.py reports to it",
     "mm/market_data/import_capture.py": DOOR,

@@ -54,8 +54,8 @@ TODAY = {
     "evaluate": (2_700, 11),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
-    # captures order by order; issue 18, published days.
-    "market_data": (15_700, 55),
+    # captures order by order; issue 18, published days; issue 21, a check through compiled rows.
+    "market_data": (16_600, 57),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
     "report": (5_850, 23),
     "runs": (1_600, 6),  # issue 18: numbers within a tolerance
@@ -70,7 +70,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 79_700),
+    "lines": (46_000, 80_000),
     "modules": (220, 324),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),

@@ -11,6 +11,7 @@ import msgspec
 
 from mm.clock import US_PER_S
 from mm.dayfolder import layout, rows
+from mm.dayfolder.check_ahead import BookAhead
 from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.check_frames import FrameFile, FrameSink
 from mm.dayfolder.check_trades import TradeRange, check_trades
@@ -18,8 +19,9 @@ from mm.dayfolder.check_whole import WholeDay, schema_trouble
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
-from mm.dayfolder.manifest import FileEntry, Manifest, day_files, file_entry, read_manifest
-from mm.dayfolder.rows import Defect, DefectList, RowOrder
+from mm.dayfolder.line_files import FileTail
+from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
+from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import difference
 from mm.errors import BrokenFile, MissingDay
 
@@ -59,6 +61,7 @@ class _DayCheck:
         self._numbered: list[RowOrder] = []
         self._frame_rows: RowOrder | None = None
         self._top_n: int | None = None
+        self._read: list[CheckedLines] = []
 
     def report(self) -> CheckReport:
         """Check all there is, the ledger first: the others are read in its light."""
@@ -72,9 +75,7 @@ class _DayCheck:
         covered_us, prices_e8 = self._check_books(grids)
         trades = self._there(folder.trades)
         if trades:
-            check_trades(
-                self._view, grids, findings, self._order(trades, counts=True), TradeRange.of(folder, prices_e8)
-            )
+            check_trades(self._view, grids, findings, self._source(trades, 0), TradeRange.of(folder, prices_e8))
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
@@ -98,6 +99,12 @@ class _DayCheck:
             self._numbered.append(order)
         return order
 
+    def _source(self, path: Path, first_row: int) -> FileRows:
+        """Return the rows of a file, which have numbers of their own; its first line is row *first_row*."""
+        source = FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
+        self._read.append(source.lines)
+        return source
+
     def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
         """Return the time in µs for which the book is valid, and how far its best prices went, in 1e-8."""
         folder, findings = self._folder, self._findings
@@ -109,10 +116,14 @@ class _DayCheck:
             self._frame_rows = self._order(frames)
             frame_file = FrameFile(frames, findings, self._frame_rows)
             self._top_n = frame_file.top_n
+            self._read.append(frame_file.source.lines)
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grids, findings)
-        messages = read_diffs(diffs, findings, self._order(diffs, counts=True)) if diffs else iter(())
-        replay.play(messages, diffs or folder.diffs)
+        if diffs:
+            source = self._source(diffs, 1)
+            replay.play(read_diffs(source, findings), diffs, BookAhead(source, grids, frame_file))
+        else:
+            replay.play(iter(()), folder.diffs)
         if frame_file and not diffs:
             opened = frozenset(event.epoch_id for event in self._view.of_kind("snapshot_loaded"))
             frame_file.check_alone(grids, opened, replay.coverage)
@@ -125,7 +136,7 @@ class _DayCheck:
         order = RowOrder(path, self._findings, self._folder.day, None, ())
         self._numbered.append(order)
         decode = msgspec.json.Decoder(dict[str, int | str]).decode
-        for row, line in rows.lines_of(path, self._findings):
+        for row, line in CheckedLines(path, self._findings):
             try:
                 kept = decode(line)
                 if tuple(kept) != layout.QUARANTINE_KEYS:
@@ -173,25 +184,29 @@ class _DayCheck:
 
     def _check_entries(self, manifest: Manifest) -> None:
         files = {self._folder.relative(path): path for path in day_files(self._folder)}
+        tails = {lines.path: lines.tail() for lines in self._read}
         for entry in manifest.files:
             found = files.pop(entry.path, None)
             if found is None:
                 message = f"the manifest names {entry.path}, which is not there"
                 self._findings.add(self._folder.manifest, None, "manifest", message)
                 continue
-            for trouble in _differences(self._folder, found, entry):
+            for trouble in _differences(self._folder, found, entry, tails.get(found)):
                 self._findings.add(found, None, "manifest", trouble)
         for path in files.values():
             self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
 
 
-def _differences(folder: DayFolder, path: Path, entry: FileEntry) -> Iterator[str]:
-    """Yield the differences between the manifest's *entry* and *path*; those that follow from other bytes only once."""
+def _differences(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> Iterator[str]:
+    """Yield the differences between the manifest's *entry* and *path*; those that follow from other bytes only once.
+
+    It is read for its rows and ids where its *tail* is not known.
+    """
     if other := difference(path, entry):
         yield other
         return
     try:
-        has = file_entry(folder, path)
+        has = contents(folder, path, tail)
     except BrokenFile as error:
         yield str(error)
         return

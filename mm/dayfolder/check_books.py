@@ -11,12 +11,13 @@ import msgspec
 
 from mm.clock import checked_stamp
 from mm.dayfolder import layout, rows
+from mm.dayfolder.check_ahead import BookAhead, BookPlace
 from mm.dayfolder.check_frames import FrameSink, Wanted
 from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
-from mm.dayfolder.rows import Arrival, DefectList, RowOrder, Stamp
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdRanges, IdSequence, MissingIds
 from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
@@ -25,6 +26,9 @@ from mm.market_data.venue import Number
 
 OFF_STEP = "not a multiple of the quantity step at this row (instrument.json and the ledger say which)"
 OFF_TICK = "not a multiple of the tick size at this row (instrument.json and the ledger say which)"
+
+
+_LAST = 2**63 - 1
 
 
 class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -44,10 +48,11 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _Numbered = tuple[int, DiffLine]
 
 
-def read_diffs(path: Path, findings: DefectList, order: RowOrder) -> Iterator[_Numbered]:
+def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
     """Yield the depth messages with their rows; what cannot be read is a finding and left out."""
     decode = msgspec.json.Decoder(DiffLine).decode
-    for row, line in rows.lines_of(path, findings):
+    path, order = source.lines.path, source.order
+    for row, line in source.lines:
         try:
             diff = decode(line)
             checked_stamp(diff.E, "E")
@@ -96,6 +101,8 @@ class Replay:
         self._stopped = view.runs_with("run_stop")
         self._off_tick = _off_tick_levels(view)
         self._beyond = _ids_beyond(view)
+        self._special = [number for number in (*self._off_tick, *self._beyond) if isinstance(number, int)]
+        self._events_seen = 0
         self._limit: int | None = None
         self._horizons: list[tuple[int, int]] = []
         self._came = IdRanges()
@@ -104,20 +111,23 @@ class Replay:
         self.prices_e8: tuple[int, int] | None = None
         self._diffs = folder.diffs
         self._engine: SyncEngine[_Numbered] = SyncEngine()
-        self._book = LocalOrderBook(grids.price)
+        self._book = LocalOrderBook(grids.price, in_e8=True)
         self._run = ""
         self._epoch = 0
         self._loaded_seq = 0
         self.seen = IdSequence()
 
-    def play(self, diffs: Iterator[_Numbered], path: Path) -> None:
-        """Check the whole day; *path* is the file of the *diffs*."""
+    def play(self, diffs: Iterator[_Numbered], path: Path, ahead: BookAhead | None = None) -> None:
+        """Check the whole day; *path* is the file of the *diffs*, *ahead* takes of them what continues a book."""
         self._diffs = path
         for item in with_events(diffs, self._view.events, lambda numbered: numbered[1].recv_seq):
             if isinstance(item, Event):
+                self._events_seen += 1
                 self._event(item)
             else:
                 self._diff(*item)
+                if ahead:
+                    self._take_ahead(ahead)
         self._end_run()
         self._frames.finish()
 
@@ -149,6 +159,21 @@ class Replay:
                 self._came = IdRanges([(diff.U, diff.u)])
             self.coverage.stop()
 
+    def _take_ahead(self, ahead: BookAhead) -> None:
+        """Take the messages up to the next event in which there is nothing to find."""
+        last_id, sides = self._engine.book_id, self._book.compiled
+        if last_id is None or sides is None or last_id != self.seen.last_id or ahead.source.order.run != self._run:
+            return
+        until_id = min((number for number in self._special if number > last_id), default=_LAST)
+        following = self._view.events[self._events_seen : self._events_seen + 1]
+        before_seq = following[0].at.seq + 1 if following else _LAST  # a message stands before an event of its number
+        book = BookPlace(sides, self._horizons, self._epoch, until_id, before_seq)
+        reached, self.prices_e8 = ahead.take(book, last_id, self.coverage, self.prices_e8)
+        if reached != last_id:
+            self._came.add(last_id + 1, reached)
+            self._engine.go_on(reached)
+            self.seen.last_id, self._seen_us = reached, ahead.source.order.stamps[-1]
+
     def _load(self, event: Event) -> None:
         levels = read_snapshot(self._folder, self._view, event, self._findings)
         last_id = event.details.get("last_update_id")
@@ -165,7 +190,7 @@ class Replay:
             return
         if self.seen.last_id is None or bridge.verdict is Verdict.RESET or last_id > self.seen.last_id:
             self.seen = IdSequence(last_id)
-        self._book = LocalOrderBook.of(*levels, key=self._grids.price)
+        self._book = LocalOrderBook.of(*levels, key=self._grids.price, in_e8=True)
         self._epoch, self._loaded_seq = event.epoch_id, event.at.seq
         carried = str(event.details.get("path")).endswith("_carried.csv")
         depth = SnapshotDepth.of(*levels, key=self._grids.price)
@@ -331,7 +356,7 @@ def read_snapshot(
     by_exchange = view.knob("snapshot_limit", None) is not None  # a capture may be of anything
     prices: set[tuple[str, str]] = set()
     wanted_cells = [event.at.run_id, str(event.event_id), str(event.details.get("last_update_id"))]
-    head, lines = rows.under_header(path, layout.SNAPSHOT_COLUMNS, 0, findings)
+    head, lines = rows.under_header(CheckedLines(path, findings, 0), layout.SNAPSHOT_COLUMNS, 0, findings)
     if not head:
         return None
     for row, line in lines:

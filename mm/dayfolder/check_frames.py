@@ -66,13 +66,14 @@ class FrameFile(FrameSink):
 
     Attributes:
         top_n: levels per side, as the header has them.
+        source: The rows of the file.
     """
 
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
         self.path = path
         self._findings = findings
-        self._order = order
-        head = next(rows.lines_of(path, findings, first_row=0), (0, ""))[1].split(",")
+        self.source = rows.FileRows(rows.CheckedLines(path, findings, 0), order)
+        head = next(rows.CheckedLines(path, findings, 0), (0, ""))[1].split(",")
         self.top_n = max(1, layout.levels_shown(head))
         self._columns = layout.frame_columns(self.top_n)
         self._frames = self._read()
@@ -90,6 +91,15 @@ class FrameFile(FrameSink):
         wrong = self._difference(frame, wanted)
         if wrong:
             self._add(frame.row, "frame_differs", wrong)
+        self._next = next(self._frames, None)
+
+    def line_at_hand(self) -> bytes | None:
+        """Return the line of the next frame; None where there is none, or where others are missing before it."""
+        ready = self._next and self.source.lines.width == len(self._columns) and not self._missing
+        return f"{','.join(self._next.cells)}\n".encode() if self._next and ready else None
+
+    def go_on(self) -> None:
+        """Read the next frame behind those that were compared elsewhere."""
         self._next = next(self._frames, None)
 
     def end_run(self, *, stopped: bool) -> None:
@@ -122,7 +132,7 @@ class FrameFile(FrameSink):
         coverage.stop()
 
     def _read(self) -> Iterator[_FrameRow]:
-        for row, cells in rows.table(self.path, self._columns, OPTIONAL_COLUMNS, self._findings):
+        for row, cells in rows.table(self.source.lines, self._columns, OPTIONAL_COLUMNS, self._findings):
             try:
                 at = rows.arrival(cells[2], cells[3], cells[1], cells[-2])
                 rows.stamp_ms(cells[0], "event_time_ms")
@@ -130,7 +140,7 @@ class FrameFile(FrameSink):
             except ValueError as error:
                 self._add(row, "type", str(error))
                 continue
-            self._order.see(row, at)
+            self.source.order.see(row, at)
             yield _FrameRow(row, at, cells)
 
     def _refuse_before(self, seq: int | None) -> None:

@@ -1,15 +1,16 @@
 """The trades of a day: their cells, their ids, and whether prices and quantities can be of this market."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import msgspec
 
 from mm.dayfolder import layout, rows
+from mm.dayfolder.check_ahead import TradesAhead
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import LedgerView
-from mm.dayfolder.rows import REST, STREAM, DefectList, RowOrder
+from mm.dayfolder.rows import REST, STREAM, DefectList, FileRows
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, IdRanges
 from mm.instrument import decimal_text, e8, from_exchange_info
@@ -53,16 +54,17 @@ _BOOLEANS = ("true", "false")
 
 
 def check_trades(
-    view: LedgerView, grids: DayGrids, findings: DefectList, order: RowOrder, within: TradeRange
+    view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
 ) -> list[tuple[int, IdRange]]:
-    """Check the rows of the trades file, which is that of *order*, and whose values must be *within* a range.
+    """Check the rows of the trades file, the *source*, whose values must be *within* a range.
 
     Return the ids that are missing and that the ledger does not declare, each with the row after them.
     """
-    path, ids = order.path, _Ids()
+    path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
-    for row, cells in rows.table(path, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
+    ahead = TradesAhead(source, grids, astuple(within), single=single)
+    for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
             order.see(row, at)
@@ -88,6 +90,7 @@ def check_trades(
             fetched.add(*map(int, cells[10:12]))
         if not ids.take(row, trade_id, cells[12]):
             findings.add(path, row, "trade_id", f"trade {trade_id} stands twice, or behind a later one")
+        ids.last_id = ahead.take(ids.last_id)
     missing = ids.missing(view.holes("trade_gap"))
     for row, hole in missing:
         message = f"trade ids {hole.first} to {hole.last} are missing before this row"
@@ -119,6 +122,15 @@ class _Ids:
         self._before_first: set[int] = set()
         self._late = IdRanges()
         self._holes: list[tuple[int, IdRange]] = []
+
+    @property
+    def last_id(self) -> int | None:
+        """The highest id; None before the first. Ids up to one that is set have come."""
+        return self._ids.last_id
+
+    @last_id.setter
+    def last_id(self, last_id: int | None) -> None:
+        self._ids.last_id = last_id
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
         """Take a row's id; False where it came before, or out of order although it is from the stream."""

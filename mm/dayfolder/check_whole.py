@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, now_us
+from mm.dayfolder import rows
 from mm.dayfolder.layout import DayFolder, existing, schema_json
 from mm.dayfolder.ledger import Event, LedgerView
 from mm.dayfolder.manifest import read_manifest
@@ -74,10 +75,30 @@ def _runs(view: LedgerView) -> list[_Run]:
     return [_Run(events, after) for events, after in zip_longest(by_name.values(), firsts[1:])]
 
 
-def _rising(order: RowOrder) -> Iterable[tuple[int, int]]:
+def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int]]:
     """Return number and arrival of each row, in the order of the numbers."""
-    pairs = zip(order.seqs, order.stamps, strict=True)
-    return pairs if all(low < high for low, high in pairwise(order.seqs)) else sorted(pairs)
+    pairs = zip(seqs, stamps, strict=True)
+    return pairs if all(low < high for low, high in pairwise(seqs)) else sorted(pairs)
+
+
+def _jumps(numbers: "array[int]") -> list[int]:
+    """Return the places of rising *numbers* behind which one is left out."""
+    if rows.kernel:
+        return list(rows.kernel.jumps(numbers))
+    return [at for at, (low, high) in enumerate(pairwise(numbers)) if high > low + 1]
+
+
+def _first_late(stamps: "array[int]") -> tuple[int, int] | None:
+    """Return the first place of *stamps* that is long before the latest one in front of it, and that one."""
+    if rows.kernel:
+        found: tuple[int, int] | None = rows.kernel.first_late(stamps, _SLACK_US)
+        return found
+    latest_us = 0
+    for place, us in enumerate(stamps):
+        if 0 <= us < latest_us - _SLACK_US:
+            return place, latest_us
+        latest_us = max(latest_us, us)
+    return None
 
 
 class WholeDay:
@@ -105,7 +126,11 @@ class WholeDay:
         self._frames = frames
         self._findings = findings
         self._runs = _runs(view)
-        every = [_rising(order) for order in (*orders, *([frames] if frames else []))]
+        files = [(order.seqs, order.stamps) for order in (*orders, *([frames] if frames else []))]
+        if rows.kernel and (found := rows.kernel.merged(files)):
+            self._seqs, self._stamps, _ = found
+            return
+        every = [_rising(*columns) for columns in files]
         self._seqs, self._stamps = array("q"), array("q")
         for seq, us in merge(*every):
             if not self._seqs or seq > self._seqs[-1]:
@@ -144,8 +169,9 @@ class WholeDay:
             return  # depth messages have numbers, and were not kept
         if not run.stopped:
             last_seq = self._flushed_seq(run, begin, end)
-        for before, after in zip(self._seqs[begin : end - 1], self._seqs[begin + 1 : end], strict=True):
-            if after > before + 1 and before < last_seq:
+        for at in _jumps(self._seqs[begin:end]):
+            before, after = self._seqs[begin + at : begin + at + 2]
+            if before < last_seq:
                 self._missing(run, before + 1, after - 1, "in it")
 
     def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
@@ -153,14 +179,15 @@ class WholeDay:
         if run.kinds & _LATE_ROWS or begin >= end:
             return -1
         others = [order for order in self._orders if order.path != self._view.path]
-        flushed = max((seq for order in others for seq in order.seqs if seq <= self._seqs[end - 1]), default=-1)
+        before = self._seqs[end - 1].__ge__
+        flushed = max((max(filter(before, order.seqs), default=-1) for order in others), default=-1)
         newest = bisect_right(self._seqs, flushed, begin, end) - 1
         if newest < begin:
             return -1
         flush_s = run.knobs.get("flush_interval_s", 0)
         waiting_us = max(_UNFLUSHED_US, round(2 * US_PER_S * flush_s) if isinstance(flush_s, int | float) else 0)
         until_us = self._stamps[newest] - waiting_us
-        return max((self._seqs[at] for at in range(begin, newest) if self._stamps[at] < until_us), default=-1)
+        return next((self._seqs[at] for at in range(newest - 1, begin - 1, -1) if self._stamps[at] < until_us), -1)
 
     def _missing(self, run: _Run, first: int, last: int, where: str) -> None:
         count = last - first + 1
@@ -173,14 +200,11 @@ class WholeDay:
         if run.kinds & _LATE_ROWS:
             return
         begin, end = self._span(run)
-        latest_us = 0
-        for at in range(begin, end):
-            if 0 <= self._stamps[at] < latest_us - _SLACK_US:
-                back = (latest_us - self._stamps[at]) / US_PER_S
-                message = f"recv_seq {self._seqs[at]} arrived {back:.3f} s before a row with a lower number"
-                self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
-                return
-            latest_us = max(latest_us, self._stamps[at])
+        if late := _first_late(self._stamps[begin:end]):
+            at, latest_us = begin + late[0], late[1]
+            back = (latest_us - self._stamps[at]) / US_PER_S
+            message = f"recv_seq {self._seqs[at]} arrived {back:.3f} s before a row with a lower number"
+            self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
 
     def _check_files(self) -> None:
         """Report the files that a run which has ended must have left, as its knobs say."""

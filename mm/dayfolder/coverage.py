@@ -13,7 +13,7 @@ import msgspec
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
-from mm.dayfolder.rows import DefectList, lines_of, table
+from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
 from mm.ids import (
     ConsecutiveIds,
@@ -192,6 +192,15 @@ class ClockLeaps:
             self._widest = self._last_us, us
         self._last_us = us
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The last row, and the widest step so far, from and to, in µs."""
+        return (self._last_us, *self._widest)
+
+    @place.setter
+    def place(self, place: tuple[int, int, int]) -> None:
+        self._last_us, self._widest = place[0], place[1:]
+
     def found(self, step: Event) -> tuple[int, int]:
         """Return the time that did not pass at the ``clock_step`` *step*; an empty one where no row shows it."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
@@ -222,6 +231,19 @@ class ValidTime:
             self._leaps = ClockLeaps()
             self._leaps.see(us)
         self._last_us = max(us, self._last_us or 0)
+
+    @property
+    def place(self) -> tuple[int, int, int, int, int] | None:
+        """Time so far, last mark, last row, and the widest step of the clock, from and to, in µs; None if not valid.
+
+        A kernel goes on from there (`check_ahead`).
+        """
+        return None if self._last_us is None else (self.total_us, self._last_us, *self._leaps.place)
+
+    @place.setter
+    def place(self, place: tuple[int, int, int, int, int]) -> None:
+        self.total_us, self._last_us = place[:2]
+        self._leaps.place = place[2:]
 
     def stop(self) -> None:
         """The book is valid no longer."""
@@ -313,7 +335,7 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
     if path is None:
         return
     decode = msgspec.json.Decoder(IdRow).decode
-    for row, line in lines_of(path, findings):
+    for row, line in CheckedLines(path, findings):
         try:
             yield decode(line)
         except msgspec.MsgspecError as error:
@@ -325,7 +347,7 @@ def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[C
     if path is None:
         return
     seen = IdRanges()
-    for row, cells in table(path, TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):
+    for row, cells in table(CheckedLines(path, findings, 0), TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):
         try:
             trade_id, us = int(cells[4]), int(cells[9] or int(cells[1]) * 1000)
         except ValueError as error:

@@ -120,6 +120,10 @@ class _Steps:
         """Return the step in 1e-8 at the row of number *seq*; 0 where it is not known."""
         return self._valid[max(0, bisect_right(self._from, seq) - 1)] if self._valid else 0
 
+    def until(self, seq: int) -> int:
+        """Return the number of the row from which on another step may be valid than at the row *seq*."""
+        return next((from_seq for from_seq in self._from[1:] if from_seq > seq), 2**63 - 1)
+
 
 class DayGrids:
     """The steps at each row of a day: orders rest on the grid of their time, so that what was valid stays so.
@@ -154,6 +158,10 @@ class DayGrids:
         ticks += _reported(view.events, view, findings, "tick_size")
         lots += _reported(view.events, view, findings, "step_size")
         return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
+
+    def steps_at(self, seq: int) -> tuple[int, int, int]:
+        """Return price and quantity step in 1e-8 (0: not known) at the row *seq*, and until which row they are so."""
+        return self._ticks.at(seq), self._lots.at(seq), min(self._ticks.until(seq), self._lots.until(seq))
 
     def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
         """Return the first of *prices*, of the row of number *seq*, that is no multiple of the step valid there."""

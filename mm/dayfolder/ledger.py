@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, DayFolder, existing
-from mm.dayfolder.rows import Arrival, DefectList, arrival, under_header, whole
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, arrival, under_header, whole
 from mm.errors import BrokenFile
 from mm.ids import IdRanges
 
@@ -163,7 +163,7 @@ def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
 
 def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: DefectList) -> Iterator[Event]:
     """Yield the events of a file with these *columns*, whose *names* in the ledger may be others."""
-    head, lines = under_header(path, columns, 1, findings)
+    head, lines = under_header(CheckedLines(path, findings, 0), columns, 1, findings)
     for row, line in lines:
         cells = next(csv.reader([line]), [])
         try:

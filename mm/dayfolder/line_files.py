@@ -5,6 +5,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ GZIP_LEVEL = 1
 """Of zlib; 4 would save some 12 % of the bytes in half as much time again, 6 some 20 % in three times as much."""
 FLUSH_BYTES = 1 << 20
 _CHUNK = 1 << 16
+_PIECE = 1 << 20
 _MEMBER_CHUNK = 1 << 20
 _MOST_MEMBER_BYTES = 4 << 20
 _GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -142,6 +144,42 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
             inflate = zlib.decompressobj(GZIP_FORMAT)
     if inside:
         raise EOFError("the last gzip member has no end")
+
+
+def text_of(path: Path) -> Iterator[bytes]:
+    """Yield the text of a file in pieces; another thread reads the next one of a large file meanwhile."""
+    pieces = _pieces(path)
+    if path.stat().st_size < _PIECE:
+        yield from pieces
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, pieces, b"")
+        while piece := coming.result():
+            coming = reader.submit(next, pieces, b"")
+            yield piece
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Yield the text of a file, plain or gzip, in pieces of a MiB or more; what is in front of a damage comes first."""
+    with path.open("rb") as stream:
+        if path.suffix != PACKED:
+            yield from iter(lambda: stream.read(_PIECE), b"")
+            return
+        held: list[bytes] = []
+        size = 0
+        try:
+            for text, _ in unpacked(stream):
+                held.append(text)
+                size += len(text)
+                if size >= _PIECE:
+                    yield b"".join(held)
+                    held, size = [], 0
+        except (EOFError, zlib.error):
+            if size:
+                yield b"".join(held)
+            raise
+        if size:
+            yield b"".join(held)
 
 
 class _Lines:

@@ -33,7 +33,7 @@ from mm.dayfolder.repair_rows import (
     sound_row,
     write_frames,
 )
-from mm.dayfolder.rows import DefectList, RowOrder, number_in
+from mm.dayfolder.rows import CheckedLines, DefectList, FileRows, RowOrder, number_in
 from mm.errors import BrokenFile, MissingDay
 from mm.ids import MissingIds
 
@@ -296,8 +296,8 @@ class DayRepair:
     def _trades(self, view: LedgerView, findings: DefectList) -> None:
         """Note the trade ids that are missing in silence."""
         folder = self._folder
-        order = self._order(folder.trades, view)
-        gaps = [MissingIds(*hole) for _, hole in check_trades(view, DayGrids(), findings, order, TradeRange())]
+        source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
+        gaps = [MissingIds(*hole) for _, hole in check_trades(view, DayGrids(), findings, source, TradeRange())]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))

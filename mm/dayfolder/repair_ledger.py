@@ -26,7 +26,7 @@ from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snap
 from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, read_gaps
 from mm.dayfolder.line_files import lines_of_file
 from mm.dayfolder.repair_rows import Dropped, Reread, top_n_of
-from mm.dayfolder.rows import Arrival, DefectList, RowOrder
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, RowOrder
 from mm.ids import MissingIds
 
 LOST = "ledger_lost"
@@ -190,7 +190,8 @@ def _bridges(folder: DayFolder) -> bool:
     view = LedgerView.of(folder, findings)
     replay = Replay(folder, view, FrameSink(), DayGrids(), findings)
     order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
-    replay.play(read_diffs(diffs, findings, order) if diffs else iter(()), folder.diffs)
+    messages = read_diffs(FileRows(CheckedLines(diffs, findings), order), findings) if diffs else iter(())
+    replay.play(messages, folder.diffs)
     return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
 
 

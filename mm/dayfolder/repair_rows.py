@@ -17,7 +17,7 @@ from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
-from mm.dayfolder.rows import STREAM, DefectList, RowOrder, Trade, number_in, trade_row
+from mm.dayfolder.rows import STREAM, CheckedLines, DefectList, FileRows, RowOrder, Trade, number_in, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
 from mm.market_data.binance_spot import Messages
@@ -230,7 +230,7 @@ def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: Ro
         sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
         replay = Replay(folder, view, sink, grids, findings)
         diffs = existing(folder.diffs) or folder.diffs
-        replay.play(read_diffs(diffs, findings, order), diffs)
+        replay.play(read_diffs(FileRows(CheckedLines(diffs, findings), order), findings), diffs)
     return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)
 
 

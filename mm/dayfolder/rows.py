@@ -9,16 +9,30 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from heapq import merge
+from importlib import import_module
 from itertools import chain, repeat
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
-from mm.dayfolder.layout import PACKED, DayFolder
-from mm.dayfolder.line_files import unpacked
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import FileTail, text_of
+
+if TYPE_CHECKING:
+    from mm.dayfolder._clean_rows import Arrivals
+
+kernel: Any = None
+"""The compiled rows, `_clean_rows`; None where there was no compiler at installation.
+
+Both ways find the same; set to None, before a check begins, it selects plain Python.
+"""
+with suppress(ImportError):
+    kernel = import_module("mm.dayfolder._clean_rows")
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, the exchange's own text."""
@@ -162,58 +176,132 @@ class DefectList:
         return self._found + more
 
 
-def lines_of(path: Path, findings: DefectList, first_row: int = 1) -> Iterator[tuple[int, str]]:
-    """Yield the whole lines of *path* (plain or gzip) with their row numbers; a torn end is a finding."""
-    row = first_row - 1
-    try:
-        with path.open("rb") as stream:
-            for row, raw in enumerate(_packed_lines(stream) if path.suffix == PACKED else stream, first_row):
-                if not raw.endswith(b"\n"):
-                    message = f"the last row has no end ({len(raw)} bytes); the recorder's next start cuts it"
-                    findings.add(path, row, "torn_tail", message)
-                    return
-                try:
-                    yield row, raw[:-1].decode()
-                except UnicodeDecodeError as error:
-                    findings.add(path, row, "encoding", f"not UTF-8: {error.reason} at byte {error.start} of the row")
-    except (EOFError, zlib.error) as error:
-        findings.add(path, row + 1, "torn_gzip", f"cannot be unpacked behind row {row}: {error}; rows before are whole")
+class CheckedLines:
+    """The whole lines of a file, plain or gzip, with their row numbers; a torn end is a finding.
+
+    They are yielded one by one, but for those that a kernel reads out of `block` in between, and passes by `skip`.
+
+    Args:
+        path: The file.
+        findings: Takes what is wrong.
+        first_row: The number of the first line.
+
+    Attributes:
+        row: Number of the last row that was read.
+        block: Text at hand; its last line may be torn.
+        at: Where in it the next line begins.
+        width: Cells of the header of a CSV, once that was read.
+    """
+
+    def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
+        self.path = path
+        self.row = self._before_first = first_row - 1
+        self.block, self.at = b"", 0
+        self.width = 0
+        self._findings = findings
+        self._pieces = text_of(path)
+        self._rows = self._read()
+        self._broken: Exception | None = None
+        self._head: list[bytes] = []
+        self._zeros = False
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return self._rows
+
+    def __next__(self) -> tuple[int, str]:
+        return next(self._rows)
+
+    def more(self) -> bool:
+        """Add text to `block`; False where the file ends, or cannot be unpacked from here on."""
+        try:
+            piece = next(self._pieces, b"")
+        except (EOFError, zlib.error) as error:
+            self._broken, piece = error, b""
+        if not piece:
+            return False
+        if len(self._head) < 3:
+            self._head = b"\n".join((*self._head[:-1], b"".join(self._head[-1:]) + piece)).split(b"\n", 2)
+        self._zeros = self._zeros or b"\0" in piece
+        line = self.block.rfind(b"\n", 0, self.at - 1) + 1 if self.at else 0  # the last line that was read stays
+        self.block, self.at = self.block[line:] + piece, self.at - line
+        return True
+
+    def skip(self, at: int, rows: int) -> None:
+        """Go on at the place *at* of `block`: *rows* rows were read there."""
+        self.at = at
+        self.row += rows
+
+    def tail(self) -> FileTail | None:
+        """Return where the file ends, as `scan` does; None where its end was not reached, or is not whole."""
+        whole = self.at == len(self.block) and not self._broken and not self.more()
+        if not whole or self._zeros or self._broken:
+            return None
+        head = self._head[: min(2, self.row - self._before_first)]
+        last = self.block[:-1].rpartition(b"\n")[2]
+        return FileTail(self.row - self._before_first, tuple(head), last, self.path.stat().st_size)
+
+    def _read(self) -> Iterator[tuple[int, str]]:
+        while True:
+            end = self.block.find(b"\n", self.at)
+            if end < 0:
+                if self.more():
+                    continue
+                break
+            raw = self.block[self.at : end]
+            self.at = end + 1
+            self.row += 1
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError as error:
+                message = f"not UTF-8: {error.reason} at byte {error.start} of the row"
+                self._findings.add(self.path, self.row, "encoding", message)
+            else:
+                yield self.row, text
+        rest = len(self.block) - self.at
+        if self._broken:
+            message = f"cannot be unpacked behind row {self.row}: {self._broken}; rows before are whole"
+            self._findings.add(self.path, self.row + 1, "torn_gzip", message)
+        elif rest:
+            message = f"the last row has no end ({rest} bytes); the recorder's next start cuts it"
+            self._findings.add(self.path, self.row + 1, "torn_tail", message)
 
 
 def under_header(
-    path: Path, columns: Sequence[str], optional: int, findings: DefectList
+    lines: CheckedLines, columns: Sequence[str], optional: int, findings: DefectList
 ) -> tuple[list[str], Iterator[tuple[int, str]]]:
     """Return the header of a CSV and its lines with their row numbers.
 
     Args:
-        path: The file.
+        lines: Those of the file, from row 0 on.
         columns: Its header.
         optional: How many of the last columns an older day may lack.
         findings: Takes a wrong header; an empty one and no lines are returned then.
     """
-    lines = lines_of(path, findings, first_row=0)
     head = next(lines, (0, ""))[1].split(",")
+    lines.width = len(head)
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
-        return head, lines
+        return head, iter(lines)
     pairs = zip(head, columns, strict=False)
     wrong = next((f"{found!r} for {wanted!r}" for found, wanted in pairs if found != wanted), None)
-    findings.add(path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
+    findings.add(lines.path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
     return [], iter(())
 
 
-def table(path: Path, columns: Sequence[str], optional: int, findings: DefectList) -> Iterator[tuple[int, list[str]]]:
+def table(
+    lines: CheckedLines, columns: Sequence[str], optional: int, findings: DefectList
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV without quoted fields, each as wide as *columns*; arguments as in `under_header`.
 
     Cells that an older day lacks are empty. A row of another width is a finding and left out.
     """
-    head, lines = under_header(path, columns, optional, findings)
+    head, rows = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
-    for row, line in lines:
+    for row, line in rows:
         cells = line.split(",")
         if len(cells) == len(head):
             yield row, cells + missing if missing else cells
         else:
-            findings.add(path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
+            findings.add(lines.path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
 
 
 def whole(text: str, name: str) -> int:
@@ -277,6 +365,9 @@ class RowOrder:
 
     Attributes:
         seqs, rows, stamps: Of each row its `recv_seq`, its number in the file, and its arrival in µs.
+        from_us, to_us: Rows arrive from the one to before the other.
+        run: The run of the last row.
+        latest_us: The latest arrival of that run.
     """
 
     def __init__(
@@ -287,28 +378,28 @@ class RowOrder:
         self.rows = array("q")
         self.stamps = array("q")
         self._findings = findings
-        self._from_us = midnight_us(day, "UTC") - 2 * _DAY_US
-        self._to_us = self._from_us + 5 * _DAY_US
+        self.from_us = midnight_us(day, "UTC") - 2 * _DAY_US
+        self.to_us = self.from_us + 5 * _DAY_US
         self._runs = runs
         self._stepping = stepping
-        self._run = ""
-        self._latest_us = 0
+        self.run = ""
+        self.latest_us = 0
 
     def see(self, row: int, at: Arrival) -> None:
         """Check one row against those before it."""
         self.number(row, at.seq, at.recv_us)
-        if at.run_id != self._run:
-            self._run, self._latest_us = at.run_id, 0
+        if at.run_id != self.run:
+            self.run, self.latest_us = at.run_id, 0
             if self._runs is not None and at.run_id not in self._runs:
                 self._add(row, "run", f"run {at.run_id!r} is not in the ledger")
         if at.recv_ms != at.recv_us // 1000:
             self._add(row, "time", f"recv_time_ms {at.recv_ms} is not recv_time_us {at.recv_us} in ms")
-        elif not self._from_us <= at.recv_us < self._to_us:
+        elif not self.from_us <= at.recv_us < self.to_us:
             self._add(row, "time", f"recv_time_us {at.recv_us} is not near the day of the folder; is it another unit?")
-        elif at.recv_us < self._latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
-            back = (self._latest_us - at.recv_us) / US_PER_S
+        elif at.recv_us < self.latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
+            back = (self.latest_us - at.recv_us) / US_PER_S
             self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
-        self._latest_us = max(self._latest_us, at.recv_us)
+        self.latest_us = max(self.latest_us, at.recv_us)
 
     def number(self, row: int, seq: int, recv_us: int) -> None:
         """Check the number of one row alone."""
@@ -318,12 +409,47 @@ class RowOrder:
         self.rows.append(row)
         self.stamps.append(recv_us)
 
+    def passed(self, first_row: int, seqs: bytes, stamps: bytes, latest_us: int) -> None:
+        """Count rows of this run that were checked elsewhere: their numbers and arrivals as 64 bits each."""
+        self.seqs.frombytes(seqs)
+        self.stamps.frombytes(stamps)
+        self.rows.extend(range(first_row, first_row + len(self.seqs) - len(self.rows)))
+        self.latest_us = latest_us
+
     def _add(self, row: int, kind: str, message: str) -> None:
         self._findings.add(self.path, row, kind, message)
 
 
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The rows of one file: its lines, and what they are checked against."""
+
+    lines: CheckedLines
+    order: RowOrder
+
+    def begin(self, clean: "Arrivals") -> bool:
+        """Let *clean* go on behind the last row; False where its run has no plain name."""
+        order = self.order
+        plain = order.run.isascii() and order.run.isprintable() and not set(',"\\') & set(order.run)
+        if plain and order.seqs:
+            clean.begin(order.run, order.seqs[-1], order.latest_us)
+        return plain and bool(order.seqs)
+
+    def passed(self, clean: "Arrivals", at: int) -> None:
+        """Go on behind the rows that *clean* has taken, at the place *at* of the block."""
+        if clean.count:
+            self.order.passed(self.lines.row + 1, *clean.taken(), clean.latest_us)
+            self.lines.skip(at, clean.count)
+
+    def fed(self, at: int) -> bool:
+        """Return True if the kernel stopped at *at* because the block is over, and there is more now."""
+        return self.lines.block.find(b"\n", at) < 0 and self.lines.more()
+
+
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
     """Find a `recv_seq` that two files use for two messages."""
+    if kernel and (found := kernel.merged([(order.seqs, order.stamps) for order in orders])) and not found[2]:
+        return
     last_seq, last_path = -1, Path()
     for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
         order = orders[at]
@@ -331,13 +457,3 @@ def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
             row = order.rows[min(bisect_left(order.seqs, seq), len(order.rows) - 1)]
             findings.add(order.path, row, "order", f"recv_seq {seq} is used in {last_path.name} too")
         last_seq, last_path = seq, order.path
-
-
-def _packed_lines(stream: BinaryIO) -> Iterator[bytes]:
-    rest = b""
-    for text, _ in unpacked(stream):
-        *lines, rest = (rest + text).split(b"\n")
-        for line in lines:
-            yield line + b"\n"
-    if rest:
-        yield rest

@@ -8,49 +8,12 @@ at most 64 bits: such a text is its number, and need not be kept. All else is le
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memcmp, memmove
 cimport cython
 
-from mm._decimals cimport eight_digits, put_eight, put_whole
 import msgspec
 from mm.instrument import e8
-
-cdef enum:
-    SHORTEST = 26      # bytes of ["0.00000001","0.00000000"] without a comma
-    LONGEST_CELL = 22  # of a price or a quantity with its comma: 11 digits, the point, eight places
-    FIRST_ROOM = 64    # levels
-    ODD = -1           # as a quantity: the texts are others than the numbers would give, and stand in `odd`
-
-cdef struct Level:
-    int64_t key  # the price in 1e-8, negative of an ask, so that the best is the greatest
-    int64_t qty  # in 1e-8, or ODD
-
-
-cdef inline const char* plain(const char* p, const char* end, int64_t* value) noexcept nogil:
-    """Read a decimal as the exchange writes it; return what stands behind it, NULL where it is written otherwise."""
-    cdef const char* first = p
-    cdef uint64_t whole = 0, places
-    while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
-        whole = whole * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
-    if not 0 < p - first <= 11 or (first[0] == c"0" and p - first > 1):
-        return NULL
-    if end - p < 9 or p[0] != c"." or not eight_digits(p + 1, &places):
-        return NULL
-    whole = whole * 100000000u + places
-    if whole > <uint64_t> INT64_MAX:
-        return NULL
-    value[0] = <int64_t> whole
-    return p + 9
-
-
-cdef inline char* put(char* p, int64_t value) noexcept nogil:
-    """Append *value*, in 1e-8, as the exchange writes it."""
-    p = put_whole(p, <uint64_t> value // 100000000u)
-    p[0] = c"."
-    return put_eight(p + 1, <uint64_t> value % 100000000u)
-
 
 cdef str text_of(int64_t value):
     cdef char[LONGEST_CELL] text
@@ -177,12 +140,6 @@ cdef class Side:
     Every method that takes texts raises OverflowError where a price has more than 64 bits.
     """
 
-    cdef object number
-    cdef int sign
-    cdef Level* room
-    cdef Py_ssize_t size, begin, count
-    cdef dict odd
-
     def __cinit__(self, number: Callable[[str], int], int sign) -> None:
         self.number, self.sign, self.odd = number, sign, {}
         self.size = FIRST_ROOM
@@ -267,7 +224,7 @@ cdef class Side:
             return self.place(key)
         return self.count if key > 0 else 0
 
-    cdef inline Py_ssize_t place(self, int64_t key) noexcept:
+    cdef Py_ssize_t place(self, int64_t key) noexcept nogil:
         """Return how many levels are below *key*."""
         cdef Level* levels = self.room + self.begin
         cdef Py_ssize_t low = 0, high = self.count, middle
@@ -279,13 +236,14 @@ cdef class Side:
                 high = middle
         return low
 
-    cdef int set(self, int64_t key, int64_t qty) except -1:
+    cdef int set(self, int64_t key, int64_t qty) except -1 nogil:
         """Set a level; a quantity of 0 removes it, and what was kept of its texts is forgotten."""
         cdef Py_ssize_t at = self.place(key)
         cdef Level* level = self.room + self.begin + at
         if at < self.count and level.key == key:
             if level.qty == ODD:
-                del self.odd[key]
+                with gil:
+                    del self.odd[key]
             if qty:
                 level.qty = qty
             else:
@@ -309,7 +267,7 @@ cdef class Side:
         self.odd[key] = (price, qty)
         return 0
 
-    cdef void close_up(self, Py_ssize_t at) noexcept:
+    cdef void close_up(self, Py_ssize_t at) noexcept nogil:
         """Take the level at *at* out."""
         cdef Level* level = self.room + self.begin + at
         self.count -= 1
@@ -319,12 +277,13 @@ cdef class Side:
         else:
             memmove(level, level + 1, (self.count - at) * sizeof(Level))
 
-    cdef Level* make_way(self, Py_ssize_t at) except NULL:
+    cdef Level* make_way(self, Py_ssize_t at) except NULL nogil:
         """Return a free place before what stands at *at*."""
         cdef bint before = at < self.count - at
         cdef Level* level
         if self.begin == 0 if before else self.begin + self.count == self.size:
-            self.widen()
+            with gil:
+                self.widen()
         if before:
             self.begin -= 1
             memmove(self.room + self.begin, self.room + self.begin + 1, at * sizeof(Level))
@@ -367,31 +326,41 @@ cdef bint is_text_of(str text, int64_t value) except -1:
     return read_text(text, &read) and read == value
 
 
+cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
+    """Append the cells of a level, counted from the best, each with a comma behind it; NULL where its text is odd."""
+    cdef Level* level = side.room + side.begin + side.count - 1 - at
+    if at >= side.count:
+        p[0] = p[1] = c","
+        return p + 2
+    if level.qty == ODD:
+        return NULL
+    p = put(p, side.sign * level.key)
+    p[0] = c","
+    p = put(p + 1, level.qty)
+    p[0] = c","
+    return p + 1
+
+
+cdef char* put_cells(char* p, Side bids, Side asks, Py_ssize_t n) noexcept nogil:
+    """Append the cells of the best *n* levels, each with a comma behind it; NULL where a text is odd."""
+    cdef Py_ssize_t at
+    for at in range(n):
+        p = put_level(p, bids, at)
+        if p is not NULL:
+            p = put_level(p, asks, at)
+        if p is NULL:
+            return NULL
+    return p
+
+
 def cells(Side bids, Side asks, Py_ssize_t n) -> str | None:
     """Return the cells of the best *n* levels, bid and ask by turns, a missing one empty; None where texts are odd."""
     cdef char* first = <char*> PyMem_Malloc(4 * n * LONGEST_CELL + 1)
-    cdef char* p = first
-    cdef Side side
-    cdef Level* level
-    cdef Py_ssize_t at
-    cdef int turn
+    cdef char* end
     if first is NULL:
         raise MemoryError(f"no memory for the cells of {n} levels")
     try:
-        for at in range(n):
-            for turn in range(2):
-                side = asks if turn else bids
-                level = side.room + side.begin + side.count - 1 - at
-                if at < side.count:
-                    if level.qty == ODD:
-                        return None
-                    p = put(p, side.sign * level.key)
-                p[0] = c","
-                p += 1
-                if at < side.count:
-                    p = put(p, level.qty)
-                p[0] = c","
-                p += 1
-        return first[: max(0, p - first - 1)].decode("ascii")
+        end = put_cells(first, bids, asks, n)
+        return None if end is NULL else first[: max(0, end - first - 1)].decode("ascii")
     finally:
         PyMem_Free(first)

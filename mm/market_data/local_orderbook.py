@@ -56,6 +56,11 @@ class LocalOrderBook:
         book.change(bids, asks)
         return book
 
+    @property
+    def compiled(self) -> tuple[Any, Any] | None:
+        """Both sides, bids first, where a kernel keeps them; None where plain Python does."""
+        return None if isinstance(self._bids, PlainSide) else (self._bids, self._asks)
+
     def apply(self, side: int, price: str, qty: str) -> None:
         """Set the quantity at *price* on *side* (+1 bid, -1 ask); zero removes the level."""
         level = ((price, qty),)

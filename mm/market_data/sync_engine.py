@@ -90,6 +90,10 @@ class SyncEngine(Generic[Update]):
         self._buffer.append((first_id, last_id, update))
         return Verdict.BUFFER
 
+    def go_on(self, last_id: int) -> None:
+        """Take updates that follow the book without a gap, up to the id *last_id*."""
+        self.book_id = self.seen_id = last_id
+
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
         """Take a snapshot's ``lastUpdateId``; answers APPLY or RESET (it is the book now), STALE or TOO_OLD.
 

@@ -40,8 +40,12 @@ class TradeIds:
 
     @property
     def last_id(self) -> int | None:
-        """The highest id; None before the first."""
+        """The highest id; None before the first. Setting it counts all ids up to it as received."""
         return self._sequence.last_id
+
+    @last_id.setter
+    def last_id(self, last_id: int | None) -> None:
+        self._sequence.last_id = last_id
 
     def take(self, trade_id: int) -> events.TradeVerdict:
         """Return what *trade_id* is, and count it as received."""

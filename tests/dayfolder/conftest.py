@@ -1,5 +1,17 @@
 """The recorded days that these tests share."""
 
+import mutations
+import pytest
+
 from recorded_days import pristine_day, recorded_day, road, unsealed_day
+from support import ROOT
 
 __all__ = ["pristine_day", "recorded_day", "road", "unsealed_day"]
+
+
+@pytest.fixture(scope="session")
+def boxed_day(tmp_path_factory):
+    """A day of the exchange in a box, in simulated time, sealed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tests" / "market_data")
+        yield mutations.recorded(tmp_path_factory.mktemp("boxed"))

@@ -23,14 +23,6 @@ KNOBS = {"top_n": 3, "write_diffs": True, "write_gaps": True, "flush_interval_s"
 SOME = [name for name in list(MUTATIONS)[::3] if name not in PLAUSIBLE]
 
 
-@pytest.fixture(scope="module")
-def boxed_day(tmp_path_factory):
-    """A day of the exchange in a box, in simulated time, sealed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "tests" / "market_data")
-        yield mutations.recorded(tmp_path_factory.mktemp("boxed"))
-
-
 def test_the_day_that_is_mutated_is_sound(boxed_day, tmp_path):
     """And has all that a mutation needs; without its manifest it is not sealed, and that is all."""
     assert check_day(boxed_day).defects == []

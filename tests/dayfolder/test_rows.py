@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
-from mm.dayfolder.rows import Arrival, DefectList, RowOrder, check_numbers, decimal, lines_of, table, whole
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, table, whole
 from mm.errors import OffGrid
 from mm.market_data.grid import Grid
 
@@ -38,15 +38,15 @@ def test_packed_and_plain_lines_are_the_same(tmp_path_factory, lines, cuts):
     step = len(text) // cuts + 1
     (folder.path / "a").write_bytes(text)
     (folder.path / "a.gz").write_bytes(b"".join(gzip.compress(text[n : n + step]) for n in range(0, len(text), step)))
-    plain = list(lines_of(folder.path / "a", DefectList(folder)))
-    assert list(lines_of(folder.path / "a.gz", DefectList(folder))) == plain
+    plain = list(CheckedLines(folder.path / "a", DefectList(folder)))
+    assert list(CheckedLines(folder.path / "a.gz", DefectList(folder))) == plain
 
 
 def test_all_rows_before_a_tear_are_read(folder):
     """A torn member costs its own rows only."""
     path, findings = folder.path / "a.ndjson.gz", DefectList(folder)
     path.write_bytes(gzip_member(b"1\n2\n") + gzip_member(b"3\n")[:-9])
-    assert list(lines_of(path, findings))[:2] == [(1, "1"), (2, "2")]
+    assert list(CheckedLines(path, findings))[:2] == [(1, "1"), (2, "2")]
     assert [defect.kind for defect in findings.defects()] == ["torn_gzip"]
 
 
@@ -54,8 +54,8 @@ def test_late_columns_come_out_empty(folder):
     """A reader need not ask how old a day is."""
     path, findings = folder.path / "a.csv", DefectList(folder)
     path.write_text("x,y\n1,2\n")
-    assert list(table(path, ("x", "y", "z"), 1, findings)) == [(1, ["1", "2", ""])]
-    assert list(table(path, ("x", "y", "z"), 0, findings)) == []
+    assert list(table(CheckedLines(path, findings, 0), ("x", "y", "z"), 1, findings)) == [(1, ["1", "2", ""])]
+    assert list(table(CheckedLines(path, findings, 0), ("x", "y", "z"), 0, findings)) == []
     assert [defect.message for defect in findings.defects()] == ["the header has 2 columns for 3"]
 
 

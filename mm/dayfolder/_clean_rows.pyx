@@ -1,0 +1,517 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Rows of a day in which a check finds nothing: taken in runs, without an object a row (`check_ahead` calls it).
+
+Only what our own writers write is understood, in their order of keys and with decimals of eight places, and only where
+it continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
+that row makes it, which is the same once the row is applied; the checks in Python read the row and say what is wrong.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport memchr, memcmp, memcpy
+
+from mm._decimals cimport put_whole
+from mm.market_data._levels cimport LONGEST_CELL, SHORTEST, Level, Side, plain, put_cells
+
+from array import array
+from collections.abc import Sequence
+
+cdef enum:
+    MOST_ROWS = 1 << 15   # taken at once
+    MOST_DIGITS = 18      # of a whole number
+    LONGEST_HEAD = 256    # bytes of the cells of a frame that are none of its levels, without its run
+    MOST_FILES = 8        # of a day
+
+cdef struct Cursor:
+    const int64_t* seq
+    const int64_t* us
+    Py_ssize_t left
+
+
+cdef inline const char* word(const char* p, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
+    """Return what stands behind *text*; NULL where it does not stand there."""
+    if p is NULL or end - p < size or memcmp(p, text, size):
+        return NULL
+    return p + size
+
+
+cdef inline const char* number(const char* p, int64_t* value) noexcept nogil:
+    """Read a whole number without zeros in front; return what stands behind it, NULL where there is none."""
+    cdef const char* first = p
+    cdef int64_t read = 0
+    if p is NULL:
+        return NULL
+    while c"0" <= p[0] <= c"9":
+        read = read * 10 + (p[0] - c"0")
+        p += 1
+        if p - first > MOST_DIGITS:
+            return NULL
+    if p == first or (first[0] == c"0" and p - first > 1):
+        return NULL
+    value[0] = read
+    return p
+
+
+cdef inline const char* cell(const char* p, int64_t* value) noexcept nogil:
+    """Read a whole number and the comma behind it."""
+    p = number(p, value)
+    return NULL if p is NULL or p[0] != c"," else p + 1
+
+
+cdef class Arrivals:
+    """What the rows of one file must continue, and number and arrival of those that were taken.
+
+    Args:
+        from_us, to_us: Rows arrive from the one to before the other, in µs.
+        slack_us: How far arrival may step back.
+
+    Attributes:
+        latest_us: The latest arrival of the run so far.
+        count: Rows taken since `begin`.
+    """
+
+    cdef readonly int64_t latest_us
+    cdef readonly Py_ssize_t count
+    cdef int64_t from_us, to_us, slack_us, last_seq
+    cdef bytes run
+    cdef const char* run_text
+    cdef Py_ssize_t run_size
+    cdef int64_t* seqs
+    cdef int64_t* stamps
+
+    def __cinit__(self, int64_t from_us, int64_t to_us, int64_t slack_us, *_) -> None:
+        self.from_us, self.to_us, self.slack_us = from_us, to_us, slack_us
+        self.seqs = <int64_t*> PyMem_Malloc(2 * MOST_ROWS * sizeof(int64_t))
+        if self.seqs is NULL:
+            raise MemoryError(f"no memory for {MOST_ROWS} rows")
+        self.stamps = self.seqs + MOST_ROWS
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.seqs)
+
+    def begin(self, str run, int64_t last_seq, int64_t latest_us) -> None:
+        """Go on behind a row of *run* with the number *last_seq*; nothing is taken yet."""
+        self.run = run.encode()
+        self.run_text, self.run_size = self.run, len(self.run)
+        self.last_seq, self.latest_us, self.count = last_seq, latest_us, 0
+
+    def taken(self) -> tuple[bytes, bytes]:
+        """Return the numbers and the arrivals in µs of the rows that were taken, as 64 bits each."""
+        cdef Py_ssize_t size = self.count * sizeof(int64_t)
+        return (<char*> self.seqs)[:size], (<char*> self.stamps)[:size]
+
+    cdef bint follows(self, int64_t seq, int64_t recv_ms, int64_t recv_us) noexcept nogil:
+        """Return True if a row of this number and arrival may follow."""
+        return (
+            seq > self.last_seq
+            and recv_ms == recv_us // 1000
+            and self.from_us <= recv_us < self.to_us
+            and recv_us >= self.latest_us - self.slack_us
+        )
+
+    cdef void take_row(self, int64_t seq, int64_t recv_us) noexcept nogil:
+        self.seqs[self.count] = seq
+        self.stamps[self.count] = recv_us
+        self.count += 1
+        self.last_seq = seq
+        if recv_us > self.latest_us:
+            self.latest_us = recv_us
+
+
+cdef class RowLimits:
+    """What the values of rows must be: steps in 1e-8 (0 is unknown), and up to which number of a row they are valid.
+
+    Attributes:
+        tick_e8, lot_e8: Steps of prices and quantities.
+        until_seq: The first row that they are not known for.
+        least_price_e8, most_price_e8, most_qty_e8: The range of a trade; 0 is no limit.
+        stamps_ms: From which exchange time on, and before which, in ms; those in µs are a thousand times as great.
+        sent_late_ms: Most time between a trade and the message of it.
+    """
+
+    cdef public int64_t tick_e8, lot_e8, until_seq, least_price_e8, most_price_e8, most_qty_e8, sent_late_ms
+    cdef int64_t from_ms, to_ms
+
+    def __init__(self, stamps_ms: tuple[int, int], int64_t sent_late_ms) -> None:
+        self.from_ms, self.to_ms = stamps_ms
+        self.sent_late_ms = sent_late_ms
+        self.until_seq = INT64_MAX
+
+    cdef bint on_step(self, int64_t price, int64_t qty) noexcept nogil:
+        if self.tick_e8 and price % self.tick_e8:
+            return False
+        return not self.lot_e8 or qty % self.lot_e8 == 0 or qty == INT64_MAX  # which the exchange shows where more rests
+
+    cdef bint in_range(self, int64_t price, int64_t qty) noexcept nogil:
+        if price < self.least_price_e8 or 0 < self.most_price_e8 < price:
+            return False
+        return not 0 < self.most_qty_e8 < qty
+
+    cdef bint is_ms(self, int64_t stamp) noexcept nogil:
+        return self.from_ms <= stamp < self.to_ms
+
+    cdef bint is_stamp(self, int64_t stamp) noexcept nogil:
+        return self.is_ms(stamp) or self.from_ms * 1000 <= stamp < self.to_ms * 1000
+
+
+cdef class CleanTrades(Arrivals):
+    """Takes trades of the stream whose ids count up by one.
+
+    Attributes:
+        last_id: The id of the last row.
+    """
+
+    cdef public int64_t last_id
+
+    def take(self, bytes block, Py_ssize_t at, RowLimits limits, bint single) -> int:
+        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+
+        Args:
+            block: Lines of the file; the last may be torn.
+            at: Where a line begins.
+            limits: What holds for values.
+            single: Whether a row must be one trade.
+        """
+        cdef const char* start = block
+        cdef const char* end = start + len(block)
+        cdef const char* p = start + at
+        cdef const char* newline
+        with nogil:
+            while self.count < MOST_ROWS:
+                newline = <const char*> memchr(p, c"\n", end - p)
+                if newline is NULL or not self.row(p, newline, limits, single):
+                    break
+                p = newline + 1
+        return p - start
+
+    cdef bint row(self, const char* p, const char* end, RowLimits limits, bint single) noexcept nogil:
+        """Take the row from *p* to its newline at *end*; False where it is left."""
+        cdef int64_t sent_ms, recv_ms, seq, trade_id, traded_ms, price, qty, recv_us, first_id, last_id
+        p = cell(cell(cell(p, &sent_ms), &recv_ms), &seq)
+        p = word(word(p, end, self.run_text, self.run_size), end, b",", 1)
+        p = cell(cell(p, &trade_id), &traded_ms)
+        p = NULL if p is NULL else plain(p, end, &price)
+        p = word(p, end, b",", 1)
+        p = NULL if p is NULL else plain(p, end, &qty)
+        if p is NULL:
+            return False
+        p = word(p, end, b",true,", 6) if p[1] == c"t" else word(p, end, b",false,", 7)
+        p = word(cell(cell(cell(p, &recv_us), &first_id), &last_id), end, b"ws", 2)
+        if p != end or not self.follows(seq, recv_ms, recv_us) or seq >= limits.until_seq:
+            return False
+        if trade_id != self.last_id + 1 or first_id > last_id:
+            return False
+        if single and not trade_id == first_id == last_id:
+            return False
+        if not limits.is_ms(sent_ms) or not limits.is_ms(traded_ms):
+            return False
+        if not -limits.sent_late_ms <= sent_ms - traded_ms <= limits.sent_late_ms or price < 1 or qty < 1:
+            return False
+        if not limits.on_step(price, qty) or not limits.in_range(price, qty):
+            return False
+        self.take_row(seq, recv_us)
+        self.last_id = trade_id
+        return True
+
+
+cdef class CleanFrames(Arrivals):
+    """The frames that depth messages must leave, each the very line that the book gives.
+
+    Args:
+        from_us, to_us, slack_us: As for `Arrivals`.
+        top_n: Levels per side.
+    """
+
+    cdef bytes block, first
+    cdef const char* p
+    cdef const char* end
+    cdef char* wanted
+    cdef int64_t epoch
+    cdef Py_ssize_t top_n
+    cdef bint first_left
+
+    def __init__(self, int64_t from_us, int64_t to_us, int64_t slack_us, Py_ssize_t top_n) -> None:
+        self.top_n = top_n
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.wanted)
+
+    def open(self, bytes block, Py_ssize_t at, bytes first, int64_t epoch) -> None:
+        """Have *first*, a line read before, and the lines of *block* from *at* on compared; they are of *epoch*."""
+        cdef const char* start = block
+        self.block, self.first, self.first_left, self.epoch = block, first, True, epoch
+        self.p, self.end = start + at, start + len(block)
+        PyMem_Free(self.wanted)
+        self.wanted = <char*> PyMem_Malloc(4 * self.top_n * LONGEST_CELL + LONGEST_HEAD + self.run_size)
+        if self.wanted is NULL:
+            raise MemoryError(f"no memory for a frame of {self.top_n} levels")
+
+    @property
+    def at(self) -> int:
+        """Where in the block the next line begins."""
+        return self.p - <const char*> self.block
+
+    cdef bint there(self) noexcept nogil:
+        """Return True if a whole line is at hand."""
+        return self.first_left or memchr(self.p, c"\n", self.end - self.p) is not NULL
+
+    cdef bint row(self, Side bids, Side asks, int64_t* stamp) noexcept nogil:
+        """Take the next frame; False where it is not that of the book and *stamp*: E, recv_ms, seq, recv_us, u."""
+        cdef char* p = self.wanted
+        cdef Py_ssize_t size
+        cdef bint same
+        cdef int i
+        for i in range(3):
+            p = put_whole(p, stamp[i])
+            p[0] = c","
+            p += 1
+        memcpy(p, self.run_text, self.run_size)
+        p[self.run_size] = c","
+        p = put_whole(p + self.run_size + 1, self.epoch)
+        p[0] = c","
+        p = put_cells(p + 1, bids, asks, self.top_n)
+        if p is NULL:
+            return False
+        p = put_whole(p, stamp[3])
+        p[0] = c","
+        p = put_whole(p + 1, stamp[4])
+        p[0] = c"\n"
+        size = p + 1 - self.wanted
+        if self.first_left:
+            with gil:
+                same = self.first == self.wanted[:size]
+            self.first_left = not same
+            return same
+        if self.end - self.p < size or memcmp(self.p, self.wanted, size):
+            return False
+        if not self.follows(stamp[2], stamp[1], stamp[3]) or self.count >= MOST_ROWS:
+            return False
+        self.p += size
+        self.take_row(stamp[2], stamp[3])
+        return True
+
+
+cdef class CleanDiffs(Arrivals):
+    """Takes depth messages that continue a book, and changes it.
+
+    Attributes:
+        last_id: The last update id in the book.
+        until_id: Messages that reach this id are left.
+        total_us, last_us: As of `ValidTime`: the time for which the book is valid, and until when.
+        seen_us, leap_from_us, leap_to_us: As of `ClockLeaps`: the last row, and the widest step between two.
+        low_e8, high_e8: The lowest best bid and the highest best ask.
+        starved: Whether the last `take` stopped for want of a line of the frames.
+    """
+
+    cdef public int64_t last_id, until_id, total_us, last_us, seen_us, leap_from_us, leap_to_us, low_e8, high_e8
+    cdef readonly bint starved
+    cdef int64_t bid_edge, ask_edge
+    cdef Py_ssize_t top_n
+    cdef Level* held
+    cdef Py_ssize_t room
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.held)
+
+    def reach(self, bid_edge: int | None, ask_edge: int | None, Py_ssize_t top_n) -> None:
+        """Leave a message behind which *top_n* levels reach beyond the edges of a snapshot, in 1e-8; None has none."""
+        self.bid_edge = -INT64_MAX if bid_edge is None else bid_edge
+        self.ask_edge = -INT64_MAX if ask_edge is None else -ask_edge
+        self.top_n = top_n
+
+    def take(
+        self, bytes block, Py_ssize_t at, RowLimits limits, Side bids, Side asks, CleanFrames frames: CleanFrames | None
+    ) -> int:
+        """Take the lines of *block* from *at* on, and return where the first one stands that was not taken.
+
+        Args:
+            block: Lines of the file; the last may be torn.
+            at: Where a line begins.
+            limits: What holds for values.
+            bids, asks: The book; what a message that is left has changed of it, it changes again.
+            frames: Takes the frames of these messages; None where there are none.
+        """
+        cdef const char* start = block
+        cdef const char* end = start + len(block)
+        cdef const char* p = start + at
+        cdef const char* newline
+        self.starved = False
+        with nogil:
+            while self.count < MOST_ROWS:
+                newline = <const char*> memchr(p, c"\n", end - p)
+                if newline is NULL:
+                    break
+                if frames is not None and not frames.there():
+                    self.starved = True
+                    break
+                if not self.row(p, newline, limits, bids, asks, frames):
+                    break
+                p = newline + 1
+        return p - start
+
+    cdef int row(
+        self, const char* p, const char* end, RowLimits limits, Side bids, Side asks, CleanFrames frames
+    ) except -1 nogil:
+        """Take the message from *p* to its newline at *end*; 0 where it is left."""
+        cdef int64_t recv_ms, seq, recv_us, exchange, first_id, last_id
+        cdef Py_ssize_t of_bids = 0, levels = 0, at
+        cdef int64_t[5] stamp
+        p = number(word(p, end, b'{"recv_ms":', 11), &recv_ms)
+        p = number(word(p, end, b',"recv_us":', 11), &recv_us)
+        p = number(word(p, end, b',"recv_seq":', 12), &seq)
+        p = word(word(p, end, b',"run_id":"', 11), end, self.run_text, self.run_size)
+        p = number(word(p, end, b'","E":', 6), &exchange)
+        p = number(word(p, end, b',"U":', 5), &first_id)
+        p = number(word(p, end, b',"u":', 5), &last_id)
+        if p is NULL or not self.follows(seq, recv_ms, recv_us) or seq >= limits.until_seq:
+            return 0
+        if first_id != self.last_id + 1 or last_id < first_id or last_id >= self.until_id:
+            return 0
+        if not limits.is_stamp(exchange):
+            return 0
+        self.make_room((end - p) // SHORTEST + 1)
+        p = self.levels(word(p, end, b',"b":[', 6), end, limits, &of_bids)
+        levels = of_bids
+        p = self.levels(word(p, end, b',"a":[', 6), end, limits, &levels)
+        if word(p, end, b"}", 1) != end:
+            return 0
+        for at in range(of_bids):
+            bids.set(self.held[at].key, self.held[at].qty)
+        for at in range(of_bids, levels):
+            asks.set(-self.held[at].key, self.held[at].qty)
+        stamp[:] = [exchange if limits.is_ms(exchange) else exchange // 1000, recv_ms, seq, recv_us, last_id]
+        if not self.sound(bids, asks) or (frames is not None and not frames.row(bids, asks, stamp)):
+            return 0
+        self.mark(recv_us)
+        self.take_row(seq, recv_us)
+        self.last_id = last_id
+        return 1
+
+    cdef const char* levels(
+        self, const char* p, const char* end, RowLimits limits, Py_ssize_t* count
+    ) noexcept nogil:
+        """Read the levels of a side, behind its bracket, after the *count* of those before; NULL where one is left."""
+        cdef Level* level
+        if p is NULL or p[0] == c"]":
+            return word(p, end, b"]", 1)
+        while True:
+            level = self.held + count[0]
+            p = word(p, end, b'["', 2)
+            p = NULL if p is NULL else plain(p, end, &level.key)
+            p = word(p, end, b'","', 3)
+            p = NULL if p is NULL else plain(p, end, &level.qty)
+            p = word(p, end, b'"]', 2)
+            if p is NULL or level.key < 1 or not limits.on_step(level.key, level.qty):
+                return NULL
+            count[0] += 1
+            if p[0] != c",":
+                return word(p, end, b"]", 1)
+            p += 1
+
+    cdef bint sound(self, Side bids, Side asks) noexcept nogil:
+        """Return True if the book is not crossed and its best levels are known; note how far its best prices went."""
+        cdef int64_t bid, ask
+        if bids.count and asks.count:
+            bid = bids.room[bids.begin + bids.count - 1].key
+            ask = -asks.room[asks.begin + asks.count - 1].key
+            if bid >= ask:
+                return False
+            self.low_e8, self.high_e8 = min(self.low_e8, bid), max(self.high_e8, ask)
+        if self.bid_edge != -INT64_MAX and bids.count - bids.place(self.bid_edge) < self.top_n:
+            return False
+        return self.ask_edge == -INT64_MAX or asks.count - asks.place(self.ask_edge) >= self.top_n
+
+    cdef void mark(self, int64_t us) noexcept nogil:
+        """Do what `ValidTime.mark` does where the book was valid before."""
+        if self.seen_us and us - self.seen_us > self.leap_to_us - self.leap_from_us:
+            self.leap_from_us, self.leap_to_us = self.seen_us, us
+        self.seen_us = us
+        if us > self.last_us:
+            self.total_us += us - self.last_us
+            self.last_us = us
+
+    cdef int make_room(self, Py_ssize_t levels) except -1 nogil:
+        if levels > self.room:
+            with gil:
+                PyMem_Free(self.held)
+                self.held = <Level*> PyMem_Malloc(2 * levels * sizeof(Level))
+                self.room = 0 if self.held is NULL else 2 * levels
+                if self.held is NULL:
+                    raise MemoryError(f"no memory for {levels} levels")
+        return 0
+
+
+Numbers = Sequence[int]
+
+
+def merged(columns: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers, bool] | None:
+    """Return the numbers of all files in order, each once, the arrival of each, and whether any file repeats another's.
+
+    Args:
+        columns: Numbers and arrivals in µs of the rows of each file, as 64 bits.
+
+    None where the numbers of a file do not rise. Of several arrivals the earliest is taken.
+    """
+    cdef list views = [(memoryview(seqs), memoryview(stamps)) for seqs, stamps in columns]
+    cdef Cursor[MOST_FILES] files
+    cdef const int64_t[::1] seqs_of, stamps_of
+    cdef Py_ssize_t used = 0, size = 0, at
+    cdef int n, found
+    cdef int64_t seq = 0, us = 0
+    cdef bint repeats = False
+    for seqs_of, stamps_of in views:
+        if not len(seqs_of):
+            continue
+        if used == MOST_FILES or not rising(&seqs_of[0], len(seqs_of)):
+            return None
+        files[used] = Cursor(&seqs_of[0], &stamps_of[0], len(seqs_of))
+        used += 1
+        size += len(seqs_of)
+    numbers, arrivals = array("q", bytes(8 * size)), array("q", bytes(8 * size))
+    cdef int64_t[::1] numbers_of = numbers, arrivals_of = arrivals
+    at = 0
+    while True:
+        found = -1
+        for n in range(used):
+            if files[n].left and (found < 0 or files[n].seq[0] <= seq):
+                us = min(us, files[n].us[0]) if found >= 0 and files[n].seq[0] == seq else files[n].us[0]
+                seq, found = files[n].seq[0], n
+        if found < 0:
+            break
+        numbers_of[at], arrivals_of[at] = seq, us
+        at += 1
+        found = 0
+        for n in range(used):
+            if files[n].left and files[n].seq[0] == seq:
+                files[n] = Cursor(files[n].seq + 1, files[n].us + 1, files[n].left - 1)
+                found += 1
+        repeats = repeats or found > 1
+    del numbers_of, arrivals_of
+    return numbers[:at], arrivals[:at], repeats
+
+
+def jumps(numbers: Numbers) -> list[int]:
+    """Return the places of rising *numbers* behind which one is left out."""
+    cdef const int64_t[::1] values = numbers
+    cdef Py_ssize_t at
+    return [at for at in range(len(values) - 1) if values[at + 1] > values[at] + 1]
+
+
+def first_late(stamps: Numbers, int64_t slack_us) -> tuple[int, int] | None:
+    """Return the first place of *stamps*, in µs, more than *slack_us* before the latest in front of it, and that."""
+    cdef const int64_t[::1] values = stamps
+    cdef int64_t latest_us = 0
+    cdef Py_ssize_t at
+    for at in range(len(values)):
+        if 0 <= values[at] < latest_us - slack_us:
+            return at, latest_us
+        latest_us = max(latest_us, values[at])
+    return None
+
+
+cdef bint rising(const int64_t* numbers, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t at
+    for at in range(1, count):
+        if numbers[at] <= numbers[at - 1]:
+            return False
+    return True

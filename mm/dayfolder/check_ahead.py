@@ -1,0 +1,143 @@
+"""Rows of a day in which a check finds nothing, taken in runs by a kernel.
+
+The checks read row by row, and say what is wrong. Behind each row they read, a kernel takes those that follow as long
+as all is as it must be, and the checks go on from there: what they report is the same with it and without.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mm.clock import FIRST_US, LAST_US, US_PER_MS
+from mm.dayfolder import rows
+from mm.dayfolder.check_frames import FrameFile
+from mm.dayfolder.coverage import ValidTime
+from mm.dayfolder.day_grids import DayGrids
+from mm.dayfolder.layout import TRADE_COLUMNS
+from mm.dayfolder.rows import CLOCK_SLACK_US, SENT_LATE_MS, FileRows
+
+_LAST = 2**63 - 1
+
+
+def _bounds(source: FileRows) -> tuple[int, int, int]:
+    """Return from when on and before when rows arrive, and how far arrival may step back, in µs."""
+    return source.order.from_us, source.order.to_us, CLOCK_SLACK_US
+
+
+def _limits(grids: DayGrids, seq: int, before_seq: int = _LAST) -> Any:
+    """Return what the kernel holds the values of rows to, from the number *seq* on, before *before_seq*."""
+    found = rows.kernel.RowLimits((FIRST_US // US_PER_MS, LAST_US // US_PER_MS), SENT_LATE_MS)
+    found.tick_e8, found.lot_e8, until_seq = grids.steps_at(seq)
+    found.until_seq = min(until_seq, before_seq)
+    return found
+
+
+class TradesAhead:
+    """Takes trades whose ids count up.
+
+    Args:
+        source: The rows of the trades file.
+        grids: The steps of the day.
+        within: Least and most price and most quantity, in 1e-8; 0 is no limit.
+        single: Whether a row must be one trade.
+    """
+
+    def __init__(self, source: FileRows, grids: DayGrids, within: tuple[int, int, int], *, single: bool) -> None:
+        self._source = source
+        self._grids = grids
+        self._within = within
+        self._single = single
+        self._clean: Any = rows.kernel and rows.kernel.CleanTrades(*_bounds(source))
+
+    def take(self, last_id: int | None) -> int | None:
+        """Take the rows that follow the trade *last_id*, and return the last one's id."""
+        source, clean = self._source, self._clean
+        whole = source.lines.width == len(TRADE_COLUMNS)
+        while last_id is not None and whole and clean is not None and source.begin(clean):
+            allowed = _limits(self._grids, source.order.seqs[-1] + 1)
+            allowed.least_price_e8, allowed.most_price_e8, allowed.most_qty_e8 = self._within
+            clean.last_id = last_id
+            at = clean.take(source.lines.block, source.lines.at, allowed, self._single)
+            source.passed(clean, at)
+            last_id = int(clean.last_id)
+            if not source.fed(source.lines.at) and not clean.count:
+                break
+        return last_id
+
+
+class BookPlace(NamedTuple):
+    """A valid book, and what it may be changed by.
+
+    Attributes:
+        sides: Bids and asks, as a kernel keeps them.
+        horizons: Sides (+1 bid, -1 ask) with the price, in 1e-8, up to which their levels are known.
+        epoch: The epoch of its frames.
+        until_id: The first update id that needs a closer look.
+        before_seq: Rows of this number and later come behind something else.
+    """
+
+    sides: tuple[Any, Any]
+    horizons: Sequence[tuple[int, int]]
+    epoch: int
+    until_id: int
+    before_seq: int
+
+
+class BookAhead:
+    """Takes depth messages that continue a book, with the frames that they must leave.
+
+    Args:
+        source: The rows of the diffs file.
+        grids: The steps of the day.
+        frames: The frames of the day; None where there are none.
+    """
+
+    def __init__(self, source: FileRows, grids: DayGrids, frames: FrameFile | None) -> None:
+        self.source = source
+        self._grids = grids
+        self._frames = frames
+        self._clean: Any = rows.kernel and rows.kernel.CleanDiffs(*_bounds(source))
+        self._clean_frames: Any = None
+        if rows.kernel and frames:
+            self._clean_frames = rows.kernel.CleanFrames(*_bounds(frames.source), frames.top_n)
+
+    def take(
+        self, book: BookPlace, last_id: int, coverage: ValidTime, prices_e8: tuple[int, int] | None
+    ) -> tuple[int, tuple[int, int] | None]:
+        """Take the rows that follow the update *last_id* in the *book*, and mark them in the *coverage*.
+
+        Return the last one's id, and how far the best prices went, given how far they went before.
+        """
+        source, clean = self.source, self._clean
+        while clean is not None and coverage.place and source.begin(clean) and self._frames_begin(book.epoch):
+            clean.last_id, clean.until_id = last_id, book.until_id
+            clean.low_e8, clean.high_e8 = prices_e8 or (_LAST, -1)
+            clean.total_us, clean.last_us, clean.seen_us, clean.leap_from_us, clean.leap_to_us = coverage.place
+            edges = dict(book.horizons)
+            clean.reach(edges.get(1), edges.get(-1), self._frames.top_n if self._frames else 1)
+            allowed = _limits(self._grids, source.order.seqs[-1] + 1, book.before_seq)
+            at = clean.take(source.lines.block, source.lines.at, allowed, *book.sides, self._clean_frames)
+            if clean.high_e8 >= 0:
+                prices_e8 = int(clean.low_e8), int(clean.high_e8)
+            if not clean.count and not source.fed(at):
+                break
+            last_id = int(clean.last_id)
+            coverage.place = clean.total_us, clean.last_us, clean.seen_us, clean.leap_from_us, clean.leap_to_us
+            source.passed(clean, at)
+            if self._frames and clean.count:
+                self._frames.source.passed(self._clean_frames, self._clean_frames.at)
+                self._frames.go_on()
+        return last_id, prices_e8
+
+    def _frames_begin(self, epoch: int) -> bool:
+        """Return True if there are no frames, or the next one is at hand and may be compared."""
+        frames = self._frames
+        if frames is None:
+            return True
+        line = frames.line_at_hand()
+        if line is None or frames.source.order.run != self.source.order.run:
+            return False
+        lines = frames.source.lines
+        if not frames.source.begin(self._clean_frames):
+            return False
+        self._clean_frames.open(lines.block, lines.at, line, epoch)
+        return True

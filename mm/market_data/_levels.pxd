@@ -1,0 +1,60 @@
+# Levels as the exchange writes them, and the side of a book that keeps them: what other kernels use of `_levels`.
+
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+
+from mm._decimals cimport eight_digits, put_eight, put_whole
+
+cdef enum:
+    SHORTEST = 26      # bytes of ["0.00000001","0.00000000"] without a comma
+    LONGEST_CELL = 22  # of a price or a quantity with its comma: 11 digits, the point, eight places
+    FIRST_ROOM = 64    # levels
+    ODD = -1           # as a quantity: the texts are others than the numbers would give, and stand in `odd`
+
+cdef struct Level:
+    int64_t key  # the price in 1e-8, negative of an ask, so that the best is the greatest
+    int64_t qty  # in 1e-8, or ODD
+
+
+cdef inline const char* plain(const char* p, const char* end, int64_t* value) noexcept nogil:
+    """Read a decimal as the exchange writes it; return what stands behind it, NULL where it is written otherwise."""
+    cdef const char* first = p
+    cdef uint64_t whole = 0, places
+    while p < end and c"0" <= p[0] <= c"9" and p - first <= 11:
+        whole = whole * 10 + <uint64_t> (p[0] - c"0")
+        p += 1
+    if not 0 < p - first <= 11 or (first[0] == c"0" and p - first > 1):
+        return NULL
+    if end - p < 9 or p[0] != c"." or not eight_digits(p + 1, &places):
+        return NULL
+    whole = whole * 100000000u + places
+    if whole > <uint64_t> INT64_MAX:
+        return NULL
+    value[0] = <int64_t> whole
+    return p + 9
+
+
+cdef inline char* put(char* p, int64_t value) noexcept nogil:
+    """Append *value*, in 1e-8, as the exchange writes it."""
+    p = put_whole(p, <uint64_t> value // 100000000u)
+    p[0] = c"."
+    return put_eight(p + 1, <uint64_t> value % 100000000u)
+
+
+cdef class Side:
+    cdef object number
+    cdef int sign
+    cdef Level* room
+    cdef Py_ssize_t size, begin, count
+    cdef dict odd
+
+    cdef Py_ssize_t place_of(self, key) except -1
+    cdef Py_ssize_t place(self, int64_t key) noexcept nogil
+    cdef int set(self, int64_t key, int64_t qty) except -1 nogil
+    cdef int set_texts(self, str price, str qty) except -1
+    cdef void close_up(self, Py_ssize_t at) noexcept nogil
+    cdef Level* make_way(self, Py_ssize_t at) except NULL nogil
+    cdef int widen(self) except -1
+    cdef tuple texts(self, const Level* level)
+
+
+cdef char* put_cells(char* p, Side bids, Side asks, Py_ssize_t n) noexcept nogil

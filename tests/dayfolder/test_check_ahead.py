@@ -1,0 +1,136 @@
+"""What a check reports is the same with the compiled rows and without, whatever a day holds."""
+
+import random
+import shutil
+from pathlib import Path
+
+import mutations
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutations import MUTATIONS, lines
+
+from mm.dayfolder import rows
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.market_data import local_orderbook
+
+needs_kernel = pytest.mark.skipif(rows.kernel is None, reason="the compiled rows are not built; run make build")
+OF = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutations.frames, "trades": mutations.trades}
+
+
+def with_and_without(folder):
+    """Return what a check reports with the kernels, and in plain Python."""
+    found = check_day(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "kernel", None)
+        patch.setattr(local_orderbook, "kernel", None)
+        return found, check_day(folder)
+
+
+@pytest.fixture(scope="module")
+def copied(boxed_day, tmp_path_factory):
+    """Return a function that copies the day of the box to the same place each time, sealed or not."""
+    place = tmp_path_factory.mktemp("copied")
+
+    def copy(*, sealed=False):
+        folder = DayFolder(place, boxed_day.symbol, boxed_day.day)
+        shutil.rmtree(folder.path, ignore_errors=True)
+        shutil.copytree(boxed_day.path, folder.path)
+        if not sealed:
+            folder.manifest.unlink()
+        return folder
+
+    return copy
+
+
+@needs_kernel
+def test_the_kernel_takes_nearly_all_rows_of_a_sound_day(copied, monkeypatch):
+    """Else it would gain nothing, and the comparisons below would compare nothing."""
+    taken = {}
+    passed = rows.RowOrder.passed
+
+    def counted(order, first_row, seqs, stamps, latest_us):
+        name = order.path.name.split("_")[0]
+        taken[name] = taken.get(name, 0) + len(seqs) // 8
+        passed(order, first_row, seqs, stamps, latest_us)
+
+    monkeypatch.setattr(rows.RowOrder, "passed", counted)
+    folder = copied(sealed=True)
+    report = check_day(folder)
+    assert (report.ok, report.sealed) == (True, True)
+    there = {
+        "depth": mutations.text_of(folder.diffs).count("\n"),
+        "orderbook": mutations.text_of(folder.frames).count("\n") - 1,
+        "trades": mutations.text_of(folder.trades).count("\n") - 1,
+    }
+    assert taken.keys() == there.keys()
+    assert all(taken[name] > 0.8 * there[name] for name in there), (taken, there)
+
+
+@needs_kernel
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("name", list(MUTATIONS)[::2])
+def test_a_mutation_is_reported_alike(copied, name, sealed):
+    """File, row, kind, message and order, and the time that is covered."""
+    folder = copied(sealed=sealed)
+    MUTATIONS[name](folder)
+    ours, plain = with_and_without(folder)
+    assert ours == plain
+
+
+def _put(rows_of, at, seed):
+    """Put another byte at some place of a line, most often a digit for a digit."""
+    rng, line = random.Random(seed), rows_of[at]
+    places = [n for n, char in enumerate(line[:-1]) if char.isdigit()] if seed % 4 else range(len(line) - 1)
+    place = rng.choice(places)
+    rows_of[at] = line[:place] + rng.choice('0123456789-,."x[]') + line[place + 1 :]
+
+
+def _move(rows_of, at, seed):
+    rows_of.insert(random.Random(seed).randrange(len(rows_of)), rows_of.pop(at))
+
+
+def _cut(rows_of, at, seed):
+    place = random.Random(seed).randrange(len(rows_of[at]))
+    rows_of[at] = rows_of[at][:place] + "\n" * (seed % 2)
+
+
+CHANGES = {
+    "put": _put,
+    "move": _move,
+    "cut": _cut,
+    "twice": lambda rows_of, at, _: rows_of.insert(at, rows_of[at]),
+    "gone": lambda rows_of, at, _: rows_of.pop(at),
+}
+change = st.tuples(st.sampled_from(sorted(OF)), st.sampled_from(sorted(CHANGES)), st.floats(0, 1), st.integers(0, 999))
+
+
+@needs_kernel
+@settings(max_examples=60)
+@given(changes=st.lists(change, min_size=1, max_size=3), sealed=st.booleans())
+def test_random_changes_are_reported_alike(copied, changes, sealed):
+    """One to three rows of a day are changed, moved, cut, doubled or lost."""
+    folder = copied(sealed=sealed)
+    for name, what, place, seed in changes:
+
+        def act(rows_of, what=what, place=place, seed=seed):
+            CHANGES[what](rows_of, round(place * (len(rows_of) - 1)), seed)
+
+        lines(OF[name], act, header=name != "diffs")(folder)
+    ours, plain = with_and_without(folder)
+    assert ours == plain
+
+
+@needs_kernel
+@settings(max_examples=30)
+@given(name=st.sampled_from(sorted(OF)), place=st.floats(0, 1), byte=st.integers(0, 255), count=st.integers(0, 9))
+def test_damaged_bytes_are_reported_alike(copied, name, place, byte, count):
+    """A byte of a file is another one, with some behind it gone: packed or plain, in the middle or at the end."""
+    folder = copied()
+    path: Path = OF[name](folder)
+    data = path.read_bytes()
+    at = round(place * (len(data) - 1))
+    path.write_bytes(data[:at] + bytes([byte]) + data[at + 1 + count :])
+    ours, plain = with_and_without(folder)
+    assert ours == plain

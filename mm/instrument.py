@@ -93,6 +93,7 @@ class Instrument:
         base_asset: What is bought and sold; empty where it is not known.
         quote_asset: What it is paid in; empty where it is not known.
         filters: Its other limits.
+        multiplier: What a price that is 1 higher is worth per unit, in the quote asset: 1 but for contracts.
     """
 
     symbol: str
@@ -102,6 +103,7 @@ class Instrument:
     base_asset: str = ""
     quote_asset: str = ""
     filters: Filters = NO_FILTERS
+    multiplier: int = 1
 
     def __post_init__(self) -> None:
         if self.tick_e8 <= 0 or self.lot_e8 <= 0 or self.min_notional_e8 < 0:
@@ -109,6 +111,11 @@ class Instrument:
                 f"{self.symbol}: tick {short_text(self.tick_e8)}, quantity step {short_text(self.lot_e8)} and "
                 f"minimum notional {short_text(self.min_notional_e8)} must be positive (the notional may be 0)"
             )
+
+    @property
+    def tick_lot_e16(self) -> int:
+        """What one lot is worth more when the price is one tick higher, in 1e-16 of the quote asset."""
+        return self.tick_e8 * self.lot_e8 * self.multiplier
 
     def ticks(self, price: str) -> int:
         """Return *price*, a decimal string, as a whole number of ticks."""
@@ -153,7 +160,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
             symbol=entry["symbol"],
             tick_e8=e8(filters["PRICE_FILTER"]["tickSize"]),
             lot_e8=e8(filters["LOT_SIZE"]["stepSize"]),
-            min_notional_e8=e8(notional["minNotional"]),
+            min_notional_e8=e8(notional["notional" if "notional" in notional else "minNotional"]),  # as USD-M has it
             base_asset=entry.get("baseAsset", ""),
             quote_asset=entry.get("quoteAsset", ""),
             filters=_filters(filters, notional, allowed=entry.get("amendAllowed") is not False),

@@ -42,8 +42,8 @@ TODAY = {
     "root": (3_340, 26),
     # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result, several prices per
     # side and calls beside the grid, a grid that calibrates itself; issue 15, quotes that amend their orders; issue 19,
-    # the quotes of agents, fills by a predictor, Kelly's rule.
-    "backtest": (15_450, 62),
+    # the quotes of agents, fills by a predictor, Kelly's rule; issue 20, presets, sessions and funding.
+    "backtest": (15_700, 63),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills.
     "calibration": (8_800, 36),
@@ -54,8 +54,9 @@ TODAY = {
     "evaluate": (2_700, 11),
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
-    # captures order by order; issue 18, published days; issue 21, a check through compiled rows.
-    "market_data": (16_600, 57),
+    # captures order by order; issue 18, published days; issue 20, USD-M futures; issue 21, a check through compiled
+    # rows.
+    "market_data": (17_100, 59),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
     "report": (5_850, 23),
     "runs": (1_600, 6),  # issue 18: numbers within a tolerance
@@ -70,11 +71,11 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 80_000),
-    "modules": (220, 324),
+    "lines": (46_000, 80_900),
+    "modules": (220, 327),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
-    "imports, % of the lines": (4, 5.9),
+    "imports, % of the lines": (4, 5.95),
     "modules in an import circle": (0, 0),
     "largest import circle": (0, 0),
     "class names in two modules": (0, 0),

@@ -366,15 +366,21 @@ class Streams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BinanceMarket:
+    """The market of Binance that is recorded or fetched."""
+
+    market: str = knob(
+        "spot",
+        one_of("spot", "usdm"),
+        "Spot, or USD-M futures; of published files usdm where none is named: it has best prices.",
+        common="spot, or usdm: futures",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublicFiles:
     """The files that Binance publishes (data.binance.vision)."""
 
-    market: str = knob(
-        "usdm",
-        one_of("spot", "usdm"),
-        "usdm: trades and, from 20230516 to 20240330, best prices; spot: trades alone.",
-        common="usdm (with best prices) or spot (trades alone)",
-    )
     sha256: str | None = knob(
         None,
         matching(r"[0-9a-fA-F]{64}(,[0-9a-fA-F]{64})*", "a sha256 in hex, or several with commas", "HEX"),
@@ -388,19 +394,27 @@ class PublicFiles:
     max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Largest file that is loaded, in MB.", matters=False)
 
 
+SPOT_STREAMS, SPOT_REST = "wss://stream.binance.com:9443", "https://api.binance.com"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorder(Streams):
     """How a day is recorded."""
 
     ws_url: str = knob(
-        "wss://stream.binance.com:9443",
+        SPOT_STREAMS,
         base_url("ws", "wss"),
-        "Base of the streams.",
+        "Base of the streams; of MARKET=usdm wss://fstream.binance.com.",
         matters=False,
         common="Base of the streams",
     )
-    rest_url: str = knob("https://api.binance.com", base_url("http", "https"), "Base of REST.", matters=False)
-    snapshot_limit: int = knob(5000, whole(1, 5000), "Levels per side of a snapshot.")
+    rest_url: str = knob(
+        SPOT_REST,
+        base_url("http", "https"),
+        "Base of REST; of MARKET=usdm https://fapi.binance.com.",
+        matters=False,
+    )
+    snapshot_limit: int = knob(5000, whole(1, 5000), "Levels per side of a snapshot; USD-M has 1000 at most.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
     window_start: str = knob(
         "08:00",
@@ -459,5 +473,6 @@ GROUPS: tuple[type, ...] = (
     TrainedAgent,
     Refereed,
     Recorder,
+    BinanceMarket,
     PublicFiles,
 )

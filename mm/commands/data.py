@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli.config import DamagedDay, Market, Name, PublicFiles, Results, Source, Streams
+from mm.cli.config import BinanceMarket, DamagedDay, Market, Name, PublicFiles, Results, Source, Streams
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, PATH, SYMBOL, knob
@@ -88,8 +88,10 @@ class PublishedDay:
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
 
 
-@command(PublishedDay, PublicFiles, Market)
-def fetch_command(console: Console, chosen: PublishedDay, published: PublicFiles, market: Market) -> None:
+@command(PublishedDay, BinanceMarket, PublicFiles, Market, defaults={"market": "usdm"})
+def fetch_command(
+    console: Console, chosen: PublishedDay, of_market: BinanceMarket, published: PublicFiles, market: Market
+) -> None:
     """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
 
     USD-M days from 20230516 to 20240330 have best prices and can be played; all others hold trades alone. Each file is
@@ -100,7 +102,7 @@ def fetch_command(console: Console, chosen: PublishedDay, published: PublicFiles
     from mm.market_data.capture_import import ImportOptions
     from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 
-    of, symbol, day = published.market, chosen.symbol, chosen.day
+    of, symbol, day = of_market.market, chosen.symbol, chosen.day
     if symbol is None and day is None:
         of, symbol, day = SAMPLE
     if symbol is None or day is None:

@@ -109,9 +109,9 @@ def main(
 
 def _check(recorder: Recorder, execution: Execution) -> None:
     """Refuse knobs under which a day cannot be played live, or not be replayed."""
-    from mm.market_data.recorder import refuse_futures
+    from mm.market_data.recorder import of_market
 
-    refuse_futures(recorder)
+    of_market(recorder)
     if not recorder.write_diffs:
         raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of what it recorded")
     if execution.feed_latency != "none":

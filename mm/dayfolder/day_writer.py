@@ -25,7 +25,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
-from mm.dayfolder.recovery import recover, runs_of
+from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import Block, DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
@@ -45,7 +45,7 @@ class DayWriter:
         instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
-        venue: The market of the day, for ``schema.json``.
+        venue: The market of the day, for ``schema.json``; None is the one that the day has, and Spot of a new one.
 
     Attributes:
         top_n: As given.
@@ -67,11 +67,11 @@ class DayWriter:
         instrument: Instrument | str | None = None,
         write_diffs: bool = True,
         write_gaps: bool = True,
-        venue: str = layout.SPOT,
+        venue: str | None = None,
     ) -> None:
         self.folder = folder
         self.run_id = layout.plain_run_id(run_id)
-        self.top_n, self._write_diffs, self._venue = top_n, write_diffs, venue
+        self.top_n, self._write_diffs = top_n, write_diffs
         self._closed = self._patient = False
         self._whole: dict[Path, bytes] = {}
         self._making = Lock()
@@ -85,6 +85,7 @@ class DayWriter:
             if run_id in runs_of(folder):  # one whose rows are torn did run
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             self.earlier = recover(folder)
+            self._venue = venue or venue_of(folder, self.earlier.knobs)
             unseal(folder)
             # The frames come first: theirs is the header that may not fit, and then nothing else is made.
             self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)

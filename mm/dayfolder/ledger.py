@@ -48,6 +48,7 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
     "disk_full": ("errno",),
     "loop_lag": ("lag_s",),
     "exchange_info": ("status",),
+    "funding": ("rate", "mark_price", "paid_ms"),
 }
 """Event types with the keys of their details. An anomaly may have more than its kind."""
 

@@ -17,7 +17,9 @@ from mm.dayfolder.layout import (
     EVENT_COLUMNS,
     GAP_COLUMNS,
     PACKED,
+    SPOT,
     TRADE_COLUMNS,
+    USDM,
     DayFolder,
     snapshot_event_id,
 )
@@ -205,6 +207,7 @@ class _SchemaRead(msgspec.Struct):
     """What of ``schema.json`` a run goes on with."""
 
     time_unit: str | None = None
+    venue: str | None = None
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:
@@ -217,6 +220,12 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
         raise BrokenFile(
             f"{folder.schema}: not the schema of a day ({error}); restore it, or remove it: the next run writes it"
         ) from error
+
+
+def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
+    """Return the market of a day: as its schema names it, else by the *knobs* of its first run; Spot without either."""
+    named = read_schema(folder).venue
+    return named or (USDM if knobs.get("market") == "usdm" else SPOT)
 
 
 def damage_of(error: Exception) -> str | None:

@@ -23,6 +23,7 @@ from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row
 from mm.dayfolder.line_files import WholeLines, lines_of_file, write_lines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
+from mm.dayfolder.recovery import venue_of
 from mm.dayfolder.repair_ledger import Damage, restore_events, tend_orphans, write_ledger
 from mm.dayfolder.repair_rows import (
     Dropped,
@@ -245,7 +246,8 @@ class DayRepair:
         view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
             return
-        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"))
+        venue = venue_of(folder, {"market": view.knob("market", None)})
+        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"), venue)
         read = [one for one in map(reader.read, lines_of_file(folder.quarantine)) if one]
         for path, stream in ((folder.diffs, "depth"), (folder.trades, "trade")):
             rows = [one for one in read if one.stream == stream]

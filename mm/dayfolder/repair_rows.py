@@ -20,7 +20,7 @@ from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
 from mm.dayfolder.rows import STREAM, CheckedLines, DefectList, FileRows, RowOrder, Trade, number_in, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
-from mm.market_data.binance_spot import Messages
+from mm.market_data.binance_usdm import market_of
 from mm.market_data.grid import Grid
 from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 
@@ -160,10 +160,11 @@ class Rereader:
         symbol: Upper case.
         events: The ledger, by which each message belongs to a run.
         trade_stream: Which trades the day has, ``trade`` or ``aggTrade``.
+        venue: The market of the day.
     """
 
-    def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str) -> None:
-        self._messages = Messages(symbol, Grid())
+    def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, venue: str = layout.SPOT) -> None:
+        self._messages = market_of(venue).decoder(symbol, Grid())
         self._trades = AggTrade if trade_stream == "aggTrade" else TradePrint
         self._seqs = [event.at.seq for event in events]
         self._runs = [event.at.run_id for event in events]

@@ -1,7 +1,7 @@
 """Binance Spot as a `MarketVenue`: addresses, weights and limits, and the reader of stream payloads and REST answers.
 
 Whatever belongs to futures is refused: their update ids follow another rule (`pu`), and a book built by the rule of
-Spot would be silently wrong.
+Spot would be silently wrong. What the two markets share is here, and `binance_usdm` changes what differs.
 """
 
 from collections import Counter
@@ -14,10 +14,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp, exchange_us
-from mm.dayfolder.rows import REST, SENT_LATE_MS, Trade
-from mm.ids import IdRange, MissingIds
+from mm.clock import US_PER_MS, US_STAMPS, checked_stamp, exchange_us
+from mm.dayfolder.layout import SPOT
+from mm.dayfolder.rows import SENT_LATE_MS
 from mm.market_data import local_orderbook
+from mm.market_data.binance_trades import Aggregates, SingleTrades, SpannedTrades, last_id
 from mm.market_data.grid import Grid
 from mm.market_data.venue import (
     AggTrade,
@@ -27,6 +28,7 @@ from mm.market_data.venue import (
     DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
+    Funding,
     Futures,
     Limits,
     Message,
@@ -36,18 +38,19 @@ from mm.market_data.venue import (
     Refusal,
     RestRequest,
     ServerShutdown,
-    TradePage,
     TradePrint,
     Unreadable,
 )
 
 _FUTURES_HOSTS = ("fstream.", "dstream.", "fapi.", "dapi.")
-_FUTURES_EVENTS = frozenset(("markPriceUpdate", "forceOrder", "indexPriceUpdate", "continuous_kline", "compositeIndex"))
+FUTURES_EVENTS = frozenset(("markPriceUpdate", "forceOrder", "indexPriceUpdate", "continuous_kline", "compositeIndex"))
 _FUTURES_STREAMS = frozenset(
     ("markPrice", "forceOrder", "indexPrice", "compositeIndex", "assetIndex", "contractInfo", "continuousKline")
 )
 _FUTURES_SPEEDS = frozenset(("0ms", "250ms", "500ms"))
 SHUTDOWN_EVENT = "serverShutdown"
+KINDS = {"depthUpdate": "depth", "markPriceUpdate": "markPrice"}
+"""Streams by their events, where the names differ."""
 
 
 class _Envelope(Struct, gc=False):
@@ -140,7 +143,7 @@ _SHUTDOWN = ServerShutdown()
 
 
 class Messages:
-    """Decode the messages of one symbol.
+    """Decode the messages of one symbol; another market overrides the methods whose names begin with ``_own``.
 
     Args:
         symbol: The symbol, upper case; messages of others are `Other`.
@@ -165,7 +168,7 @@ class Messages:
         Raises:
             ValueError: If a field contradicts the others (Unreadable), or a time is none of ours; OffGrid if a price or
                 a quantity is no decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
-            Futures: If only futures markets send it.
+            OtherMarket: If this market never sends it.
         """
         framed = self._framed.read(body)
         message = _unpacked(framed) if isinstance(framed, PackedDepth) else framed
@@ -183,9 +186,8 @@ class Messages:
             return self._exchange_info(body)
         if envelope.lastUpdateId is not None:
             return self._snapshot(body, None)
-        if envelope.e in _FUTURES_EVENTS:
-            raise Futures(f"event {envelope.e!r}")
-        kind = "depth" if envelope.e == "depthUpdate" else envelope.e
+        self._own_event(envelope.e)
+        kind = KINDS.get(envelope.e, envelope.e)
         if not kind and envelope.u is not None:
             kind = "bookTicker"
         return self._message(kind, envelope.s, body)
@@ -193,7 +195,7 @@ class Messages:
     def answer(self, url: str, body: bytes | str) -> Message:
         """Return what the REST answer from *url* is; raises as `received`."""
         address = urlsplit(url)
-        check_spot_host(url)
+        self._own_host(url)
         if address.path.endswith("/exchangeInfo"):
             return self._exchange_info(body)
         if not address.path.endswith("/depth"):
@@ -203,8 +205,8 @@ class Messages:
         return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
 
     def connected(self, url: str) -> Connected:
-        """Return the message that a connection to *url* was opened; raises Futures where the host serves those."""
-        check_spot_host(url)
+        """Return the message that a connection to *url* was opened; raises OtherMarket where it serves another one."""
+        self._own_host(url)
         return Connected(url)
 
     def _stream(self, name: str) -> tuple[str, str]:
@@ -212,8 +214,7 @@ class Messages:
         symbol, _, rest = name.partition("@")
         kind, _, speed = rest.partition("@")
         base = symbol[1:] if symbol.startswith("!") else kind.partition("_")[0]
-        if base in _FUTURES_STREAMS or (kind == "depth" and speed in _FUTURES_SPEEDS):
-            raise Futures(f"stream {name!r}")
+        self._own_stream(name, base, speed)
         self._streams[name] = (symbol.upper(), kind)
         if symbol.upper() == self._symbol and kind in _FRAMED:
             self._framed.learn(name, PackedDepth if self._packs and kind == "depth" else _FRAMED[kind])
@@ -222,7 +223,7 @@ class Messages:
     def _message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
         decoder = _DECODERS.get(kind)
         if decoder is None:
-            return _OTHER
+            return self._own_message(kind, symbol, body)
         self.symbols[symbol] += 1
         if symbol != self._symbol:
             return _OTHER
@@ -240,8 +241,7 @@ class Messages:
             best = ((message.b, message.B), (message.a, message.A))
             self._grid.check([level for level in best if level[1].strip("0.")])
         else:
-            if isinstance(message, TradePrint) and message.X is not None:
-                raise Futures("a trade with 'X'")
+            self._own_trade(message)
             checked_stamp(message.E, "E")
             checked_stamp(message.T, "T")
             if abs(message.E - message.T) > SENT_LATE_MS and abs(exchange_us(message.E) - exchange_us(message.T)) > (
@@ -251,8 +251,7 @@ class Messages:
             self._grid.check_one(message.p, message.q)
 
     def _check_depth(self, update: DepthUpdate) -> None:
-        if update.pu is not None:
-            raise Futures("a depth update with 'pu'")
+        self._own_ids(update)
         if update.u < update.U:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
         if update.E not in US_STAMPS:
@@ -268,8 +267,7 @@ class Messages:
 
     def _snapshot(self, body: bytes | str, symbol: str | None) -> DepthSnapshot:
         snapshot = _SNAPSHOT.decode(body)
-        if snapshot.E is not None:
-            raise Futures("a depth snapshot with 'E'")
+        self._own_snapshot(snapshot)
         self._grid.check(snapshot.bids)
         self._grid.check(snapshot.asks)
         snapshot.symbol = symbol
@@ -280,6 +278,32 @@ class Messages:
             if msgspec.json.decode(entry, type=_InfoEntry).symbol == self._symbol:
                 return ExchangeInfo(bytes(entry).decode())
         return _OTHER
+
+    def _own_host(self, url: str) -> None:
+        check_spot_host(url)
+
+    def _own_event(self, event: str) -> None:
+        if event in FUTURES_EVENTS:
+            raise Futures(f"event {event!r}")
+
+    def _own_message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:  # noqa: ARG002
+        return _OTHER
+
+    def _own_stream(self, name: str, base: str, speed: str) -> None:
+        if base in _FUTURES_STREAMS or (base == "depth" and speed in _FUTURES_SPEEDS):
+            raise Futures(f"stream {name!r}")
+
+    def _own_trade(self, trade: TradePrint | AggTrade) -> None:
+        if isinstance(trade, TradePrint) and trade.X is not None:
+            raise Futures("a trade with 'X'")
+
+    def _own_ids(self, update: DepthUpdate) -> None:
+        if update.pu is not None:
+            raise Futures("a depth update with 'pu'")
+
+    def _own_snapshot(self, snapshot: DepthSnapshot) -> None:
+        if snapshot.E is not None:
+            raise Futures("a depth snapshot with 'E'")
 
 
 def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
@@ -302,90 +326,10 @@ _USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 _HEADERS = MappingProxyType({"X-MBX-TIME-UNIT": "MICROSECOND"})
 
 
-HISTORICAL, AGGREGATES = "/api/v3/historicalTrades", "/api/v3/aggTrades"
-_HISTORICAL_WEIGHT, _AGGREGATES_WEIGHT = 25, 4
-MOST_ROWS = 1_000
-_MARGIN_US = 5 * US_PER_S
 _HELD_OFF = (418, 429)
 _BAD_REQUEST = 400
 _FORBIDDEN = 403  # by a firewall, which may let the next one pass
 _INVALID_SYMBOL = -1121
-
-
-class _Historical(Struct, gc=False):
-    id: Number
-    price: str
-    qty: str
-    time: int
-    isBuyerMaker: bool
-
-
-class _Aggregate(Struct, gc=False):
-    a: Number
-    p: str
-    q: str
-    f: Number
-    l: Number  # noqa: E741 - the wire's name
-    T: int
-    m: bool
-
-
-_HISTORICAL = msgspec.json.Decoder(list[_Historical])
-_AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
-
-
-def _from_id(path: str, missing: MissingIds, weight: int) -> RestRequest:
-    limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
-    return RestRequest(path, {"fromId": str(missing.first_id), "limit": limit}, weight)
-
-
-class SingleTrades:
-    """Single trades by their ids, which a host for market data alone does not serve."""
-
-    def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the first 1,000 of them."""
-        return _from_id(HISTORICAL, missing, _HISTORICAL_WEIGHT)
-
-    def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer."""
-        return TradePage([(IdRange(one.id, one.id), _single(one)) for one in _HISTORICAL.decode(body)])
-
-
-class Aggregates:
-    """Aggregates by their own ids."""
-
-    def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the first 1,000 of them."""
-        return _from_id(AGGREGATES, missing, _AGGREGATES_WEIGHT)
-
-    def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer."""
-        return TradePage([(IdRange(one.a, one.a), _aggregate(one, one.a)) for one in _AGGREGATES.decode(body)])
-
-
-class SpannedTrades:
-    """Single trades, of which an aggregate has those of one order at one price: by time, and then page by page."""
-
-    def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for those around the instants of arrival."""
-        times = {"startTime": missing.from_us - _MARGIN_US, "endTime": missing.to_us + _MARGIN_US}
-        params = {name: str(us // US_PER_MS) for name, us in times.items()}
-        return RestRequest(AGGREGATES, params | {"limit": str(MOST_ROWS)}, _AGGREGATES_WEIGHT)
-
-    def page(self, body: bytes) -> TradePage:
-        """Return the trades in an answer, and the request for the next page."""
-        found = _AGGREGATES.decode(body)
-        trades = [(IdRange(one.f, one.l), _aggregate(one, one.f)) for one in found]
-        after = {"fromId": str(found[-1].a + 1), "limit": str(MOST_ROWS)} if found else None
-        return TradePage(trades, RestRequest(AGGREGATES, after, _AGGREGATES_WEIGHT) if after else None)
-
-
-def _single(one: _Historical) -> Trade:
-    return Trade(None, one.id, one.time, one.price, one.qty, one.isBuyerMaker, one.id, one.id, REST)
-
-
-def _aggregate(one: _Aggregate, trade_id: int) -> Trade:
-    return Trade(None, trade_id, one.T, one.p, one.q, one.m, one.f, one.l, REST)
 
 
 class _Code(Struct):
@@ -406,7 +350,8 @@ class BinanceSpot:
     the other are left to others at the same address.
     """
 
-    name = "binance-spot"
+    name = SPOT
+    bases = "wss://stream.binance.com:9443", "https://api.binance.com"
     limits = Limits(weight=4_800, weight_window_s=60.0, connections=290, connections_window_s=300.0)
     headers: Mapping[str, str] = _HEADERS
 
@@ -428,6 +373,10 @@ class BinanceSpot:
         weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
         return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 
+    def levels(self, wanted: int) -> int:
+        """Return how many levels per side a snapshot is requested with where *wanted* are asked for."""
+        return wanted
+
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
         return RestRequest("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
@@ -438,14 +387,11 @@ class BinanceSpot:
 
     def last_trade(self) -> RestRequest:
         """Return the request for the last trade, without the symbol."""
-        return RestRequest(AGGREGATES, {"limit": "1"}, _AGGREGATES_WEIGHT)
+        return Aggregates().last()
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
         """Return the highest id in the answer to `last_trade`; None where it has none, or is none."""
-        try:
-            return max(one.a if aggregates else one.l for one in _AGGREGATES.decode(body))
-        except (ValueError, msgspec.MsgspecError):
-            return None
+        return last_id(body, aggregates=aggregates)
 
     def refusal(self, status: int | None) -> Refusal:
         """Return what the HTTP status of a refusal says; None: no answer came."""
@@ -454,12 +400,20 @@ class BinanceSpot:
         stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
         return Refusal.STAYS if stays else Refusal.PASSES
 
-    def refuses_symbol(self, answer: Answer) -> bool:
+    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - the error says it
         """Return True if *answer* is the exchange's own error of an unknown symbol (−1121)."""
         try:
             return answer.status == _BAD_REQUEST and _CODE.decode(answer.body).code == _INVALID_SYMBOL
         except (ValueError, msgspec.MsgspecError):
             return False
+
+    def funding(self) -> RestRequest | None:
+        """Return None: a position pays no funding."""
+        return None
+
+    def payments(self, body: bytes) -> Sequence[Funding]:  # noqa: ARG002
+        """Return nothing."""
+        return ()
 
     def time(self) -> RestRequest:
         """Return the request for the exchange's time."""
@@ -479,4 +433,3 @@ class BinanceSpot:
 
 
 BINANCE_SPOT = BinanceSpot()
-"""The venue that is recorded."""

@@ -25,11 +25,22 @@ from mm.dayfolder.ledger import GRID
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
+from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, Remark, SomeCapture
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
-from mm.market_data.venue import Connected, DepthSnapshot, ExchangeInfo, Other
+from mm.market_data.venue import (
+    Connected,
+    DepthSnapshot,
+    ExchangeInfo,
+    Futures,
+    MarketVenue,
+    MarkPrice,
+    Other,
+    OtherMarket,
+)
 from mm.whole_file import write_whole
 
 PARTIAL = ".partial"
@@ -129,12 +140,14 @@ class CaptureForm:
         opened: Returns the captures that the files are, in the order in which they are read; the symbol, the grid of
             its decimals and the progress go to them.
         nothing: What to say of files without a message.
+        venue: The market of the days, for ``schema.json``.
     """
 
     name: str
     zone: str
     opened: Callable[[Sequence[Path], str, Grid, Progress | None], Sequence[SomeCapture]]
     nothing: str
+    venue: str = SPOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +161,7 @@ class ImportOptions:
         min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
         top_n: levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, where a capture has both; None takes the first one met.
-        form: ``raw`` (Binance Spot), or ``bitstamp``: order by order, with an order log beside each day.
+        form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log beside each day.
     """
 
     tick_size: str | None = None
@@ -194,23 +207,36 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
         run_id: Names the run in every row.
         options: None is the defaults.
         progress: Called with the bytes read so far and those of all captures.
-        form: What the files are; None is raw captures of Binance Spot.
+        form: What the files are; None is raw captures of Binance, of Spot or, where a message shows that, of USD-M.
 
     Raises:
-        BrokenFile: If a capture is empty, has another form, is of futures, or lies before the one given before it.
+        BrokenFile: If a capture is empty, has another form, is of other futures or of two markets, or lies before the
+            one given before it.
         Mismatch: If no capture has a message of *symbol*; the message names the symbols they have.
         RunExists: If a day folder is there already.
     """
     if not paths:
         raise UsageError("no capture was given; name at least one file")
-    work = _Import(symbol.upper(), options or ImportOptions(), form or RAW)
-    captures = work.captures(paths, progress)
-    with ExitStack() as undo:
-        staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n)
-        undo.callback(staging.discard)
-        report = work.run(paths, captures, staging, run_id)
-        undo.pop_all()
-    return report
+
+    def whole(read_as: CaptureForm) -> ImportReport:
+        work = _Import(symbol.upper(), options or ImportOptions(), read_as)
+        captures = work.captures(paths, progress)
+        with ExitStack() as undo:
+            staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
+            undo.callback(staging.discard)
+            report = work.run(paths, captures, staging, run_id)
+            undo.pop_all()
+        return report
+
+    try:
+        return whole(form or RAW)
+    except Futures as error:
+        if (form or RAW) is not RAW:
+            raise
+        try:
+            return whole(RAW_USDM)
+        except OtherMarket:
+            raise error from None
 
 
 class _Import:
@@ -225,6 +251,7 @@ class _Import:
         self._grids: list[GridChange] = []
         self._exchange_entry: str | None = None
         self._connections = 0
+        self._funding = FundingState()
         self._orders = OrderMarket(symbol, self.grid) if options.form == "bitstamp" else None
 
     def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[SomeCapture]:
@@ -240,7 +267,9 @@ class _Import:
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
         knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given}
-        if self.form is not RAW:
+        if self.form is RAW_USDM:
+            knobs["market"] = "usdm"
+        elif self.form is not RAW:
             knobs["form"] = self.form.name
         session = ImportSession(
             staging.open,
@@ -276,15 +305,10 @@ class _Import:
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:
                 continue
-            elif isinstance(message, Connected):
-                self._connections += 1
-                session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
-            elif isinstance(message, BookLoss):
-                session.lose(recv_us, message.cause)
-            elif isinstance(message, Remark):
-                session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
             elif isinstance(message, ExchangeInfo):
                 self._learn(recv_us, message, capture, session)
+            elif isinstance(message, Connected | BookLoss | Remark | MarkPrice):
+                self._note(recv_us, message, session)
             else:
                 if isinstance(message, DepthSnapshot) and message.symbol is None:
                     bare_snapshot = bare_snapshot or capture.where()
@@ -299,6 +323,18 @@ class _Import:
             lost = {"lost_bytes": read.lost_bytes, "cut_lines": read.cut_lines}
             session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
         return read
+
+    def _note(self, recv_us: int, message: Connected | BookLoss | Remark | MarkPrice, session: ImportSession) -> None:
+        """Give what is no row of a stream to *session*, for the ledger."""
+        if isinstance(message, Connected):
+            self._connections += 1
+            session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
+        elif isinstance(message, BookLoss):
+            session.lose(recv_us, message.cause)
+        elif isinstance(message, Remark):
+            session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
+        elif paid := self._funding.marked(message):
+            session.note(recv_us, "funding", paid._asdict())
 
     def _check_alone(self, capture: SomeCapture, bare_snapshot: str) -> None:
         """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
@@ -423,14 +459,17 @@ def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple
         yield path, _step(progress, sum(sizes[:at]), sum(sizes)) if progress else None
 
 
-def _raw(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[Capture]:
-    """Return a capture of each path."""
-    return [Capture(path, symbol, grid, step) for path, step in steps_of(paths, progress)]
+def _raw_of(venue: MarketVenue) -> CaptureForm:
+    """Return the form of raw captures of a market."""
+
+    def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[Capture]:
+        return [Capture(path, symbol, grid, step, venue) for path, step in steps_of(paths, progress)]
+
+    nothing = f"no depth, trade or bookTicker message of {venue.name} could be read; {ACCEPTED}"
+    return CaptureForm("raw", DAY_ZONE, opened, nothing, venue.name)
 
 
-RAW = CaptureForm(
-    "raw", DAY_ZONE, _raw, f"no depth, trade or bookTicker message of Binance Spot could be read; {ACCEPTED}"
-)
+RAW, RAW_USDM = _raw_of(BINANCE_SPOT), _raw_of(BINANCE_USDM)
 
 
 def _step(progress: Progress, before: int, total: int) -> Callable[[int], None]:

@@ -1,4 +1,4 @@
-"""Raw captures of Binance Spot, line by line, as typed messages with their receive time.
+"""Raw captures of Binance Spot and USD-M, line by line, as typed messages with their receive time.
 
 Two forms are read, each plain or gzip, and recognised file by file:
 
@@ -23,11 +23,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm.clock import LAST_US, US_PER_S, stamp_to_us
+from mm.dayfolder.layout import SPOT, USDM
 from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
-from mm.market_data.binance_spot import Messages
+from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.grid import Grid
-from mm.market_data.venue import Futures, Message, Other, Unreadable
+from mm.market_data.venue import Futures, MarketVenue, Message, Other, OtherMarket, Unreadable
 
 CHUNK_BYTES = 1 << 18
 LONGEST_LINE = 1 << 26
@@ -175,7 +176,8 @@ def _skip_zeros(data: mmap.mmap, at: int) -> int:
 
 EARLIEST_US = 10**15
 RECOGNISE_LINES = 20
-SPOT_RECORDERS = ("BINANCE", "BINANCE_US")
+RECORDERS = {SPOT: ("BINANCE", "BINANCE_US"), USDM: ("BINANCE_FUTURES",)}
+"""What the second form calls the exchanges of a market."""
 
 
 class Broken(Struct):
@@ -219,7 +221,9 @@ class LinesRead(Protocol):
 class SymbolsMet(Protocol):
     """The symbols that occurred in a capture, with their messages."""
 
-    symbols: Counter[str]
+    @property
+    def symbols(self) -> Counter[str]:
+        """How many messages each has."""
 
 
 class SomeCapture(Protocol):
@@ -275,6 +279,7 @@ class Capture:
         symbol: The symbol, upper case.
         grid: Checks every price and quantity of the symbol, and derives their steps.
         progress: Called with the bytes of the file read so far.
+        venue: The market that it is of.
 
     Attributes:
         lines: Its lines, with what was lost of them.
@@ -282,12 +287,20 @@ class Capture:
         warnings: None: what is unusual is in the quarantine.
 
     Raises:
-        BrokenFile: If the file has another form, or is a capture of futures; the message names it.
+        BrokenFile: If the file has another form; OtherMarket if it is of another market. The message names it.
     """
 
-    def __init__(self, path: Path, symbol: str, grid: Grid, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        symbol: str,
+        grid: Grid,
+        progress: Callable[[int], None] | None = None,
+        venue: MarketVenue = BINANCE_SPOT,
+    ) -> None:
         self.lines = CaptureLines(path, progress)
-        self.messages = Messages(symbol, grid)
+        self.messages = venue.decoder(symbol, grid)
+        self._market = venue.name
         self.warnings: Sequence[str] = ()
         self._split = self._recognise()
 
@@ -306,11 +319,14 @@ class Capture:
             return CapturedMessage(recv_us, self._message(url, body), answer=bool(url and body))
         except (ValueError, OffGrid, msgspec.MsgspecError) as error:
             return CapturedMessage(recv_us, Broken(line, f"{self.where()}: {error}", self.lines.cut))
-        except Futures as error:
-            raise BrokenFile(
-                f"{self.lines.path}:{self.lines.number}: {error} belongs to futures, whose update ids follow another "
-                f"rule; only captures of Binance Spot are accepted"
-            ) from error
+        except OtherMarket as error:
+            where = f"{self.lines.path}:{self.lines.number}: {error}"
+            if isinstance(error, Futures):
+                raise Futures(
+                    f"{where} belongs to futures, whose update ids follow another rule; captures that "
+                    f"are of Binance Spot, or of USD-M, as a whole are accepted"
+                ) from error
+            raise OtherMarket(f"{where} is none of USD-M; give captures of one market") from error
 
     def _message(self, url: str, body: bytes | str) -> Message:
         if not body:
@@ -338,9 +354,11 @@ class Capture:
             exchange = _RECORD.decode(line).exchange
         except (ValueError, msgspec.MsgspecError) as error:
             raise BrokenFile(f"{path}:1: the configuration record is broken ({error}); {ACCEPTED}") from error
-        if exchange not in SPOT_RECORDERS:
-            known = " or ".join(SPOT_RECORDERS)
-            raise BrokenFile(f"{path}:1: a capture of exchange {exchange!r}; only Binance Spot ({known}) is accepted")
+        if exchange in RECORDERS[self._market]:
+            return
+        known = ", ".join(name for names in RECORDERS.values() for name in names)
+        kind = Futures if exchange in RECORDERS[USDM] else OtherMarket
+        raise kind(f"{path}:1: a capture of exchange {exchange!r}; those of one of {known} are accepted")
 
 
 def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:

@@ -24,7 +24,7 @@ from mm.clock import US_PER_S, day_of, parse_day
 from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
-from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.recovery import damage_of, read_schema, require_ledger, require_sealable, set_aside
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 
@@ -128,6 +128,7 @@ class Days:
         write_gaps: Whether the gaps file is kept.
         min_free_mb: Free space, in 10⁶ bytes, that must be left to others.
         knobs: Knobs of the run, for the ledger.
+        venue: The market, as ``schema.json`` names it.
     """
 
     data_root: Path
@@ -141,6 +142,7 @@ class Days:
     write_gaps: bool
     min_free_mb: float
     knobs: Mapping[str, Any]
+    venue: str = SPOT
 
     def check_space(self) -> None:
         """Raise OSError (ENOSPC) where less than `min_free_mb` is free."""
@@ -159,12 +161,13 @@ class Days:
         Raises:
             TryLater: If another process writes the day.
             RunExists: If the day has a run of the user's *run_id*.
-            Mismatch: If an earlier run of the day recorded the other trade stream, or another number of levels.
+            Mismatch: If an earlier run of the day recorded another market, the other trade stream, or another number of
+                levels.
             BrokenFile: If ``schema.json`` or ``instrument.json`` cannot be read.
         """
         folder = DayFolder(self.data_root, self.symbol, day)
         self._make(folder)
-        read_schema(folder)
+        self._check_market(folder)
         read_grids(folder)
         try:
             require_ledger(folder)
@@ -226,6 +229,7 @@ class Days:
                     instrument=instrument,
                     write_diffs=self.write_diffs,
                     write_gaps=self.write_gaps,
+                    venue=self.venue,
                 )
             except RunExists:
                 if self.own_id:
@@ -235,6 +239,14 @@ class Days:
     def _run_ids(self) -> Iterator[str]:
         yield self.run_id
         yield from (f"{self.run_id}_{count}" for count in itertools.count(2))
+
+    def _check_market(self, folder: DayFolder) -> None:
+        before = read_schema(folder).venue or self.venue
+        if before != self.venue:
+            raise Mismatch(
+                f"{folder.path} is a day of {before}, this run is of {self.venue} (--market, MARKET); record "
+                f"each market into a --data-root of its own"
+            )
 
     def _check_stream(self, writer: DayWriter) -> None:
         before = writer.earlier.knobs.get("trade_stream", self.trade_stream)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm.cli.config import Name, Recorder, Source, Sources
+from mm.cli.config import SPOT_REST, SPOT_STREAMS, BinanceMarket, Name, Recorder, Source, Sources
 from mm.cli.console import Console, Logger
 from mm.cli.frame import command
 from mm.cli.knobs import knobs, shown
@@ -160,25 +160,27 @@ class RecordersFailed(MMError):
 _STATUS = click.Option(["--status"], is_flag=True, help="Print how the recording is, and record nothing.")
 
 
-@command(Sources, Recorder, Name, arguments=[_STATUS])
-def main(console: Console, source: Sources, recorder: Recorder, name: Name, status: bool) -> None:
+@command(Sources, BinanceMarket, Recorder, Name, arguments=[_STATUS])
+def main(
+    console: Console, source: Sources, market: BinanceMarket, recorder: Recorder, name: Name, status: bool
+) -> None:
     """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
     if status:
         _print_status(console, source)
     elif "," in source.symbol:
-        _supervise(console, source, recorder, name)
+        _supervise(console, source, market, recorder, name)
     else:
-        _record(console, source, recorder, name)
+        _record(console, source, market, recorder, name)
 
 
-def _record(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
+def _record(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Record the one symbol."""
-    refuse_futures(recorder)
+    recorder = of_market(recorder, market.market)
     from mm.market_data.health import Health
     from mm.market_data.monitor import Monitor
     from mm.market_data.recording import Recording
 
-    parts = parts_of(source, recorder, name, console.log)
+    parts = parts_of(source, recorder, name, console.log, market=market.market)
     recording = Recording(parts, console.log)
     monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
 
@@ -221,7 +223,7 @@ def _print_status(console: Console, source: Source) -> None:
         raise DataError("; ".join(troubles))
 
 
-def _supervise(console: Console, source: Source, recorder: Recorder, name: Name) -> None:
+def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Keep a recorder for each symbol; end as the worst of them did."""
     from mm.market_data.days import WindowRule
     from mm.market_data.recorder import Supervisor, worst
@@ -233,7 +235,10 @@ def _supervise(console: Console, source: Source, recorder: Recorder, name: Name)
     def command_of(symbol: str, start: int) -> list[str]:
         port = recorder.metrics_port + symbols.index(symbol) if recorder.metrics_port else 0
         run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
-        one = (replace(source, symbol=symbol), replace(recorder, metrics_port=port), replace(name, run_id=run_id))
+        one = (
+            *(replace(source, symbol=symbol), market),
+            *(replace(recorder, metrics_port=port), replace(name, run_id=run_id)),
+        )
         return _words(one, console)
 
     supervisor = Supervisor(
@@ -269,19 +274,28 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
     return [*words, *(["--json"] if console.as_json else [])]
 
 
-def refuse_futures(recorder: Recorder) -> None:
-    """Raise UsageError where a base is that of a futures market."""
-    from mm.market_data.binance_spot import BINANCE_SPOT
-    from mm.market_data.venue import Futures
+def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
+    """Return the knobs with the bases of *market*, where none are named, and the levels that its snapshots have.
 
-    for label, url in (("--ws-url (WS_URL)", recorder.ws_url), ("--rest-url (REST_URL)", recorder.rest_url)):
+    Raises:
+        UsageError: If a base is that of another market.
+    """
+    from mm.market_data.binance_usdm import MARKETS
+    from mm.market_data.venue import OtherMarket
+
+    venue = MARKETS[market]
+    named = ((recorder.ws_url, SPOT_STREAMS), (recorder.rest_url, SPOT_REST))
+    urls = [own if url == spot else url for (url, spot), own in zip(named, venue.bases, strict=True)]
+    for label, url in zip(("--ws-url (WS_URL)", "--rest-url (REST_URL)"), urls, strict=True):
         try:
-            BINANCE_SPOT.check_address(url)
-        except Futures as error:
-            raise UsageError(f"{label} was {url!r}: {error} serves futures; only Binance Spot is recorded") from error
+            venue.check_address(url)
+        except OtherMarket as error:
+            served = "futures; it takes mm record --market usdm" if market == "spot" else "another market than USD-M"
+            raise UsageError(f"{label} was {url!r}: {error} serves {served}") from error
+    return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=venue.levels(recorder.snapshot_limit))
 
 
-def parts_of(
+def parts_of(  # noqa: PLR0913 - what a recording is made of
     source: Source,
     recorder: Recorder,
     name: Name,
@@ -289,9 +303,10 @@ def parts_of(
     clock: Callable[[], int] = now_us,
     *,
     gathers: bool = True,
+    market: str = "spot",
 ) -> "Parts":
     """Return what a recording is made of; *clock*, in µs, stamps what arrives; *gathers* saves time on each message."""
-    from mm.market_data.binance_spot import BINANCE_SPOT
+    from mm.market_data.binance_usdm import MARKETS
     from mm.market_data.days import Days, WindowRule
     from mm.market_data.rate_budget import Backoff
     from mm.market_data.recording import Parts
@@ -300,11 +315,11 @@ def parts_of(
     from mm.market_data.ws_link import GATHER_S
     from mm.market_data.ws_stream import WsStream
 
-    trade_stream = recorder.trade_stream or "trade"
-    connections, limits = 2 if recorder.ws_pair else 1, BINANCE_SPOT.limits
+    trade_stream, venue = recorder.trade_stream or "trade", MARKETS[market]
+    connections, limits = 2 if recorder.ws_pair else 1, venue.limits
     weight = _budget("weight", recorder.rest_url, (limits.weight, limits.weight_window_s), log)
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
-    rest = RestClient(recorder.rest_url, weight, clock, BINANCE_SPOT)
+    rest = RestClient(recorder.rest_url, weight, clock, venue)
     pause = Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S)
     return Parts(
         days=Days(
@@ -318,7 +333,8 @@ def parts_of(
             write_diffs=recorder.write_diffs,
             write_gaps=recorder.write_gaps,
             min_free_mb=recorder.min_free_mb,
-            knobs={"symbol": source.symbol, **asdict(recorder)},
+            knobs={"symbol": source.symbol, "market": market, **asdict(recorder)},
+            venue=venue.name,
         ),
         window=WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz),
         rest=RestParts(
@@ -328,7 +344,7 @@ def parts_of(
             info_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
         ),
         stream=WsStream(
-            BINANCE_SPOT.stream_url(recorder.ws_url, source.symbol, trade_stream),
+            venue.stream_url(recorder.ws_url, source.symbol, trade_stream),
             [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
             attempts,

@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 
 import mm
-from mm.clock import now_us
+from mm.clock import US_PER_S, now_us
 from mm.dayfolder.ledger import GRID
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.binance_usdm import FundingState
 from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, with_symbol
@@ -94,9 +95,10 @@ class RestClient:
             answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
         except TimeoutError:
             return None
-        if not self.venue.refuses_symbol(answer):
+        if not self.venue.refuses_symbol(answer, symbol):
             return None
-        return f"{answer.url} answered {answer.body[:200].decode(errors='replace')}"
+        told = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
+        return f"{answer.url} {told}"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -193,6 +195,7 @@ class Snapshots:
 
 FILL_EVERY_S = 1.0
 INFO_FIRST_S, INFO_EVERY_S = 1.0, 900.0
+FUNDING_EVERY_S = 60.0
 LEAST_PAUSE_S = 1.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
@@ -247,10 +250,12 @@ class RestTasks:
         self._fill_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._log = log
         self._clock = clock
+        self._funding = FundingState(clock() - 86_400 * US_PER_S)
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks, each without an end."""
-        return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill))
+        paid = (self._note_funding,) if self._rest.venue.funding() else ()
+        return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
     async def _kept_going(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a task again whenever it fails, but for the disk and for what a user must mend: the backstop."""
@@ -318,6 +323,18 @@ class RestTasks:
                 if rows:
                     self._fill_backoff.succeeded()
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
+
+    async def _note_funding(self) -> None:
+        """Write what a perpetual has paid into the ledger: those of the last day that it has not, then each in time."""
+        request = self._rest.venue.funding()
+        while request is not None:
+            answer = await self._rest.trades(self._symbol, request)
+            await self._settled()
+            if answer.cause is None:
+                for one in self._funding.new(self._rest.venue.payments(answer.body)):
+                    self._session.event(self._clock(), "funding", one._asdict())
+                    self._log.info("funding", **one._asdict())
+            await asyncio.sleep(FUNDING_EVERY_S)
 
     @property
     def wants_filters(self) -> bool:

@@ -5,10 +5,11 @@ updates whose ids follow the rule of `mm.ids`: where a venue names the last id o
 the update is one of the ids from there on. Prices and quantities stay the exchange's own text.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -99,19 +100,46 @@ class Other(Struct):
     """A message of another symbol, or of a kind that has no place in a day folder."""
 
 
+class MarkPrice(Struct, gc=False):
+    """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` to be paid at `T` (0: none is paid)."""
+
+    E: int
+    s: str
+    p: str
+    r: str
+    T: Number
+
+
+class Funding(NamedTuple):
+    """What a perpetual paid, or is to pay: instant in ms, the rate and the mark price that it was paid at.
+
+    A long position pays quantity times mark price times rate to the short ones; below 0 it receives that.
+    """
+
+    paid_ms: int
+    rate: str
+    mark_price: str
+
+
 class ServerShutdown(Other):
     """The exchange will soon close the connection: another one should be opened at once."""
 
 
-Message = DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | ExchangeInfo | Connected | Other
+Message = (
+    DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | ExchangeInfo | MarkPrice | Connected | Other
+)
 
 
 class Unreadable(ValueError):
     """A message is not what it should be; its text is the reason."""
 
 
-class Futures(BrokenFile):
-    """A message that only futures markets send."""
+class OtherMarket(BrokenFile):
+    """A message, or an address, of another market than the one that is read."""
+
+
+class Futures(OtherMarket):
+    """What only futures markets have."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +228,10 @@ class Limits:
 class Decoder(Protocol):
     """Reads the messages of one symbol; ValueError, OffGrid and MsgspecError say that one cannot be used."""
 
+    @property
+    def symbols(self) -> Counter[str]:
+        """Messages a symbol, of every symbol that was seen."""
+
     def received(self, body: bytes | str) -> Message:
         """Return what a message of the stream is."""
 
@@ -218,6 +250,10 @@ class MarketVenue(Protocol):
         """As ``schema.json`` names it."""
 
     @property
+    def bases(self) -> tuple[str, str]:
+        """Bases of its streams and of its REST, where a user names none."""
+
+    @property
     def limits(self) -> Limits:
         """What it allows one address."""
 
@@ -229,13 +265,16 @@ class MarketVenue(Protocol):
         """Return the reader of the messages of *symbol*; *packs*: levels may come as a kernel reads them."""
 
     def check_address(self, url: str) -> None:
-        """Raise BrokenFile where *url* serves another market, whose rule of ids differs."""
+        """Raise OtherMarket where *url* serves another market, whose rule of ids differs."""
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
         """Return the address of the depth stream and of *trade_stream* of *symbol*."""
 
     def depth(self, symbol: str, limit: int) -> RestRequest:
         """Return the request for the best *limit* levels per side."""
+
+    def levels(self, wanted: int) -> int:
+        """Return how many levels per side a snapshot is requested with where *wanted* are asked for."""
 
     def exchange_info(self, symbol: str) -> RestRequest:
         """Return the request for the filters and the status of *symbol*."""
@@ -252,8 +291,14 @@ class MarketVenue(Protocol):
     def refusal(self, status: int | None) -> Refusal:
         """Return what the HTTP status of a refusal says; None: no answer came."""
 
-    def refuses_symbol(self, answer: Answer) -> bool:
-        """Return True if *answer* says that the venue does not have the symbol."""
+    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
+        """Return True if *answer*, of `exchange_info`, says that the venue does not have *symbol*."""
+
+    def funding(self) -> RestRequest | None:
+        """Return the request for the last funding payments, without the symbol; None where there are none."""
+
+    def payments(self, body: bytes) -> Sequence[Funding]:
+        """Return the payments in the answer to `funding`, in order; raises msgspec.MsgspecError where it has none."""
 
     def time(self) -> RestRequest:
         """Return the request for the venue's time."""

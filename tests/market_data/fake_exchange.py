@@ -196,10 +196,10 @@ class FakeExchange:
         with suppress(asyncio.CancelledError, asyncio.IncompleteReadError), closing(writer):
             target = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
             self.asked.append(target)
-            depth = target.startswith("/api/v3/depth")
+            depth = urlsplit(target).path.endswith("/depth")
             if depth:
                 self.depth_asked.set()
-            status, body = await self._depth_answer(target) if depth else self._info_answer()
+            status, body = await self._depth_answer(target) if depth else self._answer(target)
             extra = "Retry-After: 1\r\n" if status in (418, 429) else ""
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}Connection: close\r\n\r\n"
             writer.write(head.encode() + body)
@@ -216,6 +216,10 @@ class FakeExchange:
         if isinstance(how, float):
             await asyncio.sleep(how)
         return 200, body[:-9] if how == "broken" else body
+
+    def _answer(self, _target: str) -> tuple[int, bytes]:
+        """Return the answer to what is no request for depth."""
+        return self._info_answer()
 
     def _info_answer(self) -> tuple[int, bytes]:
         how = self._infos.pop(0) if self._infos else ENTRY

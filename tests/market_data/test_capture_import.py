@@ -412,7 +412,6 @@ def test_nearly_silent_streams_with_their_filters(tmp_path, symbol, diffs):
 @pytest.mark.parametrize(
     ("pattern", "what"),
     [
-        ("binance-usdm-btcusdt-20230404-05/*0404*", "belongs to futures"),
         ("binance-spot-btcusdt-20260607-depth5/*sample.csv.gz", "a CSV table"),
         ("binance-spot-trxusdt-20250304-us/*trade*", "a CSV table"),
         ("binance-spot-btcusdt-20260216-frames/lob*", "a Parquet file"),

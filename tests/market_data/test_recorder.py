@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from fake_exchange import ENTRY, SYMBOL, FakeExchange
+from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
 from mm.cli.config import Name, Recorder, Source
@@ -499,3 +500,94 @@ def test_a_killed_run_is_recovered_by_the_next_one(process):
 def check_day_of_today():
     (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
     return check_day(DayFolder.at(path))
+
+
+USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N)}
+
+
+def test_a_day_of_usdm_is_recorded_as_it_was():
+    """Its paths and its ids, of which most are not of this symbol; the day says of which market it is."""
+    exchange = UsdmExchange(messages=60, then=terminate)
+    day = recorded(exchange, **USDM)
+    assert_true_usdm(day, exchange, frames=40)
+    assert exchange.paths == ["/public/stream?streams=simusdt@depth@100ms/simusdt@trade"]
+    assert {asked.partition("?")[0] for asked in exchange.asked} <= {
+        f"/fapi/v1/{path}" for path in ("depth", "exchangeInfo", "fundingRate", "time", "aggTrades")
+    }
+    assert f"/fapi/v1/depth?symbol={SYMBOL}&limit=1000" in exchange.asked
+    schema = json.loads(day.schema.read_text())
+    assert (schema["venue"], schema["time_unit"]) == ("binance-usdm", "ms")
+    assert not events(day, "gap")
+
+
+@pytest.mark.parametrize("fault", ["drop", "cut"])
+def test_a_gap_of_usdm_is_found_by_the_update_that_names_another_one(fault):
+    """And the next snapshot, whose id lies between those of the symbol, bridges."""
+    exchange = UsdmExchange(messages=120, faults={30: fault}, then=terminate)
+    day = recorded(exchange, **USDM)
+    assert_true_usdm(day, exchange, frames=60)
+    if fault == "drop":
+        (gap,) = events(day, "gap")
+        assert gap["to_id"] % STRIDE == 0
+        assert [tag for tag, _ in tags(day)] == ["initial", "resync"]
+
+
+def test_funding_that_was_paid_stands_in_the_ledger():
+    """That of the last day, once, whatever REST answers again."""
+
+    class Paying(UsdmExchange):
+        payments = (
+            {"symbol": SYMBOL, "fundingTime": now_us() // 1000 - 90_000_000, "fundingRate": "0.1", "markPrice": "1"},
+            {
+                "symbol": SYMBOL,
+                "fundingTime": 1000 * (now_us() // 10**6) - 9_997,
+                "fundingRate": "-0.0001",
+                "markPrice": "99.5",
+            },
+        )
+
+    exchange = Paying(messages=60, then=terminate)
+    (paid,) = events(recorded(exchange, **USDM), "funding")
+    assert (paid["rate"], paid["mark_price"], paid["paid_ms"] % 1000) == ("-0.0001", "99.5", 0)
+
+
+def test_a_day_of_one_market_is_not_continued_with_the_other():
+    recorded(FakeExchange(messages=20, then=terminate))
+    with UsdmExchange() as exchange:
+        result = call(exchange, **USDM)
+    assert (result.exit_code, "is a day of binance-spot" in result.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "why"),
+    [
+        ({"MARKET": "usdm", "TRADE_STREAM": "aggTrade"}, "record trade"),
+        ({"MARKET": "usdm", "WS_URL": "wss://stream.binance.com:9443"}, None),
+        ({"MARKET": "usdm", "REST_URL": "https://data-api.binance.vision"}, "another market"),
+        ({"WS_URL": "wss://fstream.binance.com"}, "--market usdm"),
+    ],
+)
+def test_addresses_and_streams_of_the_other_market_are_refused(knobs, why):
+    """With the way out; the default of Spot stands for the market's own."""
+    if why is None:
+        assert recorder.of_market(Recorder(ws_url=knobs["WS_URL"]), "usdm").ws_url == "wss://fstream.binance.com"
+        return
+    result = call(None, **{"REST_URL": "http://127.0.0.1:9", **knobs})
+    assert (result.exit_code, why in result.stderr) == (2, True), result.stderr
+
+
+def assert_true_usdm(day, exchange, *, frames):
+    """Hold every frame and trade against the exchange's own, whose ids are `STRIDE` apart."""
+    found = rows(day.frames)
+    for row in found:
+        bids, asks = exchange.market.book(int(row["last_update_id"]) // STRIDE)
+        assert row["last_update_id"].endswith("0")
+        for side, levels in (("bid", bids), ("ask", asks)):
+            told = [[row[f"{side}{level}_price"], row[f"{side}{level}_qty"]] for level in range(1, TOP_N + 1)]
+            assert told == levels[:TOP_N]
+    assert len(found) > frames
+    assert int(found[-1]["last_update_id"]) == STRIDE * exchange.market.last_id
+    made = {str(trade["t"]): (trade["p"], trade["q"]) for trade in exchange.market.trades}
+    kept = {row["trade_id"]: (row["price"], row["qty"]) for row in rows(day.trades)}
+    missing = {str(number) for gap in events(day, "trade_gap") for number in range(gap["from_id"], gap["to_id"] + 1)}
+    assert {number: made[number] for number in made if number not in missing - kept.keys()} == kept

@@ -5,7 +5,7 @@ import os
 import pytest
 from simulated import every, simulate
 
-from mm.market_data import binance_spot
+from mm.market_data import binance_trades
 
 LONG = bool(os.environ.get("LONG_SIMULATIONS"))
 SECONDS = 600 if LONG else 120
@@ -31,7 +31,7 @@ def test_a_connection_that_drops_again_and_again_is_opened_again_at_once(period_
 
 def test_missing_trades_come_one_request_after_the_other(tmp_path, monkeypatch):
     """While the weight lasts, nothing else delays them."""
-    monkeypatch.setattr(binance_spot, "MOST_ROWS", 4)
+    monkeypatch.setattr(binance_trades, "MOST_ROWS", 4)
     day, _ = simulate("at time 10 do drop n=40 of=trade", 60, tmp_path)
     came = [int(row["recv_time_us"]) for row in day.events if row["type"] == "backfill"]
     assert len(came) >= 4

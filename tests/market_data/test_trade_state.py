@@ -12,7 +12,8 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import STREAM, Trade
 from mm.errors import BrokenFile
 from mm.ids import IdRange, MissingIds
-from mm.market_data.binance_spot import AGGREGATES, BINANCE_SPOT, HISTORICAL
+from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.binance_trades import AGGREGATES, HISTORICAL
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import TradeVerdict

@@ -1,0 +1,239 @@
+"""Binance USD-M futures as a `MarketVenue`, and what a perpetual pays between its holders.
+
+Three things differ from Spot. A depth update names the last id of the one before (`pu`), and the ids in between are of
+other symbols; so it is read as the ids from ``pu + 1`` on, by which the rule of `mm.ids` holds: a snapshot of
+``lastUpdateId`` meets the first update with ``pu <= lastUpdateId < u``, and each next one must name the last. REST has
+other paths, weights and limits. And positions pay funding.
+
+Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``/public`` carries depth and trades,
+``/market`` aggregates and mark prices. One connection is made, to the first, and payments are requested by REST.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mm.clock import US_PER_MS
+from mm.dayfolder.layout import USDM
+from mm.errors import OffGrid, UsageError
+from mm.instrument import e8
+from mm.market_data.binance_spot import BINANCE_SPOT, BinanceSpot, Messages
+from mm.market_data.binance_trades import Aggregates, SpannedTrades
+from mm.market_data.grid import Grid
+from mm.market_data.venue import (
+    AggTrade,
+    Answer,
+    DepthSnapshot,
+    DepthUpdate,
+    Funding,
+    Limits,
+    MarketVenue,
+    MarkPrice,
+    Message,
+    OtherMarket,
+    PastTrades,
+    RestRequest,
+    TradePrint,
+    Unreadable,
+)
+
+_COIN_M = ("dstream.", "dapi.")
+_SPOT_HOSTS = ("stream.binance.com", "data-stream.binance.vision", "api.binance.com", "data-api.binance.vision")
+_DEPTH_WEIGHTS = ((5, 2), (10, 2), (20, 2), (50, 2), (100, 5), (500, 10), (1_000, 20))
+"""Levels that a snapshot can have, and what it weighs."""
+_AGGREGATES, _AGGREGATES_WEIGHT = "/fapi/v1/aggTrades", 20
+_PAYMENTS = 24
+_MARK_PRICE = msgspec.json.Decoder(MarkPrice)
+
+
+class _Payment(Struct, gc=False):
+    fundingTime: int
+    fundingRate: str
+    markPrice: str = ""
+
+
+_PAYMENT_LIST = msgspec.json.Decoder(list[_Payment])
+
+
+class _Listed(Struct):
+    symbol: str
+
+
+class _Listing(Struct):
+    symbols: list[_Listed]
+
+
+class UsdmMessages(Messages):
+    """Decode the messages of one symbol of USD-M; arguments as of `Messages`."""
+
+    def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
+        if symbol.endswith("_PERP"):
+            raise OtherMarket(f"symbol {symbol}, a contract whose margin is the coin,")
+        super().__init__(symbol, grid, packs=packs)
+
+    def _own_host(self, url: str) -> None:
+        check_usdm_host(url)
+
+    def _own_event(self, event: str) -> None:
+        pass
+
+    def _own_stream(self, name: str, base: str, speed: str) -> None:
+        pass
+
+    def _own_message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
+        if kind.partition("@")[0] != "markPrice" or symbol != self._symbol:
+            return super()._own_message(kind, symbol, body)
+        message = _MARK_PRICE.decode(body)
+        e8(message.p), e8(message.r)
+        return message
+
+    def _own_trade(self, trade: TradePrint | AggTrade) -> None:
+        pass
+
+    def _own_ids(self, update: DepthUpdate) -> None:
+        if update.pu is None:
+            raise OtherMarket("a depth update without 'pu'")
+        if not update.pu < update.U <= update.u:
+            raise Unreadable(f"a depth update from U={update.U} to u={update.u} after pu={update.pu}")
+        update.U = update.pu + 1
+
+    def _own_snapshot(self, snapshot: DepthSnapshot) -> None:
+        if snapshot.E is None:
+            raise OtherMarket("a depth snapshot without 'E'")
+
+
+def check_usdm_host(url: str) -> None:
+    """Raise OtherMarket where the host of *url* serves Spot, or contracts whose margin is the coin."""
+    host = urlsplit(url).netloc
+    if host.partition(":")[0] in _SPOT_HOSTS or host.startswith(_COIN_M):
+        raise OtherMarket(f"host {host!r}")
+
+
+class BinanceUsdm(BinanceSpot):
+    """Binance USD-M futures, or an exchange that speaks as they do.
+
+    The limits are 2,400 of weight per minute and 300 attempts to connect in five minutes; a fifth of the one and ten of
+    the other are left to others at the same address.
+    """
+
+    name = USDM
+    bases = "wss://fstream.binance.com", "https://fapi.binance.com"
+    limits = Limits(weight=1_920, weight_window_s=60.0, connections=290, connections_window_s=300.0)
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> UsdmMessages:
+        """Return the reader of the messages of *symbol*."""
+        return UsdmMessages(symbol, grid, packs=packs)
+
+    def check_address(self, url: str) -> None:
+        """Raise OtherMarket where *url* serves Spot or COIN-M."""
+        check_usdm_host(url)
+
+    def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
+        """Return the address of the depth stream (100 ms) and of the trades of *symbol*.
+
+        Raises:
+            UsageError: If *trade_stream* is another one: it has another address.
+        """
+        if trade_stream != "trade":
+            raise UsageError(
+                f"--trade-stream (TRADE_STREAM) {trade_stream}: USD-M sends it under /market, the depth under /public, "
+                f"and one connection is recorded; record trade"
+            )
+        stream = quote(symbol.lower())
+        return f"{base}/public/stream?streams={stream}@depth@100ms/{stream}@trade"
+
+    def depth(self, symbol: str, limit: int) -> RestRequest:
+        """Return the request for the best *limit* levels per side, which must be one of `levels`."""
+        return RestRequest("/fapi/v1/depth", {"symbol": symbol, "limit": str(limit)}, dict(_DEPTH_WEIGHTS)[limit])
+
+    def levels(self, wanted: int) -> int:
+        """Return the least of 5, 10, 20, 50, 100, 500 and 1,000 that is not below *wanted*; at most 1,000."""
+        return next((most for most, _ in _DEPTH_WEIGHTS if wanted <= most), _DEPTH_WEIGHTS[-1][0])
+
+    def exchange_info(self, symbol: str) -> RestRequest:  # noqa: ARG002 - it is of all symbols
+        """Return the request for the filters and the status of all symbols."""
+        return RestRequest("/fapi/v1/exchangeInfo", {}, 1)
+
+    def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
+        """Return how trades of the past are served without a key: as aggregates alone."""
+        kind = Aggregates if aggregates else SpannedTrades
+        return (kind(_AGGREGATES, _AGGREGATES_WEIGHT),)
+
+    def last_trade(self) -> RestRequest:
+        """Return the request for the last trade, without the symbol."""
+        return Aggregates(_AGGREGATES, _AGGREGATES_WEIGHT).last()
+
+    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
+        """Return True if *answer* lists symbols, and *symbol* is none of them."""
+        try:
+            listed = msgspec.json.decode(answer.body, type=_Listing).symbols
+        except (ValueError, msgspec.MsgspecError):
+            return False
+        return answer.cause is None and all(one.symbol != symbol for one in listed)
+
+    def funding(self) -> RestRequest | None:
+        """Return the request for the last day's payments, without the symbol; some are paid every hour."""
+        return RestRequest("/fapi/v1/fundingRate", {"limit": str(_PAYMENTS)}, 1)
+
+    def payments(self, body: bytes) -> Sequence[Funding]:
+        """Return the payments in the answer to `funding` whose mark price it names, in order."""
+        found = [Funding(one.fundingTime, one.fundingRate, one.markPrice) for one in _PAYMENT_LIST.decode(body)]
+        return sorted(one for one in found if _are_decimals(one))
+
+    def time(self) -> RestRequest:
+        """Return the request for the exchange's time."""
+        return RestRequest("/fapi/v1/time", {}, 1)
+
+
+BINANCE_USDM = BinanceUsdm()
+MARKETS: Mapping[str, MarketVenue] = {"spot": BINANCE_SPOT, "usdm": BINANCE_USDM}
+"""By the name that ``MARKET`` gives them."""
+
+
+def market_of(venue: str | None) -> MarketVenue:
+    """Return the market that ``schema.json`` calls *venue*; an older day names none, and is of Spot."""
+    return BINANCE_USDM if venue == USDM else BINANCE_SPOT
+
+
+NEAR_S = 60
+"""How old, in s, the last mark price before a payment may be: the rate is set anew each minute."""
+
+
+class FundingState:
+    """Notice each payment of a perpetual once: in the answers of REST, or where mark prices come to the next one.
+
+    Args:
+        since_us: Payments before this instant are not wanted.
+    """
+
+    def __init__(self, since_us: int = 0) -> None:
+        self._last_ms = since_us // US_PER_MS
+        self._before: MarkPrice | None = None
+
+    def marked(self, now: MarkPrice) -> Funding | None:
+        """Return the payment that lies between the last mark price and *now*, if one does and its rate was near."""
+        before, self._before = self._before, now
+        if before is None or not before.T or now.T <= before.T or before.T - before.E > NEAR_S * 1_000:
+            return None
+        return next(iter(self.new([Funding(before.T, before.r, before.p)])), None)
+
+    def new(self, payments: Sequence[Funding]) -> list[Funding]:
+        """Return those of *payments*, which are in order, that were not there before, at whole seconds."""
+        found = []
+        for one in payments:
+            paid_ms = one.paid_ms - one.paid_ms % 1_000
+            if paid_ms > self._last_ms:
+                self._last_ms = paid_ms
+                found.append(one._replace(paid_ms=paid_ms))
+        return found
+
+
+def _are_decimals(one: Funding) -> bool:
+    try:
+        return e8(one.mark_price) > 0 and one.paid_ms * US_PER_MS < (1 << 62) and e8(one.rate) is not None
+    except OffGrid:
+        return False

@@ -1,0 +1,220 @@
+"""USD-M futures: their rule of ids, their addresses and limits, funding, and captures of them."""
+
+import gzip
+import json
+
+import pytest
+
+from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, imported, rows, snapshot, trade, write
+from mm.dayfolder.check import check_day
+from mm.errors import BrokenFile, OffGrid, UsageError
+from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
+from mm.market_data.grid import Grid
+from mm.market_data.import_capture import import_captures
+from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, OtherMarket, Unreadable
+from support import SHARED
+
+shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
+MS = NOON_US // 1000
+
+
+def update(before, first, last, bids=(), asks=ASKS):
+    """Return a depth message of the ids *first* to *last* that follows on *before*."""
+    message = diff(first, last, bids, asks)
+    message["data"] |= {"pu": before, "T": MS}
+    return message
+
+
+def book(last_id):
+    return snapshot(last_id) | {"E": MS, "T": MS}
+
+
+def mark(at_s, rate="0.00010000", paid_s=60, price="100.05"):
+    payload = {"e": "markPriceUpdate", "E": MS + 1000 * at_s, "s": SYMBOL, "p": price, "i": "1", "r": rate}
+    return {"stream": f"{SYMBOL.lower()}@markPrice@1s", "data": payload | {"T": MS + 1000 * paid_s}}
+
+
+def read(message, symbol=SYMBOL):
+    return BINANCE_USDM.decoder(symbol, Grid()).received(json.dumps(message))
+
+
+def day(tmp_path):
+    return folder(tmp_path)
+
+
+def test_a_capture_of_usdm_becomes_a_day_of_usdm(tmp_path):
+    """The first update lies around the snapshot, each next one names the last; ids of other symbols are no gap."""
+    printed = trade(1)
+    printed["data"] |= {"X": "MARKET"}
+    imported(tmp_path, [update(90, 95, 99), book(103), update(99, 101, 110), update(110, 140, 150), printed])
+    assert [frame[1] for frame in frames(day(tmp_path))] == [110, 150]
+    assert not events(day(tmp_path), "gap")
+    assert json.loads(day(tmp_path).schema.read_text())["venue"] == "binance-usdm"
+    assert check_day(day(tmp_path)).ok
+
+
+def test_an_update_that_names_another_one_is_a_gap_until_the_next_snapshot(tmp_path):
+    """`pu` is not the last `u`: the book is dropped, although the ids would look close on Spot."""
+    messages = [book(100), update(99, 101, 110), update(111, 112, 120), update(120, 121, 130), book(125)]
+    imported(tmp_path, [*messages, update(130, 131, 140)])
+    (gap,) = events(day(tmp_path), "gap")
+    assert (gap["from_id"], gap["to_id"]) == (111, 111)
+    assert [frame[1] for frame in frames(day(tmp_path))] == [110, 130, 140]
+    assert check_day(day(tmp_path)).ok
+
+
+def test_a_lost_row_of_a_day_is_found_by_the_rule(tmp_path):
+    """What a recorder of Spot would see as usual: the next update begins far behind the last one."""
+    imported(tmp_path, [book(100), update(99, 101, 110), update(110, 118, 120), update(120, 140, 150)])
+    path = day(tmp_path).diffs
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    assert [json.loads(line)["U"] for line in lines] == [100, 111, 121]
+    path.write_bytes(gzip.compress(lines[0] + lines[2]))
+    found = {defect.kind: defect.message for defect in check_day(day(tmp_path)).defects}
+    assert "update ids 111 to 120 are missing before this row" in found["hole"]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [(110, 101, 120), (100, 100, 120), (99, 121, 120)],
+    ids=["pu behind U", "pu is U", "U behind u"],
+)
+def test_ids_that_contradict_each_other_are_unreadable(ids):
+    with pytest.raises(Unreadable, match="after pu="):
+        read(update(*ids))
+
+
+def test_funding_is_a_row_of_the_ledger_once_it_is_paid(tmp_path):
+    """The rate and the mark price of the last message before; the time is that of the payment."""
+    marks = [mark(57), mark(59, "0.00012000", price="100.10"), mark(61, paid_s=120), mark(62, paid_s=120)]
+    imported(tmp_path, [book(100), update(99, 101, 110), *marks, update(110, 111, 120)])
+    (paid,) = events(day(tmp_path), "funding")
+    assert {key: paid[key] for key in ("rate", "mark_price", "paid_ms")} == {
+        "rate": "0.00012000",
+        "mark_price": "100.10",
+        "paid_ms": MS + 60_000,
+    }
+    assert check_day(day(tmp_path)).ok
+
+
+def test_a_rate_that_is_old_is_not_taken_for_the_one_paid():
+    """Nothing came in the last minute before the payment."""
+    state = FundingState()
+    for at_s, paid_s in ((0, 60.5), (61, 120)):
+        message = MarkPrice(MS + 1000 * at_s, SYMBOL, "1", "0.1", MS + round(1000 * paid_s))
+        assert state.marked(message) is None
+
+
+def test_payments_are_noted_once_whoever_names_them():
+    """REST names them again each minute, some ms late; those from before the begin are left out."""
+    state = FundingState(since_us=1_000_000_000)
+    paid = [Funding(900_000, "0.1", "5"), Funding(2_000_003, "0.2", "6")]
+    assert state.new(paid) == [Funding(2_000_000, "0.2", "6")]
+    assert state.new(paid) == []
+    assert state.marked(MarkPrice(1_999_000, SYMBOL, "6", "0.2", 2_000_000)) is None
+    assert state.marked(MarkPrice(2_001_000, SYMBOL, "6", "0.3", 3_000_000)) is None
+
+
+def test_payments_of_rest_are_sorted_and_those_without_a_price_left_out():
+    body = [
+        {"symbol": "X", "fundingTime": 3, "fundingRate": "0.1", "markPrice": "7"},
+        {"symbol": "X", "fundingTime": 2, "fundingRate": "-0.1", "markPrice": "6"},
+        {"symbol": "X", "fundingTime": 1, "fundingRate": "0.1", "markPrice": ""},
+        {"symbol": "X", "fundingTime": 1, "fundingRate": "high", "markPrice": "5"},
+    ]
+    assert BINANCE_USDM.payments(json.dumps(body).encode()) == [Funding(2, "-0.1", "6"), Funding(3, "0.1", "7")]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [book(100), update(99, 101, 110), diff(111, 120, asks=ASKS)],
+        [diff(1, 2, BIDS, ASKS), update(2, 3, 4)],
+        [snapshot(100), update(99, 101, 110)],
+    ],
+    ids=["usdm, then spot", "spot, then usdm", "a snapshot of spot"],
+)
+def test_a_capture_of_two_markets_is_refused(tmp_path, messages):
+    """With the line of the first message of futures, and nothing written."""
+    with pytest.raises(BrokenFile, match=r"capture_0\.gz:\d: .* belongs to futures"):
+        imported(tmp_path, messages)
+    assert not (tmp_path / "data").exists()
+
+
+def test_contracts_on_coins_are_refused(tmp_path):
+    """Their profit is not linear in the price."""
+    message = diff(101, 110, asks=ASKS, symbol="BTCUSD_PERP")
+    message["data"]["pu"] = 99
+    capture = write(tmp_path / "capture.gz", [message])
+    with pytest.raises(BrokenFile, match="belongs to futures"):
+        import_captures([capture], "BTCUSD_PERP", tmp_path / "data", run_id="R1")
+    with pytest.raises(OtherMarket, match="margin is the coin"):
+        BINANCE_USDM.decoder("BTCUSD_PERP", Grid())
+
+
+def test_mark_prices_are_read_and_must_be_decimals():
+    assert isinstance(read(mark(1)), MarkPrice)
+    assert type(read(mark(1), "OTHER")) is Other
+    with pytest.raises(OffGrid, match="high"):
+        read(mark(1, price="high"))
+
+
+def test_a_depth_message_is_read_by_the_rule_of_ids():
+    """The same with its levels packed for the kernel."""
+    for packs in (False, True):
+        decoder = BINANCE_USDM.decoder(SYMBOL, Grid(), packs=packs)
+        for _ in range(2):  # the second one by the name of its stream
+            message = decoder.received(json.dumps(update(99, 101, 110), separators=(",", ":")).encode())
+            assert isinstance(message, DepthUpdate)
+            assert (message.U, message.u, message.pu) == (100, 110, 99)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "levels", "weight"), [(5000, 1000, 20), (1000, 1000, 20), (101, 500, 10), (3, 5, 2)]
+)
+def test_a_snapshot_has_as_many_levels_as_the_market_allows(wanted, levels, weight):
+    assert BINANCE_USDM.levels(wanted) == levels
+    request = BINANCE_USDM.depth("BTCUSDT", levels)
+    assert (request.path, request.params["limit"], request.weight) == ("/fapi/v1/depth", str(levels), weight)
+
+
+def test_a_symbol_that_is_not_listed_is_refused():
+    """The list is of all symbols, and no error says it."""
+    answer = Answer(0, "u", 200, b'{"symbols":[{"symbol":"A"}]}', None)
+    assert BINANCE_USDM.refuses_symbol(answer, "B")
+    assert not BINANCE_USDM.refuses_symbol(answer, "A")
+    assert not BINANCE_USDM.refuses_symbol(Answer(0, "u", 503, b"", "http 503"), "A")
+
+
+def test_the_stream_has_one_address_and_aggregates_another():
+    """The exchange sends them by two paths."""
+    address = BINANCE_USDM.stream_url("wss://h", "BTCUSDT", "trade")
+    assert address == "wss://h/public/stream?streams=btcusdt@depth@100ms/btcusdt@trade"
+    with pytest.raises(UsageError, match="record trade"):
+        BINANCE_USDM.stream_url("wss://h", "BTCUSDT", "aggTrade")
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://stream.binance.com:9443", "https://api.binance.com", "wss://dstream.binance.com", "https://dapi.b.c"]
+)
+def test_addresses_of_other_markets_are_refused(url):
+    with pytest.raises(OtherMarket, match="host"):
+        BINANCE_USDM.check_address(url)
+    for market in MARKETS.values():
+        for base in market.bases:
+            market.check_address(base)
+
+
+@shared
+def test_a_recorded_market_is_imported_whole(tmp_path):
+    """Counts as its README has them; the book agrees with the exchange's own best prices wherever ids are equal."""
+    captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
+    report = import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
+    (found,) = report.days
+    assert (found.book.diffs, found.trades, found.book.gaps, found.book.epochs) == (16_110, 12_935, 0, 1)
+    assert (report.compared, report.agreed) == (1_565, 1_565)
+    place = folder(tmp_path, "20230405", "BTCUSDT")
+    (paid,) = events(place, "funding")
+    assert (paid["rate"], paid["mark_price"], paid["paid_ms"]) == ("0.00002760", "28155.10000000", 1_680_652_800_000)
+    assert check_day(place).ok
+    assert len(rows(place.trades)) == 12_935

@@ -96,6 +96,10 @@ class _BacktestKnobs(TypedDict, total=False):
     """Inventory at the start, in the base asset."""
     target_inventory: float | Decimal | str | None
     """Inventory that quotes, bounds and risk are measured from; without it the initial one."""
+    preset: Literal["equity", "future", "crypto"] | None
+    """Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded
+    market.
+    """
     state_interval_ms: float | str
     """Time between two rows of the state file."""
     seed: int | str

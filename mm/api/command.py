@@ -94,7 +94,7 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
     """Return the market that the knobs describe; *key* is that of Alpha Vantage."""
     from mm.api.desk import NO_LIMITS, Desk
     from mm.api.market import DeskMarket
-    from mm.api.preset import ALWAYS, PLAIN, PRESETS
+    from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
     from mm.sim.matching._core import Matching
 
     preset = PRESETS[options.preset] if options.preset else PLAIN
@@ -150,7 +150,7 @@ def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: st
 def rehearse() -> None:
     """Carry out one order on a desk of its own, so that the first client's does not wait for what is loaded by it."""
     from mm.api.desk import Desk
-    from mm.api.preset import PLAIN
+    from mm.backtest.preset import PLAIN
     from mm.sim.flow.market import Empty, Still
     from mm.sim.matching._core import Matching
 

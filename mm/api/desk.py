@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mm.api.messages import OrderStatus, OrderType
-from mm.api.preset import Preset
 from mm.backtest._risk import check
+from mm.backtest.preset import Preset
 from mm.backtest.risk import RiskLimits, RiskOrder, RiskStanding, day_end_us
 from mm.clock import US_PER_S
 from mm.errors import OffGrid
@@ -147,8 +147,8 @@ class Desk:
         self._live: dict[int, DeskOrder] = {}
         self._ended: OrderedDict[int, DeskOrder] = OrderedDict()
         self._listeners: list[Listener] = []
-        self._money = Instrument(grid.symbol, grid.tick_e8 * preset.multiplier, grid.lot_e8)
-        self._unit_e16 = self._money.tick_e8 * grid.lot_e8
+        self._money = replace(grid, multiplier=preset.multiplier)
+        self._unit_e16 = self._money.tick_lot_e16
         self._of_market = replace(limits, max_order_notional_e8=None)
         self._notional = RiskLimits(max_order_notional_e8=limits.max_order_notional_e8)
         self._last_ticks = 0

@@ -1,4 +1,4 @@
-# Money and position, exactly: cash flow in tick·lots, fees in 1e-8 of the quote asset.
+# Money and position, exactly: cash flow in tick·lots, fees and funding in 1e-8 of the quote asset.
 
 from libc.stdint cimport int64_t
 
@@ -20,11 +20,13 @@ cdef extern from *:
 cdef struct Account:
     int64_t inventory_lots
     int64_t cash_tl         # signed sum of fill notionals, buys negative
-    int64_t fees_e8
+    int64_t fees_e8         # and the funding paid
     int64_t start_cash_e8
     int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
     int64_t maker_fee_e8    # rates
     int64_t taker_fee_e8
+    int64_t maker_lot_fee_e16   # of each lot, beside the rates
+    int64_t taker_lot_fee_e16
 
 
 cdef inline wide notional_e16(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
@@ -35,6 +37,14 @@ cdef inline wide notional_e16(const Account* account, int64_t ticks, int64_t lot
 cdef inline int64_t fee_e8(wide notional_e16, int64_t rate_e8) noexcept nogil:
     """Return the fee on a notional, rounded half even to 1e-8 of the quote asset."""
     return <int64_t> half_even(notional_e16 * rate_e8, <wide> 10000000000000000)
+
+
+cdef inline int64_t fill_fee_e8(const Account* account, int64_t ticks, int64_t lots, bint took) noexcept nogil:
+    """Return the fee of a fill, by its notional and by its lots, rounded half even to 1e-8 of the quote asset."""
+    cdef int64_t rate_e8 = account.taker_fee_e8 if took else account.maker_fee_e8
+    cdef int64_t lot_fee_e16 = account.taker_lot_fee_e16 if took else account.maker_lot_fee_e16
+    cdef wide by_lots = <wide> lots * lot_fee_e16 * 100000000
+    return <int64_t> half_even(notional_e16(account, ticks, lots) * rate_e8 + by_lots, <wide> 10000000000000000)
 
 
 cdef inline wide cash_e16(const Account* account) noexcept nogil:

@@ -116,6 +116,15 @@ cdef class Engine:
             return 0, 0
         return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
 
+    @property
+    def inventory_lots(self) -> int:
+        """What we hold, in lots."""
+        return self.venue.orders.account.inventory_lots
+
+    def pay(self, funding_e8: int) -> None:
+        """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
+        self.venue.orders.paid(self.venue.now_us, funding_e8)
+
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 

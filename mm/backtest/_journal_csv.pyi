@@ -37,5 +37,7 @@ def write_orders(file: BinaryIO, orders: NDArray[np.int64], tick_e8: int, lot_e8
 def write_fills(file: BinaryIO, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]) -> None:
     """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
 
-def write_state(file: BinaryIO, state: NDArray[np.int64], tick_e8: int, lot_e8: int, start_cash_e8: int) -> None:
+def write_state(
+    file: BinaryIO, state: NDArray[np.int64], tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
+) -> None:
     """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""

@@ -252,11 +252,11 @@ def places_of(unit: int, places: int) -> tuple[int, int]:
     return unit, places
 
 
-cdef Units units_of(tick_e8, lot_e8, start_cash_e8) except *:
+cdef Units units_of(tick_e8, lot_e8, start_cash_e8, multiplier=1) except *:
     cdef Units units
     half_tick, mid_places = places_of(tick_e8 * 5, 9)
-    cash_tl, cash_places = places_of(tick_e8 * lot_e8, 16)
-    mtm, mtm_places = places_of(tick_e8 * lot_e8 * 5, 17)
+    cash_tl, cash_places = places_of(tick_e8 * lot_e8 * multiplier, 16)
+    mtm, mtm_places = places_of(tick_e8 * lot_e8 * multiplier * 5, 17)
     fee = 10 ** (cash_places - 8)
     units.tick, units.lot = <int64_t>tick_e8, <int64_t>lot_e8
     units.half_tick, units.mid_places = <int64_t>half_tick, mid_places
@@ -297,9 +297,9 @@ def write_fills(
 
 
 def write_state(
-    file: BinaryIO, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int
+    file: BinaryIO, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
 ) -> None:
     """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""
-    cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8)
+    cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8, multiplier)
     check_width(state, S_WIDTH, STATE_COLUMNS)
     write_table(file, STATE_FILE, state, put_state, &units, 0)

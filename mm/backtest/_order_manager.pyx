@@ -99,7 +99,7 @@ cdef class OrderManager:
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
         show_no_own(&self.view)
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
-        self.view.tick_lot = 1e-16 * rules.tick_e8 * rules.lot_e8
+        self.view.tick_lot = 1e-16 * rules.tick_lot_e16
         method = SIGMA_METHODS.index(rules.sigma_method)
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 

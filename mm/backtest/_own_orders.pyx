@@ -23,9 +23,11 @@ cdef class OwnOrders:
             0,
             0,
             rules.start_cash_e8,
-            rules.tick_e8 * rules.lot_e8,
+            rules.tick_lot_e16,
             rules.maker_fee_e8,
             rules.taker_fee_e8,
+            rules.maker_unit_fee_e8 * rules.lot_e8,
+            rules.taker_unit_fee_e8 * rules.lot_e8,
         )
         self.dearest_e16 = self.account.unit_e16 * (1.0 + 1e-8 * max(rules.maker_fee_e8, rules.taker_fee_e8, 0)) * (1.0 + 1e-9)
         self.count_cash()
@@ -104,6 +106,15 @@ cdef class OwnOrders:
         self.fresh[self.fresh_count] = OwnFill(fill.us, order.id, order.side, fill.ticks, fill.lots, order.lots, took)
         self.fresh_count += 1
         return 0
+
+    cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil:
+        """Book what a perpetual pays for our position: cash at once. The first row of the state stands before it."""
+        if self.records.state.rows == 0:
+            record_state(&self.records, us, &self.account, self.open.count)
+        self.account.fees_e8 += funding_e8
+        self.count_cash()
+        self.open.changed = True
+        return record_state(&self.records, us, &self.account, self.open.count)
 
     cdef void count_cash(self) noexcept nogil:
         """Note the cash as floats: the nearest, and one that is surely not above it."""

@@ -5,7 +5,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free
 
-from mm.backtest._account cimport fee_e8, notional_e16, wide
+from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
@@ -186,9 +186,7 @@ cdef class PaperVenue(OrderVenue):
                 took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
                 prints_add(&self.taken, &took)
                 fill.us, fill.ticks, fill.reason = us, ticks, self.taker_reason
-                fill.fee_e8 = fee_e8(
-                    notional_e16(&self.orders.account, ticks, fill.lots), self.orders.account.taker_fee_e8
-                )
+                fill.fee_e8 = fill_fee_e8(&self.orders.account, ticks, fill.lots, True)
                 self.book_fill(i, &fill)
             ticks = next_ticks
         return 0
@@ -514,7 +512,7 @@ cdef class PaperVenue(OrderVenue):
         cdef const Order* order = &self.orders.open.orders[i]
         cdef Fill fill
         fill.us, fill.ticks, fill.lots, fill.reason = us, order.ticks, lots, reason
-        fill.fee_e8 = fee_e8(notional_e16(&self.orders.account, order.ticks, lots), self.orders.account.maker_fee_e8)
+        fill.fee_e8 = fill_fee_e8(&self.orders.account, order.ticks, lots, False)
         return self.book_fill(i, &fill)
 
     cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil:

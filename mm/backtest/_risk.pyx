@@ -32,7 +32,7 @@ cdef int64_t bound_of(object given):
 cdef int take_limits(Limits* limits, object given, object rules) except -1:
     """Take *given*, a ``RiskLimits`` or None, over."""
     given = given or RiskLimits()
-    limits.unit_e16, limits.lot_e8 = rules.tick_e8 * rules.lot_e8, rules.lot_e8
+    limits.unit_e16, limits.lot_e8 = rules.tick_lot_e16, rules.lot_e8
     limits.position_e8, limits.leverage_e8 = bound_of(given.max_position_e8), bound_of(given.max_leverage_e8)
     limits.open_orders, limits.notional_e8 = bound_of(given.max_open_orders), bound_of(given.max_order_notional_e8)
     limits.band_e8, limits.orders_per_s = bound_of(given.price_band_e8), bound_of(given.max_orders_per_s)

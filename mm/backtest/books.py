@@ -37,6 +37,7 @@ class Books:
             None of a replay.
         predictors: What the fitted predictors that the models read say of themselves: ``target``, ``model``,
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
+        funding_e8: What a perpetual paid for our position (below 0: received), 1e-8 of the quote asset; None of others.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -50,6 +51,7 @@ class Books:
     gammas: tuple[tuple[float, int], ...] = ()
     seed: int = 0
     lost_lines: int = 0
+    funding_e8: int | None = None
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None

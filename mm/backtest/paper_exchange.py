@@ -1,6 +1,10 @@
 """The Python face of the engine: checks, defaults and names in errors; the loop itself is compiled."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
@@ -11,12 +15,14 @@ from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
+from mm.instrument import E8
 from mm.tape.top_of_book import BestPrices
 from mm.user_code import raised_inside
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
+    from mm.tape.columns import Payment
     from mm.tape.tape import Tape
 
 _Given = TypeVar("_Given")
@@ -35,6 +41,7 @@ class PaperExchange:
 
     Attributes:
         feeds: Of each tape played, where the rules let its feed lag as recorded.
+        funding_e8: What a perpetual has paid for our position in all, 1e-8 of the quote asset.
     """
 
     def __init__(self, quotes: object, fills: object, rules: Rules) -> None:
@@ -47,7 +54,9 @@ class PaperExchange:
         self._last: Tape | None = None  # None before any, and while events are fed
         self._feeds = False
         self._played_us = 0
+        self._closed = False
         self.feeds: list[Feed] = []
+        self.funding_e8 = 0
 
     @property
     def engine(self) -> Engine:
@@ -247,13 +256,18 @@ class PaperExchange:
             step: Takes the µs of tape that went by, every hour of it.
             kill: The instant within the tape at which all trading ends, and why; None lets it go on.
         """
+        paid_us = self._last.end_us if self._last else tape.start_us - 1  # up to which funding was paid
         self.attach(tape)
-        if kill is not None:
-            self.advance(kill[0])
-            self.kill(kill[1])
+        due = deque(self._due(tape, paid_us, kill))
+        if self.rules.hours is not None:
+            self._turn(opens=self.rules.hours.is_open(tape.start_us))
         us = tape.start_us
         while us < tape.end_us:
             to_us = min(us + STRIDE_US, tape.end_us)
+            while due and due[0][0] <= to_us:
+                at_us, act = due.popleft()
+                self.advance(at_us)
+                act()
             self.advance(to_us)
             if not isinstance(tape, BestPrices):  # a small one is better kept for the next run
                 tape.let_go(us, to_us)
@@ -261,6 +275,33 @@ class PaperExchange:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
+
+    def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
+        """Return what is done beside the market, at its instants: funding after *paid_us*, sessions, and *kill*."""
+        payments = (one for one in tape.meta.funding if paid_us < one.us <= tape.end_us)
+        due = [(one.us, partial(self._pay, one)) for one in payments]
+        if self.rules.hours is not None:
+            turns = self.rules.hours.borders(tape.start_us, tape.end_us)
+            due += [(us, partial(self._turn, opens=self.rules.hours.is_open(us))) for us in turns]
+        due += [(kill[0], partial(self.kill, kill[1]))] if kill else []
+        return sorted(due, key=itemgetter(0))
+
+    def _pay(self, payment: "Payment") -> None:
+        """Pay funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
+        held = self._engine.inventory_lots * self.rules.lot_e8 * self.rules.multiplier
+        paid_e8 = round(Fraction(held * payment.mark_e8 * payment.rate_e8, E8 * E8))
+        self.funding_e8 += paid_e8
+        self._engine.pay(paid_e8)
+
+    def _turn(self, *, opens: bool) -> None:
+        """Pull the quotes where the market closes, and let them come back where it opens."""
+        if opens is not self._closed:
+            return
+        self._closed = not opens
+        if opens:
+            self.resume()
+        else:
+            self.pull("session_closed")
 
     def journal(self) -> "Journal":
         """Return what happened since the beginning, or since the last call."""

@@ -13,6 +13,7 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
+from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.tape.tape import Tape
 
@@ -67,6 +68,8 @@ def backtest(
     books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].told())
+    if first.meta.venue == USDM:
+        books = replace(books, funding_e8=exchange.funding_e8)
     journal = exchange.journal()
     counters = journal.counters
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
@@ -78,7 +81,7 @@ def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity |
     """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what foresees."""
     quotes, fills, intensity = models
     return Books(
-        instrument=tape.instrument,
+        instrument=replace(tape.instrument, multiplier=rules.multiplier),
         days=tape.days,
         quote_model=model_name(quotes),
         fill_model=model_name(fills),

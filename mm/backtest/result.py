@@ -209,7 +209,7 @@ class Result(Shown):
         with (folder / fills).open("wb", buffering=0) as file:
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
         with (folder / state).open("wb", buffering=0) as file:
-            _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8)
+            _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8, grid.multiplier)
         rows = {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"

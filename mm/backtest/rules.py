@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.preset import PRESETS, Hours
 from mm.cli.knobs import PATH, SWITCH, decimal, knob, number, one_of, whole
 from mm.clock import us_from_ms
 from mm.errors import UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
 _MS = number(0, 1e10)
+FEE_RATE = "0.001"
 _BASE = decimal("-90000000000", "90000000000")
 
 
@@ -62,12 +64,12 @@ class Account:
     """Balances at the start, fees, and the seed of all random draws."""
 
     maker_fee_rate: str = knob(
-        "0.001",
+        FEE_RATE,
         decimal("-1", "1"),
         "Maker fee, as a share of the notional.",
         common="Maker fee, a share of the notional",
     )
-    taker_fee_rate: str = knob("0.001", decimal("-1", "1"), "Taker fee, as a share of the notional.")
+    taker_fee_rate: str = knob(FEE_RATE, decimal("-1", "1"), "Taker fee, as a share of the notional.")
     initial_cash: str = knob(
         "1000",
         decimal(None, "90000000000"),
@@ -80,6 +82,11 @@ class Account:
     target_inventory: str | None = knob(
         None, _BASE, "Inventory that quotes, bounds and risk are measured from; without it the initial one."
     )
+    preset: str | None = knob(
+        None,
+        one_of("equity", "future", "crypto"),
+        "Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded market.",
+    )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
     seed: int = knob(0, whole(0, 2**63 - 1), "Seed of all random draws.")
 
@@ -87,6 +94,7 @@ class Account:
 def terms(execution: Execution, account: Account) -> dict[str, Any]:
     """Return the fields of `Rules` that follow from the knobs alone, in the engine's units."""
     return {
+        **_of_preset(account),
         "order_latency_us": us_from_ms(execution.order_latency_ms),
         "cancel_latency_us": us_from_ms(execution.cancel_latency_ms),
         "latency_seed": account.seed,
@@ -97,12 +105,25 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
         "refresh_us": us_from_ms(execution.refresh_interval_ms),
         "order_amend": execution.order_amend,
         "state_us": us_from_ms(account.state_interval_ms),
-        "maker_fee_e8": e8(account.maker_fee_rate),
-        "taker_fee_e8": e8(account.taker_fee_rate),
         "start_cash_e8": e8(account.initial_cash),
         "orders_per_10s": execution.order_limit_10s,
         "orders_per_day": execution.order_limit_day,
     }
+
+
+def _of_preset(account: Account) -> dict[str, Any]:
+    """Return the fees, and what else a preset says; a rate other than its knob's default replaces the preset's fee."""
+    given = {"maker": account.maker_fee_rate, "taker": account.taker_fee_rate}
+    rates = {f"{role}_fee_e8": e8(rate) for role, rate in given.items()}
+    if account.preset is None:
+        return rates
+    preset = PRESETS[account.preset]
+    for taker, (role, rate) in enumerate(given.items()):
+        if rate == FEE_RATE:
+            rates[f"{role}_fee_e8"] = preset.fees.rate_e8[taker]
+            rates[f"{role}_unit_fee_e8"] = preset.fees.unit_e8[taker]
+    hours = preset.hours if preset.hours.spans else None
+    return {**rates, "multiplier": preset.multiplier, "hours": hours, "enforce_balances": not preset.may_short}
 
 
 @dataclass(frozen=True)
@@ -126,6 +147,10 @@ class Rules:
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         taker_fee_e8: Taker fee rate in 1e-8.
+        maker_unit_fee_e8: Fee of a maker for each unit of the base asset, beside the rate, 1e-8 of the quote asset.
+        taker_unit_fee_e8: Likewise of a taker.
+        multiplier: Money that a price of 1 is worth per unit of the base asset.
+        hours: When the market is open, outside of which quotes are pulled; None is always.
         enforce_balances: Whether cash and inventory bind orders.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
@@ -162,6 +187,10 @@ class Rules:
     state_us: int = 1_000_000
     maker_fee_e8: int = 100_000
     taker_fee_e8: int = 100_000
+    maker_unit_fee_e8: int = 0
+    taker_unit_fee_e8: int = 0
+    multiplier: int = 1
+    hours: Hours | None = None
     enforce_balances: bool = True
     start_cash_e8: int = 100_000_000_000
     start_lots: int = 0
@@ -183,11 +212,22 @@ class Rules:
     micro_price: "MicroPriceFit | None" = None
 
     def __post_init__(self) -> None:
-        positive = {"tick_e8", "lot_e8", "requote_us", "state_us", "quote_lots", "step_lots", "sigma_window_s"}
+        positive = {
+            "tick_e8",
+            "lot_e8",
+            "requote_us",
+            "state_us",
+            "quote_lots",
+            "step_lots",
+            "sigma_window_s",
+            "multiplier",
+        }
         positive |= {"quote_levels", "level_step_ticks", "step_ticks"}
         signed = {
             "maker_fee_e8",
             "taker_fee_e8",
+            "maker_unit_fee_e8",
+            "taker_unit_fee_e8",
             "start_cash_e8",
             "start_lots",
             "target_lots",
@@ -200,8 +240,15 @@ class Rules:
                 least = "above 0" if field.name in positive else "0 or more"
                 raise UsageError(f"{field.name} is {value}; it must be {least}")
         self._check_sigma()
+        if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
+            raise UsageError("fees for each unit are of margin accounts; set enforce_balances to False")
         if self.decisions and self.recorded_feed:
             raise UsageError("decisions are recorded in the order of receipt; leave FEED_LATENCY=recorded out")
+
+    @property
+    def tick_lot_e16(self) -> int:
+        """What one lot is worth more when the price is one tick higher, in 1e-16 of the quote asset."""
+        return self.tick_e8 * self.lot_e8 * self.multiplier
 
     @property
     def target(self) -> int:

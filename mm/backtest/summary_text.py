@@ -50,6 +50,8 @@ def told(summary: Mapping[str, Any]) -> str:
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
+    if (funding := summary.get("funding")) is not None:
+        rows.insert(3, ("    with funding of", _number(_negative(funding), 4)))
     if band := summary.get("pnl_band"):
         told = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
         rows.insert(1, ("  as fit allows", told))

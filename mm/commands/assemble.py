@@ -19,7 +19,7 @@ from mm.calibration.windows import Fallback, WindowPlan
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms
-from mm.dayfolder.layout import day_folder, days_of
+from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.model_maker import ModelMaker, check_names, read_fitted
@@ -191,7 +191,7 @@ def rules(
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
         risk=limits_of(risk),
-        **terms(execution, account),
+        **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | terms(execution, account),
         **sigma,
     )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.dayfolder.layout import SPOT
 from mm.instrument import Instrument
 
 Ints = NDArray[np.int64]
@@ -48,6 +49,17 @@ class EventName(NamedTuple):
         return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
 
 
+class Payment(NamedTuple):
+    """What a perpetual paid: the instant by the exchange's clock, rate and mark price in 1e-8.
+
+    A position pays quantity times mark price times rate; a short one is paid that.
+    """
+
+    us: int
+    rate_e8: int
+    mark_e8: int
+
+
 @dataclass(frozen=True)
 class TapeMeta:
     """Where a tape comes from.
@@ -58,6 +70,8 @@ class TapeMeta:
         warnings: The same in sentences that name the file.
         excluded: What was left out of the day, and why, in sentences.
         last_update_id: Id of the book at the end; None where there is no valid book.
+        venue: The market, as ``schema.json`` names it.
+        funding: What was paid for positions, in order.
         carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
         cache: ``hit``, ``miss`` or ``off``; no property of the tape.
     """
@@ -68,6 +82,8 @@ class TapeMeta:
     excluded: tuple[str, ...] = ()
     last_update_id: int | None = None
     carried_from: int | None = None
+    venue: str = SPOT
+    funding: tuple[Payment, ...] = ()
     cache: str = field(default="off", compare=False)
 
 

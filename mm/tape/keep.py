@@ -25,7 +25,19 @@ import numpy as np
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape.columns import ARRAYS, DTYPES, TRADE, Column, TapeFacts, TapeMeta, bounds, in_pieces, mapped, release
+from mm.tape.columns import (
+    ARRAYS,
+    DTYPES,
+    TRADE,
+    Column,
+    Payment,
+    TapeFacts,
+    TapeMeta,
+    bounds,
+    in_pieces,
+    mapped,
+    release,
+)
 from mm.tape.tape import Tape
 from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
@@ -202,6 +214,7 @@ def _tape(entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
     told = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
+    told["funding"] = tuple(Payment(*one) for one in meta["funding"])
     facts = TapeFacts(
         **entry
         | {

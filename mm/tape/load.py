@@ -1,6 +1,6 @@
 """From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from mm.tape.tape import Tape
 from mm.whole_file import VerifiedFiles
 
 if TYPE_CHECKING:
+    from mm.dayfolder.ledger import Event
     from mm.tape.build import EventColumns, TapeBuilder
     from mm.tape.excluded import Losses
     from mm.tape.recorded import GridOptions
@@ -110,10 +111,11 @@ def read_day(folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm] =
 
 def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = None) -> "tuple[TapeBuilder, TapeFacts]":
     """Read a day without the stretches that are lost, and without those whose trades are missing."""
+    from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
     from mm.tape.excluded import exclude, sentences, trade_spans
     from mm.tape.files import FEW
-    from mm.tape.recorded import DayFindings, known_grid, lost_lines, read_folder, read_ledger
+    from mm.tape.recorded import DayFindings, known_grid, lost_lines, payments, read_folder, read_ledger
     from mm.tape.sync import sync_day
 
     findings = DayFindings()
@@ -147,11 +149,19 @@ def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = N
         warnings=(*noted, *findings.warnings(folder), *lost_warnings),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
+        venue=venue_of(folder, _first_knobs(ledger)),
+        funding=payments(folder, ledger),
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
     )
     start_us, end_us = builder.span
     end_us = max(end_us, last_us) if spans else end_us
     return builder, TapeFacts(instrument, (folder.day,), orders.lot_e8, start_us, end_us, meta, orders.tick_e8)
+
+
+def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:
+    """Return the knobs of the day's first run; none where the ledger does not say."""
+    found = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
+    return found if isinstance(found, dict) else {}
 
 
 def _last_update_id(events: "EventColumns") -> int | None:
@@ -163,5 +173,5 @@ def _last_update_id(events: "EventColumns") -> int | None:
 
 def _inputs(day: DayFolder) -> list[Path]:
     """Return all files from which a tape of *day* may be made."""
-    named = (day.instrument, day.manifest, day.events, day.diffs, day.frames, day.trades)
+    named = (day.instrument, day.schema, day.manifest, day.events, day.diffs, day.frames, day.trades)
     return [path for path in map(existing, named) if path is not None] + sorted(day.snapshots.glob("*"))

@@ -13,13 +13,14 @@ from math import gcd, lcm
 from pathlib import Path
 from typing import Any
 
+from mm.clock import US_PER_MS
 from mm.dayfolder.day_grids import grid_history, reported_tick_e8
 from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import GRID, Event, whole_events
-from mm.errors import BrokenFile, Mismatch
-from mm.instrument import Filters, Instrument, from_exchange_info, short_text
+from mm.errors import BrokenFile, Mismatch, OffGrid
+from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
 from mm.tape import files
-from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName
+from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
 from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_small
 
 
@@ -188,6 +189,23 @@ def _unanswered(ledger: Sequence[Event]) -> set[int]:
     """Return the price steps that the ledger reports and behind which it has no answer of the exchange."""
     answered = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
     return {tick_e8 for row in ledger if row.at.seq > answered and (tick_e8 := reported_tick_e8(row))}
+
+
+def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
+    """Return the funding that *ledger* reports, each payment once; raises BrokenFile where one cannot be read."""
+    found: dict[int, Payment] = {}
+    for row in ledger:
+        if row.kind != "funding":
+            continue
+        try:
+            us = int(row.details["paid_ms"]) * US_PER_MS
+            found.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
+        except (LookupError, TypeError, ValueError, OffGrid) as error:
+            raise BrokenFile(
+                f"{folder.events}: event {row.event_id} is no funding payment ({error}); restore the file, or take the "
+                f"row out"
+            ) from error
+    return tuple(sorted(found.values()))
 
 
 def _entry(data: bytes, source: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mm.api.desk import Desk
 from mm.api.market import DeskMarket
-from mm.api.preset import PLAIN
+from mm.backtest.preset import PLAIN
 from mm.backtest.risk import NO_RISK, limits_of
 from mm.instrument import E8, Instrument
 from mm.sim.flow.market import Still

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.api.desk import MOST_FILLS, OrderRefused
-from mm.api.preset import PLAIN, PRESETS, Fees
+from mm.backtest.preset import PLAIN, PRESETS, Fees
 from mm.errors import OffGrid
 from mm.instrument import E8, e8
 from mm.sim.matching.order_log import LIMIT, MAKER, MARKET, ROW_TRADE, STP_EXPIRE_TAKER

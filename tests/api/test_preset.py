@@ -9,7 +9,7 @@ from desks import START_US, still_desk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.api.preset import PRESETS, Fees
+from mm.backtest.preset import PRESETS, Fees
 from mm.instrument import E8, Instrument, e8
 
 

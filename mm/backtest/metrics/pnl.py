@@ -59,7 +59,7 @@ class AccountSeries:
 def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
     """Return the account of a journal's *state* rows."""
     us, inventory, cash_tl, fees_e8, mid2, _ = state.T
-    half_tl, fee = 5 * instrument.tick_e8 * instrument.lot_e8, 10**9  # of 1e-17
+    half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
     marks2 = last_valid(mid2)
@@ -95,11 +95,12 @@ class Pnl:
     fees: int
 
 
-def split(fills: "Table", account: "AccountSeries") -> Pnl | None:
+def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl | None:
     """Return the PnL and its parts, or None where no state row has a valid book to mark at.
 
     Spread is s·q·(m − p) of each fill at the mid it met; inventory is what was held times the move of the mid
-    between fills. They are summed from the fills alone and held against the account.
+    between fills, less the funding that was paid for holding it (*funding_e8*, 1e-8 of the quote asset). They
+    are summed from the fills alone and held against the account.
 
     Raises:
         MMError: If fills and state rows do not add up, which is a fault of the engine.
@@ -118,7 +119,7 @@ def split(fills: "Table", account: "AccountSeries") -> Pnl | None:
     pnl = Pnl(
         total=int(account.equity[-1]) - int(account.equity[0]),
         spread=spread * account.half_tl,
-        inventory=inventory * account.half_tl,
+        inventory=inventory * account.half_tl - funding_e8 * account.fee,
         fees=fees * account.fee,
     )
     residual = pnl.total - (pnl.spread + pnl.inventory - pnl.fees)
@@ -192,7 +193,7 @@ def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str,
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
     lots = matched.lots.astype(np.float64)
-    notional = instrument.tick_e8 * instrument.lot_e8 / (E8 * E8)
+    notional = instrument.tick_lot_e16 / (E8 * E8)
     fee = fills[:, 5] / E8 / fills[:, 4]
     earned = lots * ((fills[matched.sell, 3] - fills[matched.buy, 3]) * notional - fee[matched.sell] - fee[matched.buy])
     closing, trip = np.unique(matched.closing, return_inverse=True)

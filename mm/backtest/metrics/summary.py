@@ -73,7 +73,7 @@ def _finite(value: Any) -> Any:
 
 
 def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str, Any]:
-    pnl, matched = split(journal.fills, account), pairs(journal.fills)
+    pnl, matched = split(journal.fills, account, books.funding_e8 or 0), pairs(journal.fills)
     round_trips = trips(journal.fills, matched, books.instrument)
     if pnl is None:
         return {**dict.fromkeys(PNL), "round_trips": round_trips}
@@ -122,10 +122,11 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
     """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
     lots, grid = journal.fills[:, 4], books.instrument
     traded = exact_sum(lots)
-    notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_e8 * grid.lot_e8 / E8 / E8
+    notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
-    kept = {h: None if value is None else value * quantity for h, value in summary["realised_half_spread"].items()}
+    worth = quantity * grid.multiplier
+    kept = {h: None if value is None else value * worth for h, value in summary["realised_half_spread"].items()}
     earned = {"pnl": gross, **kept}
     return {
         "volume": {"base": quantity, "quote": notional},
@@ -224,7 +225,8 @@ def _scale(books: "Books") -> dict[str, Any]:
 def _optional(books: "Books") -> dict[str, Any]:
     """Return what only some runs have."""
     parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty), ("ended", books.ended))
-    return {name: dict(found) for name, found in parts if found}
+    funding = {} if books.funding_e8 is None else {"funding": books.funding_e8 / E8}
+    return funding | {name: dict(found) for name, found in parts if found}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:

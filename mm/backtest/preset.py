@@ -65,6 +65,18 @@ class Hours:
         )
         return max(found for one in openings if (found := round(one.timestamp()) * US_PER_S) <= us)
 
+    def borders(self, from_us: int, to_us: int) -> list[int]:
+        """Return the instants after *from_us*, up to *to_us*, at which the market opens or closes, in order."""
+        here = self._local(from_us)
+        monday = here.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=here.weekday())
+        weeks = range(-1, (to_us - from_us) // (_WEEK_MIN * 60 * US_PER_S) + 2)
+        minutes = {
+            week * _WEEK_MIN + at for week in weeks for begin, lasts in self.spans for at in (begin, begin + lasts)
+        }
+        found = ((monday + timedelta(minutes=minute)).replace(tzinfo=here.tzinfo).timestamp() for minute in minutes)
+        turns = sorted(round(one) * US_PER_S for one in found)
+        return [us for us in turns if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
+
     def _local(self, us: int) -> datetime:
         return (EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(self.zone) if self.zone else timezone.utc)
 
@@ -120,4 +132,4 @@ PRESETS: Mapping[str, Preset] = {
         may_short=False,
     ),
 }
-"""By name; docs/trading_interface.md works an example of each by hand."""
+"""By name; docs/presets.md works an example of each by hand."""

@@ -1,14 +1,16 @@
 """Hooks of a user's fill model, on tapes short enough to follow by hand."""
 
+import zipfile
+
 import pytest
 
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
-from mm.errors import ModelError
+from mm.errors import ModelError, UnknownModel
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
-from mm.user_code import raised
+from mm.user_code import load_class, raised
 
 TEST = Instrument("TESTUSDT", 1_000_000, 1_000)
 RULES = Rules(
@@ -131,3 +133,13 @@ def test_what_was_kept_does_not_show_the_next_call(which):
 def test_an_error_without_a_traceback_has_no_place():
     """Nothing is made up where nothing is known."""
     assert str(raised(Watcher(), "on_book", ValueError("odd"))) == "Watcher.on_book raised ValueError: odd"
+
+
+def test_a_path_is_no_module(tmp_path, monkeypatch):
+    """Not even where Python would find one: a zip file on its path takes `a/b` for a file in a folder."""
+    place = tmp_path / "code.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("models/mine.py", "raise RuntimeError('it was imported')")
+    monkeypatch.syspath_prepend(str(place))
+    with pytest.raises(UnknownModel, match=r"'models/mine' is a path; give package\.module:Class"):
+        load_class("models/mine:bid", "quote model")

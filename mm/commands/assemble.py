@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
@@ -23,6 +24,7 @@ from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.model_maker import ModelMaker, check_names, read_fitted
+from mm.predict.artefact import ARRAYS, MODEL
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
+KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of what was fitted or trained, by name
+FILES_NAMED = ("model_path", "fit")  # parameters that name a file
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
@@ -116,6 +120,56 @@ def agent_files(models: Models) -> list[Path]:
     leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
     named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
     return [Path(path) for path in named if isinstance(path, str)]
+
+
+def keep_models(run: Run, models: Models) -> None:
+    """Copy the agents and predictors that the models' parameters name into *run*: they may be fitted anew in place."""
+    kept: dict[str, str] = {}
+    for text in _artefacts([models.quote_params(), models.fill_params()]):
+        source, place = Path(text), f"{KEPT}/{len(kept)}"
+        kept[text] = place if source.is_dir() else f"{place}/{source.name}"
+        for path in [source / name for name in (MODEL, ARRAYS)] if source.is_dir() else [source]:
+            shutil.copyfile(path, run.path(f"{place}/{path.name}"))
+    if kept:
+        run.path(f"{KEPT}/{KEPT_INDEX}").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def kept_models(models: Models, folder: Path) -> Models:
+    """Return *models* that name the copies which a run has in its *folder*; as they are where it has none."""
+    index = folder / KEPT / KEPT_INDEX
+    if not index.is_file():
+        return models
+    places = {text: str(folder / place) for text, place in json.loads(index.read_text(encoding="utf-8")).items()}
+    quotes, fills = (json.dumps(_moved(one, places)) for one in (models.quote_params(), models.fill_params()))
+    return replace(
+        models,
+        quote_params_json=models.quote_params_json and quotes,
+        fill_params_json=models.fill_params_json and fills,
+    )
+
+
+def _artefacts(value: object, key: str = "") -> Iterator[str]:
+    """Yield the texts in parameters, as JSON has them, that name a predictor's folder, an agent or a fit of hazards."""
+    if isinstance(value, str):
+        folder = value.removesuffix(":bid").removesuffix(":ask")
+        if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):
+            yield folder
+    elif isinstance(value, Mapping | list):
+        pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
+        for name, one in pairs:
+            yield from _artefacts(one, name)
+
+
+def _moved(value: Any, places: Mapping[str, str]) -> Any:
+    """Return parameters with each name of an artefact replaced by its place."""
+    if isinstance(value, Mapping):
+        return {key: _moved(one, places) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_moved(one, places) for one in value]
+    if not isinstance(value, str):
+        return value
+    folder = value.removesuffix(":bid").removesuffix(":ask")
+    return places.get(folder, folder) + value.removeprefix(folder)
 
 
 def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "Sequence[Tape]") -> None:

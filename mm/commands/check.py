@@ -62,8 +62,9 @@ def lookahead(
 
     What it does before a cut must be the same to the last byte, and so must a second run. MODEL is a quote or a fill
     model, as --quote-model or --fill-model would name it; the other one, and the parameters, are given as to
-    mm backtest. Or MODEL is a signal (mm signals list, or package.module:Class), whose rows are compared. The page
-    shows the tests, the cuts and each difference. Exit code 0 where nothing was found, 5 where it peeks.
+    mm backtest. Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
+    are compared. The page shows the tests, the cuts and each difference. Exit code 0 where nothing was found, 5 where
+    it peeks.
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
@@ -133,8 +134,11 @@ def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], 
     from mm.commands import assemble
     from mm.evaluate.signal_lookahead import SignalProbe
 
-    (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
-    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed).run(cuts)
+    cache = setup.day.out_root / "tapes"
+    (tape,) = assemble.open_days(setup.day, setup.market, cache)
+    wanted = signal == assemble.MICRO_PRICE
+    fit = assemble.micro_price_before(None, setup.day, setup.market, tape, cache) if wanted else None
+    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit).run(cuts)
 
 
 def _page_of(checked: Checked) -> Path:

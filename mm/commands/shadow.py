@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mm.market_data.recording import Parts, Recording
 
 _Group = TypeVar("_Group")
-_COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}  # for the replay, by knob
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _GRID_S = 0.05  # between two looks at the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
@@ -192,6 +191,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
     try:
         terms = (await learning).fitted(knobs, day, run)
         play = PaperPlay(terms, knobs, run)
+        _copy(run, knobs)
     except BaseException as error:
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):
@@ -274,7 +274,7 @@ def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
     terms.write(run.partial)
     run.write_result(result)
     with run.timing("reconcile"):
-        found, inputs = reconcile(terms, _with_copies(knobs, _copied(run, knobs)), day.data_root, run.partial)
+        found, inputs = reconcile(terms, _with_copies(knobs, run.partial), day.data_root, run.partial)
     for one in inputs:
         run.input(*one)
     found.write(run.partial)
@@ -285,18 +285,25 @@ def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
     run.say(found.told())
 
 
-def _copied(run: Run, knobs: "PaperKnobs") -> dict[str, Path]:
-    """Copy the files that knobs name into the run, and return where they are, by knob: a fit may be made anew."""
-    given = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
-    return {
-        name: Path(shutil.copyfile(path, run.path(_COPIES[name]))) for name, path in given.items() if path is not None
-    }
+def _named(knobs: "PaperKnobs") -> dict[str, Path]:
+    """Return the files that knobs name, by the name of their copy in the run."""
+    named = {"fill_params.json": knobs.models.fill_params_file, "latencies.csv": knobs.execution.latency_file}
+    return {name: path for name, path in named.items() if path is not None}
 
 
-def _with_copies(knobs: "PaperKnobs", copies: Mapping[str, Path]) -> "PaperKnobs":
-    models = replace(knobs.models, fill_params_file=copies.get("fill_params_file"))
-    execution = replace(knobs.execution, latency_file=copies.get("latency_file"))
-    return replace(knobs, models=models, execution=execution)
+def _copy(run: Run, knobs: "PaperKnobs") -> None:
+    """Copy the files that knobs name into the run, for the replay: a fit may be made anew."""
+    for name, path in _named(knobs).items():
+        shutil.copyfile(path, run.path(name))
+
+
+def _with_copies(knobs: "PaperKnobs", folder: Path) -> "PaperKnobs":
+    """Return *knobs* with the copies in a run's *folder* in the place of the files."""
+    from mm.commands.assemble import kept_models
+
+    copies = {name: folder / name for name in _named(knobs)}
+    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get("fill_params.json"))
+    return replace(knobs, models=models, execution=replace(knobs.execution, latency_file=copies.get("latencies.csv")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,9 +336,8 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
         check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
     market, execution, account = _group(run, Market), _group(run, Execution), _group(run, Account)
     strategy = PaperKnobs(market, execution, account, _group(run, Models), _group(run, Risk))
-    copies = {knob: run.folder / name for knob, name in _COPIES.items() if run.knob(knob) is not None}
     data_root = places.data_root or Path(run.knob("data_root") or "data")
-    found, _ = hold_against_replay(terms, _with_copies(strategy, copies), data_root, run.folder)
+    found, _ = hold_against_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
     console.answer({**found.to_json(), "path": str(run.folder.resolve())})
     console.say(found.told())
     if not found.same:

@@ -26,6 +26,7 @@ from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from
 from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
 
 if TYPE_CHECKING:
+    from mm.backtest.rules import Rules
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
     from mm.cli.console import Console
@@ -59,12 +60,15 @@ def with_model(models: Models, model: str | None) -> Models:
 
 
 def named_signal(model: str | None) -> str | None:
-    """Return *model* if it names a signal of the project or a user's class that is one; else None."""
+    """Return *model* if it names a signal: of the project, a fitted predictor, or a user's class; else None."""
+    from mm.predict.artefact import FOLDER
     from mm.signals.families import SIGNALS, is_signal
     from mm.user_code import load_class
 
     if model is None:
         return None
+    if FOLDER in model:
+        return model
     if ":" in model:
         return model if is_signal(load_class(model, "model")) else None
     return model if any(family.match(model) for family in SIGNALS.families) else None
@@ -124,7 +128,7 @@ class Probe:
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         self.tape = tape
         _ = tape.best  # opened now, while nothing is recorded
-        rules = assemble.rules(tape, setup.execution, setup.account, setup.models, risk=setup.risk)
+        rules = self._rules(setup)
         player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
@@ -145,6 +149,15 @@ class Probe:
             self._opened()
         self._parameters(tape)
         return report
+
+    def _rules(self, setup: Setup) -> "Rules":
+        """Return the rules of the day; ``micro_price`` is fitted on the days before it."""
+        from mm.commands import assemble
+
+        rules = assemble.rules(self.tape, setup.execution, setup.account, setup.models, risk=setup.risk)
+        quotes, _ = _maker(setup, self.tape)(0)
+        cache = setup.day.out_root / "tapes"
+        return assemble.with_micro_price(None, rules, quotes, setup.day, setup.market, self.tape, cache)
 
     def _first_order_us(self, base: Baseline) -> int:
         first_us = base.tables.first_order_us
@@ -174,12 +187,10 @@ class Probe:
 
         Without the draws of a fill model of the project, whose keys are instants.
         """
-        from mm.commands import assemble
-
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
             setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
-        rules = replace(assemble.rules(tape, setup.execution, setup.account, models, risk=setup.risk), latencies=None)
+        rules = replace(self._rules(setup), latencies=None)
         player = Player(_maker(setup, tape), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
         self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, shifted(tape), shift_us=WEEK_US))

@@ -14,6 +14,7 @@ from mm.evaluate.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNC
 from mm.signals.compute import SignalRows, compute
 
 if TYPE_CHECKING:
+    from mm.signals.micro_price import MicroPriceFit
     from mm.tape.tape import Tape
 
 
@@ -27,6 +28,7 @@ class SignalProbe:
         watch: Has recorded what the signal's module opened when it was imported.
         skip: Tests that are left out, by name.
         seed: Draws the cuts.
+        micro_price: The fit of the signal of this name to earlier days.
     """
 
     name: str
@@ -34,6 +36,7 @@ class SignalProbe:
     watch: FileWatch
     skip: frozenset[str]
     seed: int
+    micro_price: "MicroPriceFit | None" = None
 
     def run(self, count: int) -> Report:
         """Make all tests with *count* cuts.
@@ -67,7 +70,7 @@ class SignalProbe:
 
     def _rows(self, tape: "Tape") -> SignalRows:
         with self.watch.watching():
-            return _joined(list(compute(tape, (self.name,))))
+            return _joined(list(compute(tape, (self.name,), self.micro_price)))
 
     def _compare(
         self, test: str, base: SignalRows, tape: "Tape", cut_us: int | None = None, shift_us: int = 0

@@ -20,7 +20,7 @@ from mm.backtest.result import Result
 from mm.backtest.risk import Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules
 from mm.cli.config import Day, Market, Models
-from mm.commands.assemble import MICRO_PRICE, check_agents, micro_price_before
+from mm.commands.assemble import MICRO_PRICE, check_agents, keep_models, micro_price_before
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
@@ -233,6 +233,7 @@ class PaperPlay:
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
         if run is not None:
             note_predictors(run, self._maker.predictors, terms.book_us)
+            keep_models(run, knobs.models)
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument

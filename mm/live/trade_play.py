@@ -9,7 +9,7 @@ from mm.backtest.live_feed import LiveFeed
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
-from mm.commands.assemble import check_agents
+from mm.commands.assemble import check_agents, keep_models
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms
@@ -81,6 +81,7 @@ class TradePlay:
         self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
         if run is not None:
             note_predictors(run, self._maker.predictors, terms.book_us)
+            keep_models(run, knobs.models)
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.engine = LiveEngine(self._quotes, self.rules)
 

@@ -179,7 +179,9 @@ def _samples(tape: "Tape", task: Task, most: int) -> Samples:
         then = columns.us + task.horizon_us
         move = move_to(columns.us, columns.mid_ticks, gaps, row, then)
         found = _made(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
-    known = np.flatnonzero(~np.isnan(found.rows).any(axis=1) & ~np.isnan(found.outcome) & ~np.isnan(found.imbalance))
+    inside = found.us >= tape.start_us  # the events of a window of a day begin before it, with its book
+    numbers = np.column_stack([found.rows, found.outcome, found.imbalance])
+    known = np.flatnonzero(inside & ~np.isnan(numbers).any(axis=1))
     return found.at(known[:: -(-len(known) // most) or 1])
 
 

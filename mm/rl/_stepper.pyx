@@ -86,7 +86,7 @@ cdef class Stepper:
     cdef PaperVenue venue
     cdef Driven driven
     cdef object advance, all_fills
-    cdef int64_t now_us, end_us, requote_us, counted
+    cdef int64_t now_us, end_us, requote_us, counted, target_lots
     cdef int kind
     cdef double weight, clip_tick, lot, step_s, begun_equity, paid
     cdef readonly double equity, inventory
@@ -101,6 +101,7 @@ cdef class Stepper:
         self.venue = <PaperVenue?> self.manager.venue
         self.advance, self.all_fills = exchange.engine.advance, exchange.engine.fills_from
         self.now_us, self.end_us, self.requote_us = start_us, end_us, rules.requote_us
+        self.target_lots = rules.target
         self.kind, self.weight = REWARDS.index(reward), weight
         self.lot = 1e-8 * rules.lot_e8
         self.clip_tick = 1e-16 * rules.tick_e8 * rules.lot_e8 * rules.quote_lots
@@ -197,7 +198,7 @@ cdef class Stepper:
         self.find_decision(us)
         self.value()
         if self.kind == SPREAD_INVENTORY:
-            clips = self.inventory / self.lot / <double> self.manager.quote_lots
+            clips = <double> (self.manager.orders.account.inventory_lots - self.target_lots) / <double> self.manager.quote_lots
             return self.captured() - self.weight * self.clip_tick * clips * clips * self.step_s
         # What was paid is counted as it adds up in floats, so that the sum of all rewards is the change, to one rounding.
         reward = self.earned() - self.paid

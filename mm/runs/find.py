@@ -238,10 +238,14 @@ def check_models(run: Found, search: Sequence[str]) -> None:
 
 
 def _models(run: Found) -> Iterator[str]:
-    """Yield every text of the knobs, at any depth, that a model's name may be: whatever holds a colon."""
+    """Yield every text of the knobs, at any depth, that a model's name may be: whatever holds a colon.
+
+    But for a side of a fitted predictor, whose folder is an input of the run.
+    """
     for name, one in run.manifest["knobs"].items():
         if name not in _NO_MODELS:
-            yield from (text for text in _texts(one["value"], grid=name == "grid") if ":" in text)
+            texts = (text for text in _texts(one["value"], grid=name == "grid") if ":" in text)
+            yield from (text for text in texts if not ("/" in text and text.endswith((":bid", ":ask"))))
 
 
 def _texts(value: object, *, grid: bool = False) -> Iterator[str]:

@@ -87,6 +87,7 @@ def score(
     for place, name in enumerate(wanted):
         if SIGNALS.described(name)["unit"] == QUOTE:
             values[place] -= mid
+    values[:, us < tape.start_us] = np.nan  # the events of a window of a day begin before it
     gaps = np.sort(tape.event_us[tape.kind == GAP])
     draw = np.random.default_rng(seed)
     found: dict[str, list[SignalScore]] = {name: [] for name in wanted}

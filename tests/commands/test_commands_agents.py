@@ -99,3 +99,19 @@ def test_an_agent_within_other_models_is_judged_too(data, tmp_path):
     done, warnings = run(data, tmp_path, agent, *words)
     assert done.exit_code == 0, done.output
     assert [one["event"] for one in warnings] == ["agent_of_another_symbol"]
+
+
+def test_a_run_is_played_again_by_the_agent_that_it_played_or_not_at_all(data, tmp_path):
+    """An agent that was trained anew into the same file is refused by its name, not played."""
+    agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0}, step_s=0.25)
+    done, _ = run(data, tmp_path, agent)
+    assert done.exit_code == 0, done.output
+    again = ["runs", "reproduce", "R", "--data-root", str(data), "--out-root", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, again)
+    assert done.exit_code == 0, done.output
+    agent_at(agent, {"requote_interval_ms": 250.0}, seed=2, step_s=0.25)
+    done = CliRunner().invoke(main, again)
+    assert done.exit_code == 3
+    (line,) = done.stderr.splitlines()
+    assert "cannot be played again" in line
+    assert "agent.zip changed since the run" in line

@@ -219,6 +219,42 @@ def test_every_fill_model_of_the_project_passes(name):
     assert found(name, "--fill-params-json", params(FILL_MODELS, name), *JOIN, HERE)["ok"]
 
 
+LEANING = ["shift_by", {"signal": "micro_price", "by": 1}]
+
+
+@pytest.mark.parametrize("skip", ["--skip=files", HERE])
+def test_the_micro_price_is_fitted_on_the_days_before(skip):
+    """As a signal, and as what a step follows, in this process and in another: of the day itself it knows nothing."""
+    answer = found("micro_price", skip)
+    assert answer["ok"]
+    assert answer["tests"]["truncated"] == {"played": 6, "failed": 0}
+    quotes = {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [LEANING]}
+    answer = found("steps", "--quote-params-json", json.dumps(quotes), skip)
+    assert answer["ok"]
+    assert answer["tests"]["perturbed"] == {"played": 6, "failed": 0}
+    assert ("fresh" in answer["tests"]) is (skip != HERE)
+
+
+def test_without_a_day_before_the_micro_price_cannot_be_checked():
+    """Its signal is defined nowhere, and the model that reads it is refused, as by a backtest."""
+    quotes = {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [LEANING]}
+    words = [["micro_price"], ["steps", "--quote-params-json", json.dumps(quotes)]]
+    for one, told in zip(words, ("signal micro_price is defined nowhere", "micro_price"), strict=True):
+        done = CliRunner().invoke(lookahead, [*FLAGS, *one, "--day", "20260104"])
+        assert done.exit_code == 2
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()
+        assert told in line
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_a_fitted_predictor_is_checked_by_its_folder(tmp_path, side):
+    """As `mm signals compute` would name it."""
+    folder = written(tmp_path / "predictor", symbol=SYMBOL, tick="0.01")
+    answer = found(f"{folder}:{side}", HERE)
+    assert answer["ok"]
+    assert answer["tests"]["shifted"] == {"played": 1, "failed": 0}
+
+
 def test_the_program_says_it_in_one_line_and_ends_with_five(desk, tmp_path):
     """All tests, in processes of their own; nothing is left behind."""
     for name, code in (("Dice", 5), ("Momentum", 0)):

@@ -102,6 +102,18 @@ def test_the_future_changes_no_row(cut, target):
     assert short.until_us.max() <= end_us
 
 
+@pytest.mark.parametrize("target", ["return", "adverse", "fill"])
+def test_a_window_of_a_day_has_the_samples_of_its_time(target):
+    """Its events begin with the snapshot before it; the samples between them are the earlier window's."""
+    tape, task = hinted(0.9, 1000), Task(target, 2.0, SIGNALS, (0.5, 1.0) if target == "fill" else ())
+    window = tape.between(400 * SECOND, tape.end_us)
+    assert window.event_us[0] < 400 * SECOND
+    found, whole = samples_of([window], task), samples_of([tape], task)
+    later = whole.at(whole.us >= 400 * SECOND)
+    for name in ("us", "side", "rows", "outcome", "mid_ticks"):
+        assert np.array_equal(getattr(later, name), getattr(found, name)), name
+
+
 def test_very_many_samples_are_thinned(monkeypatch):
     """Evenly, so that each part of the day counts."""
     monkeypatch.setattr("mm.predict.samples.MOST_SAMPLES", 100)

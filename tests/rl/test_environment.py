@@ -86,6 +86,16 @@ def test_rewards_of_pnl_add_up_to_the_change_of_equity(day):
     assert total == pytest.approx(info["equity"] - begun, abs=1e-15 * 1000)
 
 
+@pytest.mark.parametrize(("target", "held"), [({}, 0), ({"target_inventory": "1"}, 2)])
+def test_the_penalty_of_inventory_counts_from_the_target(tape, target, held):
+    """An agent that never quotes pays for what it holds beyond the target: by default the initial inventory."""
+    knobs = {"initial_inventory": "3", "quote_qty": "1", "weight": 0.5, **target}
+    env = MarketMaking([tape], "spread_inventory", signals=("imbalance_1",), episode_s=5.0, step_s=1.0, **knobs)
+    env.reset(seed=1)
+    rewards = [env.step(np.array([0, 0, -1], np.float32))[1] for _ in range(5)]
+    assert rewards == pytest.approx([-0.5 * held**2 * env.tick_clip] * 5)
+
+
 def test_an_episode_has_its_length_and_the_clock_runs_down(day):
     """Time left falls from 1 to 0 by equal steps; then a reset is needed."""
     env = MarketMaking([day], **SHORT)

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from engine_tapes import TEST
+from mm.signals.compute import compute
 from mm.signals.score import half_life_s, interval, move_of, rank_correlation, ranks, score
 from mm.tape.tape import Tape
 
@@ -43,6 +44,17 @@ def test_a_market_that_does_not_is_not():
         else:
             assert -0.1 < one.ci95[0] < one.ci95[1] < 0.1
             assert abs(one.rho) < 0.06
+
+
+def test_a_window_of_a_day_is_scored_by_its_own_rows():
+    """Its events begin with the snapshot before it; what lies between them is no part of the window."""
+    day = walk(True)
+    begin = 600 * SECOND
+    window = day.between(begin, day.end_us + 1)
+    assert window.event_us[0] < begin
+    (found,) = score(window, ["imbalance_1"], horizons_s=(0.3,))
+    us = np.concatenate([piece.recv_us for piece in compute(day, ["mid"])])
+    assert found.rows == np.count_nonzero((us >= begin) & (us + 300_000 <= us[-1]))
 
 
 def test_moves_end_at_gaps_and_at_the_end():

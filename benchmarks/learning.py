@@ -1,0 +1,187 @@
+"""``python -m benchmarks.learning CAPTURES``: what signals, predictors and agents are worth on recorded markets.
+
+CAPTURES is the folder of recorded captures (``../shared/data``). The recorded time of each market is cut in half.
+Whatever is fitted, chosen or trained is so on the first half; every number that is printed is of the second
+(`benchmarks.learned`). The answer goes to the terminal, and into docs/learning.md between two markers.
+"""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.learned import HORIZONS_S, Market, answer_of
+
+PAGE = Path(__file__).parents[1] / "docs" / "learning.md"
+BEGIN, END = "<!-- python -m benchmarks.learning: begin -->", "<!-- python -m benchmarks.learning: end -->"
+PROCESSES = 2
+SHOWN = 5  # signals of a market and horizon
+CHANCE = 40  # one in so many 95 % intervals is above a true 0
+MARKETS = (
+    Market("NEXOUSDT 2024", "binance-spot-nexousdt-20240723-24/*.gz", "NEXOUSDT", "0.001", "0.01", "4"),
+    Market("BTCUSD 2015", "bitstamp-btcusd-20150501-l3/*.bz2", "BTCUSD", "0.01", "0.00000001", "0.02", "bitstamp"),
+    Market("BTCUSDT 2024", "binance-spot-btcusdt-20240808-09/*.gz", "BTCUSDT", "0.01", "0.00001", "0.0001"),
+    Market("BTCUSDT 2021", "binance-spot-multi-20210404/*.gz", "BTCUSDT", "0.01", "0.000001", "0.0002"),
+    Market("ETHUSDT 2021", "binance-spot-multi-20210404/*.gz", "ETHUSDT", "0.01", "0.00001", "0.005"),
+    Market("DOTUSDT 2021", "binance-spot-multi-20210404/*.gz", "DOTUSDT", "0.0001", "0.001", "0.25"),
+)
+"""Every capture that `mm data import` reads; the others are futures, tables without raw messages, or silent."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the answer, and write it into the page."""
+    if not arguments or not Path(arguments[0]).is_dir():
+        sys.exit("python -m benchmarks.learning CAPTURES [PAGE]: CAPTURES is the folder of captures (../shared/data)")
+    page = Path(arguments[1]) if len(arguments) > 1 else PAGE
+    text = page.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        sys.exit(f"{page}: the lines {BEGIN} and {END} are missing; the answer stands between them")
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes below: sums in one order
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
+    ):
+        found = list(pool.map(partial(answer_of, Path(arguments[0]), Path(folder)), MARKETS))
+    lines = list(told(found))
+    print("\n".join(lines))
+    before, _, rest = text.partition(BEGIN)
+    page.write_text("\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]]), encoding="utf-8")
+
+
+def told(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the answer: each question with its verdict in words, and then its table."""
+    yield from ("", "| market | first half | second half | tick, bp of the price |", "|---|---|---|---|")
+    for one in found:
+        known, unseen = (f"{hours:.2f} h" for hours in one["hours"])
+        yield f"| {one['name']} | {known} | {unseen} | {one['tick_bp']:.3g} |"
+    for lines in (_signals(found), _predictors(found), _paid(found), _agents(found)):
+        yield ""
+        yield from lines
+    yield ""
+
+
+def _signals(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield how many signals predict on each market, and the strongest with their intervals."""
+    known = [row for one in found for row in one["signals"] if row["ci95"]]
+    good = [row for row in known if row["predicts"]]
+    yield "**Which signals predict the next move of the mid?**"
+    yield f"{len(good)} of {len(known)} pairs of a signal and a market's horizon predict; {_chance(known)}."
+    yield "Predicting is a rank correlation that has the sign of the first half, with a 95 % interval without 0."
+    yield from ("", f"| market | horizon | signals | predict | the strongest {SHOWN} (95 %) |", "|---|---|---|---|---|")
+    for one in found:
+        for horizon_s in HORIZONS_S:
+            rows = [row for row in one["signals"] if row["horizon_s"] == horizon_s and row["ci95"]]
+            best = sorted((row for row in rows if row["predicts"]), key=lambda row: -abs(row["rho"]))
+            cells = [f"`{row['signal']}` {_number(row['rho'], 3)} {_ends(row['ci95'], 3)}" for row in best[:SHOWN]]
+            told = f"{len(best)} | {', '.join(cells) or '–'}" if rows else "– | too short for an interval"
+            yield f"| {one['name']} | {horizon_s:g} s | {len(rows)} | {told} |"
+
+
+def _predictors(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield whether each predictor beats its best baseline on the second half, and what trading it would earn."""
+    rows = [(one["name"], row) for one in found for row in one["predictors"]]
+    fitted = [row for _, row in rows if "difference" in row]
+    yield "**Do predictors beat their baselines on what they have not seen?**"
+    yield f"{sum(row['usable'] for row in fitted)} of {len(fitted)} do; {_chance(fitted)}."
+    yield "The model is the one that did best in the walk-forward of the first half, whose score stands beside it."
+    yield from ("", "| market | target | model | first half | second half, better than | by (95 %) | verdict |")
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in rows:
+        if "difference" not in row:
+            yield f"| {name} | {row['target']} | – | – | – | – | {row['reason']} |"
+            continue
+        cells = [name, row["target"], row["model"], f"{_number(row['walked'], 4)} {_ends(row['walked_ci95'], 4)}"]
+        cells += [row["best_baseline"], f"{_number(row['difference'], 4)} {_ends(row['difference_ci95'], 4)}"]
+        yield f"| {' | '.join(cells)} | {'better' if row['usable'] else 'not better'} |"
+    traded = [(name, row) for name, row in rows if row.get("trading") and row["trading"]["trades"]]
+    if traded:
+        yield from ("", "Taking what `return` predicts beyond half a spread, and holding it for the horizon:")
+        yield from (
+            "",
+            "| market | trades | ticks each, less half a spread (95 %) | fee of both ways at 0.1 %, ticks |",
+        )
+        yield "|---|---|---|---|"
+    for name, row in traded:
+        each = row["trading"]
+        ticks = f"{_number(each['ticks_per_trade'], 2)} {_ends(each['ticks_per_trade_ci95'], 2)}"
+        yield f"| {name} | {each['trades']:,} | {ticks} | {row['fee_ticks']:,.1f} |"
+
+
+def _paid(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what quotes with predictors earn beside the same quotes without."""
+    rows = [(one["name"], row) for one in found for row in one["backtests"]]
+    yield "**Does a predictor pay, after fees and latency?**"
+    compared = [row for _, row in rows if row["with"]]
+    yield from _verdicts(compared, "backtests with a predictor", "the quotes without it")
+    yield "Earned are basis points of a clip an hour, at 50 ms of latency in a queue, less the first inventory's gain."
+    yield from ("", "| market | maker fee | quotes | with | fills | earned (95 %) | more than without (95 %) |")
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in rows:
+        cells = [name, row["fee"], f"`{row['quotes']}`", row["with"] or "–", f"{row['fills']:,}", _earned(row)]
+        yield f"| {' | '.join([*cells, _more(row)])} |"
+
+
+def _agents(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what agents earn beside Avellaneda-Stoikov."""
+    rows = [(one["name"], row) for one in found for row in one["agents"]]
+    agents = [row for _, row in rows if row["policy"].startswith("rl")]
+    yield "**Does the agent beat Avellaneda-Stoikov?**"
+    if not agents:
+        yield "No agent was trained: stable-baselines3 is not installed, or every market is too short."
+        return
+    what = f"agents of {agents[0]['timesteps']:,} decisions"
+    yield from _verdicts(agents, what, "Avellaneda-Stoikov with A and k of the first half")
+    yield from (
+        "",
+        "| market | maker fee | policy | fills | mean inventory, clips | earned (95 %) | more than A–S (95 %) |",
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in rows:
+        cells = [name, row["fee"], row["policy"], f"{row['fills']:,}", f"{row['held']:.2f}", _earned(row), _more(row)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _verdicts(rows: Sequence[dict[str, Any]], what: str, beside: str) -> Iterator[str]:
+    """Yield for each fee whether it pays: how many earn more than what stands beside them, and how many earn at all."""
+    for fee in sorted({row["fee"] for row in rows}, key=float, reverse=True):
+        own = [row for row in rows if row["fee"] == fee]
+        more = [row for row in own if _above(row["more_ci95"])]
+        earning = sum(_above(row["earned_ci95"]) for row in more)
+        word = "Yes" if earning > len(own) / CHANCE else "No"
+        yield (
+            f"At a maker fee of {100 * float(fee):g} %: **{word}**. Of {len(own)} {what}, {len(more)} earn more than "
+            f"{beside}, and {earning} of these earn anything at all; {_chance(own)}."
+        )
+
+
+def _chance(rows: Sequence[object]) -> str:
+    return f"{len(rows) / CHANCE:.1f} would by chance"
+
+
+def _above(ends: Sequence[float] | None) -> bool:
+    return ends is not None and ends[0] > 0.0
+
+
+def _earned(row: dict[str, Any]) -> str:
+    return f"{_number(row['earned'], 2)} {_ends(row['earned_ci95'], 2)}"
+
+
+def _more(row: dict[str, Any]) -> str:
+    return "–" if row["more"] is None else f"{_number(row['more'], 2)} {_ends(row['more_ci95'], 2)}"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:+,.{digits}f}".replace("-", "−")
+
+
+def _ends(ends: Sequence[float] | None, digits: int) -> str:
+    return "(–)" if ends is None else f"({_number(ends[0], digits)}, {_number(ends[1], digits)})"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -270,20 +270,24 @@ class Answer:
         there = ~np.isnan(rows["equity"])
         us, inventory, mid, equity = (rows[name][there] for name in ("recv_us", "inventory", "mid", "equity"))
         earned = equity - inventory[0] * mid
-        grid = np.arange(result.tapes[0].start_us, result.tapes[-1].end_us + 1, US_PER_S)
-        at = np.maximum(np.searchsorted(us, grid, side="right") - 1, 0)
+        at = np.maximum(np.searchsorted(us, seconds_of(result.tapes), side="right") - 1, 0)
         gains = 1e4 * np.diff(earned[at]) / (self.price * float(self.clip))
         return np.where(np.abs(gains) > 1e-6, gains, 0.0)  # differences of floats
 
 
+def seconds_of(tapes: Sequence["Tape"]) -> NDArray[np.int64]:
+    """Return the whole seconds of the recorded time, µs; the time between two days has none."""
+    return np.concatenate([np.arange(one.start_us, one.end_us + 1, US_PER_S) for one in tapes])
+
+
 def _measured(result: "Result", gains: Floats, base: Floats | None) -> dict[str, Any]:
     """Return fills, inventory, and what a run earned, and more than *base* did, in bp of a clip an hour."""
-    books = result.books
-    held = np.diff(result.journal.state[:, 0]), result.journal.state[:-1, 1] - result.journal.state[0, 1]
+    rows = result.journal.state
+    at = np.maximum(np.searchsorted(rows[:, 0], seconds_of(result.tapes), side="right") - 1, 0)
     more = None if base is None else gains - base
     return {
         "fills": len(result.journal.fills),
-        "held": float(np.average(np.abs(held[1]), weights=held[0])) / books.quote_lots,
+        "held": float(np.abs(rows[at, 1] - rows[0, 1]).mean()) / result.books.quote_lots,
         "earned": 3600 * float(gains.mean()),
         "earned_ci95": interval(gains),
         "more": None if more is None else 3600 * float(more.mean()),

@@ -147,15 +147,20 @@ def _agents(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _verdicts(rows: Sequence[dict[str, Any]], what: str, beside: str) -> Iterator[str]:
-    """Yield for each fee whether it pays: how many earn more than what stands beside them, and how many earn at all."""
+    """Yield for each fee whether it pays: how many earn more than what stands beside them, and how many earn at all.
+
+    Yes is where so many would be by chance, as independent rows, with a probability below 5 %.
+    """
+    from scipy.stats import binom
+
     for fee in sorted({row["fee"] for row in rows}, key=float, reverse=True):
         own = [row for row in rows if row["fee"] == fee]
         more = [row for row in own if _above(row["more_ci95"])]
         earning = sum(_above(row["earned_ci95"]) for row in more)
-        word = "Yes" if earning > len(own) / CHANCE else "No"
+        word = "Yes" if binom.sf(earning - 1, len(own), 1 / CHANCE) < 0.05 else "No"
         yield (
-            f"At a maker fee of {100 * float(fee):g} %: **{word}**. Of {len(own)} {what}, {len(more)} earn more than "
-            f"{beside}, and {earning} of these earn anything at all; {_chance(own)}."
+            f"At a maker fee of {100 * float(fee):g} %: **{word}**. Of {len(own)} {what}, {len(more)} earned more than "
+            f"{beside}, and {earning} of these earned anything at all; {_chance(own)}."
         )
 
 

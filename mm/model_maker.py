@@ -130,7 +130,7 @@ class ModelMaker:
     def with_predictors(self, result: "Result") -> "Result":
         """Return *result* with what the predictors that its models read say of themselves."""
         begin_us = result.journal.counters["first_us"]
-        told = tuple(_predictor_terms(one, begin_us) for one in self.predictors.values())
+        told = tuple(one.terms(begin_us) for one in self.predictors.values())
         return replace(result, books=replace(result.books, predictors=told))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
@@ -275,16 +275,6 @@ def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int)
         if not artefact.about["usable"]:
             best = artefact.about["score"]["best_baseline"]
             run.log.warning("predictor_not_usable", path=path, does_not_beat=best)
-
-
-def _predictor_terms(artefact: Artefact, begin_us: int) -> dict[str, Any]:
-    """Return what a summary says of a predictor in a run that began at *begin_us*; where it lies, the manifest says."""
-    about = artefact.about
-    return {
-        **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
-        "does_not_beat": None if about["usable"] else about["score"]["best_baseline"],
-        "in_sample": begin_us >= 0 and artefact.seen_of(begin_us),
-    }
 
 
 def check_names(models: Models) -> None:

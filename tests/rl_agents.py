@@ -11,6 +11,9 @@ from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 
 HOURS = 0.25
+WHY_NO_TRAINER = (
+    "stable-baselines3 is not installed: pip install 'mm-research[rl]' (docs/learning.md has the line without CUDA)"
+)
 SIGNALS = ("imbalance_1", "momentum_1s")
 
 

@@ -20,6 +20,8 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mm.predict.artefact import Artefact
+
 
 def backtest(
     tape: Tape | Iterable[Tape],
@@ -44,7 +46,7 @@ def backtest(
         intensity: What foresees fills, to hold the run's own against; that of a Poisson model where None.
 
     Raises:
-        Mismatch: If the tapes do not follow each other on one grid.
+        Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
         UsageError: If the target inventory lies beyond the bound of the quotes.
         ModelError: If a user's model raises, or answers what cannot be acted on.
     """
@@ -53,8 +55,10 @@ def backtest(
     days, starts_us = list[str](), list[int]()
     first: Tape | None = None
     passed, lost_lines = [0, 0], 0
+    predictors = list["Artefact"]()
     for one in _each(tape):
-        first = first or one
+        if first is None:
+            first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
         starts_us.append(one.start_us)
         lost_lines += one.meta.counts.get("lost_lines", 0)
@@ -72,6 +76,7 @@ def backtest(
         books = replace(books, funding_e8=exchange.funding_e8)
     journal = exchange.journal()
     counters = journal.counters
+    books = replace(books, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
     kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, books, kept)
@@ -92,6 +97,19 @@ def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity |
         intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
         **played(quotes),
     )
+
+
+def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
+    """Return the fitted predictors that models read, which must be of this market."""
+    folders = any(hasattr(one, "predictor_folder") or "/" in "".join(getattr(one, "signals", ())) for one in models)
+    if not folders:
+        return []  # and load nothing of theirs
+    from mm.predict.artefact import predictors_of
+
+    found = {path: one for model in models for path, one in predictors_of(model).items()}
+    for one in found.values():
+        one.check(tape.symbol, tape.instrument.tick_e8)
+    return list(found.values())
 
 
 def _each(tape: Tape | Iterable[Tape]) -> "Iterator[Tape]":

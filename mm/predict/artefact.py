@@ -114,6 +114,15 @@ class Artefact:
                 f"{symbol or fitted[0]} with a tick of {tick_e8 / 1e8:g}; fit one on this market"
             )
 
+    def terms(self, begin_us: int) -> dict[str, Any]:
+        """Return what a summary says of it in a run from *begin_us* on (-1: none); where it lies, the manifest says."""
+        about = self.about
+        return {
+            **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
+            "does_not_beat": None if about["usable"] else about["score"]["best_baseline"],
+            "in_sample": begin_us >= 0 and self.seen_of(begin_us),
+        }
+
     def seen_of(self, begin_us: int) -> bool:
         """Return whether it was fitted on anything after *begin_us*, so that a run from then on is in-sample."""
         return int(self.about["train_window"]["end_us"]) > begin_us

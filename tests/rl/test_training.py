@@ -10,15 +10,13 @@ from click.testing import CliRunner
 from mm.backtest.quotes.agent_file import read_agent
 from mm.commands.rl import evaluate, referee, train
 from mm.rl.training import smoothed
-from rl_agents import sim_day
-
-WHY = "stable-baselines3 is not installed: pip install 'mm-research[rl]' (docs/learning.md has the line without CUDA)"
+from rl_agents import WHY_NO_TRAINER, sim_day
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """A folder with two days, and an agent that was trained on the first for a moment."""
-    pytest.importorskip("stable_baselines3", reason=WHY)
+    pytest.importorskip("stable_baselines3", reason=WHY_NO_TRAINER)
     folder = tmp_path_factory.mktemp("desk")
     for day, seed in (("20260105", 7), ("20260106", 8)):
         sim_day(folder / "data", day, seed)

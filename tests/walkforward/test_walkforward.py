@@ -7,14 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fill_predictors import written
+from mm.backtest.fills.intensity import Poisson
 from mm.backtest.io import load_day
 from mm.backtest.journal import Journal
+from mm.backtest.quotes.signal_steps import ShiftBy
+from mm.backtest.quotes.simple import FixedSpread
+from mm.backtest.quotes.steps import Gated
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.schedule import build_schedule, intensity_of
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
-from mm.errors import FitError, UsageError
+from mm.errors import FitError, Mismatch, UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
@@ -49,6 +54,42 @@ def test_nothing_is_quoted_before_the_first_segment(tape):
     for segment in walked.schedule.segments:
         assert segment.train_end_us == segment.start_us - 50_000
         assert ((placed[:, 0] >= segment.start_us) & (placed[:, 0] < segment.end_us)).any()
+
+
+def leaning(folder):
+    """Return models of a schedule that lean by a predictor of fills."""
+
+    def models(schedule):
+        intensity = intensity_of(schedule)
+        return Gated(ShiftBy(inner=FixedSpread(delta_ticks=2.0), signal=f"{folder}:bid", by=1.0), intensity), Poisson(
+            intensity=intensity
+        )
+
+    return models
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_predictor_of_what_is_traded_is_warned_of(tape, tmp_path, within):
+    """As by the command: fitted on days before there is no warning, else the summary has it, and that it is usable."""
+    end_us = tape.start_us + 60 * 60_000_000 if within else tape.start_us
+    known = {"symbol": tape.symbol, "tick": "0.01", "train_window": {"start_us": 0, "end_us": end_us}}
+    folder = written(tmp_path / "predictor", **known)
+    summary = walkforward(tape, rules_for(tape), plan=PLAN, models=leaning(folder)).result.summary
+    (told,) = summary["predictors"]
+    assert told["in_sample"] is within
+    assert told["target"] == "fill"
+    assert [line for line in summary["warnings"] if line.startswith("predictor_")] == [
+        line for line in summary["warnings"] if within and line.startswith("predictor_in_sample: ")
+    ]
+    assert any("predictor_in_sample" in line for line in summary["warnings"]) is within
+
+
+def test_a_predictor_of_another_market_is_refused(tape, tmp_path):
+    """Before anything is played: by its tick, and by its symbol."""
+    for other in ({"symbol": tape.symbol, "tick": "0.1"}, {"symbol": "ABUSDT", "tick": "0.01"}):
+        folder = written(tmp_path / other["tick"], **other)
+        with pytest.raises(Mismatch, match="fit one on this market"):
+            walkforward(tape, rules_for(tape), plan=PLAN, models=leaning(folder))
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])

@@ -354,7 +354,7 @@ class Refereed:
     """How a trainer is held against a closed form."""
 
     seeds: int = knob(10, whole(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
-    referee_timesteps: int = knob(320_000, whole(1, 10**12), "Decisions that each is trained on.")
+    referee_timesteps: int = knob(480_000, whole(1, 10**12), "Decisions that each is trained on.")
 
 
 @dataclass(frozen=True, kw_only=True)

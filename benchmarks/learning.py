@@ -30,7 +30,7 @@ MARKETS = (
     Market("ETHUSDT 2021", "binance-spot-multi-20210404/*.gz", "ETHUSDT", "0.01", "0.00001", "0.005"),
     Market("DOTUSDT 2021", "binance-spot-multi-20210404/*.gz", "DOTUSDT", "0.0001", "0.001", "0.25"),
 )
-"""Every capture that `mm data import` reads; the others are futures, tables without raw messages, or silent."""
+"""The captures of spot markets whose messages begin with a whole book, and are not silent."""
 
 
 def main(arguments: Sequence[str]) -> None:

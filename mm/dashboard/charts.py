@@ -20,6 +20,7 @@ from mm.report.svg import envelope
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
 COLUMNS = 1_200  # pixels that a chart is thinned to
 MOST_MARKS = 800  # points or quotes of one kind: more would hide each other
+TICKS, TICK_PX = 5, 36  # labels of an axis at most, and the height that each needs
 SHORTEST_US = 1_000
 DAY_US = 86_400 * US_PER_S
 DRAG = "span"  # the name of the selection by dragging
@@ -135,6 +136,7 @@ def over_time(
         "y": quantity("v", zero=zero),
         "color": colours({one.name: one.colour for one in [*traces, *marks]}),
     }
+    ways["y"]["axis"]["tickCount"] = min(TICKS, height // TICK_PX)
     # What is not drawn gives the axis its ends.
     ends = layer(pl.DataFrame({"t": [one / US_PER_MS for one in span]}), {"type": "rule", "opacity": 0}, {"x": x})
     ends["params"] = [{"name": DRAG, "select": {"type": "interval", "encodings": ["x"]}}]
@@ -157,7 +159,7 @@ def layer(rows: pl.DataFrame, mark: Spec, encoding: Spec) -> Spec:
 def quantity(field: str, title: str | None = None, *, zero: bool = True, **more: Any) -> Spec:
     """Return a channel of numbers, with an axis of few labels; *more* belongs to the scale."""
     scale = {"nice": False, "padding": 6, **({} if "type" in more else {"zero": zero}), **more}
-    return {"field": field, "type": "quantitative", "scale": scale, "axis": {"title": title, "tickCount": 5}}
+    return {"field": field, "type": "quantitative", "scale": scale, "axis": {"title": title, "tickCount": TICKS}}
 
 
 def colours(names: Mapping[str, str]) -> Spec:

@@ -115,6 +115,7 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
             for one in knobs(Risk)
         ]
         bar = st.column_config.ProgressColumn("used", min_value=0.0, max_value=1.0, format="percent")
+        columns = {"limit": st.column_config.TextColumn(width=185), "used": bar}
         schema = {
             "limit": pl.String,
             "bound": pl.String,
@@ -122,7 +123,7 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
             "share": pl.String,
             "what it does": pl.String,
         }
-        st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config={"used": bar}, height="content")
+        st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config=columns, height="content")
         if not metrics:
             st.caption(
                 "Their use is read from a metrics page: start a shadow or a trade with METRICS_PORT, give its address."

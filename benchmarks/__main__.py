@@ -25,7 +25,7 @@ ON_A_DAY = {"signals": "signals:measure"}
 """Further measurements on the day; they run where they are named."""
 BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
 """Measurements beside hftbacktest, order by order too; they run where they are named."""
-_DAYLESS = ("doors", "live", "matching", "recorder", "wire")
+_DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements that need no day; their argument is the number of turns."""
 CALIBRATION = "calibration"
@@ -79,8 +79,8 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     """Measure NAME: speed (engine, parse, startup; these without one), or another.
 
     signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares their fills
-    order by order. These need no day: doors (the trading interface and the dashboard), live (a trader), matching, day,
-    recorder, wire and calibration.
+    order by order. These need no day: doors (the trading interface and the dashboard), inference (predictors, an
+    agent), live (a trader), matching, day, recorder, wire and calibration.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency, coverage and the diagnostics of a fit against their bars; its numbers depend on

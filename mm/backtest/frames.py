@@ -1,6 +1,6 @@
 """Polars frames of a finished backtest, with the types of `mm.tape.frames`: ready for a notebook, not for a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,17 +99,29 @@ def equity_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
     )
 
 
-def account_columns(account: "AccountSeries", mid2: "Ints", books: "Books") -> dict[str, "Floats"]:
-    """Return the account at every state row, exact, by the names of the state file; NaN without a valid book."""
-    held = account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
-    cash, value, equity = (floats(one, per=account.per_quote) for one in (account.equity - held, held, account.equity))
-    return {
-        "inventory": floats(account.inventory, books.instrument.lot_e8),
-        "cash": cash,
-        "mid": mids(mid2, books),
-        "mtm_value": np.where(account.valid, value, np.nan),
-        "equity": np.where(account.valid, equity, np.nan),
+ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")
+"""The columns of `account_columns`."""
+
+
+def account_columns(
+    account: "AccountSeries", mid2: "Ints", books: "Books", names: Sequence[str] = ACCOUNT
+) -> dict[str, "Floats"]:
+    """Return the account at every state row, exact, by the *names* of the state file; NaN without a valid book."""
+
+    def held() -> "NDArray[Any]":
+        return account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
+
+    def valued(exact: "NDArray[Any]") -> "Floats":
+        return np.where(account.valid, floats(exact, per=account.per_quote), np.nan)
+
+    make: dict[str, Callable[[], Floats]] = {
+        "inventory": lambda: floats(account.inventory, books.instrument.lot_e8),
+        "cash": lambda: floats(account.equity - held(), per=account.per_quote),
+        "mid": lambda: mids(mid2, books),
+        "mtm_value": lambda: valued(held()),
+        "equity": lambda: valued(account.equity),
     }
+    return {name: make[name]() for name in names}
 
 
 def mids(mid2: "Ints", books: "Books") -> "Floats":

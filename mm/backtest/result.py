@@ -10,7 +10,7 @@ import numpy as np
 
 from mm.backtest import _journal_csv, frames
 from mm.backtest.books import Books
-from mm.backtest.frames import account_columns, mids
+from mm.backtest.frames import mids
 from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.pnl import ledger
@@ -178,15 +178,19 @@ class Result(Shown):
 
     def state_columns(self) -> "Columns":
         """Return the state rows as numpy columns; mid, mtm_value and equity are NaN where the book was not valid."""
-        account = ledger(self.journal.state, self.books.instrument, self.books.initial_cash_e8)
-        columns = account_columns(account, self.journal.state[:, 4], self.books)
+        columns = self.account_columns(frames.ACCOUNT)
         return {
-            "recv_ms": account.us // US_PER_MS,
+            "recv_ms": self.journal.state[:, 0] // US_PER_MS,
             **{name: columns[name] for name in ("inventory", "cash", "mid", "mtm_value")},
             "open_orders": self.journal.state[:, 5],
-            "recv_us": account.us,
+            "recv_us": columns["recv_us"],
             "equity": columns["equity"],
         }
+
+    def account_columns(self, names: Sequence[str]) -> "Columns":
+        """Return the columns *names* of the account at each state row, and its instant ``recv_us``."""
+        account = ledger(self.journal.state, self.books.instrument, self.books.initial_cash_e8)
+        return {"recv_us": account.us, **frames.account_columns(account, self.journal.state[:, 4], self.books, names)}
 
     def excluded(self) -> "NDArray[np.int64]":
         """Return the first and the last µs of each stretch without a valid book, one a row."""

@@ -31,9 +31,9 @@ def run_filters(
         cov: float64[3, g], variance of m, covariance, variance of z.
         evidence: float64[g], raised by how well each filter foresaw the blocks.
     """
-    cdef Py_ssize_t one, block, blocks = expected.shape[0]
-    cdef double phi, stir, own, m, z, mm, mz, zz, centre, spread, prior, peak, curve, along_m, along_z, left, at, rate
-    if not fills.shape[0] == blocks or not grid.shape[1] == mean.shape[1] == cov.shape[1] == evidence.shape[0]:
+    cdef Py_ssize_t one, block, blocks = expected.shape[0], count = evidence.shape[0]
+    cdef double phi, own, spread, rate, curve, step, along_m, along_z, off, exposed, seen
+    if not fills.shape[0] == blocks or not grid.shape[1] == mean.shape[1] == cov.shape[1] == count:
         raise ValueError("filters: columns of unequal length")
     cdef double[::1] logs = np.zeros(blocks)  # ln of expected
     cdef double[::1] level = np.zeros(blocks)  # ln of the rate that the count says
@@ -41,45 +41,65 @@ def run_filters(
         if expected[block] > 0.0:
             logs[block] = log(expected[block])
             level[block] = log(fills[block] + 0.5) - logs[block]
+    cdef double[::1] stir = np.empty(count), centre = np.empty(count), prior = np.empty(count), peak = np.empty(count)
+    cdef Py_ssize_t[::1] rest = np.empty(count, np.intp)  # the filters that have not come to their peak
+    cdef double[::1] m = mean[0], z = mean[1], mm = cov[0], mz = cov[1], zz = cov[2]
     with nogil:
-        for one in range(evidence.shape[0]):
-            phi, own = grid[0, one], grid[2, one] * grid[2, one]
-            stir = (1.0 - phi * phi) * grid[1, one] * grid[1, one]
-            m, z, mm, mz, zz = mean[0, one], mean[1, one], cov[0, one], cov[1, one], cov[2, one]
-            for block in range(blocks):
-                z, mz, zz = phi * z, phi * mz, phi * phi * zz + stir
-                at = expected[block]
-                if at <= 0.0:
+        for one in range(count):
+            phi = grid[0, one]
+            stir[one] = (1.0 - phi * phi) * grid[1, one] * grid[1, one]
+        # Block by block for all filters: they do not wait for each other, as the blocks of one filter do.
+        for block in range(blocks):
+            exposed, seen = expected[block], fills[block]
+            for one in range(count):
+                phi, own = grid[0, one], grid[2, one] * grid[2, one]
+                z[one], mz[one], zz[one] = phi * z[one], phi * mz[one], phi * phi * zz[one] + stir[one]
+                if exposed <= 0.0:
                     continue
-                centre, spread = m + z, mm + 2.0 * mz + zz
-                prior = spread + own
-                peak = highest(at, fills[block], level[block], centre, prior)
-                rate = at * exp(peak)
-                curve = rate + 1.0 / prior
+                spread = mm[one] + 2.0 * mz[one] + zz[one]
+                centre[one], prior[one], rest[one] = m[one] + z[one], spread + own, one
+                # Newton's method begins at the mean of what the count says and of what was foreseen (`highest`)
+                peak[one] = (seen * level[block] + centre[one] / prior[one]) / (seen + 1.0 / prior[one])
+            if exposed <= 0.0:
+                continue
+            highest(exposed, seen, &centre[0], &prior[0], &peak[0], &rest[0], count)
+            for one in range(count):
+                rate = exposed * exp(peak[one])
+                curve = rate + 1.0 / prior[one]
+                off = peak[one] - centre[one]
                 evidence[one] += (
-                    fills[block] * (logs[block] + peak) - rate
-                    - (peak - centre) * (peak - centre) / (2.0 * prior) - log(prior * curve) / 2.0
+                    seen * (logs[block] + peak[one]) - rate
+                    - off * off / (2.0 * prior[one]) - log(prior[one] * curve) / 2.0
                 )
                 # the peak is a Gaussian observation of the block's u; m and z follow by what they share with it
-                along_m, along_z = (mm + mz) / prior, (mz + zz) / prior
-                m, z = m + along_m * (peak - centre), z + along_z * (peak - centre)
-                left = prior - 1.0 / curve
-                mm, mz, zz = mm - left * along_m * along_m, mz - left * along_m * along_z, zz - left * along_z * along_z
-            mean[0, one], mean[1, one], cov[0, one], cov[1, one], cov[2, one] = m, z, mm, mz, zz
+                along_m, along_z = (mm[one] + mz[one]) / prior[one], (mz[one] + zz[one]) / prior[one]
+                m[one], z[one] = m[one] + along_m * off, z[one] + along_z * off
+                spread = prior[one] - 1.0 / curve
+                mm[one] -= spread * along_m * along_m
+                mz[one] -= spread * along_m * along_z
+                zz[one] -= spread * along_z * along_z
 
 
-cdef double highest(double expected, double count, double level, double centre, double prior) noexcept nogil:
-    """Return where the posterior of a block's u peaks, by Newton's method.
+cdef void highest(
+    double expected, double count, double* centre, double* prior, double* peak, Py_ssize_t* rest, Py_ssize_t left
+) noexcept nogil:
+    """Move each *peak* to where the posterior of a block's u peaks, by Newton's method; *rest* names the *left* ones.
 
     The slope that falls through 0 there is concave in u, so a step from any side ends where the rate is too high, and
-    further steps never leave that side. They start from the mean of what the count says and of what was foreseen.
+    further steps never leave that side.
     """
-    cdef double u = (count * level + centre / prior) / (count + 1.0 / prior), rate, step
+    cdef Py_ssize_t at, one, still
+    cdef double rate, step
     cdef int turn
     for turn in range(NEWTON):
-        rate = expected * exp(u)
-        step = (rate - count + (u - centre) / prior) / (rate + 1.0 / prior)
-        u -= step
-        if fabs(step) < CLOSE:
+        still = 0
+        for at in range(left):
+            one = rest[at]
+            rate = expected * exp(peak[one])
+            step = (rate - count + (peak[one] - centre[one]) / prior[one]) / (rate + 1.0 / prior[one])
+            peak[one] -= step
+            rest[still] = one
+            still += fabs(step) >= CLOSE
+        left = still
+        if not left:
             break
-    return u

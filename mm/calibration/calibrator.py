@@ -288,8 +288,13 @@ class Calibrator:
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
-        spans = ((day, *within(span_of(tape), start_us, end_us)) for day, tape in enumerate(self.tapes))
+        spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
         return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        """First instant and end of what each day covers, its last event included."""
+        return [span_of(tape) for tape in self.tapes]
 
     def between(self, start_us: int, end_us: int) -> Measured:
         """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""

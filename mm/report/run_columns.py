@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+DRAWN = ("inventory", "mid", "equity")
+"""The columns of the state file that pages draw, beside its instants: a row a second over all days."""
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -90,7 +92,7 @@ class RunColumns:
 
     Attributes:
         fills: The columns of the fills file, by name: numpy arrays or a polars frame.
-        state: The columns of the state file, likewise.
+        state: Those columns of the state file that are drawn, likewise: `DRAWN`, and perhaps more.
         quotes: Where our orders stood, by side (+1 buy, -1 sell).
         mid_us: Instants of the changes of the mid.
         mid: The mid from each of them on, NaN where the book was not valid.
@@ -124,7 +126,7 @@ def columns_of(result: "Result") -> RunColumns:
     us, mid2 = result.journal.mids.T
     return RunColumns(
         fills=result.fill_columns(),
-        state=result.state_columns(),
+        state=result.account_columns(DRAWN),
         quotes=standing_of(result.journal, books.instrument.tick_e8),
         mid_us=us,
         mid=np.where(mid2 > 0, mid2 * books.instrument.tick_e8 / (2 * E8), np.nan),
@@ -269,13 +271,17 @@ def course(run: "RunColumns") -> Course:
     state = run.state
     us = np.asarray(state["recv_us"], dtype=np.int64)
     inventory, equity = (np.asarray(state[name], dtype=np.float64) for name in ("inventory", "equity"))
-    begun = np.searchsorted(run.excluded[:, 0], us, side="right")
-    equity = np.where(begun > np.searchsorted(run.excluded[:, 1], us, side="right"), np.nan, equity)
-    known = np.flatnonzero(~np.isnan(equity))
-    change = equity - equity[known[0]] if len(known) else equity
+    if len(run.excluded):
+        begun = np.searchsorted(run.excluded[:, 0], us, side="right")
+        equity = np.where(begun > np.searchsorted(run.excluded[:, 1], us, side="right"), np.nan, equity)
+        del begun  # a row a second over all days: what is done with is let go
+    known = ~np.isnan(equity)
+    change = equity - equity[known.argmax()] if known.any() else equity
     after = pauses(us)
     before = after - 1
     spread, fees = _until(us, run)
+    if not len(after):
+        return Course(us, inventory, change, spread, fees)
     return Course(
         us=np.insert(us, after, us[before] + 1),
         inventory=np.insert(inventory, after, inventory[before]),

@@ -28,6 +28,8 @@ PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
+_AT_ONCE = 100  # draws whose blocks are held at once
+_LAGS = 1 << 16  # seconds of an autocorrelation at first: 18 hours
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
@@ -127,7 +129,11 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
     centre, periods = float(changes.mean() / changes.std()), len(changes)
     scaled = (changes - changes.mean()) / changes.std()
     first, lengths = _drawn_blocks(periods, np.random.default_rng(seed))
-    ratio, error = _draws(centre, _block_sums(scaled, first, lengths), _block_sums(scaled**2, first, lengths), lengths)
+    each = (
+        _draws(centre, _block_sums(scaled, some, lengths), _block_sums(scaled**2, some, lengths), lengths)
+        for some in np.array_split(first, DRAWS // _AT_ONCE)
+    )
+    ratio, error = (np.concatenate(column) for column in zip(*each, strict=True))
     varied = error > 0
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
@@ -268,15 +274,28 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     held = inventory[np.searchsorted(us, grid, side="right") - 1].astype(np.float64)
     if held.min() == held.max():
         return None
-    below = np.flatnonzero(autocovariance(held) < 0.5 * held.var() * len(held))
+    half = 0.5 * held.var() * len(held)
+    held -= held.mean()
+    lags = _LAGS
+    while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
+        lags *= 8
     return float(below[0])
 
 
-def autocovariance(values: "Floats") -> "Floats":
-    """Return Σ of the products of *values* (less their mean) with themselves so many steps later, for every lag."""
-    size = 1 << (2 * len(values) - 1).bit_length()
-    spectrum = np.fft.rfft(values - values.mean(), size)
-    return np.fft.irfft(spectrum * spectrum.conj(), size)[: len(values)]
+def autocovariance(centred: "Floats", lags: int) -> "Floats":
+    """Return Σ of the products of values, less their mean, with themselves so many steps later, for the first *lags*.
+
+    Where all lags need not be held at once, it is a sum over stretches of the values.
+    """
+    if 2 * lags >= len(centred):
+        size = 1 << (2 * len(centred) - 1).bit_length()
+        spectrum = np.fft.rfft(centred, size)
+        return np.fft.irfft(spectrum * spectrum.conj(), size)[: len(centred)]
+    found = np.zeros(lags)
+    for begin in range(0, len(centred), lags):
+        stretch, onward = (np.fft.rfft(centred[begin : begin + size], 2 * lags) for size in (lags, 2 * lags))
+        found += np.fft.irfft(stretch.conj() * onward, 2 * lags)[:lags]
+    return found
 
 
 def moments(changes: "Floats") -> dict[str, Any]:

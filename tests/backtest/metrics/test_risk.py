@@ -348,3 +348,22 @@ def test_the_probability_is_that_of_these_moments():
     shape = {"periods": 500, "skew": found["skew"], "kurtosis": found["kurtosis"]}
     assert risk.psr(found) == probabilistic_sharpe(found["sharpe_per_period"], **shape)
     assert risk.psr(risk.moments(np.zeros(9))) is None
+
+
+def test_autocovariance_of_many_rows_is_the_sum_of_products():
+    """Stretch by stretch or whole, each lag has the sum that its definition gives."""
+    values = np.random.default_rng(3).normal(size=1_001).cumsum()
+    centred = values - values.mean()
+    wanted = [float((centred[lag:] * centred[: len(centred) - lag]).sum()) for lag in range(64)]
+    for lags in (64, 128, 600):
+        np.testing.assert_allclose(risk.autocovariance(centred, lags)[:64], wanted, rtol=1e-9)
+
+
+def test_half_life_longer_than_the_first_lags(monkeypatch):
+    """More lags are taken until one is found."""
+    held = np.repeat(np.tile([0, 1], 5), 2_000)
+    us = np.arange(len(held)) * 1_000_000
+    whole = risk.half_life_s(us, held)
+    monkeypatch.setattr(risk, "_LAGS", 16)
+    assert risk.half_life_s(us, held) == whole
+    assert whole > 128

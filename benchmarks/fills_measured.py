@@ -49,7 +49,7 @@ def rows_of(tape: "Tape", model: str, qty_e8: int, delta: float, fit: "PoissonFi
         quote_qty=str(qty_e8 // E8),
         initial_cash=10**7,
         initial_inventory=10**7,
-        honesty=False,
+        sensitivity=False,
     )
     return {row["from_ticks"]: row for row in result.summary["fills_by_distance"]}
 

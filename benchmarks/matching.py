@@ -49,7 +49,7 @@ def measure(turns: int) -> Measured:
     facts["commands a second"] = round(1e9 / statistics.median(one["run_ns"] for one in said))
     facts["of one order, the clock"] = {"in process": last["clock_ns"], "from Python": last["call_clock_ns"]}
     notes = [
-        "run() and the twin are told by processor time, with taking their logs",
+        "run() and the twin are given by processor time, with taking their logs",
         "one order has a clock around it, whose own nanoseconds are in what is told",
     ]
     return Measured(rows, facts, notes)

@@ -154,7 +154,7 @@ class _BacktestKnobs(TypedDict, total=False):
     """
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
-    honesty: bool | str | None
+    sensitivity: bool | str | None
     """Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; without
     it, that is done for registered models alone.
     """

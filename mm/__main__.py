@@ -10,17 +10,20 @@ _DATA: Commands = {
     "import": ("Turn raw captures, or files of others, into day folders.", "mm.commands.data:import_command"),
     "fetch": ("Fetch a published day of Binance.", "mm.commands.data:fetch_command"),
     "check": ("Validate a day folder.", "mm.commands.data:check_command"),
-    "repair": ("Mend a damaged day folder from its raw messages.", "mm.commands.data:repair_command"),
+    "repair": ("Repair a damaged day folder from its raw messages.", "mm.commands.data:repair_command"),
     "export": ("Write a day folder as Parquet, or for hftbacktest.", "mm.commands.data:export_command"),
     "import-parquet": ("Write the day folder that was exported as Parquet.", "mm.commands.data:import_parquet_command"),
-    "inspect": ("Tell what a day holds, and draw it.", "mm.commands.data:inspect_command"),
-    "coverage": ("Tell what day folders cover, and what a backtest leaves out.", "mm.commands.data:coverage_command"),
+    "inspect": ("Summarise and draw a day.", "mm.commands.data:inspect_command"),
+    "coverage": (
+        "Report the coverage of day folders, and what a backtest leaves out.",
+        "mm.commands.data:coverage_command",
+    ),
 }
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.commands.runs:list_command"),
     "show": ("Show one run.", "mm.commands.runs:show_command"),
     "log": ("Show the log of a run.", "mm.commands.runs:log_command"),
-    "diff": ("Name what tells two runs apart.", "mm.commands.runs:diff_command"),
+    "diff": ("Show the differences between two runs.", "mm.commands.runs:diff_command"),
     "compare": ("Draw two backtests on one page (a shadow or trade: mm compare).", "mm.commands.runs:compare_command"),
     "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.commands.reproduce:main"),
@@ -83,13 +86,16 @@ SECTIONS = {
 }
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
-    "data": ("Import, check, mend and export recorded days.", _DATA),
+    "data": ("import, check, repair and export recorded days.", _DATA),
     "calibrate": ("Measure A and k of recorded days.", "mm.commands.calibrate:main"),
     "fit": ("Fit A and k to points of your own, a CSV.", "mm.commands.fit:main"),
     "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
     "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),
-    "sweep": ("Play a grid of backtests, and tell how much of the best is luck.", "mm.commands.sweep:main"),
+    "sweep": (
+        "Play a grid of backtests, and estimate how much of the best is selection bias.",
+        "mm.commands.sweep:main",
+    ),
     "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),
     "signals": ("List, compute and score signals of the order book and its flow.", _SIGNALS),
     "predict": ("Fit, score and apply predictors of moves, adverse moves and fills.", _PREDICT),

@@ -59,7 +59,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
             model reads it.
         step: Takes the µs of tape that went by, for a progress bar; each further backtest goes by once more.
         settings: Knobs of ``mm backtest`` by their fields, as numbers, text, or dicts where they are JSON. Without
-            ``honesty`` the sensitivity is played where both models are registered names, as by the command.
+            ``sensitivity`` the sensitivity is played where both models are registered names, as by the command.
 
     Raises:
         TypeError: If a knob is not known.
@@ -136,11 +136,11 @@ class Backtest:
         Raises:
             UsageError: If it was asked for, or draws were, with a model that can be played only once.
         """
-        wanted = self.sensitivity.honesty
+        wanted = self.sensitivity.sensitivity
         if self.own_models:
             if wanted or self.draws:
                 raise UsageError(
-                    f"{'honesty' if wanted else 'fit_draws'} plays the models several times; give their names, or "
+                    f"{'sensitivity' if wanted else 'fit_draws'} plays the models several times; give their names, or "
                     f"package.module:Class, in the place of objects"
                 )
             return False

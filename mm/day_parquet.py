@@ -159,7 +159,7 @@ def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     while (lines := _some_lines(path, stream)) or first:
         first = False
         if lines and not lines[-1].endswith(b"\n"):
-            raise BrokenFile(f"{path}: the last row has no end; `mm data repair` mends the day")
+            raise BrokenFile(f"{path}: the last row has no end; `mm data repair` repairs the day")
         yield b"".join(lines)
 
 
@@ -167,7 +167,7 @@ def _some_lines(path: Path, stream: BinaryIO) -> list[bytes]:
     try:
         return list(islice(stream, ROWS_AT_ONCE))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BrokenFile(f"{path}: damaged gzip data ({error}); `mm data repair` mends the day") from error
+        raise BrokenFile(f"{path}: damaged gzip data ({error}); `mm data repair` repairs the day") from error
 
 
 def read_again(folder: Path) -> int:

@@ -130,8 +130,8 @@ class ModelMaker:
     def with_predictors(self, result: "Result") -> "Result":
         """Return *result* with what the predictors that its models read say of themselves."""
         begin_us = result.journal.counters["first_us"]
-        told = tuple(one.terms(begin_us) for one in self.predictors.values())
-        return replace(result, books=replace(result.books, predictors=told))
+        terms = tuple(one.terms(begin_us) for one in self.predictors.values())
+        return replace(result, books=replace(result.books, predictors=terms))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
@@ -323,7 +323,7 @@ def read_fitted(path: Path) -> PoissonFit | Schedule:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it anew with mm calibrate") from error
+        raise BrokenFile(f"{path}:{error.lineno}: not JSON ({error.msg}); make it again with mm calibrate") from error
     return fitted_from(content, str(path))
 
 

@@ -42,14 +42,14 @@ def labels(values: Sequence[float]) -> list[str]:
 
     The latter where one of them would be longer than ``LETTERS``, and if that makes them shorter.
     """
-    told = [short(value) for value in values]
+    texts = [short(value) for value in values]
     largest = max(map(abs, values), default=0.0)
-    if largest == 0 or max(map(len, told)) <= LETTERS:
-        return told
+    if largest == 0 or max(map(len, texts)) <= LETTERS:
+        return texts
     power = next((power for power in (9, 6, 3) if largest >= 10**power), math.floor(math.log10(largest)))
     unit = {9: "G", 6: "M", 3: "k"}.get(power, f"e{power}")
     tight = [short(value / 10.0**power) + (unit if value else "") for value in values]
-    return min(told, tight, key=lambda texts: max(map(len, texts)))
+    return min(texts, tight, key=lambda column: max(map(len, column)))
 
 
 def percent(share: float | None) -> str:

@@ -60,7 +60,7 @@ CASES = {
         {"maker_fee_rate": "0", "order_latency_ms": "5", "requote_on_fill": "0", "initial_inventory": "2.5"},
         {"maker_fee_rate": 0, "order_latency_ms": 5, "requote_on_fill": False, "initial_inventory": Decimal("2.5")},
     ),
-    "small": ({"maker_fee_rate": "0.00001", "honesty": "0"}, {"maker_fee_rate": 1e-5, "honesty": False}),
+    "small": ({"maker_fee_rate": "0.00001", "sensitivity": "0"}, {"maker_fee_rate": 1e-5, "sensitivity": False}),
     "models": (
         {"quote_model": "glft", "fill_model": "poisson", "fill_params_file": "fit.json", "quote_levels": "2"},
         {"quotes": "glft", "fills": "poisson", "fit": "fit.json", "quote_levels": 2},
@@ -108,11 +108,11 @@ def test_python_and_the_command_line_write_the_same_files(desk, tapes, name, tmp
     if "fit" in given:  # a fit of this process lacks no key, and has no file
         assert ours["fit"].pop("path") == theirs["fit"].pop("path")
     assert {key: theirs[key] for key in ours} == ours
-    assert ("honesty" in ours) == (name != "small")
+    assert ("sensitivity" in ours) == (name != "small")
 
 
 def test_a_tape_alone_is_the_default_strategy(tapes):
-    result = mm.backtest(tapes[0], honesty=0)
+    result = mm.backtest(tapes[0], sensitivity=0)
     assert result.summary["models"] == {"quote": "avellaneda_stoikov", "fill": "queue_prob_power"}
 
 
@@ -127,11 +127,11 @@ def test_a_model_of_ones_own_is_played_once_and_by_the_same_terms(tapes):
             return mm.Quotes(view.bid_ticks, view.ask_ticks)
 
     result = mm.backtest(tapes[0], Counting(), "trade_cross", initial_inventory=1)
-    assert "honesty" not in result.summary
+    assert "sensitivity" not in result.summary
     assert Counting.made > 100
     params = {"delta_ticks": 1}
     named = mm.backtest(
-        tapes[0], "fixed_spread", "trade_cross", quote_params_json=params, honesty=0, initial_inventory=1
+        tapes[0], "fixed_spread", "trade_cross", quote_params_json=params, sensitivity=0, initial_inventory=1
     )
     assert set(result.orders["qty"].unique()) == set(named.orders["qty"].unique())
 
@@ -164,7 +164,11 @@ def test_rules_are_taken_whole(tapes):
         ({"maker_fee_rate": 2}, UsageError, "between -1 and 1"),
         ({"order_latency_ms": float("nan")}, UsageError, "ORDER_LATENCY_MS"),
         ({"quotes": "glft", "quote_model": "gueant"}, UsageError, "give one of them"),
-        ({"quotes": fixed_spread(delta_ticks=1), "honesty": 1}, UsageError, "honesty plays the models several times"),
+        (
+            {"quotes": fixed_spread(delta_ticks=1), "sensitivity": 1},
+            UsageError,
+            "sensitivity plays the models several times",
+        ),
         ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws plays the models"),
         ({"quotes": "avellaneda"}, UsageError, "did you mean avellaneda_stoikov"),
         ({"initial_inventory": "0.00000001"}, UsageError, "multiple"),

@@ -142,7 +142,7 @@ def test_a_run_on_a_bent_market_predicts_its_own_fills(tmp_path):
     ]
     path.write_text(json.dumps(content), encoding="utf-8")
     words = ["--fill-model", "poisson", "--fill-params-file", str(path), "--quote-model", "fixed_spread", "--json"]
-    done = call("backtest", *words, "--quote-params-json", '{"delta_ticks": 6}', "--honesty", "0")
+    done = call("backtest", *words, "--quote-params-json", '{"delta_ticks": 6}', "--sensitivity", "0")
     summary = json.loads(done.stdout.splitlines()[-1])
     rows = [row for row in summary["fills_by_distance"] if row["exposure_s"] > 200]
     assert rows

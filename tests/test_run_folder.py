@@ -16,7 +16,7 @@ from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from support import run_python
 
-KNOBS = {"maker_fee_rate": 0, "fills": "trade_cross", "honesty": False}
+KNOBS = {"maker_fee_rate": 0, "fills": "trade_cross", "sensitivity": False}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def desk(tmp_path_factory):
     day = DayFolder(root / "data", "SIMUSDT", "20260105")
     make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
     common = ("--symbol", "SIMUSDT", "--day", "20260105")
-    played = ("--maker-fee-rate", "0", "--fill-model", "trade_cross", "--honesty", "0")
+    played = ("--maker-fee-rate", "0", "--fill-model", "trade_cross", "--sensitivity", "0")
     for words in (("calibrate", *common, "--run-id", "cal"), ("backtest", *common, *played, "--run-id", "bt")):
         done = run_python("-m", "mm", *words, cwd=root)
         assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ def main() -> None:
         folder = DayFolder(Path(place), "SIMUSDT", "20260105")
         make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.2, seed=7))
         tape = mm.load_day(folder)
-        terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "honesty": False}
+        terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "sensitivity": False}
         result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
     parts = [one for one in result_parts(result.summary, columns_of(result)) if one.title in SHOWN]
     picture = stacked(parts, "A backtest: mid price and fills, equity, inventory", WIDE)

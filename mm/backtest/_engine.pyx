@@ -70,7 +70,7 @@ cdef class Engine:
     cdef SignalSet signals              # that the quote model reads, else None
     cdef bint signalled                 # whether there are any
     cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
-    cdef bint plain_view                # whether the quote model sees the best prices of the venue, and nothing else
+    cdef bint plain_view                # whether the quote model receives the best prices of the venue, and nothing else
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
     cdef bint limited                   # whether there are limits on our orders, which look at the clock

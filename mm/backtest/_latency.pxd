@@ -15,7 +15,7 @@ cdef struct Latency:
     int64_t cancel_us
     const int64_t* orders   # measured, or NULL
     const int64_t* cancels
-    const double* rates     # market messages a second at each measurement, rising; NULL where not told
+    const double* rates     # market messages a second at each measurement, rising; NULL where not given
     int64_t count
     uint64_t seed
 

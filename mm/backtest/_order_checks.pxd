@@ -28,7 +28,7 @@ cdef struct Mean:
 
 
 cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Tell whether a price lies within its limits wherever the mean price lies between all trades."""
+    """Return whether a price lies within its limits wherever the mean price lies between all trades."""
     cdef int slot = 1 if side > 0 else 0
     if filters.min_ticks and ticks < filters.min_ticks or filters.max_ticks and ticks > filters.max_ticks:
         return False
@@ -40,7 +40,7 @@ cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_
 
 
 cdef inline bint in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Tell whether a price lies within its limits, and within those about the mean price, if there is one."""
+    """Return whether a price lies within its limits, and within those about the mean price, if there is one."""
     cdef int slot = 1 if side > 0 else 0
     cdef wide notional = mean.notional_tl if mean.lots else mean.last_ticks
     cdef wide price = <wide> ticks * 100000000 * (mean.lots if mean.lots else 1)
@@ -64,7 +64,7 @@ cdef struct OrderCount:
 
 
 cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
-    """Begin anew what has ended; a span begins at a multiple of itself."""
+    """Begin again what has ended; a span begins at a multiple of itself."""
     cdef int64_t ten_s = 10000000, day = 86400000000
     if us >= count.ends_us[0]:
         count.ends_us[0] = us - us % ten_s + ten_s

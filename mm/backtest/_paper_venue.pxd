@@ -40,7 +40,7 @@ cdef class PaperVenue(OrderVenue):
     cdef bint opened, begun
     cdef int64_t last_book_us
     cdef int64_t changed_event          # whose rows the last book event changed; -1 where they are not all that changed
-    cdef bint told_prints               # whether an order was last told of prints at its price
+    cdef bint checked_prints               # whether an order was last checked against prints at its price
     cdef Prints printed                 # since the last book event, where the fill model follows levels
     cdef Prints taken                   # by us from the book, since its last event
     cdef Market market

@@ -444,9 +444,9 @@ cdef class PaperVenue(OrderVenue):
         cdef int slot
         cdef Order* order
         touched[0] = touched[1] = EVERY
-        if not self.told_prints and self.changed_event >= 0:
+        if not self.checked_prints and self.changed_event >= 0:
             self.touch_levels(touched)
-        self.told_prints = False
+        self.checked_prints = False
         for slot in range(1, -1, -1):
             for rank in range(open.resting[slot] if touched[slot] else 0):
                 if not touched[slot] & rank_bit(rank):
@@ -457,7 +457,7 @@ cdef class PaperVenue(OrderVenue):
                 order.level_lots = lots
                 order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
                 if lots != before or order.printed_lots:
-                    self.told_prints |= order.printed_lots > 0
+                    self.checked_prints |= order.printed_lots > 0
                     self.fills.on_level(order, before, lots)
         return 0
 

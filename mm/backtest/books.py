@@ -23,14 +23,14 @@ class Books:
         strategy: What was played: the quote model, the steps around it, and their effective parameters.
         gammas: Each gamma that quotes were made with, in 1/(tick·clip), and how many; empty for a model without one.
         seed: Keys the bootstrap of the Sharpe ratio.
-        starts_us: When each of the days begins; empty where they are told as one.
+        starts_us: When each of the days begins; empty where they are reported as one.
         intensity: What foresees fills, to hold them against; None without one.
         fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``; None without one.
         fill_bias: The known bias of the fill model, one sentence; None where it is not known.
         target_lots: The inventory that quotes, bounds and risk count from.
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
-        honesty: The same strategy under other assumptions; None where nobody asked.
+        sensitivity: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence where it was not in order;
@@ -55,7 +55,7 @@ class Books:
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
-    honesty: Mapping[str, Any] | None = None
+    sensitivity: Mapping[str, Any] | None = None
     starts_us: tuple[int, ...] = ()
     intensity: "Intensity | None" = None
     fit: Mapping[str, Any] | None = None

@@ -58,7 +58,7 @@ def explain(
 ) -> str:
     """Return the story of one fill as text.
 
-    Where several prints share its instant, it stands behind the only one that can have filled it, or it is told how
+    Where several prints share its instant, it stands behind the only one that can have filled it, or says how
     many can.
 
     Args:
@@ -88,8 +88,8 @@ def explain(
     else:
         before = sum(one.us < us or (one.us == us and not _came_first(fill, orders)) for one in seen)
         mark += f", by one of {len(prints)} prints of this instant" if prints else ""
-    told = [_line(tape, one, us) for one in seen]
-    return "\n".join([*lines, *told[:before], mark, *told[before:]])
+    shown = [_line(tape, one, us) for one in seen]
+    return "\n".join([*lines, *shown[:before], mark, *shown[before:]])
 
 
 def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
@@ -136,15 +136,15 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
     Args:
         tape: Its events stand in the order of receipt.
         us: The instant.
-        side: Whose displayed lots to tell, +1 bids.
+        side: Whose displayed lots to return, +1 bids.
         ticks: At which price.
         around: How many events before and behind it, at most; none older than a minute.
     """
-    told = tape.kind != KEYFRAME
+    changes = tape.kind != KEYFRAME
     at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
-    earlier = np.flatnonzero(told[:at] & (tape.event_us[:at] >= us - BEFORE_US))[-around:]
-    then = at + np.flatnonzero(told[at:behind])
-    later = behind + np.flatnonzero(told[behind:])[:around]
+    earlier = np.flatnonzero(changes[:at] & (tape.event_us[:at] >= us - BEFORE_US))[-around:]
+    then = at + np.flatnonzero(changes[at:behind])
+    later = behind + np.flatnonzero(changes[behind:])[:around]
     wanted = {*earlier.tolist(), *then.tolist(), *later.tolist()}
     if not wanted:
         return

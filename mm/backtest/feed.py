@@ -43,7 +43,7 @@ class Feed:
     median_us: int
     p99_us: int
 
-    def told(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float]:
         """Return offset and latencies in ms, as the summary shows them."""
         return {
             "clock_offset_ms": self.offset_us / US_PER_MS,

@@ -241,7 +241,7 @@ class PaperExchange:
         self._engine.manager.kill(reason)
 
     def ahead_lots(self, order_id: int) -> float | None:
-        """Return how many lots stand ahead of an order at its price, as a queue model believes.
+        """Return how many lots stand ahead of an order at its price, as a queue model estimates.
 
         Returns:
             None where no such order rests, or the fill model keeps no queue.

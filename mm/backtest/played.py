@@ -45,8 +45,8 @@ def strategy_of(model: object) -> dict[str, Any]:
     is none reads ``none``, and a k or an A that the model does not use is left out.
     """
     inside = [strategy_of(one) for one in _inside(model)]
-    told = {"model": type(model).__name__, "parameters": _parameters(model)}
-    return {**told, "inner": inside} if inside else told
+    terms = {"model": type(model).__name__, "parameters": _parameters(model)}
+    return {**terms, "inner": inside} if inside else terms
 
 
 def _each(model: object) -> Iterator[Any]:

@@ -71,7 +71,7 @@ def backtest(
     models = (quotes, fills, intensity)
     books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
     if exchange.feeds:
-        books = replace(books, feed=exchange.feeds[0].told())
+        books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:
         books = replace(books, funding_e8=exchange.funding_e8)
     journal = exchange.journal()

@@ -1,4 +1,4 @@
-"""The sensitivity (HONESTY): what the same quotes would have earned under optimistic and pessimistic assumptions.
+"""The sensitivity (SENSITIVITY): what the same quotes would have earned under optimistic and pessimistic assumptions.
 
 No tape shows how our own orders would have filled, so one fill model is one opinion. These stand on either side:
 
@@ -70,13 +70,13 @@ class Strategy:
         return sum(1 for _ in self.settings())
 
     def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:
-        """Return *base* with every further backtest beside it in its summary, under ``honesty``."""
+        """Return *base* with every further backtest beside it in its summary, under ``sensitivity``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
             rows.append(_row(role, factor, self._play(fills, rules, step)))
         order = {"optimistic": 0, "base": 1, "pessimistic": 2, "latency": 3}
         rows.sort(key=lambda row: order[row["role"]])
-        return replace(base, books=replace(base.books, honesty={"rows": rows}))
+        return replace(base, books=replace(base.books, sensitivity={"rows": rows}))
 
     def _play(self, fills: object, rules: "Rules", step: Step | None) -> Result:
         return backtest(self.tapes, self.quotes(), fills, rules, step=step, intensity=self.intensity)

@@ -33,7 +33,7 @@ def describe(summary: Mapping[str, Any]) -> str:
     return "\n".join([head, *body, *cautions])
 
 
-def told(summary: Mapping[str, Any]) -> str:
+def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; what is undefined is a dash."""
     inventory = summary["inventory"]
     rows = [
@@ -53,14 +53,14 @@ def told(summary: Mapping[str, Any]) -> str:
     if (funding := summary.get("funding")) is not None:
         rows.insert(3, ("    with funding of", _number(_negative(funding), 4)))
     if band := summary.get("pnl_band"):
-        told = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
-        rows.insert(1, ("  as fit allows", told))
+        text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
+        rows.insert(1, ("  as fit allows", text))
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
     if limits := summary.get("risk"):
         rows.append(("risk", _limits(limits)))
-    if block := summary.get("honesty"):
+    if block := summary.get("sensitivity"):
         rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
@@ -69,19 +69,19 @@ def told(summary: Mapping[str, Any]) -> str:
 
 def _limits(block: Mapping[str, Any]) -> str:
     """Return how often which limit was broken, and since when nothing was sent any more."""
-    told = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
+    text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
     killed = block["killed"]
-    return told if killed is None else f"{told}; killed {iso(killed['us'])}: {killed['reason']}"
+    return text if killed is None else f"{text}; killed {iso(killed['us'])}: {killed['reason']}"
 
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the range of the PnL over fill models at the run's own latency, and over latencies at its own fills."""
-    told = []
+    ranges = []
     for name, kinds in (("fill assumption", ("optimistic", "base", "pessimistic")), ("latency", ("base", "latency"))):
         found = [row["pnl_total"] for row in rows if row["role"] in kinds and row["pnl_total"] is not None]
         if found:
-            told.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
-    return "PnL " + ", ".join(told) if told else NONE
+            ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
+    return "PnL " + ", ".join(ranges) if ranges else NONE
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
@@ -115,8 +115,8 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
-    told = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
-    return "; ".join([f"{shape}{fit['status']} ({fit['path']}): {fit['reason']}", *(told if fit["warnings"] else [])])
+    lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
+    return "; ".join([f"{shape}{fit['status']} ({fit['path']}): {fit['reason']}", *(lines if fit["warnings"] else [])])
 
 
 def outside(summary: Mapping[str, Any]) -> str:

@@ -173,12 +173,12 @@ def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alte
     """
     exponential, *others = curves
     clear = [one for one in others if exponential.aic - one.aic > CLEAR_AIC]
-    told = [(one, gain) for one, gain in zip(curves, gains, strict=True) if gain is not None]
-    told = [pair for pair in told if pair[0] is exponential or pair[0] in clear]
-    if len(told) < 2:
-        return min([exponential] if told else [exponential, *clear], key=lambda one: one.aic)
-    most = max(told, key=lambda one: float(one[1].sum()))
-    for one, gain in sorted(told, key=lambda one: one[0].parameters):
+    compared = [(one, gain) for one, gain in zip(curves, gains, strict=True) if gain is not None]
+    compared = [pair for pair in compared if pair[0] is exponential or pair[0] in clear]
+    if len(compared) < 2:
+        return min([exponential] if compared else [exponential, *clear], key=lambda one: one.aic)
+    most = max(compared, key=lambda one: float(one[1].sum()))
+    for one, gain in sorted(compared, key=lambda one: one[0].parameters):
         behind, error = gain_of(most[1] - gain, 1.0)
         if behind <= error:
             return one

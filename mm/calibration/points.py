@@ -277,7 +277,7 @@ def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) ->
     """Return the points of the read *lines*; a fault names its line."""
     for line, row in lines:
         if len(row) != len(header):
-            raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; mend the line")
+            raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; correct the line")
     columns = {name: [(line, row[at].strip()) for line, row in lines] for at, name in enumerate(header)}
     delta, exposure, fills = (_numbers(path, name, columns[name]) for name in COLUMNS)
     for line, name in columns.get("side", ()):
@@ -304,7 +304,7 @@ def _numbers(path: Path, name: str, texts: Iterable[tuple[int, str]]) -> Floats:
         try:
             numbers.append(float(text.replace("_", "?")))
         except ValueError as error:
-            raise BrokenFile(f"{path.name}:{line}: {name} is {text!r}, not a number; mend the line") from error
+            raise BrokenFile(f"{path.name}:{line}: {name} is {text!r}, not a number; correct the line") from error
     return np.array(numbers, np.float64)
 
 

@@ -156,12 +156,12 @@ def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
     best = max(gains, key=lambda name: gains[name][0])
     gain, error = gains[best]
     chosen = best if gain > CLEAR * error else "mid"
-    told = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in sorted(gains.items()))
+    text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in sorted(gains.items()))
     return ReferenceChoice(
         chosen=chosen,
         gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in sorted(gains.items())}, "sweep": None},
         se=error,
-        why=f"an exponential from the {chosen} predicts unseen blocks best (nats a fill over the mid: {told})",
+        why=f"an exponential from the {chosen} predicts unseen blocks best (nats a fill over the mid: {text})",
     )
 
 

@@ -240,11 +240,12 @@ class Models:
 class Sensitivity:
     """Whether the strategy is also played under optimistic and pessimistic assumptions."""
 
-    honesty: bool | None = knob(
+    sensitivity: bool | None = knob(
         None,
         SWITCH,
         "Sensitivity: 1 also plays optimistic and pessimistic fills, and 0.5 and 2 times the latency; "
         "without it, that is done for registered models alone.",
+        alias="--honesty",
     )
 
 

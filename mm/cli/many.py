@@ -40,10 +40,10 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
     console.answer({"symbols": answers})
     failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
     if failed:
-        told = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
+        failures = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
         others = ", ".join(symbol for symbol in symbols if symbol not in failed)
         kept = f"; {others} are done" if others else ""
-        raise Incomplete(f"{told} did not succeed{kept}; each one's line is above", next(iter(failed.values())))
+        raise Incomplete(f"{failures} did not succeed{kept}; each one's line is above", next(iter(failed.values())))
 
 
 def _words(program: str) -> list[str]:

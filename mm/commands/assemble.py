@@ -76,8 +76,10 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
     ]
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
-        told = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
-        raise Mismatch(f"{day.symbol}: the days have different tick sizes ({told}); run them apart, or set --tick-size")
+        found = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        raise Mismatch(
+            f"{day.symbol}: the days have different tick sizes ({found}); run them apart, or set --tick-size"
+        )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.on_lot(lot_e8) for tape in opened]
     ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
@@ -205,11 +207,11 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
 
 
 def _note(run: Run, tape: "Tape") -> None:
-    """Tell the manifest and the log what was read."""
+    """Write what was read to the manifest and the log."""
     for path, size, sha256 in tape.meta.inputs:
         run.input(path, size, sha256)
     for warning in tape.meta.warnings:
-        run.log.warning("data_warning", day=tape.days[0], told=warning)
+        run.log.warning("data_warning", day=tape.days[0], message=warning)
     for sentence in tape.meta.excluded:
         file = sentence.partition(":")[0]
         run.exclude(f"{tape.days[0]}: {sentence}", warned=any(file in warning for warning in tape.meta.warnings))

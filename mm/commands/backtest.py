@@ -33,7 +33,7 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.backtest.summary_text import told
+    from mm.backtest.summary_text import text_of
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, check_names, note_predictors
 
@@ -49,7 +49,7 @@ def main(
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
     run.write_result(result)
-    run.say(told(result.summary))
+    run.say(text_of(result.summary))
 
 
 def play(

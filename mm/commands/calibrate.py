@@ -66,8 +66,8 @@ def main(
     run.say(found.fit.headline())
     choices = (found.fit.reference_choice, found.fit.shape)
     beside = (*(one and one.why for one in choices), permuted and str(permuted), str(clusters), *found.fit.warnings)
-    for told in filter(None, beside):
-        run.say(f"note: {told}")
+    for note in filter(None, beside):
+        run.say(f"note: {note}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 

@@ -162,12 +162,12 @@ def check_command(console: Console, folder: Path) -> None:
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
     if not report.ok:
-        raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` mends what can be mended")
+        raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` repairs what can be repaired")
 
 
 @command(Name, arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
 def repair_command(console: Console, name: Name, folder: Path) -> None:
-    """Mend a damaged day folder from its raw messages; a sound one is left as it is."""
+    """Repair a damaged day folder from its raw messages; a sound one is left as it is."""
     import msgspec
 
     from mm.clock import now_us, run_stamp
@@ -177,10 +177,12 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
     at_us = now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
     console.answer({**msgspec.to_builtins(repaired), "path": str(folder)})
-    for line in repaired.mended:
+    for line in repaired.repairs:
         console.say(line)
     after = repaired.after
-    state = "mended" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be mended"
+    state = (
+        "repaired" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be repaired"
+    )
     console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {after.gaps} gaps in the ledger")
     if not after.ok:
         first = after.defects[0]
@@ -194,7 +196,7 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
     DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")]
 )
 def coverage_command(console: Console, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Tell what day folders cover: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
+    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
     import msgspec
 
     from mm.dayfolder.coverage import cover, coverage_text
@@ -294,7 +296,7 @@ _PICTURE = click.Option(["--out"], type=_PATH, help="The picture, .svg or .html;
 
 @command(Results, DamagedDay, arguments=[_FOLDER, _PICTURE])
 def inspect_command(console: Console, results: Results, damaged: DamagedDay, folder: Path, out: Path | None) -> None:
-    """Tell what a day holds: rows, gaps, spread, volatility; and draw it.
+    """Summarise a day: rows, gaps, spread, volatility; and draw it.
 
     Example: mm data inspect data/BTCUSDT/20251216
     """

@@ -95,7 +95,7 @@ def score(console: Console, scored: Scored) -> None:
     """Hold the fill models against a day of which every order is known.
 
     Orders that were never sent join the queues of the day. The order log says what would have become of each, and a
-    fill model says what it believes from the tape alone; the difference is printed. No run folder is made.
+    fill model says what it estimates from the tape alone; the difference is printed. No run folder is made.
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """

@@ -192,10 +192,10 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
     name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
     beside = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
     ends = found["difference_ci95"]
-    told = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "not known, too short a time"
+    interval = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "not known, too short a time"
     shown = [
         f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {beside}",
-        f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {told}",
+        f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {interval}",
     ]
     if "brier" in found:
         shown.append(

@@ -1,4 +1,4 @@
-"""``mm report``: draw the page of a finished run anew, from its folder and, where they are still there, its days."""
+"""``mm report``: draw the page of a finished run again, from its folder and, where they are still there, its days."""
 
 import json
 import os
@@ -36,11 +36,11 @@ ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 @command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, drawn: Drawn, name: str) -> None:
-    """Draw the page of a run anew: its folder, or its RUN_ID below OUT_ROOT.
+    """Draw the page of a run again: its folder, or its RUN_ID below OUT_ROOT.
 
     A backtest or a walk-forward is played again, if its days are still what they were, also under kinder and harsher
-    assumptions (HONESTY=0 leaves that out); a calibration is measured again. What cannot be is said, and the rest is
-    drawn from the run's files. Exit code 3 where that is no run, or a file of it cannot be read.
+    assumptions (SENSITIVITY=0 leaves that out); a calibration is measured again. What cannot be played is noted, and
+    the rest is drawn from the run's files. Exit code 3 where that is no run, or a file of it cannot be read.
 
     Example: mm report 20260105T080000Z
     """
@@ -106,7 +106,7 @@ def _backtest(redraw: Redraw, about: About) -> str:
     summary = _json(folder / SUMMARY)
     again = played(redraw, summary)
     if again is not None:
-        return page({**again.summary, **summary, **_honesty(again)}, columns_of(again), about)
+        return page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
     seen = market(redraw)
     return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about))
 
@@ -120,7 +120,7 @@ def _walkforward(redraw: Redraw, about: About) -> str:
         return page(folder, about)
     again = played(redraw, _json(folder / NESTED / SUMMARY))
     if again is not None:
-        return page(folder, about, _honesty(again).get("honesty"), columns_of(again))
+        return page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
     return _read(folder, lambda: page(folder, about))
 
 
@@ -162,8 +162,8 @@ def _calibration(redraw: Redraw, about: About) -> str:
     return page(fit, Measured(points, points), [], about, further_cards(content, []))
 
 
-def _honesty(again: "Result") -> dict[str, Any]:
-    return {"honesty": again.summary["honesty"]}
+def _sensitivity(again: "Result") -> dict[str, Any]:
+    return {"sensitivity": again.summary["sensitivity"]}
 
 
 def _json(path: Path) -> dict[str, Any]:

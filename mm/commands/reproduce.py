@@ -46,9 +46,9 @@ _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and sa
 class NotPlayed(MMError):
     """The command of a run did not succeed the second time; the exit code is its own."""
 
-    def __init__(self, told: str, code: int) -> None:
+    def __init__(self, message: str, code: int) -> None:
         """Say what the command said, and end as it did."""
-        super().__init__(told)
+        super().__init__(message)
         self.exit_code = code
 
 
@@ -65,7 +65,7 @@ class Where(Results):
 def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: bool) -> None:
     """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
 
-    The inputs are checked by their sha256 first, and the days are read anew, not from the tape cache. A page is not
+    The inputs are checked by their sha256 first, and the days are read again, not from the tape cache. A page is not
     compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
     of one's own is looked for from the current folder. It is called only if its source file is an input of the run
     with the same sha256, for a manifest may come from anywhere; --trust calls any. On another processor fits part in
@@ -105,8 +105,10 @@ def _knobs(run: Found) -> str:
     """Return which knobs were set and by whom, and how many were not."""
     idle = no_matter()
     knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
-    told = [f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"]
-    return f"{', '.join(told)}, and {len(knobs) - len(told)} defaults of that time"
+    set_knobs = [
+        f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"
+    ]
+    return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of that time"
 
 
 def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
@@ -167,8 +169,8 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
     runs = [one for one in find_runs(scratch)[0] if one.manifest["kind"] == run.manifest["kind"]]
     if done.returncode not in _WROTE or not runs:
         lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-        told = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
-        raise NotPlayed(f"{run.folder}: mm {words[0]} did not succeed again: {told}", done.returncode or 1)
+        cause = lines[0].partition("; the traceback is in")[0] if lines else f"it ended with {done.returncode}"
+        raise NotPlayed(f"{run.folder}: mm {words[0]} did not succeed again: {cause}", done.returncode or 1)
     return runs[0]
 
 
@@ -201,7 +203,7 @@ def _edited(found: Comparison) -> bool:
 
 
 def _told(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
-    """Yield what a person is told of it."""
+    """Yield its lines for a person."""
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"
     outputs = len(found.runs[0].manifest["outputs"])
@@ -222,10 +224,12 @@ def _told(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bo
 
 def _verdict(found: Comparison, near: Mapping[str, object]) -> str:
     """Return the one line of a run that did not come out again."""
-    told = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
+    reasons = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
     if _edited(found):
-        told = ["all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"]
+        reasons = [
+            "all files came out again, but its digest is of other knobs or inputs: its manifest was edited since"
+        ]
     makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
     whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
-    more = f" and {len(told) - 1} more" if len(told) > 1 else ""
-    return f"{found.runs[0].folder} is not reproduced: {told[0]}{more}{whose}"
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"{found.runs[0].folder} is not reproduced: {reasons[0]}{more}{whose}"

@@ -71,7 +71,7 @@ def evaluate(
     """Play an agent beside Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
 
     All have A and k of the training days, the same rules and the same bound of the inventory. The verdict says plainly
-    whether the agent wins: the greatest PnL, above 0, and beyond the luck of the best of as many policies.
+    whether the agent wins: the greatest PnL, above 0, and beyond what the best of as many policies gains by chance.
 
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
@@ -137,8 +137,8 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             shares.append(utility(PAPER, LearnedPolicy(PAPER, network.predict)) / closed)
             step(1)
     share, of_optimum = Share.of(shares), Share.of([one * closed / optimum for one in shares])
-    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.told()}")
-    console.say(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.told()}")
+    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.text()}")
+    console.say(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.text()}")
     return {**share.to_json(), "of_optimum": of_optimum.to_json()}
 
 

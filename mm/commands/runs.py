@@ -133,8 +133,8 @@ def _event_line(one: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in one.items() if name not in ("ts", "level", "event", *_BOUND)}
     trace = rest.pop("traceback", None) or rest.pop("exception", None)
     head = f"{one.get('ts', '')}  {one.get('level', ''):<8} {one['event']}".strip()
-    told = "  ".join([head, *(f"{name}={value}" for name, value in rest.items())])
-    return told if trace is None else f"{told}\n{trace}"
+    line = "  ".join([head, *(f"{name}={value}" for name, value in rest.items())])
+    return line if trace is None else f"{line}\n{trace}"
 
 
 def _wanted(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
@@ -202,12 +202,17 @@ def compare_command(console: Console, results: Results, first: str, second: str,
 
     Example: mm runs compare base wide
     """
-    from mm.report.run_pages import two_runs_page
+    from mm.report.run_pages import compared, two_runs_page
 
     pair = [_beside(find_run(name, results.out_root)) for name in (first, second)]
     path = Path(out) if out else results.out_root / "compare" / f"{pair[0].name}_{pair[1].name}.html"
     _write_page(path, two_runs_page(*pair))
     console.answer({"runs": [one.name for one in pair], "path": str(path.resolve())})
+    rows = [("", pair[0].name, pair[1].name, "difference"), *compared([one.summary for one in pair])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *values in rows:
+        cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
+        console.say("  ".join([f"{name:<{widths[0]}}", *cells]))
     console.say(str(path))
 
 

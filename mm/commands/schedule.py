@@ -39,7 +39,7 @@ def main(
     account: Account,
     models: Models,
 ) -> None:
-    """Fit A and k in rolling windows of one day or more; each segment knows only what came before it.
+    """Fit A and k in rolling windows of one day or more; each segment uses only what came before it.
 
     Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
     """
@@ -85,7 +85,7 @@ def walkforward(
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
-    from mm.backtest.summary_text import told
+    from mm.backtest.summary_text import text_of
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, check_names, note_predictors
     from mm.report.run_columns import columns_of
@@ -113,7 +113,7 @@ def walkforward(
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns_of(result)))
     run.summary = {**run.summary, "walkforward": forward}
-    run.say(told(result.summary))
+    run.say(text_of(result.summary))
 
 
 def study_days(

@@ -258,7 +258,7 @@ def _unstopped() -> Iterator[None]:
 
 def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
     """Write what the shadow did, and hold it against the replay of the day."""
-    from mm.backtest.summary_text import told
+    from mm.backtest.summary_text import text_of
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.reconcile import RECONCILE, reconcile
     from mm.report.backtest import page
@@ -279,10 +279,10 @@ def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
         run.input(*one)
     found.write(run.partial)
     run.output(RECONCILE, digest=False)
-    run.write_page(page(result.summary, columns_of(result), run.about, [found.told()]))
+    run.write_page(page(result.summary, columns_of(result), run.about, [found.text()]))
     run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
-    run.say(told(result.summary))
-    run.say(found.told())
+    run.say(text_of(result.summary))
+    run.say(found.text())
 
 
 def _named(knobs: "PaperKnobs") -> dict[str, Path]:
@@ -292,7 +292,7 @@ def _named(knobs: "PaperKnobs") -> dict[str, Path]:
 
 
 def _copy(run: Run, knobs: "PaperKnobs") -> None:
-    """Copy the files that knobs name into the run, for the replay: a fit may be made anew."""
+    """Copy the files that knobs name into the run, for the replay: a fit may be made again."""
     for name, path in _named(knobs).items():
         shutil.copyfile(path, run.path(name))
 
@@ -339,7 +339,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
     data_root = places.data_root or Path(run.knob("data_root") or "data")
     found, _ = hold_against_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
     console.answer({**found.to_json(), "path": str(run.folder.resolve())})
-    console.say(found.told())
+    console.say(found.text())
     if not found.same:
         raise Mismatch(f"{run.folder}: not what the replay decides; the first difference: {_difference(found)}")
 

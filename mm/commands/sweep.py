@@ -57,8 +57,8 @@ def main(
         try:
             played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
         except BaseException:
-            told = "the same command goes on with the rest"
-            run.log.warning("points_kept", known=work.known, of=len(work.jobs), told=told)
+            message = "the same command goes on with the rest"
+            run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
             raise
     found = write(run, (axes, played, work), sweep.rank_by, tapes)
     with run.timing("write"):

@@ -161,7 +161,7 @@ async def _live(
 
 def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
     """Write what the trade did."""
-    from mm.backtest.summary_text import told
+    from mm.backtest.summary_text import text_of
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.trade_files import write_fills, write_state
 
@@ -174,7 +174,7 @@ def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
     decisions, name = decisions_of(journal), decisions_name(symbol)
     rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), grid)
     run.output(name, rows, digest=False)
-    run.say(told(result.summary))
+    run.say(text_of(result.summary))
     run.say(f"{len(fills)} fills; trading ended: {end.reason}")
 
 

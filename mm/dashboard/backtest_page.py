@@ -105,9 +105,9 @@ def _control(one: Knob, words: Sequence[str]) -> str:
     if key not in st.session_state and (asked := st.query_params.get(one.name)):
         st.session_state[key] = asked
     default = "" if one.default in (None, REQUIRED) else shown(one.default)
-    told = "required" if one.default is REQUIRED else default
+    placeholder = "required" if one.default is REQUIRED else default
     if not words:
-        return st.text_input(_label(one), key=key, placeholder=told, help=f"{one.help} [{one.variable}]")
+        return st.text_input(_label(one), key=key, placeholder=placeholder, help=f"{one.help} [{one.variable}]")
     here = st.session_state.get(key)
     choices = [*words, here] if here and here not in words else words
     found = st.selectbox(
@@ -115,7 +115,7 @@ def _control(one: Knob, words: Sequence[str]) -> str:
         choices,
         index=0 if one.name == "symbol" and words else None,
         key=key,
-        placeholder=told or "–",
+        placeholder=placeholder or "–",
         accept_new_options=free,
         help=f"{one.help} [{one.variable}]",
     )
@@ -140,9 +140,9 @@ def _model(one: Knob, given: Knob, kind: str) -> dict[str, str]:
             rows = model["parameters"][place : place + COLUMNS // 2]
             for row, column in zip(rows, st.columns(COLUMNS // 2), strict=False):
                 unit = f", {row['unit']}" if row["unit"] else ""
-                told = "required" if row["required"] else "" if row["default"] is None else shown(row["default"])
+                placeholder = "required" if row["required"] else "" if row["default"] is None else shown(row["default"])
                 key = f"parameter {model['name']} {row['name']}"
-                text = column.text_input(row["name"] + unit, key=key, placeholder=told, help=row["meaning"])
+                text = column.text_input(row["name"] + unit, key=key, placeholder=placeholder, help=row["meaning"])
                 if text.strip():
                     values[row["name"]] = _json_value(text.strip())
     return {one.name: name, given.name: json.dumps(values) if values else ""}
@@ -256,7 +256,7 @@ def _best(content: Mapping[str, Any]) -> None:
     rank_by = content["rank_by"]
     figure, deflated, pnl, trials = st.columns(4)
     figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
-    why = "Probability that the best is better than the luck of as many trials (deflated Sharpe ratio)."
+    why = "Probability that the best is better than chance gives the best of as many trials (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(best.get("deflated_sharpe")), help=why)
     pnl.metric("Its PnL", signed(best.get("pnl_total")))
     expected = number(content.get("expected_best_sharpe"))

@@ -228,8 +228,8 @@ class Zoom:
     def bar(self) -> None:
         """Draw the span, and the buttons that make it longer."""
         first, last = self.span
-        told, wider, whole = st.columns([6, 1, 1], vertical_alignment="center")
-        told.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom in; all follow.")
+        caption, wider, whole = st.columns([6, 1, 1], vertical_alignment="center")
+        caption.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom in; all follow.")
         zoomed = self.span != self._whole
         wider.button("Wider", key=f"{self._key} wider", on_click=self.widen, disabled=not zoomed, width="stretch")
         whole.button("Whole", key=f"{self._key} whole", on_click=self.reset, disabled=not zoomed, width="stretch")

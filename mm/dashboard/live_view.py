@@ -1,6 +1,6 @@
 """What a market and a trader show while they run: a day's last rows, metrics, an audit log, an exchange in a box.
 
-All of it is read anew at each look, a bounded piece of each file, so that a look costs the same at any hour of a day.
+All of it is read again at each look, a bounded piece of each file, so that a look costs the same at any hour of a day.
 """
 
 import re

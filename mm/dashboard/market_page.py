@@ -22,7 +22,7 @@ from mm.report.run_columns import MarketColumns
 REFRESH_S = 0.8
 WINDOW_US = 300 * US_PER_S  # that the live charts show
 CELL_S = 60
-STEADY = "<style>[data-stale='true'] {opacity: 1 !important;}</style>"  # nothing fades while it is read anew
+STEADY = "<style>[data-stale='true'] {opacity: 1 !important;}</style>"  # nothing fades while it is read again
 CLIENT = "mm_1"  # as mm trade --venue api calls itself
 MINUTE_US = 60 * US_PER_S
 
@@ -38,16 +38,16 @@ def show(folders: Folders) -> None:
     words = [*symbols, here] if here and here not in symbols else symbols
     if here is None and words:
         st.session_state["market symbol"] = words[0]
-    told = "Symbol of a recorded day, or of an exchange in a box."
-    symbol = first.selectbox("Symbol", words, key="market symbol", accept_new_options=True, help=told) or ""
+    help_text = "Symbol of a recorded day, or of an exchange in a box."
+    symbol = first.selectbox("Symbol", words, key="market symbol", accept_new_options=True, help=help_text) or ""
     days = folders.days(symbol.upper())
     if st.session_state["market day"] not in days:
         st.session_state["market day"] = days[0] if days else None
     day = second.selectbox("Day", days, key="market day")
-    told = "Address of a metrics page (METRICS_PORT of a shadow, a trader or a recorder)."
-    metrics = third.text_input("Metrics page", key="market metrics", placeholder="127.0.0.1:9109", help=told)
-    told = "Address of mm sim api or mm sim serve, whose book is shown instead of the day's."
-    box = fourth.text_input("Exchange in a box", key="market box", placeholder="127.0.0.1:8000", help=told)
+    help_text = "Address of a metrics page (METRICS_PORT of a shadow, a trader or a recorder)."
+    metrics = third.text_input("Metrics page", key="market metrics", placeholder="127.0.0.1:9109", help=help_text)
+    help_text = "Address of mm sim api or mm sim serve, whose book is shown instead of the day's."
+    box = fourth.text_input("Exchange in a box", key="market box", placeholder="127.0.0.1:8000", help=help_text)
     _live(folders, symbol.upper(), day, metrics or "", box or "")
     if day:
         _whole_day(folders, symbol.upper(), day)

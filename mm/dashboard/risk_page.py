@@ -33,8 +33,8 @@ def show(folders: Folders) -> None:
     words = [*symbols, here] if here and here not in symbols else symbols
     left, right = st.columns(2)
     symbol = left.selectbox("Symbol", words, key="risk symbol", accept_new_options=True)
-    told = "Address of the metrics page of a shadow or a trader (METRICS_PORT)."
-    metrics = right.text_input("Metrics page", key="risk metrics", placeholder="127.0.0.1:9109", help=told)
+    help_text = "Address of the metrics page of a shadow or a trader (METRICS_PORT)."
+    metrics = right.text_input("Metrics page", key="risk metrics", placeholder="127.0.0.1:9109", help=help_text)
     if not symbol:
         st.info("There is no symbol yet: give one.")
         return

@@ -1,7 +1,6 @@
 """Runs: what a run earned and how, over time and at any zoom; two runs beside each other."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,9 +14,9 @@ from mm.dashboard.sources import Folders, TradedRun, market_of_run, one_line, tr
 from mm.errors import MMError
 from mm.numbers import SHARPE_DAYS, number, percent, signed
 from mm.report.backtest_charts import SIDES, under_water
-from mm.report.run_pages import BESIDE, NO_MATTER
+from mm.report.run_pages import NO_MATTER, compared
 from mm.runs.find import Found
-from mm.runs.manifest import flat, headlines, shown
+from mm.runs.manifest import headlines, shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
@@ -226,8 +225,7 @@ def _fills_table(run: TradedRun, zoom: Zoom) -> None:
 def _numbers(pair: Sequence[TradedRun]) -> None:
     """Draw the numbers of two runs side by side, and the knobs in which they differ."""
     left, right = st.columns(2)
-    found = [dict(flat(run.summary)) for run in pair]
-    rows = [(name, *(number(_value(one.get(name)), 6) for one in found)) for name in BESIDE]
+    rows = [row[:-1] for row in compared([run.summary for run in pair])]
     left.markdown("**Numbers**, names are those of summary.json")
     left.dataframe(_table("number", pair, rows), hide_index=True)
     knobs = [{name: one["value"] for name, one in run.found.manifest["knobs"].items()} for run in pair]
@@ -238,10 +236,6 @@ def _numbers(pair: Sequence[TradedRun]) -> None:
     ]
     right.markdown("**Knobs that differ**")
     right.dataframe(_table("knob", pair, apart), hide_index=True)
-
-
-def _value(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _table(head: str, pair: Sequence[TradedRun], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:

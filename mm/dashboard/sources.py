@@ -53,7 +53,7 @@ class Folders:
 
     @staticmethod
     def list_again() -> None:
-        """Read the list of runs anew at its next use, because one has ended."""
+        """Read the list of runs again at its next use, because one has ended."""
         _found.clear()
 
     def strays(self) -> list[Stray]:

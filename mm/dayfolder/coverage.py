@@ -149,7 +149,7 @@ def cover(folder: DayFolder) -> DayCoverage:
     """Return what the day of *folder* covers.
 
     Raises:
-        MissingDay: If there is no ledger, without which nobody can tell when the book was valid.
+        MissingDay: If there is no ledger, which says when the book was valid.
     """
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")

@@ -116,7 +116,7 @@ def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
         if _holds_rows(torn, packed=path.suffix == PACKED):
             raise BrokenFile(
                 f"{path}: damaged at byte {found.good_bytes}, with good rows behind it; "
-                f"move {path.parent} away before recording into this day, or mend the file"
+                f"move {path.parent} away before recording into this day, or correct the file"
             )
     return found
 

@@ -189,7 +189,7 @@ def is_unfinished(path: Path) -> bool:
 
 
 def is_passing(name: str) -> bool:
-    """Tell whether a file is none of the day's data: a lock, a health file, a temporary name."""
+    """Return whether a file is none of the day's data: a lock, a health file, a temporary name."""
     return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 

@@ -44,19 +44,19 @@ class Repaired(msgspec.Struct, frozen=True):
 
     Attributes:
         changed: Whether the day is another one now.
-        mended: What was done, in words.
+        repairs: What was done, in words.
         before: The check before it.
         after: The check after it.
     """
 
     changed: bool
-    mended: list[str]
+    repairs: list[str]
     before: CheckReport
     after: CheckReport
 
 
 def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
-    """Mend *folder*; a sound day is left as it is.
+    """Repair *folder*; a sound day is left as it is.
 
     Args:
         folder: The day.
@@ -79,12 +79,12 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
         held.callback(shutil.rmtree, staging, ignore_errors=True)
         work = DayFolder(staging, folder.symbol, folder.day)
         shutil.copytree(folder.path, work.path, ignore=lambda _, names: {name for name in names if is_passing(name)})
-        mended = DayRepair(work, run_id, at_us, before).mend()
-        if not mended:
+        repairs = DayRepair(work, run_id, at_us, before).repair()
+        if not repairs:
             return Repaired(False, [], before, before)
         after = check_day(work)
         _publish(work, folder)
-        return Repaired(True, mended, before, after)
+        return Repaired(True, repairs, before, after)
 
 
 def _publish(work: DayFolder, folder: DayFolder) -> None:
@@ -110,7 +110,7 @@ _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 
 
 class DayRepair:
-    """Mend the copy of one day.
+    """Repair the copy of one day.
 
     Args:
         folder: The copy, which nothing else uses.
@@ -131,7 +131,7 @@ class DayRepair:
         self._damage = Damage(Dropped(folder.root / "dropped"))
         self._entries = self._read_entries()
 
-    def mend(self) -> list[str]:
+    def repair(self) -> list[str]:
         """Return what was done, in words; nothing, where there was nothing to do."""
         folder = self._folder
         for path in folder.streams():

@@ -58,7 +58,7 @@ def require_sealed(folder: DayFolder, *, damaged: bool = False, verified: Verifi
         path, what, _ = found[0]
         more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
         raise BrokenFile(
-            f"{path}: {what}{more}; restore the day, `mm data repair` mends what can be mended, "
+            f"{path}: {what}{more}; restore the day, `mm data repair` repairs what can be repaired, "
             f"--damaged (DAMAGED) plays what is left"
         )
     return found

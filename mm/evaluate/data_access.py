@@ -143,7 +143,7 @@ def _in_diffs(line: bytes) -> int:
 
 
 def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes], int]:
-    """Copy the header of a table, and return what tells when a line of it was received."""
+    """Copy the header of a table, and return a function from a line to its time of receipt."""
     header = source.readline()
     sink.write(header)
     names = header.decode().strip().split(",")
@@ -210,7 +210,13 @@ class Child:
 def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapping[str, str]) -> Child:
     """Run ``mm backtest`` with *words* in *cwd*; its files lie in *place*."""
     folder = place / "run"
-    own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR", "--honesty=0"]
+    own = [
+        f"--out-dir={folder}",
+        f"--log-root={place / 'logs'}",
+        "--run-id=check",
+        "--log-level=ERROR",
+        "--sensitivity=0",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "mm", "backtest", *words, *own],
         cwd=cwd,

@@ -63,11 +63,11 @@ def _tests(report: Report) -> str:
 
 
 def _findings(findings: list[Finding]) -> str:
-    def told(one: Finding) -> str:
+    def sentence(one: Finding) -> str:
         cut = "" if one.cut_us is None else f", on a day that differs from {iso(one.cut_us)} on"
         return f"{one.test}{cut}: {one.message}"
 
-    return notes([told(one) for one in findings], "why") or nothing("No differences.")
+    return notes([sentence(one) for one in findings], "why") or nothing("No differences.")
 
 
 def _over_time(tape: "Tape", report: Report) -> str:

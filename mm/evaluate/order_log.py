@@ -250,7 +250,7 @@ class Truth:
             self._reached(row.us, -side, row.ticks)
 
     def _expire(self, row: OrderRow) -> None:
-        """A taker had something left when its limit allowed it no further; it did not rest, so no LEVEL tells."""
+        """A taker's remainder did not rest, so no LEVEL row shows it."""
         if row.other_id == REASON_IOC and row.lots:
             self._reached(row.us, -row.side, row.ticks or row.side * _NEVER)  # a MARKET order names no price
 

@@ -49,7 +49,7 @@ EXPONENTS = (0.5, 1.0, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class Number:
-    """A measured number and its standard error; None where there is nothing to measure, or too little to tell."""
+    """A measured number and its standard error; None where there is nothing to measure, or too little."""
 
     value: float | None
     error: float | None

@@ -55,7 +55,7 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         instants = {"cut": self.cut_us, "at": self.us}
-        return {"test": self.test, **{name: us and iso(us) for name, us in instants.items()}, "told": self.message}
+        return {"test": self.test, **{name: us and iso(us) for name, us in instants.items()}, "message": self.message}
 
 
 @dataclass

@@ -159,7 +159,7 @@ class FileCapture:
                 for message in self._taken(recv_us, event):
                     yield CapturedMessage(recv_us, message)
             except OffGrid as error:
-                way_out = "mend the row, or leave the file out"
+                way_out = "correct the row, or leave the file out"
                 raise self.reader.place.broken(str(error), way_out) from error
 
     def _check_time(self, recv_us: int) -> None:
@@ -173,7 +173,7 @@ class FileCapture:
                 f"{iso(recv_us)} comes after {iso(self._last_us)}",
                 "sort the rows by their receive time, and give the files in the order of their recording",
             )
-        if self._begun and recv_us // DAY_US > self._last_us // DAY_US + 1:  # a day is missing: the import starts anew
+        if self._begun and recv_us // DAY_US > self._last_us // DAY_US + 1:  # a day is missing: the import starts again
             self._void()
         self._last_us = recv_us
 
@@ -197,7 +197,7 @@ class FileCapture:
             yield event
 
     def _change(self, exch_us: int, event: LevelChanges) -> Iterator[DepthUpdate | DepthSnapshot]:
-        """Change the book; where that mends a crossed one, it is a snapshot too."""
+        """Change the book; where that uncrosses it, it is a snapshot too."""
         bids, asks = event.bids, event.asks
         self._grid.check(bids)
         self._grid.check(asks)

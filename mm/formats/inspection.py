@@ -69,12 +69,12 @@ def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
         tape: Its tape; None where it has no book.
     """
     rows = {folder.relative(path): contents(folder, path).rows for path in day_files(folder) if path.suffix != ".json"}
-    told = coverage_text(cover(folder)).splitlines()
+    lines = coverage_text(cover(folder)).splitlines()
     if tape is None:
-        return Inspection(rows, told, {})
+        return Inspection(rows, lines, {})
     kinds = {"snapshots": SNAPSHOT, "depth": DEPTH, "trades": TRADE, "gaps": GAP}
     events = {name: int(np.count_nonzero(tape.kind == code)) for name, code in kinds.items()}
-    return Inspection(rows, told, events, **_numbers(tape))
+    return Inspection(rows, lines, events, **_numbers(tape))
 
 
 def _numbers(tape: Tape) -> dict[str, Any]:

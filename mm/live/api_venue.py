@@ -39,7 +39,7 @@ AWAY_S = 1.0
 """Between two attempts to connect."""
 TYPES = {"LIMIT": "limit", "LIMIT_MAKER": "limit_maker", "MARKET": "market"}
 REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "max_orders_per_s")}
-"""What the interface says, as the code and the words that a trader knows; of all others it keeps the words."""
+"""What the interface says, as the code and the words that a trader handles; of all others it keeps the words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +252,7 @@ class BookReader:
         return FeedEvent(GAP, us, self._count, 0, [])
 
     def take(self, text: str | bytes, us: int) -> FeedEvent:
-        """Return what a message tells."""
+        """Return the report that a message carries."""
         content = json.loads(text, parse_float=Decimal)
         found = {
             (side, self._grid.ticks(_text(price))): e8(_text(size)) * self._multiplier // self._grid.lot_e8

@@ -4,7 +4,7 @@ A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"ha
 *prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
 
 `verify` finds the first row that was changed, removed, inserted or moved. What it cannot find is a file whose rows
-from some row on were all computed anew: that shows where another file holds the file's rows and last hash
+from some row on were all computed again: that shows where another file holds the file's rows and last hash
 (`Witness`), which every later file of the symbol does in its row 1.
 """
 
@@ -197,7 +197,7 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
     """Return which row is wrong where a whole row does not follow from the last of *hashes*, the one before it.
 
     It may be the row itself, or the one before (replaced by a row with a hash of its own), or an earlier one (rows put
-    between, each following from the one before). The line after it tells which.
+    between, each following from the one before). The line after it decides which.
     """
     number = len(hashes) + 1
     following = _line(next_text[:-1])
@@ -208,7 +208,7 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
             return root + 1, f"the row that belongs there is line {number}: rows were inserted"
         return number, f"it follows from row {root}: it was inserted or moved there"
     if line.seq == number and goes_on and number > 1:
-        return number - 1, "the next row follows from another one: it was changed, and its hash computed anew"
+        return number - 1, "the next row follows from another one: it was changed, and its hash computed again"
     return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
 
 
@@ -219,7 +219,7 @@ def _witnessed(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str]
         if one.rows > len(hashes):
             return len(hashes) + 1, f"{says}: the end was cut off"
         if hashes.of(one.rows) != one.hash:
-            changed = "rows up to it were changed, all hashes computed anew"
+            changed = "rows up to it were changed, all hashes computed again"
             return one.rows, f"{one.source} holds another hash of it: {changed}"
         if one.rows < len(hashes):
             return one.rows + 1, f"{says}: rows were added"

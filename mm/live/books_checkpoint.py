@@ -1,9 +1,9 @@
 """What the finished audit logs of a venue add up to, kept beside them, so that a start need not read them all again.
 
 The logs stay the authority. A start writes the sum of all logs so far as ``books_<VENUE>_<HASH>.json`` and its sha256
-into row 1 of its own log (``books``), where the chain of hashes holds it. The next start believes that file alone, and
+into row 1 of its own log (``books``), where the chain of hashes holds it. The next start trusts that file alone, and
 only while each log in it has the same bytes, rows and last hash, and stands in the same place among the logs; what it
-does not believe it names, and reads every log. The hash of a log's last row stands for all rows before it: a row that
+does not trust it names, and reads every log. The hash of a log's last row stands for all rows before it: a row that
 was changed later, its length kept, is found by ``mm audit verify`` and not here.
 """
 
@@ -77,7 +77,7 @@ def _path(folder: Path, venue: str, found: str) -> Path:
 
 
 def _code() -> str:
-    """Return what identifies the code that adds logs up: sums of other code are read anew."""
+    """Return what identifies the code that adds logs up: sums of other code are read again."""
     return digest([hash_file(Path(__file__).with_name(name)) for name in _SUMMING])
 
 

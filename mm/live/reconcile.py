@@ -150,7 +150,7 @@ class Reconciliation:
         """Write it into a run's *folder*."""
         (folder / RECONCILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return it as a line for people."""
         p50, p99 = self.lag_us["p50"], self.lag_us["p99"]
         lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"

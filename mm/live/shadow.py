@@ -187,7 +187,7 @@ async def _until(
     rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
     """Return when an answer of *kind* came, and the answer."""
-    decoder, told = rest.venue.decoder(symbol, Grid()), ""
+    decoder, last_cause = rest.venue.decoder(symbol, Grid()), ""
     while True:
         answer: Answer = await ask()
         cause = answer.cause
@@ -205,8 +205,8 @@ async def _until(
         if answer.status == 400:
             said = answer.body[:200].decode(errors="replace")
             raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {said}")
-        if cause != told:  # once for each cause
-            told = cause
+        if cause != last_cause:  # once for each cause
+            last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause)
         await asyncio.sleep(_RETRY_S)
 

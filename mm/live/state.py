@@ -1,4 +1,4 @@
-"""The state writer: what a run knows, in stores that others read, without the run ever waiting for one.
+"""The state writer: the state of a run, in stores that others read, without the run ever waiting for one.
 
 Two kinds of things reach a store, each by its own way:
 

@@ -47,11 +47,11 @@ class PostgresState:
         self._connection: psycopg.Connection | None = None
 
     def connect(self) -> None:
-        """Connect, anew where it was connected, and create the tables that are missing."""
+        """Connect, again where it was connected, and create the tables that are missing."""
         import psycopg
 
         self.close()
-        with self._mended():
+        with self._reconnecting():
             self._connection = psycopg.connect(self._url, autocommit=True, application_name="mm", **_PATIENCE)
         with self._transaction() as connection:
             if not self._complete(connection):
@@ -107,7 +107,7 @@ class PostgresState:
         return found is not None and found[0] == len(TABLES)
 
     @contextmanager
-    def _mended(self) -> Iterator[None]:
+    def _reconnecting(self) -> Iterator[None]:
         """Raise what the server refuses, or that it is away, as StoreAway."""
         import psycopg
 
@@ -123,7 +123,7 @@ class PostgresState:
         connection = self._connection
         if connection is None:
             raise StoreAway(f"{self.place}: the state store is not connected")
-        with self._mended(), connection.transaction():
+        with self._reconnecting(), connection.transaction():
             yield connection
 
 

@@ -33,13 +33,13 @@ class RedisState:
         self._client: Any = None  # redis.Redis, whose answers are typed for its asynchronous twin, too
 
     def connect(self) -> None:
-        """Connect, anew where it was connected."""
+        """Connect, again where it was connected."""
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
         self.close()
-        with self._mended():
+        with self._reconnecting():
             self._client = redis.Redis.from_url(
                 self._url,
                 decode_responses=True,
@@ -51,14 +51,14 @@ class RedisState:
 
     def progress(self, symbol: str) -> dict[str, int]:
         """Return how many rows of each log of the symbol are stored."""
-        with self._mended():
+        with self._reconnecting():
             found = self._connected().hgetall(f"cursor:{symbol}")
             return {file: int(rows) for file, rows in found.items()}
 
     def apply(self, batch: StateBatch) -> bool:
         """Store a batch whole or not at all; False where the store is not where it begins."""
         cursor = f"cursor:{batch.symbol}"
-        with self._mended(), self._talk() as send:
+        with self._reconnecting(), self._talk() as send:
             _, stored = send([_packed("WATCH", cursor), _packed("HGETALL", cursor)])
             pairs = stored.items() if isinstance(stored, dict) else zip(stored[::2], stored[1::2], strict=True)
             if not batch.follows({file: int(rows) for file, rows in pairs}):
@@ -73,7 +73,7 @@ class RedisState:
 
     def forget(self, symbol: str) -> None:
         """Remove all that is stored of a symbol from the audit logs; live documents and ticks stay."""
-        with self._mended():
+        with self._reconnecting():
             client = self._connected()
             for key in client.scan_iter("orders:*", count=1_000):
                 if client.hget(key, "symbol") == symbol:
@@ -86,7 +86,7 @@ class RedisState:
         commands += [_packed("XADD", tick.stream, tick.id, *tick.fields) for tick in ticks]
         for stream in {tick.stream for tick in ticks}:
             commands.append(_packed("XTRIM", stream, "MAXLEN", str(self._maxlen)))
-        with self._mended(), self._talk() as send:
+        with self._reconnecting(), self._talk() as send:
             answers = send(commands)
         for answer in answers:
             if isinstance(answer, Exception) and _STALE_ID not in str(answer):
@@ -94,7 +94,7 @@ class RedisState:
 
     def last_tick(self, stream: str) -> tuple[int, int]:
         """Return the id of the last entry of a stream, ms and number; zeros where it is empty."""
-        with self._mended():
+        with self._reconnecting():
             found = self._connected().xrevrange(stream, count=1)
         ms, _, number = found[0][0].partition("-") if found else ("0", "", "0")
         return int(ms), int(number)
@@ -159,7 +159,7 @@ class RedisState:
         return self._client
 
     @contextmanager
-    def _mended(self) -> Iterator[None]:
+    def _reconnecting(self) -> Iterator[None]:
         """Raise what the server refuses, or that it is away, as StoreAway."""
         import redis
 

@@ -53,7 +53,7 @@ class SqliteState:
     def connect(self) -> None:
         """Open the file, and create what is missing."""
         self.close()
-        with self._mended():
+        with self._reconnecting():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             opened = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
             self._connection = opened
@@ -104,7 +104,7 @@ class SqliteState:
             self._connection = None
 
     @contextmanager
-    def _mended(self) -> Iterator[None]:
+    def _reconnecting(self) -> Iterator[None]:
         """Raise what SQLite or the disk refuses as StoreAway."""
         try:
             yield
@@ -117,7 +117,7 @@ class SqliteState:
         connection = self._connection
         if connection is None:
             raise StoreAway(f"{self.place}: the state store is not open")
-        with self._mended():
+        with self._reconnecting():
             connection.execute(begin)
             try:
                 yield connection

@@ -133,7 +133,7 @@ class StateBackend(Protocol):
     place: str
 
     def connect(self) -> None:
-        """Connect, anew where it was connected, and create what is missing."""
+        """Connect, again where it was connected, and create what is missing."""
 
     def progress(self, symbol: str) -> dict[str, int]:
         """Return how many rows of each log of the symbol are stored, by the log's name."""

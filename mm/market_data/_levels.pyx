@@ -321,7 +321,7 @@ cdef bint read_text(str text, int64_t* value) except -1:
 
 
 cdef bint is_text_of(str text, int64_t value) except -1:
-    """Tell whether *text* is what *value* is written as."""
+    """Return whether *text* is what *value* is written as."""
     cdef int64_t read
     return read_text(text, &read) and read == value
 

@@ -359,7 +359,7 @@ class _Day:
         if report.frames:
             report.warnings.append(
                 "the book has one level per side: nothing is known of a queue behind the best price, so order fills "
-                "there are too good; docs/data.md says what such a day can tell"
+                "there are too good; docs/data.md says what such a day is good for"
             )
         else:
             report.warnings.append("Spot books are not published: the day has trades alone; record one by mm record")

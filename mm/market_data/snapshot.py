@@ -258,7 +258,7 @@ class RestTasks:
         return tuple(self._kept_going(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
     async def _kept_going(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a task again whenever it fails, but for the disk and for what a user must mend: the backstop."""
+        """Run a task again whenever it fails, but for the disk and for what a user must correct: the backstop."""
         while True:
             try:
                 await task()

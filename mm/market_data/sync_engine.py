@@ -200,7 +200,7 @@ class BookState:
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot has arrived that waits for the updates to reach its id, and nothing speaks against it."""
+        """Whether a snapshot has arrived that waits for the updates to reach its id, and nothing points against it."""
         return self._ahead is not None and not self._doubted
 
     def next_day(self, recv_us: int, *, carry: bool) -> None:

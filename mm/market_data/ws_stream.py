@@ -20,7 +20,7 @@ LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
 GOOD_S = 1.0
-"""Age of a connection from which it was a success: opened anew so often, it stays within the budget of attempts."""
+"""Age of a connection from which it was a success; reopened at that age it stays within the budget of attempts."""
 
 
 class WsStream:

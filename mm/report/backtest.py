@@ -30,6 +30,7 @@ from mm.report.frame import (
     base_asset,
     card,
     coloured,
+    column,
     document,
     earnings,
     grid,
@@ -68,20 +69,20 @@ EFFECTIVE = (  # knobs that stand at the top of the page, by name
 Summary = Mapping[str, Any]
 
 
-def page(summary: Summary, run: RunColumns, about: About | None = None, told: Sequence[str] = ()) -> str:
+def page(summary: Summary, run: RunColumns, about: About | None = None, extra_notes: Sequence[str] = ()) -> str:
     """Return the page as HTML.
 
     Args:
         summary: The numbers of ``summary.json``.
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
-        told: Further lines above the warnings.
+        extra_notes: Further lines above the warnings.
     """
     about = about or About()
     title = title_of(summary)
     body = [
         *headline(summary, run, about.name),
-        notes([*told, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
+        notes([*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
         time_card(summary, run),
         abreast(
@@ -91,7 +92,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, told: Se
             _rate_card(summary),
         ),
         abreast(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
-        abreast(hours_card(run, summary), _hours_card(summary), rolling_card(run), kind="wholes"),
+        abreast(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         _numbers(summary),
@@ -304,11 +305,11 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     fills = zip(*(column.tolist() for column in columns), strict=True)
     rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)]
     trips = summary["round_trips"]
-    told = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
+    text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
     if trips["n"]:
-        told += f", on average {signed(trips['mean'])} {_quote(summary)}, held {lasting(trips['holding_s'])}"
+        text += f", on average {signed(trips['mean'])} {_quote(summary)}, held {lasting(trips['holding_s'])}"
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
-    hint = f"{told}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
+    hint = f"{text}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
     head = ("fill", "time, UTC", "side", "price", "quantity", "worth at once", "fee", "because")
     return card("Fills and round trips", hint, listing(head, rows))
 
@@ -428,11 +429,11 @@ def days_card(summary: Summary) -> str:
 
 def sensitivity_card(summary: Summary) -> str:
     """Return the same strategy under other fill models and latencies; without them, how to add them."""
-    rows: Sequence[Mapping[str, Any]] = (summary.get("honesty") or {}).get("rows", ())
+    rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:
         return card(
-            title, "HONESTY=1 also plays it under optimistic and pessimistic fills, and at other latencies.", ""
+            title, "SENSITIVITY=1 also plays it under optimistic and pessimistic fills, and at other latencies.", ""
         )
     head = ("fill model", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [

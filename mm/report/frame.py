@@ -99,6 +99,11 @@ def abreast(*cards: str, kind: str = "halves") -> str:
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
 
 
+def column(*cards: str) -> str:
+    """Return *cards*, HTML, one below the other in one cell of a grid; empty ones are left out."""
+    return f'<div class="column">{"".join(cards)}</div>' if any(cards) else ""
+
+
 def quote_asset(summary: Mapping[str, Any]) -> str:
     """Return the name of the quote asset, HTML: of the instrument, else what its symbol ends with."""
     return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")

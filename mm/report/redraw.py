@@ -31,8 +31,11 @@ class Drawn(Results):
     data_root: Path | None = knob(
         None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
     )
-    honesty: bool = knob(
-        True, SWITCH, "1 plays a backtest again, also under other fills and latencies; 0 draws what was written."
+    sensitivity: bool = knob(
+        True,
+        SWITCH,
+        "1 plays a backtest again, also under other fills and latencies; 0 draws what was written.",
+        alias="--honesty",
     )
     report_file: Path | None = knob(
         None, PATH, "Where to write the page; without it report.html in the run's folder.", flag="--out", matters=False
@@ -81,11 +84,11 @@ class Redraw:
 
 
 def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
-    """Return the run played again with the honesty block; None where that is switched off or cannot be, which is noted.
+    """Return the run played again with the sensitivity block; None where that is off, or cannot be, which is noted.
 
     A run that has the block already is not played again.
     """
-    if not redraw.drawn.honesty or "honesty" in summary:
+    if not redraw.drawn.sensitivity or "sensitivity" in summary:
         return None
     from mm.backtest.replay import by_events
 

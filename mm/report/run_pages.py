@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from mm.clock import US_PER_MS
-from mm.numbers import number, signed
+from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.backtest_charts import under_water
 from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
 from mm.report.run_columns import RunColumns, course
 from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.timeline import Line, Panel, TimelineAxis, changes, script, timeline, unit_of
 
-# Numbers of summary.json that are held beside each other.
-BESIDE = (
+# Numbers of summary.json that are compared.
+_COMPARED = (
     *("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
     *("inventory.rms", "inventory.max", "round_trips.n", "round_trips.win_rate", "round_trips.mean"),
@@ -135,14 +135,23 @@ def _panel(names: tuple[str, str], lines: Sequence[Line], x: tuple[float, float]
 
 
 def _numbers(pair: tuple[Beside, Beside]) -> str:
-    rows = []
-    for name in BESIDE:
-        first, second = (_at(one.summary, name) for one in pair)
-        if first is None and second is None:
+    return grid(("number", pair[0].name, pair[1].name, "difference"), compared([one.summary for one in pair]))
+
+
+def compared(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of two summaries: a number's name, its two values and their difference, as text.
+
+    The Sharpe ratio is left out where a run has fewer than `SHARPE_DAYS` days.
+    """
+    short = any(len(one["days"]) < SHARPE_DAYS for one in summaries)
+    rows: list[tuple[str, ...]] = []
+    for name in _COMPARED:
+        first, second = (_at(one, name) for one in summaries)
+        if (first is None and second is None) or (short and name == "sharpe"):
             continue
-        apart = "–" if first is None or second is None else signed(second - first)
-        rows.append((name, number(first, 6), number(second, 6), apart))
-    return grid(("number", pair[0].name, pair[1].name, "difference"), rows)
+        difference = "–" if first is None or second is None else signed(second - first)
+        rows.append((name, number(first, 6), number(second, 6), difference))
+    return rows
 
 
 def _at(summary: Mapping[str, Any], name: str) -> float | None:

@@ -24,7 +24,7 @@ Axis = Mapping[str, Any]
 MOST_DOTS = 1500
 _LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
 _BESIDE = 0.3  # how far from the middle of a value its points go to either side, of the room that it has
-_THOUSANDS = 4  # decimal places of the range of an axis of numbers that are told apart, at least
+_THOUSANDS = 4  # decimal places of the range of an axis of numbers that are kept apart, at least
 
 
 @dataclass(frozen=True)

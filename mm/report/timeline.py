@@ -305,8 +305,8 @@ def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
     }
     if not few:
         return ""
-    told = "Thinned, so that the page stays small: near fills all is kept while there is room, elsewhere the extremes"
-    return f'<p class="hint">{told}: {"; ".join(few.values())}.</p>'
+    text = "Thinned, so that the page stays small: near fills all is kept while there is room, elsewhere the extremes"
+    return f'<p class="hint">{text}: {"; ".join(few.values())}.</p>'
 
 
 def _rows(one: "Line | Stays | Marks") -> int:
@@ -458,7 +458,7 @@ def _text(array: "NDArray[Any]") -> str:
 
 
 def unit_of(values: "Floats") -> float:
-    """Return a power of ten that tells *values* to six digits of their range; NaN is passed over."""
+    """Return a power of ten that writes *values* with six digits of their range; NaN is passed over."""
     known = values[~np.isnan(values)]
     reach = float(known.max() - known.min()) if len(known) else 0.0
     return float(10.0 ** (np.floor(np.log10(reach)) - 6)) if reach > 0 else 1.0

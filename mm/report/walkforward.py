@@ -52,14 +52,14 @@ Content = Mapping[str, Any]
 
 
 def page(
-    folder: Path, about: About | None = None, honesty: Content | None = None, run: RunColumns | None = None
+    folder: Path, about: About | None = None, sensitivity: Content | None = None, run: RunColumns | None = None
 ) -> str:
     """Return the page of the run in *folder* as HTML.
 
     Args:
         folder: With the schedule and its metrics; a walk-forward's has a backtest's folder, too.
         about: The command and the knobs, to print at the end.
-        honesty: The honesty block, where it was played after the run.
+        sensitivity: The sensitivity block, where it was played after the run.
         run: The columns of the backtest, where they need not be read from its files.
 
     Raises:
@@ -72,8 +72,8 @@ def page(
     kind = "walk-forward" if traded else "schedule"
     title = f"{schedule['symbol']} {schedule['day']}"
     summary = _content(folder / BACKTEST / "summary.json") if traded else None
-    if summary is not None and honesty is not None:
-        summary = {**summary, "honesty": honesty}
+    if summary is not None and sensitivity is not None:
+        summary = {**summary, "sensitivity": sensitivity}
     body = [_header(schedule, kind, about), _tiles(rows, unseen, summary), _notes(rows, summary)]
     if not len(rows):
         body.append(card("Segments", "", nothing("No segment: the day is not longer than the training window.")))

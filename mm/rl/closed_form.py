@@ -61,7 +61,7 @@ def utility(market: PaperModel, policy: Policy) -> float:
 
 
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
-    """Return an agent whose offsets are drawn anew, evenly over all actions, for each step and inventory."""
+    """Return an agent whose offsets are drawn again, evenly over all actions, for each step and inventory."""
     draws = np.random.default_rng(seed)
     return LearnedPolicy(market, lambda seen: draws.uniform(-1.0, 1.0, (len(seen), 2)))
 
@@ -168,7 +168,7 @@ class Share:
         reach = float(t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / math.sqrt(len(shares)))
         return cls(tuple(shares), mean, (mean - reach, mean + reach))
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return the interval, the least share and the number of seeds in words."""
         if self.ci95 is None:
             return "one seed has no interval"

@@ -82,7 +82,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
 
 
 def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
-    """Return whether the agent wins, and a sentence: the greatest PnL, above 0, beyond the luck of the best."""
+    """Return whether the agent wins, and a sentence: the greatest PnL, above 0, beyond chance."""
     own = policies["rl"]
     name, best = max(
         ((name, one) for name, one in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]
@@ -95,7 +95,7 @@ def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
     if deflated is None or deflated < ENOUGH:
         chance = "not defined" if deflated is None else f"{deflated:.3f}"
         return False, (
-            f"the agent earns most, PnL {pnl:.6g}, {name} {other:.6g}, but not beyond the luck of the best of "
+            f"the agent earns most, PnL {pnl:.6g}, {name} {other:.6g}, but not beyond what chance gives the best of "
             f"{len(policies)}: deflated Sharpe {chance}, {ENOUGH} is wanted"
         )
     return True, f"the agent wins: PnL {pnl:.6g}, {name} {other:.6g}, deflated Sharpe {deflated:.3f}"

@@ -14,7 +14,7 @@ from mm.runs.manifest import flat, headlines, shown
 from mm.runs.run import PAGE
 
 ABSENT = "absent"  # of a value that one side does not have
-MOST_KEYS = 20  # of a JSON file that are told one by one
+MOST_KEYS = 20  # of a JSON file that are listed one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Part:
     column: str
     values: tuple[Any, Any]
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return the place and both values, in words."""
         place = " ".join([*([f"row {self.row}"] if self.row is not None else []), *([self.column] * bool(self.column))])
         first, second = (_shown(value) for value in self.values)
@@ -54,7 +54,7 @@ class FileDifference:
 
     def lines(self) -> list[str]:
         """Return it in words: what it comes to, and the values of a JSON file a line each."""
-        parts = [part.told() for part in self.parts[:MOST_KEYS]]
+        parts = [part.text() for part in self.parts[:MOST_KEYS]]
         if self.rows is not None:
             first, second = self.rows
             counted = f"{first} rows" if first == second else f"{first} rows | {second} rows"
@@ -157,7 +157,7 @@ class KnobDifference:
     sources: Pair
     matters: bool
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return both values and where they came from."""
         first, second = (
             "no such knob" if source is None else f"{'none' if value is None else value} ({source})"
@@ -183,7 +183,7 @@ class OutputDifference:
     counts: bool = True
 
     def lines(self) -> list[str]:
-        """Return what a person is told of it."""
+        """Return it as text for a person."""
         first, *more = self.detail.lines() if self.detail else [self.why]
         return [f"{self.path}: {first}", *more]
 
@@ -240,7 +240,7 @@ class Comparison:
         return {name: (first.get(name), second.get(name)) for name in {**first, **second}}
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person is told."""
+        """Yield its lines for a person."""
         for letter, run in zip("ab", self.runs, strict=True):
             manifest = run.manifest
             head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
@@ -251,17 +251,17 @@ class Comparison:
         own = [knob for knob in self.knobs if knob.matters and knob.values[0] != knob.values[1]]
         others = [knob for knob in self.knobs if not knob.matters and knob.values[0] != knob.values[1]]
         sources = [knob for knob in self.knobs if knob.values[0] == knob.values[1]]
-        for title, told in (
+        for title, lines in (
             ("of the run", [f"{name}: {first} | {second}" for name, (first, second) in self.entries().items()]),
-            ("knobs", [knob.told() for knob in own]),
-            ("knobs that change no result", [knob.told() for knob in others]),
-            ("knobs of one value, set otherwise", [knob.told() for knob in sources]),
+            ("knobs", [knob.text() for knob in own]),
+            ("knobs that change no result", [knob.text() for knob in others]),
+            ("knobs of one value, set otherwise", [knob.text() for knob in sources]),
             ("inputs", list(self.inputs)),
             ("outputs", [line for one in self.outputs for line in one.lines()]),
             ("found", [_number(name, pair) for name, pair in self.numbers().items()]),
         ):
-            if told:
-                yield "\n".join([title, *(f"  {line}" for line in told)])
+            if lines:
+                yield "\n".join([title, *(f"  {line}" for line in lines)])
 
     def answer(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -282,7 +282,7 @@ class Comparison:
 
 
 def compare(first: Found, second: Found) -> Comparison:
-    """Return what tells two runs apart; their files are read, the manifests are not believed."""
+    """Return the differences between two runs; their files are read, the manifests are not trusted."""
     return Comparison(
         (first, second),
         tuple(_knobs(first, second)),
@@ -358,7 +358,7 @@ def _number(name: str, pair: Pair) -> str:
     first, second = pair
     if first == second:
         return f"{name}: {shown(first)}"
-    told = f"{name}: {shown(first)} | {shown(second)}"
+    line = f"{name}: {shown(first)} | {shown(second)}"
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in pair):
-        told += f"  ({second - first:+.6g})"
-    return told
+        line += f"  ({second - first:+.6g})"
+    return line

@@ -41,7 +41,7 @@ class Plan:
         kind: ``backtest``, ``calibration``, ``schedule``, ``walkforward`` or ``sweep``.
         method: The folder between kind and symbol, where the kind has one (``ladder``).
         day: The days, and where the run goes.
-        output: What it is called, and what it tells.
+        output: What it is called, and what it holds.
         knobs: Every knob of the command, by field name.
         program: What was called (``mm backtest``).
         resumable: Whether a run that was killed is taken up again where its RUN_ID or OUT_DIR is given again.
@@ -262,8 +262,8 @@ def _work(plan: Plan) -> dict[str, Any]:
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], partial: Path) -> None:
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if names:
-        told = ", ".join(f"{name.upper()} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
+        changed = ", ".join(f"{name.upper()} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
         raise RunExists(
-            f"{partial} was begun with other knobs ({told}); give the same to go on with it, another "
+            f"{partial} was begun with other knobs ({changed}); give the same to go on with it, another "
             f"--run-id (RUN_ID), or remove it"
         )

@@ -88,7 +88,7 @@ class Run:
         """Return where to keep findings for the case that this run is killed; ask when all inputs are noted."""
         folder, thrown_away = checkpoint(self.partial, self._inputs.values())
         if thrown_away:
-            self.log.warning("checkpoint_thrown_away", told="the inputs or the version are others now; starting anew")
+            self.log.warning("checkpoint_thrown_away", message="the inputs or the version have changed; starting again")
         return folder
 
     def output(self, name: str, rows: int | None = None, *, digest: bool = True) -> Path:
@@ -111,7 +111,7 @@ class Run:
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
         """Note a stretch of the days that is left out: every output names it; *warned*: a warning named its cause."""
         self._excluded.append(sentence)
-        (self.log.info if warned else self.log.warning)("excluded", told=sentence)
+        (self.log.info if warned else self.log.warning)("excluded", message=sentence)
 
     def input_file(self, path: Path) -> None:
         """Note the file at *path* (FILL_PARAMS_FILE) as read, with its present content."""
@@ -153,7 +153,7 @@ class Run:
             self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
 
     def say(self, text: str) -> None:
-        """Print *text* for people; the main output's place is told at the end without being asked."""
+        """Print *text* for people; the place of the main output is printed at the end in any case."""
         self._console.say(text)
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -165,7 +165,7 @@ class Run:
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
     def finish(self, status: str) -> None:
-        """Write the manifest, rename the folder and tell where it is.
+        """Write the manifest, rename the folder and print its place.
 
         Args:
             status: ``ok``, ``unusable`` or ``incomplete``.
@@ -195,7 +195,7 @@ class Run:
                 path.write_text(text + "\n", encoding="utf-8")
 
     def fail(self, error: BaseException) -> None:
-        """Remove what was written and keep *error* in the log, which an unforeseen one is told to name."""
+        """Remove what was written and keep *error* in the log, whose place the line of an unforeseen one names."""
         shutil.rmtree(self.partial, ignore_errors=True)
         self._log.failed(error)
         self._close()
@@ -260,7 +260,7 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
     except BaseException:
         release_interrupts()
         raise
-    told: FitError | Incomplete | None = None
+    outcome: FitError | Incomplete | None = None
     try:
         release_interrupts()
         run.log.info("run_started", kind=plan.kind, day=plan.day.label(), version=mm.__version__)
@@ -269,15 +269,15 @@ def working(plan: Plan, console: Console) -> Iterator[Run]:
         except (FitError, Incomplete) as error:
             if not run.has_artefact():
                 raise
-            told = error
-        run.finish("ok" if told is None else "unusable" if isinstance(told, FitError) else "incomplete")
+            outcome = error
+        run.finish("ok" if outcome is None else "unusable" if isinstance(outcome, FitError) else "incomplete")
     except BaseException as error:
         run.fail(error)
-        if told is not None and isinstance(error, OSError):
-            raise Incomplete(f"{told}; nor can the run folder be written ({error})", told.exit_code) from error
+        if outcome is not None and isinstance(error, OSError):
+            raise Incomplete(f"{outcome}; nor can the run folder be written ({error})", outcome.exit_code) from error
         raise
-    if told:
-        raise told
+    if outcome:
+        raise outcome
 
 
 def _open(plan: Plan, console: Console) -> Run:

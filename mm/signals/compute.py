@@ -93,8 +93,10 @@ def write_signals(
 
     fields = [pa.field("recv_us", pa.int64()), pa.field("recv_seq", pa.int64())]
     for name in names:
-        told = SIGNALS.described(name)
-        fields.append(pa.field(name, pa.float64(), metadata={key: told[key] for key in ("unit", "formula", "source")}))
+        described = SIGNALS.described(name)
+        fields.append(
+            pa.field(name, pa.float64(), metadata={key: described[key] for key in ("unit", "formula", "source")})
+        )
     schema = pa.schema(fields, metadata={"mm": json.dumps(about)})
     known = dict.fromkeys(names, 0)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:

@@ -1,4 +1,4 @@
-"""What a signal knows of the next move of the mid: rank correlations by horizon, with intervals and stability.
+"""What a signal says about the next move of the mid: rank correlations by horizon, with intervals and stability.
 
 The move from t to t + h is the mid in force at t + h less that at t. A row counts where the signal and both mids are
 known and no gap of the book lies between them. Correlations are Spearman's; their intervals are those of a block
@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SignalScore:
-    """What one signal knows of the move over one horizon.
+    """What one signal says about the move over one horizon.
 
     Attributes:
         signal: Its name.

@@ -427,11 +427,11 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None) -> list[str]:
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(
-                f"the best of {trials} trials was picked after the fact: it is better than the luck of {trials} with "
-                f"probability {deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
+                f"the best of {trials} trials was picked after the fact: it beats chance with probability "
+                f"{deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
         if best["n_fills"] < FEW_FILLS:
-            lines.append(f"the best trial rests on {best['n_fills']} fills: too few to tell it from chance")
+            lines.append(f"the best trial rests on {best['n_fills']} fills: too few to separate it from chance")
         if best["pnl_total"] is not None and best["pnl_total"] <= 0:
             lines.append("the best trial gains nothing: no point of this grid is worth trading")
     if (pbo := content["pbo"]) is not None and pbo > LITTLE:

@@ -217,7 +217,7 @@ def _worst(worst: Row, rank_by: str) -> str:
 
 
 def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
-    """Return the summary of the point that a *row* tells of."""
+    """Return the summary of the point of a *row*."""
     summary: dict[str, Any] = found.points[row["point"] - 1].outcome["summary"]
     return summary
 

@@ -66,7 +66,7 @@ class TapeMeta:
 
     Attributes:
         inputs: Path (relative to the data root), bytes and sha256 of every file read.
-        counts: What was found and mended: gaps, stale updates, duplicate trades, …
+        counts: What was found and repaired: gaps, stale updates, duplicate trades, …
         warnings: The same in sentences that name the file.
         excluded: What was left out of the day, and why, in sentences.
         last_update_id: Id of the book at the end; None where there is no valid book.

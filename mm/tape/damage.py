@@ -62,7 +62,7 @@ class _Rest:
         self._left = left
         self._harmed = harmed
         self._spans: list[Span] = []
-        self._told: list[str] = []
+        self._notes: list[str] = []
         manifest = read_manifest(folder)
         named = {entry.path for entry in manifest.files} if manifest else set()
         self._has_diffs = any(self._folder.relative(path) in named for path in _twins(folder.diffs))
@@ -80,22 +80,22 @@ class _Rest:
                 raise _hopeless(harm, "and no number means anything without it")
             if harm.path.parent == folder.snapshots and harm.entry:
                 self._without_snapshot(harm.path.name)
-                self._tell(harm, "its book is left out, up to the next snapshot")
+                self._note(harm, "its book is left out, up to the next snapshot")
             else:
-                self._tell(harm, "nothing of it is played")
-        return Losses(self._spans, self._told)
+                self._note(harm, "nothing of it is played")
+        return Losses(self._spans, self._notes)
 
-    def _tell(self, harm: Harm, told: str) -> None:
-        self._told.append(f"{harm.path.name}: {harm.what}; {told}")
+    def _note(self, harm: Harm, consequence: str) -> None:
+        self._notes.append(f"{harm.path.name}: {harm.what}; {consequence}")
 
     def _stream(self, kind: str, path: Path, harm: Harm) -> None:
         """Bring what is left of a file of rows."""
         if harm.entry is None or (kind == "frames" and self._has_diffs):
-            self._tell(harm, "nothing of it is played")
+            self._note(harm, "nothing of it is played")
             return
         if not harm.path.is_file():
             if kind == "diffs" and existing(self._folder.frames):
-                self._tell(harm, "the day is played from its frames, the best levels alone")
+                self._note(harm, "the day is played from its frames, the best levels alone")
                 return
             raise _hopeless(harm, "and there is no other record of it")
         head, lines = self._salvage(path, harm.path)
@@ -108,7 +108,7 @@ class _Rest:
         for begin, end in spans:
             self._spans.append(Span(begin, end, f"{harm.path.name}: {harm.what}, {missing:,} rows are lost"))
         if holes:
-            self._tell(harm, f"{missing:,} rows are lost, also within it")
+            self._note(harm, f"{missing:,} rows are lost, also within it")
 
     def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
         """Return the header of a table, else nothing, and the whole rows of a file."""

@@ -34,19 +34,19 @@ class Losses(NamedTuple):
     """What a damaged day lacks: stretches of it, and what has no stretch, in words."""
 
     spans: Sequence[Span] = ()
-    told: Sequence[str] = ()
+    lines: Sequence[str] = ()
 
 
 def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
     """Return *spans* in words: of each reason the first few, and how much the others are."""
-    told = []
+    lines = []
     for prefix in dict.fromkeys(span.why.partition(":")[0] for span in spans):
         group = [span for span in spans if span.why.partition(":")[0] == prefix]
-        told += [span.sentence(end_us) for span in group[:FEW]]
+        lines += [span.sentence(end_us) for span in group[:FEW]]
         if len(group) > FEW:
             rest = sum((end_us if to is None else to) - (begin or 0) for begin, to, _ in group[FEW:]) / US_PER_S
-            told.append(f"{prefix}: {len(group) - FEW:,} more stretches excluded, {rest:,.1f} s in all")
-    return told
+            lines.append(f"{prefix}: {len(group) - FEW:,} more stretches excluded, {rest:,.1f} s in all")
+    return lines
 
 
 def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:

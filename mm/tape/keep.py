@@ -213,14 +213,14 @@ def _entry(tape: Tape | TapeFacts) -> Json:
 def _tape(entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
-    told = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
-    told["funding"] = tuple(Payment(*one) for one in meta["funding"])
+    lists = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
+    lists["funding"] = tuple(Payment(*one) for one in meta["funding"])
     facts = TapeFacts(
         **entry
         | {
             "days": tuple(entry["days"]),
             "instrument": Instrument(**instrument | {"filters": Filters(**instrument["filters"])}),
-            "meta": TapeMeta(**meta | {"inputs": inputs, **told, "cache": "hit"}),
+            "meta": TapeMeta(**meta | {"inputs": inputs, **lists, "cache": "hit"}),
         }
     )
     return Tape.from_parts(facts, arrays)

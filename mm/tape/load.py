@@ -46,7 +46,7 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
         tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, in place of the instrument's own.
         left_out: Leave prices off *tick_size_e8* out where the ledger reports a changed tick, instead of OffGrid.
 
-    What was mended on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``; stretches that
+    What was repaired on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``; stretches that
     are left out of the day stand in ``tape.meta.excluded``.
 
     Raises:
@@ -84,8 +84,8 @@ def _made(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape 
     try:
         return kept.keep(facts, builder)
     except OSError as error:
-        told = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
-        notes.append(told)
+        note = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+        notes.append(note)
     del builder  # which has given away its arrays
     builder, facts = parsed()
     return Tape.built(facts, builder.arrays())
@@ -135,7 +135,7 @@ def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = N
         raise BrokenFile(f"{folder.path}: {error}; take its row out, or set --tick-size to a coarser one") from error
     findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
     findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
-    excluded = [*sentences(spans, last_us), *(losses.told if losses else ())]
+    excluded = [*sentences(spans, last_us), *(losses.lines if losses else ())]
     if not (events.kind == SNAPSHOT).any():
         raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
     instrument, orders, noted = grid.instrument(folder.symbol, day.steps)

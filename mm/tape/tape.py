@@ -238,7 +238,7 @@ class Tape(Shown):
         return picture_of(self)
 
     def lines(self) -> Iterator[str]:
-        """Yield what the tape covers, what it holds, its grid, and how much was mended or left out."""
+        """Yield what the tape covers, what it holds, its grid, and how much was repaired or left out."""
         kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
         held = ", ".join(f"{kinds[kind]:,} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
         grid, noted = self.instrument, len(self.meta.warnings) + len(self.meta.excluded)

@@ -103,7 +103,7 @@ def test_the_command_plays_it_twice_alike_and_refuses_a_changed_file(tmp_path):
     flags = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path / "data"), "--quote-model", "rl"]
 
     def ran(path, name):
-        flags_of = [*flags, "--out-root", str(tmp_path / "out"), "--run-id", name, "--honesty", "0"]
+        flags_of = [*flags, "--out-root", str(tmp_path / "out"), "--run-id", name, "--sensitivity", "0"]
         return CliRunner().invoke(
             backtest_command, [*flags_of, "--quote-params-json", json.dumps({"model_path": str(path)})]
         )

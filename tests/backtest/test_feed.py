@@ -70,7 +70,7 @@ def test_the_offset_of_the_clocks_is_found_and_taken_out(ahead_us):
     feed = feed_of(tape_of([QUICK, late], ahead_us))
     assert feed.offset_us == ahead_us
     assert (feed.clock_us - ahead_us - BEGIN_US)[1:].tolist() == [1_000, 50_000]
-    assert feed.told()["clock_offset_ms"] == ahead_us / 1_000
+    assert feed.to_dict()["clock_offset_ms"] == ahead_us / 1_000
 
 
 def test_what_happened_first_comes_first_though_it_reached_us_later():

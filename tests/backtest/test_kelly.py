@@ -111,6 +111,6 @@ def test_a_signal_of_the_move_shifts_and_sizes():
     tape = Tape.of(TEST, [*rows, (us + 5_000_000, "depth", [], [(104, 1)])])
     signal = {"signal": "imbalance_1", "by": 2.0, "sigma": 1e-6}
     params = {"model": ["fixed_spread", {"delta_ticks": 2}], "steps": [["kelly_skew", signal]]}
-    result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, initial_inventory=1, honesty=False)
+    result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, initial_inventory=1, sensitivity=False)
     bids = [row[5] for row in result.journal.orders.tolist() if row[4] == 1]
     assert {99, 100} <= set(bids)

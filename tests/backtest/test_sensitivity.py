@@ -1,4 +1,4 @@
-"""The honesty block: each row is the backtest that it says, played alone."""
+"""The sensitivity block: each row is the backtest that it says, played alone."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def told(role, latency, result):
 def test_every_row_is_a_backtest_of_its_own(strategy):
     """Models by hand, rules by hand: the block has the same numbers, the run's own in between."""
     tapes, rules = strategy.tapes, strategy.rules
-    rows = strategy.with_sensitivity(strategy.play()).summary["honesty"]["rows"]
+    rows = strategy.with_sensitivity(strategy.play()).summary["sensitivity"]["rows"]
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
@@ -68,11 +68,11 @@ def test_the_run_itself_is_not_changed_by_the_block(strategy):
     """Everything else in the summary stays, and every null in it has its reason."""
     alone = strategy.play()
     honest = strategy.with_sensitivity(alone)
-    drop = ("honesty", "warnings")
+    drop = ("sensitivity", "warnings")
     assert {k: v for k, v in honest.summary.items() if k not in drop} == {
         k: v for k, v in alone.summary.items() if k not in drop
     }
-    assert any(line.startswith("null: honesty.rows.") for line in honest.summary["warnings"])
+    assert any(line.startswith("null: sensitivity.rows.") for line in honest.summary["warnings"])
     json.dumps(honest.summary, allow_nan=False)
 
 

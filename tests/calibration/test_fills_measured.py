@@ -117,7 +117,7 @@ def test_points_are_what_the_files_of_the_runs_say(measured):
 def test_a_backtest_under_the_same_model_fills_as_predicted(measured, delta):
     """Every row of 100 fills has a tenth more or less than its prediction, and the summary has no note about it."""
     root, fit = measured
-    words = ["--fill-model", "queue_prob_power", "--fill-params-file", fit["path"], "--honesty", "0"]
+    words = ["--fill-model", "queue_prob_power", "--fill-params-file", fit["path"], "--sensitivity", "0"]
     words += ["--quote-model", "fixed_spread", "--quote-params-json", f'{{"delta_ticks": {delta}}}']
     summary = run(root, "backtest", *words, "--initial-cash", "1000000000", "--initial-inventory", "1000000")
     judged = [row for row in summary["fills_by_distance"] if row["fills"] >= 100]
@@ -138,7 +138,7 @@ def test_a_backtest_under_the_same_model_fills_as_predicted(measured, delta):
 def test_a_backtest_of_other_fills_says_so(measured, words, text):
     """Predictions of one model are no predictions of another, nor of orders of another size."""
     root, fit = measured
-    summary = run(root, "backtest", *words, "--fill-params-file", fit["path"], "--honesty", "0")
+    summary = run(root, "backtest", *words, "--fill-params-file", fit["path"], "--sensitivity", "0")
     assert sum(text in warning and "CALIB_FILLS" in warning for warning in summary["warnings"]) == 1
 
 
@@ -252,7 +252,7 @@ def test_moves_after_fills_enter_the_quotes(tape, model):
     fit = replace(measure(tape, CalibrationConfig()).fit, adverse_moves=((3.0, 2.0), (5.0, 4.9)))
 
     def played(**params):
-        return mm.backtest(tape, model, "poisson", fit=fit, quote_params_json=params, honesty=False)
+        return mm.backtest(tape, model, "poisson", fit=fit, quote_params_json=params, sensitivity=False)
 
     default, same, none = played(), played(adverse_ticks=2.0), played(adverse_ticks=0.0)
     assert default.summary["fit"]["adverse_ticks"] == 2.0

@@ -23,7 +23,7 @@ def run(data, folder, agent, *words, command="backtest"):
     """Return the finished command, and the warnings of its log about agents, by event, in order."""
     places = ["--symbol", "SIMUSDT", "--day", DAY, "--data-root", str(data), "--out-root", str(folder / "out")]
     params = json.dumps({"model_path": str(agent)})
-    knobs = ["--honesty", "0"] if command == "backtest" else []
+    knobs = ["--sensitivity", "0"] if command == "backtest" else []
     flags = [*places, "--quote-model", "rl", "--quote-params-json", params, "--run-id", "R", *knobs, *words]
     done = CliRunner().invoke(main, [command, *flags])
     logs = [path for path in (folder / "out" / "logs" / command).rglob("run.log") if done.exit_code == 0]

@@ -27,7 +27,7 @@ def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(
     assert fitted.exit_code == 0, fitted.output
     logs = {}
     for day in ("20260105", "20260106"):
-        words = [*where, *out, "--day", day, "--fit", "last", "--run-id", day, "--honesty", "0"]
+        words = [*where, *out, "--day", day, "--fit", "last", "--run-id", day, "--sensitivity", "0"]
         done = CliRunner().invoke(main, ["backtest", *words])
         assert done.exit_code == 0, done.output
         (log,) = (tmp_path / "out" / "logs" / "backtest").rglob(f"{day}/run.log")

@@ -163,7 +163,7 @@ def test_a_hazard_is_fitted_and_played(desk, tmp_path):
     scored = json.loads(fills(desk, "score", *model, "--life-s", "10", "--passes", "1", "--json").stdout)
     assert "queue_hazard 20260105_queue_hazard.json" in scored["models"]
     roots = ("--data-root", str(desk / "data"), "--out-root", str(tmp_path))
-    played = call("backtest", *DAY, *roots, "--run-id", "h", "--honesty", "0", *model)
+    played = call("backtest", *DAY, *roots, "--run-id", "h", "--sensitivity", "0", *model)
     assert played.exit_code == 0, played.output
     run = tmp_path / "backtest" / "ZIUSDT" / "20260105_h"
     assert "queue_hazard:trade" in (run / "fills_ZIUSDT.csv").read_text()

@@ -138,7 +138,7 @@ def test_another_market_and_a_changed_byte_are_refused(desk, sided, tmp_path, na
 
 def test_a_backtest_takes_it_and_names_it(desk, sided):
     """Its files are inputs of the run; another market is refused, and the day of the fit is warned of."""
-    roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--honesty", "0"]
+    roots = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out"), "--sensitivity", "0"]
     params = json.dumps({"A": 1, "k": 0.5, "predictors": [str(sided)]})
     words = ["--quote-model", "expected_value", "--quote-params-json", params, *roots]
     done = call("backtest", "--symbol", SYMBOL, "--day", NEXT, *words, "--json")

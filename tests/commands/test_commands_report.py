@@ -20,12 +20,12 @@ DAY = ["--symbol", "SIMUSDT", "--day", "20260105"]
 WINDOWS = ["--wf-train-window-min", "3", "--wf-step-min", "3"]
 FAR = ["--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 900}']
 RUNS = {
-    "played": ["backtest", *DAY, "--honesty", "0"],
-    "asked": ["backtest", *DAY, "--honesty", "1"],
-    "unfilled": ["backtest", *DAY, *FAR, "--honesty", "0"],
+    "played": ["backtest", *DAY, "--sensitivity", "0"],
+    "asked": ["backtest", *DAY, "--sensitivity", "1"],
+    "unfilled": ["backtest", *DAY, *FAR, "--sensitivity", "0"],
     "measured": ["calibrate", *DAY],
     "planned": ["schedule", *DAY, *WINDOWS],
-    "walked": ["walkforward", *DAY, *WINDOWS, "--honesty", "0"],
+    "walked": ["walkforward", *DAY, *WINDOWS, "--sensitivity", "0"],
     "unusable": ["walkforward", *DAY, *WINDOWS, "--min-exposure-s", "1e6"],
     "swept": ["sweep", *DAY, "--grid", "SEED=1,2", "--jobs", "1"],
 }
@@ -65,7 +65,7 @@ def own(desk, tmp_path) -> Path:
 def test_the_page_comes_out_again_to_the_byte(desk, tmp_path, name):
     """What a run wrote and what is drawn from its folder and its day is one page."""
     original = (folder_of(desk, name) / "report.html").read_text(encoding="utf-8")
-    drawn = mm(desk, "report", name, "--out", str(tmp_path / "page.html"), HONESTY="0" if name == "walked" else "1")
+    drawn = mm(desk, "report", name, "--out", str(tmp_path / "page.html"), SENSITIVITY="0" if name == "walked" else "1")
     assert drawn.exit_code == 0, drawn.output
     if name in ("asked", "walked"):  # their path of the mid is read back from the state rows
         original, again = (
@@ -80,23 +80,23 @@ def test_the_page_comes_out_again_to_the_byte(desk, tmp_path, name):
         assert (tmp_path / "page.html").read_text(encoding="utf-8") == original
 
 
-def test_a_backtest_is_played_again_for_the_honesty_block(desk, tmp_path):
-    """The rows are those that HONESTY=1 writes into the summary, and the page shows each."""
+def test_a_backtest_is_played_again_for_the_sensitivity_block(desk, tmp_path):
+    """The rows are those that SENSITIVITY=1 writes into the summary, and the page shows each."""
     drawn = mm(desk, "report", "played", "--out", str(tmp_path / "page.html"), "--json")
     assert json.loads(drawn.stdout)["notes"] == []
     words = " ".join(read((tmp_path / "page.html").read_text(encoding="utf-8")).words)
     summary = json.loads((folder_of(desk, "asked") / "summary.json").read_text(encoding="utf-8"))
-    rows = summary["honesty"]["rows"]
+    rows = summary["sensitivity"]["rows"]
     assert [row["role"] for row in rows] == ["optimistic", "base", "pessimistic", "latency", "latency"]
     for row in rows:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words
 
 
-def test_without_honesty_nothing_is_played(desk, tmp_path):
+def test_without_sensitivity_nothing_is_played(desk, tmp_path):
     """The page is there at once, and says which command has the block."""
-    assert mm(desk, "report", "played", "--honesty", "0", "--out", str(tmp_path / "page.html")).exit_code == 0
-    assert "HONESTY=1" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert mm(desk, "report", "played", "--sensitivity", "0", "--out", str(tmp_path / "page.html")).exit_code == 0
+    assert "SENSITIVITY=1" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_page_in_the_folder_is_replaced_and_the_manifest_stays_true(own):
@@ -129,7 +129,7 @@ def test_a_page_that_lies_elsewhere_leads_to_the_runs_files(desk, tmp_path, plac
     (tmp_path / "link").symlink_to(tmp_path / "far/away")
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert mm(desk, "report", "walked", "--out", str(path), "--honesty", "0").exit_code == 0
+    assert mm(desk, "report", "walked", "--out", str(path), "--sensitivity", "0").exit_code == 0
     (link,) = re.findall(r'href="([^"]+)"', path.read_text(encoding="utf-8"))
     found = urlsplit(urljoin(path.absolute().as_uri(), html.unescape(link)))  # as a browser does
     assert Path(unquote(found.path)) == folder_of(desk, "walked") / "backtest/report.html"
@@ -168,8 +168,8 @@ def test_a_run_that_this_version_plays_otherwise_is_not_mixed_up(own):
 
 def test_a_run_without_fills_has_a_page(desk, tmp_path):
     """It says that there are none, instead of drawing them."""
-    for honesty in "01":
-        drawn = mm(desk, "report", "unfilled", "--honesty", honesty, "--out", str(tmp_path / "page.html"))
+    for sensitivity in "01":
+        drawn = mm(desk, "report", "unfilled", "--sensitivity", sensitivity, "--out", str(tmp_path / "page.html"))
         assert drawn.exit_code == 0, drawn.output
         assert "No fills" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_ends_with_3_and_one_line(own, name, file, te
     """The line names the file or the folder, and the old page stays."""
     folder = broken(own, name, file, text)
     page = (Path(folder) / "report.html").read_bytes()
-    done = mm(own, "report", folder, "--honesty", "0")
+    done = mm(own, "report", folder, "--sensitivity", "0")
     assert (done.exit_code, done.stdout) == (3, "")
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_read_ends_with_3_and_one_line(own, name, file, te
 def test_a_run_of_another_kind_and_a_place_that_cannot_be_written(own):
     """Both are told in a line: 3 for the run, 2 for the knob."""
     folder = folder_of(own, "played")
-    assert mm(own, "report", "played", "--honesty", "0", "--out", str(own / "no" / "page.html")).exit_code == 2
+    assert mm(own, "report", "played", "--sensitivity", "0", "--out", str(own / "no" / "page.html")).exit_code == 2
     manifest = read_manifest(folder)
     write_manifest(folder, manifest | {"kind": "recording"})
     done = mm(own, "report", str(folder))

@@ -66,9 +66,9 @@ def played(desk, command, name, folder, *words, symbol=SYMBOL, day=DAYS[1]):
 
 
 COMMANDS = {
-    "backtest": ("--honesty", "0"),
+    "backtest": ("--sensitivity", "0"),
     "sweep": ("--grid", "MAKER_FEE_RATE=0.001,0", "--jobs", "1", "--reuse-points", "0"),
-    "walkforward": ("--honesty", "0", "--wf-train-window-min", "4", "--wf-step-min", "4", "--min-exposure-s", "10"),
+    "walkforward": ("--sensitivity", "0", "--wf-train-window-min", "4", "--wf-step-min", "4", "--min-exposure-s", "10"),
 }
 
 
@@ -88,7 +88,7 @@ def test_every_command_plays_it(desk, folder, name):
     earlier = mm.load_day(desk / "data" / SYMBOL / DAYS[0])
     fit = mm.signals.fit_micro_price([earlier]) if name == "micro_price" else None
     tape = mm.load_day(desk / "data" / SYMBOL / DAYS[1])
-    result = mm.backtest(tape, model, "trade_cross", quote_params_json=params, honesty=False, micro_price=fit)
+    result = mm.backtest(tape, model, "trade_cross", quote_params_json=params, sensitivity=False, micro_price=fit)
     assert result.summary["pnl_total"] == summary["pnl_total"]
     assert result.summary.get("predictors") == summary.get("predictors")
 

@@ -28,8 +28,8 @@ SYMBOL, DAY = "SIMUSDT", "20260105"
 PLACE = ("--symbol", SYMBOL, "--day", DAY)
 MADE = (
     ("sim", "day", *PLACE, "--hours", "0.75", "--seed", "7", "--scenario", "poisson"),
-    ("backtest", *PLACE, "--run-id", "base", "--honesty=0"),
-    ("backtest", *PLACE, "--run-id", "wide", "--honesty=0", "--quote-model", "fixed_spread",
+    ("backtest", *PLACE, "--run-id", "base", "--sensitivity=0"),
+    ("backtest", *PLACE, "--run-id", "wide", "--sensitivity=0", "--quote-model", "fixed_spread",
      "--quote-params-json", '{"delta_ticks": 3}'),
     ("sweep", *PLACE, "--run-id", "grid", "--grid", "GAMMA=0.01,1", "--grid", "ORDER_LATENCY_MS=10,200", "--jobs", "1"),
     ("calibrate", *PLACE, "--run-id", "fitted"),

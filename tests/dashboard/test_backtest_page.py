@@ -56,7 +56,7 @@ def test_run_backtest_leaves_what_the_command_line_leaves(opened, made, tmp_path
     at = opened("backtest_page", tmp_path, **ASKED)
     at.text_input(key="parameter fixed_spread delta_ticks").input("3")
     at.text_input(key="knob run_id").input("again")
-    at.selectbox(key="knob honesty").select("0")
+    at.selectbox(key="knob sensitivity").select("0")
     at = ended(press(at, "Run backtest"))
     assert not at.exception
     assert not at.error

@@ -45,5 +45,5 @@ def assert_mended(folder, result=None):
     assert sorted(path.name for path in folder.path.parent.iterdir()) == [folder.day]
     before = tree(folder)
     again = repaired(folder, "AGAIN")
-    assert (again.changed, again.mended) == (False, [])
+    assert (again.changed, again.repairs) == (False, [])
     assert tree(folder) == before

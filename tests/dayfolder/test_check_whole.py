@@ -200,7 +200,7 @@ def test_a_repair_that_found_damage_explains_what_is_missing(tmp_path):
     drop(day.diffs, 1)
     day.manifest.unlink()
     result = repaired(day)
-    assert any("recv_seq 2: no file has this row" in line for line in result.mended)
+    assert any("recv_seq 2: no file has this row" in line for line in result.repairs)
     assert [one["kind"] for one in details(day, "anomaly")] == ["rows_lost"]
     assert_mended(day)
 

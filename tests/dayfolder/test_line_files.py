@@ -114,7 +114,7 @@ def test_damage_with_good_rows_behind_it_is_not_cut(tmp_path, name):
     good = b"one\ntwo\n" if name == "a.csv" else gzip_member(b"one\ntwo\n")
     hurt = b"th\0ree\n" if name == "a.csv" else gzip_member(b"three\n")[:-3]
     (tmp_path / name).write_bytes(good + hurt + good)
-    with pytest.raises(BrokenFile, match=f"byte {len(good)}.*mend the file"):
+    with pytest.raises(BrokenFile, match=f"byte {len(good)}.*correct the file"):
         recover_tail(tmp_path / name)
     assert (tmp_path / name).read_bytes() == good + hurt + good
 

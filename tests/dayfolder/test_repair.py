@@ -17,7 +17,7 @@ def test_a_sound_day_is_left_as_it_is(recorded_day):
     """Nothing is written, not even the ledger: whoever mends all days of a disk must not change the good ones."""
     before = tree(recorded_day)
     result = repaired(recorded_day)
-    assert (result.changed, result.mended, result.after.ok) == (False, [], True)
+    assert (result.changed, result.repairs, result.after.ok) == (False, [], True)
     assert tree(recorded_day) == before
 
 

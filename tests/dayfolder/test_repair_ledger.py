@@ -18,7 +18,7 @@ def test_an_orphaned_snapshot_is_removed(recorded_day):
     """No event loaded it, and none can have been about to."""
     recorded_day.snapshot(3, "initial").write_text("run_id,event_id,side,price,qty,lastUpdateId\n")
     result = repaired(recorded_day)
-    assert result.mended[0] == "snapshots/snapshot_3_initial.csv: an orphan, removed"
+    assert result.repairs[0] == "snapshots/snapshot_3_initial.csv: an orphan, removed"
     assert_mended(recorded_day)
 
 
@@ -43,8 +43,8 @@ def test_the_snapshot_that_a_crash_cut_off_its_event_is_adopted(tmp_path):
     """It is whole, and the ledger was waiting for it: the last messages get their frames."""
     folder = crashed_in_the_snapshot(tmp_path)
     result = repaired(folder)
-    assert "snapshots/snapshot_4_initial.csv: an orphan, adopted" in result.mended
-    assert "run R1, which had crashed, is closed" in result.mended
+    assert "snapshots/snapshot_4_initial.csv: an orphan, adopted" in result.repairs
+    assert "run R1, which had crashed, is closed" in result.repairs
     (frame,) = table(folder.frames)
     assert (frame["last_update_id"], frame["bid2_qty"], frame["epoch_id"]) == ("104", "1.5", "1")
     assert details(folder, "crash_recovered") == [{"previous_run_id": "R1"}]
@@ -55,7 +55,7 @@ def test_the_snapshot_that_a_crash_cut_off_its_event_is_adopted(tmp_path):
 def test_a_snapshot_that_is_no_book_is_not_adopted(tmp_path, trouble):
     """An orphan must not become a silently wrong book."""
     folder = crashed_in_the_snapshot(tmp_path, **trouble)
-    assert "snapshots/snapshot_4_initial.csv: an orphan, removed" in repaired(folder).mended
+    assert "snapshots/snapshot_4_initial.csv: an orphan, removed" in repaired(folder).repairs
     assert rows(folder.frames)[1:] == []
     assert_mended(folder)
 
@@ -69,7 +69,7 @@ def test_a_crashed_day_is_closed_and_sealed(tmp_path):
     scribe.diff(101, 101, [("99.99", "9")])
     scribe.writer.close()
     result = repaired(folder)
-    assert result.mended == ["run R1, which had crashed, is closed", "sealed"]
+    assert result.repairs == ["run R1, which had crashed, is closed", "sealed"]
     assert kinds(folder) == ["run_start", "crash_recovered", "run_stop"]
     assert read_manifest(folder).runs == ["R1", "FIX"]
     assert_mended(folder)

@@ -197,7 +197,7 @@ def test_what_can_be_read_now_comes_to_its_place(tmp_path):
     seqs = [msgspec.json.decode(line)["recv_seq"] for line in rows(folder.quarantine)]
     assert check_day(folder).ok
     result = repaired(folder)
-    assert result.mended[0] == "quarantine: 2 messages that can be read now are in their files"
+    assert result.repairs[0] == "quarantine: 2 messages that can be read now are in their files"
     (diff,) = [msgspec.json.decode(line) for line in rows(folder.diffs)]
     assert (diff["recv_seq"], diff["run_id"], diff["U"], diff["u"]) == (seqs[0], "R1", 101, 102)
     trades = table(folder.trades)

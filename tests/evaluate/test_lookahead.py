@@ -95,7 +95,7 @@ def test_the_page_has_the_verdict_the_cuts_and_each_difference(tmp_path):
     assert answer["page"] == str(page)
     text = unescape(page.read_text())
     for one in answer["findings"]:
-        assert one["told"] in text
+        assert one["message"] in text
     for name, counts in answer["tests"].items():
         assert f"<th>{name}: " in text
         assert (counts["failed"] > 0) == (name in {"shifted", "opened"})
@@ -116,12 +116,12 @@ def test_what_it_did_when_and_what_it_knew_is_told():
     answer = found("peeking:Reads", HERE)
     assert answer["models"] == {"quote": "peeking:Reads", "fill": "queue_prob_power"}
     first = next(one for one in answer["findings"] if one["test"] == "shifted")
-    assert first["at"] in first["told"]
+    assert first["at"] in first["message"]
     for words in ("PLACE order", "the first run:", "market: bid 99.", "ask 10", "inventory 5"):
-        assert words in first["told"]
+        assert words in first["message"]
     opened = next(one for one in answer["findings"] if one["test"] == "opened")
-    assert f"data/{SYMBOL}/{DAY}/trades_ws_{SYMBOL}_{DAY}.csv at " in opened["told"]
-    assert "peeking.py:" in opened["told"]
+    assert f"data/{SYMBOL}/{DAY}/trades_ws_{SYMBOL}_{DAY}.csv at " in opened["message"]
+    assert "peeking.py:" in opened["message"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_day_that_ends_on_the_disk_too_leaves_nothing_to_read(desk, monkeypatc
     text = json.dumps({key: value.format(**place) for key, value in params.items()})
     answer = found(f"peeking:{name}", "--quote-params-json", text, "--skip", "fresh,shifted,opened")
     assert failed(answer) == {"files"}
-    assert " before the cut: " in answer["findings"][0]["told"] or "raised" in answer["findings"][0]["told"]
+    assert " before the cut: " in answer["findings"][0]["message"] or "raised" in answer["findings"][0]["message"]
 
 
 def test_a_module_that_reads_when_it_is_imported_is_seen():
@@ -164,7 +164,7 @@ def test_a_fill_model_that_peeks_is_caught(skip):
     answer = found("peeking:FillsGood", *JOIN, "--skip", skip)
     assert answer["models"] == {"quote": "fixed_spread", "fill": "peeking:FillsGood"}
     assert failed(answer) == ({"shifted", "opened"} if "files" in skip else {"files"})
-    assert "FILL order" in " ".join(one["told"] for one in answer["findings"])
+    assert "FILL order" in " ".join(one["message"] for one in answer["findings"])
 
 
 @pytest.mark.parametrize(("name", "notes"), [("SeededDice", 0), ("TimeOfDay", 0), ("Momentum", 0), ("Reader", 1)])

@@ -155,14 +155,14 @@ HONEST = {
 }  # fmt: skip
 
 
-def test_the_honesty_block_is_drawn_where_there_is_one():
+def test_the_sensitivity_block_is_drawn_where_there_is_one():
     """Or says how to get it."""
-    assert "HONESTY=1" in sensitivity_card({})
-    both = sensitivity_card({"honesty": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
+    assert "SENSITIVITY=1" in sensitivity_card({})
+    both = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
     assert "The sign of the PnL depends on the assumptions." in both
     assert "queue_prob_power <small>base</small>" in both
-    same = sensitivity_card({"honesty": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
+    same = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
     assert "the same sign" in same
 
 

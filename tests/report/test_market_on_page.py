@@ -23,7 +23,7 @@ def played(tmp_path_factory):
     root = tmp_path_factory.mktemp("market")
     day = DayFolder(root, "SIMUSDT", "20260105")
     make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=3))
-    result = mm.backtest(mm.load_day(day), fills="trade_cross", honesty=False)
+    result = mm.backtest(mm.load_day(day), fills="trade_cross", sensitivity=False)
     write_run(result, root / "run")
     return day, result, root / "run"
 

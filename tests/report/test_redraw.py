@@ -32,7 +32,7 @@ def test_days_lie_where_the_run_read_them_unless_one_says_so(knobs, drawn, root)
     assert redraw(knobs, **drawn).data_root == Path(root)
 
 
-@pytest.mark.parametrize(("summary", "drawn"), [({"honesty": {}}, {}), ({}, {"honesty": False})])
+@pytest.mark.parametrize(("summary", "drawn"), [({"sensitivity": {}}, {}), ({}, {"sensitivity": False})])
 def test_a_run_is_not_played_where_that_is_known_or_not_wanted(summary, drawn):
     """Its files are enough then."""
     assert played(redraw({}, **drawn), summary) is None

@@ -6,7 +6,7 @@ from drawn_runs import result_of
 
 from journals import seeded
 from mm.report.run_columns import columns_of
-from mm.report.run_pages import Beside, Listing, _line, index_page, two_runs_page
+from mm.report.run_pages import Beside, Listing, _line, compared, index_page, two_runs_page
 from pages import read
 
 
@@ -45,6 +45,16 @@ def test_two_runs_are_drawn_in_a_browser(chrome, tmp_path):
     path.write_text(two_runs_page(beside("a", seeded(400)), beside("b", seeded(300))), encoding="utf-8")
     seen = chrome.opened(path, width=800)
     assert (seen.errors, seen.requests, seen.charts, seen.overflow) == ([], [], 3, 0)
+
+
+def test_numbers_are_compared_with_their_difference():
+    """A number of one run alone has no difference; the Sharpe ratio needs twenty days in both."""
+    month = [f"202601{day:02}" for day in range(1, 21)]
+    first = {"days": month, "sharpe": 1.5, "n_fills": 3, "fees": None, "inventory": {"rms": 0.5}}
+    second = {"days": month, "sharpe": 1.0, "n_fills": 5, "fees": None, "inventory": {"rms": None}}
+    rows = [("sharpe", "1.5", "1", "−0.5"), ("n_fills", "3", "5", "+2"), ("inventory.rms", "0.5", "–", "–")]
+    assert compared([first, second]) == rows
+    assert compared([first, second | {"days": month[:19]}]) == rows[1:]
 
 
 @pytest.mark.parametrize("link", [None, "backtest/X/1_a/report.html"])

@@ -31,7 +31,7 @@ def row(pnl, deflated=0.99):
     ],
 )
 def test_it_is_said_plainly_who_wins(own, other, wins, words):
-    """An agent wins by the greatest PnL, above 0, and beyond the luck of the best of as many."""
+    """An agent wins by the greatest PnL, above 0, and beyond chance."""
     found, sentence = judged({"rl": own, "avellaneda_stoikov": row(-5.0), "symmetric": other})
     assert found == wins
     assert words in sentence

@@ -29,9 +29,9 @@ from mm.runs.manifest import MANIFEST
 from support import ROOT
 
 COMMANDS = {
-    "backtest": ["backtest", "--honesty", "0"],
+    "backtest": ["backtest", "--sensitivity", "0"],
     "calibrate": ["calibrate"],
-    "walkforward": ["walkforward", "--wf-train-window-min", "10", "--wf-step-min", "5", "--honesty", "0"],
+    "walkforward": ["walkforward", "--wf-train-window-min", "10", "--wf-step-min", "5", "--sensitivity", "0"],
     "sweep": ["sweep", "--jobs", "2", "--grid", GRID],
 }
 _LOOK_S = 0.002

@@ -49,7 +49,7 @@ def mm(folder: Path, *words: str, **variables: str) -> None:
 
 def work(folder: Path, out: str, **switches: str) -> Path:
     """Calibrate, trade with that fit, and walk forward."""
-    switches |= {"OUT_ROOT": out, "INITIAL_INVENTORY": "1", "HONESTY": "0"}
+    switches |= {"OUT_ROOT": out, "INITIAL_INVENTORY": "1", "SENSITIVITY": "0"}
     mm(folder, "calibrate", *DAY, "--run-id", "c", **switches)
     mm(folder, "backtest", *DAY, "--fit", "c", "--fill-model", "poisson", "--run-id", "b", **switches)
     windows = ("--wf-train-window-min", "20", "--wf-step-min", "20")

@@ -187,7 +187,7 @@ def test_levels_that_cannot_be_read_are_refused():
 def test_a_quote_model_reads_it_and_a_step_too(own, tape):
     def orders(name):
         params = {"model": ["fixed_spread", {"delta_ticks": 3}], "steps": [["shift_by", {"signal": name, "by": 2.0}]]}
-        result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, honesty=False)
+        result = mm.backtest(tape, "steps", "trade_cross", quote_params_json=params, sensitivity=False)
         return result.journal.orders
 
     assert np.array_equal(orders(f"{own}:Imbalance"), orders("imbalance_3"))

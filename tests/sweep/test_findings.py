@@ -26,7 +26,7 @@ def test_a_best_point_of_few_fills_or_without_gain_is_told():
     """Sharpe ratios of five fills, or of the least loss, are no reason to trade."""
     few = PlayedPoint(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
     warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
-    assert "the best trial rests on 5 fills: too few to tell it from chance" in warnings
+    assert "the best trial rests on 5 fills: too few to separate it from chance" in warnings
     losses = [played(n, noise(n, mean=-1.0)) for n in (1, 2)]
     assert any("gains nothing" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
 

@@ -33,7 +33,7 @@ def test_a_row_is_the_backtest_that_its_command_plays(serial, sweep_data, tmp_pa
     summary = json.loads(done.stdout)
     lines = [json.loads(line) for line in (serial / "points.ndjson").read_text().splitlines()]
     kept = lines[row["point"] - 1]
-    more = ("path", "honesty")  # the sensitivity is measured by the command alone
+    more = ("path", "sensitivity")  # the sensitivity is measured by the command alone
     assert kept["summary"] == {name: value for name, value in summary.items() if name not in more}
     assert {name: row[name] for name in ("sharpe", "pnl_total", "n_fills")} == {
         name: summary[name] for name in ("sharpe", "pnl_total", "n_fills")

@@ -26,7 +26,7 @@ class FillModel:
         """The reasons of fills after a trade, after a book change, and drawn."""
 
 class OrderView:
-    """An order as a Python model sees it; valid during the call only."""
+    """An order as a Python model receives it; valid during the call only."""
     @property
     def id(self) -> int:
         """Number of the order, from 1."""
@@ -50,7 +50,7 @@ class OrderView:
         """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""
 
 class TradeView:
-    """A print as a Python model sees it; valid during the call only."""
+    """A print as a Python model receives it; valid during the call only."""
     @property
     def us(self) -> int:
         """Instant of the print."""
@@ -68,7 +68,7 @@ class TradeView:
         """The exchange's trade id."""
 
 class BookView:
-    """The book as a Python model sees it; valid during the call only. A price of 0 means none."""
+    """The book as a Python model receives it; valid during the call only. A price of 0 means none."""
     @property
     def us(self) -> int:
         """Instant of the book."""

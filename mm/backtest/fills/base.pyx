@@ -81,7 +81,7 @@ cdef class FillModel:
 
 
 cdef class OrderView:
-    """An order as a Python model sees it; valid during the call only."""
+    """An order as a Python model receives it; valid during the call only."""
 
     cdef const Order* seen(self) except NULL:
         if self.order is NULL:
@@ -125,7 +125,7 @@ cdef class OrderView:
 
 
 cdef class TradeView:
-    """A print as a Python model sees it; valid during the call only."""
+    """A print as a Python model receives it; valid during the call only."""
 
     cdef const Trade* seen(self) except NULL:
         if self.trade is NULL:
@@ -159,7 +159,7 @@ cdef class TradeView:
 
 
 cdef class BookView:
-    """The book as a Python model sees it; valid during the call only. A price of 0 means none."""
+    """The book as a Python model receives it; valid during the call only. A price of 0 means none."""
 
     cdef const Top* seen(self) except NULL:
         if self.top is NULL:

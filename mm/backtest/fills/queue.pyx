@@ -96,7 +96,8 @@ cdef class QueueProbPower(Queue):
                 must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
             ),
         ),
-        bias=f"{_PLACED}; with exponent 3 .000 of fill probability off at the touch (CME ES, 2,152 one-lot orders)",
+        bias=f"{_PLACED}; with exponent 3 the fill probability at the touch is within 0.0005 of the real one "
+        "(CME ES, 2,152 one-lot orders)",
     )
 
     def __init__(self, **given: Any) -> None:

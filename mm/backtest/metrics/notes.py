@@ -98,7 +98,7 @@ REASONS = {
     "under_water": "the book was never valid, or no time passed with one",
     "returns": _NO_VARIATION,
     "psr": _NO_VARIATION,
-    "honesty": "the same as in the run's own numbers, under that assumption",
+    "sensitivity": "the same as in the run's own numbers, under that assumption",
     "sharpe_daily": "fewer than two days, or all alike",
     "reference_why": "the fit does not say",
     "fit": "no fit or schedule was given, or it does not say",

@@ -224,7 +224,12 @@ def _scale(books: "Books") -> dict[str, Any]:
 
 def _optional(books: "Books") -> dict[str, Any]:
     """Return what only some runs have."""
-    parts = (("feed", books.feed), ("pnl_band", books.pnl_band), ("honesty", books.honesty), ("ended", books.ended))
+    parts = (
+        ("feed", books.feed),
+        ("pnl_band", books.pnl_band),
+        ("sensitivity", books.sensitivity),
+        ("ended", books.ended),
+    )
     funding = {} if books.funding_e8 is None else {"funding": books.funding_e8 / E8}
     return funding | {name: dict(found) for name, found in parts if found}
 

@@ -96,7 +96,7 @@ cdef class Agent(QuoteModel):
         return 0
 
     cdef bint is_due(self, const View* view) noexcept nogil:
-        """Return whether a decision is due; a run that begins anew has all of them before it."""
+        """Return whether a decision is due; a run that begins again has all of them before it."""
         if view.top.us < self.last_us or self.last_us < 0:
             self.next_us, self.decided = view.begun_us, 0
             self.last_us = view.top.us

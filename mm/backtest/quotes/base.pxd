@@ -21,7 +21,7 @@ cdef struct View:
     double tick_lot         # what one lot is worth more when the price is one tick higher, in the quote asset
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
     double tick             # price step, in the quote asset
-    # Our open quotes, sells and buys, where the model sees them: price and lots ahead, NaN for none and for not known.
+    # Our open quotes, sells and buys, where the model receives them: price and lots ahead, NaN for none and for not known.
     double[2] own_ticks
     double[2] own_ahead_lots
 

@@ -54,7 +54,7 @@ def compiled(model: object) -> QuoteModel:
     """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
 
 class QuoteView:
-    """What a Python quote model sees; valid during the call only. A price of 0 means none."""
+    """What a Python quote model receives; valid during the call only. A price of 0 means none."""
     @property
     def us(self) -> int:
         """Instant of the requote."""

@@ -155,7 +155,7 @@ def compiled(model: object) -> QuoteModel:
 
 
 cdef class QuoteView:
-    """What a Python quote model sees; valid during the call only. A price of 0 means none."""
+    """What a Python quote model receives; valid during the call only. A price of 0 means none."""
 
     cdef const View* view
     cdef TradeView trade

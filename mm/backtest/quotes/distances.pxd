@@ -30,7 +30,7 @@ cdef class Distances(QuoteModel):
     cdef readonly str mode
     cdef Intensity intensity
     cdef double clips               # of one order
-    cdef bint session               # whether time runs from the horizon down to 0, and begins anew
+    cdef bint session               # whether time runs from the horizon down to 0, and begins again
     cdef bint needs_A, needs_sigma  # whether the formula looks at them
     cdef bint fitted                # whether k or A come from the intensity
     cdef bint joins                 # whether k follows from the displayed spread

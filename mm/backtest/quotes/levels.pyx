@@ -131,7 +131,7 @@ cdef class InventoryLevels:
         return answer
 
     cdef bint alone(self, double gap) noexcept nogil:
-        """Tell whether no other eigenvalue lies so near to the smallest one, which ``stationary`` has found."""
+        """Return whether no other eigenvalue lies so near to the smallest one, which ``stationary`` has found."""
         cdef double pivot = INFINITY
         cdef int64_t i, below = 0
         for i in range(self.count):
@@ -265,7 +265,7 @@ cdef class InventoryLevels:
             self.scale[i] = max(self.scale[i], from_neighbour)
 
     cdef bint arrived(self, int64_t low, int64_t high) noexcept nogil:
-        """Tell whether the steps are those of the eigenvector, as far as the digits of ln v can tell."""
+        """Return whether the steps are those of the eigenvector, as far as the digits of ln v allow."""
         cdef double apart, size
         cdef int64_t i
         for i in range(low, high):

@@ -39,7 +39,7 @@ class WidenBy(PriceMove):
     def __init__(self, inner: object, *, signal: str, by: float, most: float | None = None) -> None: ...
 
 class SizeBy(Signalled):
-    """Fewer lots on the side that a signal speaks against: asks where *by* times it is positive, bids where negative.
+    """Fewer lots on the side that a signal points against: asks where *by* times it is positive, bids where negative.
 
     The share that is left is ``1 - |by·signal|``, not below *least*; lots are floored.
     """

@@ -309,7 +309,7 @@ cdef class RegularFlow:
         arrivals.since_s = at_s
 
     cdef void excite_other(self, Arrivals* other, double at_s) noexcept nogil:
-        """Let an order of one side at *at_s* excite the *other*, whose next excited order is drawn anew.
+        """Let an order of one side at *at_s* excite the *other*, whose next excited order is drawn again.
 
         Where that is due already, and only waits for a free millisecond, it comes as it was drawn.
         """

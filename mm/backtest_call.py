@@ -134,7 +134,7 @@ class Backtest:
         """Whether the sensitivity is played.
 
         Raises:
-            UsageError: If it was asked for, or draws were, with a model that can be played only once.
+            UsageError: If it was requested, or draws were, with a model that can be played only once.
         """
         wanted = self.sensitivity.sensitivity
         if self.own_models:

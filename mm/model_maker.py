@@ -232,7 +232,7 @@ class ModelMaker:
         )
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
-        """Put a step around a model; one in Python asks the model by its ``wants(view)``."""
+        """Put a step around a model; a Python model is wrapped first, with its ``wants(view)``."""
         from mm.backtest.quotes.base import compiled
 
         build = self._resolve(QUOTE_STEPS, name, "step")

@@ -1,4 +1,4 @@
-# Draws that belong to a key: equal keys, equal draws, in whatever order they are asked for (docs/engine.md).
+# Draws that belong to a key: equal keys, equal draws, in any order (docs/engine.md).
 
 from libc.stdint cimport uint64_t
 

@@ -1,7 +1,7 @@
 # The kernel's side of the journal: six tables of int64 rows, and what writes each row.
 #
 # Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
-# log of words, and become the table when somebody asks for it (``OrderLog``). A row of the log is two words, the
+# log of words, and become the table when it is needed (``OrderLog``). A row of the log is two words, the
 # instant and a head, and behind them what the head's action leaves open:
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
 #   a short PLACE    ticks, placed lots, active

@@ -71,7 +71,7 @@ cdef object handed(Table* table):
 
 
 cdef object handed_log(Table* log):
-    """Return the rows of orders, to be read when they are asked for, and leave an empty log behind."""
+    """Return the rows of orders, to be read when they are needed, and leave an empty log behind."""
     cdef OrderLog orders = OrderLog()
     orders.rows = log.rows
     orders.words = taken(log) if log.used else None

@@ -1,4 +1,4 @@
-# What an order manager needs of an exchange: it accepts messages, knows what it asks of an order, and has a clock.
+# What an order manager needs of an exchange: it accepts messages, has its rules for orders, and has a clock.
 
 from libc.stdint cimport int64_t
 
@@ -20,7 +20,7 @@ cdef struct Touch:
 cdef class OrderVenue:
     cdef OwnOrders orders               # to which it reports
     cdef int64_t now_us                 # its clock
-    cdef Filters filters                # what it asks of an order beside its grid
+    cdef Filters filters                # its rules for orders beside its grid
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
 

@@ -25,7 +25,7 @@ WHY = {
     "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
     TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
 }
-ASKED = {"trade": ", asked about a print", "book": ", asked after a change of the book"}
+ASKED = {"trade": ", called for a print", "book": ", called after a change of the book"}
 PRINTED = ":trade"
 REACHING = ("trade_cross:trade", "queue:trade")  # their prints come from the other side, at the price or beyond
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
@@ -42,7 +42,7 @@ class Seen:
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid behind it, 0 for none.
         ask_ticks: Best ask behind it, 0 for none.
-        lots: Displayed behind it at the price and on the side that were asked for.
+        lots: Displayed behind it at the price and on the side that were requested.
     """
 
     event: int
@@ -113,7 +113,7 @@ def prints_behind(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]
 
 
 def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
-    """Yield event and size, in 1e-8, of the prints of a fill's instant about which its model may have been asked."""
+    """Yield event and size, in 1e-8, of the prints of a fill's instant that its model may have seen."""
     us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
     for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
         if tape.kind[event] == TRADE:

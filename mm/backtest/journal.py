@@ -81,7 +81,7 @@ BREACHES = LIMITS  # the limit of a breach, by code
 
 
 class Late:
-    """A table of a journal, or what makes it, which is called when the table is first asked for."""
+    """A table of a journal, or what makes it, which is called when the table is first needed."""
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
@@ -100,7 +100,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes; one that is given as what makes it is made when it is asked for.
+    """The tables of one run, over one or more tapes; one that is given as what makes it is made when it is needed.
 
     Attributes:
         orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.

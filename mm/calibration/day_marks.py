@@ -64,12 +64,12 @@ class DaySums:
 
 
 class DayMarks(Sequence[DepthCounts]):
-    """The marks of each day, made when they are first asked for.
+    """The marks of each day, made when they are first needed.
 
     Args:
         tapes: The days, in order of time.
         options: How they are measured.
-        held: How many days are held whole, those asked for last; None holds all.
+        held: How many days are held whole, those needed last; None holds all.
     """
 
     def __init__(self, tapes: "Sequence[Tape]", options: DepthOptions, held: int | None = None) -> None:

@@ -27,7 +27,7 @@ Memory = Callable[[str, Callable[[], Any]], Any]
 
 @dataclass(frozen=True)
 class WindowFits:
-    """Fits windows in order of time, one when it is asked for.
+    """Fits windows in order of time, one when it is needed.
 
     Attributes:
         calibrator: Measures the days.

@@ -77,7 +77,7 @@ class Command(_Frame):
         return super().parse_args(ctx, words)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by heading; of a command with many, the common ones alone unless all are asked for."""
+        """Write the options by heading; of a command with many, the common ones alone unless all are requested."""
         write_options(ctx, formatter, whole=is_short(self.params) or bool(ctx.meta.get(_WHOLE)))
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -53,7 +53,7 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
         ]
         _say_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
-        console.say(f"no runs below {results.out_root}" + (" that were asked for" if found else ""))
+        console.say(f"no runs below {results.out_root}" + (" that were requested" if found else ""))
     for stray in strays:
         console.say(f"{stray.folder}: {stray.why}")
 

@@ -27,7 +27,7 @@ class Fate(Enum):
 UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
 TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
 _SAYS_NOTHING = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
-"""-1021 is among them: where clocks are in doubt, the exchange is asked rather than believed."""
+"""-1021 is among them: where clocks are in doubt, the exchange is queried rather than trusted."""
 NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
 """Codes of a key, a signature or a log-on that the exchange does not accept."""
 MISSING_PARAMETER = -1102

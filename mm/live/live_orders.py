@@ -27,7 +27,7 @@ class OrderState(Enum):
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
-    """A request had no answer, or one that says nothing: the exchange is asked."""
+    """A request had no answer, or one that says nothing: the exchange is queried."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"

@@ -1,7 +1,7 @@
-"""What is asked of the exchange: an order's state, its trades, and the reconcile of all of them with what we hold.
+"""Queries to the exchange: an order's state, its trades, and the reconcile of all of them with what we hold.
 
 A reconcile reads the open orders, the account's trades since those that were looked at, and the balances. Orders of
-ours that we do not know are cancelled, those that we hold and the exchange does not list are asked for by client id,
+ours that we do not know are cancelled, those that we hold and the exchange does not list are queried by client id,
 and trades that no event reported are booked. Trades of the last seconds are read again by the next one.
 """
 
@@ -49,7 +49,7 @@ class OrderQueries:
 
     Attributes:
         adopt: Whether open orders of others are taken over, that is cancelled.
-        closed: Whether nothing is asked any more.
+        closed: Whether no query follows any more.
         checked_id: All trades of the account up to this id were looked at; None before the first reconcile of a ledger
             that begins.
         balances: Free and locked by asset, as last read, in the exchange's text.
@@ -132,7 +132,7 @@ class OrderQueries:
     # all of them
 
     async def reconcile(self) -> None:
-        """Bring orders, fills and balances up to the exchange's; raises Unanswered where it cannot be asked."""
+        """Bring orders, fills and balances up to the exchange's; raises Unanswered where it cannot be queried."""
         await self._orders()
         await self._trades()
         await self._account()

@@ -7,7 +7,7 @@ what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejecte
   falls, an end stands.
 - A fill is booked once, by trade id, from user events and queried trades alone. An order is closed only when the fills
   that are booked add up to what the exchange says was executed; until then its trades are fetched.
-- An order whose outcome is not known is UNKNOWN until the exchange was asked. "No such order" proves that a request
+- An order whose outcome is not known is UNKNOWN until the exchange was queried. "No such order" proves that a request
   came to nothing only once it can no longer arrive (`proves_absence`).
 - An amendment lowers the quantity in its place, and only that: an order of which the exchange shows less was amended,
   and one that it still shows whole was not once a query proves that the request can no longer arrive. An order is open
@@ -94,7 +94,7 @@ class OrderStates:
             self._by_exchange[order.exchange_id] = order
 
     def add_earlier(self, order: LiveOrder) -> None:
-        """Take an order of an earlier run that may be open: the exchange is asked, and it is cancelled."""
+        """Take an order of an earlier run that may be open: the exchange is queried, and it is cancelled."""
         order.order_id, order.cancel_wanted = EARLIER, True
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self.add(order)
@@ -181,7 +181,7 @@ class OrderStates:
         self.amend_unknown(order, qty)
 
     def amend_shown(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
-        """Take that a query has shown *order*; return False where it must be asked again: its amendment may come."""
+        """Take that a query has shown *order*; return False where it must be queried again: its amendment may come."""
         if order.amend_doubt and not order.ending:
             if not is_too_late(order.amend_until_ms, asked_ms):
                 return False
@@ -241,7 +241,7 @@ class OrderStates:
         self._settle(order)
 
     def absent(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
-        """Take that the exchange has no such order; return False where it must be asked again, because it may come."""
+        """Take that the exchange has no such order; return False where it must be queried again, because it may come."""
         if order.ended or order.ending:
             return True
         if not order.proves_absence(asked_ms):

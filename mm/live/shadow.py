@@ -166,7 +166,7 @@ def _level(grid: Instrument, price: str | None) -> list[tuple[int, int]]:
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
-    """Return what the exchange says of *symbol* now; an exchange that does not answer is asked again, without an end.
+    """Return what the exchange says of *symbol* now; one that does not answer is queried again, without an end.
 
     Raises:
         UsageError: If it does not have the symbol.

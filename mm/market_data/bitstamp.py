@@ -314,7 +314,7 @@ class ReadLines:
 
 @dataclass
 class NamedSymbols:
-    """The symbols of a capture: none is named in it, so it is the one that is asked for."""
+    """The symbols of a capture: none is named in it, so it is the one that is requested."""
 
     symbols: Counter[str] = field(default_factory=Counter)
 

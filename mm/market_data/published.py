@@ -76,7 +76,7 @@ class FetchReport:
     """A day that was fetched.
 
     Attributes:
-        symbol, day, market: As asked for.
+        symbol, day, market: As requested.
         path: The day folder.
         files: Url, bytes and sha256 of each file.
         trades, frames: Rows written.

@@ -47,7 +47,7 @@ PERIOD_US = 60_000_000
 SHOWN = 500  # rows of the table
 FEW = 5  # of that of a notebook
 NAMED = 5  # failed points that a note names
-ENOUGH = 0.95  # a probability that is usually asked for
+ENOUGH = 0.95  # a probability that is usually required
 Content = Mapping[str, Any]
 
 

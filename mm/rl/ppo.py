@@ -119,7 +119,7 @@ def _policy(log_std: float) -> dict[str, Any]:
 
 def _falling(rate: float) -> Callable[[float], float]:
     """Return a learning rate that falls to a twentieth as what is left of the training falls to 0."""
-    return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may go beyond what was asked for
+    return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may go beyond what was requested
 
 
 def layers_of(trainer: PPO) -> Layers:

@@ -40,7 +40,7 @@ class Found:
         return root.joinpath(self.manifest["kind"], *method, *names, "run.log")
 
     def days(self) -> tuple[str, ...]:
-        """Return the days that were asked for, each YYYYMMDD."""
+        """Return the requested days, each YYYYMMDD."""
         from mm.cli.knobs import day_list
 
         try:

@@ -152,7 +152,7 @@ class RecordedDay:
 def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, where they leave it open, of ``instrument.json``.
 
-    Steps that the *ledger* reports, and that the exchange was not asked about afterwards, count as its grids.
+    Steps that the *ledger* reports, and that the exchange did not confirm afterwards, count as its grids.
 
     Raises:
         BrokenFile: If ``instrument.json`` is not what the exchange sends.

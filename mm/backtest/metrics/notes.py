@@ -30,7 +30,7 @@ WAYS: Mapping[str, str] = {
     "insufficient_inventory": "there is not enough to sell; raise INITIAL_INVENTORY, or lower QUOTE_QTY",
     "min_notional": "price times quantity is under the least notional; raise QUOTE_QTY, or lower MIN_NOTIONAL",
     "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
-    "price_not_positive": "the quote model asks for prices of 0 or less",
+    "price_not_positive": "the quote model returns prices of 0 or less",
     "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
     "quantity_out_of_range": "the exchange takes no such quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
     "max_notional": "price times quantity is over the greatest notional of instrument.json; lower QUOTE_QTY",

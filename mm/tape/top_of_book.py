@@ -60,7 +60,8 @@ class BestPrices(Tape):
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return what this tape has of the events ``begin:stop`` of the whole tape."""
         first, end = np.searchsorted(self.place, (begin, stop)).tolist()
-        return self.cut(first, end, a_us, b_us)
+        window = self.cut(first, end, a_us, b_us)
+        return replace(window, place=window.place - begin)
 
     def on_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own."""

@@ -186,6 +186,18 @@ def test_a_tape_that_was_changed_has_no_best_prices_of_what_it_was():
     assert dataclasses.replace(tape, row_lots=tape.row_lots * 2).best is None
 
 
+@pytest.mark.parametrize(
+    "bounds", [((1060, 1400), (1250, 1400)), ((1250, 1400), (1250, 1350)), ((1300, 1500), (1300, 1401))]
+)
+def test_a_window_of_a_window_has_the_best_prices_of_its_own_span(bounds):
+    """Positions count from the window's begin: of its events, none is another's."""
+    tape = with_best(Tape.of(TEST, EVENTS))
+    inner = tape.between(*bounds[0]).between(*bounds[1])
+    theirs, ours = project(inner), inner.best
+    assert np.array_equal(inner.event_us[ours.place], ours.event_us)
+    assert ours.event_us.tolist() == theirs.event_us.tolist()
+
+
 def test_rows_are_passed_over_and_counted_nevertheless():
     whole, best = (backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON).journal for tape in both())
     assert whole.counters["events"] == best.counters["events"] == len(EVENTS)

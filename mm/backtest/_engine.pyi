@@ -17,6 +17,7 @@ from mm.backtest.journal import Journal
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
+from mm.tape.level_changes import LevelChanges
 from mm.tape.tape import Tape
 
 @final
@@ -35,6 +36,9 @@ class Engine:
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""
     @property
+    def follows_levels(self) -> bool:
+        """Whether best prices and trades do for the models where the changes of each level are at hand."""
+    @property
     def decisions(self) -> int:
         """How many requotes have been recorded since the journal was last handed over."""
     @property
@@ -43,6 +47,8 @@ class Engine:
     @property
     def best(self) -> tuple[int, int]:
         """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+    def settle_queues(self) -> None:
+        """Bring the places in queues up to what has been played, where levels are looked up."""
     @property
     def inventory_lots(self) -> int:
         """What we hold, in lots."""
@@ -53,7 +59,15 @@ class Engine:
 
         Each is instant, order id, side, ticks, lots.
         """
-    def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
+    def attach(
+        self,
+        tape: Tape,
+        lo_ticks: int,
+        hi_ticks: int,
+        joins: bool,
+        feed: Feed | None,
+        levels: LevelChanges | None = None,
+    ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
         Args:
@@ -61,6 +75,7 @@ class Engine:
             lo_ticks, hi_ticks: The window of prices that its book should hold densely.
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
+            levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
         """
     def feed(self, events: Iterable[FeedEvent]) -> None:
         """Play *events*, one or many, and before each what of ours is due; none is played where one is refused.

@@ -10,6 +10,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._event_buffer cimport EventBuffer
+from mm.backtest._level_queue cimport happened_before
 from mm.backtest._local_book cimport (
     LocalBook, local_book_close, local_book_gap, local_book_open, local_book_receive,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.feed import Feed
     from mm.backtest.live_feed import FeedEvent
+    from mm.tape.level_changes import LevelChanges
     from mm.tape.tape import Tape
 
 
@@ -100,6 +102,12 @@ cdef class Engine:
         return whole or self.manager.decides or self.signalled
 
     @property
+    def follows_levels(self) -> bool:
+        """Whether best prices and trades do for the models where the changes of each level are at hand."""
+        deeper = self.quotes.looks == WHOLE_BOOK or self.quotes.sees_own or self.manager.decides
+        return self.fills.by_levels and not deeper and not self.signalled and not self.venue.signalled
+
+    @property
     def decisions(self) -> int:
         """How many requotes have been recorded since the journal was last handed over."""
         return self.venue.orders.records.decisions.rows
@@ -125,6 +133,11 @@ cdef class Engine:
         """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
         self.venue.orders.paid(self.venue.now_us, funding_e8)
 
+    def settle_queues(self) -> None:
+        """Bring the places in queues up to what has been played, where levels are looked up."""
+        if self.venue.by_levels and self.venue.levels_open:
+            self.venue.walk_levels(happened_before(&self.venue.levels, self.venue.passed_us))
+
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 
@@ -139,7 +152,9 @@ cdef class Engine:
             found.append((row[0], row[1], row[2], row[3], row[4]))
         return found
 
-    def attach(self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None) -> None:
+    def attach(
+        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelChanges | None = None
+    ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
         Args:
@@ -147,9 +162,11 @@ cdef class Engine:
             lo_ticks, hi_ticks: The window of prices that its book should hold densely.
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
+            levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
         """
         venue = self.venue
         self.leave(joins, lo_ticks, hi_ticks)
+        venue.open_levels(levels)
         self.buffer = None
         venue.lagging = feed is not None
         if venue.lagging:
@@ -167,7 +184,10 @@ cdef class Engine:
         venue.events = venue.kind.shape[0]
         venue.start_us = tape.start_us
         venue.best_only = isinstance(tape, BestPrices) and not venue.lagging
-        venue.on_best_prices = venue.best_only and self.quotes.looks == BEST_PRICES and self.fills.looks == BEST_PRICES
+        plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
+        venue.on_best_prices = venue.best_only and self.quotes.looks == BEST_PRICES and plain_fills
+        if venue.by_levels:
+            venue.place = tape.place
         if venue.best_only:
             venue.reach = tape.reach
             venue.move_event, venue.move_us = tape.move_event, tape.move_us
@@ -196,6 +216,7 @@ cdef class Engine:
             return
         if self.buffer is None:
             self.leave(False, 0, 1)
+            self.venue.open_levels(None)
             self.buffer = buffer
             self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = False
             self.venue.start_us = buffer.event_us[0]
@@ -213,6 +234,8 @@ cdef class Engine:
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """End what has been played so far, before other events; the book is opened or moved to a window of prices."""
         venue = self.venue
+        if venue.by_levels and venue.levels_open:
+            venue.walk_levels(happened_before(&venue.levels, venue.passed_us))
         if venue.opened:
             self.receive(venue.now_us)
             self.show_prints(venue, venue.now_us)
@@ -231,7 +254,10 @@ cdef class Engine:
             local_book_gap(&self.local)
         best_bid, best_ask = venue.book.best_bid, venue.book.best_ask
         book_move(&venue.book, lo_ticks, hi_ticks)
-        if venue.on_best_prices:  # then no levels stand behind the best prices of the tape before
+        if venue.by_levels and joins:
+            venue.restore_book()
+            book_move(&venue.book, lo_ticks, hi_ticks)  # which the levels may have moved
+        elif venue.on_best_prices:  # then no levels stand behind the best prices of the tape before
             venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
         self.note_last_trade()
         return 0
@@ -334,6 +360,9 @@ cdef class Engine:
             if not self.venue.begun:
                 self.begin(self.venue.start_us)
             self.venue.changed_event = -1
+            if self.venue.by_levels:
+                self.venue.level_place = happened_before(&self.venue.levels, self.venue.start_us)
+                self.venue.levels.printed_from = self.venue.level_place
             self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
         if not self.venue.lagging:
             look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
@@ -478,6 +507,7 @@ cdef class Engine:
         cdef int64_t message_us, us
         cdef bint settled
         cdef Touch* known
+        venue.passed_us = max(messages_us, after_us + 1)
         while True:
             message_us = open.next_message_us
             settled = is_settled(manager, open, &venue.touch.top)

@@ -16,6 +16,7 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
+from mm.tape.columns import DEPTH, TRADE
 from mm.tape.top_of_book import BestPrices
 from mm.user_code import raised_inside
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
     from mm.tape.columns import Payment
+    from mm.tape.level_changes import LevelChanges
     from mm.tape.tape import Tape
 
 _Given = TypeVar("_Given")
@@ -66,10 +68,20 @@ class PaperExchange:
     @property
     def needs_depth(self) -> bool:
         """Whether a tape's best prices and trades (`Tape.best`) would not do for these models and rules."""
+        return self._engine.needs_depth or self._needs_messages
+
+    @property
+    def _needs_messages(self) -> bool:
         if self.rules.risk is not None and self.rules.risk.feed_stale_us is not None:
             return True  # every message counts
-        by_rate = self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
-        return self._engine.needs_depth or self.rules.recorded_feed or by_rate
+        return self.rules.recorded_feed or (
+            self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
+        )
+
+    def follows_levels(self, tape: "Tape") -> bool:
+        """Return whether the best prices of *tape* would do, beside the changes of its levels (`Tape.levels`)."""
+        begins_anew = len(tape) == 0 or tape.kind[0] not in (DEPTH, TRADE) or not self._joins(tape)
+        return self._engine.follows_levels and not self._needs_messages and begins_anew
 
     @property
     def decisions(self) -> int:
@@ -112,10 +124,14 @@ class PaperExchange:
         """
         return self._engine.fills_from(first)
 
-    def attach(self, tape: "Tape") -> None:
+    def attach(self, tape: "Tape", levels: "LevelChanges | None" = None) -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 
         What was not played of the tape before is left out; then no tape carries its book on.
+
+        Args:
+            tape: The tape, or its best prices and trades (`Tape.best`) where the models need no more.
+            levels: The changes of its levels, beside its best prices, where `follows_levels`.
 
         Raises:
             Mismatch: If its grid is not the rules', or it begins before the last one ended.
@@ -133,12 +149,16 @@ class PaperExchange:
                 f"ended at {ended_us}; give the days in rising order"
             )
         low, high = (0, 1) if isinstance(tape, BestPrices) else _window(tape)
-        joins = self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
+        joins = self._joins(tape)
         feed = feed_of(tape) if self.rules.recorded_feed else None
         if feed is not None:
             self.feeds.append(feed)
-        self._engine.attach(tape, low, high, joins, feed)
+        self._engine.attach(tape, low, high, joins, feed, levels)
         self._last, self._feeds = tape, False
+
+    def _joins(self, tape: "Tape") -> bool:
+        """Return whether the book of *tape* carries on that of the tape before, which was played to its end."""
+        return self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events as they arrive: one at a time or in any cut, they leave the journal that the same tape leaves.
@@ -246,18 +266,25 @@ class PaperExchange:
         Returns:
             None where no such order rests, or the fill model keeps no queue.
         """
+        self._engine.settle_queues()
         return self._engine.manager.ahead_lots(order_id)
 
-    def run(self, tape: "Tape", step: Callable[[int], None] | None = None, kill: tuple[int, str] | None = None) -> None:
+    def run(
+        self,
+        tape: "Tape",
+        step: Callable[[int], None] | None = None,
+        kill: tuple[int, str] | None = None,
+        levels: "LevelChanges | None" = None,
+    ) -> None:
         """Play a whole tape.
 
         Args:
-            tape: The tape.
+            tape, levels: As for `attach`.
             step: Takes the µs of tape that went by, every hour of it.
             kill: The instant within the tape at which all trading ends, and why; None lets it go on.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # up to which funding was paid
-        self.attach(tape)
+        self.attach(tape, levels)
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))

@@ -62,8 +62,9 @@ def backtest(
         days.extend(one.days)
         starts_us.append(one.start_us)
         lost_lines += one.meta.counts.get("lost_lines", 0)
-        best = None if exchange.needs_depth else one.best
-        exchange.run(best or one, step)
+        levels = one.levels if exchange.follows_levels(one) else None
+        best = one.best if levels or not exchange.needs_depth else None
+        exchange.run(best or one, step, levels=levels if best else None)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:

@@ -447,9 +447,7 @@ def _named(error: BaseException) -> MMError:
         if package == "mm":
             return MissingExtra(f"{error.name} is not compiled; build it with: make build")
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        what = (
-            "the disk cannot be written: {}; correct it" if error.errno in _BROKEN_DISK else "no space: {}; free some"
-        )
+        what = "the disk cannot be written: {}; repair it" if error.errno in _BROKEN_DISK else "no space: {}; free some"
         return TryLater(f"{what.format(error)} and try again")
     if isinstance(error, OSError) and error.filename and type(error) in _PATHS:
         return DataError(f"{error.filename}: {_PATHS[type(error)]}")

@@ -241,7 +241,7 @@ class OrderStates:
         self._settle(order)
 
     def absent(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
-        """Take that the exchange has no such order; return False where it must be queried again, because it may come."""
+        """Take that the exchange has no such order; return False where it may still come and must be queried again."""
         if order.ended or order.ending:
             return True
         if not order.proves_absence(asked_ms):

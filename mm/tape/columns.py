@@ -25,7 +25,11 @@ EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
 ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
 ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
-DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
+DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
+    "kind": np.uint8,
+    "row_side": np.int8,
+    "change_event": np.int32,
+}
 
 AS_BEFORE = -1
 """Instant of an event that is only noticed later: that of the event before it."""

@@ -43,6 +43,7 @@ from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.tape.build import TapeBuilder
+    from mm.tape.level_changes import LevelChanges
     from mm.tape.top_of_book import BestPrices
 
 _ENTRY = b"mm.tape"
@@ -51,7 +52,7 @@ MAKER = "mm.tape.load"
 """The module from which all code is imported that makes a tape, or its best prices."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept", bound=Tape)
+Kept = TypeVar("Kept", bound="Tape | LevelChanges")
 Pieces = Iterable[tuple[str, int, Column]]
 """Parts of columns: the name, the position, and the items from there on; those of one column in order."""
 Shapes = Mapping[str, tuple[Any, int]]
@@ -90,7 +91,8 @@ class KeptTape:
         from mm.tape import top_of_book
 
         best = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
-        return tape.with_best(partial(self._best, tape) if best is None else lambda: best)
+        make_best = partial(self._best, tape) if best is None else lambda: best
+        return tape.with_best(make_best, partial(self._levels, tape))
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
@@ -115,11 +117,11 @@ class KeptTape:
                 raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
-        return tape.with_best(partial(self._best, tape))
+        return tape.with_best(partial(self._best, tape), partial(self._levels, tape))
 
-    def _beside(self) -> "KeptTape":
-        """Return the place of the best prices of the tape, a file beside its own."""
-        return replace(self, path=self.path.with_suffix(".best.arrow"))
+    def _beside(self, what: str = "best") -> "KeptTape":
+        """Return the place of the best prices of the tape, or of the changes of its levels: a file beside its own."""
+        return replace(self, path=self.path.with_suffix(f".{what}.arrow"))
 
     def _best(self, tape: Tape) -> "BestPrices":
         """Make the best prices of *tape*, and keep them."""
@@ -135,6 +137,23 @@ class KeptTape:
         del best
         kept = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
         return kept or top_of_book.project(tape)
+
+    def _levels(self, tape: Tape) -> "LevelChanges":
+        """Return the changes of the levels of *tape*, which are made and kept where they are not kept yet."""
+        from mm.tape import level_changes
+
+        place, opened = self._beside("levels"), partial(level_changes.opened, tape)
+        kept = place._read(level_changes.KEPT, opened, [])
+        if kept is not None:
+            return kept
+        made = level_changes.level_changes(tape)
+        _release(tape)
+        try:
+            place.write({name: getattr(made, name) for name in level_changes.KEPT}, {"least": made.least})
+        except OSError:  # as for the best prices
+            return made
+        del made
+        return place._read(level_changes.KEPT, opened, []) or level_changes.level_changes(tape)
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
         """Map the file, and return what its entry and arrays make; None where it is missing, stale or damaged."""

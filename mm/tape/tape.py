@@ -37,6 +37,8 @@ from mm.tape.columns import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from mm.tape.level_changes import LevelChanges
+
 TOO_HIGH = 1 << 61
 """Prices are lower, in ticks, so that kernels can add two of them; ``_book.pxd`` has the same number."""
 
@@ -95,6 +97,7 @@ class Tape(Shown):
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
     _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
+    _levels: Callable[[], "LevelChanges | None"] | None = field(default=None, init=False, repr=False)
     _stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -137,23 +140,25 @@ class Tape(Shown):
     def __len__(self) -> int:
         return len(self.kind)
 
-    def with_best(self, best: Callable[[], "Tape | None"]) -> Self:
-        """Return a copy whose best prices and trades *best* gives, once they are wanted."""
+    def with_best(
+        self, best: Callable[[], "Tape | None"] | None, levels: Callable[[], "LevelChanges | None"] | None = None
+    ) -> Self:
+        """Return a copy whose best prices and trades *best* gives when needed, the changes of its levels *levels*."""
         tape = replace(self)
         object.__setattr__(tape, "_best", best)
+        object.__setattr__(tape, "_levels", levels)
         return tape
 
     def staying(self) -> Self:
         """Return a copy whose memory stays mapped while it is played, because it will be played again."""
-        tape = replace(self)
-        object.__setattr__(tape, "_best", self._best)
+        tape = self.with_best(self._best, self._levels)
         object.__setattr__(tape, "_stays", True)
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* behind its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape if self._best is None else tape.with_best(self._best)
+        return tape.with_best(self._best, self._levels)
 
     @cached_property
     def best(self) -> "Tape | None":
@@ -162,6 +167,11 @@ class Tape(Shown):
         A copy made by `dataclasses.replace` has none.
         """
         return self._best() if self._best else None
+
+    @cached_property
+    def levels(self) -> "LevelChanges | None":
+        """The changes of each price level (`mm.tape.level_changes`), where its best prices are kept beside it."""
+        return self._levels() if self._levels else None
 
     @cached_property
     def counted(self) -> tuple[int, int]:
@@ -314,7 +324,10 @@ class Tape(Shown):
         window = self.cut(begin, stop, a_us, b_us)
         if self._best is None:
             return window
-        return window.with_best(lambda: self.best and self.best.part(begin, stop, a_us, b_us))
+        return window.with_best(
+            lambda: self.best and self.best.part(begin, stop, a_us, b_us),
+            lambda: self.levels and self.levels.part(begin, stop),
+        )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return what this tape has of the events ``begin:stop`` of the whole tape: all of them."""
@@ -354,7 +367,11 @@ class Tape(Shown):
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        return other if self._best is None else other.with_best(lambda: self.best and self.best.on_lot(lot_e8))
+        if self._best is None:
+            return other
+        return other.with_best(
+            lambda: self.best and self.best.on_lot(lot_e8), lambda: self.levels and self.levels.in_lots(times)
+        )
 
     def check(self) -> None:
         """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""

@@ -155,7 +155,7 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
         (
             OSError(errno.EIO, "Input/output error"),
             75,
-            "the disk cannot be written: [Errno 5] Input/output error; mend",
+            "the disk cannot be written: [Errno 5] Input/output error; repair",
         ),
         (FileNotFoundError(errno.ENOENT, "No", "x.csv"), 3, "x.csv: there is no such file or folder"),
         (NotADirectoryError(errno.ENOTDIR, "No", "a/b"), 3, "a/b: a part of the path is a file, not a folder"),

@@ -85,5 +85,5 @@ def test_sides_that_nobody_names_are_concluded():
     ],
 )
 def test_numbers_that_are_none_name_file_and_row(event, match):
-    with pytest.raises(BrokenFile, match=rf"x:1: .*{match}.*; mend the row"):
+    with pytest.raises(BrokenFile, match=rf"x:1: .*{match}.*; correct the row"):
         messages(event)

@@ -51,6 +51,8 @@ cdef struct Order:
     int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen
     int64_t printed_lots    # printed against it at its price since the last book event
+    int64_t printed_at      # an event since then, where levels are looked up (_level_queue.pxd)
+    int64_t level_begin, level_next, level_stop  # its level's changes there: all, and the next; below 0 for none yet
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began
     double delta            # its distance from the reference during the stretch, in ticks
@@ -78,6 +80,7 @@ cdef class FillModel:
     cdef bint asks_level
     cdef bint draws
     cdef bint reached_only  # whether a print that does not reach an order's price is nothing to it
+    cdef bint by_levels     # whether of the book it needs the changes of an order's level alone, while that rests
     cdef bint crossed_only  # whether a book whose best price does not reach it is nothing to it
     cdef bint interpreted   # whether Python answers: then the interpreter's lock is kept, not taken for each question
     cdef int looks          # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK

@@ -27,6 +27,7 @@ cdef class Queue(FillModel):
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.asks_trade = self.asks_book = self.asks_level = self.reached_only = self.crossed_only = True
+        self.by_levels = True
 
     @property
     def reasons(self) -> tuple[str, ...]:

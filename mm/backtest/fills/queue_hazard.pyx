@@ -61,6 +61,9 @@ cdef class QueueHazard(QueueProbPower):
     cdef int64_t bid_ticks, ask_ticks, bid_lots, ask_lots
     cdef object watched  # a list that takes (order id, µs, features) at each print instead of draws, or None
 
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.by_levels = False  # it looks at the lots at the best prices
+
     def __init__(self, **given: Any) -> None:
         values = self.declared.settle(given)
         coefficients = values["coefficients"]

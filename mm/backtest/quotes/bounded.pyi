@@ -22,7 +22,7 @@ class Bounded(Distances):
 
     Where sigma comes from the tape, it changes with every second, and in a session the time left changes with every
     requote. Then the steps at a requote are interpolated, in ln rho and ln time, from those at the 8 values of each
-    around the ones asked for (32 and 16 to an octave, solved for when first needed). Where the result of the inner 6
+    around the requested ones (32 and 16 to an octave, solved for when first needed). Where the result of the inner 6
     differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
     usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
     """

@@ -47,13 +47,13 @@ class Engine:
     @property
     def best(self) -> tuple[int, int]:
         """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
-    def settle_queues(self) -> None:
-        """Bring the places in queues up to what has been played, where levels are looked up."""
     @property
     def inventory_lots(self) -> int:
         """What we hold, in lots."""
     def pay(self, funding_e8: int) -> None:
         """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
+    def settle_queues(self) -> None:
+        """Bring the places in queues up to what has been played, where levels are looked up."""
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 

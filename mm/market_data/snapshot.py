@@ -97,8 +97,8 @@ class RestClient:
             return None
         if not self.venue.refuses_symbol(answer, symbol):
             return None
-        told = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
-        return f"{answer.url} {told}"
+        outcome = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
+        return f"{answer.url} {outcome}"
 
     async def close(self) -> None:
         """Close the connections."""

@@ -75,7 +75,8 @@ class LevelChanges:
 
 def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> LevelChanges:
     """Return the changes of the levels of *tape* from the entry and arrays of a file; they are not checked."""
-    return LevelChanges(**entry, **arrays, kind=tape.kind, event_us=tape.event_us, base=0, stop=len(tape))
+    own = {"kind": tape.kind, "event_us": tape.event_us, "base": 0, "stop": len(tape)}
+    return LevelChanges(**arrays | entry | own)
 
 
 def level_changes(tape: Tape) -> LevelChanges:

@@ -43,7 +43,7 @@ TODAY = {
     # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result, several prices per
     # side and calls beside the grid, a grid that calibrates itself; issue 15, quotes that amend their orders; issue 19,
     # the quotes of agents, fills by a predictor, Kelly's rule; issue 20, presets, sessions and funding.
-    "backtest": (15_700, 63),
+    "backtest": (16_000, 63),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills.
     "calibration": (8_800, 36),
@@ -66,12 +66,12 @@ TODAY = {
     "sweep": (1_940, 7),
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape.
-    "tape": (4_900, 14),
+    "tape": (5_100, 15),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 80_900),
+    "lines": (46_000, 81_500),
     "modules": (220, 327),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),

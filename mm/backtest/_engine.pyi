@@ -17,7 +17,7 @@ from mm.backtest.journal import Journal
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
-from mm.tape.level_changes import LevelChanges
+from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import Tape
 
 @final
@@ -60,13 +60,7 @@ class Engine:
         Each is instant, order id, side, ticks, lots.
         """
     def attach(
-        self,
-        tape: Tape,
-        lo_ticks: int,
-        hi_ticks: int,
-        joins: bool,
-        feed: Feed | None,
-        levels: LevelChanges | None = None,
+        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelIndex | None = None
     ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.feed import Feed
     from mm.backtest.live_feed import FeedEvent
-    from mm.tape.level_changes import LevelChanges
+    from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
 
@@ -153,7 +153,7 @@ cdef class Engine:
         return found
 
     def attach(
-        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelChanges | None = None
+        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelIndex | None = None
     ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
     from mm.tape.columns import Payment
-    from mm.tape.level_changes import LevelChanges
+    from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
 _Given = TypeVar("_Given")
@@ -124,7 +124,7 @@ class PaperExchange:
         """
         return self._engine.fills_from(first)
 
-    def attach(self, tape: "Tape", levels: "LevelChanges | None" = None) -> None:
+    def attach(self, tape: "Tape", levels: "LevelIndex | None" = None) -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 
         What was not played of the tape before is left out; then no tape carries its book on.
@@ -274,7 +274,7 @@ class PaperExchange:
         tape: "Tape",
         step: Callable[[int], None] | None = None,
         kill: tuple[int, str] | None = None,
-        levels: "LevelChanges | None" = None,
+        levels: "LevelIndex | None" = None,
     ) -> None:
         """Play a whole tape.
 

@@ -43,7 +43,7 @@ from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.tape.build import TapeBuilder
-    from mm.tape.level_changes import LevelChanges
+    from mm.tape.level_changes import LevelIndex
     from mm.tape.top_of_book import BestPrices
 
 _ENTRY = b"mm.tape"
@@ -52,7 +52,7 @@ MAKER = "mm.tape.load"
 """The module from which all code is imported that makes a tape, or its best prices."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept", bound="Tape | LevelChanges")
+Kept = TypeVar("Kept", bound="Tape | LevelIndex")
 Pieces = Iterable[tuple[str, int, Column]]
 """Parts of columns: the name, the position, and the items from there on; those of one column in order."""
 Shapes = Mapping[str, tuple[Any, int]]
@@ -88,11 +88,12 @@ class KeptTape:
         if tape is None:
             _code()  # what is imported next to make it, before anyone edits it
             return None
-        from mm.tape import top_of_book
+        from mm.tape import level_changes, top_of_book
 
         best = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
+        levels = self._beside("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
         make_best = partial(self._best, tape) if best is None else lambda: best
-        return tape.with_best(make_best, partial(self._levels, tape))
+        return tape.with_best(make_best, partial(self._levels, tape) if levels is None else lambda: levels)
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
@@ -138,14 +139,11 @@ class KeptTape:
         kept = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
         return kept or top_of_book.project(tape)
 
-    def _levels(self, tape: Tape) -> "LevelChanges":
-        """Return the changes of the levels of *tape*, which are made and kept where they are not kept yet."""
+    def _levels(self, tape: Tape) -> "LevelIndex":
+        """Make the changes of the levels of *tape*, and keep them."""
         from mm.tape import level_changes
 
         place, opened = self._beside("levels"), partial(level_changes.opened, tape)
-        kept = place._read(level_changes.KEPT, opened, [])
-        if kept is not None:
-            return kept
         made = level_changes.level_changes(tape)
         _release(tape)
         try:

@@ -12,17 +12,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._level_changes import by_price
+from mm.tape._book import by_price
 from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, Ints
 from mm.tape.tape import Tape
 
 DENSE = 1 << 20  # ticks from the lowest price to the highest; where there are more, prices are numbered
 MOST_EVENTS = 2**31 - 1
-KEPT = ("price", "begin", "change_event", "change_lots", "fresh")
+KEPT = ("begin", "change_event", "change_lots", "price")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LevelChanges:
+class LevelIndex:
     """The changes of every price level of a tape, and of windows of it.
 
     Attributes:
@@ -65,21 +65,23 @@ class LevelChanges:
         falls[inner - 1] = False  # from one level to the next
         if (np.diff(self.price) <= 0).any() or falls.any():
             yield "prices, or the changes of a level, do not rise"
-        if len(event) != len(self.change_lots) or ((event < 0) | (event >= len(self.kind))).any():
-            yield f"{len(event)} changes have {len(self.change_lots)} numbers of lots, or lie behind the tape"
+        if len(event) != len(self.change_lots) or (self.change_lots < 0).any():
+            yield f"{len(event)} changes have {len(self.change_lots)} numbers of lots, or one is negative"
+        if ((event < 0) | (event >= len(self.kind))).any():
+            yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
     def in_lots(self, times: int) -> Self:
         """Return them in lots *times* as fine."""
         return replace(self, change_lots=self.change_lots * times)
 
 
-def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> LevelChanges:
+def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the entry and arrays of a file; they are not checked."""
-    own = {"kind": tape.kind, "event_us": tape.event_us, "base": 0, "stop": len(tape)}
-    return LevelChanges(**arrays | entry | own)
+    own = {"fresh": _fresh(tape), "kind": tape.kind, "event_us": tape.event_us, "base": 0, "stop": len(tape)}
+    return LevelIndex(**arrays | entry | own)
 
 
-def level_changes(tape: Tape) -> LevelChanges:
+def level_changes(tape: Tape) -> LevelIndex:
     """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
     if len(tape) > MOST_EVENTS:
         raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
@@ -90,18 +92,29 @@ def level_changes(tape: Tape) -> LevelChanges:
     if slots > DENSE:  # a few prices far from the rest: they are numbered
         price, ticks = np.unique(ticks, return_inverse=True)
         ticks, least, slots = np.ascontiguousarray(ticks, np.int64), 0, len(price)
-    framed = bool(len(tape)) and int(tape.kind[0]) == KEYFRAME
-    begin, event, lots = by_price(tape.kind, tape.first_row, tape.row_side, ticks, tape.row_lots, least, slots, framed)
-    fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
-    return LevelChanges(
+    begin, event, lots = by_price(
+        tape.kind, tape.first_row, tape.row_side, ticks, tape.row_lots, least, slots, _framed(tape)
+    )
+    return LevelIndex(
         price=price,
         begin=begin,
         change_event=event,
         change_lots=lots,
-        fresh=np.concatenate(([0], fresh)) if framed else fresh,
+        fresh=_fresh(tape),
         kind=tape.kind,
         event_us=tape.event_us,
         base=0,
         stop=len(tape),
         least=least,
     )
+
+
+def _framed(tape: Tape) -> bool:
+    """Return whether the tape begins with a KEYFRAME, which shows its first book."""
+    return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME
+
+
+def _fresh(tape: Tape) -> Ints:
+    """Return the events before whose rows the book is empty."""
+    fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
+    return np.concatenate(([0], fresh)) if _framed(tape) else fresh

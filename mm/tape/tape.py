@@ -37,7 +37,7 @@ from mm.tape.columns import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from mm.tape.level_changes import LevelChanges
+    from mm.tape.level_changes import LevelIndex
 
 TOO_HIGH = 1 << 61
 """Prices are lower, in ticks, so that kernels can add two of them; ``_book.pxd`` has the same number."""
@@ -97,7 +97,7 @@ class Tape(Shown):
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
     _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
-    _levels: Callable[[], "LevelChanges | None"] | None = field(default=None, init=False, repr=False)
+    _levels: Callable[[], "LevelIndex | None"] | None = field(default=None, init=False, repr=False)
     _stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +141,7 @@ class Tape(Shown):
         return len(self.kind)
 
     def with_best(
-        self, best: Callable[[], "Tape | None"] | None, levels: Callable[[], "LevelChanges | None"] | None = None
+        self, best: Callable[[], "Tape | None"] | None, levels: Callable[[], "LevelIndex | None"] | None = None
     ) -> Self:
         """Return a copy whose best prices and trades *best* gives when needed, the changes of its levels *levels*."""
         tape = replace(self)
@@ -169,7 +169,7 @@ class Tape(Shown):
         return self._best() if self._best else None
 
     @cached_property
-    def levels(self) -> "LevelChanges | None":
+    def levels(self) -> "LevelIndex | None":
         """The changes of each price level (`mm.tape.level_changes`), where its best prices are kept beside it."""
         return self._levels() if self._levels else None
 

@@ -21,7 +21,7 @@ import numpy as np
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.tape import keep, top_of_book
+from mm.tape import keep, level_changes, top_of_book
 from mm.tape.columns import ARRAYS
 from mm.tape.load import load_day
 from strategies import START_US, Story, Trade, price, qty
@@ -65,7 +65,9 @@ class Bench:
         self.cache = root / "tapes"
         self.results, self.warnings = self.outcome(), load_day(self.folder).meta.warnings
         self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.arrow")}
-        self.tape, self.best = sorted(self.files, key=len)
+        self.tape, self.best, self.levels = sorted(self.files, key=len)  # .arrow, .best.arrow, .levels.arrow
+        self.kept = {self.tape: ARRAYS, self.best: top_of_book.KEPT, self.levels: level_changes.KEPT}
+        self.called = {self.tape: "tape", self.best: "best prices", self.levels: "levels"}
 
     def outcome(self) -> list[bytes]:
         """Return all numbers of a run on the kept tape: its own, and journals of best prices and of whole books."""
@@ -91,7 +93,7 @@ class Bench:
     def read(self, name: str) -> keep.ArrowFile:
         """Return an undamaged file."""
         self.put(self.files)
-        return keep.read_arrow(self.cache / name, ARRAYS if name == self.tape else top_of_book.KEPT)
+        return keep.read_arrow(self.cache / name, self.kept[name])
 
     def ended(self, harmed: Content) -> str:
         """Return how a run on damaged files ended; the run after it must find all in order."""
@@ -107,7 +109,8 @@ class Bench:
         places = {}
         for column, items in self.read(name).columns.items():
             begin = items.ctypes.data - np.frombuffer(items.base, np.uint8).ctypes.data
-            places[column] = slice(begin, begin + items.nbytes)
+            if items.nbytes:
+                places[column] = slice(begin, begin + items.nbytes)
         return places
 
     def crafted(self, name: str, changes: dict[str, object], entry: dict[str, object] | None = None) -> Content:
@@ -128,9 +131,9 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def named(bench: Bench) -> Iterator[tuple[str, Content]]:
-    """Yield every named damage of the two kept files; each must be noted."""
+    """Yield every named damage of the kept files; each must be noted."""
     for name, content in bench.files.items():
-        which = "best prices" if name == bench.best else "tape"
+        which = bench.called[name]
         places = bench.columns(name)
         for column, place in places.items():
             for what, byte in (("first", place.start), ("last", place.stop - 1)):
@@ -143,7 +146,7 @@ def named(bench: Bench) -> Iterator[tuple[str, Content]]:
                 yield f"swap in {which}: {a} and {b}", {name: bytes(swapped)}
         for length in (0, 1, 100, len(content) // 2, len(content) - 100, len(content) - 1):
             yield f"cut {which}: to {length} bytes", {name: content[:length]}
-        at = places["event_us"].start
+        at = min(place.start for place in places.values())
         yield f"fill {which}: zeros", {name: content[:at] + bytes(4096) + content[at + 4096 :]}
         yield f"fill {which}: no file at all", {name: b"x" * len(content)}
         yield f"fill {which}: its own begin again", {name: content[:at] + content[: len(content) - at]}
@@ -180,9 +183,14 @@ def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
             "move_us": (0, MOST),
             "top_event": (-1, MOST),
         },
+        bench.levels: {
+            "begin": (-1, MOST),
+            "change_event": (-1, 2**31 - 1),
+            "change_lots": (-1, -MOST),
+        },
     }
     for name, columns in wrong.items():
-        which = "best prices" if name == bench.best else "tape"
+        which = bench.called[name]
         kept = bench.read(name).columns
         for column, values in columns.items():
             items = kept[column]
@@ -201,7 +209,7 @@ def random_flips(bench: Bench, count: int, seed: int) -> Iterator[tuple[str, Con
     """Yield flips of a bit anywhere in a file."""
     chance = random.Random(seed)
     for _ in range(count):
-        name = chance.choice((bench.tape, bench.best))
+        name = chance.choice((bench.tape, bench.best, bench.levels))
         bit = chance.randrange(8 * len(bench.files[name]))
         yield f"flip anywhere: bit {bit} of {name}", {name: flipped(bench.files[name], bit)}
 

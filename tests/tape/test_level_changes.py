@@ -8,7 +8,7 @@ from hypothesis import given
 
 from engine_tapes import TEST, tapes
 from mm.tape import level_changes as index
-from mm.tape.level_changes import LevelChanges, level_changes
+from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 EVENTS = [
@@ -21,7 +21,7 @@ EVENTS = [
 ]
 
 
-def of_level(found: LevelChanges, side: int, ticks: int) -> list[tuple[int, int]]:
+def of_level(found: LevelIndex, side: int, ticks: int) -> list[tuple[int, int]]:
     """Return event and lots of the changes of one level."""
     slot = ticks - found.least if not len(found.price) else int(np.searchsorted(found.price, ticks))
     if not 0 <= slot < len(found.begin) // 2 or (len(found.price) and found.price[slot] != ticks):

@@ -209,7 +209,12 @@ class Answer:
             for quotes, target, params in wanted:
                 name = "steps" if "steps" in params else quotes
                 result = mm.backtest(
-                    self.halves.unseen, name, fit=self.fit, quote_params_json=params, honesty=False, **self._knobs(fee)
+                    self.halves.unseen,
+                    name,
+                    fit=self.fit,
+                    quote_params_json=params,
+                    sensitivity=False,
+                    **self._knobs(fee),
                 )
                 gains = self._gains(result)
                 row = {"fee": fee, "quotes": quotes, "with": target, **_measured(result, gains, base.get(quotes))}

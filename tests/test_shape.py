@@ -43,7 +43,7 @@ TODAY = {
     # Issue 17 gave it room: quotes that are optimal on any curve; issue 18, frames of a result, several prices per
     # side and calls beside the grid, a grid that calibrates itself; issue 15, quotes that amend their orders; issue 19,
     # the quotes of agents, fills by a predictor, Kelly's rule; issue 20, presets, sessions and funding.
-    "backtest": (16_000, 63),
+    "backtest": (16_100, 63),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills.
     "calibration": (8_800, 36),

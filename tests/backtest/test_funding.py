@@ -136,7 +136,7 @@ def test_a_recorded_perpetual_is_played_short(tmp_path):
     place = tmp_path / "data" / "BTCUSDT" / "20230405"
     kept = [load_day(place, cache=tmp_path / "kept") for _ in range(2)][1]
     assert kept.best is not None
-    terms = {"initial_inventory": "-0.05", "maker_fee_rate": "0.0002", "quote_qty": "0.01", "honesty": False}
+    terms = {"initial_inventory": "-0.05", "maker_fee_rate": "0.0002", "quote_qty": "0.01", "sensitivity": False}
     strategy = {"quotes": "fixed_spread", "fills": "trade_cross", "quote_params_json": {"delta_ticks": 1}}
     found = [mm.backtest(one, **strategy, **terms) for one in (kept, load_day(place))]
     assert found[0].summary == found[1].summary

@@ -25,7 +25,7 @@ RUNS = {
     "unfilled": ["backtest", *DAY, *FAR, "--sensitivity", "0"],
     "measured": ["calibrate", *DAY],
     "planned": ["schedule", *DAY, *WINDOWS],
-    "walked": ["walkforward", *DAY, *WINDOWS, "--sensitivity", "0"],
+    "walked": ["walkforward", *DAY, *WINDOWS, "--honesty", "0"],
     "unusable": ["walkforward", *DAY, *WINDOWS, "--min-exposure-s", "1e6"],
     "swept": ["sweep", *DAY, "--grid", "SEED=1,2", "--jobs", "1"],
 }

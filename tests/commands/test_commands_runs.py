@@ -89,7 +89,7 @@ def test_a_list_may_be_of_one_kind_symbol_or_day(flags, names, monkeypatch):
     monkeypatch.setenv("SYMBOL", "ETHUSDT")
     assert [row["run_id"] for row in json.loads(call(list_command, *flags, "--json").stdout)["runs"]] == names
     if not names:
-        assert call(list_command, *flags).stdout == "no runs below out that were asked for\n"
+        assert call(list_command, *flags).stdout == "no runs below out that were requested\n"
 
 
 def test_each_kind_is_known_by_its_own_numbers():

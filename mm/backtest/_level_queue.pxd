@@ -10,18 +10,20 @@ from mm.backtest.fills.base cimport FillModel, Order
 from mm.tape._kinds cimport KEYFRAME, TRADE
 
 cdef enum:
+    PAGE_BITS = 8           # of `mm.tape.level_changes.PAGE`
+    PAGE_LAST = 255
     NO_LEVEL = -1           # no book of this tape has begun since an order came to rest
     UNREAD = -2             # it joined its level before the event `printed_at`, and was reached by no print since
 
 cdef struct Levels:
-    const int64_t* price    # of each slot, rising; NULL where slots are the ticks from `least` on
-    const int64_t* begin    # of the asks of each slot, then of its bids
+    const int64_t* page     # of prices that have changes, rising
+    const int64_t* begin    # where the changes of the asks at a price begin, and then of the bids there
     const int32_t* change_event
     const int64_t* change_lots
     const int64_t* fresh
     const uint8_t* kind
     const int64_t* event_us
-    int64_t least, slots
+    int64_t pages
     int64_t fresh_count
     int64_t base, stop      # the window's first event, and the one behind its last
     int64_t printed_from    # no print before it counts
@@ -87,19 +89,17 @@ cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
 
 cdef inline void find_level(const Levels* levels, Order* order, int64_t event) noexcept nogil:
     """Find the changes of an order's level, and of these the first that is not before an event."""
-    cdef int64_t slot = order.ticks - levels.least, begin = 0, stop = levels.slots, middle
-    if levels.price is not NULL:
-        while begin < stop:
-            middle = (begin + stop) // 2
-            if levels.price[middle] < order.ticks:
-                begin = middle + 1
-            else:
-                stop = middle
-        slot = begin if begin < levels.slots and levels.price[begin] == order.ticks else -1
-    if slot < 0 or slot >= levels.slots:
+    cdef int64_t page = order.ticks >> PAGE_BITS, begin = 0, stop = levels.pages, middle, slot
+    while begin < stop:
+        middle = (begin + stop) // 2
+        if levels.page[middle] < page:
+            begin = middle + 1
+        else:
+            stop = middle
+    if begin == levels.pages or levels.page[begin] != page:
         order.level_begin = order.level_next = order.level_stop = 0
         return
-    slot = 2 * slot + (order.side > 0)
+    slot = 2 * ((begin << PAGE_BITS) + (order.ticks & PAGE_LAST)) + (order.side > 0)
     order.level_begin, order.level_stop = levels.begin[slot], levels.begin[slot + 1]
     order.level_next = first_from(levels.change_event, order.level_begin, order.level_stop, event)
 

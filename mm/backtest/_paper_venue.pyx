@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport (
-    NO_LEVEL, UNREAD, began, find_level, first_from, happened_before, last_book, level_lots, set_level, walk_level,
+    NO_LEVEL, PAGE_BITS, PAGE_LAST, UNREAD, began, find_level, first_from, happened_before, last_book, level_lots, set_level, walk_level,
 )
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
@@ -488,20 +488,20 @@ cdef class PaperVenue(OrderVenue):
         """Begin a tape whose levels are looked up in *changes*; without them a book of levels is kept."""
         cdef OpenOrders* open = &self.orders.open
         cdef Levels* levels = &self.levels
-        cdef const int64_t[::1] price, begin, lots, fresh, event_us
+        cdef const int64_t[::1] page, begin, lots, fresh, event_us
         cdef const int32_t[::1] event
         cdef const uint8_t[::1] kind
         cdef int64_t i
         self.level_changes, self.by_levels, self.levels_open, self.level_place = changes, changes is not None, False, -1
         if changes is None:
             return 0
-        price, begin, fresh, event_us = changes.price, changes.begin, changes.fresh, changes.event_us
+        page, begin, fresh, event_us = changes.page, changes.begin, changes.fresh, changes.event_us
         lots, event, kind = changes.change_lots, changes.change_event, changes.kind
-        levels.price, levels.begin, levels.change_lots = first_of(price), first_of(begin), first_of(lots)
+        levels.page, levels.begin, levels.change_lots = first_of(page), first_of(begin), first_of(lots)
         levels.fresh, levels.event_us = first_of(fresh), first_of(event_us)
         levels.change_event = &event[0] if event.shape[0] else NULL
         levels.kind = &kind[0] if kind.shape[0] else NULL
-        levels.least, levels.slots, levels.fresh_count = changes.least, (begin.shape[0] - 1) // 2, fresh.shape[0]
+        levels.pages, levels.fresh_count = page.shape[0], fresh.shape[0]
         levels.base, levels.stop = changes.base, changes.stop
         levels.happened = levels.printed_from = levels.base
         for i in range(open.count):
@@ -583,11 +583,11 @@ cdef class PaperVenue(OrderVenue):
         if not self.levels_open:
             return 0
         book_clear(&self.book)
-        for i in range(2 * levels.slots):
+        for i in range(2 * (levels.pages << PAGE_BITS)):
             at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], event) - 1
             if at >= levels.begin[i] and levels.change_event[at] >= fresh and levels.change_lots[at]:
                 side = 1 if i & 1 else -1
-                ticks = levels.least + (i >> 1) if levels.price is NULL else levels.price[i >> 1]
+                ticks = (levels.page[i >> (PAGE_BITS + 1)] << PAGE_BITS) + ((i >> 1) & PAGE_LAST)
                 book_apply(&self.book, &side, &ticks, &levels.change_lots[at], 1)
         self.printed.used = 0
         self.printed_since(last_book(levels, event) + 1, event, NULL)

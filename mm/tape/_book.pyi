@@ -68,26 +68,42 @@ class TapeReplay:
             int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros where the book ends.
         """
 
-def by_price(
+def count_levels(
+    kind: NDArray[np.uint8],
+    first_row: NDArray[np.int64],
+    row_side: NDArray[np.int8],
+    slot: NDArray[np.int64],
+    framed: bool,
+    count: NDArray[np.int64],
+) -> None:
+    """Count the rows of DEPTH and SNAPSHOT events by slot and side.
+
+    Args:
+        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first one's.
+        slot: Of each row, the number of its price.
+        framed: Whether the rows of the first event count, whatever its kind.
+        count: The count of ``2 * slot + is_bid`` is added to.
+    """
+
+def place_levels(
     kind: NDArray[np.uint8],
     first_row: NDArray[np.int64],
     row_side: NDArray[np.int8],
     slot: NDArray[np.int64],
     row_lots: NDArray[np.int64],
-    least: int,
-    slots: int,
     framed: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows of all DEPTH and SNAPSHOT events by slot and side, in order of time within each.
+    begin_event: int,
+    begin_level: int,
+    place: NDArray[np.int64],
+    of_event: NDArray[np.int32],
+    of_lots: NDArray[np.int64],
+) -> None:
+    """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
 
     Args:
-        kind, first_row, row_side, row_lots: The columns of the tape.
-        slot: Of each row, the number of its price; numbers lie in ``least`` … ``least + slots - 1``.
-        least: The least of them.
-        slots: How many there are.
-        framed: Whether the rows of the first event count, whatever its kind.
-
-    Returns:
-        Where the rows of ``2 * (slot - least) + is_bid`` begin, int64[2 * slots + 1]; of each row its event, int32[n],
-        and its lots, int64[n].
+        kind, first_row, row_side, slot, row_lots, framed: As there.
+        begin_event: The number of the first event.
+        begin_level: The first level of the span, as ``2 * slot + is_bid``.
+        place: Of each level of the span where its next row goes; is moved on.
+        of_event, of_lots: The rows by level: event and lots.
     """

@@ -509,52 +509,59 @@ cdef tuple side_levels(const Book* book, int side):
     return ticks[order], found[order]
 
 
-def by_price(
+def count_levels(
+    const uint8_t[::1] kind,
+    const int64_t[::1] first_row,
+    const int8_t[::1] row_side,
+    const int64_t[::1] slot,
+    bint framed,
+    int64_t[::1] count,
+) -> None:
+    """Count the rows of DEPTH and SNAPSHOT events by slot and side.
+
+    Args:
+        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first one's.
+        slot: Of each row, the number of its price.
+        framed: Whether the rows of the first event count, whatever its kind.
+        count: The count of ``2 * slot + is_bid`` is added to.
+    """
+    cdef int64_t event, row
+    with nogil:
+        for event in range(kind.shape[0]):
+            if kind[event] == DEPTH or kind[event] == SNAPSHOT or (event == 0 and framed):
+                for row in range(first_row[event], first_row[event + 1]):
+                    count[2 * slot[row] + (row_side[row] > 0)] += 1
+
+
+def place_levels(
     const uint8_t[::1] kind,
     const int64_t[::1] first_row,
     const int8_t[::1] row_side,
     const int64_t[::1] slot,
     const int64_t[::1] row_lots,
-    int64_t least,
-    int64_t slots,
     bint framed,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows of all DEPTH and SNAPSHOT events by slot and side, in order of time within each.
+    int64_t begin_event,
+    int64_t begin_level,
+    int64_t[::1] place,
+    int32_t[::1] of_event,
+    int64_t[::1] of_lots,
+) -> None:
+    """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
 
     Args:
-        kind, first_row, row_side, row_lots: The columns of the tape.
-        slot: Of each row, the number of its price; numbers lie in ``least`` … ``least + slots - 1``.
-        least: The least of them.
-        slots: How many there are.
-        framed: Whether the rows of the first event count, whatever its kind.
-
-    Returns:
-        Where the rows of ``2 * (slot - least) + is_bid`` begin, int64[2 * slots + 1]; of each row its event, int32[n],
-        and its lots, int64[n].
+        kind, first_row, row_side, slot, row_lots, framed: As there.
+        begin_event: The number of the first event.
+        begin_level: The first level of the span, as ``2 * slot + is_bid``.
+        place: Of each level of the span where its next row goes; is moved on.
+        of_event, of_lots: The rows by level: event and lots.
     """
-    cdef int64_t event, row, at, total = 0, events = kind.shape[0]
-    begins_of = np.zeros(2 * slots + 1, np.int64)
-    cdef int64_t[::1] begins = begins_of
-    cdef int64_t[::1] place
-    cdef int32_t[::1] events_out
-    cdef int64_t[::1] lots_out
+    cdef int64_t event, row, level, levels = place.shape[0]
     with nogil:
-        for event in range(events):
+        for event in range(kind.shape[0]):
             if kind[event] == DEPTH or kind[event] == SNAPSHOT or (event == 0 and framed):
                 for row in range(first_row[event], first_row[event + 1]):
-                    begins[2 * (slot[row] - least) + (row_side[row] > 0) + 1] += 1
-        for at in range(2 * slots):
-            begins[at + 1] += begins[at]
-        total = begins[2 * slots]
-    of_event, of_lots = np.empty(total, np.int32), np.empty(total, np.int64)
-    places = begins_of[:-1].copy()
-    place, events_out, lots_out = places, of_event, of_lots
-    with nogil:
-        for event in range(events):
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT or (event == 0 and framed):
-                for row in range(first_row[event], first_row[event + 1]):
-                    at = 2 * (slot[row] - least) + (row_side[row] > 0)
-                    events_out[place[at]] = <int32_t> event
-                    lots_out[place[at]] = row_lots[row]
-                    place[at] += 1
-    return begins_of, of_event, of_lots
+                    level = 2 * slot[row] + (row_side[row] > 0) - begin_level
+                    if 0 <= level < levels:
+                        of_event[place[level]] = <int32_t> (begin_event + event)
+                        of_lots[place[level]] = row_lots[row]
+                        place[level] += 1

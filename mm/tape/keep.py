@@ -144,13 +144,21 @@ class KeptTape:
         from mm.tape import level_changes
 
         place, opened = self._beside("levels"), partial(level_changes.opened, tape)
-        made = level_changes.level_changes(tape)
-        _release(tape)
+        making = level_changes.Making.of(tape)
+        begin, page, size = making.begin, making.page, int(making.begin[-1])
+        sizes = {"page": len(page), "begin": len(begin), "change_event": size, "change_lots": size}
+        shapes = {name: (DTYPES.get(name, np.int64), length) for name, length in sizes.items()}
+
+        def pieces() -> Iterator[tuple[str, int, Column]]:
+            yield from (("page", 0, page), ("begin", 0, begin))
+            for at, event, lots in making.pieces():
+                yield from (("change_event", at, event), ("change_lots", at, lots))
+
         try:
-            place.write({name: getattr(made, name) for name in level_changes.KEPT}, {"least": made.least})
+            with place._unfinished() as path:
+                write_arrow(path, place._keyed({}), shapes, pieces())
         except OSError:  # as for the best prices
-            return made
-        del made
+            return level_changes.level_changes(tape)
         return place._read(level_changes.KEPT, opened, []) or level_changes.level_changes(tape)
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:

@@ -12,13 +12,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._book import by_price
-from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, Ints
+from mm.tape._book import count_levels, place_levels
+from mm.tape.columns import GAP, KEYFRAME, PIECE, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
-DENSE = 1 << 20  # ticks from the lowest price to the highest; where there are more, prices are numbered
+PAGE = 256  # prices; in powers of two, since the engine shifts by `PAGE_BITS` (_level_queue.pxd)
+MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of them is made for
 MOST_EVENTS = 2**31 - 1
-KEPT = ("begin", "change_event", "change_lots", "price")
+MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level
+KEPT = ("page", "begin", "change_event", "change_lots")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,8 +28,9 @@ class LevelIndex:
     """The changes of every price level of a tape, and of windows of it.
 
     Attributes:
-        price: The price of each slot in ticks, rising, int64[slots]; empty where slot s is the price ``least + s``.
-        begin: Where the changes of the asks at a slot begin, and then of the bids there, int64[2 * slots + 1].
+        page: Pages of `PAGE` prices that have any changes, ``ticks // PAGE``, rising, int64[pages].
+        begin: Where the changes of the asks at a price begin, and then of the bids there, for all prices of the pages,
+            int64[2 * PAGE * pages + 1].
         change_event: Position in the whole tape of the event that changed it, rising within a level, int32[n].
         change_lots: Lots displayed after it, int64[n]; of several in one event the last counts.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
@@ -35,10 +38,9 @@ class LevelIndex:
         event_us: Its instant, int64[events].
         base: Position in the whole tape of the window's first event.
         stop: Position behind the window's last event.
-        least: The lowest price in ticks; 0 where there is none, or where prices are numbered.
     """
 
-    price: Ints
+    page: Ints
     begin: Ints
     change_event: NDArray[np.int32]
     change_lots: Ints
@@ -47,7 +49,6 @@ class LevelIndex:
     event_us: Ints
     base: int
     stop: int
-    least: int
 
     def part(self, begin: int, stop: int) -> Self:
         """Return what is of the events ``begin:stop`` of this window."""
@@ -56,15 +57,19 @@ class LevelIndex:
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks."""
         begin, event = self.begin, self.change_event
-        numbered = len(self.price) and len(self.price) != len(begin) // 2
-        if not len(begin) % 2 or numbered or begin[0] or begin[-1] != len(event) or (np.diff(begin) < 0).any():
-            yield f"the changes of {len(begin) // 2} prices do not begin one after the other"
+        if (
+            len(begin) != 2 * PAGE * len(self.page) + 1
+            or begin[0]
+            or begin[-1] != len(event)
+            or (np.diff(begin) < 0).any()
+        ):
+            yield f"the changes of {len(self.page)} pages of prices do not begin one after the other"
             return
         falls = np.diff(event) < 0
         inner = begin[(begin > 0) & (begin < len(event))]
         falls[inner - 1] = False  # from one level to the next
-        if (np.diff(self.price) <= 0).any() or falls.any():
-            yield "prices, or the changes of a level, do not rise"
+        if (np.diff(self.page) <= 0).any() or falls.any():
+            yield "pages, or the changes of a level, do not rise"
         if len(event) != len(self.change_lots) or (self.change_lots < 0).any():
             yield f"{len(event)} changes have {len(self.change_lots)} numbers of lots, or one is negative"
         if ((event < 0) | (event >= len(self.kind))).any():
@@ -75,38 +80,104 @@ class LevelIndex:
         return replace(self, change_lots=self.change_lots * times)
 
 
-def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
-    """Return the changes of the levels of *tape* from the entry and arrays of a file; they are not checked."""
+def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
+    """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
     own = {"fresh": _fresh(tape), "kind": tape.kind, "event_us": tape.event_us, "base": 0, "stop": len(tape)}
-    return LevelIndex(**arrays | entry | own)
+    return LevelIndex(**arrays | own)
 
 
 def level_changes(tape: Tape) -> LevelIndex:
     """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
-    if len(tape) > MOST_EVENTS:
-        raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
-    ticks = tape.row_ticks
-    least = int(ticks.min(initial=np.iinfo(np.int64).max)) if len(ticks) else 0
-    slots = int(ticks.max()) - least + 1 if len(ticks) else 0
-    price = ticks[:0]
-    if slots > DENSE:  # a few prices far from the rest: they are numbered
-        price, ticks = np.unique(ticks, return_inverse=True)
-        ticks, least, slots = np.ascontiguousarray(ticks, np.int64), 0, len(price)
-    begin, event, lots = by_price(
-        tape.kind, tape.first_row, tape.row_side, ticks, tape.row_lots, least, slots, _framed(tape)
-    )
+    making = Making.of(tape)
+    parts = [(event, lots) for _, event, lots in making.pieces()]
     return LevelIndex(
-        price=price,
-        begin=begin,
-        change_event=event,
-        change_lots=lots,
+        page=making.page,
+        begin=making.begin,
+        change_event=np.concatenate([np.empty(0, np.int32), *(event for event, _ in parts)]),
+        change_lots=np.concatenate([np.empty(0, np.int64), *(lots for _, lots in parts)]),
         fresh=_fresh(tape),
         kind=tape.kind,
         event_us=tape.event_us,
         base=0,
         stop=len(tape),
-        least=least,
     )
+
+
+@dataclass(frozen=True)
+class Making:
+    """The changes of every price level of a tape, in pieces: its rows are counted first, then written by level.
+
+    Attributes:
+        tape: The tape; its rows are released behind each reading.
+        page, begin: As of `LevelIndex`.
+        least: The least of the pages.
+        number: Of each page from the least on, how many before it have changes; empty where they lie too far apart.
+    """
+
+    tape: Tape
+    page: Ints
+    begin: Ints
+    least: int
+    number: Ints
+
+    @classmethod
+    def of(cls, tape: Tape) -> Self:
+        """Count the rows of each level; raises ValueError if *tape* has more than 2³¹ events."""
+        if len(tape) > MOST_EVENTS:
+            raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
+        spans = [(int(ticks.min()), int(ticks.max())) for _, ticks in in_pieces(tape.row_ticks)]
+        least = min((low for low, _ in spans), default=0) // PAGE
+        pages = max((high for _, high in spans), default=-PAGE) // PAGE - least + 1
+        page, number = np.empty(0, np.int64), np.empty(0, np.int64)
+        if pages <= MOST_PAGES:
+            used = np.zeros(max(pages, 0), bool)
+            for _, ticks in in_pieces(tape.row_ticks):
+                used[ticks // PAGE - least] = True
+            page, number = np.flatnonzero(used) + least, np.cumsum(used) - used
+        else:
+            for _, ticks in in_pieces(tape.row_ticks):
+                page = np.union1d(page, ticks // PAGE)
+        making = cls(tape, page, np.zeros(2 * PAGE * len(page) + 1, np.int64), least, number)
+        for first, stop, slot in making._blocks():
+            columns = tape.kind[first:stop], *making._rows(first, stop), slot
+            count_levels(*columns, first == 0 and _framed(tape), making.begin[1:])
+        np.cumsum(making.begin, out=making.begin)
+        return making
+
+    def pieces(self) -> Iterator[tuple[int, NDArray[np.int32], Ints]]:
+        """Yield the changes of some levels after those of others: the place of the first, their events, their lots."""
+        begin, first_level, last = self.begin, 0, len(self.begin) - 1
+        while begin[first_level] < begin[last]:
+            stop = int(np.searchsorted(begin, begin[first_level] + MOST_ROWS, side="right")) - 1
+            stop = min(max(stop, first_level + 1), last)
+            event = np.empty(begin[stop] - begin[first_level], np.int32)
+            lots = np.empty(len(event), np.int64)
+            place = begin[first_level:stop] - begin[first_level]
+            for a, b, slot in self._blocks():
+                rows = self.tape.row_lots[self.tape.first_row[a] : self.tape.first_row[b]]
+                framed = a == 0 and _framed(self.tape)
+                columns = self.tape.kind[a:b], *self._rows(a, b), slot, rows
+                place_levels(*columns, framed, a, first_level, place, event, lots)
+                release(rows)
+            yield int(begin[first_level]), event, lots
+            first_level = stop
+
+    def _blocks(self) -> Iterator[tuple[int, int, Ints]]:
+        """Yield spans of events, and the number of the price of each of their rows."""
+        first_row, a = self.tape.first_row, 0
+        while a < len(self.tape):
+            b = max(int(np.searchsorted(first_row, first_row[a] + PIECE, side="right")) - 1, a + 1)
+            ticks = self.tape.row_ticks[first_row[a] : first_row[b]]
+            of = ticks // PAGE
+            page = self.number[of - self.least] if len(self.number) else np.searchsorted(self.page, of)
+            yield a, b, page * PAGE + ticks % PAGE
+            release(ticks)
+            a = b
+
+    def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
+        """Return where the rows of some events begin, counted from the first one's, and their sides."""
+        first_row = self.tape.first_row[a : b + 1]
+        return first_row - first_row[0], self.tape.row_side[first_row[0] : first_row[-1]]
 
 
 def _framed(tape: Tape) -> bool:

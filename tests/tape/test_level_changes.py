@@ -1,6 +1,7 @@
 """The changes of each level are those that playing the book event by event shows."""
 
 import dataclasses
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,10 +24,11 @@ EVENTS = [
 
 def of_level(found: LevelIndex, side: int, ticks: int) -> list[tuple[int, int]]:
     """Return event and lots of the changes of one level."""
-    slot = ticks - found.least if not len(found.price) else int(np.searchsorted(found.price, ticks))
-    if not 0 <= slot < len(found.begin) // 2 or (len(found.price) and found.price[slot] != ticks):
+    pages = found.page.tolist()
+    if ticks // 256 not in pages:
         return []
-    place = slice(*found.begin[2 * slot + (side > 0) :][:2].tolist())
+    level = 2 * (256 * pages.index(ticks // 256) + ticks % 256) + (side > 0)
+    place = slice(*found.begin[level : level + 2].tolist())
     return list(zip(found.change_event[place].tolist(), found.change_lots[place].tolist(), strict=True))
 
 
@@ -53,20 +55,23 @@ def test_every_row_of_a_book_stands_at_its_level(drawn):
         framed = [0] if len(tape) and tape.kind[0] == KEYFRAME else []
         assert found.fresh.tolist() == framed + begins
         assert list(found.faults()) == []
+        with patch.object(index, "MOST_ROWS", 2), patch.object(index, "PIECE", 3):
+            pieces = level_changes(tape)
+        assert all(np.array_equal(getattr(pieces, name), getattr(found, name)) for name in index.KEPT)
 
 
-def test_prices_far_from_each_other_are_numbered(monkeypatch):
+def test_prices_far_from_each_other_cost_no_memory_between(monkeypatch):
     """An order far from the market costs no memory for the prices between."""
     far = [*EVENTS, (1_100, "depth", [], [(5_000_000, 3)])]
     tape = Tape.of(TEST, far)
     found = level_changes(tape)
-    assert found.price.tolist() == [98, 99, 101, 5_000_000]
+    assert found.page.tolist() == [0, 5_000_000 // 256]
+    assert len(found.begin) == 2 * 2 * 256 + 1
     assert all(of_level(found, *level) == changes for level, changes in plain(tape).items())
     assert of_level(found, 1, 5_000_000) == of_level(found, -1, 100) == []
-    monkeypatch.setattr(index, "DENSE", 1)
-    near, dense = level_changes(Tape.of(TEST, EVENTS)), plain(Tape.of(TEST, EVENTS))
-    assert near.price.tolist() == [98, 99, 101]
-    assert all(of_level(near, *level) == changes for level, changes in dense.items())
+    monkeypatch.setattr(index, "MOST_PAGES", 1)
+    searched = level_changes(tape)
+    assert all(np.array_equal(getattr(searched, name), getattr(found, name)) for name in index.KEPT)
 
 
 def test_windows_and_finer_lots():

@@ -125,7 +125,7 @@ def agent_files(models: Models) -> list[Path]:
 
 
 def keep_models(run: Run, models: Models) -> None:
-    """Copy the agents and predictors that the models' parameters name into *run*: they may be fitted anew in place."""
+    """Copy the agents and predictors that the models' parameters name into *run*: they may be fitted again in place."""
     kept: dict[str, str] = {}
     for text in _artefacts([models.quote_params(), models.fill_params()]):
         source, place = Path(text), f"{KEPT}/{len(kept)}"

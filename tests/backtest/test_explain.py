@@ -67,7 +67,7 @@ def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
 def test_a_model_of_ones_own_is_named():
     """The words know only the project's own reasons."""
     assert "the model Mine said so, called for a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
-    assert "the model Mine said so, asked after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
+    assert "the model Mine said so, called after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
 
 
 def test_a_fill_behind_the_last_event_has_its_mark_too():

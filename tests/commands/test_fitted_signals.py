@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -159,8 +160,8 @@ def paper(name, folder, symbol=SYMBOL):
 class Noted:
     """A run that keeps what it is to note."""
 
-    def __init__(self, tapes):
-        self.tapes, self.warned, self.files = tapes, [], []
+    def __init__(self, tapes, folder=None):
+        self.tapes, self.folder, self.warned, self.files = tapes, folder, [], []
         self.log = SimpleNamespace(warning=lambda key, **_: self.warned.append(key), info=lambda *_, **__: None)
 
     def input(self, path, size, sha256):
@@ -168,6 +169,10 @@ class Noted:
 
     def input_file(self, path):
         self.files.append(path.name)
+
+    def path(self, name):
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        return self.folder / name
 
 
 def test_a_shadow_and_a_trade_read_it(desk, folder, tmp_path):
@@ -190,17 +195,19 @@ def test_a_shadow_and_a_trade_read_it(desk, folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["step", "expected_value"])
-def test_a_shadow_and_a_trade_warn_alike(desk, folder, name):
+def test_a_shadow_and_a_trade_warn_alike(desk, folder, name, tmp_path):
+    """Of a predictor that saw what is traded, and of one that is not better; the run has a copy of it."""
     knobs, terms = paper(name, folder)
     early = replace(terms, book_us=1_767_571_200_000_000)
     usable = Artefact.read(folder).about["usable"]
     for begun, in_sample in ((terms, False), (early, True)):
         wanted = [key for key, there in zip(KEYS, (in_sample, not usable), strict=True) if there]
         for make in (PaperPlay, lambda *given: TradePlay(*given[:2], TradeStart(position_e8=0, cash_e8=0), given[2])):
-            run = Noted(desk / "out" / "tapes")
+            run = Noted(desk / "out" / "tapes", tmp_path)
             make(begun, knobs, run)
             assert run.warned == wanted
             assert run.files == ["model.json", "arrays.npz"]
+            assert (tmp_path / "models" / "0" / "arrays.npz").read_bytes() == (Path(folder) / "arrays.npz").read_bytes()
     other_knobs, other = paper(name, folder, "ABUSDT")
     with pytest.raises(Mismatch, match="not on ABUSDT"):
         PaperPlay(other, other_knobs)

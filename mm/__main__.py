@@ -93,7 +93,7 @@ COMMANDS: Commands = {
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
     "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),
     "sweep": (
-        "Play a grid of backtests, and estimate how much of the best is selection bias.",
+        "Play a grid of backtests, rank them, and measure selection bias.",
         "mm.commands.sweep:main",
     ),
     "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),

@@ -127,7 +127,7 @@ class Probe:
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         self.tape = tape
-        _ = tape.best  # opened now, while nothing is recorded
+        _ = tape.best, tape.levels  # opened now, while nothing is recorded
         rules = self._rules(setup)
         player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))

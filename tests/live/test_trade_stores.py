@@ -65,11 +65,15 @@ def _traded(box, process, fills):
 
 
 def _restart(database, cut):
-    """End our connections as a server that restarts does, and let nobody connect."""
-    cut.accepts = False
+    """End our connections as a server that restarts does, and let nobody connect; waits until there is one."""
+    ours = "FROM pg_stat_activity WHERE application_name = 'mm' AND datname = current_database()"
     with psycopg.connect(database, autocommit=True) as admin:
-        ours = "application_name = 'mm' AND datname = current_database()"
-        count = admin.execute(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {ours}").fetchone()
+        for _ in range(100):
+            if admin.execute(f"SELECT count(*) {ours}").fetchone()[0]:
+                break
+            time.sleep(0.1)
+        cut.accepts = False
+        count = admin.execute(f"SELECT count(pg_terminate_backend(pid)) {ours}").fetchone()
     assert count[0] == 1
 
 

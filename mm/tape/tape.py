@@ -170,8 +170,12 @@ class Tape(Shown):
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`), where its best prices are kept beside it."""
-        return self._levels() if self._levels else None
+        """The changes of each price level (`mm.tape.level_changes`), where its best prices are kept beside it.
+
+        Making them costs some plays, so a tape that was made for this run has none, but for one that stays mapped.
+        """
+        pays = self._stays or self.meta.cache != "miss"
+        return self._levels() if self._levels and pays else None
 
     @cached_property
     def counted(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from mm.backtest.io import load_day
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import keep
+from mm.tape import keep, level_changes
 from mm.tape.tape import ARRAYS
 from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
@@ -77,6 +77,21 @@ def test_the_second_time_a_day_is_opened_not_parsed(folder, cache, monkeypatch):
     second.check()
     assert kept(cache)[0].startswith("SIMUSDT_20260105_")
     assert not second.row_lots.flags.owndata
+
+
+def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
+    """Making them costs more than a play gains, so a day that is played once has none; one that stays is a sweep's."""
+    first = load_day(folder, cache=cache)
+    assert first.levels is None
+    assert first.between(first.start_us, first.end_us).levels is None
+    made = first.staying().levels
+    assert [path.name.count(".levels.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
+    again = load_day(folder, cache=cache)
+    for name in level_changes.KEPT:
+        assert np.array_equal(getattr(again.levels, name), getattr(made, name))
+    for path in cache.glob("*.levels.arrow"):
+        path.unlink()
+    assert len(load_day(folder, cache=cache).levels.change_event) == len(made.change_event)
 
 
 def test_other_options_make_another_tape(folder, cache):

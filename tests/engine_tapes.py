@@ -4,12 +4,15 @@ An operation is drawn as numbers and read against the book as it then stands, so
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
+from mm.tape.level_changes import level_changes
 from mm.tape.tape import Tape, TapeMeta
+from mm.tape.top_of_book import project
 
 TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000
@@ -129,3 +132,8 @@ def stamped(tape, late, ahead_us):
     """Return a tape whose messages took as long as *late* says, over and over, our clock being ahead."""
     journeys = np.resize(np.array(late, np.int64), len(tape))
     return replace(tape, event_exch_us=tape.event_us - journeys - ahead_us)
+
+
+def with_best(tape):
+    """Return *tape* with its best prices and the changes of its levels."""
+    return tape.with_best(partial(project, tape), partial(level_changes, tape))

@@ -72,7 +72,7 @@ TODAY = {
 # shape_figures.py prints them.
 FIGURES = {
     "lines": (46_000, 81_800),
-    "modules": (220, 327),
+    "modules": (220, 328),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -10,7 +10,6 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._level_queue cimport happened_before
 from mm.backtest._local_book cimport (
     LocalBook, local_book_close, local_book_gap, local_book_open, local_book_receive,
 )
@@ -135,8 +134,8 @@ cdef class Engine:
 
     def settle_queues(self) -> None:
         """Bring the places in queues up to what has been played, where levels are looked up."""
-        if self.venue.by_levels and self.venue.levels_open:
-            self.venue.walk_levels(happened_before(&self.venue.levels, self.venue.passed_us))
+        if self.venue.by_levels:
+            self.venue.queue.settle(&self.venue.orders.open, &self.venue.touch.top)
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
@@ -166,7 +165,9 @@ cdef class Engine:
         """
         venue = self.venue
         self.leave(joins, lo_ticks, hi_ticks)
-        venue.open_levels(levels)
+        venue.by_levels = levels is not None
+        if venue.by_levels:
+            venue.queue.begin_tape(tape, levels, &venue.orders.open, &venue.printed)
         self.buffer = None
         venue.lagging = feed is not None
         if venue.lagging:
@@ -186,8 +187,6 @@ cdef class Engine:
         venue.best_only = isinstance(tape, BestPrices) and not venue.lagging
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
         venue.on_best_prices = venue.best_only and self.quotes.looks == BEST_PRICES and plain_fills
-        if venue.by_levels:
-            venue.place = tape.place
         if venue.best_only:
             venue.reach = tape.reach
             venue.move_event, venue.move_us = tape.move_event, tape.move_us
@@ -216,7 +215,7 @@ cdef class Engine:
             return
         if self.buffer is None:
             self.leave(False, 0, 1)
-            self.venue.open_levels(None)
+            self.venue.by_levels = False
             self.buffer = buffer
             self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = False
             self.venue.start_us = buffer.event_us[0]
@@ -234,8 +233,8 @@ cdef class Engine:
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """End what has been played so far, before other events; the book is opened or moved to a window of prices."""
         venue = self.venue
-        if venue.by_levels and venue.levels_open:
-            venue.walk_levels(happened_before(&venue.levels, venue.passed_us))
+        if venue.by_levels:
+            venue.queue.settle(&venue.orders.open, &venue.touch.top)
         if venue.opened:
             self.receive(venue.now_us)
             self.show_prints(venue, venue.now_us)
@@ -255,7 +254,7 @@ cdef class Engine:
         best_bid, best_ask = venue.book.best_bid, venue.book.best_ask
         book_move(&venue.book, lo_ticks, hi_ticks)
         if venue.by_levels and joins:
-            venue.restore_book()
+            venue.queue.restore(&venue.book, &venue.printed)
             book_move(&venue.book, lo_ticks, hi_ticks)  # which the levels may have moved
         elif venue.on_best_prices:  # then no levels stand behind the best prices of the tape before
             venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
@@ -361,8 +360,7 @@ cdef class Engine:
                 self.begin(self.venue.start_us)
             self.venue.changed_event = -1
             if self.venue.by_levels:
-                self.venue.level_place = happened_before(&self.venue.levels, self.venue.start_us)
-                self.venue.levels.printed_from = self.venue.level_place
+                self.venue.queue.begin_window(self.venue.start_us)
             self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
         if not self.venue.lagging:
             look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
@@ -507,7 +505,7 @@ cdef class Engine:
         cdef int64_t message_us, us
         cdef bint settled
         cdef Touch* known
-        venue.passed_us = max(messages_us, after_us + 1)
+        venue.queue.passed_us = max(messages_us, after_us + 1)
         while True:
             message_us = open.next_message_us
             settled = is_settled(manager, open, &venue.touch.top)

@@ -5,7 +5,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._latency cimport Latency
-from mm.backtest._level_queue cimport Levels
+from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
 from mm.backtest._records cimport Fill, record_mid
 from mm.backtest._taking cimport Market, Prints
@@ -31,14 +31,8 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] reach       # nothing else matters
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
-    cdef object level_changes           # of the whole tape, else None
-    cdef bint by_levels                 # whether levels are looked up there, and no book of them is kept
-    cdef bint levels_open               # whether they can be: a book of this tape has begun
-    cdef Levels levels
-    cdef const int64_t[::1] place       # of each event in the window of the whole tape
-    cdef int64_t passed_us              # events before it have happened, where something of ours is due
-    cdef int64_t level_place            # behind the event with which a book has begun; -1 after others
-    cdef int64_t print_place, print_lots  # of the print that is matched
+    cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
+    cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
     cdef int64_t first_event            # position of the first event of all, -1 where it is no longer there
     cdef int64_t last_trade_event       # of these events, -1 before their first
@@ -84,13 +78,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_side(self, int slot, Trade* print_) except -1 nogil
     cdef int match_book(self, int64_t us) except -1 nogil
     cdef int match_levels(self) except -1 nogil
-    cdef int open_levels(self, object changes) except -1
-    cdef int walk(self, Order* order, int64_t event) except -1 nogil
-    cdef int walk_levels(self, int64_t event) except -1 nogil
-    cdef int renew_levels(self) except -1 nogil
-    cdef int join_level(self, Order* order) except -1 nogil
-    cdef int64_t printed_since(self, int64_t first, int64_t event, const Order* order) except -1 nogil
-    cdef int restore_book(self) except -1 nogil
     cdef bint crossed(self) noexcept nogil
     cdef void touch_levels(self, uint64_t* touched) noexcept nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil

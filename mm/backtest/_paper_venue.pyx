@@ -7,9 +7,7 @@ from libc.stdlib cimport free
 
 from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
-from mm.backtest._level_queue cimport (
-    NO_LEVEL, PAGE_BITS, PAGE_LAST, UNREAD, began, find_level, first_from, happened_before, last_book, level_lots, set_level, walk_level,
-)
+from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
     OpenOrders, OwnOrders, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
@@ -42,6 +40,7 @@ cdef class PaperVenue(OrderVenue):
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
+        self.queue = LevelQueue(fills)
         orders.open.counts_prices = fills.asks_level
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
@@ -167,10 +166,10 @@ cdef class PaperVenue(OrderVenue):
                 return 0
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
-        if self.by_levels and self.levels_open:
-            order.level_begin, order.printed_at = UNREAD, happened_before(&self.levels, self.passed_us)
+        if self.by_levels and self.queue.is_open:
+            self.queue.rest(order)
             return 0
-        elif self.by_levels or not self.on_best_prices:
+        if self.by_levels or not self.on_best_prices:
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.touch.top)
@@ -267,10 +266,9 @@ cdef class PaperVenue(OrderVenue):
         if self.signalled:
             self.show_event(event, us)
         self.changed_event = -1 if self.kind[event] != DEPTH or self.best_only else event
-        self.level_place = -1
+        if self.by_levels:
+            self.queue.note_book(event, self.kind[event] != DEPTH)
         if self.kind[event] != DEPTH:
-            if self.by_levels:
-                self.levels_open, self.level_place = True, self.place[event] + self.levels.base + 1
             book_clear(&self.book)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
         if self.on_best_prices:
@@ -311,10 +309,10 @@ cdef class PaperVenue(OrderVenue):
         self.note_top(us, recv_seq)
         note_mid(self, us)
         if self.fills.asks_level:
-            if rests and not self.by_levels:
+            if rests and self.by_levels:
+                self.queue.renew(&self.orders.open, &self.touch.top)
+            elif rests:
                 self.match_levels()
-            elif rests and self.level_place >= 0:
-                self.renew_levels()
             self.printed.used = 0
         self.taken.used = 0
         if self.fills.asks_book and rests:
@@ -366,7 +364,7 @@ cdef class PaperVenue(OrderVenue):
         if self.fills.asks_level and not self.by_levels:
             prints_add(&self.printed, &print_)
         if self.by_levels:
-            self.print_place = self.place[event] + self.levels.base
+            self.queue.note_print(event, print_.lots)
         if self.concerns_fills(print_.side, print_.ticks):
             self.match_trade(&print_)
         return 0
@@ -384,7 +382,7 @@ cdef class PaperVenue(OrderVenue):
         print_.us, print_.id = us, -1
         print_.side, print_.ticks = (1, ticks) if ticks > 0 else (-1, -ticks)
         if self.by_levels:
-            self.print_place = self.place[event] + self.levels.base
+            self.queue.note_print(event, print_.lots)
         return self.match_trade(&print_)
 
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
@@ -402,7 +400,6 @@ cdef class PaperVenue(OrderVenue):
         the orders are those of the other side, and the first that is not reached ends them.
         """
         cdef int slot = slot_of(print_.side), of
-        self.print_lots = print_.lots
         print_.lots = self.fills.print_lots(print_)
         for of in range(1, -1, -1):
             if of != slot or not self.fills.reached_only:
@@ -419,10 +416,7 @@ cdef class PaperVenue(OrderVenue):
             if self.fills.reached_only and print_.side * (print_.ticks - order.ticks) < 0:
                 break
             if self.by_levels and print_.ticks == order.ticks:
-                self.walk(order, self.print_place)
-                if order.printed_lots == 0:
-                    order.printed_at = self.print_place
-                order.printed_lots += self.print_lots
+                self.queue.meet_print(order, &self.touch.top)
             lots = self.fills.on_trade(order, print_)
             lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
             if lots > 0:
@@ -480,117 +474,6 @@ cdef class PaperVenue(OrderVenue):
                 if lots != before or order.printed_lots:
                     self.checked_prints |= order.printed_lots > 0
                     self.fills.on_level(order, before, lots)
-        return 0
-
-    # ------------------------------------------------------------------ levels that are looked up
-
-    cdef int open_levels(self, changes) except -1:
-        """Begin a tape whose levels are looked up in *changes*; without them a book of levels is kept."""
-        cdef OpenOrders* open = &self.orders.open
-        cdef Levels* levels = &self.levels
-        cdef const int64_t[::1] page, begin, lots, fresh, event_us
-        cdef const int32_t[::1] event
-        cdef const uint8_t[::1] kind
-        cdef int64_t i
-        self.level_changes, self.by_levels, self.levels_open, self.level_place = changes, changes is not None, False, -1
-        if changes is None:
-            return 0
-        page, begin, fresh, event_us = changes.page, changes.begin, changes.fresh, changes.event_us
-        lots, event, kind = changes.change_lots, changes.change_event, changes.kind
-        levels.page, levels.begin, levels.change_lots = first_of(page), first_of(begin), first_of(lots)
-        levels.fresh, levels.event_us = first_of(fresh), first_of(event_us)
-        levels.change_event = &event[0] if event.shape[0] else NULL
-        levels.kind = &kind[0] if kind.shape[0] else NULL
-        levels.pages, levels.fresh_count = page.shape[0], fresh.shape[0]
-        levels.base, levels.stop = changes.base, changes.stop
-        levels.happened = levels.printed_from = levels.base
-        for i in range(open.count):
-            if open.orders[i].status != SENT:
-                open.orders[i].level_begin = NO_LEVEL
-                open.orders[i].printed_lots = prints_at(&self.printed, -open.orders[i].side, open.orders[i].ticks)
-        return 0
-
-    cdef int walk_levels(self, int64_t event) except -1 nogil:
-        """Let the levels of all resting orders change as they did before an event."""
-        cdef OpenOrders* open = &self.orders.open
-        cdef int64_t i
-        for i in range(open.count):
-            if open.orders[i].status != SENT:
-                self.walk(&open.orders[i], event)
-        return 0
-
-    cdef inline int walk(self, Order* order, int64_t event) except -1 nogil:
-        """Let the level of a resting order change as it did before an event."""
-        if order.level_begin == UNREAD and order.ahead_lots != 0.0:
-            self.join_level(order)
-        return walk_level(self.fills, &self.levels, order, event)
-
-    cdef int renew_levels(self) except -1 nogil:
-        """Let the levels of all resting orders be those of a book that has begun."""
-        cdef OpenOrders* open = &self.orders.open
-        cdef int64_t i, fresh = began(&self.levels, self.level_place)
-        self.walk_levels(self.level_place - 1)
-        for i in range(open.count):
-            if open.orders[i].status != SENT:
-                find_level(&self.levels, &open.orders[i], self.level_place)
-                set_level(self.fills, &open.orders[i], level_lots(&self.levels, &open.orders[i], fresh))
-        return 0
-
-    cdef int join_level(self, Order* order) except -1 nogil:
-        """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since."""
-        cdef int64_t event = order.printed_at
-        find_level(&self.levels, order, event)
-        order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
-        order.printed_at = event - 1
-        order.printed_lots = self.printed_since(last_book(&self.levels, event) + 1, event, order)
-        return self.fills.on_rest(order, &self.touch.top)
-
-    cdef int64_t printed_since(self, int64_t first, int64_t event, const Order* order) except -1 nogil:
-        """Return the lots printed against an order at its price from one event on and before another.
-
-        Without an order, the prints are kept as those since the last book event.
-        """
-        cdef int64_t at = 0, stop = self.events, row, lots = 0
-        cdef Trade print_
-        first = max(first, self.levels.printed_from) - self.levels.base
-        event -= self.levels.base
-        while at < stop:
-            row = (at + stop) // 2
-            if self.place[row] < first:
-                at = row + 1
-            else:
-                stop = row
-        for at in range(at, self.events):
-            if self.place[at] >= event:
-                break
-            if self.kind[at] != TRADE:
-                continue
-            row = self.first_row[at]
-            if order is NULL:
-                print_.us, print_.id = self.event_us[at], self.event_id[at]
-                print_.side, print_.ticks, print_.lots = self.row_side[row], self.row_ticks[row], self.row_lots[row]
-                prints_add(&self.printed, &print_)
-            elif self.row_side[row] == -order.side and self.row_ticks[row] == order.ticks:
-                lots += self.row_lots[row]
-        return lots
-
-    cdef int restore_book(self) except -1 nogil:
-        """Keep the levels, and the prints since the last book event, as they are after what has been played."""
-        cdef Levels* levels = &self.levels
-        cdef int64_t event = happened_before(levels, self.passed_us), fresh = began(levels, event), i, at
-        cdef int8_t side
-        cdef int64_t ticks
-        if not self.levels_open:
-            return 0
-        book_clear(&self.book)
-        for i in range(2 * (levels.pages << PAGE_BITS)):
-            at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], event) - 1
-            if at >= levels.begin[i] and levels.change_event[at] >= fresh and levels.change_lots[at]:
-                side = 1 if i & 1 else -1
-                ticks = (levels.page[i >> (PAGE_BITS + 1)] << PAGE_BITS) + ((i >> 1) & PAGE_LAST)
-                book_apply(&self.book, &side, &ticks, &levels.change_lots[at], 1)
-        self.printed.used = 0
-        self.printed_since(last_book(levels, event) + 1, event, NULL)
         return 0
 
     cdef void touch_levels(self, uint64_t* touched) noexcept nogil:
@@ -666,11 +549,6 @@ cdef class PaperVenue(OrderVenue):
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
-
-
-cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept:
-    """Return the address of a column's first entry, NULL where it has none."""
-    return &column[0] if column.shape[0] else NULL
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:

@@ -9,6 +9,9 @@
 
 from libc.stdint cimport int8_t, int64_t, uint64_t
 
+cdef enum:
+    LEVEL_PAGE_BITS = 8     # a page of prices in an index of levels (`mm.tape.level_changes`) has 2 to this many
+
 cdef struct Far:
     int64_t* ticks
     int64_t* lots

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
+LEVEL_PAGE: int
 
 class TopPath:
     """Grows the path of best prices: one row whenever bid, ask or the lots at either change."""

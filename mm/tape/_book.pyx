@@ -14,6 +14,7 @@ from mm.tape._memory cimport prefer_large_pages
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
+LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
 
 
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:

@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape._book import count_levels, place_levels
 from mm.tape.columns import GAP, KEYFRAME, PIECE, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
-PAGE = 256  # prices; in powers of two, since the engine shifts by `PAGE_BITS` (_level_queue.pxd)
 MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of them is made for
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level

@@ -1,7 +1,6 @@
 """Best prices and trades alone: whoever looks at nothing else sees no difference but the time it takes."""
 
 import dataclasses
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from test_engine import assert_same, drawn
 
 import engine_draws
 from engine_cases import TABLES, compiled_fills, read_journal
-from engine_tapes import TEST, one_tape, tapes
+from engine_tapes import TEST, one_tape, tapes, with_best
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
@@ -24,7 +23,6 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import ModelError
-from mm.tape.level_changes import level_changes
 from mm.tape.tape import ARRAYS, Tape, TapeMeta
 from mm.tape.top_of_book import KEPT, BestPrices, project
 
@@ -86,10 +84,6 @@ class Shown:
 
 def gated(delta_ticks, pieces):
     return Gated(fixed_spread(delta_ticks=delta_ticks), Intensity(pieces))
-
-
-def with_best(tape):
-    return tape.with_best(partial(project, tape), partial(level_changes, tape))
 
 
 @st.composite
@@ -171,39 +165,6 @@ def test_best_prices_leave_the_journal_of_the_whole_tape(case):
     assert_same(ours, theirs)
     assert ours.counters == theirs.counters
     assert (our_saw, our_noted) == (their_saw, their_noted)
-
-
-@pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
-def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model):
-    """The place in the queue is brought up to date at a print, at a look from outside, and over a day's end."""
-    quotes = partial(fixed_spread, delta_ticks=1.5)
-    first = [(1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 9)]), (1015, "depth", [], [(102, 8)])]
-    second = [
-        (1050, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)]),
-        (1060, "depth", [(98, 1)], []),
-        (1070, "trade", -1, 98, 3),
-        (1080, "trade", 1, 102, 7),
-    ]
-    days = [
-        dataclasses.replace(Tape.of(TEST, events), meta=TapeMeta(**meta))
-        for events, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
-    ]
-    seen = []
-    for whole in (False, True):
-        exchange = PaperExchange(quotes(), compiled_fills(*model), ALWAYS_ON)
-        assert exchange.needs_depth
-        assert exchange.follows_levels(days[0])
-        for day in days:
-            kept = with_best(day)
-            exchange.attach(day if whole else kept.best, None if whole else kept.levels)
-            for us in (day.start_us + 15, day.end_us):
-                exchange.advance(us)
-                seen.append((whole, [exchange.ahead_lots(order) for order in range(1, 5)]))
-        seen.append((whole, read_journal(exchange.journal()).fills))
-    ours, theirs = ([found for whole, found in seen if whole is one] for one in (False, True))
-    assert ours == theirs
-    assert ours[-1], "an order fills"
-    assert any(ahead for looks in ours[:-1] for ahead in looks), "and one waits"
 
 
 @drawn(100)

@@ -51,7 +51,7 @@ cdef struct Order:
     int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen
     int64_t printed_lots    # printed against it at its price since the last book event
-    int64_t printed_at      # an event since then, where levels are looked up (_level_queue.pxd)
+    int64_t printed_at      # an event since then, where levels are looked up (_level_queue.pyx)
     int64_t level_begin, level_next, level_stop  # its level's changes there: all, and the next; below 0 for none yet
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began

@@ -1,0 +1,272 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Places in queues on best prices: levels are looked up in an index (`mm.tape.level_changes`), not kept in a book.
+
+Between two prints at an order's price only changes of its level matter to its place, so they are walked through when
+the second print comes. An order joins its level no sooner than a print reaches its price: most are never reached.
+Events are counted in the whole tape, of which a window may be played.
+"""
+
+cimport cython
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from mm.backtest._own_orders cimport OpenOrders
+from mm.backtest._taking cimport Prints, prints_add, prints_at
+from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
+from mm.tape._book cimport LEVEL_PAGE_BITS, Book, book_apply, book_clear
+from mm.tape._kinds cimport KEYFRAME, TRADE
+
+cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
+cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
+
+ctypedef fused Position:
+    int32_t
+    int64_t
+
+
+@cython.final
+cdef class LevelQueue:
+    """The levels of our resting orders, on a tape that is played on its best prices.
+
+    Args:
+        fills: The fill model; it follows the levels of its orders.
+    """
+
+    def __init__(self, fills: FillModel) -> None:
+        self.fills = fills
+
+    cdef int begin_tape(self, tape, index, OpenOrders* open, const Prints* printed) except -1:
+        """Begin the best prices of a tape, and the index of its levels; *printed* is since the last book event."""
+        cdef Levels* levels = &self.levels
+        cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh, event_us = index.event_us
+        cdef const int64_t[::1] lots = index.change_lots
+        cdef const int32_t[::1] event = index.change_event
+        cdef const uint8_t[::1] kind = index.kind
+        cdef int64_t i
+        self.index = index
+        levels.page, levels.begin, levels.change_lots = first_of(page), first_of(begin), first_of(lots)
+        levels.fresh, levels.event_us = first_of(fresh), first_of(event_us)
+        levels.change_event = &event[0] if event.shape[0] else NULL
+        levels.kind = &kind[0] if kind.shape[0] else NULL
+        levels.pages, levels.fresh_count = page.shape[0], fresh.shape[0]
+        levels.base, levels.stop = index.base, index.stop
+        self.place, self.kind, self.first_row = tape.place, tape.kind, tape.first_row
+        self.event_us, self.event_id = tape.event_us, tape.event_id
+        self.row_side, self.row_ticks, self.row_lots = tape.row_side, tape.row_ticks, tape.row_lots
+        self.is_open, self.begun, self.happened, self.printed_from = False, -1, levels.base, levels.base
+        for i in range(open.count):
+            if open.orders[i].status != SENT:
+                open.orders[i].level_begin = NO_LEVEL
+                open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
+        return 0
+
+    # ------------------------------------------------------------------ what happens
+
+    cdef void begin_window(self, int64_t start_us) noexcept nogil:
+        """Let the book as it is at an instant be the first one that orders meet; no print before it counts."""
+        self.begun = self.printed_from = self.happened_before(start_us)
+
+    cdef void note_book(self, int64_t event, bint begins) noexcept nogil:
+        """Note a book event of the window, and whether a book begins with it."""
+        self.begun = -1
+        if begins:
+            self.is_open, self.begun = True, self.place[event] + self.levels.base + 1
+
+    cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil:
+        """Note the print that orders are matched with next."""
+        self.print_event, self.print_lots = self.place[event] + self.levels.base, lots
+
+    cdef void rest(self, Order* order) noexcept nogil:
+        """Let an order rest, as the last of its level; which lots are before it is read when a print reaches it."""
+        order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
+
+    cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
+        """Bring the place of an order at the price of a print up to it, and count the print."""
+        self.walk(order, top, self.print_event)
+        if order.printed_lots == 0:
+            order.printed_at = self.print_event
+        order.printed_lots += self.print_lots
+        return 0
+
+    cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil:
+        """Let the levels of all resting orders be those of a book that has begun, if the last book event began one."""
+        cdef int64_t i, fresh
+        cdef Order* order
+        if self.begun < 0:
+            return 0
+        fresh = began(&self.levels, self.begun)
+        self.walk_all(open, top, self.begun - 1)
+        for i in range(open.count):
+            order = &open.orders[i]
+            if order.status != SENT:
+                find_level(&self.levels, order, self.begun)
+                self.set_level(order, level_lots(&self.levels, order, fresh))
+        return 0
+
+    cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil:
+        """Bring the places of all orders up to what has been played."""
+        return self.walk_all(open, top, self.happened_before(self.passed_us)) if self.is_open else 0
+
+    cdef int restore(self, Book* book, Prints* printed) except -1 nogil:
+        """Give a book the levels, and a list the prints since the last book event, as they are after what was played."""
+        cdef Levels* levels = &self.levels
+        cdef int64_t event = self.happened_before(self.passed_us), fresh = began(levels, event), i, at, row
+        cdef int64_t inside = (<int64_t> 1 << LEVEL_PAGE_BITS) - 1, ticks
+        cdef int8_t side
+        cdef Trade print_
+        if not self.is_open:
+            return 0
+        book_clear(book)
+        for i in range(2 * (levels.pages << LEVEL_PAGE_BITS)):
+            at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], event) - 1
+            if at >= levels.begin[i] and levels.change_event[at] >= fresh and levels.change_lots[at]:
+                side = 1 if i & 1 else -1
+                ticks = (levels.page[i >> (LEVEL_PAGE_BITS + 1)] << LEVEL_PAGE_BITS) + ((i >> 1) & inside)
+                book_apply(book, &side, &ticks, &levels.change_lots[at], 1)
+        printed.used = 0
+        for at in range(self.first_print(event), self.place.shape[0]):
+            if self.place[at] + levels.base >= event:
+                break
+            if self.kind[at] == TRADE:
+                row = self.first_row[at]
+                print_.us, print_.id = self.event_us[at], self.event_id[at]
+                print_.side, print_.ticks, print_.lots = self.row_side[row], self.row_ticks[row], self.row_lots[row]
+                prints_add(printed, &print_)
+        return 0
+
+    # ------------------------------------------------------------------ how levels are read
+
+    cdef int64_t happened_before(self, int64_t us) noexcept nogil:
+        """Return the first event that is not before an instant; instants must rise from call to call."""
+        while self.happened < self.levels.stop and self.levels.event_us[self.happened] < us:
+            self.happened += 1
+        return self.happened
+
+    cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil:
+        """Let the levels of all resting orders change as they did before an event."""
+        cdef int64_t i
+        for i in range(open.count):
+            if open.orders[i].status != SENT:
+                self.walk(&open.orders[i], top, event)
+        return 0
+
+    cdef int walk(self, Order* order, const Top* top, int64_t event) except -1 nogil:
+        """Let the level of a resting order change as it did before an event."""
+        cdef const Levels* levels = &self.levels
+        cdef int64_t at, book, lots
+        if order.level_begin == UNREAD and order.ahead_lots != 0.0:
+            self.join(order, top)
+        if order.level_begin < 0 or order.ahead_lots == 0.0:  # where nothing is ahead, nothing will be
+            return 0
+        at = order.level_next
+        if order.printed_lots:
+            book = next_book(levels, order.printed_at + 1, event)
+            if book == event:
+                return 0
+            lots = order.level_lots
+            while at < order.level_stop and levels.change_event[at] <= book:
+                lots = levels.change_lots[at]
+                at += 1
+            self.set_level(order, lots)
+        while at < order.level_stop and levels.change_event[at] < event:
+            book = levels.change_event[at]
+            while at < order.level_stop and levels.change_event[at] == book:
+                lots = levels.change_lots[at]
+                at += 1
+            self.set_level(order, lots)
+        order.level_next = at
+        return 0
+
+    cdef int join(self, Order* order, const Top* top) except -1 nogil:
+        """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since."""
+        cdef int64_t event = order.printed_at
+        find_level(&self.levels, order, event)
+        order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
+        order.printed_at = event - 1
+        order.printed_lots = self.printed_lots(event, order)
+        return self.fills.on_rest(order, top)
+
+    cdef int set_level(self, Order* order, int64_t lots) except -1 nogil:
+        """Let the level of an order be what a book event made of it, as `PaperVenue.match_levels` does."""
+        cdef int64_t before = order.level_lots
+        order.level_lots = lots
+        if lots != before or order.printed_lots:
+            self.fills.on_level(order, before, lots)
+            order.printed_lots = 0
+        return 0
+
+    cdef int64_t first_print(self, int64_t event) noexcept nogil:
+        """Return the place in the window's best prices of the first print since the last book event before *event*."""
+        cdef int64_t first = max(last_book(&self.levels, event) + 1, self.printed_from)
+        return first_from(first_of(self.place), 0, self.place.shape[0], first - self.levels.base)
+
+    cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil:
+        """Return the lots printed against an order at its price since the last book event before *event*."""
+        cdef int64_t at, row, lots = 0
+        for at in range(self.first_print(event), self.place.shape[0]):
+            if self.place[at] + self.levels.base >= event:
+                break
+            if self.kind[at] == TRADE:
+                row = self.first_row[at]
+                if self.row_side[row] == -order.side and self.row_ticks[row] == order.ticks:
+                    lots += self.row_lots[row]
+        return lots
+
+
+cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
+    """Return the address of a column's first entry, NULL where it has none."""
+    return &column[0] if column.shape[0] else NULL
+
+
+cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
+    """Return the first place of ``begin:stop`` that holds *least* or more, *stop* where there is none."""
+    cdef int64_t middle
+    while begin < stop:
+        middle = (begin + stop) // 2
+        if rising[middle] < least:
+            begin = middle + 1
+        else:
+            stop = middle
+    return begin
+
+
+cdef inline bint turns_book(const Levels* levels, int64_t event) noexcept nogil:
+    """Return whether an event is one of the book; a KEYFRAME is none, but for the window's first event."""
+    return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.base)
+
+
+cdef inline int64_t next_book(const Levels* levels, int64_t event, int64_t stop) noexcept nogil:
+    """Return the first book event from an event on, *stop* where there is none before."""
+    while event < stop and not turns_book(levels, event):
+        event += 1
+    return event
+
+
+cdef inline int64_t last_book(const Levels* levels, int64_t event) noexcept nogil:
+    """Return the last book event before an event, -1 where the window has none."""
+    event -= 1
+    while event >= levels.base and not turns_book(levels, event):
+        event -= 1
+    return event if event >= levels.base else -1
+
+
+cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
+    """Return the event before another with which its book began, -1 where there is none."""
+    cdef int64_t fresh = first_from(levels.fresh, 0, levels.fresh_count, event)
+    return levels.fresh[fresh - 1] if fresh else -1
+
+
+cdef inline void find_level(const Levels* levels, Order* order, int64_t event) noexcept nogil:
+    """Find the changes of an order's level, and of these the first that is not before an event."""
+    cdef int64_t page = order.ticks >> LEVEL_PAGE_BITS, at = first_from(levels.page, 0, levels.pages, page), slot
+    if at == levels.pages or levels.page[at] != page:
+        order.level_begin = order.level_next = order.level_stop = 0
+        return
+    slot = 2 * ((at << LEVEL_PAGE_BITS) + order.ticks - (page << LEVEL_PAGE_BITS)) + (order.side > 0)
+    order.level_begin, order.level_stop = levels.begin[slot], levels.begin[slot + 1]
+    order.level_next = first_from(levels.change_event, order.level_begin, order.level_stop, event)
+
+
+cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:
+    """Return the lots that an order's level displays before its next change, in a book that began with event *fresh*."""
+    cdef int64_t at = order.level_next - 1
+    return levels.change_lots[at] if at >= order.level_begin and levels.change_event[at] >= fresh else 0

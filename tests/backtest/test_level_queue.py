@@ -1,0 +1,91 @@
+"""Places in queues that are looked up: numbers worked out by hand, and those of the kept book.
+
+`tests/backtest/test_top_of_book.py` draws whole plays of both.
+"""
+
+import dataclasses
+from functools import partial
+
+import pytest
+
+from engine_cases import compiled_fills, read_journal
+from engine_tapes import TEST, with_best
+from mm.backtest.models import fixed_spread
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.tape.tape import Tape, TapeMeta
+
+RULES = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
+BOOK = (1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)])  # our orders rest at 98 and 102 from 1010 on
+
+
+CASES = {  # events, and what fills when
+    "behind the lots displayed": ([(1020, "trade", -1, 98, 7)], [(1020, 3)]),
+    "some were cancelled": ([(1020, "depth", [(98, 1)], []), (1030, "trade", -1, 98, 3)], [(1030, 2)]),
+    "others came behind": ([(1020, "depth", [(98, 9)], []), (1030, "trade", -1, 98, 5)], [(1030, 1)]),
+    "printed before it rested": ([(1005, "trade", -1, 98, 3), (1020, "trade", -1, 98, 2)], [(1020, 1)]),
+    "printed and displayed before it rested": (
+        [(1005, "trade", -1, 98, 3), (1007, "depth", [(98, 1)], []), (1020, "trade", -1, 98, 2)],
+        [(1020, 1)],
+    ),
+    "printed, then displayed": (
+        [(1020, "trade", -1, 98, 3), (1030, "depth", [(98, 1)], []), (1040, "trade", -1, 98, 3)],
+        [(1040, 2)],
+    ),
+    "another book begins": (
+        [(1020, "snapshot", [(99, 5), (98, 2)], [(101, 5)]), (1030, "trade", -1, 98, 3)],
+        [(1030, 1)],
+    ),
+    "another book begins without the level": (
+        [(1020, "snapshot", [(99, 5)], [(101, 5)]), (1030, "trade", -1, 98, 3)],
+        [(1030, 3)],
+    ),
+    "a print through the price": ([(1020, "trade", -1, 97, 1)], [(1020, 1)]),
+    "a print of the other side": ([(1020, "trade", 1, 98, 9)], []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
+def test_a_careful_queue_is_what_was_worked_out(whole, case):
+    """Cancels come from behind, and lots that came later stand behind us."""
+    events, fills = CASES[case]
+    tape = with_best(Tape.of(TEST, [BOOK, *events]))
+    tape = dataclasses.replace(tape) if whole else tape  # which has no levels then
+    assert (tape.levels is None) == whole
+    played = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
+    assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == fills
+
+
+@pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
+def test_a_queue_model_is_played_on_best_prices_and_the_changes_of_levels(model):
+    """The place in the queue is brought up to date at a print, at a look from outside, and over a day's end."""
+    quotes = partial(fixed_spread, delta_ticks=1.5)
+    first = [(1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 9)]), (1015, "depth", [], [(102, 8)])]
+    second = [
+        (1050, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)]),
+        (1060, "depth", [(98, 1)], []),
+        (1070, "trade", -1, 98, 3),
+        (1080, "trade", 1, 102, 7),
+    ]
+    days = [
+        dataclasses.replace(Tape.of(TEST, events), meta=TapeMeta(**meta))
+        for events, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
+    ]
+    seen = []
+    for whole in (False, True):
+        exchange = PaperExchange(quotes(), compiled_fills(*model), RULES)
+        assert exchange.needs_depth
+        assert exchange.follows_levels(days[0])
+        for day in days:
+            kept = with_best(day)
+            exchange.attach(day if whole else kept.best, None if whole else kept.levels)
+            for us in (day.start_us + 15, day.end_us):
+                exchange.advance(us)
+                seen.append((whole, [exchange.ahead_lots(order) for order in range(1, 5)]))
+        seen.append((whole, read_journal(exchange.journal()).fills))
+    ours, theirs = ([found for whole, found in seen if whole is one] for one in (False, True))
+    assert ours == theirs
+    assert ours[-1], "an order fills"
+    assert any(ahead for looks in ours[:-1] for ahead in looks), "and one waits"

@@ -187,10 +187,14 @@ class Result(Shown):
             "equity": columns["equity"],
         }
 
-    def account_columns(self, names: Sequence[str]) -> "Columns":
-        """Return the columns *names* of the account at each state row, and its instant ``recv_us``."""
-        account = ledger(self.journal.state, self.books.instrument, self.books.initial_cash_e8)
-        return {"recv_us": account.us, **frames.account_columns(account, self.journal.state[:, 4], self.books, names)}
+    def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
+        """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
+
+        Of *rows* alone where they are given: among them must be the first and the last of each stretch of one mid.
+        """
+        state = self.journal.state if rows is None else self.journal.state[rows]
+        account = ledger(state, self.books.instrument, self.books.initial_cash_e8)
+        return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.books, names)}
 
     def excluded(self) -> "NDArray[np.int64]":
         """Return the first and the last µs of each stretch without a valid book, one a row."""

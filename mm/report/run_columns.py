@@ -1,12 +1,13 @@
 """The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.clock import US_PER_S
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 DRAWN = ("inventory", "mid", "equity")
 """The columns of the state file that pages draw, beside its instants: a row a second over all days."""
+ALL_DRAWN = 200_000
+"""State rows of a run, of which every one is drawn; of more, those at which nothing changes are thinned."""
+STILL_US = 5 * US_PER_S
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -122,11 +126,12 @@ class RunColumns:
 
 def columns_of(result: "Result") -> RunColumns:
     """Return what a page draws of a finished backtest."""
-    books = result.books
+    books, state = result.books, result.journal.state
     us, mid2 = result.journal.mids.T
+    rows = None if len(state) <= ALL_DRAWN else drawn_rows(state[:, 0], state[:, 1:5].T)
     return RunColumns(
         fills=result.fill_columns(),
-        state=result.account_columns(DRAWN),
+        state=result.account_columns(DRAWN, rows),
         quotes=standing_of(result.journal, books.instrument.tick_e8),
         mid_us=us,
         mid=np.where(mid2 > 0, mid2 * books.instrument.tick_e8 / (2 * E8), np.nan),
@@ -135,6 +140,18 @@ def columns_of(result: "Result") -> RunColumns:
         rates=() if books.intensity is None else books.intensity.rows(),
         market=market_of(result.tapes) if result.tapes else None,
     )
+
+
+def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.intp]":
+    """Return the rows at which one of *columns* changes, the row before each, and one in five seconds of the others.
+
+    So nights between days draw as they would whole; a pause keeps both ends, and nothing seems one that was none.
+    """
+    changed = np.ones(len(us) + 1, bool)
+    changed[1:-1] = np.diff(us) > STILL_US
+    for column in columns:
+        changed[1:-1] |= column[1:] != column[:-1]
+    return np.flatnonzero(changed[:-1] | changed[1:] | (np.diff(us // STILL_US, prepend=-1) > 0))
 
 
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
@@ -152,16 +169,22 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
             one[begun:] for one in (tape.trades, tape.trade_ticks, tape.trade_lots, tape.trade_side)
         )
         prints.append((tape.event_us[at], floats(ticks, tick_e8), floats(lots, lot_e8), side))
+        if len(tapes) > 1:
+            tape.forget()  # days go one by one
     return MarketColumns(*(np.concatenate(column) for rows in (best, prints) for column in zip(*rows, strict=True)))
 
 
 def _refused_of(result: "Result") -> RefusedOrders:
-    orders = result.order_columns()
-    rows = np.flatnonzero(np.isin(orders["action"].astype(str), REFUSALS))
-    us, side, price, reason, action = (
-        orders[name][rows] for name in ("recv_us", "side", "price", "reject_reason", "action")
+    orders = result.journal.orders
+    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(one) for one in REFUSALS])]
+    us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
+    return RefusedOrders(
+        us,
+        side,
+        floats(ticks, result.books.instrument.tick_e8),
+        [REJECT_REASONS[code] for code in reason.tolist()],
+        action == ACTIONS.index("REJECT"),
     )
-    return _refusals(us, side, price, reason.tolist(), action)
 
 
 def _refusals(us: Any, side: Any, price: Any, reason: Sequence[Any], action: Any) -> RefusedOrders:

@@ -8,8 +8,9 @@ from drawn_runs import result_of
 from hypothesis import given, settings
 
 from journals import START_US, Scribe, scribes, seeded
+from mm.report import run_columns
 from mm.report.backtest import page, write_run
-from mm.report.run_columns import RunColumns, columns_of, course, read_columns
+from mm.report.run_columns import RunColumns, columns_of, course, pauses, read_columns
 from pages import read
 
 
@@ -97,3 +98,28 @@ def test_marks_within_an_excluded_stretch_are_not_shown():
     us = np.arange(10) * 1_000_000
     drawn = course(run_of(us, np.arange(10.0), [(3_000_000, 6_000_000)]))
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [3_000_000, 4_000_000, 5_000_000]
+
+
+@settings(max_examples=50, deadline=None)
+@given(scribes())
+def test_a_long_run_is_drawn_without_the_rows_at_which_nothing_changes(scribe):
+    """At every state row the account stands where it stood, and a pause is where one was."""
+    result = result_of(scribe)
+    whole = course(columns_of(result))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_columns, "ALL_DRAWN", 0)
+        thin = course(columns_of(result))
+    last = np.append(np.diff(whole.us) > 0, True)  # of the rows of an instant
+    at = np.searchsorted(thin.us, whole.us[last], side="right") - 1
+    for name in ("inventory", "equity", "spread", "fees"):
+        np.testing.assert_array_equal(getattr(thin, name)[at], getattr(whole, name)[last])
+
+
+def test_a_night_keeps_a_row_in_five_seconds_and_both_ends_of_a_change():
+    """A minute without a row stays a pause, and hours without a change are none."""
+    us = np.append(np.arange(0, 3_600), np.arange(4_000, 4_100)) * 1_000_000
+    value = np.where(us < 1_003_000_000, 1, 2)
+    rows = run_columns.drawn_rows(us, [value])
+    assert {1_002, 1_003} <= set(rows.tolist())
+    assert len(rows) == pytest.approx(len(us) / 5, abs=5)
+    assert us[rows][pauses(us[rows])].tolist() == us[pauses(us)].tolist() == [4_000_000_000]

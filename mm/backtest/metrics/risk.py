@@ -207,7 +207,9 @@ def max_drawdown(equity: "Numbers") -> Any:
     """Return the deepest fall of equity below its highest point so far, 0 or more; None without a row."""
     if len(equity) == 0:
         return None
-    return np.max(np.maximum.accumulate(equity) - equity)
+    fallen = np.maximum.accumulate(equity)
+    fallen -= equity  # in place: a row a second over months
+    return np.max(fallen)
 
 
 def drawdown_duration_us(us: "Column", equity: "Numbers") -> int | None:
@@ -232,28 +234,26 @@ def under_water(us: "Column", equity: "Numbers") -> dict[str, Any]:
     if len(equity) == 0:
         return dict.fromkeys(("s", "share", "unrecovered"))
     below = equity < np.maximum.accumulate(equity)
-    held = np.diff(us)
-    time, total = int(held[below[:-1]].sum()), int(us[-1] - us[0])
+    time, total = int(np.diff(us).sum(where=below[:-1])), int(us[-1] - us[0])
     return {"s": time / US_PER_S, "share": time / total if total else None, "unrecovered": bool(below[-1])}
 
 
-def inventory_moments(us: "Column", inventory: "Column") -> dict[str, float | None]:
-    """Return mean, abs_mean, rms (weighted by the time held) and max (of the size) of *inventory*.
+def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:
+    """Return mean, abs_mean, rms (weighted by the time held) and max (of the size) of *inventory* less its *target*.
 
     Without any time between first and last row, the weighted ones are None.
     """
     held = np.diff(us).astype(np.float64)
-    size = inventory[:-1].astype(np.float64)
     total = float(held.sum())
-    most = float(np.abs(inventory.astype(np.float64)).max()) if len(inventory) else None
+    most = float(max(abs(int(end) - target) for end in (inventory.min(), inventory.max()))) if len(inventory) else None
     if total == 0:
         return {"mean": None, "abs_mean": None, "max": most, "rms": None}
-    return {
-        "mean": dot(held, size) / total,
-        "abs_mean": dot(held, np.abs(size)) / total,
-        "max": most,
-        "rms": math.sqrt(dot(held, size**2) / total),
-    }
+    size = np.subtract(inventory[:-1], target).astype(np.float64)
+    product = held * size  # one array for all three: a row a second over months
+    mean = float(product.sum()) / total
+    abs_mean = float(np.multiply(held, np.abs(size, out=size), out=product).sum()) / total
+    square = float(np.multiply(held, np.square(size, out=size), out=product).sum()) / total
+    return {"mean": mean, "abs_mean": abs_mean, "max": most, "rms": math.sqrt(square)}
 
 
 def share_beyond(us: "Column", inventory: "Column", bound: float) -> float | None:
@@ -270,8 +270,10 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     """
     if len(us) == 0:
         return None
-    grid = np.arange(us[0], us[-1] + 1, GRID_US)
-    held = inventory[np.searchsorted(us, grid, side="right") - 1].astype(np.float64)
+    row = np.searchsorted(us, np.arange(us[0], us[-1] + 1, GRID_US), side="right")
+    row -= 1
+    held = inventory[row].astype(np.float64)
+    del row  # a row a second over months: what is done with is let go
     if held.min() == held.max():
         return None
     half = 0.5 * held.var() * len(held)

@@ -164,7 +164,7 @@ def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
     held, from_target = (
         {
             name: None if value is None else value * unit
-            for name, value in risk.inventory_moments(account.us, account.inventory - lots).items()
+            for name, value in risk.inventory_moments(account.us, account.inventory, lots).items()
         }
         for lots in (0, books.target_lots)
     )
@@ -177,7 +177,9 @@ def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
 def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     """Return the risk figures, and how many 60 s periods had to be left out of them."""
     changes, left_out = risk.period_changes(account.us, account.equity, account.valid)
-    us, equity = account.us[account.valid], account.equity[account.valid]
+    us, equity = account.us, account.equity
+    if not account.valid.all():
+        us, equity = us[account.valid], equity[account.valid]
     fall = risk.max_drawdown(equity)
     lasted_us = risk.drawdown_duration_us(us, equity)
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])

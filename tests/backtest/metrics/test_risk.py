@@ -262,6 +262,7 @@ def test_inventory_is_weighted_by_the_time_it_was_held(steps):
     assert moments["mean"] == pytest.approx(statistics.mean(every))
     assert moments["abs_mean"] == pytest.approx(statistics.mean(map(abs, every)))
     assert moments["rms"] == pytest.approx(math.sqrt(statistics.mean(value**2 for value in every)))
+    assert risk.inventory_moments(us, held, 3) == risk.inventory_moments(us, held - 3)
 
 
 @settings(deadline=None)

@@ -71,9 +71,10 @@ pages: build     ## Run the commands of README and tour again, and keep what the
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	$(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md and docs/api.md
+docs: install    ## Generate docs/configuration.md, docs/api.md and the tables of docs/performance.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
 	$(RUN) tools/api.py > docs/api.md
+	$(RUN) -m benchmarks.tables
 
 RELEASE := build/release
 $(RELEASE)/installed: tools/pins.py

@@ -1,19 +1,18 @@
 """``mm bench``: the project's own measurements: speed as ratios in one run, calibration against known truths."""
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
-import json
-import os
-import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-import mm
-from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, Yardstick, recorded
+from benchmarks.kept import changes, circumstances, earlier, keep, load, stamp
+from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
+from benchmarks.yardstick import Yardstick
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -21,7 +20,7 @@ from mm.cli.knobs import PATH, knob, number, whole
 
 # The module of each, imported when it is measured: a help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
-ON_A_DAY = {"signals": "signals:measure"}
+ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "signals": "signals:measure"}
 """Further measurements on the day; they run where they are named."""
 BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
 """Measurements beside hftbacktest, order by order too; they run where they are named."""
@@ -29,14 +28,17 @@ _DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements that need no day; their argument is the number of turns."""
 CALIBRATION = "calibration"
-ANSWER = "bench.json"
+SHARED = Path("../shared/bench")
+"""Beside it lie the captures that the calibration is tried on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Results):
     """On which day, beside what, and how often."""
 
-    yardstick: Path = knob(Path("../shared/bench"), PATH, "Folder of gen_day.py and bench_hftbacktest.py.")
+    yardstick: Path | None = knob(
+        None, PATH, "Folder of another gen_day.py and bench_hftbacktest.py, instead of our own day and script."
+    )
     bench_hours: float = knob(14.0, number(0.01, 24), "Length of the yardstick day, in hours.", flag="--hours")
     bench_day: Path | None = knob(
         None, PATH, "A recorded day to measure on, instead of the yardstick's.", flag="--day-folder"
@@ -51,12 +53,12 @@ class Settings(Results):
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
             return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
-        yardstick = Yardstick(self.yardstick.resolve(), self.bench_hours, out)
-        day = yardstick.day(console)
+        yardstick = Yardstick(self.yardstick and self.yardstick.resolve(), self.bench_hours, out)
+        bench = Bench(yardstick.day(console), out, self.bench_turns, QUOTE_QTY, k=yardstick.k)
         if self.bench_peer is None:
-            return Bench(day, out, self.bench_turns, QUOTE_QTY)
-        peer = yardstick.peer(console, self.bench_peer.absolute())
-        return Bench(day, out, self.bench_turns, QUOTE_QTY, peer)
+            return bench
+        python = self.bench_peer.absolute()
+        return replace(bench, peer=yardstick.peer(console, python), peer_plays=yardstick.plays(console, python))
 
 
 @command(
@@ -78,54 +80,58 @@ class Settings(Results):
 def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
     """Measure NAME: speed (engine, parse, startup; these without one), or another.
 
-    signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares their fills
-    order by order. These need no day: doors (the trading interface and the dashboard), inference (predictors, an
-    agent), live (a trader), matching, day, recorder, wire and calibration.
+    models plays each fill model, latency and way to see the market; pipeline runs the other commands of a day, with
+    their memory; signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares
+    their fills order by order. These need no day: doors (the trading interface and the dashboard), inference
+    (predictors, an agent), live (a trader), matching, day, recorder, wire and calibration.
+
+    Every run is kept as OUT_ROOT/bench/<UTC>.json, and shows the change since the last one of the same rows.
 
     A ratio above 1 is ours. Compare ratios of one run only: on a shared machine seconds drift, also between turns.
     Calibration holds bias, efficiency, coverage and the diagnostics of a fit against their bars; its numbers depend on
     no machine.
     """
-    found: dict[str, Any] = {}
-    answer: dict[str, Any] = {"turns": settings.bench_turns}
+    measured_names = list(dict.fromkeys(names or MEASUREMENTS))
     on_a_day = MEASUREMENTS | ON_A_DAY | BESIDE
-    timed = [name for name in dict.fromkeys(names or MEASUREMENTS) if name in on_a_day]
-    if timed:
+    answer: dict[str, Any] = {"stamp": stamp(datetime.now(UTC)), **circumstances(), "turns": settings.bench_turns}
+    bench = None
+    if any(name in on_a_day for name in measured_names):
         bench = settings.bench(console)
         day = bench.folder
         console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 is ours")
-        answer |= {"day": f"{day.symbol}/{day.day}"}
-    for name in dict.fromkeys(names or MEASUREMENTS):
-        if name in timed:
-            measured = _function(on_a_day[name])(bench)
-        elif name in DAYLESS:
-            measured = _function(DAYLESS[name])(settings.bench_turns)
-        else:
-            captures = settings.yardstick.resolve().parent / "data"
-            measured = _function("calibration:measure")(console, full=full, captures=captures)
+        answer |= {"day": f"{day.symbol}/{day.day}", "hours": None if settings.bench_day else settings.bench_hours}
+        answer |= {"yardstick": settings.yardstick and str(settings.yardstick), "peer": bench.peer is not None}
+    folder = settings.out_root.resolve() / "bench"
+    answer["measured"] = {}
+    for name in measured_names:
+        measured = _measure(name, bench, settings, console, full=full)
+        found = measured.to_json()
+        answer["measured"][name] = found
+        before = earlier(folder, answer, name)
+        if before and isinstance(measured, Measured):
+            measured = replace(measured, changes=changes(found, before["measured"][name]))
         for line in ["", *measured.lines(name)]:
             console.say(line)
-        found[name] = measured.to_json()
-    answer |= {**_machine(), "measured": found}
-    path = settings.out_root.resolve() / "bench" / ANSWER
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(answer, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    console.answer({**answer, "path": str(path)})
+        if before:
+            console.say(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
+    answer["load_at_end"] = load()
+    console.answer({**answer, "path": str(keep(folder, answer))})
+
+
+def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:
+    """Return what *name* measured: a `Measured`, or the bars of the calibration."""
+    if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | BESIDE):
+        return _function(on_a_day[name])(bench)
+    if name in DAYLESS:
+        return _function(DAYLESS[name])(settings.bench_turns)
+    captures = (settings.yardstick or SHARED).resolve().parent / "data"
+    return _function("calibration:measure")(console, full=full, captures=captures)
 
 
 def _function(place: str) -> Callable[..., Measured]:
     module, _, name = place.partition(":")
     found: Callable[..., Measured] = getattr(import_module(f"benchmarks.{module}"), name)
     return found
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "version": mm.__version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "processors": os.cpu_count(),
-    }
 
 
 if __name__ == "__main__":

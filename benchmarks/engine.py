@@ -1,7 +1,7 @@
 """The engine: one day played with Avellaneda-Stoikov quotes, in process and from the shell to the written files.
 
-``python -m benchmarks.engine DAY_FOLDER CACHE [QUOTE_QTY]`` opens the kept tape and prints one JSON object: seconds by
-the clock and of user time of each play, medians where one is played more than once.
+``python -m benchmarks.engine DAY_FOLDER CACHE [QUOTE_QTY [K]]`` opens the kept tape and prints one JSON object: seconds
+by the clock and of user time of each play, medians where one is played more than once.
 """
 
 import json
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from benchmarks.turns import FAR_K, GAMMA, PYTHON, Bench, Measured, Ran, Row, run
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.cli.knobs import knobs, shown
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
 
-# What hftbacktest's script does by default, in ticks of 0.01: gamma 0.1, k 1.5, sigma 0.001 of the quote asset
-# quote 65 ticks from the mid; the sigma is too small for the inventory to matter. Nothing is refused for a balance.
-QUOTES: dict[str, Any] = {"gamma": 0.001, "k": 0.015, "sigma": 0.1, "horizon_s": 1}
+# What hftbacktest's script does, in ticks of 0.01: its distance from the mid follows from k (`FAR_K`, `NEAR_K`), and
+# the sigma is too small for the inventory to matter. Nothing is refused for a balance.
+QUOTES: dict[str, Any] = {"gamma": GAMMA, "k": FAR_K, "sigma": 0.1, "horizon_s": 1}
 EXECUTION = Execution(
     order_latency_ms=50.0, cancel_latency_ms=50.0, requote_interval_ms=250.0, order_limit_10s=0, order_limit_day=0
 )
@@ -45,12 +45,17 @@ SHARE = "its share"
 ATTACHED = "attached"
 
 
-def models(quote_qty: str | None) -> Models:
+def models(quote_qty: str | None, k: float = FAR_K) -> Models:
     """Return the models, quoting *quote_qty* of the base asset; None is the least that the day's grid allows."""
-    formula = "avellaneda_stoikov_bare"
-    return Models(
-        quote_model=formula, quote_qty=quote_qty, quote_params_json=json.dumps(QUOTES), fill_model="trade_cross"
-    )
+    params, formula = json.dumps({**QUOTES, "k": k}), "avellaneda_stoikov_bare"
+    return Models(quote_model=formula, quote_qty=quote_qty, quote_params_json=params, fill_model="trade_cross")
+
+
+def quotes_of(k: float) -> object:
+    """Return the quote model of `models` in process."""
+    from mm.backtest.models import avellaneda_stoikov_bare
+
+    return avellaneda_stoikov_bare(**{**QUOTES, "k": k})
 
 
 class OnTrade:
@@ -63,7 +68,7 @@ class OnTrade:
         return 0
 
 
-def main(folder: str, cache: str, quote_qty: str = "") -> None:
+def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> None:
     """Play the day in each way, and print the seconds it took."""
     from mm.backtest.io import load_day
     from mm.backtest.models import queue_prob_power, trade_cross
@@ -71,21 +76,26 @@ def main(folder: str, cache: str, quote_qty: str = "") -> None:
 
     opening = partial(load_day, Path(folder), cache=Path(cache))
     tape = opening()
-    tape.best  # noqa: B018 - from now on it is kept
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
-    loads = [_seconds(opening) for _ in range(REPEATS)]
-    day = [_seconds(partial(_played, opening(), trade_cross(), rules)) for _ in range(REPEATS)]
-    counters, orders, fills = _told(_played(tape, trade_cross(), rules))
-    again = [_seconds(partial(_played, tape, trade_cross(), rules)) for _ in range(SWEEP)]
-    read = [_seconds(lambda: _told(_played(tape, trade_cross(), rules))) for _ in range(SWEEP)]
-    whole = [_seconds(partial(_played, replace(tape), trade_cross(), rules)) for _ in range(REPEATS)]
-    queue = [_seconds(partial(_played, tape, queue_prob_power(), rules)) for _ in range(REPEATS)]
-    python = [_seconds(partial(_played, tape, OnTrade(), rules)) for _ in range(REPEATS)]
+
+    def play(one: "Tape", fills: object) -> "Callable[[], Journal]":
+        return partial(played, one, fills, rules, float(k))
+
+    assert tape.best  # from now on it is kept, and so is the index of levels
+    assert tape.levels
+    loads = [seconds(opening) for _ in range(REPEATS)]
+    day = [seconds(play(opening(), trade_cross())) for _ in range(REPEATS)]
+    counters, orders, fills = _told(play(tape, trade_cross())())
+    again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
+    read = [seconds(lambda: _told(play(tape, trade_cross())())) for _ in range(SWEEP)]
+    whole = [seconds(play(replace(tape), trade_cross())) for _ in range(REPEATS)]
+    queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
+    python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
     plays = {"day": day, "again": again, "read": read, "whole": whole, "queue": queue, "python": python, "load": loads}
     said = {
-        "plays": {name: _median(taken) for name, taken in plays.items()},
+        "plays": {name: median(taken) for name, taken in plays.items()},
         "feed": _fed(tape, rules),
-        "parts": [_part(tape, parts, rules) for parts in (*PARTS, OF_PARTS)],
+        "parts": [_part(tape, parts, rules, float(k)) for parts in (*PARTS, OF_PARTS)],
         "events": counters["events"],
         "rows": counters["rows"],
         "orders": int(orders[:, 1].max(initial=0)),
@@ -94,14 +104,14 @@ def main(folder: str, cache: str, quote_qty: str = "") -> None:
     print(json.dumps(said))
 
 
-def _part(tape: "Tape", parts: int, rules: "Rules") -> dict[str, float]:
+def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float]:
     """Return the user seconds that the beginning of a tape takes: its best prices, and its whole book."""
     from mm.backtest.models import trade_cross
 
     length_us = tape.end_us + 1 - tape.start_us
     part = tape.between(tape.start_us, tape.start_us + length_us * parts // OF_PARTS)
     best, whole = (
-        _median([_seconds(partial(_played, one, trade_cross(), rules)) for _ in range(REPEATS)])["user_s"]
+        median([seconds(partial(played, one, trade_cross(), rules, k)) for _ in range(REPEATS)])["user_s"]
         for one in (part, replace(part))
     )
     return {"hours": length_us * parts / OF_PARTS / 3.6e9, "events": len(part), "best": best, "whole": whole}
@@ -130,11 +140,11 @@ def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
     return {"fed": 1e6 * statistics.median(fed), "attached": 1e6 * statistics.median(attached)}
 
 
-def _played(tape: "Tape", fills: object, rules: "Rules") -> "Journal":
-    from mm.backtest.models import avellaneda_stoikov_bare
+def played(tape: "Tape", fills: object, rules: "Rules", k: float) -> "Journal":
+    """Return the journal of a play with the quotes of *k*."""
     from mm.backtest.replay import backtest
 
-    return backtest(tape, avellaneda_stoikov_bare(**QUOTES), fills, rules).journal
+    return backtest(tape, quotes_of(k), fills, rules).journal
 
 
 def _told(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
@@ -142,7 +152,7 @@ def _told(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
     return journal.counters, journal.orders, journal.fills
 
 
-def _seconds(do: Callable[[], object]) -> dict[str, float]:
+def seconds(do: Callable[[], object]) -> dict[str, float]:
     """Return what it takes to *do* something; to let go of what came of it is nobody's time."""
     began, began_user = time.perf_counter(), _user_s()
     done = do()
@@ -151,7 +161,8 @@ def _seconds(do: Callable[[], object]) -> dict[str, float]:
     return taken
 
 
-def _median(taken: Sequence[dict[str, float]]) -> dict[str, float]:
+def median(taken: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the medians of several times, by the clock and of user time."""
     return {key: statistics.median(one[key] for one in taken) for key in taken[0]}
 
 
@@ -163,53 +174,65 @@ def measure(bench: Bench) -> Measured:
     """Measure the day against the peer, or alone."""
     whole = _whole_command(bench)
     _remove(run(whole))  # makes the tape, its best prices and the bytecode
-    inside = [*PYTHON, "benchmarks.engine", str(bench.folder.path), str(bench.out / "tapes"), bench.quote_qty or ""]
-    peers, wholes, insides = [], [], []
+    inside = [*PYTHON, "benchmarks.engine", str(bench.folder.path), str(bench.out / "tapes")]
+    inside += [bench.quote_qty or "", str(bench.k)]
+    peers, warm, wholes, insides = [], [], [], []
     timings: list[Mapping[str, float]] = []
     for _ in range(bench.turns):
         if bench.peer:
-            peers.append(run(bench.peer))
+            peers.append(run([*bench.peer, "--repeat", "1"]))
+            warm.append(run([*bench.peer, "--repeat", "2"]))
         wholes.append(run(whole))
         insides.append(run(inside))
         timings.append(_remove(wholes[-1]))
     facts = {
         "messages": insides[-1].said["events"],
         "rows": insides[-1].said["rows"],
-        "orders": _beside(insides, peers, "orders", "sent"),
-        "fills": _beside(insides, peers, "fills", "fills"),
+        "orders": beside(insides[-1].said["orders"], peers, "sent"),
+        "fills": beside(insides[-1].said["fills"], peers, "fills"),
         "of the whole process": _shares(wholes, timings),
     }
-    return Measured(_rows(insides, wholes, peers), facts, [] if peers else [bench.no_peer])
+    return Measured(_rows(insides, wholes, peers, warm), facts, [] if peers else [bench.no_peer])
 
 
-def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran]) -> list[Row]:
-    def peer(key: str) -> list[float]:
-        return [ran.said["runs"][0][key] for ran in peers]
-
-    def play(name: str, which: str, aim: str = "", key: str = "user_s") -> Row:
-        own = [ran.said["plays"][which][key] for ran in insides]
-        return Row(name, "s", own, PEER, peer("run_user_s" if key == "user_s" else "run_s"), aim)
+def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], warm: Sequence[Ran]) -> list[Row]:
+    def play(name: str, which: str, aim: str = "") -> Row:
+        """Our plays in one process, beside the peer's second play in one: both are warm."""
+        own = [ran.said["plays"][which] for ran in insides]
+        return play_row(name, own, warm, aim)
 
     def spent(name: str, what: str, unit: str, aim: str = "") -> Row:
         own, theirs = ([getattr(ran, what) for ran in side] for side in (wholes, peers))
-        return Row(name, unit, own, PEER, theirs, aim)
+        users = ([ran.user_s for ran in side] if unit == "s" else [] for side in (wholes, peers))
+        return Row(name, unit, own, PEER, theirs, aim, *users)
+
+    def opened(name: str, which: Sequence[Ran]) -> Row:
+        own = [ran.said["plays"]["load"] for ran in insides]
+        theirs = [ran.said["runs"][-1]["load_s"] for ran in which]
+        return Row(name, "s", [one["s"] for one in own], PEER, theirs, "", [one["user_s"] for one in own])
 
     attached = [ran.said["feed"]["attached"] for ran in insides]
     return [
-        play("play the day", "day", "12, better 30", "s"),
-        play("play the day, user time", "day"),
-        play("play it again, user time", "again", "100, better 200"),
+        play("play the day", "day", "12, better 30"),
+        play("play it again", "again", "100, better 200"),
         play("the same, and read its orders", "read"),
-        play("play its whole book, user time", "whole"),
-        play("queue_prob_power, user time", "queue", "8"),
-        play("fill model in Python, user time", "python", "3"),
-        Row("open the day, to play it", "s", [ran.said["plays"]["load"]["s"] for ran in insides], PEER, peer("load_s")),
+        play("play its whole book", "whole"),
+        play("queue_prob_power", "queue", "8"),
+        play("fill model in Python", "python", "3"),
+        opened("open the day, warm", warm),
+        opened("open the day, its first time there", peers),
         spent("shell to written files", "wall_s", "s", "10"),
-        spent("shell to written files, user time", "user_s", "s"),
         spent("peak memory", "peak_mb", "MB", "under 500 MB"),
         Row("an event fed", "µs", [ran.said["feed"]["fed"] for ran in insides], ATTACHED, attached, "10"),
         *_parts(insides),
     ]
+
+
+def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[Ran], aim: str = "") -> Row:
+    """Return the row of a play: the seconds of *own*, beside the last run in each of the *peers*' processes."""
+    runs = [ran.said["runs"][-1] for ran in peers]
+    walls, users = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
+    return Row(name, "s", [one["s"] for one in own], PEER, walls, aim, [one["user_s"] for one in own], users)
 
 
 def _parts(insides: Sequence[Ran]) -> list[Row]:
@@ -229,10 +252,18 @@ def _whole_command(bench: Bench) -> list[str]:
     day = bench.folder
     where = ["--data-root", str(day.root), "--out-root", str(bench.out)]
     flags = ["--symbol", day.symbol, "--day", day.day, *where, "--json"]
-    return [*PYTHON, "mm", "backtest", *flags, *_flags(EXECUTION), *_flags(ACCOUNT), *_flags(models(bench.quote_qty))]
+    return [
+        *PYTHON,
+        "mm",
+        "backtest",
+        *flags,
+        *flags_of(EXECUTION),
+        *flags_of(ACCOUNT),
+        *flags_of(models(bench.quote_qty, bench.k)),
+    ]
 
 
-def _flags(group: Execution | Account | Models) -> list[str]:
+def flags_of(group: Execution | Account | Models) -> list[str]:
     """Return the knobs of *group* that are not at their defaults, as flags."""
     given = [(one, getattr(group, one.name)) for one in knobs(type(group))]
     return [word for one, value in given if value != one.default for word in (one.flag, shown(value))]
@@ -246,9 +277,9 @@ def _remove(ran: Ran) -> dict[str, float]:
     return timings
 
 
-def _beside(own: Sequence[Ran], peers: Sequence[Ran], key: str, peer_key: str) -> dict[str, int]:
-    found = {"mm": own[-1].said[key]}
-    return {**found, PEER: peers[-1].said["runs"][0][peer_key]} if peers else found
+def beside(own: int, peers: Sequence[Ran], key: str) -> dict[str, int]:
+    """Return a count of ours, and the peer's of the same."""
+    return {"mm": own, **({PEER: peers[-1].said["runs"][-1][key]} if peers else {})}
 
 
 def _shares(wholes: Sequence[Ran], timings: Sequence[Mapping[str, float]]) -> dict[str, str]:

@@ -2,28 +2,27 @@
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mm
 from mm.cli.config import GROUPS
-from mm.cli.console import Console
 from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder, day_folder
-from mm.errors import DataError, MMError
+from mm.errors import MMError
 
 PYTHON = (sys.executable, "-m")
 _PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB, on macOS bytes
-GENERATOR, PEER_SCRIPT, PEER_EVENTS = "gen_day.py", "bench_hftbacktest.py", "events.npy"
 QUOTE_QTY = "0.001"  # the peer's, on the yardstick day
+GAMMA, FAR_K, NEAR_K = 0.001, 0.015, 0.1533
+"""Of Avellaneda and Stoikov's quotes, in 1/(tick·clip) and 1/tick: 65 and 6.5 ticks from the mid."""
 NO_PEER = (
     "rows beside hftbacktest are left out; give it an environment of its own, "
     "python -m venv yard && yard/bin/pip install numpy hftbacktest, and run again with --peer yard/bin/python"
@@ -59,6 +58,7 @@ class Row:
         against: What the others are.
         theirs: One number a turn, or none.
         aim: What the ratio is meant to reach.
+        user, their_user: Seconds of user time beside those by the clock, once a turn, or none.
     """
 
     name: str
@@ -67,12 +67,18 @@ class Row:
     against: str = ""
     theirs: Sequence[float] = ()
     aim: str = ""
+    user: Sequence[float] = ()
+    their_user: Sequence[float] = ()
 
     @property
     def ratio(self) -> float | None:
         """How many times ours the others took, by medians; None without others, or where ours is too short to see."""
-        own = statistics.median(self.ours)
-        return statistics.median(self.theirs) / own if self.theirs and own else None
+        return _ratio(self.ours, self.theirs)
+
+    @property
+    def user_ratio(self) -> float | None:
+        """The same of user time."""
+        return _ratio(self.user, self.their_user)
 
     def of_turns(self) -> list[float]:
         """Return the ratio of each turn, least first."""
@@ -91,17 +97,22 @@ class Row:
             "least": turns[0] if turns else None,
             "greatest": turns[-1] if turns else None,
             "aim": self.aim or None,
+            "user": statistics.median(self.user) if self.user else None,
+            "their_user": statistics.median(self.their_user) if self.their_user else None,
+            "user_ratio": self.user_ratio,
         }
 
-    def line(self) -> str:
-        """Return the row as a line of text."""
-        own = f"  {self.name:<36}{_amount(statistics.median(self.ours), self.unit):>11}"
+    def line(self, change: str = "") -> str:
+        """Return the row as a line of text; *change* is what became of it since an earlier run."""
+        own = f"  {self.name:<36}{_median(self.ours, self.unit):>11}{_median(self.user, self.unit):>11}"
         if self.ratio is None:
-            return f"{own}{'':>54}{self.aim}".rstrip()
+            return f"{own}{'':>63}{change:<8}{self.aim}".rstrip()
         turns = self.of_turns()
         spread = f"({turns[0]:.3g} to {turns[-1]:.3g})"
-        other = _amount(statistics.median(self.theirs), self.unit)
-        return f"{own}{other:>11}  {self.against:<12}{self.ratio:>7.3g}  {spread:<20}{self.aim}".rstrip()
+        by_user = "" if self.user_ratio is None else f"{self.user_ratio:.3g}"
+        others = f"{_median(self.theirs, self.unit):>11}{_median(self.their_user, self.unit):>10}"
+        ratios = f"{self.ratio:>7.3g}  {spread:<15}{by_user:>6}  "
+        return f"{own}{others}  {self.against:<11}{ratios}{change:<8}{self.aim}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +123,13 @@ class Measured:
         rows: Its rows.
         facts: What shows that the work was done: counts, and where the time went.
         notes: What a reader must know, a sentence each.
+        changes: What became of each row since an earlier run, by name.
     """
 
     rows: list[Row]
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -124,9 +137,12 @@ class Measured:
 
     def lines(self, name: str) -> list[str]:
         """Return all of it as text, under a heading."""
-        head = f"{name:<38}{'mm':>11}{'against':>11}{'ratio':>21}  {'of single turns':<20}aim"
-        facts = [f"  {key}: {_told(value)}" for key, value in self.facts.items()]
-        return [head, *(row.line() for row in self.rows), *facts, *(f"  {note}" for note in self.notes)]
+        seconds = f"{'mm':>11}{'user':>11}{'against':>11}{'user':>10}"
+        change = "change" if self.changes else ""
+        head = f"{name:<38}{seconds}{'':13}{'ratio':>7}  {'of turns':<15}{'user':>6}  {change:<8}aim"
+        rows = [row.line(self.changes.get(row.name, "")) for row in self.rows]
+        facts = [f"  {key}: {counted(value)}" for key, value in self.facts.items()]
+        return [head.rstrip(), *rows, *facts, *(f"  {note}" for note in self.notes)]
 
 
 def run(command: Sequence[str], *, listen: bool = True) -> Ran:
@@ -177,13 +193,24 @@ def _json(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _amount(value: float, unit: str) -> str:
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    own = statistics.median(ours) if ours else 0.0
+    return statistics.median(theirs) / own if theirs and own else None
+
+
+def _median(values: Sequence[float], unit: str) -> str:
+    return amount(statistics.median(values), unit) if values else ""
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a number with its unit, three digits of it."""
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
-def _told(value: Any) -> str:
+def counted(value: Any) -> str:
+    """Return a count, a text, or several of them by name."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_told(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {counted(part)}" for key, part in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -198,6 +225,8 @@ class Bench:
         quote_qty: Of a quote, in the base asset; None for the least that the day's grid allows.
         peer: The command that plays the same day with hftbacktest; None without it.
         no_peer: Why there is none.
+        k: Of the quotes, 1/tick: their distance from the mid.
+        peer_plays: The command of our own script, which plays other queue models and quotes, too; None likewise.
     """
 
     folder: DayFolder
@@ -206,74 +235,8 @@ class Bench:
     quote_qty: str | None = None
     peer: tuple[str, ...] | None = None
     no_peer: str = NO_PEER
-
-
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """The two scripts, and the day that one of them makes.
-
-    Attributes:
-        scripts: Their folder.
-        hours: Length of the day.
-        out: The day is kept under this folder.
-    """
-
-    scripts: Path
-    hours: float
-    out: Path
-
-    @property
-    def root(self) -> Path:
-        """What the day and the peer's copy of it lie in."""
-        return self.out / f"yardstick_{self.hours:g}h"
-
-    def day(self, console: Console) -> DayFolder:
-        """Return the day; it is made where it is not there yet, whole or not at all.
-
-        Raises:
-            DataError: If the generator is not there, or leaves no day.
-        """
-        data = self.root / "data"
-        if not data.exists():
-            self._make(console, f"the yardstick day of {self.hours:g} hours", [], "data")
-        found = sorted(data.glob("*/*/"))
-        if len(found) != 1:
-            raise DataError(f"{data}: {len(found)} days where one was made; remove {self.root} and run again")
-        return DayFolder.at(found[0])
-
-    def events(self, console: Console) -> Path:
-        """Return the day as hftbacktest reads it; it is made where it is not there yet."""
-        path = self.root / PEER_EVENTS
-        if not path.exists():
-            self._make(console, "hftbacktest's copy of it", ["--no-day", "--events-npz"], PEER_EVENTS)
-        return path
-
-    def peer(self, console: Console, python: Path) -> tuple[str, ...]:
-        """Return the command that loads and plays the day once with hftbacktest."""
-        script = self._script(PEER_SCRIPT)
-        return (str(python), str(script), str(self.events(console)), "--repeat", "1")
-
-    def _make(self, console: Console, what: str, flags: list[str], name: str) -> None:
-        """Let the generator write into a folder aside, and take *name* out of it."""
-        script = self._script(GENERATOR)
-        aside = self.root.with_name(f"{self.root.name}.partial")
-        console.say(f"making {what}, once, in {self.root} (minutes, 3 GB of memory for 14 hours)")
-        shutil.rmtree(aside, ignore_errors=True)
-        run([PYTHON[0], str(script), "--out", str(aside), "--hours", f"{self.hours:g}", *flags], listen=False)
-        if not (aside / name).exists():
-            raise DataError(f"{script}: left no {name} in {aside}; see its --help")
-        self.root.mkdir(parents=True, exist_ok=True)
-        (aside / name).rename(self.root / name)
-        shutil.rmtree(aside)
-
-    def _script(self, name: str) -> Path:
-        path = self.scripts / name
-        if not path.is_file():
-            raise DataError(
-                f"{path}: there is no such script; give --yardstick (YARDSTICK) the folder of {GENERATOR} and "
-                f"{PEER_SCRIPT}, or --day-folder (BENCH_DAY) a recorded day to measure on"
-            )
-        return path
+    k: float = FAR_K
+    peer_plays: tuple[str, ...] | None = None
 
 
 def recorded(path: Path) -> DayFolder:

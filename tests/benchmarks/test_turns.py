@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
-from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, Measured, Row, Yardstick, recorded, run
+from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, Measured, Row, recorded, run
+from benchmarks.yardstick import Yardstick
 from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, MissingDay, MMError
@@ -67,8 +68,11 @@ def test_every_row_is_whole(answer):
     said, _ = answer
     rows = {name: {row["name"]: row for row in part["rows"]} for name, part in said["measured"].items()}
     assert set(rows) == {"engine", "parse"}
-    against = [*["hftbacktest"] * 11, "attached", *["its share"] * 8]
+    against = [*["hftbacktest"] * 10, "attached", *["its share"] * 8]
     assert [row["against"] for row in rows["engine"].values()] == against
+    for row in list(rows["engine"].values())[:6]:
+        assert row["user_ratio"] == pytest.approx(row["their_user"] / row["user"])
+        assert row["their_user"] == 1.5
     for row in (row for part in rows.values() for row in part.values() if row["theirs"] is not None and row["ours"]):
         assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])
         assert math.isfinite(row["ratio"])
@@ -91,8 +95,9 @@ def test_the_answer_is_kept_and_the_runs_are_not(answer):
     """A measurement leaves its numbers, the day and the tape, and no hundred megabytes of orders."""
     said, folder = answer
     path = Path(said.pop("path"))
-    assert path == folder / "out" / "bench" / "bench.json"
+    assert path == folder / "out" / "bench" / f"{said['stamp']}.json"
     assert json.loads(path.read_text()) == said
+    assert (said["hours"], said["peer"]) == (0.05, True)
     assert not list((folder / "out" / "bench" / "backtest").glob("*/*"))
     assert (folder / "out" / "bench" / "yardstick_0.05h" / "events.npy").is_file()
 
@@ -111,7 +116,7 @@ def test_the_yardstick_is_made_once(answer, scripts):
 def test_without_a_peer_its_rows_are_left_out(scripts, tmp_path):
     """One line says how to get one; nothing else is missing."""
     found = engine.measure(Bench(recorded(day_folder(scripts)), tmp_path, turns=1))
-    assert [row.theirs for row in found.rows[:11]] == [[]] * 11
+    assert [row.theirs for row in found.rows[:10]] == [[]] * 10
     assert all(row.ours[0] >= 0 for row in found.rows)
     assert found.notes == [NO_PEER]
     assert "python -m venv" in found.lines("engine")[-1]

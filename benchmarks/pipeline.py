@@ -1,0 +1,112 @@
+"""The commands of a day in fresh processes: their seconds, and the most memory that each held."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine import ACCOUNT, EXECUTION, PEER, flags_of, models
+from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+
+FEW, MANY = 2, 12  # points of two sweeps: what the further ones cost is the cost of a point
+SWEPT = ("trade_cross", "queue_prob_power")
+AIMS = {
+    "calibrate, marks": "under 1 s",
+    "calibrate, ladder": "under 2 s",
+    "calibrate, fixed": "under 3 s",
+    "schedule": "under 1.2 s",
+    "walkforward": "under 1.5 s",
+    "data check": "under 5 s, better 3",
+    "fills fit": "under 3 s",
+}
+MEMORY_AIM = "under 500 MB"
+
+
+def commands(bench: Bench) -> dict[str, list[str]]:
+    """Return the words of each command, by the name of its row."""
+    day = bench.folder
+    where = [
+        "--symbol",
+        day.symbol,
+        "--day",
+        day.day,
+        "--data-root",
+        str(day.root),
+        "--out-root",
+        str(bench.out),
+        "--json",
+    ]
+    found = {f"calibrate, {one}": ["calibrate", *where, "--method", one] for one in ("marks", "ladder", "fixed")}
+    found |= {name: [name, *where] for name in ("schedule", "walkforward")}
+    found["data check"] = ["data", "check", str(day.path), "--json"]
+    found["fills fit"] = ["fills", "fit", *where]
+    return {name: [*PYTHON, "mm", *words] for name, words in found.items()}
+
+
+def sweep(bench: Bench, fills: str, points: int) -> list[str]:
+    """Return the words of a sweep of so many points, played one after the other in one process."""
+    day = bench.folder
+    where = [
+        "--symbol",
+        day.symbol,
+        "--day",
+        day.day,
+        "--data-root",
+        str(day.root),
+        "--out-root",
+        str(bench.out),
+        "--json",
+    ]
+    axis = ",".join(f"{0.001 + number * 1e-7:.7f}" for number in range(points))
+    knobs = [*flags_of(EXECUTION), *flags_of(ACCOUNT), *flags_of(models(bench.quote_qty, bench.k))]
+    alone = ["--jobs", "1", "--reuse-points", "0", "--grid", f"GAMMA={axis}"]
+    return [*PYTHON, "mm", "sweep", *where, *knobs, "--fill-model", fills, *alone]
+
+
+def measure(bench: Bench) -> Measured:
+    """Measure each command, and what a point more costs a sweep beside a warm play of the peer's."""
+    named = commands(bench)
+    ran: dict[str, list[Ran]] = {name: [] for name in named}
+    points: dict[str, list[tuple[Ran, Ran]]] = {fills: [] for fills in SWEPT}
+    peers = []
+    for turn in range(bench.turns + 1):  # the first one makes what is kept
+        for name, words in named.items():
+            done = _removed(run(words))
+            if turn:
+                ran[name].append(done)
+        for fills, pairs in points.items():
+            pair = (_removed(run(sweep(bench, fills, FEW))), _removed(run(sweep(bench, fills, MANY))))
+            if turn:
+                pairs.append(pair)
+        if bench.peer and turn:
+            peers.append(run([*bench.peer, "--repeat", "2"]))
+    rows = []
+    for name, several in ran.items():
+        walls, users = [one.wall_s for one in several], [one.user_s for one in several]
+        rows.append(Row(name, "s", walls, aim=AIMS[name], user=users))
+        rows.append(Row(f"{name}, peak memory", "MB", [one.peak_mb for one in several], aim=MEMORY_AIM))
+    aims = dict(zip(SWEPT, ("100, better 200", "60, better 150"), strict=True))
+    rows += [_point_row(fills, points[fills], peers, aims[fills]) for fills in SWEPT]
+    return Measured(rows, {"points of a sweep": MANY - FEW}, [] if peers else [bench.no_peer])
+
+
+def _point_row(fills: str, pairs: list[tuple[Ran, Ran]], peers: list[Ran], aim: str) -> Row:
+    walls, users = (
+        [max(0.0, (getattr(many, key) - getattr(few, key)) / (MANY - FEW)) for few, many in pairs]
+        for key in ("wall_s", "user_s")
+    )
+    runs = [ran.said["runs"][-1] for ran in peers]
+    theirs = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
+    wall, user = theirs
+    return Row(f"a point of a sweep, {fills}", "s", walls, PEER, wall, aim, users, user)
+
+
+def _removed(ran: Ran) -> Ran:
+    """Return what a process took, and remove the run that it left, if any."""
+    path: Any = ran.said.get("path")
+    if path is not None and (folder := _run_folder(Path(path))) is not None:
+        shutil.rmtree(folder)
+    return ran
+
+
+def _run_folder(path: Path) -> Path | None:
+    return next((folder for folder in path.parents if (folder / "run_manifest.json").is_file()), None)

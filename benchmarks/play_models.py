@@ -1,0 +1,172 @@
+"""Each fill model, latency and way to see the market, played again and again in one process, beside hftbacktest.
+
+``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K`` is what a turn runs: it makes the best prices and the
+index of levels anew, plays the day in each way, and prints one JSON object.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.engine import ACCOUNT, EXECUTION, beside, median, models, play_row, quotes_of, seconds
+from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+
+if TYPE_CHECKING:
+    from mm.backtest.latency import Latencies
+    from mm.backtest.rules import Rules
+    from mm.tape.tape import Tape
+
+REPEATS = 5
+RATES = 1_000  # measured latencies to draw from
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One way to play the day.
+
+    Attributes:
+        fills: The fill model, by name.
+        touch: Whether the best prices are quoted, instead of a distance from the mid.
+        whole: Whether all levels are played, though the fill model needs only the best prices.
+        recorded: Whether the market reaches us as late as it was recorded; in hftbacktest it always does.
+        by_rate: Whether latencies are drawn by the rate of the market's messages; in hftbacktest they are constant.
+        queue: The peer's queue model; ours of best prices alone have none, and are held against the usual one.
+        aim: What the ratio is meant to reach.
+    """
+
+    fills: str
+    touch: bool = False
+    whole: bool = False
+    recorded: bool = False
+    by_rate: bool = False
+    queue: str = "power"
+    aim: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        parts = {"at the touch": self.touch, "whole book": self.whole, "recorded feed": self.recorded}
+        return ", ".join([self.fills, *(name for name, on in {**parts, "latency by rate": self.by_rate}.items() if on)])
+
+    @property
+    def peer(self) -> tuple[str, ...]:
+        """The flags of the peer's script that play the same."""
+        return ("--queue", self.queue, *(["--touch"] if self.touch else []))
+
+
+QUEUES = {"queue_prob_power": "power", "queue_risk_averse": "risk", "queue_prob_log": "log"}
+PLAYS = (
+    Play("trade_cross", aim="100, better 200"),
+    *(Play(name, queue=queue, aim="60, better 150") for name, queue in QUEUES.items()),
+    Play("trade_cross", touch=True),
+    *(Play(name, touch=True, queue=queue, aim="30, better 60") for name, queue in QUEUES.items()),
+    Play("trade_cross", whole=True, aim="30, better 36"),
+    Play("trade_cross", recorded=True, aim="50, better 100"),
+    Play("queue_prob_power", recorded=True, aim="30, better 100"),
+    Play("trade_cross", by_rate=True, aim="50"),
+)
+
+
+def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
+    """Play the day in each way, and print the seconds it took."""
+    from mm.backtest import models as known
+    from mm.backtest.replay import backtest
+    from mm.commands import assemble
+    from mm.tape.load import load_day
+
+    load_day(Path(folder), cache=Path(cache))
+    said: dict[str, Any] = {"made": _made(Path(folder), Path(cache)), "plays": {}}
+    tape = load_day(Path(folder), cache=Path(cache)).staying()
+    rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
+    for one in PLAYS:
+        own, market = _rules(rules, one), replace(tape) if one.whole else tape
+        quotes = (
+            partial(known.grid, levels=1, delta_ticks=0.0, step_ticks=1) if one.touch else partial(quotes_of, float(k))
+        )
+
+        def play(
+            one: Play = one, own: "Rules" = own, market: "Tape" = market, quotes: Callable[[], Any] = quotes
+        ) -> Any:
+            return backtest(market, quotes(), getattr(known, one.fills)(), own).journal
+
+        journal = play()
+        taken = median([seconds(play) for _ in range(REPEATS)])
+        said["plays"][one.name] = {
+            **taken,
+            "orders": int(journal.orders[:, 1].max(initial=0)),
+            "fills": len(journal.fills),
+        }
+    print(json.dumps(said))
+
+
+def _made(folder: Path, cache: Path) -> dict[str, Any]:
+    """Return what making the best prices and the index of levels takes, and their bytes; those kept are removed."""
+    from mm.tape.load import load_day
+
+    found = {}
+    for what in ("best", "levels"):
+        for path in cache.glob(f"*.{what}.arrow"):
+            path.unlink()
+        tape = load_day(folder, cache=cache)
+        taken = seconds(lambda tape=tape, what=what: getattr(tape, what))  # type: ignore[misc]
+        found[what] = {**taken, "bytes": sum(path.stat().st_size for path in cache.glob(f"*.{what}.arrow"))}
+    return found
+
+
+def _rules(rules: "Rules", play: Play) -> "Rules":
+    return replace(rules, recorded_feed=play.recorded, latencies=_latencies() if play.by_rate else None)
+
+
+def _latencies() -> "Latencies":
+    """Return latencies that rise with the rate of messages: 30 to 70 ms, and some chance."""
+    from mm.backtest.latency import Latencies
+
+    rate = np.linspace(0.0, 60.0, RATES)
+    order_ms = (30.0 + rate * 40.0 / 60.0) * np.random.default_rng(0).lognormal(0.0, 0.2, RATES)
+    return Latencies.of(order_ms, None, rate)
+
+
+def measure(bench: Bench) -> Measured:
+    """Measure every play beside the peer's, or alone."""
+    cache = bench.out / f"models_{bench.folder.symbol}_{bench.folder.day}"  # of its own: what is kept is made anew
+    inside = [
+        *PYTHON,
+        "benchmarks.play_models",
+        str(bench.folder.path),
+        str(cache),
+        bench.quote_qty or "",
+        str(bench.k),
+    ]
+    same: dict[tuple[str, ...], list[Ran]] = {one.peer: [] for one in PLAYS}
+    insides = []
+    run(inside)  # parses the day
+    for _ in range(bench.turns):
+        for flags, peers in same.items():
+            if bench.peer_plays:
+                peers.append(run([*bench.peer_plays, "--repeat", "2", *flags]))
+        insides.append(run(inside))
+    rows = [
+        play_row(one.name, [ran.said["plays"][one.name] for ran in insides], same[one.peer], one.aim) for one in PLAYS
+    ]
+    made = {"best": "make the best prices, and keep them", "levels": "make the index of levels, and keep it"}
+    for what, name in made.items():
+        taken = [ran.said["made"][what] for ran in insides]
+        rows.append(Row(name, "s", [one["s"] for one in taken], user=[one["user_s"] for one in taken]))
+    last = insides[-1].said
+    facts: dict[str, Any] = {}
+    for one in PLAYS:
+        counts = {"orders": "sent", "fills": "fills"}
+        both = {key: beside(last["plays"][one.name][key], same[one.peer], theirs) for key, theirs in counts.items()}
+        facts[one.name] = {f"{key}, {who}": count for key, several in both.items() for who, count in several.items()}
+    facts["bytes"] = {"best prices": last["made"]["best"]["bytes"], "index": last["made"]["levels"]["bytes"]}
+    return Measured(rows, facts, [] if bench.peer_plays else [bench.no_peer])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,167 @@
+"""The yardstick: a day of a busy simulated market, and the same day as hftbacktest reads it.
+
+``python -m benchmarks.yardstick OUT --hours 14`` makes both in OUT, the same bytes on every machine; ``mm bench`` makes
+them where they are missing. Limit orders, market orders and cancellations come at independent rates, at distances of
+up to 5,000 ticks from the other side's best price; a real matching engine makes the book and the trades of them. Every
+100 ms some 30 levels change, of a thousand a side; there are 20 trades a second, in clusters of a market order that
+takes several orders; the spread is one tick four fifths of the time, and the mid moves 35 ticks in a minute.
+"""
+
+import argparse
+import math
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.turns import FAR_K, GAMMA, NEAR_K, PYTHON, run
+from mm.cli.console import Console
+from mm.dayfolder.layout import DayFolder
+from mm.errors import DataError
+from mm.instrument import E8
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
+
+MARKET = ZeroIntelligence(
+    start_price="60000",
+    qty_step="0.00001",
+    limit_per_s=80.0,
+    limit_exponent=0.75,
+    limit_reach_ticks=5000,
+    market_per_s=0.65,
+    market_qty="0.7",
+)
+SYMBOL, DAY, SEED = "SIMUSDT", "20260106", 0
+GENERATOR, OTHER_PEER, EVENTS = "gen_day.py", "bench_hftbacktest.py", "events.npy"
+PEER_SCRIPT = Path(__file__).with_name("peer_engine.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """The day to measure on, and the peer's copy of it.
+
+    Attributes:
+        scripts: A folder with another generator and another script of the peer; None for our own.
+        hours: Length of the day.
+        out: The day is kept under this folder.
+    """
+
+    scripts: Path | None
+    hours: float
+    out: Path
+
+    @property
+    def root(self) -> Path:
+        """What the day and the peer's copy of it lie in."""
+        return self.out / f"{'market' if self.scripts is None else 'yardstick'}_{self.hours:g}h"
+
+    @property
+    def k(self) -> float:
+        """Of the quotes on it, 1/tick: prints must reach them, and the markets are not equally volatile."""
+        return NEAR_K if self.scripts is None else FAR_K
+
+    def day(self, console: Console) -> DayFolder:
+        """Return the day; it is made where it is not there yet, whole or not at all.
+
+        Raises:
+            DataError: If the generator is not there, or leaves no day.
+        """
+        data = self.root / "data"
+        if not data.exists():
+            need = "half a minute, 1.3 GB of disk" if self.scripts is None else "minutes, 3 GB of memory"
+            console.say(f"making the yardstick day of {self.hours:g} hours, once, in {self.root} ({need} for 14 hours)")
+            self._make([], "data")
+        found = sorted(data.glob("*/*/"))
+        if len(found) != 1:
+            raise DataError(f"{data}: {len(found)} days where one was made; remove {self.root} and run again")
+        return DayFolder.at(found[0])
+
+    def events(self, console: Console) -> Path:
+        """Return the day as hftbacktest reads it; it is made where it is not there yet."""
+        path = self.root / EVENTS
+        if not path.exists():
+            console.say(f"making hftbacktest's copy of it, once, in {self.root} (1 GB for 14 hours)")
+            self._make(["--no-day", "--events-npz"], EVENTS)
+        return path
+
+    def peer(self, console: Console, python: Path) -> tuple[str, ...]:
+        """Return the command that loads and plays the day with hftbacktest."""
+        if self.scripts is None:
+            return self.plays(console, python)
+        return (str(python), str(self._script(OTHER_PEER)), str(self.events(console)))
+
+    def plays(self, console: Console, python: Path) -> tuple[str, ...]:
+        """Return the command of our own script, which plays each queue model, also at the touch."""
+        events = self.events(console)
+        lowest, highest = price_range(self.day(console), self.out / "tapes")
+        given = {"--lowest": lowest, "--highest": highest, "--half-ticks": half_ticks(self.k)}
+        return (str(python), str(PEER_SCRIPT), str(events), *(word for one in given.items() for word in map(str, one)))
+
+    def _make(self, flags: list[str], name: str) -> None:
+        """Make *name* in a folder aside, and move it here when it is whole."""
+        aside = self.root.with_name(f"{self.root.name}.partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        if self.scripts is not None:
+            script = self._script(GENERATOR)
+            run([PYTHON[0], str(script), "--out", str(aside), "--hours", f"{self.hours:g}", *flags], listen=False)
+        elif name == EVENTS:
+            export(DayFolder.at(next((self.root / "data").glob("*/*/"))), aside / name, self.out / "tapes")
+        else:
+            make_day(DayFolder(aside / name, SYMBOL, DAY), MARKET, Session(SYMBOL, DAY, self.hours, SEED))
+        if not (aside / name).exists():
+            raise DataError(f"{self.scripts}: {GENERATOR} left no {name} in {aside}; see its --help")
+        self.root.mkdir(parents=True, exist_ok=True)
+        (aside / name).rename(self.root / name)
+        shutil.rmtree(aside)
+
+    def _script(self, name: str) -> Path:
+        path = (self.scripts or Path()) / name
+        if not path.is_file():
+            raise DataError(
+                f"{path}: there is no such script; give --yardstick (YARDSTICK) a folder of {GENERATOR} and "
+                f"{OTHER_PEER}, leave it out for our own yardstick, or give --day-folder (BENCH_DAY) a recorded day"
+            )
+        return path
+
+
+def export(day: DayFolder, target: Path, cache: Path) -> None:
+    """Write *day* as the events of hftbacktest, unpacked, to *target*."""
+    from mm.formats.hftbacktest_export import export_hftbacktest
+    from mm.tape.load import load_day
+
+    packed = target.with_suffix(".npz")
+    export_hftbacktest(load_day(day.path, cache=cache), packed)
+    with zipfile.ZipFile(packed) as archive, archive.open("data.npy") as member, target.open("wb") as file:
+        shutil.copyfileobj(member, file, 1 << 20)
+    packed.unlink()
+
+
+def price_range(day: DayFolder, cache: Path) -> tuple[float, float]:
+    """Return the least and the greatest price of a level of *day*, in quote asset."""
+    from mm.tape.load import load_day
+
+    tape = load_day(day.path, cache=cache)
+    ticks = tape.row_ticks[tape.row_ticks > 0]
+    return float(ticks.min()) * tape.instrument.tick_e8 / E8, float(ticks.max()) * tape.instrument.tick_e8 / E8
+
+
+def half_ticks(k: float) -> float:
+    """Return how far from the mid the quotes of *k* are, in ticks; the inventory moves them by nothing that counts."""
+    return math.log1p(GAMMA / k) / GAMMA
+
+
+def main() -> None:
+    """Make the day, and what hftbacktest reads of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.yardstick", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder that they are made in")
+    parser.add_argument("--hours", type=float, default=14.0, help="length of the day (default 14)")
+    given = parser.parse_args()
+    console = Console(as_json=False, level="ERROR")
+    yardstick = Yardstick(None, given.hours, given.out.resolve())
+    print(yardstick.day(console).path)
+    print(yardstick.events(console))
+
+
+if __name__ == "__main__":
+    main()

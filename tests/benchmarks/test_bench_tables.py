@@ -1,0 +1,58 @@
+"""The tables of the page on performance come from kept runs alone."""
+
+import json
+
+from benchmarks import tables
+from benchmarks.turns import Measured, Row
+
+ABOUT = {
+    "stamp": "20260105T080000Z", "turns": 3, "commit": "0123456789abcdef", "python": "3.11.2", "processor": "Fast",
+    "processors": 2, "load": 0.5, "load_at_end": 1.25,
+}  # fmt: skip
+ROWS = [
+    Row("play", "s", [0.01, 0.02, 0.03], "peer", [2.0, 2.0, 2.0], "12", [0.01] * 3, [1.0] * 3),
+    Row("memory", "MB", [250.0]),
+]
+RUN = {**ABOUT, "measured": {"engine": Measured(ROWS, {"rows": 12_345}).to_json()}}
+PAGE = "# Speed\n\n<!-- bench engine -->\nold\n<!-- /bench -->\n\nBetween.\n\n<!-- bench wire -->\n<!-- /bench -->\n"
+
+
+def test_a_section_is_the_table_of_its_run():
+    """Medians of both sides by the clock and of user time, their ratios, and what was counted."""
+    shown = tables.page(PAGE, tables.taken({}, RUN))
+    assert "old" not in shown
+    assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in shown
+    assert "| play | 0.02 s | 0.01 s | peer | 2 s | 1 s | 100 | 66.7 to 200 | 100 | 12 |" in shown
+    assert "| memory | 250 MB |  |  |  |  |  |  |  |  |" in shown
+    assert "- rows: 12,345\n<!-- /bench -->" in shown
+    assert shown.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")
+    assert tables.page(shown, tables.taken({}, RUN)) == shown
+
+
+def test_a_run_replaces_its_own_measurements_alone():
+    """The page holds what several commands measured."""
+    first = tables.taken({}, {**RUN, "measured": {"engine": {"rows": []}, "wire": {"rows": []}}})
+    second = tables.taken(first, {**RUN, "stamp": "20260106T080000Z", "measured": {"wire": {"rows": []}}})
+    assert [second[name]["run"]["stamp"][:8] for name in ("engine", "wire")] == ["20260105", "20260106"]
+
+
+def test_the_page_is_what_the_kept_runs_make_of_it():
+    """Nobody edits a table by hand."""
+    text = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.page(text, json.loads(tables.SHOWN.read_text(encoding="utf-8"))) == text
+
+
+def test_the_command_writes_the_page_and_keeps_what_it_shows(tmp_path, monkeypatch):
+    """So that it can be written again without the run."""
+    monkeypatch.setattr(tables, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(tables, "SHOWN", tmp_path / "shown.json")
+    tables.PAGE.write_text(PAGE)
+    tables.SHOWN.write_text("{}")
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps(RUN))
+    tables.main([str(run)])
+    once = tables.PAGE.read_text()
+    run.unlink()
+    tables.main([])
+    assert tables.PAGE.read_text() == once
+    assert "| play |" in once

@@ -5,10 +5,9 @@ import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import mm
 from mm.code_identity import PACKAGE, code_files, digest
@@ -33,7 +32,7 @@ def circumstances() -> Json:
         "commit": checkout_commit(PACKAGE),
         "code": digest(code_files("mm.__main__")),
         "python": platform.python_version(),
-        "numpy": np.__version__,
+        "numpy": installed("numpy"),
         "system": platform.platform(),
         "processor": processor(_CPU.read_text(encoding="utf-8") if _CPU.exists() else ""),
         "processors": os.cpu_count(),

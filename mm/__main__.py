@@ -29,6 +29,10 @@ _RUNS: Commands = {
     "reproduce": ("Play a run again, and prove that the same bytes come out.", "mm.commands.reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
 }
+_TAPES: Commands = {
+    "list": ("List the tapes that are kept, with their size and last use.", "mm.commands.tapes:list_command"),
+    "prune": ("Remove kept tapes by age and total size.", "mm.commands.tapes:prune_command"),
+}
 _FILLS: Commands = {
     "score": ("Hold the fill models against a day of which every order is known.", "mm.commands.fills:score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.commands.fills:fit"),
@@ -75,7 +79,7 @@ _CONFIG: Commands = {
     "show": ("Show the effective settings, and where each comes from.", "mm.commands.program:show"),
 }
 SECTIONS = {
-    "Data": ("record", "data", "sim"),
+    "Data": ("record", "data", "tapes", "sim"),
     "Calibration": ("calibrate", "schedule", "fit", "fills"),
     "Signals": ("signals", "predict"),
     "Reinforcement learning": ("rl",),
@@ -89,6 +93,7 @@ COMMANDS: Commands = {
     "data": ("import, check, repair and export recorded days.", _DATA),
     "calibrate": ("Measure A and k of recorded days.", "mm.commands.calibrate:main"),
     "fit": ("Fit A and k to points of your own, a CSV.", "mm.commands.fit:main"),
+    "tapes": ("List and prune the tapes that are kept.", _TAPES),
     "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
     "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),

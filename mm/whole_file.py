@@ -123,7 +123,7 @@ class VerifiedFiles:
         Raises:
             OSError: If there is no such file, or as *check* does.
         """
-        place = self.folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}.verified"
+        place = self._place(path)
         identity = FileIdentity.of(path)
         held = json.dumps([claim, *identity]).encode()
         with suppress(OSError):
@@ -134,3 +134,10 @@ class VerifiedFiles:
             with suppress(OSError):
                 write_whole(place, held)
         return holds
+
+    def forget(self, path: Path) -> None:
+        """Remove what is remembered of the file at *path*."""
+        self._place(path).unlink(missing_ok=True)
+
+    def _place(self, path: Path) -> Path:
+        return self.folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}.verified"

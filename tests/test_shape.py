@@ -65,14 +65,14 @@ TODAY = {
     # Issue 18 gave it room: what a notebook shows.
     "sweep": (1_940, 7),
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
-    # issue 18, frames of a tape.
-    "tape": (5_200, 15),
+    # issue 18, frames of a tape; issue 21, what is kept of tapes, and its pruning.
+    "tape": (5_280, 16),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 81_800),
-    "modules": (220, 328),
+    "lines": (46_000, 81_950),
+    "modules": (220, 330),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

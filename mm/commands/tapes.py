@@ -1,0 +1,109 @@
+"""``mm tapes list`` and ``prune``: the tapes that are kept under OUT_ROOT."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.clock import US_PER_S, now_us
+from mm.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from mm.tape.kept_tapes import KeptDay
+
+_MB, _GB = 1e6, 1e9
+FOLDER = "tapes"
+_PRUNE = (
+    click.Option(
+        ["--older-than"], type=click.FloatRange(0), metavar="DAYS", help="Remove what was not used for so many days."
+    ),
+    click.Option(
+        ["--most-gb"], type=click.FloatRange(0), metavar="GB", help="Then remove the longest unused beyond this size."
+    ),
+    click.Option(["--dry-run"], is_flag=True, help="Say what would go, and remove nothing."),
+)
+
+
+@command(Results)
+def list_command(console: Console, results: Results) -> None:
+    """List the tapes under OUT_ROOT/tapes with their best prices and indices, the longest unused first."""
+    from mm.tape.kept_tapes import kept_days
+
+    folder = results.out_root / FOLDER
+    days = kept_days(folder)
+    total = sum(one.size for one in days)
+    console.answer({"path": str(folder.resolve()), "bytes": total, "tapes": [_row(one) for one in days]})
+    for line in _lines(days):
+        console.say(line)
+    console.say(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
+
+
+@command(Results, arguments=_PRUNE)
+def prune_command(
+    console: Console, results: Results, older_than: float | None, most_gb: float | None, dry_run: bool
+) -> None:
+    """Remove kept tapes by age and total size, each with its best prices and its index; runs make them again.
+
+    A tape counts as used when it is written, and when it is read where the file system notes that. A process that has
+    a tape open keeps it.
+
+    Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
+    """
+    from mm.tape.kept_tapes import kept_days, to_prune
+
+    if older_than is None and most_gb is None:
+        raise UsageError("no limit is given; set --older-than DAYS, --most-gb GB or both (mm tapes list shows all)")
+    folder = results.out_root / FOLDER
+    days = kept_days(folder)
+    gone = to_prune(days, now_us() / US_PER_S, older_than, None if most_gb is None else most_gb * _GB)
+    if not dry_run:
+        _remove(console, gone)
+    freed, total = (sum(one.size for one in several) for several in (gone, days))
+    answer = {"path": str(folder.resolve()), "dry_run": dry_run, "freed_bytes": freed, "bytes": total - freed}
+    console.answer({**answer, "removed": [_row(one) for one in gone]})
+    for line in _lines(gone):
+        console.say(line)
+    done, left = "would be removed" if dry_run else "removed", total - freed
+    console.say(
+        f"{len(gone)} of {len(days)} tapes {done}, {freed / _MB:,.1f} MB; {left / _MB:,.1f} MB left in {folder}"
+    )
+
+
+def _remove(console: Console, days: "Sequence[KeptDay]") -> None:
+    with console.progress("tapes", len(days)) as step:
+        for one in days:
+            try:
+                one.remove()
+            except OSError as error:
+                raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); see who owns it") from error
+            step(1)
+
+
+def _row(one: "KeptDay") -> dict[str, Any]:
+    return {
+        "symbol": one.symbol,
+        "day": one.day,
+        "bytes": one.size,
+        "used_at": _instant(one),
+        "files": {file.path.name: file.size for file in one.files},
+    }
+
+
+def _lines(days: "Sequence[KeptDay]") -> list[str]:
+    if not days:
+        return []
+    rows = [(one.symbol, one.day, f"{one.size / _MB:,.1f}", str(len(one.files)), _instant(one)) for one in days]
+    head = ("symbol", "day", "MB", "files", "last used")
+    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        f"{symbol:<{wide[0]}}  {day:<{wide[1]}}  {size:>{wide[2]}}  {files:>{wide[3]}}  {used}".rstrip()
+        for symbol, day, size, files, used in (head, *rows)
+    ]
+
+
+def _instant(one: "KeptDay") -> str:
+    return datetime.fromtimestamp(one.used_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,91 @@
+"""Kept tapes go by their last use and their size, each with all that lies beside it."""
+
+import os
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.dayfolder.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.session import Session
+from mm.tape.kept_tapes import FileSize, KeptDay, kept_days, to_prune
+from mm.tape.load import load_day
+
+DAY_S = 86_400
+
+
+def days_of(*ages_and_sizes: tuple[float, int]) -> list[KeptDay]:
+    """Days that were last used so many days before 1,000 days."""
+    return [
+        KeptDay("A", f"{n:08}", (FileSize(Path(f"{n}.arrow"), size),), (1_000 - age) * DAY_S)
+        for n, (age, size) in enumerate(sorted(ages_and_sizes, reverse=True))
+    ]
+
+
+def test_a_tape_and_its_indices_are_one(tmp_path):
+    """Best prices and the index of levels count, and go, with their tape; the next run makes all of them again."""
+    day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
+    make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.02, 7))
+    cache = tmp_path / "tapes"
+    load_day(day.path, cache=cache)
+    tape = load_day(day.path, cache=cache)
+    assert tape.best
+    assert tape.levels
+    (kept,) = kept_days(cache)
+    assert (kept.symbol, kept.day, len(kept.files)) == ("SIMUSDT", "20260105", 3)
+    assert kept.size == sum(path.stat().st_size for path in cache.glob("*.arrow"))
+    kept.remove()
+    assert not list(cache.iterdir())
+    assert len(tape) == len(load_day(day.path, cache=cache))
+    kept.remove()  # what is gone already is no error
+    assert kept_days(cache) == []
+
+
+def test_other_files_are_left_alone(tmp_path):
+    """A folder that is not there has no tapes."""
+    assert kept_days(tmp_path / "none") == []
+    for name in ("notes.txt", "A_20260105.arrow", "A_20260105_0123456789ab.arrow.7.partial", "x.verified"):
+        (tmp_path / name).write_text("x")
+    assert kept_days(tmp_path) == []
+
+
+def test_the_last_use_is_the_latest_of_all_files(tmp_path):
+    """A tape is read where its best prices are played, or the other way round."""
+    for name, used in (("A_20260105_0123456789ab.arrow", 5), ("A_20260105_0123456789ab.best.arrow", 9)):
+        (tmp_path / name).write_text("x")
+        os.utime(tmp_path / name, (used, 3))
+    (tmp_path / "B_X_20260106_0123456789ab.arrow").write_text("x")
+    os.utime(tmp_path / "B_X_20260106_0123456789ab.arrow", (7, 7))
+    assert [(one.symbol, one.used_s, one.size) for one in kept_days(tmp_path)] == [("B_X", 7, 1), ("A", 9, 2)]
+
+
+def test_age_goes_first_and_size_takes_the_longest_unused():
+    """Both limits hold in the end."""
+    days = days_of((40, 5), (31, 1), (20, 7), (3, 6), (1, 2))
+    ages = [1_000 - one.used_s / DAY_S for one in to_prune(days, 1_000 * DAY_S, older_than_days=30)]
+    assert ages == [40, 31]
+    ages = [1_000 - one.used_s / DAY_S for one in to_prune(days, 1_000 * DAY_S, 30, most_bytes=8)]
+    assert ages == [40, 31, 20]
+    assert to_prune(days, 1_000 * DAY_S, 50, 100) == []
+    assert to_prune(days, 1_000 * DAY_S, most_bytes=0) == days
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(1, 100)), max_size=10),
+    st.none() | st.floats(0, 100),
+    st.none() | st.integers(0, 500),
+)
+def test_both_limits_hold_and_nothing_more_goes(kept, older, most):
+    """What stays is young and small enough, and one more removed tape back would break a limit."""
+    days = days_of(*kept)
+    gone = to_prune(days, 1_000 * DAY_S, older, most)
+    assert gone == days[: len(gone)]
+    left = days[len(gone) :]
+    old = [one for one in days if older is not None and 1_000 * DAY_S - one.used_s > older * DAY_S]
+    assert not [one for one in old if one in left]
+    assert most is None or sum(one.size for one in left) <= most
+    if gone and gone[-1] not in old:
+        assert most is not None
+        assert sum(one.size for one in left) + gone[-1].size > most

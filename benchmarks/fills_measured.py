@@ -1,16 +1,18 @@
 """``python -m benchmarks.fills_measured CAPTURES``: are fills predicted by a fit that was measured under their model?
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Each fill model and quantity is calibrated under
-itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``), once with the default distances and once with the one quoted and a far
-one. Orders at fixed distances are backtested with both fits, and with one by marks. A line is a distance at which a
-backtest had 100 fills or more: how many, and what each fit predicts of them over what was seen.
+itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, most of which are
+none of these, are backtested with that fit, and with one by marks. A row is a distance at which a backtest had 100
+fills or more. A line is what the fits predict over what was seen, over all rows of a model and quantity: the least and
+the greatest ratio, and how many rows lie outside .9 to 1.1.
 """
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mm
 from benchmarks.curves import CAPTURES, LEAST_FILLS, tape_of
@@ -18,66 +20,107 @@ from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.sweeps import HitRule
-from mm.instrument import E8
+from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
     from mm.tape.tape import Tape
 
-MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross")
-CLIP_E8 = 4 * E8  # about 5 USDT of NEXO, the exchange's least notional
+CROSSED = ("price_cross", "queue_prob_power")  # of the hybrid
+MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross", "hybrid", "poisson")
 CLIPS = (1, 10, 100)
-QUOTED = (0.5, 1.0, 1.5, 2.0)  # ticks from the mid
-FAR = 5.0  # ticks beyond, without which no k could be fitted
+QUOTED = (0.5, 1.0, 1.5, 2.0, 2.5, 4.0, 6.0, 10.0, 20.0, 50.0)  # ticks from the mid
+CLOSE = 0.9, 1.1
+HEAD = (
+    f"{'fill model':<19}{'clips':>6}{'rows':>6}{'fills':>9}{'default δ':>18}{'outside':>9}{'marks':>18}{'outside':>9}"
+)
 
 
-def fitted(tape: "Tape", model: str, qty_e8: int, deltas: tuple[float, ...] | None) -> "PoissonFit":
-    """Return the fit of a day under a fill model; at the default distances where *deltas* is None."""
-    fills = FillsMeasured(model, {}, FILL_MODELS[model])
-    config = CalibrationConfig(method="fixed", rule=HitRule(order_e8=qty_e8), fills=fills)
-    return measure(tape, config if deltas is None else replace(config, deltas=deltas)).fit
+class Market(NamedTuple):
+    """A day and the least quantity of its exchange, or one that is small in its market, in 1e-8."""
+
+    name: str
+    tape: "Tape"
+    clip_e8: int
 
 
-def rows_of(tape: "Tape", model: str, qty_e8: int, delta: float, fit: "PoissonFit") -> dict[float, dict[str, Any]]:
-    """Return the rows of a backtest of orders at one distance, by their distance, beside what *fit* predicts."""
-    result = mm.backtest(
-        tape,
-        "fixed_spread",
-        model,
-        fit=fit,
-        quote_params_json={"delta_ticks": delta},
-        quote_qty=str(qty_e8 // E8),
-        initial_cash=10**7,
-        initial_inventory=10**7,
-        sensitivity=False,
-    )
-    return {row["from_ticks"]: row for row in result.summary["fills_by_distance"]}
+def markets(captures: Path) -> Iterator[Market]:
+    """Yield a day of a large tick, one of a small tick, and a simulated one."""
+    for capture, clip_e8 in ((CAPTURES[1], 4 * E8), (CAPTURES[2], E8 // 10_000)):
+        yield Market(f"{capture.symbol} {capture.day}", tape_of(captures, capture), clip_e8)
+    yield Market("simulated hour", simulated(), E8)
 
 
-def lines(tape: "Tape") -> Iterator[str]:
-    """Yield the table of a day."""
-    marks = mm.calibrate(tape)
-    yield f"{'fill model':<19}{'clips':>5}{'quoted':>8}{'row':>6}{'seen':>8}{'same δ':>10}{'default δ':>11}{'marks':>8}"
-    for model in MODELS:
+def simulated() -> "Tape":
+    """Return an hour of a Poisson market."""
+    from mm.backtest.io import load_day
+    from mm.dayfolder.layout import DayFolder
+    from mm.sim.flow.day import make_day
+    from mm.sim.flow.scenario import PoissonMarket
+    from mm.sim.flow.session import Session
+
+    with tempfile.TemporaryDirectory() as root:
+        folder = DayFolder(Path(root), "SIMUSDT", "20260105")
+        make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1, 3))
+        return load_day(folder)
+
+
+def filled_by(name: str, marks: "PoissonFit") -> FillsMeasured:
+    """Return a fill model by its name; a Poisson model has the A and k of the marks."""
+    if name == "poisson":
+        rates = dict(zip(("A", "k"), marks.parameters(), strict=True))
+        return FillsMeasured(name, rates, lambda: FILL_MODELS[name](**rates))
+    if name == "hybrid":
+        params = {"models": [[one, {}] for one in CROSSED]}
+        return FillsMeasured(name, params, lambda: FILL_MODELS[name]([FILL_MODELS[one]() for one in CROSSED]))
+    return FillsMeasured(name, {}, FILL_MODELS[name])
+
+
+def fitted(tape: "Tape", fills: FillsMeasured, qty_e8: int) -> "PoissonFit":
+    """Return the fit of a day under a fill model at the default distances."""
+    return measure(tape, CalibrationConfig(method="fixed", rule=HitRule(order_e8=qty_e8), fills=fills)).fit
+
+
+def ratios(tape: "Tape", fills: FillsMeasured, qty_e8: int, delta: float, fit: "PoissonFit") -> list[tuple[int, float]]:
+    """Return the fills and predicted over seen fills of the rows of orders at one distance."""
+    quotes: dict[str, Any] = {"quote_params_json": {"delta_ticks": delta}, "quote_qty": short_text(qty_e8)}
+    terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 10**7, "sensitivity": False}
+    result = mm.backtest(tape, "fixed_spread", fills.name, fit=fit, **quotes, **terms)
+    rows = result.summary["fills_by_distance"]
+    return [(row["fills"], row["predicted"] / row["fills"]) for row in rows if row["fills"] >= LEAST_FILLS]
+
+
+def lines(market: Market) -> Iterator[str]:
+    """Yield the table of a market."""
+    marks = mm.calibrate(market.tape)
+    yield HEAD
+    for name in MODELS:
+        fills = filled_by(name, marks)
         for clips in CLIPS:
-            default = fitted(tape, model, clips * CLIP_E8, None)
-            for delta in QUOTED:
-                fits = (fitted(tape, model, clips * CLIP_E8, (delta, delta + FAR)), default, marks)
-                own, *others = (rows_of(tape, model, clips * CLIP_E8, delta, fit) for fit in fits)
-                for at, row in own.items():
-                    if row["fills"] < LEAST_FILLS:
-                        continue
-                    ratios = [one[at]["predicted"] / row["fills"] for one in (own, *others)]
-                    said = "".join(f"{ratio:>{width}.3f}" for ratio, width in zip(ratios, (10, 11, 8), strict=True))
-                    yield f"{model:<19}{clips:>5}{delta:>8g}{at:>6g}{row['fills']:>8,}{said}"
+            qty_e8 = clips * market.clip_e8
+            own = fitted(market.tape, fills, qty_e8)
+            other = replace(marks, calib_fills=fills.name, calib_fill_params=fills.params)  # the backtest takes both
+            pairs = [
+                [one for delta in QUOTED for one in ratios(market.tape, fills, qty_e8, delta, fit)]
+                for fit in (own, other)
+            ]
+            if pairs[0]:
+                count = f"{len(pairs[0]):>6}{sum(seen for seen, _ in pairs[0]):>9,}"
+                yield f"{name:<19}{clips:>6}{count}" + "".join(map(_range, pairs))
+
+
+def _range(pairs: list[tuple[int, float]]) -> str:
+    found = [ratio for _, ratio in pairs]
+    outside = sum(not CLOSE[0] < ratio < CLOSE[1] for ratio in found)
+    return f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}"
 
 
 def main(captures: str) -> None:
-    """Print the table of the NEXOUSDT day."""
-    capture = CAPTURES[1]
-    print(f"{capture.symbol} {capture.day}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
-    for line in lines(tape_of(Path(captures), capture)):
-        print(line, flush=True)
+    """Print the tables of the markets."""
+    for market in markets(Path(captures)):
+        print(f"{market.name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
+        for line in lines(market):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
+from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
-from mm.calibration.fit_result import Line, PoissonFit, plain
+from mm.calibration.fit_result import Line, PoissonFit, StateRow, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, volatility
@@ -71,6 +72,8 @@ def measure(
     calibrator = Calibrator(tapes, config, rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator))
+    if config.fills is not None:
+        fit = replace(fit, measured_states=measured_states(calibrator), recent_s=calibrator.recent_us / US_PER_S)
     warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(calibrator)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
     curves = compare(measured.fitted)
@@ -372,6 +375,13 @@ class _Hits(NamedTuple):
             moves[:, column] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
         block = first_block + (us - start_us) // BLOCK_US
         return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)
+
+
+def measured_states(calibrator: "Calibrator") -> tuple[StateRow, ...]:
+    """Return the order-seconds and fills of the simulated orders by what had happened to them."""
+    span = calibrator.start_us, calibrator.end_us
+    sums = [state_sums(run.journal, calibrator.recent_us, span) for run in calibrator.played.values()]
+    return rows_of(np.concatenate(sums))
 
 
 def adverse_moves(calibrator: "Calibrator") -> Line:

@@ -67,7 +67,7 @@ class CalibrationConfig:
         rule: What a sweep must bring to an order.
         fills: The fill model that decides on the fills of ``ladder`` and ``fixed``, in the place of *rule*, of which
             the quantity alone counts (0: the clip of the rules). Orders then follow the reference at every requote, as
-            those of a backtest do, and the default distances begin at the touch. None is the rule.
+            those of a backtest do, and the default distances go from the touch as far as the flow. None is the rule.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
         seed: Of the ladder's order.
         permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
@@ -225,6 +225,7 @@ class Calibrator:
         rules: Rules | None = None,
         keep: Keep | None = None,
         held: int | None = None,
+        learn_us: int | None = None,
     ) -> None:
         """Prepare the days.
 
@@ -234,10 +235,15 @@ class Calibrator:
             rules: Give the latencies of simulated orders.
             keep: May have a run of simulated orders already.
             held: How many days are held whole at once, of the others only sums; None holds all.
+            learn_us: Length of the first stretch, whose flow alone says how far the default distances of a fill model
+                go, so that later windows know nothing of their future; None for all days.
         """
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
         self._rules, self._held = rules, held
+        if config.fills is not None and config.deltas in (HALF_TICKS, WHOLE_TICKS):
+            known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
+            config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
         self.played: dict[str, Played] = {}
         for name, quotes in _runs(self.tapes[0], config):
             play = partial(_play, self.tapes, quotes, config, rules)
@@ -247,6 +253,20 @@ class Calibrator:
     def fills_name(self) -> str | None:
         """The fill model that decided on the fills; None where the hit rule did."""
         return None if self.config.fills is None else self.config.fills.name
+
+    def _farther(self, until_us: int) -> Iterator[float]:
+        """Yield distances beyond the default ones, as far as the flow until an instant reaches."""
+        near, far = self.config.deltas[-2:]
+        reach = self.reach(self.start_us, until_us)
+        while 2 * far < reach:
+            near, far = far, near + far
+            yield far
+
+    @property
+    def recent_us(self) -> int:
+        """How long a move of the mid is recent: until orders that follow it have arrived."""
+        rules = self._rules or Rules(tick_e8=1, lot_e8=1)
+        return rules.requote_us + rules.order_latency_us
 
     @property
     def order_qty(self) -> float | None:

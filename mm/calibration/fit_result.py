@@ -23,6 +23,7 @@ LEAST_FALL = 1e-9  # of ln λ from the last point but one of a curve to the last
 
 Interval = tuple[float, float]
 Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills a second
+StateRow = tuple[float, float, int, int, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,9 @@ class PoissonFit(Shown):
         calib_order_qty: Quantity of the orders that it filled, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
             they need not fall, and a backtest under that model predicts its fills by them.
+        measured_states: The same by what has happened to an order: distances in ticks at which it was sent and at which
+            it stands, whether the mid's last move was towards it and is recent (1 or 0), order-seconds and fills.
+        recent_s: How long a move of the mid is recent.
         adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
             distances of 20 fills or more.
         points: What was measured, for charts; None of a fit that was read from a file, which has no such key.
@@ -227,6 +231,8 @@ class PoissonFit(Shown):
     calib_fill_params: dict[str, Any] | None = None
     calib_order_qty: float | None = None
     measured_rates: Line = ()
+    measured_states: tuple[StateRow, ...] = ()
+    recent_s: float | None = None
     adverse_moves: Line = ()
     points: "Points | None" = field(default=None, compare=False)
 
@@ -432,6 +438,17 @@ def _measured_rates(rates: Any) -> Line:
     return line
 
 
+def _measured_states(rows: Any) -> tuple[StateRow, ...]:
+    for row in rows:
+        sent, stands, towards, recent, seconds, fills = row
+        halves = all(float(2 * one).is_integer() for one in (sent, stands))
+        if not halves or towards not in (0, 1) or recent not in (0, 1) or not 0 <= seconds < math.inf or not fills >= 0:
+            raise ValueError(
+                f"measured_states holds {row}, where half ticks, half ticks, 0 or 1, 0 or 1, seconds and fills belong"
+            )
+    return tuple(tuple(row) for row in rows)
+
+
 _READ: dict[str, Any] = {
     **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
     "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
@@ -444,6 +461,7 @@ _READ: dict[str, Any] = {
     "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
     "calib_fill_params": lambda params: None if params is None else dict(params),
     "measured_rates": _measured_rates,
+    "measured_states": _measured_states,
     "adverse_moves": lambda moves: tuple((float(delta), _finite(float(move))) for delta, move in moves),
     "lambda_curve": lambda points: tuple(_curve_point(**point) for point in points),
 }

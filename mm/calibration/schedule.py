@@ -395,19 +395,23 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 
 
 def measured_intensity(fit: PoissonFit) -> "Intensity | None":
-    """Return the fills per second that orders had under a fill model, distance by distance, to predict those of others.
+    """Return the fills per second that orders had under a fill model, to predict those of others.
 
-    They need not fall with the distance, so no quote and no fill is made of them; beyond the last one they fall by k.
+    They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
+    fall by k. Where the fit has them by what has happened to an order, they are from the mid, whatever the reference.
     None of a fit that was not measured under a fill model, or has fills at one distance alone.
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
+    from mm.backtest.metrics.fill_states import FillStates
 
     if not fit.usable or not fit.measured_rates or not fit.k:
         return None
     far, rate = fit.measured_rates[-1]
     line = (*fit.measured_rates, (far + 1 / fit.k, rate / math.e))
     piece = _piece(fit, (0, FOREVER), *_sides(fit, per_side=False, source="the fit"), line)
-    return Intensity([piece], fit.reference or "mid", falling=False)
+    if not fit.measured_states or fit.recent_s is None:
+        return Intensity([piece], fit.reference or "mid", falling=False)
+    return Intensity([piece], "mid", falling=False, states=FillStates(fit.measured_states, fit.recent_s, fit.k))
 
 
 def why_unusable(schedule: Schedule) -> str:

@@ -82,6 +82,11 @@ class WindowPlan:
         if self.mode not in MODES:
             raise UsageError(f"SCHEDULE_MODE (--schedule-mode) is {self.mode!r}; choose one of {', '.join(MODES)}")
 
+    @property
+    def first_us(self) -> int:
+        """Length of the data that the first window trains on."""
+        return round(self.train_window_min * US_PER_MIN) - self.latency_us
+
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
         """Return the windows of ``[start_us, end_us)``; the last segment is cut to it, and there may be none."""
         return self.over([(start_us, end_us)])

@@ -133,7 +133,7 @@ def study_days(
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)
-    calibrator = Calibrator(*measured, keep=known.played, held=DAYS_HELD)
+    calibrator = Calibrator(*measured, keep=known.played, held=DAYS_HELD, learn_us=plan.first_us)
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
         return study(calibrator, plan, fallback, known.value, step)
 

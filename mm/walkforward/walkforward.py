@@ -72,10 +72,8 @@ def walkforward(
     Raises:
         FitError: If no segment is usable.
     """
-    config = config or CalibrationConfig()
-    schedule = build_schedule(
-        Calibrator(tape, config, rules), plan or WindowPlan(latency_us=rules.order_latency_us), fallback
-    )
+    config, plan = config or CalibrationConfig(), plan or WindowPlan(latency_us=rules.order_latency_us)
+    schedule = build_schedule(Calibrator(tape, config, rules, learn_us=plan.first_us), plan, fallback)
     quotes, fills = (models or _default_models)(schedule)
     foreseen = intensity_of(schedule, source="the schedule")
     return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=foreseen))

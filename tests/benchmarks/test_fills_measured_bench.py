@@ -1,34 +1,20 @@
-"""The table of predicted over seen fills: what it counts, and that fits of the same orders predict them."""
-
-import pytest
+"""The table of predicted over seen fills: what it counts, and that fits under a model predict its fills."""
 
 from benchmarks import fills_measured
-from mm.backtest.io import load_day
-from mm.dayfolder.layout import DayFolder
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
 
 
-@pytest.fixture
-def tape(tmp_path):
-    """Half an hour of a simulated market."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
-    return load_day(folder)
-
-
-def test_fits_of_the_same_orders_predict_their_fills(tape, monkeypatch):
-    """A row for each distance with 100 fills, the fit of the same orders within a tenth, that by marks far off."""
-    monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse",))
+def test_fits_under_a_model_predict_its_fills(monkeypatch):
+    """No row of 100 fills a tenth off by the fit under the model, at distances that it was not measured at as well."""
+    monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))
     monkeypatch.setattr(fills_measured, "CLIPS", (1,))
-    monkeypatch.setattr(fills_measured, "QUOTED", (0.5,))
-    head, *rows = fills_measured.lines(tape)
-    assert head.split() == ["fill", "model", "clips", "quoted", "row", "seen", "same", "δ", "default", "δ", "marks"]
-    assert rows
+    monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
+    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8)
+    head, *rows = fills_measured.lines(market)
+    assert head.split() == [*("fill", "model", "clips", "rows", "fills", "default", "δ", "outside", "marks", "outside")]
+    assert [row.split()[0] for row in rows] == ["queue_risk_averse", "hybrid"]
     for row in rows:
-        model, clips, quoted, _, seen, same, _, marks = row.split()
-        assert (model, clips, quoted) == ("queue_risk_averse", "1", "0.5")
-        assert int(seen.replace(",", "")) >= fills_measured.LEAST_FILLS
-        assert 0.9 < float(same) < 1.1
-        assert abs(float(marks) - 1) > abs(float(same) - 1)
+        _, clips, count, fills, least, _, most, outside, *marks, off = row.split()
+        assert (clips, outside) == ("1", "0")
+        assert int(fills.replace(",", "")) >= 100 * int(count)
+        assert 0.9 < float(least) <= float(most) < 1.1
+        assert int(off) > 0 or float(marks[0]) < float(least)

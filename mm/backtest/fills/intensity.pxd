@@ -20,6 +20,7 @@ cdef class Intensity:
     cdef Piece* pieces
     cdef int64_t count
     cdef readonly str reference
+    cdef readonly object states  # type: FillStates | None
     cdef object given
     cdef keep(self, int64_t i, list curve)
     cdef int64_t find(self, int64_t us) noexcept nogil

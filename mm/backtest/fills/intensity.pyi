@@ -7,6 +7,7 @@ from typing import Self
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.metrics.fill_states import FillStates
 from mm.backtest.parameters import Declaration
 
 REFERENCES: tuple[str, ...]
@@ -22,10 +23,19 @@ class Intensity:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
+        states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
     """
     @property
     def reference(self) -> str: ...
-    def __new__(cls, pieces: Iterable[IntensityPiece], reference: str = "mid", falling: bool = True) -> Self: ...
+    @property
+    def states(self) -> FillStates | None: ...
+    def __new__(
+        cls,
+        pieces: Iterable[IntensityPiece],
+        reference: str = "mid",
+        falling: bool = True,
+        states: FillStates | None = None,
+    ) -> Self: ...
     @classmethod
     def constant(cls, A: float, k: float, reference: str = "mid", sigma_ticks: float | None = None) -> Intensity:
         """Return one A and k for both sides and all time."""

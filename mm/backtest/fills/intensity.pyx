@@ -11,10 +11,14 @@ from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Or
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.parameters import INTENSITY, PER_S, PER_TICK, SEED, Declaration, Parameter
 from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from mm.backtest.metrics.fill_states import FillStates
 
 REFERENCES = ("mid", "micro", "best")
 FOREVER = 0x7FFFFFFFFFFFFFFF
@@ -69,13 +73,20 @@ cdef class Intensity:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
+        states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
     """
 
-    def __cinit__(self, pieces: Iterable[IntensityPiece], reference: str = "mid", falling: bool = True) -> None:
+    def __cinit__(
+        self,
+        pieces: Iterable[IntensityPiece],
+        reference: str = "mid",
+        falling: bool = True,
+        states: "FillStates | None" = None,
+    ) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
-        self.reference = reference
+        self.reference, self.states = reference, states
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))
         if self.pieces is NULL:

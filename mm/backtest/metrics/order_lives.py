@@ -179,7 +179,7 @@ def fill_rates(
     Args:
         journal: Its fills, and its path of the mid.
         found: Its orders.
-        intensity: What predicts fills, by the distance from the mid.
+        intensity: What predicts fills, by the distance from the mid; or by the states of orders, where it has them.
     """
     pieces = [] if intensity is None else intensity.rows()
     cuts, mid2 = _cuts(journal, [one.start_us for one in pieces] + [one.end_us for one in pieces])
@@ -191,6 +191,10 @@ def fill_rates(
     near, when = rest(
         found.table, cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), hours, found.last_us, bins
     )
+    if intensity is not None and intensity.states is not None:
+        us, half_ticks, mean = intensity.states.predicted(found, journal.mids)
+        near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
+        when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
     fills = journal.fills[journal.fills[:, 7] > 0]
     total = float(near[:, 2].sum()) if pieces else None
     half_ticks = fills[:, 2] * (_mid2_before(journal, fills) - 2 * fills[:, 3])

@@ -27,6 +27,7 @@ BESIDE = {"grids": "grids:measure", "fills": "grids:differences"}
 _DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements that need no day; their argument is the number of turns."""
+IMPORT = "import"
 CALIBRATION = "calibration"
 SHARED = Path("../shared/bench")
 """Beside it lie the captures that the calibration is tried on."""
@@ -67,7 +68,7 @@ class Settings(Results):
         click.Argument(
             ["names"],
             nargs=-1,
-            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *BESIDE, *DAYLESS, CALIBRATION]),
+            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *BESIDE, *DAYLESS, IMPORT, CALIBRATION]),
             metavar="[NAME]...",
         ),
         click.Option(
@@ -83,7 +84,8 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     models plays each fill model, latency and way to see the market; pipeline runs the other commands of a day, with
     their memory; signals takes each signal alone over the day, grids plays two grids beside hftbacktest, fills compares
     their fills order by order. These need no day: doors (the trading interface and the dashboard), inference
-    (predictors, an agent), live (a trader), matching, day, recorder, wire and calibration.
+    (predictors, an agent), live (a trader), matching, day, recorder, wire, import (a capture, beside hftbacktest's
+    converter) and calibration.
 
     Every run is kept as OUT_ROOT/bench/<UTC>.json, and shows the change since the last one of the same rows.
 
@@ -122,6 +124,8 @@ def _measure(name: str, bench: Bench | None, settings: Settings, console: Consol
     """Return what *name* measured: a `Measured`, or the bars of the calibration."""
     if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | BESIDE):
         return _function(on_a_day[name])(bench)
+    if name == IMPORT:
+        return _function("imports:measure")(settings.bench_turns, settings.bench_peer)
     if name in DAYLESS:
         return _function(DAYLESS[name])(settings.bench_turns)
     captures = (settings.yardstick or SHARED).resolve().parent / "data"

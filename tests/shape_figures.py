@@ -37,6 +37,7 @@ NO_FILE = {
     "mm/dayfolder/_clean_rows.pyx": "rows that check_ahead takes; its test compares them with plain Python",
     "mm/evaluate/signal_lookahead.py": "signals/test_own.py plants peeks that it must find",
     "mm/live/_gateway_venue.pyx": "a part of the live engine; test_live_engine.py reports to it",
+    "mm/market_data/_captured_lines.pyx": "lines that lines_ahead takes; its test compares them with plain Python",
     "mm/market_data/import_capture.py": DOOR,
     "mm/rl/ppo.py": "test_training.py trains by it, where stable-baselines3 is installed",
     "mm/runner_backtest.py": DOOR,

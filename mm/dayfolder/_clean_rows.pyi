@@ -2,8 +2,8 @@
 
 """Rows of a day in which a check finds nothing: taken in runs, without an object a row (`check_ahead` calls it).
 
-Only what our own writers write is understood, in their order of keys and with decimals of eight places, and only where
-it continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
+Only what our own writers write is understood, in their order of keys and with plain decimals, and only where it
+continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
 that row makes it, which is the same once the row is applied; the checks in Python read the row and say what is wrong.
 """
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Rows of a day in which a check finds nothing: taken in runs, without an object a row (`check_ahead` calls it).
 
-Only what our own writers write is understood, in their order of keys and with decimals of eight places, and only where
-it continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
+Only what our own writers write is understood, in their order of keys and with plain decimals, and only where it
+continues what came before. Whatever else a row holds, the kernel stops in front of it, with the book as it was or as
 that row makes it, which is the same once the row is applied; the checks in Python read the row and say what is wrong.
 """
 
@@ -11,7 +11,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from mm._decimals cimport put_whole
-from mm.market_data._levels cimport LONGEST_CELL, SHORTEST, Level, Side, plain, put_cells
+from mm.market_data._levels cimport LONGEST_CELL, SHORTEST, Level, Side, decimal, put_cells, read_level
 
 from array import array
 from collections.abc import Sequence
@@ -187,12 +187,13 @@ cdef class CleanTrades(Arrivals):
     cdef bint row(self, const char* p, const char* end, RowLimits limits, bint single) noexcept nogil:
         """Take the row from *p* to its newline at *end*; False where it is left."""
         cdef int64_t sent_ms, recv_ms, seq, trade_id, traded_ms, price, qty, recv_us, first_id, last_id
+        cdef int places
         p = cell(cell(cell(p, &sent_ms), &recv_ms), &seq)
         p = word(word(p, end, self.run_text, self.run_size), end, b",", 1)
         p = cell(cell(p, &trade_id), &traded_ms)
-        p = NULL if p is NULL else plain(p, end, &price)
+        p = NULL if p is NULL else decimal(p, end, &price, &places)
         p = word(p, end, b",", 1)
-        p = NULL if p is NULL else plain(p, end, &qty)
+        p = NULL if p is NULL else decimal(p, end, &qty, &places)
         if p is NULL:
             return False
         p = word(p, end, b",true,", 6) if p[1] == c"t" else word(p, end, b",false,", 7)
@@ -376,9 +377,9 @@ cdef class CleanDiffs(Arrivals):
         if word(p, end, b"}", 1) != end:
             return 0
         for at in range(of_bids):
-            bids.set(self.held[at].key, self.held[at].qty)
+            bids.set(self.held[at].key, self.held + at)
         for at in range(of_bids, levels):
-            asks.set(-self.held[at].key, self.held[at].qty)
+            asks.set(-self.held[at].key, self.held + at)
         stamp[:] = [exchange if limits.is_ms(exchange) else exchange // 1000, recv_ms, seq, recv_us, last_id]
         if not self.sound(bids, asks) or (frames is not None and not frames.row(bids, asks, stamp)):
             return 0
@@ -396,11 +397,7 @@ cdef class CleanDiffs(Arrivals):
             return word(p, end, b"]", 1)
         while True:
             level = self.held + count[0]
-            p = word(p, end, b'["', 2)
-            p = NULL if p is NULL else plain(p, end, &level.key)
-            p = word(p, end, b'","', 3)
-            p = NULL if p is NULL else plain(p, end, &level.qty)
-            p = word(p, end, b'"]', 2)
+            p = read_level(p, end, level)
             if p is NULL or level.key < 1 or not limits.on_step(level.key, level.qty):
                 return NULL
             count[0] += 1

@@ -313,6 +313,17 @@ class CsvWriter(RowWriter):
         if self._gathered >= FLUSH_BYTES:
             self._on_full()
 
+    @property
+    def room(self) -> int:
+        """Bytes of rows with which this file is full."""
+        return FLUSH_BYTES - self._gathered
+
+    def extend(self, lines: bytes, rows: int) -> None:
+        """Take so many rows at once, of ASCII and of less than `room`."""
+        self._lines.append(lines.decode("ascii"))
+        self.rows += rows
+        self._gathered += len(lines)
+
     def tail(self) -> FileTail | None:
         """Return what the file holds when all is flushed."""
         lines = (self._earlier.lines or 1) + self.rows
@@ -367,6 +378,22 @@ class NdjsonWriter(RowWriter):
             self._pack()
             if self._gathered >= FLUSH_BYTES:
                 self._on_full()
+
+    @property
+    def room(self) -> int:
+        """Bytes of objects with which this file may be full."""
+        return FLUSH_BYTES - self._gathered - len(self._lines)
+
+    def extend(self, lines: bytes, rows: int, last: bytes) -> None:
+        """Take so many lines at once, of less than `room`; *last* is the object of the last one."""
+        begin = 0
+        while (end := lines.find(b"\n", begin + max(PACK_BYTES - len(self._lines), 1) - 1) + 1) > 0:
+            self._lines += lines[begin:end]
+            self._pack()
+            begin = end
+        self._lines += lines[begin:]
+        self._last = msgspec.Raw(last)
+        self.rows += rows
 
     def append(self, members: bytes, rows: int) -> None:
         """Bring the lines in memory to the file, and after them whole gzip *members*, which hold *rows* lines."""

@@ -91,6 +91,26 @@ class Block(NamedTuple):
     exch_time: int
 
 
+class RowRun(NamedTuple):
+    """Rows of messages that follow each other, as they stand in the files.
+
+    Attributes:
+        diffs, frames: One row of each for every depth message.
+        trades: Rows of trades.
+        counts: Depth messages, and trades.
+        last_diff: The last row of *diffs*, without its newline; empty without any.
+        in_ms, in_us: Whether some exchange times came in the one unit, and in the other.
+    """
+
+    diffs: bytes
+    frames: bytes
+    trades: bytes
+    counts: tuple[int, int]
+    last_diff: bytes
+    in_ms: bool
+    in_us: bool
+
+
 STREAM, REST = "ws", "rest"
 """Sources of trades: the stream itself, whose rows stand in the order of their ids, and REST."""
 

@@ -3,8 +3,8 @@
 """Levels and the sides of a book as whole numbers, without an object a level; `local_orderbook` has the plain twin.
 
 Why compiled: a busy symbol changes some 46 levels in a message, and a recorder reads, checks, orders and writes each
-(``python -m mm.bench recorder``). Only what the exchange usually writes is understood here, decimals of eight places of
-at most 64 bits: such a text is its number, and need not be kept. All else is left to the plain twin, or kept as text.
+(``python -m mm.bench recorder``). Only what the exchanges usually write is understood here, decimals of up to eight
+places of at most 64 bits: number and places are such a text. All else is left to the plain twin, or kept as text.
 """
 
 from collections.abc import Callable, Iterable

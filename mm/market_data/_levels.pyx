@@ -2,28 +2,22 @@
 """Levels and the sides of a book as whole numbers, without an object a level; `local_orderbook` has the plain twin.
 
 Why compiled: a busy symbol changes some 46 levels in a message, and a recorder reads, checks, orders and writes each
-(``python -m mm.bench recorder``). Only what the exchange usually writes is understood here, decimals of eight places of
-at most 64 bits: such a text is its number, and need not be kept. All else is left to the plain twin, or kept as text.
+(``python -m mm.bench recorder``). Only what the exchanges usually write is understood here, decimals of up to eight
+places of at most 64 bits: number and places are such a text. All else is left to the plain twin, or kept as text.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport INT64_MAX, int64_t
-from libc.string cimport memcmp, memmove
+from libc.string cimport memmove
 cimport cython
 
 import msgspec
 from mm.instrument import e8
 
-cdef str text_of(int64_t value):
+cdef str text_of(int64_t value, int places):
     cdef char[LONGEST_CELL] text
-    return text[: put(text, value) - text].decode("ascii")
-
-
-cdef inline int64_t gcd(int64_t one, int64_t other) noexcept nogil:
-    while other:
-        one, other = other, one % other
-    return one
+    return text[: put(text, value, places) - text].decode("ascii")
 
 
 @cython.final
@@ -56,20 +50,14 @@ cdef class Levels:
         if p == end:
             return True
         while True:
-            if end - p < SHORTEST or memcmp(p, b'["', 2):
-                return False
-            p = plain(p + 2, end, &level.key)
-            if p is NULL or level.key < 1 or end - p < 3 or memcmp(p, b'","', 3):
-                return False
-            p = plain(p + 3, end, &level.qty)
-            if p is NULL or end - p < 2 or memcmp(p, b'"]', 2):
+            p = read_level(p, end, level)
+            if p is NULL or level.key < 1:
                 return False
             if not self.step_e8 or level.key % self.step_e8:
                 self.step_e8 = gcd(level.key, self.step_e8)
             if level.qty and level.qty != INT64_MAX and (not self.lot_e8 or level.qty % self.lot_e8):
                 self.lot_e8 = gcd(level.qty, self.lot_e8)
             level += 1
-            p += 2
             if p == end:
                 self.count = level - self.held
                 return True
@@ -84,7 +72,7 @@ cdef class Levels:
         if not 0 <= at < self.count:
             raise IndexError(at)
         cdef Level* level = self.held + <Py_ssize_t> at
-        return text_of(level.key), text_of(level.qty)
+        return text_of(level.key, level.price_places), text_of(level.qty, level.qty_places)
 
     def on_grid(self, side: int, int64_t tick_e8, int64_t lot_e8) -> list[tuple[int, int, int]] | None:
         """Return *side*, ticks and lots of each level on the tick; None where one of those has no whole lots.
@@ -158,7 +146,7 @@ cdef class Side:
         if isinstance(changes, Levels):
             levels = <Levels> changes
             for n in range(levels.count):
-                self.set(self.sign * levels.held[n].key, levels.held[n].qty)
+                self.set(self.sign * levels.held[n].key, levels.held + n)
             return
         for price, qty in changes:
             self.set_texts(price, qty)
@@ -236,34 +224,38 @@ cdef class Side:
                 high = middle
         return low
 
-    cdef int set(self, int64_t key, int64_t qty) except -1 nogil:
-        """Set a level; a quantity of 0 removes it, and what was kept of its texts is forgotten."""
+    cdef int set(self, int64_t key, const Level* given) except -1 nogil:
+        """Set the level *key* as it is *given*; a quantity of 0 removes it, and what was kept of its texts goes."""
         cdef Py_ssize_t at = self.place(key)
         cdef Level* level = self.room + self.begin + at
         if at < self.count and level.key == key:
             if level.qty == ODD:
                 with gil:
                     del self.odd[key]
-            if qty:
-                level.qty = qty
-            else:
+            if not given.qty:
                 self.close_up(at)
-        elif qty:
+                return 0
+        elif given.qty:
             level = self.make_way(at)
-            level.key, level.qty = key, qty
+        else:
+            return 0
+        level[0] = given[0]
+        level.key = key
         return 0
 
     cdef int set_texts(self, str price, str qty) except -1:
         """Set a level by its texts, which are kept where their numbers would give others."""
         cdef int64_t key = self.sign * self.number(price)
-        cdef int64_t value
+        cdef Level level = Level(0, 0, 0, 0)
         if key < -INT64_MAX:
             raise OverflowError(f"{price} has more than 64 bits")
         if not qty.strip("0."):
-            return self.set(key, 0)
-        if is_text_of(price, self.sign * key) and read_text(qty, &value):
-            return self.set(key, value)
-        self.set(key, ODD)
+            return self.set(key, &level)
+        if read_text(price, &level.key, &level.price_places) and level.key == self.sign * key:
+            if read_text(qty, &level.qty, &level.qty_places):
+                return self.set(key, &level)
+        level.qty = ODD
+        self.set(key, &level)
         self.odd[key] = (price, qty)
         return 0
 
@@ -307,23 +299,17 @@ cdef class Side:
     cdef tuple texts(self, const Level* level):
         if level.qty == ODD:
             return self.odd[level.key]
-        return text_of(self.sign * level.key), text_of(level.qty)
+        return text_of(self.sign * level.key, level.price_places), text_of(level.qty, level.qty_places)
 
 
-cdef bint read_text(str text, int64_t* value) except -1:
-    """Read a decimal as the exchange writes it; False where it is written otherwise."""
+cdef bint read_text(str text, int64_t* value, int* places) except -1:
+    """Read a decimal as the exchanges write it; False where it is written otherwise."""
     cdef bytes raw
     if not text.isascii():
         return False
     raw = text.encode("ascii")
     cdef const char* first = raw
-    return plain(first, first + len(raw), value) == first + len(raw)
-
-
-cdef bint is_text_of(str text, int64_t value) except -1:
-    """Return whether *text* is what *value* is written as."""
-    cdef int64_t read
-    return read_text(text, &read) and read == value
+    return decimal(first, first + len(raw), value, places) == first + len(raw)
 
 
 cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
@@ -334,9 +320,9 @@ cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
         return p + 2
     if level.qty == ODD:
         return NULL
-    p = put(p, side.sign * level.key)
+    p = put(p, side.sign * level.key, level.price_places)
     p[0] = c","
-    p = put(p + 1, level.qty)
+    p = put(p + 1, level.qty, level.qty_places)
     p[0] = c","
     return p + 1
 

@@ -209,6 +209,11 @@ class Messages:
         self._own_host(url)
         return Connected(url)
 
+    @property
+    def own_streams(self) -> Sequence[tuple[str, str]]:
+        """Names and kinds of the symbol's streams that were met, in the order in which they came."""
+        return [(name, kind) for name, (symbol, kind) in self._streams.items() if symbol == self._symbol]
+
     def _stream(self, name: str) -> tuple[str, str]:
         """Return the symbol and kind of a stream name, such as ``btcusdt@depth@100ms``."""
         symbol, _, rest = name.partition("@")

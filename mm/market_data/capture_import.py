@@ -31,6 +31,7 @@ from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_lo
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, Remark, SomeCapture
 from mm.market_data.grid import Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
+from mm.market_data.lines_ahead import PricesNotCounted, read_ahead
 from mm.market_data.venue import (
     Connected,
     DepthSnapshot,
@@ -218,8 +219,8 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
     if not paths:
         raise UsageError("no capture was given; name at least one file")
 
-    def whole(read_as: CaptureForm) -> ImportReport:
-        work = _Import(symbol.upper(), options or ImportOptions(), read_as)
+    def whole(read_as: CaptureForm, *, ahead: bool) -> ImportReport:
+        work = _Import(symbol.upper(), options or ImportOptions(), read_as, ahead=ahead)
         captures = work.captures(paths, progress)
         with ExitStack() as undo:
             staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
@@ -228,22 +229,29 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
             undo.pop_all()
         return report
 
+    def counted(read_as: CaptureForm) -> ImportReport:
+        try:
+            return whole(read_as, ahead=True)
+        except PricesNotCounted:
+            return whole(read_as, ahead=False)
+
     try:
-        return whole(form or RAW)
+        return counted(form or RAW)
     except Futures as error:
         if (form or RAW) is not RAW:
             raise
         try:
-            return whole(RAW_USDM)
+            return counted(RAW_USDM)
         except OtherMarket:
             raise error from None
 
 
 class _Import:
-    """One import: what is known of the symbol, and the report as it grows."""
+    """One import: what is known of the symbol, and the report as it grows; *ahead*: whether a kernel may read lines."""
 
-    def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm) -> None:
+    def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm, *, ahead: bool) -> None:
         self.symbol = symbol
+        self._ahead = ahead
         self.form = form
         self.options = options
         self.grid = Grid()
@@ -299,6 +307,8 @@ class _Import:
         """Give every message of *capture* to *session*."""
         lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
+        if self._ahead:
+            read_ahead(capture, self.symbol, session, self.grid)
         for recv_us, message, _ in capture:
             if isinstance(message, Broken):
                 read.quarantine(message.reason, cut=message.cut)
@@ -366,6 +376,8 @@ class _Import:
                 wrong prices never so many.
         """
         given = self.options.tick_e8
+        if given and self._ahead and self.grid.seen_tick_e8 % given:
+            raise PricesNotCounted
         off, count = self.grid.prices_off(given) if given else ([], 0)
         if not given or not off or 4 * len(off) < count:
             return

@@ -58,6 +58,8 @@ class CaptureLines:
         cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
         lost_bytes: Bytes of the file that could not be unpacked.
         ends_early: Whether a gzip file ended in the middle of a member.
+        ahead: Takes whole lines of a block from a place on, before they are handed out one by one, and returns how many
+            and where the next one begins; None where nobody does.
 
     Raises:
         BrokenFile: If there is no such file, it is empty, or packed in another way.
@@ -69,6 +71,7 @@ class CaptureLines:
         self.cut = False
         self.lost_bytes = 0
         self.ends_early = False
+        self.ahead: Callable[[bytes, int], tuple[int, int]] | None = None
         self._progress = progress or (lambda _: None)
         self._head = _head(path)
 
@@ -80,16 +83,28 @@ class CaptureLines:
                     yield from self._fragment(rest)
                     rest = b""
                     continue
-                lines = (rest + chunk).split(b"\n")
-                rest = lines.pop()
-                for line in lines:
-                    self.number += 1
-                    yield line
+                block = rest + chunk
+                yield from self._whole(block)
+                rest = block[block.rfind(b"\n") + 1 :]
                 if len(rest) > LONGEST_LINE:
                     raise BrokenFile(
                         f"{self.path}:{self.number + 1}: a line of more than {LONGEST_LINE} bytes; {ACCEPTED}"
                     )
             yield from self._fragment(rest)
+
+    def _whole(self, block: bytes) -> Iterator[bytes]:
+        """Yield the lines of *block* that end in it."""
+        at = 0
+        while True:
+            if self.ahead:
+                count, at = self.ahead(block, at)
+                self.number += count
+            end = block.find(b"\n", at)
+            if end < 0:
+                return
+            self.number += 1
+            yield block[at:end]
+            at = end + 1
 
     def _fragment(self, rest: bytes) -> Iterator[bytes]:
         if rest:
@@ -284,6 +299,7 @@ class Capture:
     Attributes:
         lines: Its lines, with what was lost of them.
         messages: The decoder, with the symbols that occurred.
+        market: The name of its market.
         warnings: None: what is unusual is in the quarantine.
 
     Raises:
@@ -300,13 +316,18 @@ class Capture:
     ) -> None:
         self.lines = CaptureLines(path, progress)
         self.messages = venue.decoder(symbol, grid)
-        self._market = venue.name
+        self.market = venue.name
         self.warnings: Sequence[str] = ()
         self._split = self._recognise()
 
     def __iter__(self) -> Iterator[CapturedMessage]:
         received = (self._received(line) for line in self.lines if line.strip())
         return _answers_in_time(received) if self._split is _split_record else received
+
+    @property
+    def stamped(self) -> bool:
+        """Whether each line stands at its receive time."""
+        return self._split is _split_stamped
 
     def where(self) -> str:
         """Return file and line of the message handed out last."""
@@ -354,7 +375,7 @@ class Capture:
             exchange = _RECORD.decode(line).exchange
         except (ValueError, msgspec.MsgspecError) as error:
             raise BrokenFile(f"{path}:1: the configuration record is broken ({error}); {ACCEPTED}") from error
-        if exchange in RECORDERS[self._market]:
+        if exchange in RECORDERS[self.market]:
             return
         known = ", ".join(name for names in RECORDERS.values() for name in names)
         kind = Futures if exchange in RECORDERS[USDM] else OtherMarket

@@ -7,7 +7,7 @@ from typing import Any
 
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import GRID
-from mm.dayfolder.rows import STREAM, Stamp, Trade
+from mm.dayfolder.rows import STREAM, RowRun, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
 from mm.market_data.local_orderbook import LocalOrderBook
@@ -117,6 +117,7 @@ class DayJournal:
         report: What came into it.
         epoch_id: The last epoch that was opened in it; 0 before the first.
         off_since: Arrival, in µs, and number of the first report of rows off the grid; None where nobody waits for it.
+        source: As given.
         then: Takes each event when it has been numbered; None where nobody does.
     """
 
@@ -126,7 +127,7 @@ class DayJournal:
         self.epoch_id = writer.earlier.epoch_id
         self.off_since: tuple[int, int] | None = None
         self.then: events.Subscriber | None = None
-        self._source = source
+        self.source = source
         self._last = (0, Stamp(0, 0, 0, 0))
         self._waiting: dict[int, Stamp] = {}
         self._handlers: dict[type[Any], Callable[[Any], _Numbered | None]] = {
@@ -167,6 +168,17 @@ class DayJournal:
         """Return the number of the row of a depth message: the last one, or one that waits for a snapshot."""
         last, stamp = self._last
         return (stamp if number == last else self._waiting[number]).recv_seq
+
+    def extend(self, run: RowRun, last: tuple[int, Stamp] | None) -> None:
+        """Write rows of messages that only followed on; *last* are number and stamp of the last depth message."""
+        self.writer.extend(run)
+        diffs, trades = run.counts
+        self.report.book.diffs += diffs
+        self.report.book.frames += diffs
+        self.report.trades += trades
+        if last:
+            self._last = last
+            self._waiting.clear()
 
     def next_day(self, writer: DayWriter, at_us: int) -> None:
         """Go on in another day, its opening events written, from *at_us*."""
@@ -251,7 +263,7 @@ class DayJournal:
         if event.verdict is events.TradeVerdict.LATE:
             self._backfill(event.recv_us, events.trade_id_of(trade), events.trade_id_of(trade), 1)
         ids = (trade.t, trade.t, trade.t) if isinstance(trade, TradePrint) else (trade.a, trade.f, trade.l)
-        row = Trade(trade.E, ids[0], trade.T, trade.p, trade.q, trade.m, ids[1], ids[2], self._source)
+        row = Trade(trade.E, ids[0], trade.T, trade.p, trade.q, trade.m, ids[1], ids[2], self.source)
         self.writer.trade(event.recv_us, row)
         self.report.trades += 1
 

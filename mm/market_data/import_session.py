@@ -34,6 +34,17 @@ class TickerCheck:
         self._grid = grid
         self._waiting: BookTicker | None = None
 
+    @property
+    def waiting(self) -> BookTicker | None:
+        """The ticker that waits for its book."""
+        return self._waiting
+
+    def go_on(self, waiting: BookTicker | None, compared: int) -> None:
+        """Count tickers that agreed with the book; *waiting* is the one that waits now."""
+        self._waiting = waiting
+        self.compared += compared
+        self.agreed += compared
+
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
         """Take a ticker; returns as `meet` where the book stands at its id, else keeps it."""
         self._waiting = ticker
@@ -201,7 +212,7 @@ MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
 
 
 @dataclass
-class _Open:
+class OpenDay:
     """The day that is being written: its bounds, its journal, the market that it is of, and the latencies in it."""
 
     from_us: int
@@ -257,7 +268,7 @@ class ImportSession:
         self._run_start = run_start
         self._top_n = top_n
         self._zone = zone
-        self._open: _Open | None = None
+        self._open: OpenDay | None = None
         self._last_us = 0
         self._notes: list[tuple[int, str, Mapping[str, Any]]] = []
         self._broken: list[tuple[int, Broken]] = []
@@ -302,6 +313,18 @@ class ImportSession:
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
+    @property
+    def today(self) -> tuple[OpenDay, int] | None:
+        """The day that is open, and the arrival of its last message; None while something waits for the next one."""
+        return None if self._open is None or self._notes or self._broken else (self._open, self._last_us)
+
+    def go_on(self, recv_us: int, lines: int) -> None:
+        """Count so many messages that came into the day elsewhere, the last at *recv_us*."""
+        today = self._open
+        if today:
+            self._last_us = today.report.last_us = recv_us
+            today.report.lines += lines
+
     def lose(self, recv_us: int, cause: str) -> None:
         """Drop the book, where there is one, at *recv_us*: the source says that it is not right any more."""
         market = self._enter(recv_us).market
@@ -326,7 +349,7 @@ class ImportSession:
         market.arrived(recv_us)
         market.take(recv_us, message)
 
-    def _enter(self, recv_us: int) -> _Open:
+    def _enter(self, recv_us: int) -> OpenDay:
         """Return the day that a message of *recv_us* belongs to, opened if need be, and count the message."""
         today = self._open
         if today is None or recv_us >= today.to_us:
@@ -349,7 +372,7 @@ class ImportSession:
         today.market.report_grid(recv_us, from_seq=0)
         return today
 
-    def _next_day(self, recv_us: int) -> _Open:
+    def _next_day(self, recv_us: int) -> OpenDay:
         before, day = self._open, day_of(recv_us, self._zone)
         if before:
             self._close(before, "day_over")
@@ -366,14 +389,14 @@ class ImportSession:
             market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True)
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
-        return _Open(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)
+        return OpenDay(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)
 
-    def _write_notes(self, today: _Open) -> None:
+    def _write_notes(self, today: OpenDay) -> None:
         for at_us, kind, details in self._notes:
             today.journal.event(max(at_us or self._last_us, today.report.first_us), kind, details)
         self._notes.clear()
 
-    def _close(self, today: _Open, reason: str) -> None:
+    def _close(self, today: OpenDay, reason: str) -> None:
         median, p99 = percentiles(today.offsets_us)
         journal, at_us = today.journal, self._last_us
         if median is not None:

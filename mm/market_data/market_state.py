@@ -214,6 +214,12 @@ class Arbiter:
         """Last id of the trades that went through; None before the first."""
         return self._trades.last_id
 
+    def go_on(self, update_id: int | None, trade_id: int | None) -> None:
+        """Move on to these last ids of a source that is alone; None stays where it is."""
+        for lane, last_id in ((self._updates, update_id), (self._trades, trade_id)):
+            if last_id is not None:
+                lane.note(last_id)
+
     def joined(self, conn: int) -> bool:
         """Return True if *conn* has brought an update that follows on those of the others."""
         return self._updates.joined(conn)

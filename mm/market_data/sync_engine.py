@@ -184,7 +184,7 @@ class BookState:
         self._day = 0
         self.carries = False
         self._lost: str | None = None
-        self._last: DepthUpdate | None = None
+        self._last: tuple[int, int] | None = None
         self._last_us = seen_us
         self._ahead: DepthSnapshot | None = None
         self._ahead_us = 0
@@ -202,6 +202,19 @@ class BookState:
     def snapshot_waits(self) -> bool:
         """Whether a snapshot has arrived that waits for the updates to reach its id, and nothing points against it."""
         return self._ahead is not None and not self._doubted
+
+    @property
+    def plain(self) -> bool:
+        """Whether the next update, where it follows the book, does no more than change it."""
+        waits = self.carries or self._travels or self._ahead or self._horizons
+        return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
+
+    def go_on(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
+        """Count updates that changed the book while it was `plain`; return the number of the last, of these ids."""
+        self.ids.go_on(last_id)
+        self._number += count
+        self._last, self._last_us = (first_id, last_id), recv_us
+        return self._number
 
     def next_day(self, recv_us: int, *, carry: bool) -> None:
         """Continue in another day, from *recv_us*.
@@ -258,7 +271,7 @@ class BookState:
             self._drop_faulty(recv_us, update.u, fault)
         elif book_id is not None and engine.book_id is None:
             self._drop(recv_us, verdict.value if verdict is Verdict.GAP else "id_reset")
-        self._last, self._last_us = update, recv_us
+        self._last, self._last_us = (update.U, update.u), recv_us
         if self._ahead:
             self._look_ahead(recv_us, update, self._ahead)
         return verdict
@@ -471,8 +484,7 @@ class BookState:
             return
         ids = {"first_id": update.U, "last_id": update.u, "seen_id": seen}
         if found is Follow.STALE or found is Follow.RESET:
-            again = self._last is not None and (self._last.U, self._last.u) == (update.U, update.u)
-            self.anomaly(recv_us, "duplicate" if again else "stale", **ids)
+            self.anomaly(recv_us, "duplicate" if self._last == (update.U, update.u) else "stale", **ids)
         elif found is Follow.OVERLAPS and not one_of_many:
             self.anomaly(recv_us, "overlap", **ids)
         elif found is Follow.GAP:

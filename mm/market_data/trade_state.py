@@ -118,6 +118,15 @@ class TradeState:
             self._ids.missing.add(*one.ids)
         self._last_us = last_us
 
+    @property
+    def last_id(self) -> int | None:
+        """The highest id; None before the first."""
+        return self._ids.last_id
+
+    def go_on(self, recv_us: int, last_id: int) -> None:
+        """Count the trades up to *last_id*, which came at *recv_us*: each followed the one before."""
+        self._ids.last_id, self._last_us = last_id, recv_us
+
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Take a trade and return what its id means; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)

@@ -232,6 +232,10 @@ class Decoder(Protocol):
     def symbols(self) -> Counter[str]:
         """Messages a symbol, of every symbol that was seen."""
 
+    @property
+    def own_streams(self) -> Sequence[tuple[str, str]]:
+        """Names and kinds of the symbol's streams that were met, in the order in which they came."""
+
     def received(self, body: bytes | str) -> Message:
         """Return what a message of the stream is."""
 

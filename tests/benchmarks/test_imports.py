@@ -1,0 +1,26 @@
+"""The capture that the import is measured on."""
+
+from benchmarks import imports
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.market_data.capture_import import import_captures
+
+
+def test_the_capture_is_a_sound_market(tmp_path):
+    """Both sides convert what an exchange could have sent: no gap, no crossed book, and every best price agrees."""
+    counts = imports.write_capture(tmp_path / "capture.gz", 300)
+    report = import_captures([tmp_path / "capture.gz"], imports.SYMBOL, tmp_path / "data", run_id="R1")
+    (day,) = report.days
+    assert (day.book.diffs, day.book.frames, day.trades, day.tickers) == (300, 300, 300, 300)
+    assert (report.compared, report.agreed, day.book.gaps, day.trade_gaps) == (300, 300, 0, 0)
+    assert counts == {"depth messages": 300, "levels": counts["levels"], "trades": 300, "best prices": 300}
+    assert 20 * 300 < counts["levels"] < 24 * 300
+    assert check_day(DayFolder.at(tmp_path / "data" / imports.SYMBOL / day.day)).ok
+
+
+def test_without_a_peer_its_rows_have_no_ratio(monkeypatch):
+    """An import alone can be measured."""
+    monkeypatch.setattr(imports, "MESSAGES", 50)
+    measured = imports.measure(1, None)
+    assert [row.ratio for row in measured.rows] == [None] * 3
+    assert len(measured.notes) == 1

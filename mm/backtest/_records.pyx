@@ -93,6 +93,23 @@ cdef class OrderLog:
                 read_log(&self.words[0], &cells[0, 0], self.rows)
         return table
 
+    def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
+        """Return what ``read_lives`` of `mm.backtest.metrics` returns of the table, without making it."""
+        counts = np.zeros((16, 64), np.int64)
+        order_of = np.empty(max(self.rows, 1), np.int64)
+        cdef int64_t[:, ::1] count = counts
+        cdef int64_t[::1] order = order_of
+        cdef int64_t first_id = 1, sent = 0
+        if self.rows:
+            with nogil:
+                sent = count_log(&self.words[0], self.rows, &count[0, 0], &first_id)
+        found = np.empty((7, sent), np.int64)
+        cdef int64_t[:, ::1] lives = found
+        if sent:
+            with nogil:
+                lives_of_log(&self.words[0], self.rows, first_id, lives, &order[0])
+        return first_id, found, int(counts[CANCEL_REQ].sum()), counts
+
 
 cdef inline int64_t known(int64_t us) noexcept nogil:
     return us if us != NEVER else -1
@@ -120,5 +137,54 @@ cdef void read_log(const int64_t* word, int64_t* row, int64_t rows) noexcept nog
         row[0], row[2], row[3] = word[0], action, head >> 4 & 7
         row[4] = 1 if head >> 18 & 1 else -1
         row[12], row[13] = head >> 7 & 63, head >> 13 & 31
-        word += (5 if action == PLACE else 3 if action == CANCEL_REQ else 2) if head & SHORT else 9
+        word += size_of(head)
         row += 14
+
+
+cdef inline int size_of(int64_t head) noexcept nogil:
+    """Return how many words a row of a log has."""
+    if not head & SHORT:
+        return 9
+    return 5 if head & 15 == PLACE else 3 if head & 15 == CANCEL_REQ else 2
+
+
+cdef int64_t count_log(const int64_t* word, int64_t rows, int64_t* count, int64_t* first_id) noexcept nogil:
+    """Count the rows of a log by action and reject reason; return how many orders were sent, and note the first's id."""
+    cdef int64_t n, head, sent = 0
+    for n in range(rows):
+        head = word[1]
+        count[64 * (head & 15) + (head >> 7 & 63)] += 1
+        if head & 15 == PLACE:
+            if sent == 0:
+                first_id[0] = head >> 24
+            sent += 1
+        word += size_of(head)
+    return sent
+
+
+cdef void lives_of_log(
+    const int64_t* word, int64_t rows, int64_t first_id, int64_t[:, ::1] lives, int64_t* order
+) noexcept nogil:
+    """Fill the lives of the orders that a log saw being sent; *order* has room for the order of each row."""
+    cdef int64_t n, head, at, sent = 0
+    cdef int action
+    cdef bint short
+    for n in range(rows):
+        head = word[1]
+        action, short = head & 15, head & SHORT != 0
+        if action == PLACE:
+            at = sent
+            lives[0, at], lives[2, at] = word[0], 1 if head >> 18 & 1 else -1
+            lives[1, at] = word[4] if short else known(word[5])
+            lives[3, at], lives[4, at] = word[2], word[3]
+            lives[5, at], lives[6, at] = -1, 0
+            sent += 1
+        elif short:
+            at = order[head >> 24]
+        else:
+            at = (head >> 24) - first_id
+        order[n] = at
+        if action == CANCEL_ACK or action == CLOSE_FILLED or action == EXPIRE or action == REJECT:
+            if 0 <= at < sent:
+                lives[5, at], lives[6, at] = word[0], action == REJECT
+        word += size_of(head)

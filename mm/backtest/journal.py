@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mm.backtest._records import OrderLog
+
     Table = NDArray[np.int64]
 
 ORDER_COLUMNS = (
@@ -128,3 +130,8 @@ class Journal:
     decisions: "Table | None" = None
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
+
+    def order_log(self) -> "OrderLog | None":
+        """Return what became of the orders as the engine wrote it down; None where there is only their table."""
+        log = self.__dict__["orders"]
+        return log if callable(log) and hasattr(log, "lives") else None

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from mm.backtest.fills.intensity import Intensity
 
-def read_lives(orders: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], int]:
-    """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
+def read_lives(orders: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
+    """Return the id of the first order that was sent, a row for each, how many cancel requests there were, and counts.
 
-    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected.
+    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected. Counts are
+    of all rows, int64[16, 64], by action and reject reason.
     """
 
 def reach(lives: NDArray[np.int64], cuts: NDArray[np.int64], mid2: NDArray[np.int64], last_us: int) -> tuple[int, int]:

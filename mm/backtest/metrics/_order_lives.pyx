@@ -17,13 +17,17 @@ cdef int64_t EXPIRE = ACTIONS.index("EXPIRE")
 cdef int64_t REJECT = ACTIONS.index("REJECT")
 
 
-def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], int]:
-    """Return the id of the first order that was sent, a row for each, and how many cancel requests there were.
+def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
+    """Return the id of the first order that was sent, a row for each, how many cancel requests there were, and counts.
 
-    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected.
+    The columns: sent_us, active_us, side, ticks, lots, end_us (-1 while open) and whether it was rejected. Counts are
+    of all rows, int64[16, 64], by action and reject reason.
     """
-    cdef int64_t i, row, action, first_id = 1, sent = 0, cancels = 0
+    cdef int64_t i, row, action, first_id = 1, sent = 0
+    counts = np.zeros((16, 64), dtype=np.int64)
+    cdef int64_t[:, ::1] count = counts
     for i in range(orders.shape[0]):
+        count[orders[i, 2], orders[i, 12]] += 1
         if orders[i, 2] == PLACE:
             if sent == 0:
                 first_id = orders[i, 1]
@@ -43,14 +47,12 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
                 lives[5, sent] = -1
                 lives[6, sent] = 0
                 sent += 1
-            elif action == CANCEL_REQ:
-                cancels += 1
             elif action == CANCEL_ACK or action == CLOSE_FILLED or action == EXPIRE or action == REJECT:
                 row = orders[i, 1] - first_id
                 if 0 <= row < sent:
                     lives[5, row] = orders[i, 0]
                     lives[6, row] = action == REJECT
-    return first_id, found, cancels
+    return first_id, found, int(counts[CANCEL_REQ].sum()), counts
 
 
 def reach(const int64_t[:, ::1] lives, const int64_t[::1] cuts, const int64_t[::1] mid2, int64_t last_us) -> tuple[int, int]:

@@ -5,6 +5,7 @@ The interval is computed here because scipy takes longer to import than a summar
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def ratio_interval(count: float, expected: float) -> tuple[float | None, float |
     return count / expected, low / expected, high / expected
 
 
+@lru_cache(maxsize=1 << 14)  # the points of a sweep have mostly the same counts
 def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
     """Return the means between which a Poisson *count* leaves its own, at a *level* of confidence."""
     tail = (1 - level) / 2

@@ -1,6 +1,7 @@
 """What fills were worth later: half-spreads earned, and how far the mid went against them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Moved = tuple[Column, NDArray[np.bool_]]  # of each fill: how far bid + ask went after it, and whether that is known
 
 HORIZONS_S = (1, 5, 30, 60)
 BLOCK_US = 300 * US_PER_S
@@ -47,15 +49,18 @@ def effective_half_spread(fills: "Table", instrument: "Instrument") -> Mean:
     return _mean(fills, fills[:, 7] - 2 * fills[:, 3], fills[:, 7] > 0, instrument)
 
 
-def adverse_selection(journal: "Journal", instrument: "Instrument", horizon_s: int) -> Mean:
+def adverse_selection(
+    journal: "Journal", instrument: "Instrument", horizon_s: int, moved: "Moved | None" = None
+) -> Mean:
     """Return the mean of s·(m_h − m): how far the mid went our way within *horizon_s* after a fill.
 
     Negative is adverse. A fill is left out when the data end first, or the book is not valid at either instant.
+    *moved* is what ``moves`` returns, where it is known.
     """
-    return _mean(journal.fills, *moves(journal, horizon_s), instrument)
+    return _mean(journal.fills, *(moved or moves(journal, horizon_s)), instrument)
 
 
-def moves(journal: "Journal", horizon_s: float) -> tuple["Column", "NDArray[np.bool_]"]:
+def moves(journal: "Journal", horizon_s: float) -> "Moved":
     """Return how far bid + ask went after each fill, and of which fills that is known."""
     fills = journal.fills
     later_us = fills[:, 0] + round(horizon_s * US_PER_S)
@@ -63,13 +68,15 @@ def moves(journal: "Journal", horizon_s: float) -> tuple["Column", "NDArray[np.b
     return later2 - fills[:, 7], (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
 
 
-def markouts(journal: "Journal", instrument: "Instrument") -> list[dict[str, Any]]:
+def markouts(
+    journal: "Journal", instrument: "Instrument", moved: "Mapping[float, Moved] | None" = None
+) -> list[dict[str, Any]]:
     """Return effective half-spread, adverse selection and what is left of both, by groups of fills and horizon.
 
     Groups are buys, sells, fills that add to the inventory (or begin one) and fills that unwind it, and the
     distances of ``BANDS_TICKS`` from the mid, the far end not included. Each row is over the fills known at its
     horizon, weighted by quantity; errors take the fills of five minutes for one draw. A group without such a fill has
-    no row.
+    no row. *moved* is what ``moves`` returns for each horizon, where it is known.
     """
     fills, half_tick = journal.fills, instrument.tick_e8 / (2 * E8)
     side, lots = fills[:, 2], fills[:, 4].astype(np.float64)
@@ -79,7 +86,7 @@ def markouts(journal: "Journal", instrument: "Instrument") -> list[dict[str, Any
     groups = ((SIDE_NAMES, np.where(side > 0, 0, 1)), (CHANGE_NAMES, unwinds.astype(np.int64)), (BAND_NAMES, band))
     rows = []
     for horizon_s in HORIZONS_S:
-        moved2, known = moves(journal, horizon_s)
+        moved2, known = moved[horizon_s] if moved else moves(journal, horizon_s)
         for names, group in groups:
             met = known & (group >= 0)
             found = _Groups(group[met], fills[met, 0], lots[met])

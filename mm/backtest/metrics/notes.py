@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.books import Books
-    from mm.backtest.journal import Journal
     from mm.backtest.metrics.order_lives import Lives
 
 
-_ACTION, _REASON = 2, 12  # columns of the order rows
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
 FUNDED_BY = {"insufficient_cash": "INITIAL_CASH", "insufficient_inventory": "INITIAL_INVENTORY"}
@@ -113,7 +111,7 @@ REASONS = {
 }
 
 
-def refused(journal: "Journal") -> dict[str, Any]:
+def refused(sent: "Lives") -> dict[str, Any]:
     """Return how many orders were rejected and how many were not sent, and both by reason.
 
     ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
@@ -121,10 +119,9 @@ def refused(journal: "Journal") -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
-        reasons = journal.orders[journal.orders[:, _ACTION] == ACTIONS.index(action), _REASON]
-        count = np.bincount(reasons, minlength=len(REJECT_REASONS)).tolist()
+        count = sent.counts[ACTIONS.index(action), : len(REJECT_REASONS)].tolist()
         ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda one: -one[0])
-        found |= {f"n_{name}": len(reasons), name: {reason: many for many, reason in ordered if many}}
+        found |= {f"n_{name}": sum(count), name: {reason: many for many, reason in ordered if many}}
     return found
 
 
@@ -159,9 +156,9 @@ def _gamma(gammas: tuple[tuple[float, int], ...]) -> dict[str, Any]:
     return {"gamma": quantiles["p50"]} | ({"gamma_quantiles": quantiles} if len(set(quantiles.values())) > 1 else {})
 
 
-def notes(journal: "Journal", sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
+def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
     """Return notes on the orders and the fit of a *summary*, one sentence each."""
-    found = [reason] if (reason := why_no_orders(journal.orders, sent.rested)) else []
+    found = [reason] if (reason := why_no_orders(sent.counts, sent.rested)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(
@@ -191,17 +188,17 @@ def by_reason(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
-def why_no_orders(orders: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
+def why_no_orders(counts: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
     """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
 
     Args:
-        orders: Rows of a journal.
+        counts: Of the rows of a journal's orders, by action and reject reason.
         rested: Of each order that was sent, whether it arrived and was not rejected.
     """
-    action, reason = orders[:, _ACTION], orders[:, _REASON]
-    if rested.any() or (action == ACTIONS.index("FILL")).any():
+    if rested.any() or counts[ACTIONS.index("FILL")].any():
         return None
-    codes = set(reason[np.isin(action, [ACTIONS.index("SKIP"), ACTIONS.index("REJECT")])].tolist())
+    unsent = counts[[ACTIONS.index("SKIP"), ACTIONS.index("REJECT")]].sum(axis=0)
+    codes = set(np.flatnonzero(unsent).tolist())
     reasons = [
         f"{name} ({WAYS[name]})" if name in WAYS else name
         for code, name in enumerate(REJECT_REASONS)

@@ -41,12 +41,14 @@ class Lives:
         first_id: Id of the first one.
         table: int64[7, orders]: the rows are sent_us, active_us, side, ticks, lots, end_us and whether it was rejected.
         cancels: How many cancel requests there were.
+        counts: How many rows the orders have, by action and reject reason, int64[16, 64].
         last_us: End of the data.
     """
 
     first_id: int
     table: "Table"
     cancels: int
+    counts: "Table"
     last_us: int
 
     def __len__(self) -> int:
@@ -102,7 +104,9 @@ class Lives:
 
 def lives(journal: "Journal") -> Lives:
     """Return the orders of a *journal* with the instants of their lives."""
-    return Lives(*read_lives(journal.orders), last_us=journal.counters["last_us"])
+    log = journal.order_log()
+    found = read_lives(journal.orders) if log is None else log.lives()
+    return Lives(*found, last_us=journal.counters["last_us"])
 
 
 def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
@@ -133,9 +137,11 @@ def partial_orders(order_ids: "Column", filled: "Column", placed_ids: "Column", 
 
     *placed_ids* rise.
     """
-    known = np.isin(order_ids, placed_ids)
-    order_ids, filled = order_ids[known], filled[known]
-    size = placed[np.searchsorted(placed_ids, order_ids)]
+    if len(placed_ids) == 0:
+        return 0
+    row = np.minimum(np.searchsorted(placed_ids, order_ids), len(placed_ids) - 1)
+    known = placed_ids[row] == order_ids
+    order_ids, filled, size = order_ids[known], filled[known], placed[row[known]]
     return len(set(order_ids[filled < size].tolist()))
 
 

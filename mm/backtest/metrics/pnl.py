@@ -75,10 +75,12 @@ def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Ac
 def last_valid(mid2: "Column") -> "Column":
     """Return *mid2* with each 0 replaced by the last value before it, or the first after it, that is not 0."""
     valid = np.flatnonzero(mid2)
-    if len(valid) == 0:
-        return mid2
-    last = np.searchsorted(valid, np.arange(len(mid2)), side="right") - 1
-    return mid2[valid[np.maximum(last, 0)]]
+    if len(valid) in (0, len(mid2)):
+        return np.ascontiguousarray(mid2)
+    row = np.zeros(len(mid2), np.int64)
+    row[valid] = valid
+    row[: valid[0]] = valid[0]
+    return mid2[np.maximum.accumulate(row)]
 
 
 def _size(values: "Column") -> int:
@@ -107,15 +109,15 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
     """
     if not account.valid.any():
         return None
-    rows = fills[:, [2, 3, 4, 5, 8]].tolist()
-    held, mark2 = int(account.inventory[0]), int(account.marks2[0])
-    spread = inventory = fees = 0
-    for (side, ticks, lots, fee_e8, after), now2 in zip(rows, fill_marks(fills, account).tolist(), strict=True):
-        spread += side * lots * (now2 - 2 * ticks)
-        inventory += held * (now2 - mark2)
-        fees += fee_e8
-        held, mark2 = after, now2
-    inventory += held * (int(account.marks2[-1]) - mark2)
+    _, _, side, ticks, lots, fee_e8, _, _, after = fills.T
+    marks2 = np.concatenate(([account.marks2[0]], fill_marks(fills, account), [account.marks2[-1]]))
+    held = np.concatenate(([account.inventory[0]], after))
+    largest = 2 * max(_size(marks2), 2 * _size(ticks)) * max(_size(held), _size(lots), 1)
+    exact = np.int64 if max(largest, _size(fee_e8)) * (len(fills) + 1) < SAFE else object
+    marks2 = marks2.astype(exact)
+    spread = int((side * lots * (marks2[1:-1] - 2 * ticks)).sum())
+    inventory = int((held * np.diff(marks2)).sum())
+    fees = int(fee_e8.astype(exact).sum())
     pnl = Pnl(
         total=int(account.equity[-1]) - int(account.equity[0]),
         spread=spread * account.half_tl,
@@ -126,7 +128,7 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
     if residual:
         raise MMError(
             f"journal: fills and state rows differ by {account.quote(residual)} of the quote asset over "
-            f"{len(rows)} fills; this is a fault of the engine, please report it with the run's manifest"
+            f"{len(fills)} fills; this is a fault of the engine, please report it with the run's manifest"
         )
     return pnl
 

@@ -28,7 +28,7 @@ PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_AT_ONCE = 100  # draws whose blocks are held at once
+_AT_ONCE = 200_000  # blocks of draws that are held at once
 _LAGS = 1 << 16  # seconds of an autocorrelation at first: 18 hours
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
@@ -128,10 +128,10 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
         return None
     centre, periods = float(changes.mean() / changes.std()), len(changes)
     scaled = (changes - changes.mean()) / changes.std()
-    first, lengths = _drawn_blocks(periods, np.random.default_rng(seed))
+    first, lengths = _drawn_blocks(periods, seed)
     each = (
         _draws(centre, _block_sums(scaled, some, lengths), _block_sums(scaled**2, some, lengths), lengths)
-        for some in np.array_split(first, DRAWS // _AT_ONCE)
+        for some in np.array_split(first, -(-first.size // _AT_ONCE))
     )
     ratio, error = (np.concatenate(column) for column in zip(*each, strict=True))
     varied = error > 0
@@ -144,13 +144,13 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
     return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
 
 
-def _drawn_blocks(periods: int, random: np.random.Generator) -> tuple["Column", "Column"]:
+def _drawn_blocks(periods: int, seed: int) -> tuple["Column", "Column"]:
     """Return the first period of each block of each draw, and the lengths of the blocks of a draw."""
     block = block_length(periods)
     blocks = -(-periods // block)
     lengths = np.full(blocks, block)
     lengths[-1] = periods - (blocks - 1) * block
-    return random.integers(0, periods, size=(DRAWS, blocks)), lengths
+    return np.random.default_rng(seed).integers(0, periods, size=(DRAWS, blocks)), lengths
 
 
 def _block_sums(values: "Floats", first: "Column", lengths: "Column") -> "Floats":

@@ -5,6 +5,7 @@ import pytest
 
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
+from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.notes import WAYS, one_sided, why_no_orders
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
@@ -14,11 +15,11 @@ from mm.tape.tape import Tape
 
 
 def rows(*told: tuple[str, str, str]) -> np.ndarray:
-    """Return order rows of (action, status, reason)."""
+    """Return the counts of order rows of (action, status, reason)."""
     table = np.zeros((len(told), len(ORDER_COLUMNS)), np.int64)
     for row, (action, status, reason) in zip(table, told, strict=True):
         row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
-    return table
+    return read_lives(table)[3]
 
 
 SKIP = ("SKIP", "REJECTED", "min_notional")

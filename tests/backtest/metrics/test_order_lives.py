@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+import engine_chance
 from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.journal import ACTIONS
 from mm.backtest.metrics import order_lives
+from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.order_lives import Lives, share_outside_fit
 
 S = 1_000_000
@@ -22,6 +25,25 @@ def test_fills_of_orders_that_are_not_there_are_no_parts():
     assert order_lives.partial_orders(ids[:2], lots[:2], none, none) == 0
 
 
+@pytest.mark.parametrize("hundred", range(3))
+def test_the_log_of_a_run_tells_the_same_lives_as_its_table(hundred):
+    """It is read in one pass, without the table that it would become; with expiries, amendments, refusals and kills."""
+    ends = np.zeros((16, 64), np.int64)
+    for seed in range(100 * hundred, 100 * hundred + 100):
+        case = engine_chance.case_of(seed)
+        exchange, _ = case.exchange()
+        case.play(exchange, case.tapes)
+        journal = exchange.journal()
+        first_id, table, cancels, counts = journal.order_log().lives()
+        again = read_lives(journal.orders)
+        assert journal.order_log() is None, "from now on there is the table"
+        assert (first_id, cancels) == (again[0], again[2]), seed
+        assert table.tolist() == again[1].tolist(), seed
+        assert counts.tolist() == again[3].tolist(), seed
+        ends += counts
+    assert {ACTIONS[code] for code in np.flatnonzero(ends.sum(axis=1))} == set(ACTIONS)
+
+
 def piece(start_s, end_s, nearest, farthest):
     rates = dict.fromkeys(("A_bid", "k_bid", "A_ask", "k_ask", "k"), 1.0)
     return IntensityPiece(
@@ -36,7 +58,7 @@ def lives(*orders, last_s):
         for side, ticks, from_s, until_s in orders
     ]
     table = np.ascontiguousarray(np.array(columns, np.int64).T)
-    return Lives(table=table, first_id=1, cancels=0, last_us=last_s * S)
+    return Lives(table=table, first_id=1, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=last_s * S)
 
 
 def path(*stretches):

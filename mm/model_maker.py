@@ -17,6 +17,7 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import draws
 from mm.calibration.reference import PER_TICK
 from mm.calibration.schedule import Schedule, intensity_of, measured_intensity
+from mm.calibration.window_moves import dearest
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -208,11 +209,19 @@ class ModelMaker:
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the move after fills where an order is worth most by the fit, λ(δ)·(δ - move); none without moves."""
-        if not isinstance(self._fitted, PoissonFit) or not self._fitted.adverse_moves or self._intensity is None:
+        """Return the move after fills where an order is worth most by the fit; none without moves.
+
+        Segments of a schedule have their own, which the model takes from the intensity; noted is their median.
+        """
+        if isinstance(self._fitted, Schedule):
+            moves = [one.adverse_ticks for one in self._fitted.segments if one.adverse_ticks is not None]
+            self._adverse = median(moves) if moves else None
             return {}
-        rate = partial(self._intensity.at, 0, 1)
-        _, move = max(self._fitted.adverse_moves, key=lambda one: rate(one[0]) * (one[0] - one[1]))
+        if self._fitted is None or self._intensity is None:
+            return {}
+        move = dearest(self._fitted.adverse_moves, partial(self._intensity.at, 0, 1))
+        if move is None:
+            return {}
         if self._run is not None and self._adverse is None:
             self._run.log.info(
                 "adverse_ticks_measured", ticks=round(move, 6), way_out="adverse_ticks in QUOTE_PARAMS_JSON"

@@ -44,7 +44,7 @@ TODAY = {
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
     # presets, sessions and funding; issue 21, the lives of orders off the log.
-    "backtest": (16_440, 63),
+    "backtest": (16_460, 63),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills.
     "calibration": (8_800, 36),
@@ -72,8 +72,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 83_270),
-    "modules": (220, 333),
+    "lines": (46_000, 83_380),
+    "modules": (220, 334),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
-from mm.calibration.fit_result import Line, PoissonFit, StateRow, plain
+from mm.calibration.fit_result import PoissonFit, StateRow, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_US, CLOSED, ReferencePath, volatility
+from mm.calibration.reference import BLOCK_US, CLOSED, volatility
 from mm.calibration.references import resolved
+from mm.calibration.window_moves import adverse_moves
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.tape import DEPTH, TRADE
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 LARGE_TICK_SHARE = 0.5
 HORIZONS_S = (1, 5, 30)
-SETTLED_S = 5  # after a fill the mid has made its move
-LEAST_HITS = 20  # behind a mean move that quotes count with
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 
@@ -71,7 +69,7 @@ def measure(
     config, references = resolved(tapes, config or CalibrationConfig())
     calibrator = Calibrator(tapes, config, rules)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
-    fit = replace(fit, adverse_moves=adverse_moves(calibrator))
+    fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
     if config.fills is not None:
         fit = replace(fit, measured_states=measured_states(calibrator), recent_s=calibrator.recent_us / US_PER_S)
     warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(calibrator)))
@@ -382,37 +380,6 @@ def measured_states(calibrator: "Calibrator") -> tuple[StateRow, ...]:
     span = calibrator.start_us, calibrator.end_us
     sums = [state_sums(run.journal, calibrator.recent_us, span) for run in calibrator.played.values()]
     return rows_of(np.concatenate(sums))
-
-
-def adverse_moves(calibrator: "Calibrator") -> Line:
-    """Return distance and mean move against the orders that were hit there, 5 s later, in ticks.
-
-    By the marks; where a fill model measured, after the fills of its orders.
-    """
-    if calibrator.config.fills is None:
-        rows = [one for one in adverse_selection(calibrator) if (one.side, one.horizon_s) == ("both", SETTLED_S)]
-        return tuple((one.delta_ticks, one.mean_move_ticks) for one in rows if one.hits >= LEAST_HITS)
-    found = [
-        _after_fills(marks.path, run.journal.fills, day)
-        for marks, day in zip(calibrator.marks, calibrator.days, strict=True)
-        for run in calibrator.played.values()
-    ]
-    distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
-    distance = np.maximum(distance, min(calibrator.config.deltas))
-    means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
-    return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
-
-
-def _after_fills(path: "ReferencePath", fills: "Ints", day: tuple[int, int]) -> tuple["Floats", "Floats"]:
-    """Return the distance of a day's fills from the reference, and the moves of the mid after them, in ticks."""
-    column = dict(zip(FILL_COLUMNS, fills.T, strict=True))
-    us, side, then_us = column["us"], column["side"], column["us"] + SETTLED_S * US_PER_S
-    row, then = np.searchsorted(path.us, us, side="left") - 1, np.searchsorted(path.us, then_us, side="right") - 1
-    breaks = np.cumsum(path.touch[1] == CLOSED)
-    seen = (us >= day[0]) & (then_us <= day[1]) & (path.touch[1][row] != CLOSED) & (breaks[then] == breaks[row])
-    reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
-    distance = side * (reference - path.per_tick * column["ticks"]) / path.per_tick
-    return distance[seen], (side * (path.mid2[row] - path.mid2[then]) / 2)[seen]
 
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from itertools import pairwise
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.window_fits import WindowFits
+from mm.calibration.window_moves import dearest
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, FitError, Mismatch, UsageError
@@ -135,6 +137,8 @@ class Segment:
         shape: The shape of λ(δ) that described the fills best; ``exponential`` is that of *A* and *k*. None where there
             is nothing to use, and in a file that is older than this key.
         lambda_curve: Where it is another one, points of λ(δ): distance in ticks, fills per second.
+        adverse_ticks: What the mid moved against orders in the 5 s after they were filled, in the training window of
+            *A* and *k*, at the distance where an order is worth most by them; None where too few were.
     """
 
     start_us: int
@@ -158,6 +162,7 @@ class Segment:
     max_delta_ticks: float | None = None
     shape: str | None = None
     lambda_curve: Line = ()
+    adverse_ticks: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -334,7 +339,19 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             max_delta_ticks=used.fit.max_delta_ticks,
             shape=_shape(used),
             lambda_curve=used.line,
+            adverse_ticks=_adverse(used),
         )
+
+
+def _adverse(used: WindowFit) -> float | None:
+    """Return the move after fills where an order is worth most; None where it is not known."""
+    from mm.backtest.fills.intensity import FOREVER, Intensity
+    from mm.backtest.fills.intensity_piece import IntensityPiece
+
+    if used.A is None or used.k is None:
+        return None
+    piece = IntensityPiece(0, FOREVER, used.A, used.k, used.A, used.k, used.k, curve=used.line)
+    return dearest(used.moves, partial(Intensity([piece]).at, 0, 1))
 
 
 def _shape(used: WindowFit) -> str | None:
@@ -450,6 +467,7 @@ def _piece(
         min_delta_ticks=fitted.min_delta_ticks,
         max_delta_ticks=fitted.max_delta_ticks,
         curve=curve,
+        adverse_ticks=fitted.adverse_ticks if isinstance(fitted, Segment) else None,
     )
 
 

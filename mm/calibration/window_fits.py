@@ -15,6 +15,7 @@ from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points
+from mm.calibration.window_moves import adverse_moves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
 
 if TYPE_CHECKING:
@@ -71,15 +72,21 @@ class WindowFits:
         own = WindowFitter(points, fit, plan, calibrator.length_s).one(*span)
         predicted = own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min)
         rates = {name: getattr(own, name) for name in ("A", "k", "se_k", "se_logA")}
-        beside = {"sigma_ticks": calibrator.sigma_ticks(*span), "predicted": predicted}
+        beside = {
+            "sigma_ticks": calibrator.sigma_ticks(*span),
+            "predicted": predicted,
+            "moves": adverse_moves(calibrator, *span),
+        }
         return {**rates, **beside, "fit": own.fit.to_json()}
 
 
 def _from_json(kept: dict[str, Any]) -> WindowFit:
-    predicted = kept["predicted"] and tuple(kept["predicted"])
-    return WindowFit(
-        **{**kept, "predicted": predicted, "fit": PoissonFit.from_json(kept["fit"], "the fit of a window")}
-    )
+    made = {
+        "predicted": kept["predicted"] and tuple(kept["predicted"]),
+        "moves": tuple((delta, move) for delta, move in kept["moves"]),
+        "fit": PoissonFit.from_json(kept["fit"], "the fit of a window"),
+    }
+    return WindowFit(**{**kept, **made})
 
 
 def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) -> PoissonFit:

@@ -157,6 +157,7 @@ class WindowFit:
         fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None where unknown.
         predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
+        moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         ahead: What ``state_space`` foresees.
     """
 
@@ -167,6 +168,7 @@ class WindowFit:
     fit: "PoissonFit"
     sigma_ticks: float | None = None
     predicted: tuple[float, float] | None = None
+    moves: "Line" = ()
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
 
     @classmethod

@@ -190,7 +190,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
-        *("shape", "lambda_curve"),
+        *("shape", "lambda_curve", "adverse_ticks"),
     ]
 
 

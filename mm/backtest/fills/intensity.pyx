@@ -110,6 +110,7 @@ cdef class Intensity:
             self.pieces[i].k_ask = one.k_ask
             self.pieces[i].k = one.k
             self.pieces[i].sigma_ticks = NAN if one.sigma_ticks is None else one.sigma_ticks
+            self.pieces[i].adverse_ticks = NAN if one.adverse_ticks is None else one.adverse_ticks
             if one.curve:
                 if falling:
                     _refuse_other_curves(i + 1, one.curve)

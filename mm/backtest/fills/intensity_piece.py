@@ -19,6 +19,7 @@ class IntensityPiece(NamedTuple):
         max_delta_ticks: Farthest distance of the fit; None where it is not known.
         curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none where it is A·exp(-k·δ). ln λ
             runs straight between two points, is flat before the first, and goes on as the last two beyond the last.
+        adverse_ticks: What the mid moves against an order after a fill, as its window measured; None where it did not.
     """
 
     start_us: int
@@ -32,3 +33,4 @@ class IntensityPiece(NamedTuple):
     min_delta_ticks: float | None = None
     max_delta_ticks: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
+    adverse_ticks: float | None = None

@@ -53,7 +53,8 @@ class OptimalCurve(Distances):
     than 1e-4 of a step. ``distances`` is exact.
 
     Without *curve*, k and A of its own, and with xi 0, the curve is that of the fit or of the segment in force where it
-    chose another shape than the exponential.
+    chose another shape than the exponential. Where k and A are those of a segment, so are the moves after fills, unless
+    *adverse_ticks* is given.
 
     A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
     inventory risk quotes; ``k`` and ``A`` are this exponential's.

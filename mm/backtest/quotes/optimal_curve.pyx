@@ -273,6 +273,7 @@ cdef struct Solution:
     double risk
     double k
     double A
+    double costs
     int64_t piece
     bint holds
     double* steps
@@ -292,7 +293,8 @@ cdef class OptimalCurve(Distances):
     than 1e-4 of a step. ``distances`` is exact.
 
     Without *curve*, k and A of its own, and with xi 0, the curve is that of the fit or of the segment in force where it
-    chose another shape than the exponential.
+    chose another shape than the exponential. Where k and A are those of a segment, so are the moves after fills, unless
+    *adverse_ticks* is given.
 
     A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
     inventory risk quotes; ``k`` and ``A`` are this exponential's.
@@ -318,6 +320,8 @@ cdef class OptimalCurve(Distances):
         VOLATILITY,
     )
     cdef readonly double drift
+    cdef double costs               # of a fill; where *measured*, beside those of the piece in force
+    cdef bint measured
     cdef bint exponential           # whether k and A are the curve, and may change
     cdef int64_t placed             # the piece whose curve the levels have, and the exponential that touches it
     cdef double touch_k, touch_A
@@ -336,8 +340,9 @@ cdef class OptimalCurve(Distances):
         if not (self.q_max == floor(self.q_max) and self.q_max <= MOST_CLIPS):
             raise UsageError(f"{self.name}: q_max is {self.q_max:g}; it must be a whole number of clips, 1 to {MOST_CLIPS}")
         self.drift = values["drift"]
-        costs = values["adverse_ticks"] + values["fee_ticks"]
-        self.levels = CurveLevels(int(self.q_max), values["xi"], costs)
+        self.costs = values["adverse_ticks"] + values["fee_ticks"]
+        self.measured = "adverse_ticks" not in given and isnan(self.k) and isnan(self.A)
+        self.levels = CurveLevels(int(self.q_max), values["xi"], self.costs)
         if not self.exponential:
             self.levels.set_points(list(curve))
         self.placed = -1
@@ -346,6 +351,10 @@ cdef class OptimalCurve(Distances):
     cdef void bend(self, Market* market) noexcept nogil:
         """Take the curve of the piece in force, and k and A of the exponential that touches it, as of *curve*."""
         cdef double rate, distance
+        if self.measured and not isnan(self.intensity.pieces[market.piece].adverse_ticks):
+            self.levels.costs = self.costs + self.intensity.pieces[market.piece].adverse_ticks
+        else:
+            self.levels.costs = self.costs
         if not (self.exponential and self.levels.xi == 0.0 and isnan(self.k) and isnan(self.A)):
             market.piece = -1
         elif self.intensity.pieces[market.piece].points == 0 or self.intensity.pieces[market.piece].points > MOST_LINES:
@@ -425,11 +434,13 @@ cdef class OptimalCurve(Distances):
             solution.risk == risk
             and solution.k == market.k
             and solution.A == market.A
+            and solution.costs == self.levels.costs
             and solution.piece == market.piece
         ):
             return
         self.take(market)
         solution.risk, solution.k, solution.A, solution.piece = risk, market.k, market.A, market.piece
+        solution.costs = self.levels.costs
         solution.holds = self.levels.solve(risk, self.drift, solution.steps)
 
     cdef void set_distances(

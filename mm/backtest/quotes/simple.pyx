@@ -342,6 +342,7 @@ cdef class ExpectedValue(QuoteModel):
         ),
     )
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
+    cdef bint measured              # whether the piece in force has the moves after fills
     cdef Intensity intensity
     cdef Foretold foretold
 
@@ -356,6 +357,7 @@ cdef class ExpectedValue(QuoteModel):
         self.A, self.k = (NAN if values[name] is None else values[name] for name in ("A", "k"))
         self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]
         self.adverse_ticks, self.fee_ticks = values["adverse_ticks"], values["fee_ticks"]
+        self.measured = "adverse_ticks" not in given and isnan(self.k) and isnan(self.A) and self.intensity is not None
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
 
@@ -374,19 +376,28 @@ cdef class ExpectedValue(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
         cdef double q = clips_held(view)
-        cdef double skew = self.skew_ticks * q, move = self.foretold.move(view)
-        cdef double bid_costs = self.foretold.against(view, 0, self.adverse_ticks) + self.fee_ticks + skew - move
-        cdef double ask_costs = self.foretold.against(view, 1, self.adverse_ticks) + self.fee_ticks - skew + move
+        cdef double skew = self.skew_ticks * q, move = self.foretold.move(view), adverse = self.adverse(view)
+        cdef double bid_costs = self.foretold.against(view, 0, adverse) + self.fee_ticks + skew - move
+        cdef double ask_costs = self.foretold.against(view, 1, adverse) + self.fee_ticks - skew + move
         if q < self.q_max:
             want.bid_ticks = mid - self.side(view, mid, 0, bid_costs)
         if q > -self.q_max:
             want.ask_ticks = mid + self.side(view, mid, 1, ask_costs)
         return 0
 
+    cdef inline double adverse(self, const View* view) noexcept nogil:
+        """Return the move after fills: that of the segment in force where it has one, and none was given."""
+        cdef int64_t place
+        if self.measured:
+            place = self.intensity.find(view.top.us)
+            if place < self.intensity.count and not isnan(self.intensity.pieces[place].adverse_ticks):
+                return self.intensity.pieces[place].adverse_ticks
+        return self.adverse_ticks
+
     cdef double side(self, const View* view, double mid, int head, double costs) noexcept nogil:
         """Return the best distance of bids (0) or asks (1), NaN for no quote."""
         cdef double found
-        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN)
+        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN, NAN)
         cdef int64_t place
         if self.foretold.fills is not None:
             found = self.foretold.distance(view, mid, head, costs)

@@ -1,0 +1,119 @@
+"""Moves after fills in a window: as the whole day's table has them, as a plain reading has them, and in quotes."""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+import mm
+from mm.backtest.models import queue_prob_power
+from mm.calibration.calibrate import adverse_selection, measure
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.schedule import Schedule, build_schedule, intensity_of
+from mm.calibration.window_moves import LEAST_HITS, adverse_moves, dearest
+from mm.calibration.windows import WindowPlan
+
+US = 1_000_000
+
+
+@pytest.mark.parametrize("reference", ["mid", "best", "micro"])
+def test_of_whole_days_they_are_those_of_the_table(tape, reference):
+    """``adverse_selection.csv`` adds up each distance by itself; these are sums over all distances at once."""
+    found = measure(tape, CalibrationConfig(reference=reference))
+    rows = [one for one in adverse_selection(found.calibrator) if (one.side, one.horizon_s) == ("both", 5)]
+    wanted = {one.delta_ticks: one.mean_move_ticks for one in rows if one.hits >= LEAST_HITS}
+    assert len(wanted) > 3
+    assert dict(found.fit.adverse_moves) == pytest.approx(wanted)
+
+
+def test_of_a_window_they_are_those_of_its_sweeps(tape):
+    """One sweep after another, with the mid of five seconds later, if the window still holds it."""
+    calibrator = Calibrator(tape, CalibrationConfig())
+    start_us, end_us = tape.start_us + 300 * US, tape.start_us + 900 * US
+    marks = calibrator.marks[0]
+    us, mid2 = marks.path.us.tolist(), marks.path.mid2.tolist()
+    moves = {}
+    for side in (1, -1):
+        hits, touches = marks.hits(side, start_us, end_us)
+        for at, row, depth, touch in zip(
+            hits.us.tolist(), hits.row.tolist(), hits.depth.tolist(), touches, strict=True
+        ):
+            if at + 5 * US <= end_us:
+                move = side * (mid2[row] - mid2[bisect_right(us, at + 5 * US) - 1]) / 2
+                for place in range(int(touch), depth + 1, 2):
+                    moves.setdefault(place / 2, []).append(move)
+    found = adverse_moves(calibrator, start_us, end_us)
+    wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
+    assert len(found) > 3
+    for delta, move in found:
+        assert move == pytest.approx(wanted[delta]), delta
+
+
+def test_under_a_fill_model_they_follow_its_fills(tape):
+    """The fills of the simulated orders in the window, and no fill whose five seconds end behind it."""
+    config = CalibrationConfig(
+        method="fixed", deltas=(0.5, 1.5), fills=FillsMeasured("queue_prob_power", {}, queue_prob_power)
+    )
+    calibrator = Calibrator(tape, config)
+    start_us, end_us = tape.start_us + 300 * US, tape.start_us + 900 * US
+    moves = {}
+    for run in calibrator.played.values():
+        us, mid2 = (column.tolist() for column in run.journal.mids.T)
+        for at, _, side, ticks, *_ in run.journal.fills.tolist():
+            if start_us <= at and at + 5 * US <= end_us:
+                before, after = mid2[bisect_left(us, at) - 1], mid2[bisect_right(us, at + 5 * US) - 1]
+                moves.setdefault(max(side * (before - 2 * ticks) / 2, 0.5), []).append(side * (before - after) / 2)
+    wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
+    assert wanted
+    assert dict(adverse_moves(calibrator, start_us, end_us)) == pytest.approx(wanted, abs=0.02)
+
+
+def test_the_dearest_is_where_an_order_is_worth_most():
+    """Far away the fills are too few, near by the moves take all."""
+    moves = ((0.5, 0.6), (1.0, 0.7), (3.0, 0.9))
+    assert dearest(moves, {0.5: 1.0, 1.0: 0.6, 3.0: 0.01}.__getitem__) == 0.7
+    assert dearest((), float) is None
+
+
+@pytest.fixture(scope="module")
+def schedule(tape):
+    """Three segments, each with what its own training window showed."""
+    return build_schedule(Calibrator(tape, CalibrationConfig()), WindowPlan(train_window_min=15, step_min=10))
+
+
+def test_segments_carry_what_their_training_window_showed(tape, schedule):
+    """Measured again in a calibrator that never saw anything else; and a file keeps it."""
+    for one in schedule.segments:
+        alone = Calibrator(tape.between(one.train_start_us, one.train_end_us), CalibrationConfig())
+        moves = adverse_moves(alone, one.train_start_us, one.train_end_us)
+        rate = intensity_of(replace(schedule, segments=(one,))).at
+        assert one.adverse_ticks == pytest.approx(dearest(moves, partial(rate, one.start_us, 1)))
+    assert Schedule.from_json(schedule.to_json(), "the test") == schedule
+    assert len({one.adverse_ticks for one in schedule.segments}) > 1
+
+
+@pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
+def test_quotes_count_with_the_moves_of_the_segment_in_force(tape, schedule, model):
+    """Segments of equal moves quote as that number of one's own does, others do not; a number of one's own replaces
+    them."""
+
+    def orders(moves, **params):
+        segments = tuple(replace(one, adverse_ticks=move) for one, move in zip(schedule.segments, moves, strict=True))
+        return mm.backtest(
+            tape,
+            model,
+            "poisson",
+            fit=replace(schedule, segments=segments),
+            quote_params_json=params,
+            sensitivity=False,
+        ).journal.orders.tolist()
+
+    count = len(schedule.segments)
+    same, none = orders([1.5] * count), orders([None] * count)
+    assert same == orders([None] * count, adverse_ticks=1.5) == orders([0.2] * count, adverse_ticks=1.5)
+    assert none == orders([None] * count, adverse_ticks=0.0) != same
+    mixed = orders([1.5] + [None] * (count - 1))
+    change_us = schedule.segments[1].start_us
+    assert [row for row in mixed if row[0] < change_us] == [row for row in same if row[0] < change_us]
+    assert mixed not in (same, none)

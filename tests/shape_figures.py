@@ -35,6 +35,7 @@ NO_FILE = {
     "mm/backtest/quotes/signal_steps.pyx": "test_view_signal.py plays its steps around models that read signals",
     "mm/bench.py": "test_mm_bench.py tests it, since benchmarks/ has a test_bench.py of its own",
     "mm/dayfolder/_clean_rows.pyx": "rows that check_ahead takes; its test compares them with plain Python",
+    "mm/evaluate/_price_levels.pyx": "rows by price of queue_exponent; its test walks the same tapes plainly",
     "mm/evaluate/signal_lookahead.py": "signals/test_own.py plants peeks that it must find",
     "mm/live/_gateway_venue.pyx": "a part of the live engine; test_live_engine.py reports to it",
     "mm/market_data/_captured_lines.pyx": "lines that lines_ahead takes; its test compares them with plain Python",

@@ -52,7 +52,7 @@ TODAY = {
     # days that a micro-price is fitted on.
     "cli": (2_530, 11),
     "commands": (2_800, 19),
-    "evaluate": (2_700, 11),
+    "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
     # captures order by order; issue 18, published days; issue 20, USD-M futures; issue 21, a check through compiled
@@ -72,8 +72,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 83_380),
-    "modules": (220, 334),
+    "lines": (46_000, 83_666),
+    "modules": (220, 335),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.fills.queue import QueueProbPower
+from mm.evaluate._price_levels import PriceNumbers, known_cancellations, place_rows
 from mm.evaluate.virtual_orders import by_hand
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.tape.tape import Ints, Tape
 
-    Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
+    Places = NDArray[np.int32]
 
 PIECE_ROWS = 4_000_000  # of a tape that are sorted at a time; an order that outlives a piece is not known again
 EXPONENTS = np.exp(np.linspace(np.log(0.1), np.log(10), 17))
@@ -44,100 +45,73 @@ DRAWS = 400
 
 @dataclass(frozen=True, eq=False)
 class PriceLevels:
-    """A tape by price: book rows and prints, price after price, each in the order of the tape.
+    """A tape by price: book rows and prints, level after level, each in the order of the tape.
+
+    A level is a price of a side, bids and asks, until a new book begins every price again; a print stands at that of
+    the order it met.
 
     Attributes:
-        us: When it was received.
-        side: The book's, +1 bids; of a print that of the order it met.
-        ticks: The price.
-        lots: Displayed from now on, or printed.
-        before: Displayed until now.
-        is_print: Whether it is a print.
-        first: Position of the first row of the same price and epoch.
-        untouched: Book rows since whose predecessor at this price nothing printed there.
-        zeros: Rows up to and including each that emptied their level.
+        tape: The tape.
+        rows: Rows of the tape, counted from its first, level after level.
+        first: Place in *rows* of the first row of each level, and one more.
+        event: The event of each row of the tape.
+        lots: Displayed from that row on, or printed.
     """
 
-    us: "Ints"
-    side: "Ints"
-    ticks: "Ints"
-    lots: "Ints"
-    before: "Ints"
-    is_print: "Bools"
+    tape: "Tape"
+    rows: "Places"
     first: "Ints"
-    untouched: "Bools"
-    zeros: "Ints"
+    event: "Places"
+    lots: "Ints"
 
     @classmethod
     def of(cls, tape: "Tape") -> "PriceLevels":
-        """Return those of *tape*; a new book begins every price again."""
-        event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
-        whole_book = (tape.kind == SNAPSHOT) | ((tape.kind == KEYFRAME) & (np.arange(len(tape)) == 0))
-        epoch = np.cumsum(whole_book | (tape.kind == GAP))[event]
-        kept = np.flatnonzero((tape.kind[event] != KEYFRAME) | whole_book[event])
-        is_print = tape.kind[event] == TRADE
+        """Return those of *tape*."""
         own = slice(*tape.first_row[[0, -1]].tolist())  # a window stands in the rows of the whole tape
-        ticks, lots, row_side = tape.row_ticks[own], tape.row_lots[own], tape.row_side[own].astype(np.int64)
-        side = np.where(is_print, -row_side, row_side)
-        rows = kept[np.lexsort((kept, ticks[kept], side[kept], epoch[kept]))]
-        event, is_print = event[rows], is_print[rows]
-        side, ticks, lots = side[rows], ticks[rows], lots[rows]
-        place = np.arange(len(rows))
-        begins = np.flatnonzero(np.diff(np.stack([epoch[rows], side, ticks]), axis=1, prepend=-1).any(axis=0))
-        first = np.repeat(begins, np.diff(np.append(begins, len(rows))))
-        book = np.maximum.accumulate(np.where(is_print, -1, place))  # the last book row, perhaps of another price
-        earlier = np.append(-1, book[:-1])
-        known = earlier >= first
-        return cls(
-            us=tape.event_us[event],
-            side=side,
-            ticks=ticks,
-            lots=lots,
-            before=np.where(known, lots[earlier], 0),
-            is_print=is_print,
-            first=first,
-            untouched=~is_print & known & (earlier == place - 1) & (tape.kind[event] == DEPTH),
-            zeros=np.cumsum(~is_print & (lots == 0)),
-        )
+        level, event = (np.empty(own.stop - own.start, np.int32) for _ in range(2))
+        numbers = PriceNumbers()
+        numbers.number(tape.kind, tape.first_row, tape.row_side[own], tape.row_ticks[own], level, event)
+        ticks, book, count = np.frombuffer(numbers.prices_of(), np.int64).reshape(-1, 3).T
+        order = np.lexsort((ticks, book))
+        first = np.append(0, np.cumsum(count[order]))
+        free = np.empty(len(order), np.int64)
+        free[order] = first[:-1]
+        rows = np.empty(first[-1], np.int32)
+        place_rows(level, free, rows)
+        return cls(tape, rows, first, event, tape.row_lots[own])
 
-    def shown_at(self, row: int, us: int) -> int:
-        """Return the book row that stands at the price of *row* at an instant before it; -1 where there is none."""
-        first = int(self.first[row])
-        found = first + int(np.searchsorted(self.us[first:row], us, side="right")) - 1
-        while found >= first and self.is_print[found]:
-            found -= 1
-        return found if found >= first else -1
+    def begin(self, place: int) -> int:
+        """Return the place of the first row of the level that the row at *place* is of."""
+        return int(self.first[np.searchsorted(self.first, place, side="right") - 1])
 
+    def us(self, places: "slice | Places | Ints") -> "Ints":
+        """Return when the rows at *places* were received."""
+        found: Ints = self.tape.event_us[self.event[self.rows[places]]]
+        return found
 
-def cancellations(levels: PriceLevels) -> "Ints":
-    """Return (row of arrival, row of cancellation) of every order that was known when it was cancelled, int64[n, 2]."""
-    change = np.where(levels.untouched, levels.lots - levels.before, 0)
-    step = np.where(levels.is_print, -1, np.sign(change))
-    size = np.where(levels.is_print, levels.lots, np.abs(change))
-    queue = levels.zeros - (~levels.is_print & (levels.lots == 0))  # a level that empties ends its queue
-    rows = np.flatnonzero(step)
-    rows = rows[np.lexsort((rows, size[rows], queue[rows], levels.first[rows]))]
-    known, group = _resting(step[rows], np.stack([levels.first[rows], queue[rows], size[rows]]))
-    came, went = rows[:-1], rows[1:]
-    alone = (step[came] > 0) & (known[:-1] == 1) & (group[:-1] == group[1:])
-    printed = np.cumsum(np.where(levels.is_print, levels.lots, 0))
-    waits = printed[went] - printed[came] <= levels.before[came]  # else the prints have reached it
-    pairs = alone & waits & (step[went] < 0) & ~levels.is_print[went]
-    return np.stack([came[pairs], went[pairs]], axis=1)
+    def are_prints(self, places: slice) -> "NDArray[np.bool_]":
+        """Return which of the rows at *places* are prints."""
+        found: NDArray[np.bool_] = self.tape.kind[self.event[self.rows[places]]] == TRADE
+        return found
+
+    def shown_at(self, place: int, us: int) -> int:
+        """Return where the book row stands that was valid at the price of *place* at an instant before; -1 for none."""
+        begin = self.begin(place)
+        found = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
+        book = np.flatnonzero(~self.are_prints(slice(begin, found)))
+        return begin + int(book[-1]) if len(book) else -1
+
+    def lasts(self, begin: int, end: int) -> bool:
+        """Return True if no book row at the places from behind *begin* to *end* empties the level."""
+        within = slice(begin + 1, end + 1)
+        return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
-def _resting(step: "Ints", named: "Ints") -> tuple["Ints", "Ints"]:
-    """Return how many orders of a price and size are known to rest behind each step, and the number of its group.
-
-    An end that no known order can have come to is passed over: the count never falls below 0.
-    """
-    begins = np.diff(named, axis=1, prepend=-1).any(axis=0)
-    group = np.cumsum(begins, dtype=np.int64)
-    total = np.cumsum(step)
-    total = total - (total - step)[begins][group - 1]
-    far = 2 * len(step) + 2  # a group's sums cannot reach the next one's
-    least = np.minimum.accumulate(total - far * group) + far * group
-    return total - np.minimum(least, 0), group
+def cancellations(levels: PriceLevels) -> "Places":
+    """Return (place of arrival, place of cancellation) of every order that was known when it was cancelled, [n, 2]."""
+    pairs = np.empty((len(levels.rows) // 2 + 1, 2), np.int32)
+    found = known_cancellations(levels.rows, levels.first, levels.event, levels.tape.kind, levels.lots, pairs)
+    return pairs[:found]
 
 
 def pieces(tape: "Tape") -> list["Tape"]:
@@ -257,23 +231,25 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
         levels = PriceLevels.of(piece)
         pairs = cancellations(levels)
         found += len(pairs)
-        chosen = draws.permutation(pairs)[:most]
+        chosen = pairs[draws.permutation(len(pairs))[:most]]
         tables.append(_joined(levels, chosen, draws.integers(1, life_us + 1, len(chosen))))
+        tape.let_go(piece.start_us, piece.end_us)
     table = np.concatenate(tables)
     us, end_us, side, ticks, level_lots, lots, ahead = table[np.argsort(table[:, 0], kind="stable")].T
     return found, Probes(us, end_us, side, ticks, level_lots, lots, ahead.astype(bool))
 
 
-def _joined(levels: PriceLevels, pairs: "Ints", before_us: "Ints") -> "Ints":
+def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
     """Return the rows of `Probes`: orders that join so long before a cancellation, where the queue lasts until then."""
-    rows = []
-    for (came, went), us in zip(pairs.tolist(), (levels.us[pairs[:, 1]] - before_us).tolist(), strict=True):
+    rows, tape, end_us = [], levels.tape, levels.us(pairs[:, 1])
+    for (came, went), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
         joins = levels.shown_at(went, us)
-        if joins < 0 or levels.lots[joins] == 0 or levels.zeros[went - 1] != levels.zeros[joins]:
+        if joins < 0 or levels.lots[levels.rows[joins]] == 0 or not levels.lasts(joins, went - 1):
             continue
-        lots = levels.before[went] - levels.lots[went]
-        where = (levels.us[went], levels.side[went], levels.ticks[went])
-        rows.append((us, *where, levels.before[went], lots, came <= joins))
+        row, before = int(levels.rows[went]), int(levels.lots[levels.rows[went - 1]])
+        at = int(tape.first_row[0]) + row
+        where = (gone_us, int(tape.row_side[at]), int(tape.row_ticks[at]))
+        rows.append((us, *where, before, before - int(levels.lots[row]), came <= joins))
     return np.array(rows, np.int64).reshape(-1, 7)
 
 

@@ -1,14 +1,18 @@
 """The exponent comes out of tapes that name no order, and leans where cancellations lean."""
 
-from dataclasses import fields, replace
+from collections import defaultdict
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID, leaning_tape
 
 from mm.evaluate import queue_exponent
 from mm.evaluate.queue_exponent import LEAST_PROBES, PriceLevels, cancellations, find_probes, fit_exponent
-from mm.tape.tape import Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 SECOND = 1_000_000
 LIFE_US = 3 * SECOND  # in which an order here stays in the back half of its queue
@@ -20,7 +24,8 @@ def found(*levels: tuple[int, str, int]) -> list[tuple[int, int]]:
     for us, what, lots in levels:
         events.append((us, "depth", [(BID, lots)], []) if what == "book" else (us, "trade", -1, BID, lots))
     table = PriceLevels.of(Tape.of(GRID, events))
-    return [(int(table.us[came]), int(table.us[went])) for came, went in cancellations(table)]
+    came, went = cancellations(table).T
+    return list(zip(table.us(came).tolist(), table.us(went).tolist(), strict=True))
 
 
 def test_a_cancelled_order_is_known_by_its_size() -> None:
@@ -73,9 +78,94 @@ def test_a_piece_of_a_busy_day_tells_what_a_tape_of_its_own_would(monkeypatch: p
         first, last = piece.first_row[[0, -1]].tolist()
         rows = {name: getattr(piece, name)[first:last] for name in ("row_side", "row_ticks", "row_lots")}
         alone, levels = PriceLevels.of(replace(piece, first_row=piece.first_row - first, **rows)), PriceLevels.of(piece)
-        assert all(np.array_equal(getattr(levels, one.name), getattr(alone, one.name)) for one in fields(PriceLevels))
+        for name in ("rows", "first", "event", "lots"):
+            assert np.array_equal(getattr(levels, name), getattr(alone, name))
     found, probes = find_probes(tape, LIFE_US, np.random.default_rng(0))
     assert found == sum(len(cancellations(PriceLevels.of(piece))) for piece in cut) >= len(probes) > 0
+
+
+def plainly_known(tape: Tape) -> list[tuple[int, int]]:
+    """Return the rows of arrival and cancellation, level by level, without arrays and without sorting rows."""
+    levels: dict[tuple[int, int, int], list[tuple[int, int, int, int]]] = defaultdict(list)
+    epoch = 0
+    for event, kind in enumerate(tape.kind.tolist()):
+        whole = kind == SNAPSHOT or (kind == KEYFRAME and event == 0)
+        epoch += whole or kind == GAP
+        for row in (
+            range(int(tape.first_row[event]), int(tape.first_row[event + 1])) if kind != KEYFRAME or whole else ()
+        ):
+            side = int(tape.row_side[row]) * (-1 if kind == TRADE else 1)
+            levels[epoch, side, int(tape.row_ticks[row])].append((row, event, kind, int(tape.row_lots[row])))
+    pairs = []
+    for _, rows in sorted(levels.items()):
+        queues: list[dict[int, list[tuple[int, int, int, int]]]] = [defaultdict(list)]
+        shown, printed, last = 0, 0, None
+        for row, _, kind, lots in rows:
+            if kind == TRADE:
+                printed += lots
+                queues[-1][lots].append((row, -1, printed, -1))
+            else:
+                if last not in (None, TRADE) and kind == DEPTH and lots != shown:
+                    queues[-1][abs(lots - shown)].append((row, 1 if lots > shown else -1, printed, shown))
+                shown = lots
+                if lots == 0:
+                    queues.append(defaultdict(list))
+            last = kind
+        pairs += [pair for queue in queues for _, changes in sorted(queue.items()) for pair in _paired(changes)]
+    return pairs
+
+
+def _paired(changes: list[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
+    resting, pairs = 0, []
+    for (came, step, printed, before), (went, next_step, later, shown) in pairwise(changes):
+        resting = max(0, resting + step)
+        is_cancellation = next_step < 0 <= shown
+        if step > 0 and resting == 1 and is_cancellation and later - printed <= before:
+            pairs.append((came, went))
+    return pairs
+
+
+@st.composite
+def busy_tapes(draw: st.DrawFn) -> Tape:
+    """Tapes of two prices a side and few sizes, with prints, gaps, new books and the book shown again."""
+    events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 3)], [(ASK, 3)])]
+    whats = st.sampled_from(["bid", "ask"] * 6 + ["sell", "buy", "sell", "gap", "snapshot"])
+    for us, what in enumerate(draw(st.lists(whats, min_size=5, max_size=60)), 1):
+        behind, lots = draw(st.integers(0, 1)), draw(st.integers(0, 4))
+        if what in ("bid", "ask"):
+            level = [(BID - behind if what == "bid" else ASK + behind, lots)]
+            events.append((us, "depth", *((level, []) if what == "bid" else ([], level))))
+        elif what in ("sell", "buy"):
+            events.append((us, "trade", *((-1, BID - behind) if what == "sell" else (1, ASK + behind)), 1 + lots))
+        elif what == "gap":
+            events += [(us, "gap"), (us, "snapshot", [(BID, 2)], [(ASK, 1 + lots)])]
+        else:
+            events.append((us, "snapshot", [(BID, 1 + lots)], [(ASK, 2)]))
+    return Tape.of(GRID, events)
+
+
+@given(busy_tapes())
+def test_the_kernel_knows_what_a_plain_walk_knows(tape: Tape) -> None:
+    """The same orders in the same order, since the draws name them by their number."""
+    levels = PriceLevels.of(tape)
+    pairs = levels.rows[cancellations(levels)].tolist()
+    assert [tuple(pair) for pair in pairs] == plainly_known(tape)
+
+
+def test_long_queues_and_many_prices_are_known_alike() -> None:
+    """More changes of a queue, and more levels, than there is room for at first."""
+    draws = np.random.default_rng(3)
+    events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 100_000)], [(ASK, 500)])]
+    shown = 100_000
+    for us in range(1, 12_000):
+        shown += int(draws.integers(-300, 301))
+        events.append((us, "depth", [(BID, shown)], [(ASK + int(draws.integers(1, 10**6)), us)]))
+    tape = Tape.of(GRID, events)
+    levels = PriceLevels.of(tape)
+    pairs = levels.rows[cancellations(levels)].tolist()
+    assert len(levels.first) > 10_000
+    assert len(pairs) > 500
+    assert [tuple(pair) for pair in pairs] == plainly_known(tape)
 
 
 def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:

@@ -1,0 +1,70 @@
+# Generated from mm/evaluate/_price_levels.pyx by `make stubs`; edit that file instead.
+
+"""Rows of a tape by price, and the cancellations of known orders among them (`queue_exponent` says what is known).
+
+A day has millions of rows and some ten thousand prices, so rows are counted into their places and never sorted; what is
+sorted are the changes of one queue, by their size.
+"""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+class PriceNumbers:
+    """Numbers the levels of a tape: prices of a side between two books that begin anew.
+
+    Attributes:
+        count: How many there are.
+    """
+    @property
+    def count(self) -> int: ...
+    def __new__(cls) -> Self: ...
+    def number(
+        self,
+        kind: NDArray[np.uint8],
+        first_row: NDArray[np.int64],
+        side: NDArray[np.int8],
+        ticks: NDArray[np.int64],
+        level: NDArray[np.int32],
+        event: NDArray[np.int32],
+    ) -> None:
+        """Write the number of each row's level, and its event; −1 for what only repeats a book.
+
+        Args:
+            kind: Of the events.
+            first_row: Of the events, and one more; rows count from the first.
+            side, ticks: Of the rows.
+            level, event: Are written.
+        """
+    def prices_of(self) -> bytes:
+        """Return price, book and rows of each level, as 64 bits each."""
+
+def place_rows(level: NDArray[np.int32], free: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
+    """Write each row into the next free place of its level; *free* goes on behind it."""
+
+class QueueChanges:
+    """The changes of a queue until it is empty."""
+    def __new__(cls) -> Self: ...
+
+def known_cancellations(
+    rows: NDArray[np.int32],
+    first: NDArray[np.int64],
+    event: NDArray[np.int32],
+    kind: NDArray[np.uint8],
+    lots: NDArray[np.int64],
+    pairs: NDArray[np.int32],
+) -> int:
+    """Write the places of arrival and cancellation of every order that was known when it was cancelled.
+
+    Args:
+        rows: Rows, level after level.
+        first: Place of the first row of each level, and one more.
+        event: Of the rows.
+        kind: Of the events.
+        lots: Of the rows.
+        pairs: Is written; has room for half of the rows.
+
+    Returns:
+        How many there are.
+    """

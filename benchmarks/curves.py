@@ -37,20 +37,26 @@ ENDS = ((0, 0), (1, 1), (2, 2), (3, 5), (6, 10), (11, 30), (31, 100), (101, 1 <<
 
 
 class Capture(NamedTuple):
-    """A recorded market: its folder, its symbol, tick and step as an exchange writes them, and a day of it."""
+    """A recorded market: its folder, its symbol, tick and step as an exchange writes them, its day and form."""
 
     folder: str
     symbol: str
     tick: str
     step: str
     day: str
+    form: str = "raw"
 
 
 CAPTURES = (
     Capture("binance-spot-nexousdt-20240723-24", "NEXOUSDT", "0.001", "0.01", "20240723"),
     Capture("binance-spot-nexousdt-20240723-24", "NEXOUSDT", "0.001", "0.01", "20240724"),
     Capture("binance-spot-btcusdt-20240808-09", "BTCUSDT", "0.01", "0.00001", "20240809"),
+    Capture("bitstamp-btcusd-20150501-l3", "BTCUSD", "0.01", "0.00000001", "20150501", "bitstamp"),
+    Capture("binance-spot-multi-20210404", "BTCUSDT", "0.01", "0.000001", "20210404"),
+    Capture("binance-spot-multi-20210404", "ETHUSDT", "0.01", "0.00001", "20210404"),
+    Capture("binance-spot-multi-20210404", "DOTUSDT", "0.0001", "0.001", "20210404"),
 )
+"""Those of `../shared/data` that begin with a whole book and are not silent."""
 
 
 def tape_of(root: Path, one: Capture) -> "Tape":
@@ -58,11 +64,10 @@ def tape_of(root: Path, one: Capture) -> "Tape":
     from mm.backtest.io import load_day
     from mm.market_data.import_capture import ImportOptions, import_captures
 
-    options = ImportOptions(tick_size=one.tick, qty_step=one.step)
+    options = ImportOptions(tick_size=one.tick, qty_step=one.step, form=one.form)
+    paths = sorted(path for path in (root / one.folder).iterdir() if path.suffix in (".gz", ".bz2"))
     with tempfile.TemporaryDirectory() as folder:
-        import_captures(
-            sorted((root / one.folder).glob("*.gz")), one.symbol, Path(folder), run_id="bench", options=options
-        )
+        import_captures(paths, one.symbol, Path(folder), run_id="bench", options=options)
         return load_day(Path(folder) / one.symbol / one.day)
 
 

@@ -241,6 +241,7 @@ class Calibrator:
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
         self._rules, self._held = rules, held
+        self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
         if config.fills is not None and config.deltas in (HALF_TICKS, WHOLE_TICKS):
             known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
             config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
@@ -389,7 +390,10 @@ class Calibrator:
 
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
-        return reach_of([self.marks.depths(*part) for part in self.parts(start_us, end_us)])
+        if self._reach[:2] != (start_us, end_us):
+            depths = [self.marks.depths(*part) for part in self.parts(start_us, end_us)]
+            self._reach = start_us, end_us, reach_of(depths)
+        return self._reach[2]
 
     def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:
         """Return the 95 % interval of the fills in the *horizon_s* after ``[start_us, end_us)``; None if too short."""

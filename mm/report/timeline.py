@@ -146,20 +146,31 @@ def kept(us: "Instants", most: int, near: "Instants", thin: "Callable[[Rows, int
     rows = np.arange(len(us))
     if len(us) <= most:
         return rows
+    apart_us = _apart(us, near)
     close = next(
-        (found for one in CLOSE_S if 2 * np.count_nonzero(found := _close(us, near, one * US_PER_S)) <= most),
+        (
+            found
+            for one in CLOSE_S
+            if 2 * np.count_nonzero(found := _with_last_before(apart_us <= one * US_PER_S)) <= most
+        ),
         np.zeros(len(us), dtype=bool),
     )
     others = np.flatnonzero(~close)
     return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
 
 
-def _close(us: "Instants", near: "Instants", within_us: int) -> "NDArray[np.bool_]":
-    """Return which instants lie near others, and the last before them, whose value still holds."""
+def _apart(us: "Instants", near: "Instants") -> "Instants":
+    """Return how far each instant lies from the nearest of others, in µs."""
     if not len(near):
-        return np.zeros(len(us), dtype=bool)
-    next_one = np.minimum(np.searchsorted(near, us - within_us), len(near) - 1)
-    found: NDArray[np.bool_] = np.abs(near[next_one] - us) <= within_us
+        return np.full(len(us), np.iinfo(np.int64).max)
+    behind = np.searchsorted(near, us)
+    after, before = near[np.minimum(behind, len(near) - 1)], near[np.maximum(behind - 1, 0)]
+    apart_us: Instants = np.minimum(np.abs(after - us), np.abs(us - before))
+    return apart_us
+
+
+def _with_last_before(found: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
+    """Return the rows that were found, and the last before each of them, whose value still holds."""
     found[:-1] |= found[1:]
     return found
 

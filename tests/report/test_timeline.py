@@ -145,6 +145,25 @@ def test_rows_that_stay_are_few_and_in_order(us, near, most):
     assert len(us) > most or rows.tolist() == list(range(len(us)))
 
 
+@given(
+    st.lists(st.integers(0, 200_000_000), min_size=1, max_size=30),
+    st.lists(st.integers(0, 200_000_000), max_size=4),
+    st.integers(0, 30),
+)
+def test_rows_near_a_fill_are_those_that_a_plain_count_finds(us, near, most):
+    """Within the longest stretch that takes half at most, and the last row before each."""
+    us = sorted(us)
+    found = []
+    for one in module.CLOSE_S:
+        close = {at for at, when in enumerate(us) if any(abs(when - other) <= one * 1_000_000 for other in near)}
+        close |= {at - 1 for at in close if at}
+        if 2 * len(close) <= most:
+            found = sorted(close)
+            break
+    rows = kept(np.array(us), most, np.unique(np.array(near, np.int64)), lambda _rows, _few: np.arange(0))
+    assert rows.tolist() == (list(range(len(us))) if len(us) <= most else found)
+
+
 def test_an_axis_of_numbers_keeps_them_to_a_thousandth():
     """The places of a chart over distance; its buttons are not those of time."""
     ticks = np.array([0.5, 1.0, 17.25])

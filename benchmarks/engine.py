@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 # the sigma is too small for the inventory to matter. Nothing is refused for a balance.
 QUOTES: dict[str, Any] = {"gamma": GAMMA, "k": FAR_K, "sigma": 0.1, "horizon_s": 1}
 EXECUTION = Execution(
-    order_latency_ms=50.0, cancel_latency_ms=50.0, requote_interval_ms=250.0, order_limit_10s=0, order_limit_day=0
+    order_latency_ms=50.0,
+    cancel_latency_ms=50.0,
+    requote_interval_ms=250.0,
+    requote_on_fill=False,  # the peer looks at its quotes on the grid alone
+    order_limit_10s=0,
+    order_limit_day=0,
 )
 ACCOUNT = Account(initial_cash="100000", initial_inventory="1")
 REPEATS = 3

@@ -79,7 +79,7 @@ def main(paths: Sequence[str]) -> None:
     shown: Json = json.loads(SHOWN.read_text(encoding="utf-8"))
     for path in paths:
         shown = taken(shown, read_run(Path(path)))
-    SHOWN.write_text(json.dumps(shown, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    SHOWN.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), shown), encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ ROWS = [
     Row("play", "s", [0.01, 0.02, 0.03], "peer", [2.0, 2.0, 2.0], "12", [0.01] * 3, [1.0] * 3),
     Row("memory", "MB", [250.0]),
 ]
-RUN = {**ABOUT, "measured": {"engine": Measured(ROWS, {"rows": 12_345}).to_json()}}
+RUN = {**ABOUT, "measured": {"engine": Measured(ROWS, {"rows": 12_345, "fills": 7}).to_json()}}
 PAGE = "# Speed\n\n<!-- bench engine -->\nold\n<!-- /bench -->\n\nBetween.\n\n<!-- bench wire -->\n<!-- /bench -->\n"
 
 
@@ -24,7 +24,7 @@ def test_a_section_is_the_table_of_its_run():
     assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in shown
     assert "| play | 0.02 s | 0.01 s | peer | 2 s | 1 s | 100 | 66.7 to 200 | 100 | 12 |" in shown
     assert "| memory | 250 MB |  |  |  |  |  |  |  |  |" in shown
-    assert "- rows: 12,345\n<!-- /bench -->" in shown
+    assert "- rows: 12,345\n- fills: 7\n<!-- /bench -->" in shown
     assert shown.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")
     assert tables.page(shown, tables.taken({}, RUN)) == shown
 

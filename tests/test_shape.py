@@ -56,8 +56,8 @@ TODAY = {
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
     # captures order by order; issue 18, published days; issue 20, USD-M futures; issue 21, a check through compiled
-    # rows, an import through compiled lines.
-    "market_data": (17_990, 61),
+    # rows, an import through compiled lines, many symbols per process.
+    "market_data": (18_180, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
     "report": (5_850, 23),
     "runs": (1_600, 6),  # issue 18: numbers within a tolerance
@@ -72,8 +72,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 83_666),
-    "modules": (220, 335),
+    "lines": (46_000, 83_860),
+    "modules": (220, 336),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

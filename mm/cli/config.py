@@ -444,6 +444,9 @@ class Recorder(Streams):
     metrics_host: str = knob(
         "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the Prometheus page.", matters=False
     )
+    symbols_per_process: int = knob(
+        50, whole(1, 1000), "Symbols of a list that one process records at most.", matters=False
+    )
     start_jitter_s: float = knob(5.0, number(0, 3600), "Maximum random delay before the first connection, in s.")
     min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, below which recording ends (75).")
     ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced, in s.")

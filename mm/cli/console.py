@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -56,6 +56,7 @@ class Log:
         import structlog
 
         self.path, self._least = path, _LEVELS[level]
+        self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ class Log:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if not file_only and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            write_line(sys.stderr, _for_terminal(line, colour=colour))
+            write_line(sys.stderr, _for_terminal(line, self._hidden, colour=colour))
         raise structlog.DropEvent
 
 
@@ -111,9 +112,8 @@ class _Forward(logging.Handler):
         log("package_said", package=record.name, message=record.getMessage().partition("\n")[0])
 
 
-def _for_terminal(line: dict[str, Any], *, colour: bool) -> str:
-    known = ("ts", "level", "event", "run_id", "symbol")
-    numbers = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in known)
+def _for_terminal(line: dict[str, Any], hidden: Set[str], *, colour: bool) -> str:
+    numbers = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in hidden)
     text = f"{line['ts'][11:19]} {line['level']:<7} {line['event']} {numbers}".rstrip()
     return f"\x1b[2m{text}\x1b[0m" if colour else text
 

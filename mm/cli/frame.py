@@ -247,7 +247,7 @@ def ended(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         write_line(sys.stderr, f"error: {_usage(error)}")
         return error.exit_code
-    known = _named(error)
+    known = named(error)
     write_line(sys.stderr, f"error: {' '.join(str(known).split())}")
     if isinstance(known, ModelError):
         traceback.print_exception(known.__cause__ or known)
@@ -432,7 +432,7 @@ def _usage(error: click.ClickException) -> str:
     return " ".join(error.format_message().split()).rstrip(".") + hint
 
 
-def _named(error: BaseException) -> MMError:
+def named(error: BaseException) -> MMError:
     """Return *error* as the project's error that says what it means to a user."""
     if isinstance(error, MMError):
         return error

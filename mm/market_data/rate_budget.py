@@ -117,7 +117,7 @@ class RateBudget:
         window_s: Its length, in s.
         path: Where processes share it; None keeps it in this one.
         now_s: Returns the wall clock, in s.
-        waits: Takes how long a grant must wait, in s, where that is a second or more.
+        waits: Takes how long a grant must wait, in s, where that is a second or more; once for each.
     """
 
     def __init__(
@@ -143,9 +143,11 @@ class RateBudget:
             amount: What will be spent.
             kept: What must be left afterwards: what can wait leaves room for what cannot.
         """
+        reported = False
         while (wait_s := self.spend(amount, kept)) > 0:
-            if wait_s >= LONG_WAIT_S:
+            if wait_s >= LONG_WAIT_S and not reported:  # others that wait may be sooner, again and again
                 self._waits(wait_s)
+                reported = True
             await asyncio.sleep(wait_s)
 
     def spend(self, amount: float, kept: float = 0.0) -> float:

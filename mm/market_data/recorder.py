@@ -1,7 +1,7 @@
 """``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
 
-``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded by a process
-each, which is started again when it dies. They do not hang on this one: were it killed, they would go on.
+``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded side by side, by
+as few processes as record `SYMBOLS_PER_PROCESS` each.
 """
 
 import asyncio
@@ -9,135 +9,22 @@ import json
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, replace
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mm.cli.config import SPOT_REST, SPOT_STREAMS, BinanceMarket, Name, Recorder, Source, Sources
-from mm.cli.console import Console, Logger
-from mm.cli.frame import command
+from mm.cli.console import Console
+from mm.cli.frame import command, named
 from mm.cli.knobs import knobs, shown
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
 
-FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
-GRACE_S = 20.0
-# Ends that another start would only repeat: done, a wrong knob, a damaged day.
-FINAL = (0, 2, 3)
-# Worst last. A process that a signal killed counts as 1.
-_SEVERITY = (0, 75, 3, 2, 1)
-
-
-class Supervisor:
-    """Run one process for each symbol until all have ended for good.
-
-    Args:
-        symbols: Upper case.
-        command: Returns the words of the process of a symbol, for its first start (1), its second …
-        log: Takes what happens.
-        due: Returns whether there is still something to record, so that a dead process is started again.
-        spread_s: Time between the starts, so that they do not all connect at once.
-        capture: Whether to keep what the processes write on stdout.
-
-    Attributes:
-        answers: What each symbol's last process wrote on its stdout, where that was captured.
-    """
-
-    def __init__(
-        self,
-        symbols: Sequence[str],
-        command: Callable[[str, int], Sequence[str]],
-        log: Logger,
-        due: Callable[[], bool],
-        *,
-        spread_s: float = 0.0,
-        capture: bool = False,
-    ) -> None:
-        self.answers: dict[str, str] = {}
-        self._symbols = symbols
-        self._command = command
-        self._log = log
-        self._due = due
-        self._spread_s = spread_s
-        self._capture = capture
-        self._processes: dict[str, Process] = {}
-        self._stopping = asyncio.Event()
-
-    def stop(self, number: signal.Signals) -> None:
-        """Pass a signal on to every process, and start none any more."""
-        self._log.info("supervisor_stopping", signal=number.name, processes=len(self._processes))
-        self._stopping.set()
-        for process in self._processes.values():
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-
-    async def run(self) -> dict[str, int]:
-        """Return the last exit code of each symbol, when all have ended."""
-        codes = await asyncio.gather(
-            *(self._keep(symbol, at * self._spread_s) for at, symbol in enumerate(self._symbols))
-        )
-        return dict(zip(self._symbols, codes, strict=True))
-
-    async def _keep(self, symbol: str, wait_s: float) -> int:
-        """Keep one symbol's process going; return the exit code that stands."""
-        from mm.market_data.rate_budget import Backoff
-
-        backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
-        start, code = 0, 0
-        while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
-            wait_s, start = 0.0, start + 1
-            code = await self._once(symbol, start)
-            if self._stopping.is_set() or code in FINAL or not self._due():
-                break
-            self._log.warning("recorder_died", symbol=symbol, code=code, starts=start)
-        return code
-
-    async def _once(self, symbol: str, start: int) -> int:
-        """Run one process to its end."""
-        words = self._command(symbol, start)
-        stdout = PIPE if self._capture else None
-        process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=stdout, process_group=0)
-        self._processes[symbol] = process
-        self._log.info("recorder_started", symbol=symbol, pid=process.pid, starts=start)
-        try:
-            if self._stopping.is_set():
-                process.terminate()
-            self.answers[symbol] = await self._ended(process)
-        finally:
-            del self._processes[symbol]
-        return process.returncode or 0
-
-    async def _ended(self, process: Process) -> str:
-        """Return what *process* wrote, when it has ended; one that outlives a signal by `GRACE_S` is killed."""
-        ended = asyncio.create_task(process.communicate())
-        stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not (await asyncio.wait({ended}, timeout=GRACE_S))[0]:
-            self._log.warning("recorder_killed", pid=process.pid, after_s=GRACE_S)
-            process.kill()
-        text, _ = await ended
-        return (text or b"").decode()
-
-    async def _stopped_within(self, wait_s: float) -> bool:
-        """Wait, and return whether the end was requested before the time was over."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait_s)
-        return self._stopping.is_set()
-
-
-def worst(codes: dict[str, int]) -> int:
-    """Return the exit code that stands for all: the gravest of them."""
-    known = (code if code in _SEVERITY else 1 for code in codes.values())
-    return max(known, key=_SEVERITY.index, default=0)
-
-
 if TYPE_CHECKING:
+    from mm.market_data.live_session import EventLog
     from mm.market_data.rate_budget import RateBudget
     from mm.market_data.recording import Parts
 
@@ -146,6 +33,7 @@ _REST_DELAY_S = 0.5
 _MOST_REST_DELAY_S = 30.0
 _SPREAD_S = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_Ended = TypeVar("_Ended")
 
 
 class RecordersFailed(MMError):
@@ -167,38 +55,86 @@ def main(
     """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
     if status:
         _print_status(console, source)
-    elif "," in source.symbol:
+        return
+    recorder = of_market(recorder, market.market)
+    symbols = source.symbol.split(",")
+    if len(symbols) > recorder.symbols_per_process:
         _supervise(console, source, market, recorder, name)
+    elif len(symbols) > 1:
+        _record_several(console, source, market, recorder, name)
     else:
         _record(console, source, market, recorder, name)
 
 
-def _record(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record the one symbol."""
-    recorder = of_market(recorder, market.market)
-    from mm.market_data.health import Health
-    from mm.market_data.monitor import Monitor
-    from mm.market_data.recording import Recording
+class _Monitored:
+    """A recording beside which its health is written, and served."""
 
-    parts = parts_of(source, recorder, name, console.log, market=market.market)
-    recording = Recording(parts, console.log)
-    monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
+    def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "EventLog") -> None:
+        from mm.market_data.health import Health
+        from mm.market_data.monitor import Monitor
+        from mm.market_data.recording import Recording
 
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, recording.stop, number.name)
-        async with monitor.beside(recording, recorder.metrics_host, recorder.metrics_port):
-            await recording.run()
+        parts = parts_of(source, recorder, name, log, market=market.market)
+        self._recording = Recording(parts, log)
+        self._monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
+        self._served = recorder.metrics_host, recorder.metrics_port
+        self._symbol = source.symbol
 
-    try:
-        asyncio.run(run())
-    finally:
-        for report in recording.reports:
+    async def run(self) -> None:
+        """Record until the end."""
+        async with self._monitor.beside(self._recording, *self._served):
+            await self._recording.run()
+
+    def stop(self, reason: str) -> None:
+        """End in order; may be called at any time."""
+        self._recording.stop(reason)
+
+    def report(self, console: Console) -> dict[str, Any]:
+        """Print what came into each day, and return it."""
+        for report in self._recording.reports:
             console.say(report.line())
             console.say(report.path)
-        days = [report.to_json() for report in recording.reports]
-        console.answer({"symbol": source.symbol, "days": days, "path": days[-1]["path"] if days else None})
+        days = [report.to_json() for report in self._recording.reports]
+        return {"symbol": self._symbol, "days": days, "path": days[-1]["path"] if days else None}
+
+
+def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[signal.Signals], None]) -> _Ended:
+    """Run *work* to its end; SIGTERM and Ctrl-C call *stop*."""
+
+    async def run() -> _Ended:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop, number)
+        return await work
+
+    return asyncio.run(run())
+
+
+def _record(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
+    """Record the one symbol."""
+    watched = _Monitored(source, market, recorder, name, console.log)
+    try:
+        _until_signal(watched.run(), lambda number: watched.stop(number.name))
+    finally:
+        console.answer(watched.report(console))
+
+
+def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
+    """Record a list of symbols in this process; end as the worst of them did."""
+    from mm.market_data.supervisor import SideBySide, SymbolLog
+
+    symbols, begun = source.symbol.split(","), dict[str, _Monitored]()
+
+    def begin(symbol: str, start: int) -> _Monitored:
+        if symbol in begun:
+            begun[symbol].report(console)
+        own = _of_symbols(recorder, name, symbols.index(symbol), start)
+        begun[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, SymbolLog(console.log, symbol))
+        return begun[symbol]
+
+    recordings = SideBySide(symbols, begin, named, console.log, _due(recorder))
+    codes = _until_signal(recordings.run(), lambda number: recordings.stop(number.name))
+    _end(console, {symbol: watched.report(console) for symbol, watched in begun.items()}, codes)
 
 
 def _print_status(console: Console, source: Source) -> None:
@@ -224,40 +160,49 @@ def _print_status(console: Console, source: Source) -> None:
 
 
 def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Keep a recorder for each symbol; end as the worst of them did."""
-    from mm.market_data.days import WindowRule
-    from mm.market_data.recorder import Supervisor, worst
+    """Keep as many processes as the symbols need; end as the worst of them did."""
+    from mm.market_data.supervisor import Supervisor, shares
 
     symbols = source.symbol.split(",")
+    lists = {",".join(share): share for share in shares(symbols, recorder.symbols_per_process)}
+
+    def command_of(listed: str, start: int) -> list[str]:
+        own = _of_symbols(recorder, name, symbols.index(lists[listed][0]), start)
+        return _words((replace(source, symbol=listed), market, *own), console)
+
+    spread_s = min(recorder.start_jitter_s, _SPREAD_S)
+    processes = Supervisor(
+        list(lists), command_of, console.log, _due(recorder), spread_s=spread_s, capture=console.as_json
+    )
+    codes = _until_signal(processes.run(), processes.stop)
+    ended, of_symbols = dict[str, Any](), dict[str, int]()
+    for listed, share in lists.items():
+        answer = json.loads(processes.answers.get(listed) or "{}")
+        ended |= answer.get("symbols") or ({share[0]: answer} if answer else {})
+        of_symbols |= dict.fromkeys(share, codes[listed]) | answer.get("codes", {})
+    _end(console, ended, of_symbols)
+
+
+def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Recorder, Name]:
+    """Return the knobs of the recorder that begins with symbol *at* of a list, in its first start (1), second …"""
+    port = recorder.metrics_port + at if recorder.metrics_port else 0
+    run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
+    return replace(recorder, metrics_port=port), replace(name, run_id=run_id)
+
+
+def _due(recorder: Recorder) -> Callable[[], bool]:
+    """Return what returns whether the window that is recorded is still open, or yet to open."""
+    from mm.market_data.days import WindowRule
+
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
     window = rule.at(now_us())
+    return lambda: rule.endless or now_us() < window.end_us
 
-    def command_of(symbol: str, start: int) -> list[str]:
-        port = recorder.metrics_port + symbols.index(symbol) if recorder.metrics_port else 0
-        run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
-        one = (
-            *(replace(source, symbol=symbol), market),
-            *(replace(recorder, metrics_port=port), replace(name, run_id=run_id)),
-        )
-        return _words(one, console)
 
-    supervisor = Supervisor(
-        symbols,
-        command_of,
-        console.log,
-        lambda: rule.endless or now_us() < window.end_us,
-        spread_s=min(recorder.start_jitter_s, _SPREAD_S),
-        capture=console.as_json,
-    )
+def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None:
+    """Answer with what each symbol left; raises RecordersFailed where one did not end well."""
+    from mm.market_data.supervisor import worst
 
-    async def run() -> dict[str, int]:
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, supervisor.stop, number)
-        return await supervisor.run()
-
-    codes = asyncio.run(run())
-    ended = {symbol: json.loads(text) for symbol, text in supervisor.answers.items() if text}
     console.answer({"symbols": ended, "codes": codes})
     if worst(codes):
         failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
@@ -299,7 +244,7 @@ def parts_of(  # noqa: PLR0913 - what a recording is made of
     source: Source,
     recorder: Recorder,
     name: Name,
-    log: Logger,
+    log: "EventLog",
     clock: Callable[[], int] = now_us,
     *,
     gathers: bool = True,
@@ -356,7 +301,7 @@ def parts_of(  # noqa: PLR0913 - what a recording is made of
     )
 
 
-def _budget(kind: str, url: str, limit: tuple[float, float], log: Logger) -> "RateBudget":
+def _budget(kind: str, url: str, limit: tuple[float, float], log: "EventLog") -> "RateBudget":
     """Return the budget of an address; *limit* is the most of a kind, and its window in s; a long wait is a line."""
     from urllib.parse import urlsplit
 

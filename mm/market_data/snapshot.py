@@ -5,7 +5,6 @@ venue names in ``Retry-After``.
 """
 
 import asyncio
-import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -22,12 +21,13 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
 from mm.market_data.live_session import EventLog, LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, with_symbol
+from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, trusted, with_symbol
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
+RECENT_S = 10.0  # for so long an answer about a symbol need not be requested again
 MOST_BODY_BYTES = 32 << 20
 _GZIP_OR_ZLIB = 47
 KEPT_SNAPSHOTS = 4
@@ -60,11 +60,12 @@ class RestClient:
         self._weight = weight or RateBudget(venue.limits.weight, venue.limits.weight_window_s)
         self._clock = clock
         self._kept = 0
+        self._info: Answer | None = None
         self._base_url = base_url.rstrip("/")
         self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **venue.headers}
         self._timeouts = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
         # Without a client around it: no cookie is kept, no redirect followed, no proxy used.
-        self._transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), trust_env=False)
+        self._transport = httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
         """Request the best *limit* levels per side, whose weight `until_depth` has counted."""
@@ -96,9 +97,15 @@ class RestClient:
         except TimeoutError:
             return None
         if not self.venue.refuses_symbol(answer, symbol):
+            self._info = None if answer.cause else answer
             return None
         outcome = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
         return f"{answer.url} {outcome}"
+
+    def recent_info(self) -> Answer | None:
+        """Return what `refusal` was answered, once, where that is of use and at most `RECENT_S` old; else None."""
+        info, self._info = self._info, None
+        return info if info and self._clock() - info.recv_us <= RECENT_S * US_PER_S else None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -290,7 +297,7 @@ class RestTasks:
             self.status_wanted.clear()
             self._grid_reports = self._session.report.book.anomalies[GRID]
             await asyncio.sleep(self._info_backoff.delay(loop.time()))
-            answer = await self._rest.exchange_info(self._symbol)
+            answer = self._rest.recent_info() or await self._rest.exchange_info(self._symbol)
             await self._settled()
             status = self._session.learn(answer)
             if not status:

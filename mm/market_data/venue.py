@@ -5,10 +5,12 @@ updates whose ids follow the rule of `mm.ids`: where a venue names the last id o
 the update is one of the ids from there on. Prices and quantities stay the exchange's own text.
 """
 
+import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
@@ -155,6 +157,12 @@ class RestRequest:
     path: str
     params: Mapping[str, str]
     weight: int
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return what connections trust: the certificates of the system, read once for all of a process."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True)

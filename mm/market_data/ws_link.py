@@ -8,7 +8,6 @@ much waits in the inbox.
 
 import asyncio
 import os
-import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +21,7 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 import mm
+from mm.market_data.venue import trusted
 from mm.market_data.ws_frames import FrameCutter, fresh_masks, text_frame
 
 _MASKS = fresh_masks()
@@ -214,7 +214,7 @@ class Link(asyncio.Protocol):
 
     async def open(self) -> None:
         """Connect; raises OSError or WebSocketException where that fails."""
-        context = ssl.create_default_context() if self._uri.secure else None
+        context = trusted() if self._uri.secure else None
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 loop = asyncio.get_running_loop()

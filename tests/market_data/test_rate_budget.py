@@ -170,6 +170,23 @@ def test_a_long_wait_is_reported_and_a_short_one_is_not(monkeypatch, clock):
     assert waits == [40]
 
 
+def test_a_wait_that_others_make_longer_is_reported_once(monkeypatch, clock):
+    """Of fifty that wait for the same minute each would say it again whenever another one was sooner."""
+    waits, began_s = [], clock.now_s
+
+    async def sleep(seconds):
+        clock.now_s += seconds + 1e-6
+        if clock.now_s < began_s + 150:  # another one is sooner
+            budget.spend(500)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    budget = RateBudget(500, 60.0, now_s=clock, waits=waits.append)
+    budget.spend(500)
+    asyncio.run(budget.granted(500))
+    assert clock.now_s - began_s > 150
+    assert waits == [60]
+
+
 def _spend(path, granted):
     allowance = RateBudget(50, 600.0, path)
     count = 0

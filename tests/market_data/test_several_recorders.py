@@ -14,13 +14,15 @@ import pytest
 from click.testing import CliRunner
 from test_supervisor import Log, until
 
+from benchmarks.symbols import ManySymbols
 from captured import events
 from mm.clock import day_of, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, days_of
-from mm.market_data import recorder as module
+from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
-from mm.market_data.recorder import Supervisor, main
+from mm.market_data.recorder import main
+from mm.market_data.supervisor import Supervisor
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box
@@ -99,7 +101,7 @@ def test_three_recorders_and_the_death_of_one(tmp_path, monkeypatch):
         assert read_health(tmp_path / "data", symbol).state == ENDED
 
 
-STARTED = {"RUN_ID": "mine", "LOG_LEVEL": "INFO"}
+STARTED = {"RUN_ID": "mine", "LOG_LEVEL": "INFO", "SYMBOLS_PER_PROCESS": "1"}
 """So that the log names each process that is started."""
 
 
@@ -131,6 +133,89 @@ def test_a_list_of_symbols_is_a_recorder_each_and_one_answer(tmp_path):
     assert b"NOSUCH (exit 2)" in stderr.splitlines()[-1]
     report = read_health(tmp_path / "data", "ONEUSDT")
     assert (report.run_id, report.state) == ("mine", ENDED)
+
+
+async def _recorded_together(exchange, symbols, during, **knobs):
+    """Record *symbols* of *exchange* by one command until *during* is over; return its exit code, answer and log."""
+    ready = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(exchange.serve(ready))
+    ws_port, rest_port = await ready
+    urls = {"WS_URL": f"ws://127.0.0.1:{ws_port}", "REST_URL": f"http://127.0.0.1:{rest_port}"}
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "mm", "record", "--symbol", ",".join(symbols), "--json", "--snapshot-limit", "100"],
+        env={**os.environ, **urls, **knobs},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        await during(process)
+        process.terminate()
+        stdout, stderr = await process.communicate()
+    assert stdout, stderr.decode()
+    serving.cancel()
+    await asyncio.wait({serving})
+    return process.returncode, json.loads(stdout), stderr.decode()
+
+
+def health(symbol):
+    return read_health(Path("data"), symbol)
+
+
+def synced(*symbols):
+    return all(getattr(health(symbol), "state", "") == "synced" for symbol in symbols)
+
+
+def assert_whole(symbol, runs=1):
+    """Hold the day of *symbol* against the check; return what its ledger has."""
+    (day,) = days_of(Path("data"), symbol)
+    report = check_day(DayFolder(Path("data"), symbol, day))
+    kinds = [kind for kind, _, _ in events(DayFolder(Path("data"), symbol, day))]
+    assert (report.defects, report.sealed, kinds.count("run_start")) == ([], True, runs)
+    return kinds
+
+
+def test_one_process_records_several_symbols():
+    """One that the exchange does not have ends for itself; each line of the log names its symbol."""
+    pids = []
+
+    async def during(process):
+        await until(lambda: synced("ONEUSDT", "TWOUSDT"))
+        pids.extend([process.pid, *(health(symbol).pid for symbol in ("ONEUSDT", "TWOUSDT"))])
+
+    symbols = ("ONEUSDT", "NOSUCH", "TWOUSDT")
+    exchange = ManySymbols("NOSUCH")
+    code, answer, log = asyncio.run(_recorded_together(exchange, symbols, during, LOG_LEVEL="INFO", RUN_ID="mine"))
+    assert (code, answer["codes"]) == (2, {"ONEUSDT": 0, "NOSUCH": 2, "TWOUSDT": 0})
+    assert len(set(pids)) == 1
+    assert [answer["symbols"][symbol]["days"][0]["synced"] for symbol in ("ONEUSDT", "TWOUSDT")] == [True, True]
+    assert re.search(r"warning recording_failed symbol=NOSUCH code=2 reason=.*Invalid symbol", log)
+    assert len(re.findall(r"info    snapshot_loaded symbol=(ONE|TWO)USDT epoch_id=1", log)) == 2
+    assert "NOSUCH (exit 2)" in log.splitlines()[-1]
+    for symbol in ("ONEUSDT", "TWOUSDT"):
+        assert "gap" not in assert_whole(symbol)
+        assert health(symbol).run_id == "mine"
+
+
+def test_processes_of_several_symbols_and_the_death_of_one():
+    """Both symbols of a process that is killed are recorded on, by another run; the third has one run."""
+    first = {}
+
+    async def during(process):
+        await until(lambda: synced(*SYMBOLS))
+        first.update({symbol: health(symbol) for symbol in SYMBOLS})
+        os.kill(first["TWOUSDT"].pid, signal.SIGKILL)
+        killed = [symbol for symbol in SYMBOLS if first[symbol].pid == first["TWOUSDT"].pid]
+        await until(lambda: synced(*killed) and all(health(one).run_id != first[one].run_id for one in killed))
+
+    code, answer, _ = asyncio.run(
+        _recorded_together(ManySymbols(), SYMBOLS, during, SYMBOLS_PER_PROCESS="2", RUN_ID="mine")
+    )
+    assert (code, answer["codes"]) == (0, dict.fromkeys(SYMBOLS, 0))
+    assert first["ONEUSDT"].pid != first["TWOUSDT"].pid == first["SIXUSDT"].pid
+    assert [answer["symbols"][symbol]["symbol"] for symbol in SYMBOLS] == list(SYMBOLS)
+    assert [health(symbol).run_id for symbol in SYMBOLS] == ["mine", "mine_2", "mine_2"]
+    for symbol, runs in zip(SYMBOLS, (1, 2, 2), strict=True):
+        assert_whole(symbol, runs)
 
 
 def status(*symbols):

@@ -1,12 +1,15 @@
-"""Several recorders side by side, as processes: real recorders where it matters, short scripts where it does not."""
+"""Several recorders side by side, as processes and in one: short scripts here, real recorders in the file beside."""
 
 import asyncio
 import signal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mm.market_data import recorder as module
-from mm.market_data.recorder import Supervisor, worst
+from mm.errors import MMError, TryLater, UsageError
+from mm.market_data import supervisor as module
+from mm.market_data.supervisor import SideBySide, Supervisor, SymbolLog, shares, worst
 
 
 class Log:
@@ -129,3 +132,100 @@ def test_the_worst_end_stands_for_all():
     assert worst({"A": 0, "B": 75}) == 75
     assert worst({"A": 75, "B": 3, "C": 2}) == 2
     assert worst({"A": -9, "B": 2}) == 1
+
+
+class Recorded:
+    """A recording that ends as it is given to: at once, with an error, or when it is stopped."""
+
+    def __init__(self, end):
+        self.end, self.reasons, self.over = end, [], asyncio.Event()
+
+    async def run(self):
+        if isinstance(self.end, Exception):
+            raise self.end
+        if self.end == "waits":
+            await self.over.wait()
+
+    def stop(self, reason):
+        self.reasons.append(reason)
+        self.over.set()
+
+
+def side_by_side(ends, *, due=lambda: True, during=None):
+    """Record symbols whose starts end as listed, the last one again and again; return codes, recordings and log."""
+    log, begun = Log(), []
+
+    def begin(symbol, start):
+        end = ends[symbol][min(start, len(ends[symbol])) - 1]
+        if end == "refused":
+            raise UsageError("no")
+        begun.append((symbol, Recorded(end)))
+        return begun[-1][1]
+
+    def as_error(error):
+        return error if isinstance(error, MMError) else MMError(f"unforeseen {error!r}")
+
+    async def run():
+        together = SideBySide(list(ends), begin, as_error, log, due)
+        helper = asyncio.create_task(during(together, log)) if during else None
+        codes = await asyncio.wait_for(together.run(), 30)
+        if helper:
+            await helper
+        return codes
+
+    return asyncio.run(run()), begun, log
+
+
+def test_a_recording_that_ends_leaves_the_others_as_they_are():
+    """No space and a defect are over some time; a wrong knob is not, wherever it is found."""
+    ends = {"A": [None], "B": ["refused"], "C": [UsageError("no")], "D": [TryLater("full"), ZeroDivisionError(), None]}
+    codes, begun, log = side_by_side(ends)
+    assert codes == {"A": 0, "B": 2, "C": 2, "D": 0}
+    assert [symbol for symbol, _ in begun] == ["A", "C", "D", "D", "D"]
+    assert [(line["symbol"], line["code"]) for line in log.of("recording_failed")] == [
+        ("B", 2),
+        ("C", 2),
+        ("D", 75),
+        ("D", 1),
+    ]
+    assert "ZeroDivisionError" in log.of("recording_failed")[-1]["reason"]
+
+
+def test_none_is_begun_again_when_the_window_is_over():
+    codes, begun, _ = side_by_side({"A": [TryLater("full")]}, due=lambda: False)
+    assert (codes, len(begun)) == ({"A": 75}, 1)
+
+
+def test_a_stop_reaches_every_recording_and_begins_none(monkeypatch):
+    """One that waits for its next start ends with what it had."""
+    monkeypatch.setattr(module, "FIRST_DELAY_S", 60.0)
+    monkeypatch.setattr(module, "MOST_DELAY_S", 60.0)
+
+    async def stop(together, log):
+        await until(lambda: log.of("recorder_died"))
+        together.stop("SIGTERM")
+
+    codes, begun, _ = side_by_side({"A": ["waits"], "B": ["waits"], "C": [TryLater("full")]}, during=stop)
+    assert codes == {"A": 0, "B": 0, "C": 75}
+    assert [(symbol, recording.reasons) for symbol, recording in begun] == [
+        ("A", ["SIGTERM"]),
+        ("B", ["SIGTERM"]),
+        ("C", []),
+    ]
+
+
+def test_each_line_of_a_log_names_its_symbol():
+    log = Log()
+    SymbolLog(log, "A").info("day_opened", path="x")
+    SymbolLog(log, "B").warning("stalled", stream="depth")
+    assert log.lines == [("day_opened", {"symbol": "A", "path": "x"}), ("stalled", {"symbol": "B", "stream": "depth"})]
+
+
+@given(st.integers(1, 200), st.integers(1, 40))
+def test_symbols_are_shared_evenly_among_as_few_processes_as_do(count, most):
+    lists = shares(range(count), most)
+    assert [one for share in lists for one in share] == list(range(count))
+    lengths = [len(share) for share in lists]
+    assert max(lengths) <= most
+    assert max(lengths) - min(lengths) <= 1
+    assert (len(lists) - 1) * most < count

@@ -1,0 +1,220 @@
+"""Several symbols side by side: recordings in one process, and processes of several recordings each.
+
+Each ends for itself and is started again where that may help: a full disk, a crash, a process that was killed.
+"""
+
+import asyncio
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any, Protocol
+
+from mm.errors import MMError
+from mm.market_data.live_session import EventLog
+from mm.market_data.rate_budget import Backoff
+
+FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
+GRACE_S = 20.0
+# Ends that another start would only repeat: done, a wrong knob, a damaged day.
+FINAL = (0, 2, 3)
+# Worst last. A process that a signal killed counts as 1.
+_SEVERITY = (0, 75, 3, 2, 1)
+
+
+class Restarts:
+    """Keep several recorders going until all have ended for good.
+
+    Args:
+        names: What each one is called in the log: its symbol, or its symbols.
+        log: Takes what happens.
+        due: Returns whether there is still something to record, so that one that ended badly is started again.
+        spread_s: Time between the starts, so that they do not all connect at once.
+    """
+
+    def __init__(self, names: Sequence[str], log: EventLog, due: Callable[[], bool], *, spread_s: float = 0.0) -> None:
+        self._names = names
+        self._log = log
+        self._due = due
+        self._spread_s = spread_s
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> dict[str, int]:
+        """Return the last exit code of each, when all have ended."""
+        codes = await asyncio.gather(*(self._keep(name, at * self._spread_s) for at, name in enumerate(self._names)))
+        return dict(zip(self._names, codes, strict=True))
+
+    async def _keep(self, name: str, wait_s: float) -> int:
+        """Keep one going; return the exit code that stands."""
+        backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
+        start, code = 0, 0
+        while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
+            wait_s, start = 0.0, start + 1
+            code = await self._once(name, start)
+            if self._stopping.is_set() or code in FINAL or not self._due():
+                break
+            self._log.warning("recorder_died", symbol=name, code=code, starts=start)
+        return code
+
+    async def _once(self, name: str, start: int) -> int:
+        """Run one to its end, and return its exit code; *start* counts from 1."""
+        raise NotImplementedError
+
+    async def _stopped_within(self, wait_s: float) -> bool:
+        """Wait, and return whether the end was requested before the time was over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), wait_s)
+        return self._stopping.is_set()
+
+
+class Supervisor(Restarts):
+    """Run one process for each list of symbols. They do not hang on this one: were it killed, they would go on.
+
+    Args:
+        names: The lists of symbols, each as ``--symbol`` takes it.
+        command: Returns the words of the process of a list, for its first start (1), its second …
+        log, due, spread_s: As of `Restarts`.
+        capture: Whether to keep what the processes write on stdout.
+
+    Attributes:
+        answers: What each one's last process wrote on its stdout, where that was captured.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        command: Callable[[str, int], Sequence[str]],
+        log: EventLog,
+        due: Callable[[], bool],
+        *,
+        spread_s: float = 0.0,
+        capture: bool = False,
+    ) -> None:
+        super().__init__(names, log, due, spread_s=spread_s)
+        self.answers: dict[str, str] = {}
+        self._command = command
+        self._capture = capture
+        self._processes: dict[str, Process] = {}
+
+    def stop(self, number: signal.Signals) -> None:
+        """Pass a signal on to every process, and start none any more."""
+        self._log.info("supervisor_stopping", signal=number.name, processes=len(self._processes))
+        self._stopping.set()
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    async def _once(self, name: str, start: int) -> int:
+        words = self._command(name, start)
+        stdout = PIPE if self._capture else None
+        process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=stdout, process_group=0)
+        self._processes[name] = process
+        self._log.info("recorder_started", symbol=name, pid=process.pid, starts=start)
+        try:
+            if self._stopping.is_set():
+                process.terminate()
+            self.answers[name] = await self._ended(process)
+        finally:
+            del self._processes[name]
+        return process.returncode or 0
+
+    async def _ended(self, process: Process) -> str:
+        """Return what *process* wrote, when it has ended; one that outlives a signal by `GRACE_S` is killed."""
+        ended = asyncio.create_task(process.communicate())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not (await asyncio.wait({ended}, timeout=GRACE_S))[0]:
+            self._log.warning("recorder_killed", pid=process.pid, after_s=GRACE_S)
+            process.kill()
+        text, _ = await ended
+        return (text or b"").decode()
+
+
+class Stoppable(Protocol):
+    """A recording, with what belongs to it."""
+
+    async def run(self) -> None:
+        """Record until the end."""
+
+    def stop(self, reason: str) -> None:
+        """End in order; may be called at any time."""
+
+
+class SideBySide(Restarts):
+    """Record several symbols in this process; one that ends leaves the others as they are.
+
+    Args:
+        names: The symbols, upper case.
+        begin: Returns the recording of a symbol, for its first start (1), its second …
+        as_error: Returns any error as one that has an exit code.
+        log, due, spread_s: As of `Restarts`.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        begin: Callable[[str, int], Stoppable],
+        as_error: Callable[[Exception], MMError],
+        log: EventLog,
+        due: Callable[[], bool],
+        *,
+        spread_s: float = 0.0,
+    ) -> None:
+        super().__init__(names, log, due, spread_s=spread_s)
+        self._begin = begin
+        self._as_error = as_error
+        self._recordings: dict[str, Stoppable] = {}
+
+    def stop(self, reason: str) -> None:
+        """End all recordings in order, and begin none any more; *reason* goes into their ledgers."""
+        self._stopping.set()
+        for recording in self._recordings.values():
+            recording.stop(reason)
+
+    async def _once(self, name: str, start: int) -> int:
+        try:
+            recording = self._recordings[name] = self._begin(name, start)
+            await recording.run()
+        except Exception as raised:
+            error = self._as_error(raised)
+            self._log.warning("recording_failed", symbol=name, code=error.exit_code, reason=str(error))
+            return error.exit_code
+        finally:
+            self._recordings.pop(name, None)
+        return 0
+
+
+class SymbolLog:
+    """A log in which each event names its symbol.
+
+    Args:
+        log: Takes the events.
+        symbol: Upper case.
+    """
+
+    def __init__(self, log: EventLog, symbol: str) -> None:
+        self._log = log
+        self._symbol = symbol
+
+    def info(self, event: str, **numbers: Any) -> None:
+        """Log what happened."""
+        self._log.info(event, symbol=self._symbol, **numbers)
+
+    def warning(self, event: str, **numbers: Any) -> None:
+        """Log what needs attention."""
+        self._log.warning(event, symbol=self._symbol, **numbers)
+
+
+def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
+    """Return *symbols* as the lists of as few processes as record at most *most* each, of about the same length."""
+    count = -(-len(symbols) // most)
+    ends = [len(symbols) * at // count for at in range(count + 1)]
+    return [symbols[begin:end] for begin, end in pairwise(ends)]
+
+
+def worst(codes: dict[str, int]) -> int:
+    """Return the exit code that stands for all: the gravest of them."""
+    known = (code if code in _SEVERITY else 1 for code in codes.values())
+    return max(known, key=_SEVERITY.index, default=0)

@@ -216,7 +216,7 @@ async def measured(count: int, *words: str) -> dict[str, Any]:
         answer = json.loads(stdout)
         days = [DayFolder(root / "data", symbol, day) for symbol in symbols for day in days_of(root / "data", symbol)]
         checked = [(day, check_day(day)) for day in days]
-    spent = [one["symbols"][symbol]["days"] for one in (answer,) for symbol in symbols]
+    ended = answer.get("symbols") or {answer["symbol"]: answer}
     return {
         "symbols": count,
         "last_book_s": round(last_s, 1),
@@ -226,7 +226,7 @@ async def measured(count: int, *words: str) -> dict[str, Any]:
         "pss_mb": round(sum(pss for _, pss, _ in found) / 1e3, 1),
         "cores": round(sum(cpu_s for _, _, cpu_s in found) / (last_s + STAY_S), 3),
         "refused": exchange.refused,
-        "gaps": sum(day["gaps"] for days_of_one in spent for day in days_of_one),
+        "gaps": sum(day["gaps"] for one in ended.values() for day in one["days"]),
         "defects": [f"{day.symbol}: {one}" for day, report in checked for one in report.defects],
         "exit": process.returncode,
     }

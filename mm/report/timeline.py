@@ -147,14 +147,8 @@ def kept(us: "Instants", most: int, near: "Instants", thin: "Callable[[Rows, int
     if len(us) <= most:
         return rows
     apart_us = _apart(us, near)
-    close = next(
-        (
-            found
-            for one in CLOSE_S
-            if 2 * np.count_nonzero(found := _with_last_before(apart_us <= one * US_PER_S)) <= most
-        ),
-        np.zeros(len(us), dtype=bool),
-    )
+    tries = (_with_last_before(apart_us <= one * US_PER_S) for one in CLOSE_S)
+    close = next((found for found in tries if 2 * np.count_nonzero(found) <= most), np.zeros(len(us), dtype=bool))
     others = np.flatnonzero(~close)
     return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
 

@@ -1,20 +1,25 @@
 """Quotes that only measure."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine_cases import TABLES, read_journal
+from engine_tapes import TEST, tapes
+from mm.backtest.models import trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
 from mm.calibration.quotes import CalibrationLadder, FixedDelta
 from mm.errors import UsageError
+from plain_ladder import PlainFixedDelta, PlainLadder
 
 DELTAS = (1, 2, 3, 5, 8, 13)
 
 
 def view(us=0, bid=100, ask=102, bid_lots=1, ask_lots=3):
-    return SimpleNamespace(us=us, bid_ticks=bid, ask_ticks=ask, bid_lots=bid_lots, ask_lots=ask_lots)
+    return {"us": us, "bid_ticks": bid, "ask_ticks": ask, "bid_lots": bid_lots, "ask_lots": ask_lots}
 
 
 def prices(quotes):
@@ -22,54 +27,53 @@ def prices(quotes):
 
 
 def test_both_quotes_stand_at_the_distance_from_the_mid():
-    assert prices(FixedDelta(3).quote(view(bid=100, ask=102))) == (98, 104)
+    assert prices(FixedDelta(3).answer(**view(bid=100, ask=102))) == (98, 104)
 
 
 def test_a_half_tick_mid_rounds_both_quotes_away_from_it():
     """A bid is floored and an ask ceiled: no side is nearer than asked."""
-    assert prices(FixedDelta(3).quote(view(bid=100, ask=101))) == (97, 104)
+    assert prices(FixedDelta(3).answer(**view(bid=100, ask=101))) == (97, 104)
 
 
 def test_the_quantity_is_the_engines():
-    quotes = FixedDelta(3).quote(view())
-    assert quotes.bid_lots is None
-    assert quotes.ask_lots is None
+    quotes = FixedDelta(3).answer(**view(), quote_lots=7)
+    assert (quotes.bid_lots, quotes.ask_lots) == (7, 7)
 
 
 @pytest.mark.parametrize(("reference", "expected"), [("mid", (100, 102)), ("micro", (99, 102)), ("best", (99, 103))])
 def test_the_reference_is_what_distances_are_measured_from(reference, expected):
     """Micro-price of 1 lot bid at 100 and 3 offered at 102: 100.5, nearer the thin side."""
-    assert prices(FixedDelta(1, reference=reference).quote(view())) == expected
+    assert prices(FixedDelta(1, reference=reference).answer(**view())) == expected
 
 
 def test_quotes_stand_still_until_the_mid_has_moved_by_the_threshold():
     """An order that rests is what measures; the market moves past it."""
     model = FixedDelta(3, mid_move_threshold_ticks=2)
-    first = prices(model.quote(view(bid=100, ask=102)))
-    assert prices(model.quote(view(bid=101, ask=104))) == first  # mid +1.5
-    assert prices(model.quote(view(bid=102, ask=104))) == (100, 106)  # mid +2
-    assert prices(model.quote(view(bid=101, ask=103))) == (100, 106)  # -1 from the new anchor
+    first = prices(model.answer(**view(bid=100, ask=102)))
+    assert prices(model.answer(**view(bid=101, ask=104))) == first  # mid +1.5
+    assert prices(model.answer(**view(bid=102, ask=104))) == (100, 106)  # mid +2
+    assert prices(model.answer(**view(bid=101, ask=103))) == (100, 106)  # -1 from the new anchor
 
 
 def test_a_threshold_of_zero_follows_every_move():
     model = FixedDelta(3, mid_move_threshold_ticks=0)
-    model.quote(view(bid=100, ask=102))
-    assert prices(model.quote(view(bid=101, ask=102))) == (98, 105)
+    model.answer(**view(bid=100, ask=102))
+    assert prices(model.answer(**view(bid=101, ask=102))) == (98, 105)
 
 
 def test_a_new_dwell_takes_a_new_distance_and_a_new_anchor():
     ladder = CalibrationLadder((1, 5), dwell_ms=60_000, start_us=7)
     near, far = ladder.cycle(0)
-    assert prices(ladder.quote(view(us=7))) == (101 - near, 101 + near)
-    assert prices(ladder.quote(view(us=7 + 59_999_999, bid=101, ask=103))) == (101 - near, 101 + near)
-    assert prices(ladder.quote(view(us=7 + 60_000_000, bid=101, ask=103))) == (102 - far, 102 + far)
+    assert prices(ladder.answer(**view(us=7))) == (101 - near, 101 + near)
+    assert prices(ladder.answer(**view(us=7 + 59_999_999, bid=101, ask=103))) == (101 - near, 101 + near)
+    assert prices(ladder.answer(**view(us=7 + 60_000_000, bid=101, ask=103))) == (102 - far, 102 + far)
 
 
 def test_every_cycle_shows_every_distance_for_one_dwell():
     ladder = CalibrationLadder(DELTAS, dwell_ms=10)
     shown = []
     for number in range(20 * len(DELTAS)):
-        ladder.quote(view(us=10_000 * number))
+        ladder.answer(**view(us=10_000 * number))
         shown.append(ladder.delta_ticks)
     assert all(set(shown[at : at + 6]) == set(DELTAS) for at in range(0, len(shown), 6))
     assert set(Counter(shown).values()) == {20}
@@ -98,12 +102,12 @@ def test_the_distance_depends_on_the_instant_alone(seed, instants):
     asked_once = []
     for us in instants:
         ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=seed)
-        ladder.quote(view(us=us))
+        ladder.answer(**view(us=us))
         asked_once.append(ladder.delta_ticks)
     ladder = CalibrationLadder(DELTAS, dwell_ms=60_000, seed=seed)
     asked_in_turn = []
     for us in instants:
-        ladder.quote(view(us=us))
+        ladder.answer(**view(us=us))
         asked_in_turn.append(ladder.delta_ticks)
     assert asked_once == asked_in_turn
 
@@ -125,3 +129,26 @@ def test_an_unknown_reference_and_a_negative_threshold_are_refused():
         FixedDelta(1, reference="last")
     with pytest.raises(UsageError, match="THRESHOLD"):
         FixedDelta(1, mid_move_threshold_ticks=-1)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tapes(100_000), st.data())
+def test_a_plain_twin_leaves_the_same_journal(drawn_tapes, data):
+    """Order by order and anchor by anchor, whatever the reference, the threshold and the dwell."""
+    reference, threshold = data.draw(st.sampled_from(["mid", "micro", "best"])), data.draw(st.sampled_from([0, 0.5, 2]))
+    deltas = data.draw(st.sampled_from([(0.5,), (0, 1, 2.5), (1, 3)]))
+    dwell_us, seed = data.draw(st.sampled_from([50_000, 200_000, 1_000_000])), data.draw(st.integers(0, 3))
+    begin_us = drawn_tapes[0].start_us + data.draw(st.sampled_from([-300_000, 0, 250_000]))
+    pairs = [
+        (FixedDelta(deltas[-1], threshold, reference), PlainFixedDelta(deltas[-1], threshold, reference)),
+        (
+            CalibrationLadder(deltas, dwell_us / 1000, threshold, seed, begin_us, reference),
+            PlainLadder(deltas, dwell_us, threshold, seed, begin_us, reference),
+        ),
+    ]
+    rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100_000, start_lots=100, quote_lots=1)
+    for ours, plain in pairs:
+        journals = [read_journal(backtest(drawn_tapes, one, trade_cross(), rules).journal) for one in (ours, plain)]
+        for table in TABLES:
+            assert getattr(journals[0], table) == getattr(journals[1], table)
+        assert ours.anchors == plain.anchors

@@ -1,0 +1,72 @@
+# Generated from mm/calibration/quotes/calibration_ladder.pyx by `make stubs`; edit that file instead.
+
+"""Quotes that only measure: one distance at a time, on both sides, around an anchored reference."""
+
+from mm.backtest.quotes.base import QuoteModel
+
+class FixedDelta(QuoteModel):
+    """Quote one distance on both sides, from an anchor that follows the reference in steps.
+
+    - the bid stands at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
+    - a new anchor is taken when the reference has moved by the threshold or more
+    - between two anchors the quotes stand still, so that orders rest and the market moves past them
+    - the quantity is left to the engine (its clip): one quantity step is enough to measure with
+
+    Args:
+        delta_ticks: Distance from the reference, in ticks; fractions allowed.
+        mid_move_threshold_ticks: Move of the reference that sets a new anchor; 0 follows always.
+        reference: ``mid``, ``micro`` or ``best`` (each side's own best price).
+
+    Raises:
+        UsageError: If a distance or the threshold is negative or not finite, or the reference unknown.
+    """
+    @property
+    def delta_ticks(self) -> float: ...
+    @property
+    def threshold_ticks(self) -> float: ...
+    @property
+    def reference(self) -> str: ...
+    def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None: ...
+    @property
+    def anchors(self) -> list[tuple[int, float, float]]:
+        """Every anchor that was taken: instant (µs), reference of buys and of sells (ticks)."""
+
+class CalibrationLadder(FixedDelta):
+    """Hold each distance for a dwell, in a new balanced order every cycle.
+
+    A cycle shows every distance once. Its order depends on the seed and the cycle's number alone, so
+    it does not matter when or how often the model requotes, and the seed is all that an artefact has
+    to record. (A fixed order ties each distance to its minute of the hour: a burst at every full hour
+    then bends the whole curve.)
+
+    Args:
+        deltas: Distances (ticks), increasing.
+        dwell_ms: The dwell.
+        mid_move_threshold_ticks, reference: The anchor's rule, as of ``FixedDelta``.
+        seed: Of the orders.
+        start_us: When cycle 0 begins.
+
+    Raises:
+        UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as for ``FixedDelta``.
+    """
+    @property
+    def deltas(self) -> tuple[float, ...]: ...
+    @property
+    def dwell_us(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def start_us(self) -> int: ...
+    def __init__(
+        self,
+        deltas: tuple[float, ...],
+        dwell_ms: float,
+        mid_move_threshold_ticks: float = 2,
+        seed: int = 0,
+        start_us: int = 0,
+        reference: str = "mid",
+    ) -> None: ...
+    def cycle(self, number: int) -> tuple[float, ...]:
+        """Return the distances in the order of a cycle: sorted by the hash of ``seed:cycle:position``."""
+
+def _checked(knob: str, value: float) -> float: ...

@@ -1,0 +1,172 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Quotes that only measure: one distance at a time, on both sides, around an anchored reference."""
+
+cimport cython
+from libc.math cimport ceil, fabs, floor, fmax
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES
+from mm.backtest.quotes.base cimport QuoteModel, View, Want
+
+import math
+from hashlib import blake2b
+from itertools import pairwise
+
+from mm.calibration.reference import check_reference
+from mm.clock import us_from_ms
+from mm.errors import UsageError
+
+cdef int64_t NO_SLOT = -(<int64_t> 1 << 62)
+
+cdef struct Anchor:
+    int64_t us
+    double buy              # the reference of buys, in ticks
+    double sell
+
+
+cdef class FixedDelta(QuoteModel):
+    """Quote one distance on both sides, from an anchor that follows the reference in steps.
+
+    - the bid stands at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
+    - a new anchor is taken when the reference has moved by the threshold or more
+    - between two anchors the quotes stand still, so that orders rest and the market moves past them
+    - the quantity is left to the engine (its clip): one quantity step is enough to measure with
+
+    Args:
+        delta_ticks: Distance from the reference, in ticks; fractions allowed.
+        mid_move_threshold_ticks: Move of the reference that sets a new anchor; 0 follows always.
+        reference: ``mid``, ``micro`` or ``best`` (each side's own best price).
+
+    Raises:
+        UsageError: If a distance or the threshold is negative or not finite, or the reference unknown.
+    """
+
+    cdef readonly double delta_ticks
+    cdef readonly double threshold_ticks
+    cdef readonly str reference
+    cdef bint by_side               # whether each side has its own best price for reference
+    cdef bint anchored
+    cdef Anchor* taken              # every anchor; the last one is in force
+    cdef int64_t count, room
+
+    def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None:
+        self.delta_ticks = _checked("CALIB_DELTAS (--deltas)", delta_ticks)
+        self.threshold_ticks = _checked(
+            "CALIB_MID_MOVE_THRESHOLD_TICKS (--calib-mid-move-threshold-ticks)", mid_move_threshold_ticks
+        )
+        self.reference = check_reference(reference)
+        self.by_side = reference == "best"
+        self.looks = BEST_LOTS if reference == "micro" else BEST_PRICES
+
+    def __dealloc__(self) -> None:
+        free(self.taken)
+
+    @property
+    def anchors(self) -> list[tuple[int, float, float]]:
+        """Every anchor that was taken: instant (µs), reference of buys and of sells (ticks)."""
+        cdef int64_t at
+        return [(self.taken[at].us, self.taken[at].buy, self.taken[at].sell) for at in range(self.count)]
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        # The book has two sides, as it has whenever the engine requotes.
+        cdef double buy, sell
+        cdef const Anchor* anchor = &self.taken[self.count - 1] if self.anchored else NULL
+        if self.looks == BEST_LOTS:
+            buy = sell = view.top.bid_ticks + <double> ((view.top.ask_ticks - view.top.bid_ticks) * view.top.bid_lots) / (
+                <double> (view.top.bid_lots + view.top.ask_lots)
+            )
+        elif self.by_side:
+            buy, sell = <double> view.top.bid_ticks, <double> view.top.ask_ticks
+        else:
+            buy = sell = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+        if anchor is NULL or fmax(fabs(buy - anchor.buy), fabs(sell - anchor.sell)) >= self.threshold_ticks:
+            self.take(view.top.us, buy, sell)
+            anchor = &self.taken[self.count - 1]
+        want.bid_ticks = floor(anchor.buy - self.delta_ticks)
+        want.ask_ticks = ceil(anchor.sell + self.delta_ticks)
+        return 0
+
+    cdef int take(self, int64_t us, double buy, double sell) except -1 nogil:
+        """Take an anchor."""
+        cdef int64_t room = 2 * self.room + 64
+        cdef Anchor* taken
+        if self.count == self.room:
+            taken = <Anchor*> realloc(self.taken, room * sizeof(Anchor))
+            if taken is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {room} anchors")
+            self.taken, self.room = taken, room
+        self.taken[self.count] = Anchor(us, buy, sell)
+        self.count += 1
+        self.anchored = True
+        return 0
+
+
+cdef class CalibrationLadder(FixedDelta):
+    """Hold each distance for a dwell, in a new balanced order every cycle.
+
+    A cycle shows every distance once. Its order depends on the seed and the cycle's number alone, so
+    it does not matter when or how often the model requotes, and the seed is all that an artefact has
+    to record. (A fixed order ties each distance to its minute of the hour: a burst at every full hour
+    then bends the whole curve.)
+
+    Args:
+        deltas: Distances (ticks), increasing.
+        dwell_ms: The dwell.
+        mid_move_threshold_ticks, reference: The anchor's rule, as of ``FixedDelta``.
+        seed: Of the orders.
+        start_us: When cycle 0 begins.
+
+    Raises:
+        UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as for ``FixedDelta``.
+    """
+
+    cdef readonly tuple deltas      # type: tuple[float, ...]
+    cdef readonly int64_t dwell_us
+    cdef readonly object seed       # type: int
+    cdef readonly int64_t start_us
+    cdef int64_t slot               # the dwell that the distance in use is of
+
+    def __init__(
+        self,
+        deltas: tuple[float, ...],
+        dwell_ms: float,
+        mid_move_threshold_ticks: float = 2,
+        seed: int = 0,
+        start_us: int = 0,
+        reference: str = "mid",
+    ) -> None:
+        if not deltas or any(near >= far for near, far in pairwise(deltas)):
+            raise UsageError(f"CALIB_DELTAS (--deltas) is {deltas}; give increasing distances such as 1,2,3,5,8,13")
+        FixedDelta.__init__(self, deltas[0], mid_move_threshold_ticks, reference)
+        self.deltas = tuple([_checked("CALIB_DELTAS (--deltas)", delta) for delta in deltas])
+        self.dwell_us = us_from_ms(_checked("CALIB_DWELL_MS (--dwell-ms)", dwell_ms))
+        if self.dwell_us == 0:
+            raise UsageError(f"CALIB_DWELL_MS (--dwell-ms) is {dwell_ms}; the shortest dwell is 0.001")
+        self.seed = seed
+        self.start_us = start_us
+        self.slot = NO_SLOT
+
+    @cython.cdivision(False)
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        # At the distance of the dwell; a new dwell takes a new anchor.
+        cdef int64_t slot = (view.top.us - self.start_us) // self.dwell_us
+        if slot != self.slot:
+            self.slot, self.anchored = slot, False
+            with gil:
+                number, position = divmod(slot, len(self.deltas))
+                self.delta_ticks = self.cycle(number)[position]
+        return FixedDelta.quote(self, view, want)
+
+    def cycle(self, number: int) -> tuple[float, ...]:
+        """Return the distances in the order of a cycle: sorted by the hash of ``seed:cycle:position``."""
+        keys = [f"{self.seed}:{number}:{position}" for position in range(len(self.deltas))]
+        ranks = [blake2b(key.encode(), digest_size=8).digest() for key in keys]
+        return tuple([delta for _, delta in sorted(zip(ranks, self.deltas, strict=True))])
+
+
+def _checked(knob: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{knob} holds {value}; it must be a finite number that is not negative")
+    return value

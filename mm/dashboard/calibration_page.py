@@ -13,7 +13,9 @@ from mm.dashboard.charts import Bars, Trace, Zoom
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import BrokenFile
 from mm.numbers import number
+from mm.report.calibration_charts import curve_area
 from mm.report.curve import curves
+from mm.report.svg import Plot
 from mm.run_folder import RunFolder
 from mm.runs.find import Found
 
@@ -71,8 +73,21 @@ def _fit(run: RunFolder) -> None:
         column.metric(name, value)
         column.caption(why)
     st.markdown("**How often trades reach each distance**, fills per second of one resting order, with 95 % intervals")
-    layers, far = [], float(fit.max_delta_ticks or 0.0)
-    y = charts.quantity("rate", type="log")
+    area = curve_area(points, fit)
+    if area is None:
+        st.info("No fills at any distance, and no fit.")
+    else:
+        st.vega_lite_chart(spec=charts.chart(_curve_layers(run, area), 380), width="stretch")
+    for note in fit.warnings:
+        st.caption(note)
+
+
+def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
+    """Return points, curve and band within the rates of *area*: what lies outside would press them flat."""
+    fit, points, layers, far = run.fit, run.fit.points, list[charts.Spec](), area.x[1] / 1.04
+    powers = range(int(area.y[0]), int(area.y[1]) + 1)
+    axis = {"title": None, "values": [10.0**power for power in powers]}
+    y = charts.quantity("rate", type="log", domain=[10.0 ** powers[0], 10.0 ** powers[-1]]) | {"axis": axis}
     x = {"field": "ticks", "type": "quantitative", "axis": {"title": "ticks from the reference", "format": "~g"}}
     sides = BOTH_SIDES if points is not None and points.side.any() else (("both sides", 0, charts.SELL),)
     colours = {name: colour for name, _, colour in sides} | {"fit": charts.MAIN}
@@ -82,29 +97,23 @@ def _fit(run: RunFolder) -> None:
             rows = residuals(points, fit.A, fit.k, side)
             rate, low, high = rows.rates()
             seen = rows.fills > 0
-            far = max(far, float(rows.delta_ticks[seen].max()) if seen.any() else 0.0)
             table = {"ticks": rows.delta_ticks, "rate": rate, "low": low, "high": high, "fills": rows.fills}
             frame = pl.DataFrame({**{key: column[seen] for key, column in table.items()}, "name": name})
             tip = [{"field": key} for key in ("name", *table)]
             bars = {**ways, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
-            layers.append(charts.layer(frame, {"type": "rule"}, bars))
+            layers.append(charts.layer(frame, {"type": "rule", "clip": True}, bars))
             dots = {"type": "point", "filled": True, "size": 45}
             layers.append(charts.layer(frame, dots, {**ways, "tooltip": tip}))
     found, band = curves(fit, far)
     for line in found:
         frame = pl.DataFrame({"ticks": line.delta_ticks, "rate": 10**line.rate, "name": "fit"})
         dash = [4, 3] if line.kind == "dash" else [1, 0]
-        layers.append(charts.layer(frame, {"type": "line", "strokeDash": dash, "strokeWidth": 1.5}, ways))
+        layers.append(charts.layer(frame, {"type": "line", "strokeDash": dash, "strokeWidth": 1.5, "clip": True}, ways))
     if band is not None:
         frame = pl.DataFrame({"ticks": band[0], "low": 10 ** band[1], "rate": 10 ** band[2]})
-        area = {"x": x, "y": y, "y2": {"field": "low"}}
-        layers.insert(0, charts.layer(frame, {"type": "area", "opacity": 0.18, "color": charts.MAIN}, area))
-    if layers:
-        st.vega_lite_chart(spec=charts.chart(layers, 380), width="stretch")
-    else:
-        st.info("No fills at any distance, and no fit.")
-    for note in fit.warnings:
-        st.caption(note)
+        shade = {"type": "area", "opacity": 0.18, "color": charts.MAIN, "clip": True}
+        layers.insert(0, charts.layer(frame, shade, {"x": x, "y": y, "y2": {"field": "low"}}))
+    return layers
 
 
 def _schedule(run: RunFolder) -> None:

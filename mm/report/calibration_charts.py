@@ -37,7 +37,7 @@ Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
     """Return the card of the curve and its residuals, which zoom together."""
     part, rest = curve_part(measured.shown, fit), residual_part(measured.fitted, fit)
-    plot, rows = _plot(measured.shown, fit), residuals(measured.fitted, fit.A, fit.k)
+    plot, rows = curve_area(measured.shown, fit), residuals(measured.fitted, fit.A, fit.k)
     if plot is None:
         return part.card()
     (_, far), (low, high) = plot.x, plot.y
@@ -143,7 +143,7 @@ def _sides(points: Points | None) -> Sequence[tuple[int, str, str]]:
     return SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
 
 
-def _plot(points: Points | None, fit: "PoissonFit") -> Plot | None:
+def curve_area(points: Points | None, fit: "PoissonFit") -> Plot | None:
     """Return the area of the curve's chart, whose y are logarithms; None where nothing can be drawn."""
     sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in _sides(points)]
     seen = [rows for rows in sides if rows.fills.sum() > 0]
@@ -161,7 +161,7 @@ def _plot(points: Points | None, fit: "PoissonFit") -> Plot | None:
 
 def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
     """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
-    plot = _plot(points, fit)
+    plot = curve_area(points, fit)
     if plot is None:
         return nothing("No fills at any distance.")
     far = plot.x[1] / 1.04

@@ -203,7 +203,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "shadow": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
-    "sweep": ("trials", "best.pnl_total", "best.sharpe", "walkforward.pnl"),
+    "sweep": ("trials", "best.pnl_total", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
 }
 

@@ -1,5 +1,6 @@
 """The page of calibrations: a fit with its points, and a schedule through the day."""
 
+import csv
 import json
 import shutil
 
@@ -21,6 +22,19 @@ def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
     assert float(tiles["k, 1/tick"]) == pytest.approx(fit["k"], rel=1e-3)
     assert tiles["Fills"] == f"{fit['n_fills']:,}"
     assert "95 %" in text_of(at)
+
+
+def test_the_scale_of_rates_is_that_of_what_was_seen(opened, made):
+    """A fit reaches farther than it says anything, and would press the points into a band."""
+    at = opened("calibration_page", run="fitted")
+    rows = csv.DictReader((made / FIT / "calibration_points.csv").read_text().splitlines())
+    rates = [float(row["lambda_per_s"]) for row in rows if float(row["fills"])]
+    (chart,) = at.get("vega_lite_chart")
+    low, high = json.loads(chart.proto.spec)["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert low <= min(rates)
+    assert max(rates) <= high
+    assert low > min(rates) / 20
+    assert high < max(rates) * 20
 
 
 def test_a_schedule_shows_A_and_k_through_the_day(opened, made):

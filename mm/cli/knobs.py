@@ -385,6 +385,9 @@ WRITTEN = "NAME=value,value,…; NAME=value,…"
 _OPENING, _CLOSING = "{[(", "}])"
 
 
+_NEXT_AXIS = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
+
+
 def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
     """Return the axes that a grid's *text* names, each with the texts of its values, in order.
 
@@ -400,9 +403,12 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
         name = name.strip()
         if not equals or not name:
             raise ValueError(f"{WRITTEN} ({part.strip()!r} names no axis and values)")
-        texts = tuple(_unquoted(value.strip()) for value in _parted(values, ","))
+        written = [value.strip() for value in _parted(values, ",")]
+        texts = tuple(map(_unquoted, written))
         if not all(texts):
             raise ValueError(f"{WRITTEN} (axis {name} has {'no' if texts == ('',) else 'an empty'} value)")
+        if any(_NEXT_AXIS.search(one) for one in written if one[0] not in '{["'):
+            raise ValueError(f"{WRITTEN} (blanks separate no axes; write {_NEXT_AXIS.sub(';', text)!r})")
         axes.append((name, texts))
     return axes
 

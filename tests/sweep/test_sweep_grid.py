@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_a_json_value_is_one_value_whatever_signs_are_in_it(axes):
         assert [
             json.loads(f'"{t}"') if isinstance(v, str) else json.loads(t) for t, v in zip(texts, values, strict=True)
         ] == values
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("A=1,2 B=3", "A=1,2;B=3"), ("A=1 QUOTE.b=3,4  c=5", "A=1;QUOTE.b=3,4;c=5"), ("A=x B=1;C=2", "A=x;B=1;C=2")],
+)
+def test_axes_that_blanks_separate_are_refused_with_what_was_meant(text, meant):
+    """A value of "2 B=3" would be no value of anything."""
+    with pytest.raises(ValueError, match=re.escape(f"write {meant!r}")):
+        axes_of(text)
+    assert axes_of(meant)
+    assert axes_of('A=" B=3"') == [("A", (" B=3",))]
 
 
 def test_a_grid_is_the_product_of_its_axes_and_the_last_turns_fastest():

@@ -1,10 +1,13 @@
 """What a journal's integers mean."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mm.backtest.fills.intensity import Intensity
     from mm.instrument import Instrument
 
@@ -21,7 +24,8 @@ class Books:
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: what one quote offers.
         strategy: What was played: the quote model, the steps around it, and their effective parameters.
-        gammas: Each gamma that quotes were made with, in 1/(tick·clip), and how many; empty for a model without one.
+        gammas: Each gamma that quotes were made with, in 1/(tick·clip), and how many, (gammas, 2); None of a model
+            without one.
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are reported as one.
         intensity: What foresees fills, to hold them against; None without one.
@@ -48,7 +52,7 @@ class Books:
     initial_cash_e8: int
     quote_lots: int
     strategy: Mapping[str, Any] | None = None
-    gammas: tuple[tuple[float, int], ...] = ()
+    gammas: "NDArray[np.float64] | None" = field(default=None, compare=False)
     seed: int = 0
     lost_lines: int = 0
     funding_e8: int | None = None

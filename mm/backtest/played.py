@@ -3,7 +3,12 @@
 import math
 from collections.abc import Iterator
 from types import GetSetDescriptorType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
 UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
@@ -28,14 +33,17 @@ def bound_clips(model: object) -> float | None:
     return min(bounds, default=None)
 
 
-def gammas_of(model: object) -> tuple[tuple[float, int], ...]:
-    """Return each gamma that a played model and those inside it quoted with, and how many times.
+def gammas_of(model: object) -> "NDArray[np.float64] | None":
+    """Return each gamma that a played model and those inside it quoted with, and how many times: shape (gammas, 2).
 
-    A model that counts none, as one in Python, shows its attribute ``gamma``.
+    A model that counts none, as one in Python, shows its attribute ``gamma``; None where there is none at all.
     """
-    listed = tuple(pair for one in _each(model) if hasattr(one, "gammas") for pair in one.gammas())
+    counted = [one.gammas() for one in _each(model) if hasattr(one, "gammas")]
+    if any(len(rows) for rows in counted):
+        return np.concatenate(counted)
     fixed = [one for one in (getattr(part, "gamma", None) for part in _each(model)) if isinstance(one, int | float)]
-    return listed or tuple((float(one), 1) for one in fixed if math.isfinite(one))
+    shown = [(float(one), 1.0) for one in fixed if math.isfinite(one)]
+    return np.array(shown) if shown else None
 
 
 def strategy_of(model: object) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_each_gamma_is_kept_with_its_quotes():
     model = avellaneda_stoikov_bare(k=0.5)
     for sigma in (0.4, 0.4, 3.0):
         model.answer(bid_ticks=99, ask_ticks=103, sigma_ticks=sigma)
-    (first, twice), (other, once) = model.gammas()
+    (first, twice), (other, once) = model.gammas().tolist()
     assert (twice, once) == (2, 1)
     assert first * 0.4**2 * 30 == pytest.approx(0.1 * model.distances(0, sigma=0.4)[0])
     assert other < first

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from journals import books, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.result import Result
@@ -76,7 +78,7 @@ def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     terms = {
         "fit": FIT,
         "fill_bias": "an optimistic bound",
-        "gammas": ((0.25, 1),),
+        "gammas": np.array([[0.25, 1.0]]),
         "intensity": Intensity.constant(0.5, 0.25),
     }
     summary = Result(seeded(300).journal(), books(**terms)).summary

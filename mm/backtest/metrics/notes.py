@@ -146,11 +146,11 @@ def basis(books: "Books") -> dict[str, Any]:
     }
 
 
-def _gamma(gammas: tuple[tuple[float, int], ...]) -> dict[str, Any]:
+def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
     """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles where it was not one number."""
-    if not gammas:
+    if gammas is None:
         return {"gamma": None}
-    values, counts = (np.array(one) for one in zip(*sorted(gammas), strict=True))
+    values, counts = gammas[np.argsort(gammas[:, 0])].T
     upto = np.cumsum(counts)
     quantiles = {name: float(values[np.searchsorted(upto, share * upto[-1])]) for name, share in SHARES.items()}
     return {"gamma": quantiles["p50"]} | ({"gamma_quantiles": quantiles} if len(set(quantiles.values())) > 1 else {})

@@ -2,6 +2,9 @@
 
 """The base of quotes whose formula gives the distances of bid and ask from the mid."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
@@ -52,8 +55,8 @@ class Distances(QuoteModel):
         mode: str = "rolling",
         intensity: Intensity | None = None,
     ) -> None: ...
-    def gammas(self) -> list[tuple[float, int]]:
-        """Return each gamma that quotes were made with, and how many, in order of time."""
+    def gammas(self) -> NDArray[np.float64]:
+        """Return each gamma that quotes were made with, and how many, in order of time: shape (gammas, 2)."""
     def sources(self) -> dict[str, str | None]:
         """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""
     def distances(

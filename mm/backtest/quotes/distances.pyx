@@ -9,6 +9,9 @@ from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity, Piece
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mm.backtest.parameters import (
     AUTO,
     GAMMA,
@@ -109,9 +112,14 @@ cdef class Distances(QuoteModel):
     def __dealloc__(self) -> None:
         free(self.used)
 
-    def gammas(self) -> list[tuple[float, int]]:
-        """Return each gamma that quotes were made with, and how many, in order of time."""
-        return [(self.used[i].gamma, self.used[i].quotes) for i in range(self.used_count)]
+    def gammas(self) -> NDArray[np.float64]:
+        """Return each gamma that quotes were made with, and how many, in order of time: shape (gammas, 2)."""
+        cdef int64_t i
+        found = np.empty((self.used_count, 2))
+        cdef double[:, ::1] rows = found
+        for i in range(self.used_count):
+            rows[i, 0], rows[i, 1] = self.used[i].gamma, <double> self.used[i].quotes
+        return found
 
     def sources(self) -> dict[str, str | None]:
         """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -285,5 +286,5 @@ def test_fills_without_a_book_are_counted():
 @given(scribes(), st.floats(1e-308, 1e308), st.floats(1e-12, 1e6), st.floats(1e-300, 1e300))
 def test_no_number_of_a_summary_is_infinite(scribe, A, k, gamma):
     """Fits near the ends of what floats hold leave a summary that is JSON: undefined numbers are null."""
-    summary = summary_of(scribe, intensity=Intensity.constant(A, k), gammas=((gamma, 1),))
+    summary = summary_of(scribe, intensity=Intensity.constant(A, k), gammas=np.array([[gamma, 1.0]]))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary

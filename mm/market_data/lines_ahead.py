@@ -80,7 +80,7 @@ class LinesAhead:
         """Have the kernel begin where the session is; return False where it cannot."""
         lines, writer, market, grid = self._lines, today.journal.writer, today.market, self._grid
         rooms = writer.rooms
-        if grid.off or market.book.carries or market.arbiter.open or market.arbiter.doubts:
+        if grid.off or market.book.carries or market.arbiter.open or market.arbiter.doubts or today.journal.then:
             return False
         if rooms is None or not writer.run_id.isascii() or "\\" in writer.run_id:
             return False

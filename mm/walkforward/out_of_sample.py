@@ -35,9 +35,10 @@ TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_
 LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
 CLOCK = ("waits", "mean_wait", "ks_p")
 CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
-SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", "lambda_curve"))
-COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE)
-NEWER = ("test_loglik_state_space", *CURVE)  # columns that files of earlier versions lack
+LATER = ("adverse_ticks",)  # columns behind those that scripts count
+SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", "lambda_curve", *LATER))
+COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
+NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that files of earlier versions lack
 WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are no numbers
 
 

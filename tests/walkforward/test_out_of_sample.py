@@ -9,7 +9,7 @@ import pytest
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.windows import WindowPlan
-from mm.walkforward.out_of_sample import COLUMNS, lines, out_of_sample, write_window_metrics
+from mm.walkforward.out_of_sample import COLUMNS, NEWER, lines, out_of_sample, read_segments, write_window_metrics
 from mm.walkforward.walkforward import study
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
@@ -89,3 +89,27 @@ def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):
     assert (row["usable"], row["test_expected"], row["test_loglik"], row["ks_p"]) == ("false", "", "", "")
     assert float(row["test_fills"]) > 100
     assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments that every mode could foresee"]
+
+
+def test_a_table_of_an_earlier_version_is_read(tmp_path, studied):
+    """It lacks the columns that came later, which stand behind the others or hold nothing that is needed."""
+    path = tmp_path / "window_metrics.csv"
+    write_window_metrics(path, studied)
+    whole = read_segments(path)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    kept = [name for name in rows[0] if name not in NEWER]
+    path.write_text("\n".join(",".join(row) for row in (kept, *([one[name] for name in kept] for one in rows))) + "\n")
+    older = read_segments(path)
+    assert older.numbers["k"].tolist() == whole.numbers["k"].tolist()
+    assert np.isnan(older.numbers["adverse_ticks"]).all()
+    assert not np.isnan(whole.numbers["adverse_ticks"]).all()
+
+
+def test_scripts_that_count_columns_find_them_where_they_were(tmp_path, studied):
+    """docs/tour.md cuts the file; what is new stands behind."""
+    path = tmp_path / "window_metrics.csv"
+    write_window_metrics(path, studied)
+    header = path.read_text().splitlines()[0].split(",")
+    found = [header[place - 1] for place in (1, 5, 6, 9, 11, 30, 31)]
+    assert found == ["start_us", "A", "k", "n_fills", "status", "test_fills", "test_expected"]
+    assert header[-1] == "adverse_ticks"

@@ -374,6 +374,12 @@ class _Hits(NamedTuple):
         block = first_block + (us - start_us) // BLOCK_US
         return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)
 
+    def reaching(self, distance: int) -> "_Hits":
+        """Return those that went as deep as *distance*, in their order."""
+        deep = self.depth >= distance
+        whole = deep.all()
+        return self if whole else _Hits(self.touch[deep], self.depth[deep], self.block[deep], self.moves[deep])
+
 
 def measured_states(calibrator: "Calibrator") -> tuple[StateRow, ...]:
     """Return the order-seconds and fills of the simulated orders by what had happened to them."""
@@ -398,15 +404,17 @@ def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
 def _moves(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
     """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
     for distance in places:
-        met = (hits.touch <= distance) & (distance <= hits.depth) & ((distance - hits.touch) % per_tick == 0)
-        for horizon_s, moves in zip(HORIZONS_S, hits.moves.T, strict=True):
-            seen = met & ~np.isnan(moves)
-            if not seen.any():
+        hits = hits.reaching(distance)  # what does not reach it reaches none behind it
+        at = np.flatnonzero((hits.touch <= distance) & ((distance - hits.touch) % per_tick == 0))
+        for horizon_s, moves in zip(HORIZONS_S, hits.moves[at].T, strict=True):
+            known = ~np.isnan(moves)
+            if not known.any():
                 continue
-            delta, mean, count = distance / per_tick, float(moves[seen].mean()), int(seen.sum())
+            seen = moves[known]
+            delta, mean, count = distance / per_tick, float(seen.mean()), len(seen)
             # what the moves of a block are off together: those of one block depend on each other
-            blocks, into = np.unique(hits.block[seen], return_inverse=True)
-            off, n = np.bincount(into, moves[seen] - mean), len(blocks)
+            blocks, into = np.unique(hits.block[at[known]], return_inverse=True)
+            off, n = np.bincount(into, seen - mean), len(blocks)
             error = float(np.sqrt(n / (n - 1) * (off**2).sum())) / count if n > 1 else None
             yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
 

@@ -21,41 +21,26 @@ AIMS = {
 MEMORY_AIM = "under 500 MB"
 
 
+def where_of(bench: Bench) -> list[str]:
+    """Return the words that name the day that is measured on, and where runs go."""
+    day = bench.folder
+    places = {"symbol": day.symbol, "day": day.day, "data-root": day.root, "out-root": bench.out}
+    return [*(word for name, value in places.items() for word in (f"--{name}", str(value))), "--json"]
+
+
 def commands(bench: Bench) -> dict[str, list[str]]:
     """Return the words of each command, by the name of its row."""
-    day = bench.folder
-    where = [
-        "--symbol",
-        day.symbol,
-        "--day",
-        day.day,
-        "--data-root",
-        str(day.root),
-        "--out-root",
-        str(bench.out),
-        "--json",
-    ]
+    where = where_of(bench)
     found = {f"calibrate, {one}": ["calibrate", *where, "--method", one] for one in ("marks", "ladder", "fixed")}
     found |= {name: [name, *where] for name in ("schedule", "walkforward")}
-    found["data check"] = ["data", "check", str(day.path), "--json"]
+    found["data check"] = ["data", "check", str(bench.folder.path), "--json"]
     found["fills fit"] = ["fills", "fit", *where]
     return {name: [*PYTHON, "mm", *words] for name, words in found.items()}
 
 
 def sweep(bench: Bench, fills: str, points: int) -> list[str]:
     """Return the words of a sweep of so many points, played one after the other in one process."""
-    day = bench.folder
-    where = [
-        "--symbol",
-        day.symbol,
-        "--day",
-        day.day,
-        "--data-root",
-        str(day.root),
-        "--out-root",
-        str(bench.out),
-        "--json",
-    ]
+    where = where_of(bench)
     axis = ",".join(f"{0.001 + number * 1e-7:.7f}" for number in range(points))
     knobs = [*flags_of(EXECUTION), *flags_of(ACCOUNT), *flags_of(models(bench.quote_qty, bench.k))]
     alone = ["--jobs", "1", "--reuse-points", "0", "--grid", f"GAMMA={axis}"]

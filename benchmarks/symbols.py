@@ -207,6 +207,8 @@ async def measured(count: int, *words: str) -> dict[str, Any]:
             await asyncio.sleep(POLL_S)
             waiting -= {one for one in waiting if getattr(read_health(root / "data", one), "state", "") == "synced"}
         last_s = time.monotonic() - began_s
+        if process.returncode is not None:
+            raise SystemExit(f"mm record ended with {process.returncode} before all books were there; see above")
         await asyncio.sleep(STAY_S)
         found = _processes(process.pid)
         process.send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_US, CLOSED, volatility
 from mm.calibration.references import resolved
-from mm.calibration.window_moves import adverse_moves
+from mm.calibration.window_moves import adverse_moves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.tape import DEPTH, TRADE
@@ -364,12 +364,10 @@ class _Hits(NamedTuple):
         hits, touch = marks.hits(side, start_us, end_us)
         near = touch <= marks.grid.last
         us, row = hits.us[near], hits.row[near]
-        breaks = np.cumsum(path.touch[1] == CLOSED)
         moves = np.empty((us.size, len(HORIZONS_S)))
         for column, horizon_s in enumerate(HORIZONS_S):
-            then_us = us + horizon_s * US_PER_S
-            then = np.searchsorted(path.us, then_us, side="right") - 1
-            whole = (breaks[then] == breaks[row]) & (then_us <= end_us)
+            then, whole = later(path, us, row, horizon_s)
+            whole &= us + horizon_s * US_PER_S <= end_us
             moves[:, column] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
         block = first_block + (us - start_us) // BLOCK_US
         return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)

@@ -83,14 +83,14 @@ def _settled(marks: "DepthCounts", side: int, span: tuple[int, int], last: int) 
     then_us = hits.us + SETTLED_S * US_PER_S
     near = (touch <= last) & (then_us <= span[1])
     us, row, depth, touch = hits.us[near], hits.row[near], hits.depth[near], touch[near]
-    then, whole = _later(path, us, row)
+    then, whole = later(path, us, row)
     move = side * (path.mid2[row] - path.mid2[then]) / 2
     return touch[whole], np.minimum(depth[whole], last), move[whole]
 
 
-def _later(path: "ReferencePath", us: "Ints", row: "Ints") -> "tuple[Ints, NDArray[np.bool_]]":
-    """Return the rows of the path 5 s after instants, and whether the book was whole from *row* until then."""
-    then = np.searchsorted(path.us, us + SETTLED_S * US_PER_S, side="right") - 1
+def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":
+    """Return the rows of the path so long after instants, and whether the book was whole from *row* until then."""
+    then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
     if not len(row):
         return then, np.zeros(0, bool)
     first = int(row.min())
@@ -105,7 +105,7 @@ def _after_fills(path: "ReferencePath", fills: "Ints", span: list[int]) -> "tupl
     us, side = column["us"], column["side"]
     row = np.searchsorted(path.us, us, side="left") - 1
     us, side, row, ticks = (one[row >= 0] for one in (us, side, row, column["ticks"]))
-    then, seen = _later(path, us, row)
+    then, seen = later(path, us, row)
     reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
     distance = side * (reference - path.per_tick * ticks) / path.per_tick
     return distance[seen], (side * (path.mid2[row] - path.mid2[then]) / 2)[seen]

@@ -167,7 +167,7 @@ cdef class Engine:
         self.leave(joins, lo_ticks, hi_ticks)
         venue.by_levels = levels is not None
         if venue.by_levels:
-            venue.queue.begin_tape(tape, levels, &venue.orders.open, &venue.printed)
+            venue.queue.begin_tape(tape, levels, &venue.happened, &venue.orders.open, &venue.printed)
         self.buffer = None
         venue.lagging = feed is not None
         if venue.lagging:
@@ -188,7 +188,7 @@ cdef class Engine:
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
         venue.on_best_prices = venue.best_only and self.quotes.looks == BEST_PRICES and plain_fills
         if venue.best_only:
-            venue.reach = tape.reach
+            venue.reach, venue.whole_us = tape.reach, tape.whole_us
             venue.move_event, venue.move_us = tape.move_event, tape.move_us
             venue.move_bid_ticks, venue.move_ask_ticks = tape.move_bid_ticks, tape.move_ask_ticks
             venue.move_low_ticks, venue.move_high_ticks = tape.move_low_ticks, tape.move_high_ticks
@@ -332,15 +332,18 @@ cdef class Engine:
         self.catch_up(self.venue, self.manager, until_us, until_us)
         pass_requotes(self.manager, until_us + 1)
         self.venue.now_us = max(self.venue.now_us, until_us)
+        self.venue.queue.passed_us = self.venue.now_us + 1
         return 0
 
     cdef int build(self) except -1 nogil:
         """Build the book, without a trace in the journal, from the events before the tape's window."""
         cdef int64_t event = -1, us
         if self.venue.next_event == self.venue.events or self.venue.event_us[self.venue.next_event] >= self.venue.start_us:
+            self.venue.begin_window()
             return 0
         self.catch_up(self.venue, self.manager, self.venue.start_us - 1, self.venue.start_us - 1)
         pass_requotes(self.manager, self.venue.start_us)
+        self.venue.begin_window()
         while self.venue.next_event < self.venue.events and (
             self.venue.event_us[self.venue.next_event] < self.venue.start_us
         ):
@@ -505,7 +508,6 @@ cdef class Engine:
         cdef int64_t message_us, us
         cdef bint settled
         cdef Touch* known
-        venue.queue.passed_us = max(messages_us, after_us + 1)
         while True:
             message_us = open.next_message_us
             settled = is_settled(manager, open, &venue.touch.top)
@@ -515,10 +517,12 @@ cdef class Engine:
             if message_us <= messages_us and message_us <= us:
                 pass_requotes(manager, message_us)
                 venue.now_us = max(venue.now_us, message_us)
+                venue.queue.passed_us = max(venue.queue.passed_us, message_us)
                 venue.deliver(message_us)
             elif us <= after_us:
                 pass_requotes(manager, us)
                 venue.now_us = us
+                venue.queue.passed_us = us + 1
                 if us == open.next_due_us:
                     venue.fill_due(us)
                     settled = is_settled(manager, open, &venue.touch.top)

@@ -17,23 +17,32 @@ cdef struct Latency:
     const int64_t* cancels
     const double* rates     # market messages a second at each measurement, rising; NULL where not given
     int64_t count
+    int64_t nearest         # the first of the tenth of them that is nearest to *rate*
+    int64_t rate            # of the last message; -1 before it
     uint64_t seed
 
 
-cdef inline int64_t latency_us(const Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
+cdef inline int64_t latency_us(Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
     """Return how long a message about an order takes while *rate* market messages a second arrive, as measured.
 
     Where rates were measured it is drawn from the tenth of the measurements with the nearest rates.
     """
-    cdef int64_t first = 0, among = latency.count, last, middle
+    cdef int64_t among = latency.count
     cdef const int64_t* measured = latency.cancels if message == OF_CANCEL else latency.orders
     if latency.rates is not NULL:
         among = (latency.count + 9) // 10
-        last = latency.count - among
-        while first < last:
-            middle = (first + last) >> 1
-            if <double> rate - latency.rates[middle] > latency.rates[middle + among] - <double> rate:
-                first = middle + 1
-            else:
-                last = middle
-    return measured[first + <int64_t> (uniform(latency.seed, order_id, message, 0) * among)]
+        if rate != latency.rate:  # messages of one instant have one rate
+            latency.nearest, latency.rate = nearest_to(latency, rate, among), rate
+    return measured[latency.nearest + <int64_t> (uniform(latency.seed, order_id, message, 0) * among)]
+
+
+cdef inline int64_t nearest_to(const Latency* latency, int64_t rate, int64_t among) noexcept nogil:
+    """Return the first of so many measurements in a row whose rates are nearest to *rate*."""
+    cdef int64_t first = 0, last = latency.count - among, middle
+    while first < last:
+        middle = (first + last) >> 1
+        if <double> rate - latency.rates[middle] > latency.rates[middle + among] - <double> rate:
+            first = middle + 1
+        else:
+            last = middle
+    return first

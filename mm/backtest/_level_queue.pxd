@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
+from mm.backtest._happened cimport Happened
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints
 from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
@@ -16,11 +17,9 @@ cdef struct Levels:
     const int64_t* change_lots
     const int64_t* fresh
     const uint8_t* kind
-    const int64_t* event_us
     int64_t pages
     int64_t fresh_count
     int64_t base
-    int64_t stop
 
 
 @cython.final
@@ -32,14 +31,16 @@ cdef class LevelQueue:
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
     cdef bint is_open                   # whether a book of this tape has begun
-    cdef int64_t passed_us              # events before it have happened, where something of ours is due
-    cdef int64_t happened               # the first event that has not, as last looked
+    cdef Happened* happened             # of the window's events
+    cdef int64_t passed_us              # events before it have happened
     cdef int64_t printed_from           # no print before it counts
     cdef int64_t begun                  # behind the event with which a book has begun; -1 after other book events
     cdef int64_t print_event            # of the print that is matched
     cdef int64_t print_lots             # its lots
 
-    cdef int begin_tape(self, object tape, object index, OpenOrders* open, const Prints* printed) except -1
+    cdef int begin_tape(
+        self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed
+    ) except -1
     cdef void begin_window(self, int64_t start_us) noexcept nogil
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil
     cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil

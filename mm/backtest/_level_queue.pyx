@@ -9,6 +9,7 @@ Events are counted in the whole tape, of which a window may be played.
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
+from mm.backtest._happened cimport Happened, happened_before
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints, prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
@@ -34,25 +35,27 @@ cdef class LevelQueue:
     def __init__(self, fills: FillModel) -> None:
         self.fills = fills
 
-    cdef int begin_tape(self, tape, index, OpenOrders* open, const Prints* printed) except -1:
+    cdef int begin_tape(
+        self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed
+    ) except -1:
         """Begin the best prices of a tape, and the index of its levels; *printed* is since the last book event."""
         cdef Levels* levels = &self.levels
-        cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh, event_us = index.event_us
+        cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh
         cdef const int64_t[::1] lots = index.change_lots
         cdef const int32_t[::1] event = index.change_event
         cdef const uint8_t[::1] kind = index.kind
         cdef int64_t i
         self.index = index
         levels.page, levels.begin, levels.change_lots = first_of(page), first_of(begin), first_of(lots)
-        levels.fresh, levels.event_us = first_of(fresh), first_of(event_us)
+        levels.fresh, levels.fresh_count = first_of(fresh), fresh.shape[0]
         levels.change_event = &event[0] if event.shape[0] else NULL
         levels.kind = &kind[0] if kind.shape[0] else NULL
-        levels.pages, levels.fresh_count = page.shape[0], fresh.shape[0]
-        levels.base, levels.stop = index.base, index.stop
+        levels.pages, levels.base = page.shape[0], index.base
         self.place, self.kind, self.first_row = tape.place, tape.kind, tape.first_row
         self.event_us, self.event_id = tape.event_us, tape.event_id
         self.row_side, self.row_ticks, self.row_lots = tape.row_side, tape.row_ticks, tape.row_lots
-        self.is_open, self.begun, self.happened, self.printed_from = False, -1, levels.base, levels.base
+        self.happened, self.passed_us = happened, 0
+        self.is_open, self.begun, self.printed_from = False, -1, levels.base
         for i in range(open.count):
             if open.orders[i].status != SENT:
                 open.orders[i].level_begin = NO_LEVEL
@@ -136,10 +139,8 @@ cdef class LevelQueue:
     # ------------------------------------------------------------------ how levels are read
 
     cdef int64_t happened_before(self, int64_t us) noexcept nogil:
-        """Return the first event that is not before an instant; instants must rise from call to call."""
-        while self.happened < self.levels.stop and self.levels.event_us[self.happened] < us:
-            self.happened += 1
-        return self.happened
+        """Return the first event that is not before an instant; instants must not fall from call to call."""
+        return self.levels.base + happened_before(self.happened, us)
 
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil:
         """Let the levels of all resting orders change as they did before an event."""

@@ -4,6 +4,7 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from mm.backtest._account cimport wide
+from mm.backtest._happened cimport Happened
 from mm.backtest._latency cimport Latency
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
@@ -34,6 +35,8 @@ cdef class PaperVenue(OrderVenue):
     cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
     cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
+    cdef const int64_t[::1] whole_us    # of all events of a tape that shows one level a side,
+    cdef Happened happened              # and which of them have happened
     cdef int64_t first_event            # position of the first event of all, -1 where it is no longer there
     cdef int64_t last_trade_event       # of these events, -1 before their first
     cdef int64_t second_ago             # first position within the last second
@@ -62,9 +65,10 @@ cdef class PaperVenue(OrderVenue):
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
     cdef void begin_events(self) noexcept nogil
+    cdef void begin_window(self) noexcept nogil
     cdef int64_t spent_events(self) noexcept nogil
     cdef void drop_events(self, int64_t events) noexcept nogil
-    cdef void roll_second(self) noexcept nogil
+    cdef int64_t last_second(self) noexcept nogil
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil

@@ -6,6 +6,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
+from mm.backtest._happened cimport happened_before
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
@@ -69,7 +70,7 @@ cdef class PaperVenue(OrderVenue):
         self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
         self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
         self.latency.count = self.order_latencies.shape[0]
-        self.latency.seed = seed
+        self.latency.seed, self.latency.rate = seed, -1
         if latencies.rate_per_s is not None:
             self.latency_rates = latencies.rate_per_s
             self.latency.rates = &self.latency_rates[0]
@@ -79,14 +80,15 @@ cdef class PaperVenue(OrderVenue):
         """Return how long a message sent now takes, in view of how many events the last second had."""
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
-        if self.latency.rates is not NULL:
-            self.roll_second()
-        return latency_us(&self.latency, message, order_id, self.next_event - self.second_ago)
+        return latency_us(&self.latency, message, order_id, self.last_second() if self.latency.rates is not NULL else 0)
 
-    cdef void roll_second(self) noexcept nogil:
-        """Bring `second_ago` up to date."""
-        while self.second_ago < self.next_event and self.event_us[self.second_ago] <= self.now_us - SECOND_US:
+    cdef int64_t last_second(self) noexcept nogil:
+        """Return how many events of the tape the last second had, in view of what is sent behind those of this instant."""
+        cdef int64_t count = happened_before(&self.happened, self.now_us + 1) if self.best_only else self.next_event
+        cdef const int64_t* event_us = self.happened.event_us if self.best_only else &self.event_us[0]
+        while self.second_ago < count and event_us[self.second_ago] <= self.now_us - SECOND_US:
             self.second_ago += 1
+        return count - self.second_ago
 
     cdef int send(self, Order* order) except -1 nogil:
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
@@ -228,9 +230,15 @@ cdef class PaperVenue(OrderVenue):
     cdef void begin_events(self) noexcept nogil:
         """Begin with other events: what counts positions of the ones before begins again."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
+        self.happened.events = self.happened.count = 0
         self.mean.lots = 0
         self.mean.notional_tl = 0
         self.last_trade_event = -1
+
+    cdef void begin_window(self) noexcept nogil:
+        """Let the events of the tape count from now on, those before its window among them."""
+        if self.best_only:
+            self.happened.event_us, self.happened.events = &self.whole_us[0], self.whole_us.shape[0]
 
     cdef int64_t spent_events(self) noexcept nogil:
         """Return how many of the first events are of no use any more: not for mean prices, nor for the last second."""
@@ -239,7 +247,7 @@ cdef class PaperVenue(OrderVenue):
         else:
             self.mean.first_event = self.mean.next_event = self.next_event
         if self.latency.rates is not NULL:
-            self.roll_second()
+            self.last_second()
         else:
             self.second_ago = self.next_event
         return min(self.mean.first_event, self.second_ago)

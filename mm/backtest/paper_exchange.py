@@ -72,11 +72,8 @@ class PaperExchange:
 
     @property
     def _needs_messages(self) -> bool:
-        if self.rules.risk is not None and self.rules.risk.feed_stale_us is not None:
-            return True  # every message counts
-        return self.rules.recorded_feed or (
-            self.rules.latencies is not None and self.rules.latencies.rate_per_s is not None
-        )
+        stale = self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
+        return self.rules.recorded_feed or stale
 
     def follows_levels(self, tape: "Tape") -> bool:
         """Return whether the best prices of *tape* would do, beside the changes of its levels (`Tape.levels`)."""

@@ -35,9 +35,7 @@ class LevelIndex:
         change_lots: Lots displayed after it, int64[n]; of several in one event the last counts.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
         kind: The kind of each event of the whole tape, uint8[events].
-        event_us: Its instant, int64[events].
         base: Position in the whole tape of the window's first event.
-        stop: Position behind the window's last event.
     """
 
     page: Ints
@@ -46,13 +44,11 @@ class LevelIndex:
     change_lots: Ints
     fresh: Ints
     kind: NDArray[np.uint8]
-    event_us: Ints
     base: int
-    stop: int
 
-    def part(self, begin: int, stop: int) -> Self:
-        """Return what is of the events ``begin:stop`` of this window."""
-        return replace(self, base=self.base + begin, stop=self.base + stop)
+    def part(self, begin: int) -> Self:
+        """Return what is of the events from *begin* of this window on."""
+        return replace(self, base=self.base + begin)
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks."""
@@ -82,7 +78,7 @@ class LevelIndex:
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
-    own = {"fresh": _fresh(tape), "kind": tape.kind, "event_us": tape.event_us, "base": 0, "stop": len(tape)}
+    own = {"fresh": _fresh(tape), "kind": tape.kind, "base": 0}
     return LevelIndex(**arrays | own)
 
 
@@ -97,9 +93,7 @@ def level_changes(tape: Tape) -> LevelIndex:
         change_lots=np.concatenate([np.empty(0, np.int64), *(lots for _, lots in parts)]),
         fresh=_fresh(tape),
         kind=tape.kind,
-        event_us=tape.event_us,
         base=0,
-        stop=len(tape),
     )
 
 

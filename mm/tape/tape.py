@@ -330,7 +330,7 @@ class Tape(Shown):
             return window
         return window.with_best(
             lambda: self.best and self.best.part(begin, stop, a_us, b_us),
-            lambda: self.levels and self.levels.part(begin, stop),
+            lambda: self.levels and self.levels.part(begin),
         )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:

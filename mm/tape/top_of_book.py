@@ -25,6 +25,7 @@ class BestPrices(Tape):
 
     Attributes:
         place: Position of each event in the whole tape, int64[n].
+        whole_us: When each event of the whole tape arrived.
         reach: int64[n], which resting orders an event can touch; the engine skips an event that touches none. The
             lower half is the price of a trade, negative for a sell; 0 where only lots change; ``ALWAYS`` where the
             event must be played. The upper half is the lots of the trade, at most ``ALWAYS``.
@@ -47,6 +48,7 @@ class BestPrices(Tape):
     )
 
     place: Ints
+    whole_us: Ints
     reach: Ints
     move_event: Ints
     move_us: Ints
@@ -61,7 +63,7 @@ class BestPrices(Tape):
         """Return what this tape has of the events ``begin:stop`` of the whole tape."""
         first, end = np.searchsorted(self.place, (begin, stop)).tolist()
         window = self.cut(first, end, a_us, b_us)
-        return replace(window, place=window.place - begin)
+        return replace(window, place=window.place - begin, whole_us=self.whole_us[begin:stop])
 
     def on_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own."""
@@ -104,7 +106,7 @@ KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place",
 
 def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices:
     """Return the best prices of *tape* from the entry and arrays of a file; they are not checked."""
-    return BestPrices(**_of(tape) | entry | arrays)
+    return BestPrices(**_of(tape) | entry | arrays, whole_us=tape.event_us)
 
 
 def _of(tape: Tape) -> dict[str, Any]:
@@ -142,6 +144,7 @@ def project(tape: Tape) -> BestPrices:
     return BestPrices(
         **_of(tape) | events | rows | own,
         place=place,
+        whole_us=tape.event_us,
         reach=reach,
         move_event=moves,
         move_us=events["event_us"][moves],

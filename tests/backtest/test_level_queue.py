@@ -12,6 +12,7 @@ from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, with_best
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape, TapeMeta
@@ -56,6 +57,25 @@ def test_a_careful_queue_is_what_was_worked_out(whole, case):
     assert (tape.levels is None) == whole
     played = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
     assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == fills
+
+
+class OnceAtTheBid:
+    """A model in Python that sees the lots at the best prices, so that each event that changes them is played."""
+
+    depth = False
+
+    def quote(self, view):
+        return Quotes(98, None)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
+def test_a_level_that_changes_between_two_best_prices_changes_behind_an_order_that_rests(whole):
+    """It rests at 1010 behind 4 lots, of which one is left at 1020; those of 1030 stand behind it."""
+    deep = [(1020, "depth", [(98, 1)], []), (1030, "depth", [(98, 9)], [])]
+    tape = with_best(Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)]))
+    tape = dataclasses.replace(tape) if whole else tape
+    played = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
+    assert [(row[0], row[4]) for row in played.journal.fills.tolist()] == [(1100, 2)]
 
 
 @pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])

@@ -146,12 +146,11 @@ def cases(draw):
     rules = draw(engine_draws.rules(unit))
     if rules.risk is not None:  # the age of the last message needs every message
         rules = dataclasses.replace(rules, risk=dataclasses.replace(rules.risk, feed_stale_us=None))
-    took = rules.latencies and dataclasses.replace(rules.latencies, rate_per_s=None)
     return Shown(
         draw(st.one_of(whole, windows(unit))),
         draw(quote_models(unit)),
         draw(fill_models(unit)),
-        dataclasses.replace(rules, recorded_feed=False, latencies=took, target_lots=None),
+        dataclasses.replace(rules, recorded_feed=False, target_lots=None),
     )
 
 
@@ -270,11 +269,26 @@ def test_models_in_python_need_it_unless_they_say_or_show_otherwise():
     assert not needs(quotes=Shallow([(1, 1)]))
 
 
-def test_latencies_by_rate_and_a_lagging_feed_need_it():
-    by_rate = Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0]))
-    assert needs(latencies=by_rate)
-    assert not needs(latencies=dataclasses.replace(by_rate, rate_per_s=None))
+def test_a_lagging_feed_needs_it_and_latencies_by_rate_do_not():
     assert needs(recorded_feed=True)
+    assert not needs(latencies=Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0])))
+
+
+@pytest.mark.parametrize("model", [("trade_cross", False, 1.0, 0), ("queue_risk_averse",)])
+@pytest.mark.parametrize(("shift", "counted"), [(-1, 6), (0, 6), (1, 9), (2, 4)])
+def test_a_latency_by_rate_counts_events_that_best_prices_leave_out(model, shift, counted):
+    """The ask moves to 102 at 1,001,100; messages take 1 ms in view of 8 events or less, then 5 ms."""
+    ago, now = 1_001_100 - 1_000_000, 1_001_100
+    below = [(ago + shift, "depth", [(98, lots)], []) for lots in (1, 2, 3)]
+    at_once = [(now + shift // 2, "depth", [(98, lots)], []) for lots in (4, 5, 6, 7, 8)]
+    begin, move = (100, "snapshot", [(99, 5), (98, 9)], [(101, 5)]), (1_000_000, "depth", [(100, 1)], [])
+    tape = with_best(Tape.of(TEST, [begin, *below, move, *at_once, (now + 3_000, "trade", 1, 102, 4)]))
+    assert np.count_nonzero((tape.event_us > ago) & (tape.event_us <= now)) == counted
+    took = Latencies.of(np.array([1.0, 5.0]), None, np.array([8.0, 9.0]))
+    rules = dataclasses.replace(ALWAYS_ON, latencies=took, requote_us=1_001_000)
+    for one in (tape, dataclasses.replace(tape)):
+        journal = backtest(one, fixed_spread(delta_ticks=1), compiled_fills(*model), rules).journal
+        assert [row[3] for row in journal.fills.tolist()] == [101 if counted > 8 else 102]
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,10 @@ def test_prices_far_from_each_other_cost_no_memory_between(monkeypatch):
 
 
 def test_windows_and_finer_lots():
-    """A window is a span of positions; lots follow the tape's."""
+    """A window begins at a position; lots follow the tape's."""
     found = level_changes(Tape.of(TEST, EVENTS))
-    assert (found.part(1, 5).base, found.part(1, 5).stop) == (1, 5)
-    assert (found.part(1, 5).part(2, 3).base, found.part(1, 5).part(2, 3).stop) == (3, 4)
+    assert found.part(1).base == 1
+    assert found.part(1).part(2).base == 3
     assert of_level(found.in_lots(4), 1, 98) == [(0, 4), (1, 16)]
 
 

@@ -1,0 +1,17 @@
+# Which events of a tape have happened, where it is played on its best prices, which leave most of them out.
+
+from libc.stdint cimport int64_t
+
+cdef struct Happened:
+    const int64_t* event_us     # of all events of the tape, never falling
+    int64_t events              # how many of them count: none before the tape's window has begun
+    int64_t count               # have happened, as last looked
+
+
+cdef inline int64_t happened_before(Happened* happened, int64_t us) noexcept nogil:
+    """Return how many events were before an instant; instants must not fall from call to call."""
+    cdef int64_t count = happened.count
+    while count < happened.events and happened.event_us[count] < us:
+        count += 1
+    happened.count = count
+    return count

@@ -14,9 +14,6 @@ def read_lives(orders: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], int, 
     of all rows, int64[16, 64], by action and reject reason.
     """
 
-def reach(lives: NDArray[np.int64], cuts: NDArray[np.int64], mid2: NDArray[np.int64], last_us: int) -> tuple[int, int]:
-    """Return the least and the greatest distance, in half ticks, at which an order rested; (0, -1) where none did."""
-
 def rest(
     lives: NDArray[np.int64],
     cuts: NDArray[np.int64],
@@ -26,7 +23,7 @@ def rest(
     window: NDArray[np.int64],
     last_us: int,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
     """Return how long orders rested and how many fills were predicted, by distance and by window.
 
     Args:
@@ -41,7 +38,17 @@ def rest(
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them.
+        and the last of them; and the least and the greatest distance at which an order rested, (0, -1) where none did.
+        Where these are not in the bins, the sums are of no use.
+    """
+
+def waits(
+    lives: NDArray[np.int64], fills: NDArray[np.int64], first_id: int, last_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return µs from rest to end, from sending to arriving, and from rest and from sending to the first fill.
+
+    Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
+    ``read_lives`` returns them, of orders from *first_id* on.
     """
 
 def outside(

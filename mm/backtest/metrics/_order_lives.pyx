@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The lives of orders off a journal, in one pass each: what ``order_lives.py`` adds up."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
+from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
 
 import numpy as np
@@ -55,25 +56,6 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
     return first_id, found, int(counts[CANCEL_REQ].sum()), counts
 
 
-def reach(const int64_t[:, ::1] lives, const int64_t[::1] cuts, const int64_t[::1] mid2, int64_t last_us) -> tuple[int, int]:
-    """Return the least and the greatest distance, in half ticks, at which an order rested; (0, -1) where none did."""
-    cdef int64_t i, at, until, half, begun = -1, least = 0, most = -1
-    cdef bint met = False
-    with nogil:
-        for i in range(lives.shape[1]):
-            until = _end(lives, i, last_us)
-            begun = _first(cuts, lives[1, i], begun)
-            at = begun if until > lives[1, i] else cuts.shape[0]
-            while at < cuts.shape[0] and cuts[at] < until:
-                if at >= 0 and mid2[at] > 0:
-                    half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
-                    least = half if not met or half < least else least
-                    most = half if not met or half > most else most
-                    met = True
-                at += 1
-    return least, most
-
-
 def rest(
     const int64_t[:, ::1] lives,
     const int64_t[::1] cuts,
@@ -83,7 +65,7 @@ def rest(
     const int64_t[::1] window,
     int64_t last_us,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
     """Return how long orders rested and how many fills were predicted, by distance and by window.
 
     Args:
@@ -98,11 +80,13 @@ def rest(
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them.
+        and the last of them; and the least and the greatest distance at which an order rested, (0, -1) where none did.
+        Where these are not in the bins, the sums are of no use.
     """
-    cdef int64_t first = bins[0], width = bins[1], i, at, until, half, place, begun = -1
+    cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, until, half, place, begun = -1
+    cdef int64_t least = NEVER, most = -NEVER
     cdef double seconds, predicted
-    by_distance, by_window = np.zeros((bins[2], 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
+    by_distance, by_window = np.zeros((count, 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
         for i in range(lives.shape[1]):
@@ -112,18 +96,54 @@ def rest(
             while at < cuts.shape[0] and cuts[at] < until:
                 if at >= 0 and mid2[at] > 0:
                     half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
+                    least, most = min(least, half), max(most, half)
+                    place = half - first if width == 1 else (half - first) / width
+                    if half < first or place >= count:
+                        at += 1
+                        continue
                     seconds = _seconds(cuts, at, lives[1, i], until)
                     predicted = 0.0
                     if piece[at] >= 0:
                         predicted = seconds * intensity.rate(piece[at], lives[2, i], 0.5 * <double> half)
-                    place = (half - first) / width
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half
                     near[place, 2] += predicted
                     when[window[at], 0] += seconds
                     when[window[at], 1] += predicted
                 at += 1
-    return by_distance, by_window
+    if least > most:
+        least, most = 0, -1
+    return by_distance, by_window, (least, most)
+
+
+def waits(
+    const int64_t[:, ::1] lives, const int64_t[:, :] fills, first_id: int, int64_t last_us
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return µs from rest to end, from sending to arriving, and from rest and from sending to the first fill.
+
+    Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
+    ``read_lives`` returns them, of orders from *first_id* on.
+    """
+    cdef int64_t orders = lives.shape[1], first = first_id, i, row, ended = 0, arrived = 0, hit = 0
+    lived, took = np.empty(orders, np.int64), np.empty(orders, np.int64)
+    from_rest, from_sending = np.empty(fills.shape[0], np.int64), np.empty(fills.shape[0], np.int64)
+    cdef int64_t[::1] living = lived, taking = took, resting = from_rest, waiting = from_sending
+    cdef uint8_t[::1] met = np.zeros(orders, np.uint8)
+    with nogil:
+        for i in range(orders):
+            if lives[5, i] >= 0 and not lives[6, i]:
+                living[ended] = lives[5, i] - lives[1, i]
+                ended += 1
+            if lives[5, i] >= 0 or lives[1, i] <= last_us:
+                taking[arrived] = lives[1, i] - lives[0, i]
+                arrived += 1
+        for i in range(fills.shape[0]):
+            row = fills[i, 1] - first
+            if 0 <= row < orders and not met[row]:
+                met[row] = True
+                resting[hit], waiting[hit] = fills[i, 0] - lives[1, row], fills[i, 0] - lives[0, row]
+                hit += 1
+    return lived[:ended], took[:arrived], from_rest[:hit], from_sending[:hit]
 
 
 def outside(

@@ -45,14 +45,11 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
 
     That one imports numpy.ma, for longer than all charts of a page take; so does np.median.
     """
-    return quantiles_of_sorted(np.sort(values), shares)
-
-
-def quantiles_of_sorted(inside: "Numbers", shares: Sequence[float]) -> list[float]:
-    """Return the same of values that rise."""
-    last, found = len(inside) - 1, []
-    for share in shares:
-        low = int(share * last)
+    last = len(values) - 1
+    lows = [int(share * last) for share in shares]
+    inside = np.partition(values, [min(low + beyond, last) for low in lows for beyond in (0, 1)])
+    found = []
+    for share, low in zip(shares, lows, strict=True):
         near, far = float(inside[low]), float(inside[min(low + 1, last)])
         found.append(near + (far - near) * (share * last - low))
     return found

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.metrics._order_lives import outside, reach, read_lives, rest
-from mm.backtest.metrics.arithmetic import mean_interval, quantiles_of_sorted, ratio_interval, standing
+from mm.backtest.metrics._order_lives import outside, read_lives, rest, waits
+from mm.backtest.metrics._passes import edge_counts
+from mm.backtest.metrics.arithmetic import mean_interval, quantiles, ratio_interval, standing
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 NEVER = -1
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
+EDGES_S = (EDGES_US / US_PER_S).tolist()
 WINDOW_US = 3_600 * US_PER_S
 MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
+LIKELY = (-1 << 13, 1, 1 << 15)  # first distance in half ticks, width and number of bins that hold nearly every run
 MOST_OUTSIDE = 0.2  # of the order time: beyond, predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
@@ -116,19 +119,13 @@ def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
     sending to arriving, of those that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` end with an order's first
     fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
-    sent_us, active_us, end_us = found.sent_us, found.active_us, found.end_us
-    row = fills[:, 1] - found.first_id
-    row, fill_us = row[row >= 0], fills[row >= 0, 0]
-    hit, first = np.unique(row, return_index=True)
-    first_us = fill_us[first]
-    ended = end_us != NEVER
-    arrived, whole = ended | (active_us <= found.last_us), ended & found.rested
+    lived, took, from_rest, from_sending = waits(found.table, fills, found.first_id, found.last_us)
     return {
-        "hit_rate": len(hit) / len(found) if len(found) else None,
-        "quote_lifetime_s": spread_of(end_us[whole] - active_us[whole]),
-        "order_to_ack_s": spread_of((active_us - sent_us)[arrived]),
-        "live_to_fill_s": spread_of(first_us - active_us[hit]),
-        "order_to_fill_s": spread_of(first_us - sent_us[hit]),
+        "hit_rate": len(from_rest) / len(found) if len(found) else None,
+        "quote_lifetime_s": spread_of(lived),
+        "order_to_ack_s": spread_of(took),
+        "live_to_fill_s": spread_of(from_rest),
+        "order_to_fill_s": spread_of(from_sending),
     }
 
 
@@ -153,17 +150,15 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
-    inside = np.sort(times_us)
-    below = np.searchsorted(inside, EDGES_US, side="right")
-    counts = np.diff(below, prepend=0, append=len(inside)).tolist()
-    edges = [*(EDGES_US / US_PER_S).tolist(), float(inside[-1]) / US_PER_S]
-    at = quantiles_of_sorted(inside, list(SHARES.values()))
+    most_s = float(times_us.max()) / US_PER_S
+    counts = edge_counts(times_us, EDGES_US).tolist()
+    at = quantiles(times_us, list(SHARES.values()))
     return {
-        "n": len(inside),
-        "mean": float(inside.mean()) / US_PER_S,
+        "n": len(times_us),
+        "mean": float(times_us.mean()) / US_PER_S,
         **{name: us / US_PER_S for name, us in zip(SHARES, at, strict=True)},
-        "max": float(inside[-1]) / US_PER_S,
-        "histogram": [[edge, count] for edge, count in zip(edges, counts, strict=True) if count],
+        "max": most_s,
+        "histogram": [[edge, count] for edge, count in zip([*EDGES_S, most_s], counts, strict=True) if count],
     }
 
 
@@ -189,14 +184,15 @@ def fill_rates(
     """
     pieces = [] if intensity is None else intensity.rows()
     cuts, mid2 = _cuts(journal, [one.start_us for one in pieces] + [one.end_us for one in pieces])
-    least, most = reach(found.table, cuts, mid2, found.last_us)
-    width = max(most - least, 0) // FINE + 1
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
+    path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), cuts // WINDOW_US - first_hour)
+    near, when, (least, most) = rest(found.table, *path, found.last_us, LIKELY)
+    width = max(most - least, 0) // FINE + 1
     bins = (least, width, (most - least) // width + 1)
-    hours = cuts // WINDOW_US - first_hour
-    near, when = rest(
-        found.table, cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), hours, found.last_us, bins
-    )
+    if LIKELY[0] <= least and most < LIKELY[0] + LIKELY[2] and width == LIKELY[1]:
+        near = near[least - LIKELY[0] :][: bins[2]]
+    else:
+        near, when, _ = rest(found.table, *path, found.last_us, bins)
     if intensity is not None and intensity.states is not None:
         us, half_ticks, mean = intensity.states.predicted(found, journal.mids)
         near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))

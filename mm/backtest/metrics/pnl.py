@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import exact_sum, quantiles
+from mm.backtest.metrics._passes import first_in_first_out
+from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.instrument import E8
@@ -146,12 +147,12 @@ class Pairs:
     Attributes:
         buy: Row of the fill that bought.
         sell: Row of the fill that sold.
-        lots: What they share, int64, or Python integers where 64 bits are too few.
+        lots: What they share.
     """
 
     buy: "Column"
     sell: "Column"
-    lots: "NDArray[Any]"
+    lots: "Column"
 
     @property
     def closing(self) -> "Column":
@@ -161,20 +162,7 @@ class Pairs:
 
 def pairs(fills: "Table") -> Pairs:
     """Return *fills*, in their order, matched first in, first out."""
-    side, lots = fills[:, 2], fills[:, 4]
-    exact = np.int64 if exact_sum(lots) < SAFE else object
-    bought, sold = np.flatnonzero(side > 0), np.flatnonzero(side < 0)
-    of_bought, of_sold = np.cumsum(lots[bought].astype(exact)), np.cumsum(lots[sold].astype(exact))
-    if len(bought) == 0 or len(sold) == 0:
-        return Pairs(bought[:0], sold[:0], lots[:0])
-    edges = np.sort(np.concatenate([of_bought, of_sold]))
-    # Not np.unique, which imports numpy.ma for longer than all of this takes.
-    edges = edges[(np.diff(edges, prepend=0) > 0) & (edges <= min(of_bought[-1], of_sold[-1]))]
-    return Pairs(
-        buy=bought[np.searchsorted(of_bought, edges)],
-        sell=sold[np.searchsorted(of_sold, edges)],
-        lots=np.diff(edges, prepend=0),
-    )
+    return Pairs(*first_in_first_out(fills))
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
@@ -198,7 +186,9 @@ def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str,
     notional = instrument.tick_lot_e16 / (E8 * E8)
     fee = fills[:, 5] / E8 / fills[:, 4]
     earned = lots * ((fills[matched.sell, 3] - fills[matched.buy, 3]) * notional - fee[matched.sell] - fee[matched.buy])
-    closing, trip = np.unique(matched.closing, return_inverse=True)
+    ends = matched.closing  # they rise
+    begins = np.diff(ends, prepend=-1) > 0
+    closing, trip = ends[begins], np.cumsum(begins) - 1
     opened_us = fills[np.minimum(matched.buy, matched.sell), 0] - fills[0, 0]
     result = np.bincount(trip, weights=earned)
     begun_us = np.bincount(trip, weights=lots * opened_us) / np.bincount(trip, weights=lots)

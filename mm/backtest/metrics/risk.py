@@ -5,11 +5,13 @@ Instants are µs. Money comes as integers of any one unit (see ``pnl.AccountSeri
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics._passes import draw_ratios, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.clock import US_PER_S
@@ -28,8 +30,8 @@ PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_AT_ONCE = 200_000  # blocks of draws that are held at once
-_LAGS = 1 << 16  # seconds of an autocorrelation at first: 18 hours
+_LAGS = 1 << 10  # seconds of an autocorrelation at first
+_AT_ONCE = 64  # stretches of as many seconds that are transformed at once
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
@@ -128,60 +130,39 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
         return None
     centre, periods = float(changes.mean() / changes.std()), len(changes)
     scaled = (changes - changes.mean()) / changes.std()
-    first, lengths = _drawn_blocks(periods, seed)
-    each = (
-        _draws(centre, _block_sums(scaled, some, lengths), _block_sums(scaled**2, some, lengths), lengths)
-        for some in np.array_split(first, -(-first.size // _AT_ONCE))
-    )
-    ratio, error = (np.concatenate(column) for column in zip(*each, strict=True))
+    first = _drawn_blocks(periods, seed)
+    block = block_length(periods)
+    last_block = periods - (first.shape[1] - 1) * block
+    sums, last_sums = (_block_sums(scaled, length) for length in (block, last_block))
+    ratio, error = draw_ratios(first, sums, last_sums, block, last_block, centre)
     varied = error > 0
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
     far, near = quantiles((ratio[varied] - centre) / error[varied], (0.975, 0.025))
-    own = _own_error(centre, scaled, int(lengths[0]))
+    own = _own_error(centre, sums, block)
     low, high = quantiles(ratio[varied], (0.025, 0.975))
     scale = math.sqrt((periods - 1) / periods * PERIODS_PER_YEAR)  # of a deviation with ddof 1
     return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
 
 
-def _drawn_blocks(periods: int, seed: int) -> tuple["Column", "Column"]:
-    """Return the first period of each block of each draw, and the lengths of the blocks of a draw."""
-    block = block_length(periods)
-    blocks = -(-periods // block)
-    lengths = np.full(blocks, block)
-    lengths[-1] = periods - (blocks - 1) * block
-    return np.random.default_rng(seed).integers(0, periods, size=(DRAWS, blocks)), lengths
+@lru_cache(maxsize=2)  # the points of a sweep have the same periods
+def _drawn_blocks(periods: int, seed: int) -> "NDArray[np.int32]":
+    """Return the first period of each block of each draw, int32[draws, blocks]."""
+    blocks = -(-periods // block_length(periods))
+    return np.random.default_rng(seed).integers(0, periods, size=(DRAWS, blocks)).astype(np.int32)
 
 
-def _block_sums(values: "Floats", first: "Column", lengths: "Column") -> "Floats":
-    """Return the sum of each block; blocks are read off running sums, not copied."""
-    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[: lengths[0]]]))])
-    found: Floats = sums[first + lengths] - sums[first]
-    return found
+def _block_sums(scaled: "Floats", length: int) -> "Floats":
+    """Return the sum and the sum of squares of the block from each period on, read off running sums: [periods, 2]."""
+    rows = np.column_stack((scaled, scaled**2))
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
+    return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
 
 
-def _draws(centre: float, sums: "Floats", squares: "Floats", lengths: "Column") -> tuple["Floats", "Floats"]:
-    """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation."""
-    periods = int(lengths.sum())
-    mean = sums.sum(axis=1, keepdims=True) / periods
-    variance = squares.sum(axis=1, keepdims=True) / periods - mean**2
-    varied = variance > 1e-12
-    variance = np.where(varied, variance, 1.0)
-    deviation = np.sqrt(variance)
-    ratio = (centre + mean) / deviation
-    pull = (sums - lengths * mean) / deviation
-    spread = (squares - 2 * mean * sums + lengths * mean**2) / variance - lengths
-    error = np.sqrt(((pull - ratio / 2 * spread) ** 2).sum(axis=1)) / periods
-    return ratio[:, 0], np.where(varied[:, 0] & (error > 1e-12), error, 0.0)
-
-
-def _own_error(centre: float, scaled: "Floats", block: int) -> float:
+def _own_error(centre: float, sums: "Floats", block: int) -> float:
     """Return the standard error of the ratio from the influence of all blocks of one length, overlapping."""
-    first = np.arange(len(scaled))
-    lengths = np.full(1, block)
-    pull, squares = (_block_sums(values, first[:, None], lengths)[:, 0] for values in (scaled, scaled**2))
-    influence = pull - centre / 2 * (squares - block)
-    return math.sqrt(float((influence**2).mean()) / block / len(scaled))
+    influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)
+    return math.sqrt(float((influence**2).mean()) / block / len(sums))
 
 
 def sortino(changes: "Floats") -> float | None:
@@ -270,10 +251,7 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     """
     if len(us) == 0:
         return None
-    row = np.searchsorted(us, np.arange(us[0], us[-1] + 1, GRID_US), side="right")
-    row -= 1
-    held = inventory[row].astype(np.float64)
-    del row  # a row a second over months: what is done with is let go
+    held = on_grid(us, inventory, GRID_US)
     if held.min() == held.max():
         return None
     half = 0.5 * held.var() * len(held)
@@ -293,11 +271,15 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
         size = 1 << (2 * len(centred) - 1).bit_length()
         spectrum = np.fft.rfft(centred, size)
         return np.fft.irfft(spectrum * spectrum.conj(), size)[: len(centred)]
-    found = np.zeros(lags)
-    for begin in range(0, len(centred), lags):
-        stretch, onward = (np.fft.rfft(centred[begin : begin + size], 2 * lags) for size in (lags, 2 * lags))
-        found += np.fft.irfft(stretch.conj() * onward, 2 * lags)[:lags]
-    return found
+    spectrum, shift = np.zeros(lags + 1, np.complex128), 1.0 - 2.0 * (np.arange(lags + 1) % 2)
+    for begin in range(0, len(centred), _AT_ONCE * lags):
+        some = centred[begin : begin + (_AT_ONCE + 1) * lags]
+        rows = np.zeros((-(-len(some) // lags) + 1, lags))
+        rows.ravel()[: len(some)] = some
+        each = np.fft.rfft(rows, 2 * lags)[: _AT_ONCE + 1]
+        # A stretch and the one after it: the later one's transform, moved by as many values as they have.
+        spectrum += (each[:-1].conj() * (each[:-1] + shift * each[1:])).sum(axis=0)
+    return np.fft.irfft(spectrum, 2 * lags)[:lags]
 
 
 def moments(changes: "Floats") -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
-from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts, moves
+from mm.backtest.metrics.markouts import adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
@@ -18,7 +18,6 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from mm.backtest.books import Books
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.markouts import Moved
 
 PNL = (
     "pnl_total",
@@ -94,8 +93,8 @@ def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str
 
 def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
     effective = effective_half_spread(journal.fills, books.instrument).value
-    moved: dict[float, Moved] = {h: moves(journal, h) for h in HORIZONS_S}
-    after = {str(h): adverse_selection(journal, books.instrument, h, moved[h]) for h in HORIZONS_S}
+    groups = adverse_selection(journal, books.instrument)
+    after = {str(h): means.mean() for h, means in groups.items()}
     return {
         "adverse_selection": {h: mean.value for h, mean in after.items()},
         "adverse_selection_se": {h: mean.error for h, mean in after.items()},
@@ -104,7 +103,7 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
         "realised_half_spread": {
             h: None if effective is None or mean.value is None else effective + mean.value for h, mean in after.items()
         },
-        "markouts": markouts(journal, books.instrument, moved),
+        "markouts": markouts(groups),
     }
 
 

@@ -60,7 +60,7 @@ def test_effective_half_spread_is_weighted_by_quantity():
 )
 def test_adverse_selection_reads_the_mid_in_force_then(horizon, expected, left_out):
     """A step function; no book, or no data, at that instant leaves the fill out and counts it."""
-    mean = adverse_selection(marked_run(), BTCUSDT, horizon)
+    mean = adverse_selection(marked_run(), BTCUSDT, (horizon,))[horizon].mean()
     assert mean.value == pytest.approx(expected)
     assert mean.left_out == left_out
 
@@ -116,7 +116,7 @@ def test_before_the_first_book_there_is_no_mid():
 def test_no_fills_have_no_mean():
     """Undefined, not zero."""
     journal = replace(marked_run(), fills=marked_run().fills[:0])
-    assert adverse_selection(journal, BTCUSDT, 1) == Mean(None, None, 0)
+    assert adverse_selection(journal, BTCUSDT)[1].mean() == Mean(None, None, 0)
 
 
 def test_groups_are_weighted_means_of_their_own_fills():

@@ -287,7 +287,13 @@ class Sweep:
     cluster: str | None = knob(
         None,
         matching(r"(tcp|tls|ws|wss)://[^/\s]+:\d+", "the address of a Dask scheduler, such as tcp://host:8786", "URL"),
-        "Dask scheduler on whose workers to play; they must see the same DATA_ROOT and OUT_ROOT.",
+        "Dask scheduler on whose workers to play; they see the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
+        matters=False,
+    )
+    object_store: str | None = knob(
+        None,
+        matching(r"[a-z][a-z0-9+.-]*://\S+", "a URL that fsspec opens, such as s3://bucket/folder", "URL"),
+        "Object store by which the workers of CLUSTER get tapes, models and files where they share no disk.",
         matters=False,
     )
     reuse_points: bool = knob(True, SWITCH, "0 also plays the points that an earlier sweep has stored.", matters=False)

@@ -29,7 +29,7 @@ from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, Un
 DISTRIBUTION = "mm-research"
 """The name of the package, whose import is mm."""
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
-EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | {"distributed": "cluster"}
+EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | dict.fromkeys(("distributed", "fsspec"), "cluster")
 EXTRAS |= dict.fromkeys(("fastapi", "starlette", "uvicorn"), "api")
 EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml", "sklearn": "ml", "streamlit": "dashboard"}
 EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")

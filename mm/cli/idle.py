@@ -45,6 +45,8 @@ def _axes(values: Values) -> set[str]:
 
 
 def _rules(kind: str, values: Values) -> Iterator[Rule]:
+    if kind == "sweep":
+        yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER names no scheduler"
     if kind == "sweep" and not values.get("sweep_walkforward", True):
         yield _names(Calibration, Fit, Windows), lambda values: _unless(values, "sweep_walkforward", True)
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):

@@ -74,11 +74,20 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
         )
         for folder in folders
     ]
+    return on_one_grid(opened)
+
+
+def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
+    """Return days of one symbol in one lot, with steps of orders that every day allows.
+
+    Raises:
+        Mismatch: If they have different tick sizes.
+    """
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
         found = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(
-            f"{day.symbol}: the days have different tick sizes ({found}); run them apart, or set --tick-size"
+            f"{opened[0].symbol}: the days have different tick sizes ({found}); run them apart, or set --tick-size"
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.on_lot(lot_e8) for tape in opened]
@@ -127,7 +136,7 @@ def agent_files(models: Models) -> list[Path]:
 def keep_models(run: Run, models: Models) -> None:
     """Copy the agents and predictors that the models' parameters name into *run*: they may be fitted again in place."""
     kept: dict[str, str] = {}
-    for text in _artefacts([models.quote_params(), models.fill_params()]):
+    for text in artefacts([models.quote_params(), models.fill_params()]):
         source, place = Path(text), f"{KEPT}/{len(kept)}"
         kept[text] = place if source.is_dir() else f"{place}/{source.name}"
         for path in [source / name for name in (MODEL, ARRAYS)] if source.is_dir() else [source]:
@@ -142,7 +151,12 @@ def kept_models(models: Models, folder: Path) -> Models:
     if not index.is_file():
         return models
     places = {text: str(folder / place) for text, place in json.loads(index.read_text(encoding="utf-8")).items()}
-    quotes, fills = (json.dumps(_moved(one, places)) for one in (models.quote_params(), models.fill_params()))
+    return moved_models(models, places)
+
+
+def moved_models(models: Models, places: Mapping[str, str]) -> Models:
+    """Return *models* whose parameters name files and folders by their *places*, where these have one."""
+    quotes, fills = (json.dumps(moved(one, places)) for one in (models.quote_params(), models.fill_params()))
     return replace(
         models,
         quote_params_json=models.quote_params_json and quotes,
@@ -150,7 +164,7 @@ def kept_models(models: Models, folder: Path) -> Models:
     )
 
 
-def _artefacts(value: object, key: str = "") -> Iterator[str]:
+def artefacts(value: object, key: str = "") -> Iterator[str]:
     """Yield the texts in parameters, as JSON has them, that name a predictor's folder, an agent or a fit of hazards."""
     if isinstance(value, str):
         folder = value.removesuffix(":bid").removesuffix(":ask")
@@ -159,15 +173,15 @@ def _artefacts(value: object, key: str = "") -> Iterator[str]:
     elif isinstance(value, Mapping | list):
         pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
         for name, one in pairs:
-            yield from _artefacts(one, name)
+            yield from artefacts(one, name)
 
 
-def _moved(value: Any, places: Mapping[str, str]) -> Any:
+def moved(value: Any, places: Mapping[str, str]) -> Any:
     """Return parameters with each name of an artefact replaced by its place."""
     if isinstance(value, Mapping):
-        return {key: _moved(one, places) for key, one in value.items()}
+        return {key: moved(one, places) for key, one in value.items()}
     if isinstance(value, list):
-        return [_moved(one, places) for one in value]
+        return [moved(one, places) for one in value]
     if not isinstance(value, str):
         return value
     folder = value.removesuffix(":bid").removesuffix(":ask")

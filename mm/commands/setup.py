@@ -11,7 +11,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
-from mm.commands.assemble import agent_files
+from mm.commands.assemble import agent_files, artefacts
 from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")
@@ -74,6 +74,8 @@ class Setup:
         """Return the files beside the day's on which the result depends."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
+        params = [self.models.quote_params(), self.models.fill_params()]
+        named += [path for path in map(Path, artefacts(params)) if path.is_file()]
         return [path for path in dict.fromkeys(named) if path is not None]
 
     def to_json(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def main(
     points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
     store = Store.of(day.out_root, day.symbol, day.label())
-    stand = ground(run, points, tapes, run.tapes)
+    stand = ground(run, points, tapes, run.tapes, sweep.cluster and sweep.object_store)
     if sweep.sweep_walkforward:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         stand = fits(run, points, tapes, (config, windows), stand, store)

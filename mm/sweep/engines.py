@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import redirect_stdout
@@ -18,6 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from mm.errors import MMError, TryLater
+from mm.sweep.objects import play_some
 from mm.sweep.play import Outcome, Task, play
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
 WAIT_S = 5.0  # for an answer, and for a first worker
 PATIENCE_S = 30.0  # without any worker, before a sweep gives up
+SLICE_S = 1.0  # of points in one task of a cluster: little is lost with a worker, and a task's own cost is spread
 _LOOK_S = 1.0
 _TALKING = ("asyncio", "distributed", "tornado")
 
@@ -170,23 +173,44 @@ def _asked(process: "subprocess.Popen[str]", line: str) -> str:
 def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
     """Play *tasks* on the cluster whose scheduler listens at *address*.
 
-    A task whose worker dies is played by another one; the scheduler gives up on a task that outlives several workers.
+    A task of the cluster is a chunk of points, from which a worker plays for `SLICE_S`; the rest goes into other
+    chunks. A chunk whose worker dies is played by another one. The scheduler gives up on a chunk that outlives several
+    workers: then each of its points is a chunk of its own, so that only a point that ends its process fails.
 
     Raises:
         TryLater: If there is no cluster, or it goes away; what was played before is known by then.
     """
     with _client(address) as client:
         executor = client.get_executor(pure=False)
-        places = {executor.submit(play, dict(task)): place for place, task in enumerate(tasks)}
-        waiting: set[Future[Outcome]] = set(places)
-        alone_s = 0.0
-        while waiting:
-            done, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield places[future], _outcome(future, address)
-            alone_s = 0.0 if done or _workers(client, address) else alone_s + _LOOK_S
-            if alone_s >= PATIENCE_S:
+        waiting, alone = deque(range(len(tasks))), deque[int]()
+        flying: dict[Future[list[Outcome]], list[int]] = {}
+        idle_s = 0.0
+        while waiting or alone or flying:
+            threads = _threads(client, address)
+            while (waiting or alone) and len(flying) < max(threads, 1):
+                places = _chunk(waiting, alone, threads)
+                flying[executor.submit(play_some, [dict(tasks[place]) for place in places], SLICE_S)] = places
+            done, _ = wait(flying, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=Future.cancelled):  # what was played counts, also where the rest is lost
+                places = flying.pop(future)
+                if (outcomes := _outcomes(future, address, len(places))) is None:
+                    alone.extend(places)
+                    continue
+                yield from zip(places, outcomes, strict=False)
+                waiting.extendleft(reversed(places[len(outcomes) :]))
+            idle_s = 0.0 if done or threads else idle_s + _LOOK_S
+            if idle_s >= PATIENCE_S:
                 raise _gone(address, f"it has had no worker for {PATIENCE_S:.0f} s")
+
+
+def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
+    """Take the places of the next chunk: a fair share of half of what is *waiting*, so that the last chunks are small.
+
+    Points that have to be played *alone* come last.
+    """
+    if not waiting:
+        return [alone.popleft()]
+    return [waiting.popleft() for _ in range(-(-len(waiting) // (2 * max(threads, 1))))]
 
 
 def _client(address: str) -> "Client":
@@ -207,20 +231,25 @@ def _client(address: str) -> "Client":
     return client
 
 
-def _outcome(future: "Future[Outcome]", address: str) -> Outcome:
+def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:
+    """Return what came of a chunk of that *size*; None where its points have to be played one by one."""
     try:
         return future.result()
     except CancelledError as error:
         raise _gone(address, "its scheduler is gone") from error
     except Exception as error:  # whatever the cluster reports of a task that its workers could not play
-        return died(" ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split()))
+        words = " ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split())
+        return None if size > 1 else [died(words)]
 
 
-def _workers(client: "Client", address: str) -> int:
-    """Return how many workers the cluster has; refuse where it does not answer."""
-    if client.status != "running":
-        raise _gone(address, "its scheduler is gone")
-    return len(client.scheduler_info()["workers"])
+def _threads(client: "Client", address: str) -> int:
+    """Return how many points the cluster plays at a time; refuse where it does not answer."""
+    try:
+        if client.status == "running":
+            return sum(client.nthreads().values())
+    except OSError as error:
+        raise _gone(address, "its scheduler is gone") from error
+    raise _gone(address, "its scheduler is gone")
 
 
 def _gone(address: str, why: str) -> TryLater:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import isfinite
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,6 @@ from mm.errors import Mismatch, MMError, ModelError
 from mm.sweep.store import code_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
@@ -41,19 +40,25 @@ def play(task: Task) -> Outcome:
 
     Args:
         task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``micro_price``, likewise; ``tapes``, the
-            folder of kept tapes; ``folder``, where a user's models are searched for; and ``code``, ``sources`` and
-            ``inputs``, which must be the same here as where the task was made.
+            folder of kept tapes; ``folder``, where a user's models are searched for; ``code``, ``sources`` and
+            ``inputs``, which must be the same here as where the task was made; and ``kept``, where the
+            days are elsewhere, the files of their tapes.
     """
     try:
         outcome = outcome_of(_played(task))
         _check_json(outcome, "")
         return outcome
     except MMError as error:
-        trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
-        return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
+        return failed(error)
     except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() ends its own point alone
         line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
         return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
+
+
+def failed(error: MMError) -> Outcome:
+    """Return the outcome of a point that cannot be played because of *error*."""
+    trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
+    return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
 
 
 def _check_json(value: object, place: str) -> None:
@@ -96,7 +101,7 @@ def _played(task: Task) -> "Result":
 
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
-    tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]))
+    tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ())))
     maker = ModelMaker(None, setup.models, tapes[0], setup.account.seed)
     if task["fitted"] is not None:
         maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
@@ -123,13 +128,15 @@ def _check_code(task: Task, setup: Setup) -> None:
 
 
 @lru_cache(maxsize=_OPEN)
-def _tapes(day: Day, market: Market, cache: "Path", inputs: tuple[str, ...]) -> "list[Tape]":
+def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]) -> "list[Tape]":
     """Open the days, whose kept tapes every process maps into the same memory."""
-    from pathlib import Path
-
     from mm.commands import assemble
+    from mm.tape.load import open_kept
 
-    opened = assemble.open_days(day, market, Path(cache))
+    if kept:
+        opened = assemble.on_one_grid([open_kept(Path(path)) for path in kept])
+    else:
+        opened = assemble.open_days(day, market, Path(cache))
     if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
         raise Mismatch(
             f"{day.symbol} {day.label()}: its files are others than those the sweep began with; run it again"

@@ -104,6 +104,16 @@ def source_files(sources: Mapping[str, str]) -> list[Path]:
     return [path for name in sources if (path := _file(name)) is not None]
 
 
+def module_file(name: str) -> tuple[str, Path]:
+    """Return where below a folder of modules the file of a found module stands, and the file."""
+    path = _file(name)
+    if path is None:
+        raise UsageError(f"the module {name} is no longer found; run the command again")
+    place = Path(*name.split("."))
+    file = place / path.name if path.stem == "__init__" else place.with_name(path.name)
+    return file.as_posix(), path
+
+
 def _own_file(name: str) -> list[Path]:
     """Return the file of a module that is neither installed nor of this project; none for others."""
     if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):

@@ -92,7 +92,7 @@ def sweep(
     points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
-    stand = ground(None, points, tapes, cache)
+    stand = ground(None, points, tapes, cache, sweep_knobs.cluster and sweep_knobs.object_store)
     stand = check(None, points, tapes, stand)
     work = Work(points, stand, Store.of(days.out_root, days.symbol, days.label()))
     played = work.run(engine(sweep_knobs), step or (lambda _known: None), reuse=sweep_knobs.reuse_points)

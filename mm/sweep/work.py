@@ -24,6 +24,7 @@ from mm.runs.run import Run
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
+from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
 
@@ -49,6 +50,7 @@ class Ground:
         schedule: What every point is played on once more, as JSON; None: it is not.
         micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
         reads_micro_price: The models of the points that read it: name and parameters of the quote model.
+        shipment: How workers on other machines get what they need; None where they share this disk.
     """
 
     inputs: Sequence[str]
@@ -59,6 +61,7 @@ class Ground:
     schedule: Json | None = None
     micro_price: Json | None = None
     reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
+    shipment: Shipment | None = None
 
     def micro_price_of(self, models: Models) -> Json | None:
         """Return the fit of ``micro_price`` for a point that reads it; None for others."""
@@ -122,6 +125,8 @@ class Work:
         self.played = len(missing)
         self.known = len(found)
         step(self.known)
+        if missing and self._ground.shipment is not None:
+            self._ground.shipment.put()
         for place, outcome in engine([job.task for job in missing]):
             job = missing[place]
             found[job.key] = outcome
@@ -161,6 +166,7 @@ class Work:
         micro_price = ground.micro_price_of(setup.models)
         given = fitted if micro_price is None else [fitted, micro_price]
         trial = trial_of(setup, ground.inputs, ground.files, code.models, given)
+        named = {path: ground.files[path] for path in setup.files()}
         task = {
             "setup": setup.to_json(),
             "fitted": fitted,
@@ -170,6 +176,7 @@ class Work:
             "code": code.sources,
             "sources": code.models,
             "inputs": list(ground.inputs),
+            "store": ground.shipment and ground.shipment.of(named, code.models),
         }
         return Job(trial, digest([trial, code.exact, forwarded]), task, forwarded)
 
@@ -189,8 +196,13 @@ class Work:
         return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
 
 
-def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path) -> Ground:
-    """Return what all points stand on; best prices are kept beside the tapes in *cache* before anybody needs them."""
+def ground(
+    run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path, store: str | None = None
+) -> Ground:
+    """Return what all points stand on; best prices are kept beside the tapes in *cache* before anybody needs them.
+
+    Workers on other machines get it by the object *store*, a URL; None where they share this disk.
+    """
     files = list(dict.fromkeys(path for point in points for path in point.setup.files()))
     for path in files:
         if run is not None:
@@ -198,7 +210,8 @@ def ground(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", ca
     for tape in tapes:
         tape.best  # noqa: B018 - from now on it is kept
     inputs = sorted(sha256 for tape in tapes for _, _, sha256 in tape.meta.inputs)
-    return Ground(inputs, {path: hash_file(path) for path in files}, cache)
+    shipment = None if store is None else Shipment(store, tapes)
+    return Ground(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
 
 
 def fits(

@@ -78,6 +78,7 @@ class TapeMeta:
         funding: What was paid for positions, in order.
         carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
         cache: ``hit``, ``miss`` or ``off``; no property of the tape.
+        file: Where it is kept; empty where it is not. No property of the tape either.
     """
 
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -89,6 +90,7 @@ class TapeMeta:
     venue: str = SPOT
     funding: tuple[Payment, ...] = ()
     cache: str = field(default="off", compare=False)
+    file: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,11 @@ class KeptTape:
     Attributes:
         path: Its file, which need not exist.
         key: What a tape in it must have been made from, beside the code: options, and size and time of each input.
+            None: whoever named the file knows its content, so that it may have been made elsewhere.
     """
 
     path: Path
-    key: str
+    key: str | None
 
     @classmethod
     def of(cls, folder: Path, day: DayFolder, options: str, inputs: Sequence[Path]) -> "KeptTape":
@@ -84,7 +85,7 @@ class KeptTape:
 
         For each file that is damaged a line is added to *notes*: the tape's own, or that of its best prices beside it.
         """
-        tape = self._read(ARRAYS, _tape, notes)
+        tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
             _code()  # what is imported next to make it, before anyone edits it
             return None
@@ -113,7 +114,7 @@ class KeptTape:
         with self._unfinished() as path:
             shapes = {name: (DTYPES[name], size) for name, size in builder.lengths().items()}
             write_arrow(path, self._keyed(_entry(facts)), shapes, builder.pieces())
-            tape = replace(self, path=path)._read(ARRAYS, _tape, notes)
+            tape = replace(self, path=path)._read(ARRAYS, partial(_tape, self.path), notes)
             if tape is None:
                 raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
             _release(tape)
@@ -122,7 +123,7 @@ class KeptTape:
 
     def _beside(self, what: str = "best") -> "KeptTape":
         """Return the place of the best prices of the tape, or of the changes of its levels: a file beside its own."""
-        return replace(self, path=self.path.with_suffix(f".{what}.arrow"))
+        return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
     def _best(self, tape: Tape) -> "BestPrices":
         """Make the best prices of *tape*, and keep them."""
@@ -167,8 +168,8 @@ class KeptTape:
         try:
             file = read_arrow(self.path, names)
             entry = json.loads(file.entry)
-            code = entry.pop("code")
-            if entry.pop("key") != self.key or not _is_ours(code):
+            code, key = entry.pop("code"), entry.pop("key")
+            if self.key is not None and (key != self.key or not _is_ours(code)):
                 return None
             kept = made(entry, file.columns)
 
@@ -235,7 +236,7 @@ def _entry(tape: Tape | TapeFacts) -> Json:
     return own | {"instrument": asdict(tape.instrument), "meta": asdict(tape.meta)}
 
 
-def _tape(entry: Json, arrays: Json) -> Tape:
+def _tape(path: Path, entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
     lists = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
@@ -245,7 +246,7 @@ def _tape(entry: Json, arrays: Json) -> Tape:
         | {
             "days": tuple(entry["days"]),
             "instrument": Instrument(**instrument | {"filters": Filters(**instrument["filters"])}),
-            "meta": TapeMeta(**meta | {"inputs": inputs, **lists, "cache": "hit"}),
+            "meta": TapeMeta(**meta | {"inputs": inputs, **lists, "cache": "hit", "file": str(path)}),
         }
     )
     return Tape.from_parts(facts, arrays)

@@ -69,6 +69,20 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     return tape.noted(notes) if notes else tape
 
 
+def open_kept(path: Path) -> Tape:
+    """Map the tape in the file at *path*, whose content the caller has verified; the day itself is not needed.
+
+    Raises:
+        BrokenFile: If the file is missing or damaged; it is removed then.
+    """
+    notes: list[str] = []
+    tape = KeptTape(path, None).read(notes)
+    if tape is None:
+        path.unlink(missing_ok=True)
+        raise BrokenFile(f"{''.join(notes).rpartition(';')[0] or path}: the tape is removed; run the command again")
+    return tape
+
+
 def _parsed(day: DayFolder, options: tuple[Any, ...], harmed: Sequence[Harm]) -> "tuple[TapeBuilder, TapeFacts]":
     """Return what the tape of *day* is made of under the options of `load_day`."""
     from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape

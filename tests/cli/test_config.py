@@ -41,7 +41,7 @@ def test_what_does_not_change_a_result_is_known():
     free = {one.name for one in EVERY if not one.matters}
     places = {"data_root", "out_root", "out_dir", "log_root", "fill_params_file", "save_path"}
     places |= {"ws_url", "rest_url", "fetch_url"}
-    ways = {"jobs", "cluster", "reuse_points", "keep_runs", "max_download_mb", "symbols_per_process"}
+    ways = {"jobs", "cluster", "object_store", "reuse_points", "keep_runs", "max_download_mb", "symbols_per_process"}
     assert free == places | ways | {"log_level", "run_id", "metrics_port", "metrics_host"}
 
 

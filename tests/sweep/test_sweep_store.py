@@ -1,4 +1,5 @@
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -150,3 +151,14 @@ def test_the_store_gives_back_what_it_kept_and_nothing_that_is_broken(tmp_path):
         path.write_text(broken)
         assert store.find("k") is None
         assert list(store.every()) == []
+
+
+def test_a_fit_of_hazards_that_was_made_again_is_another_trial(tmp_path):
+    """Its name stands in the parameters; its content counts."""
+    fit = tmp_path / "fit.json"
+    fit.write_text("one")
+    one = setup(fill_model="queue_hazard", fill_params_json=json.dumps({"fit": str(fit)}))
+    first = trial(one)
+    fit.write_text("another")
+    assert one.files() == [fit]
+    assert trial(one) != first

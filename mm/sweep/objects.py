@@ -1,0 +1,266 @@
+"""Files by their content in an object store, so that the workers of a cluster need no disk in common.
+
+An object is a file packed by gzip and named by the sha256 of the file, so that it never changes, is put there once, and
+is verified by its name where it is fetched. The store is a folder that fsspec opens (``file://``, ``s3://``, ``gs://``,
+…); packages and credentials for it are those of the environment.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import invalidate_caches
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from mm.cli.config import Results
+from mm.code_identity import digest, hash_file
+from mm.commands.assemble import moved, moved_models
+from mm.commands.setup import Setup
+from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError
+from mm.predict.artefact import ARRAYS, MODEL
+from mm.sweep.play import Outcome, Task, failed, play
+from mm.sweep.store import module_file
+from mm.whole_file import UNFINISHED, clear_unfinished, whole_file
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two processes may fetch the same file
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+_PIECE = 1 << 20
+_SEARCHING = Lock()
+_BROUGHT: list[str] = []  # the folder of fetched modules that is searched
+_LEVEL = 1  # of igzip: a tape becomes a quarter of its size at 0.4 GB/s
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A folder of objects.
+
+    Attributes:
+        url: Its place, as fsspec has it.
+    """
+
+    url: str
+
+    def put(self, path: Path, sha256: str) -> None:
+        """Put the file at *path*, whose content has this *sha256*, where it is not there yet; whole or not at all.
+
+        Raises:
+            Mismatch: If the file has another content by now.
+            DataError: If the store cannot be written.
+        """
+        with self._reported(sha256, str(path)) as (files, place):
+            if files.exists(place):
+                return
+            files.makedirs(place.rpartition("/")[0], exist_ok=True)
+            unfinished = f"{place}.{uuid4().hex}{UNFINISHED}"
+            try:
+                with path.open("rb") as file, files.open(unfinished, "wb") as stored, _packed(stored, "wb") as packed:
+                    found = _copied(file, packed)
+                if found != sha256:
+                    raise Mismatch(f"{path} was written to since the sweep began; run the command again")
+                files.mv(unfinished, place)
+            finally:
+                if files.exists(unfinished):
+                    files.rm(unfinished)
+
+    def fetch(self, sha256: str, path: Path) -> Path:
+        """Return *path*, a file with this *sha256*; it is fetched where it is missing, by one process of a machine.
+
+        Raises:
+            BrokenFile: If the object is missing or damaged.
+            DataError: If the store cannot be read, or *path* cannot be written.
+        """
+        if path.exists():
+            return path
+        with self._reported(sha256, path.name) as (files, place):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(path.parent):
+                if path.exists():
+                    return path
+                clear_unfinished(path.parent)
+                with whole_file(path) as unfinished:
+                    with files.open(place, "rb") as stored, unfinished.open("wb") as file:
+                        found = _copied(_packed(stored, "rb"), file)
+                    if found != sha256:
+                        way_out = "remove the object, and run the sweep again, which puts it there"
+                        raise BrokenFile(f"{self.url}: the object {sha256}.gz has the sha256 {found}; {way_out}")
+        return path
+
+    @contextmanager
+    def _reported(self, sha256: str, name: str) -> Iterator[tuple[Any, str]]:
+        """Yield the file system and the place of an object; errors of either name the object and the file *name*."""
+        from fsspec.core import url_to_fs
+        from isal.igzip_lib import IsalError
+
+        what = f"--object-store (OBJECT_STORE) {self.url}: {name} ({sha256}.gz)"
+        try:
+            files, folder = url_to_fs(self.url)
+            yield files, f"{folder}/{sha256}.gz"
+        except ImportError as error:
+            raise MissingExtra(f"{what}: {error}, where the sweep was started and on every worker") from error
+        except FileNotFoundError as error:
+            raise BrokenFile(f"{what}: there is no such object; run the sweep again, which puts it there") from error
+        except (OSError, EOFError, ValueError, IsalError) as error:  # type: ignore[misc]  # a stub has an instance there
+            way_out = "check the address, the credentials and the disk of the machine, then run the command again"
+            raise DataError(f"{what}: {type(error).__name__}: {error}; {way_out}") from error
+
+
+def _packed(stored: IO[bytes], mode: str) -> IO[bytes]:
+    """Return the file in an object that is open to be read or written."""
+    from isal import igzip
+
+    make: Any = igzip.IGzipFile  # which has no types
+    return cast("IO[bytes]", make(fileobj=stored, mode=mode, compresslevel=_LEVEL))
+
+
+def _copied(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy all of *source*, and return its sha256."""
+    found = hashlib.sha256()
+    while piece := source.read(_PIECE):
+        found.update(piece)
+        target.write(piece)
+    return found.hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process or thread of this machine is in such a block for this *folder*."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Shipment:
+    """What the points of a sweep need of this disk, and the object store by which workers get it."""
+
+    def __init__(self, url: str, tapes: "Sequence[Tape]") -> None:
+        """Hash the kept tapes of the days.
+
+        Raises:
+            UsageError: If a tape is not kept.
+        """
+        self._store = ObjectStore(url)
+        self._paths: dict[str, Path] = {}
+        self._tapes = []
+        for tape in tapes:
+            if not tape.meta.file:
+                raise UsageError(f"the tape of {tape.days[0]} is not kept; set --out-root to a folder with room for it")
+            sha256 = self._noted(Path(tape.meta.file))
+            self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.arrow", sha256))
+
+    def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
+        """Return what a task says of its files.
+
+        Args:
+            files: sha256 of the files that its knobs name.
+            modules: sha256 of a user's modules, by name.
+        """
+        for path, sha256 in files.items():
+            self._paths[sha256] = path
+        found = {name: module_file(name) for name in modules}
+        self._paths |= {modules[name]: path for name, (_, path) in found.items()}
+        return {
+            "url": self._store.url,
+            "tapes": self._tapes,
+            "files": {text: sha256 for path, sha256 in files.items() for text in (str(path), str(path.absolute()))},
+            "modules": {place: modules[name] for name, (place, _) in found.items()},
+        }
+
+    def put(self) -> None:
+        """Put into the store what tasks were made of and it does not have; raises as `ObjectStore.put`."""
+        for sha256, path in self._paths.items():
+            self._store.put(path, sha256)
+
+    def _noted(self, path: Path) -> str:
+        sha256 = hash_file(path)
+        self._paths[sha256] = path
+        return sha256
+
+
+def play_some(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
+    """Return the outcomes of the first *tasks*: at least one, and no further one after so many *seconds*."""
+    until = monotonic() + seconds
+    outcomes = [_played(tasks[0])]
+    for task in tasks[1:]:
+        if monotonic() >= until:
+            break
+        outcomes.append(_played(task))
+    return outcomes
+
+
+def _played(task: Task) -> Outcome:
+    """Play a task; what it needs is fetched where its maker has put it into a store."""
+    if task["store"] is None:
+        return play(task)
+    try:
+        here, names = _fetched(task)
+    except MMError as error:
+        return failed(error)
+    outcome = play(here)
+    return dict(_renamed(outcome, names)) if names else outcome
+
+
+def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
+    """Return *task* with the places that its files have on this machine, and what it calls each of them.
+
+    They are kept in the machine's own OUT_ROOT, which machines need not have in common.
+    """
+    needs, out_root = task["store"], Path(os.environ.get("OUT_ROOT") or Results().out_root).absolute()
+    store, root = ObjectStore(needs["url"]), out_root / "objects"
+    kept = [str(store.fetch(sha256, out_root / "tapes" / name)) for name, sha256 in needs["tapes"]]
+    here = {**task, "kept": kept}
+    if needs["modules"]:
+        here["folder"] = str(root / digest(needs["modules"]))
+        for name, sha256 in needs["modules"].items():
+            store.fetch(sha256, Path(here["folder"], name))
+        _search(here["folder"], task["sources"])
+    places: dict[str, str] = {}
+    for text, sha256 in needs["files"].items():
+        path = Path(text)
+        place = store.fetch(sha256, root / digest(needs["files"]) / digest(str(path.parent))[:12] / path.name)
+        places[text] = str(place)
+        if path.name in (MODEL, ARRAYS):  # a predictor is named by its folder
+            places[str(path.parent)] = str(place.parent)
+    if places:
+        setup = Setup.from_json(moved(task["setup"], places))
+        here["setup"] = replace(setup, models=moved_models(setup.models, places)).to_json()
+    return here, {place: text for text, place in places.items()}
+
+
+def _search(folder: str, names: Iterable[str]) -> None:
+    """Let this process find the modules *names* in *folder*, and none that another sweep has brought."""
+    with _SEARCHING:  # a worker may play in several threads
+        if [folder] != _BROUGHT:
+            for name in names:
+                sys.modules.pop(name, None)
+            sys.path[:] = [folder, *(one for one in sys.path if one not in _BROUGHT)]
+            _BROUGHT[:] = [folder]
+            invalidate_caches()
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return JSON with each place in its texts replaced by its name; the longest first."""
+    if isinstance(value, Mapping):
+        return {key: _renamed(one, names) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_renamed(one, names) for one in value]
+    if isinstance(value, str):
+        for place in sorted(names, key=len, reverse=True):
+            value = value.replace(place, names[place])
+    return value

@@ -160,7 +160,7 @@ def run(command: Sequence[str], *, listen: bool = True) -> Ran:
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
         began = time.perf_counter()
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said if listen else subprocess.DEVNULL, stderr=told, env=_clean()
+            command, stdin=subprocess.DEVNULL, stdout=said if listen else subprocess.DEVNULL, stderr=told, env=clean()
         )
         _, status, used = os.wait4(child.pid, 0)
         wall_s = time.perf_counter() - began
@@ -171,7 +171,8 @@ def run(command: Sequence[str], *, listen: bool = True) -> Ran:
         return Ran(wall_s, used.ru_utime, used.ru_maxrss / _PER_MB, _json(_last_line(said)))
 
 
-def _clean() -> dict[str, str]:
+def clean() -> dict[str, str]:
+    """Return the environment of a process that is measured: this package, and no knob of the shell that started us."""
     own = {one.variable for group in GROUPS for one in knobs(group)} | {"PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in own}
     package = str(Path(mm.__file__).parents[1])

@@ -51,7 +51,7 @@ TODAY = {
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
     "cli": (2_540, 11),
-    "commands": (2_805, 19),
+    "commands": (2_812, 19),
     "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -64,7 +64,7 @@ TODAY = {
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_950, 52),
     # Issue 18 gave it room: what a notebook shows; issue 21, chunks of points, workers without a shared disk.
-    "sweep": (2_235, 8),
+    "sweep": (2_245, 8),
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape; issue 21, what is kept of tapes, and its pruning.
     "tape": (5_285, 16),
@@ -72,7 +72,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 84_480),
+    "lines": (46_000, 84_520),
     "modules": (220, 338),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),

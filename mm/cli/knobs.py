@@ -88,6 +88,9 @@ class Knob:
             raise UsageError(f"{self.flag} ({self.variable}) was {text!r}: it must be {error}") from error
 
 
+_FOUND: dict[type, tuple[Knob, ...]] = {}  # the knobs of each group that was looked at
+
+
 def knob(  # noqa: PLR0913 - each is an attribute of Knob
     default: Any,
     reader: Reader,
@@ -117,12 +120,13 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
 
 def knobs(group: type) -> tuple[Knob, ...]:
     """Return the knobs that the dataclass *group* declares, in order."""
-    return tuple(
-        dataclasses.replace(
-            entry.metadata[_KEY], name=entry.name, flag=entry.metadata[_KEY].flag or "--" + entry.name.replace("_", "-")
+    if group not in _FOUND:
+        _FOUND[group] = tuple(
+            dataclasses.replace(one, name=entry.name, flag=one.flag or "--" + entry.name.replace("_", "-"))
+            for entry in dataclasses.fields(group)
+            for one in (entry.metadata[_KEY],)
         )
-        for entry in dataclasses.fields(group)
-    )
+    return _FOUND[group]
 
 
 def shown(value: Any) -> str:

@@ -37,6 +37,7 @@ MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
 KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of what was fitted or trained, by name
 FILES_NAMED = ("model_path", "fit")  # parameters that name a file
+_STRETCH = 4_096  # events that are looked through at once for the first mid
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
@@ -303,10 +304,14 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
                 f"{short_text(step_e8)}"
             )
         return e8(models.quote_qty) // instrument.lot_e8
-    both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
-    if not both.any():
+    first = None
+    for at in range(0, len(tape.top_bid_ticks), _STRETCH):
+        both = (tape.top_bid_ticks[at : at + _STRETCH] > 0) & (tape.top_ask_ticks[at : at + _STRETCH] > 0)
+        if both.any():
+            first = at + int(both.argmax())
+            break
+    if first is None:
         return tape.step_lots
-    first = int(both.argmax())
     price_e8 = NOTIONAL_MARGIN * int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * instrument.tick_e8 / 2
     steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
     return max(steps, 1) * tape.step_lots

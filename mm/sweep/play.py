@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 PERIOD_S = 60
+_PLAIN = (str, int, type(None))  # a tuple: a union is made anew each time
 _IMPORTING = Lock()
 _OPEN = 2  # days, or ranges of them, that a process keeps open
 _MOST_ROWS = 50_000_000  # of 17 bytes, that stay mapped from one point to the next
@@ -46,7 +47,7 @@ def play(task: Task) -> Outcome:
     """
     try:
         outcome = outcome_of(_played(task))
-        _check_json(outcome, "")
+        _check_json(outcome)
         return outcome
     except MMError as error:
         return failed(error)
@@ -61,15 +62,16 @@ def failed(error: MMError) -> Outcome:
     return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
 
 
-def _check_json(value: object, place: str) -> None:
+def _check_json(value: object, *place: object) -> None:
     """Raise TypeError or ValueError with the *place* of what JSON cannot hold, as a model's own number may be."""
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{place} is {value!r}, which JSON cannot hold")
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"{'.'.join(map(str, place))} is {value!r}, which JSON cannot hold")
+    elif isinstance(value, (dict, list, tuple)):
         for name, inside in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_json(inside, f"{place}.{name}".lstrip("."))
-    elif not isinstance(value, str | int | float | None):
-        raise TypeError(f"{place} is {value!r}, which JSON cannot hold")
+            _check_json(inside, *place, name)
+    elif not isinstance(value, _PLAIN):
+        raise TypeError(f"{'.'.join(map(str, place))} is {value!r}, which JSON cannot hold")
 
 
 def outcome_of(result: "Result") -> Outcome:
@@ -78,16 +80,18 @@ def outcome_of(result: "Result") -> Outcome:
 
     from mm.backtest.metrics.pnl import ledger
     from mm.backtest.metrics.risk import periods
+    from mm.backtest.metrics.summary import summarise
 
     journal, books = result.journal, result.books
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    summary = summarise(journal, books, account)
     if len(account.us) == 0:
-        return {"summary": result.summary, "series": {"start_us": None, "period_s": PERIOD_S, "pnl": []}}
+        return {"summary": summary, "series": {"start_us": None, "period_s": PERIOD_S, "pnl": []}}
     row, used = periods(account.us, account.valid)
     changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
     pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
     return {
-        "summary": result.summary,
+        "summary": summary,
         "series": {"start_us": int(account.us[0]), "period_s": PERIOD_S, "pnl": pnl},
     }
 

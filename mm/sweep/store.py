@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,14 @@ def code_of(models: Models) -> Code:
     """
     names = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
     own, others = _own_modules(names)
-    files = code_files(PLAY, *sorted(others))
-    return Code(own, digest(sources_alone(files)), digest(files))
+    return Code(own, *_digests(*sorted(others)))
+
+
+@cache
+def _digests(*others: str) -> tuple[str, str]:
+    """Return what identifies the sources, and what all files, of the code of a point that imports *others*, too."""
+    files = code_files(PLAY, *others)
+    return digest(sources_alone(files)), digest(files)
 
 
 def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:

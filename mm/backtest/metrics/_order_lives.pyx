@@ -86,6 +86,7 @@ def rest(
     cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, until, half, place, begun = -1
     cdef int64_t least = NEVER, most = -NEVER
     cdef double seconds, predicted
+    cdef bint foresees = len(intensity.rows()) > 0
     by_distance, by_window = np.zeros((count, 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
@@ -102,14 +103,13 @@ def rest(
                         at += 1
                         continue
                     seconds = _seconds(cuts, at, lives[1, i], until)
-                    predicted = 0.0
-                    if piece[at] >= 0:
-                        predicted = seconds * intensity.rate(piece[at], lives[2, i], 0.5 * <double> half)
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half
-                    near[place, 2] += predicted
                     when[window[at], 0] += seconds
-                    when[window[at], 1] += predicted
+                    if foresees and piece[at] >= 0:
+                        predicted = seconds * intensity.rate(piece[at], lives[2, i], 0.5 * <double> half)
+                        near[place, 2] += predicted
+                        when[window[at], 1] += predicted
                 at += 1
     if least > most:
         least, most = 0, -1

@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics._order_lives import outside, read_lives, rest, waits
-from mm.backtest.metrics._passes import edge_counts
+from mm.backtest.metrics._passes import edge_counts, mid2_at
 from mm.backtest.metrics.arithmetic import mean_interval, quantiles, ratio_interval, standing
 from mm.clock import US_PER_S
 
@@ -30,7 +30,7 @@ WINDOW_US = 3_600 * US_PER_S
 MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
-LIKELY = (-1 << 13, 1, 1 << 15)  # first distance in half ticks, width and number of bins that hold nearly every run
+LIKELY = (-1 << 11, 1, 1 << 13)  # first distance in half ticks, width and number of bins that hold nearly every run
 MOST_OUTSIDE = 0.2  # of the order time: beyond, predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
@@ -129,17 +129,12 @@ def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
     }
 
 
-def partial_orders(order_ids: "Column", filled: "Column", placed_ids: "Column", placed: "Column") -> int:
-    """Return how many orders have a fill smaller than themselves; those of ids that are not placed do not count.
-
-    *placed_ids* rise.
-    """
-    if len(placed_ids) == 0:
-        return 0
-    row = np.minimum(np.searchsorted(placed_ids, order_ids), len(placed_ids) - 1)
-    known = placed_ids[row] == order_ids
-    order_ids, filled, size = order_ids[known], filled[known], placed[row[known]]
-    return len(set(order_ids[filled < size].tolist()))
+def partial_orders(found: Lives, fills: "Table") -> int:
+    """Return how many of the orders *found* have a fill smaller than themselves."""
+    row = fills[:, 1] - found.first_id
+    known = (row >= 0) & (row < len(found))
+    row, filled = row[known], fills[known, 4]
+    return len(set(row[filled < found.lots[row]].tolist()))
 
 
 def spread_of(times_us: "Column") -> dict[str, Any]:
@@ -197,7 +192,8 @@ def fill_rates(
         us, half_ticks, mean = intensity.states.predicted(found, journal.mids)
         near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
         when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
-    fills = journal.fills[journal.fills[:, 7] > 0]
+    marked = journal.fills[:, 7] > 0
+    fills = journal.fills if marked.all() else journal.fills[marked]
     total = float(near[:, 2].sum()) if pieces else None
     half_ticks = fills[:, 2] * (_mid2_before(journal, fills) - 2 * fills[:, 3])
     beyond = share_outside_fit(found, (cuts, mid2), pieces)
@@ -213,8 +209,9 @@ def fill_rates(
 
 def _mid2_before(journal: "Journal", fills: "Table") -> "Column":
     """Return bid + ask as they stood until each fill: where its order rested, also if the book moved onto it."""
-    us, mid2 = journal.mids.T
-    before = mid2[np.maximum(np.searchsorted(us, fills[:, 0], side="left") - 1, 0)] if len(us) else fills[:, 7]
+    before = mid2_at(journal.mids, fills[:, 0] - 1)
+    if len(journal.mids):
+        before[fills[:, 0] <= journal.mids[0, 0]] = journal.mids[0, 1]
     found: Column = np.where(before > 0, before, fills[:, 7])
     return found
 

@@ -136,8 +136,11 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
     """Return bid + ask, in ticks, at each fill; where its book was not valid, the mark of the account then."""
-    row = np.searchsorted(account.us, fills[:, 0], side="right") - 1
-    return np.where(fills[:, 7] > 0, fills[:, 7], account.marks2[np.maximum(row, 0)])
+    marks2 = fills[:, 7].copy()
+    unmarked = np.flatnonzero(marks2 <= 0)
+    row = np.searchsorted(account.us, fills[unmarked, 0], side="right") - 1
+    marks2[unmarked] = account.marks2[np.maximum(row, 0)]
+    return marks2
 
 
 @dataclass(frozen=True)

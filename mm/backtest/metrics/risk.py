@@ -30,8 +30,8 @@ PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_LAGS = 1 << 10  # seconds of an autocorrelation at first
-_AT_ONCE = 64  # stretches of as many seconds that are transformed at once
+_LAGS = 1 << 12  # seconds of an autocorrelation at first
+_AT_ONCE = 16  # stretches of as many seconds that are transformed at once
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
@@ -184,37 +184,40 @@ def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
     return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
 
 
-def max_drawdown(equity: "Numbers") -> Any:
-    """Return the deepest fall of equity below its highest point so far, 0 or more; None without a row."""
-    if len(equity) == 0:
-        return None
-    fallen = np.maximum.accumulate(equity)
-    fallen -= equity  # in place: a row a second over months
-    return np.max(fallen)
+def fallen(equity: "Numbers") -> "Numbers":
+    """Return how far equity is below its highest point so far, 0 or more."""
+    found = np.maximum.accumulate(equity)
+    found -= equity  # in place: a row a second over months
+    return found
 
 
-def drawdown_duration_us(us: "Column", equity: "Numbers") -> int | None:
+def max_drawdown(fall: "Numbers") -> Any:
+    """Return the deepest *fall*, as ``fallen`` returns them; None without a row."""
+    return np.max(fall) if len(fall) else None
+
+
+def drawdown_duration_us(us: "Column", fall: "Numbers") -> int | None:
     """Return the longest time from a peak to the first row at least as high, or to the end of the data.
 
-    The peak is the last row before equity falls; level stretches are not drawdowns.
+    The peak is the last row before equity falls; level stretches are not drawdowns. *fall* is what ``fallen`` returns.
     """
-    if len(equity) == 0:
+    if len(fall) == 0:
         return None
-    peak = np.flatnonzero(equity >= np.maximum.accumulate(equity))
+    peak = np.flatnonzero(fall == 0)
     fell = np.diff(peak) > 1
     times = (us[peak[1:]] - us[peak[:-1]])[fell]
     unrecovered = int(us[-1] - us[peak[-1]])
     return max(unrecovered, int(times.max(initial=0)))
 
 
-def under_water(us: "Column", equity: "Numbers") -> dict[str, Any]:
-    """Return how long *equity* was below its highest value so far, its share of all time, and whether it still is.
+def under_water(us: "Column", fall: "Numbers") -> dict[str, Any]:
+    """Return how long equity was below its highest value so far, its share of all time, and whether it still is.
 
     Each row counts until the next; ``share`` is None where no time passed, and all are where there is no row.
     """
-    if len(equity) == 0:
+    if len(fall) == 0:
         return dict.fromkeys(("s", "share", "unrecovered"))
-    below = equity < np.maximum.accumulate(equity)
+    below = fall > 0
     time, total = int(np.diff(us).sum(where=below[:-1])), int(us[-1] - us[0])
     return {"s": time / US_PER_S, "share": time / total if total else None, "unrecovered": bool(below[-1])}
 

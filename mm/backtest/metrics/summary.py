@@ -30,12 +30,13 @@ PNL = (
 )
 
 
-def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
+def summarise(journal: "Journal", books: "Books", account: AccountSeries | None = None) -> dict[str, Any]:
     """Return the summary: JSON values only, None where undefined, and why in ``warnings``.
 
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
+    *account* is the ``ledger`` of the state rows, where it is known.
     """
-    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    account = account or ledger(journal.state, books.instrument, books.initial_cash_e8)
     sent = lives(journal)
     ratios, left_out = _risk(account, books.seed)
     summary = {
@@ -65,11 +66,11 @@ def summarise(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     """Return a JSON value with None for every number that is not finite, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
-        "n_partial": partial_orders(fills[:, 1], fills[:, 4], sent.ids, sent.lots),
+        "n_partial": partial_orders(sent, fills),
         "fill_ratio": quotient(exact_sum(fills[:, 4]), exact_sum(sent.lots)),
         "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
         **order_times(sent, fills),
@@ -181,8 +182,8 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     us, equity = account.us, account.equity
     if not account.valid.all():
         us, equity = us[account.valid], equity[account.valid]
-    fall = risk.max_drawdown(equity)
-    lasted_us = risk.drawdown_duration_us(us, equity)
+    below = risk.fallen(equity)
+    fall, lasted_us = risk.max_drawdown(below), risk.drawdown_duration_us(us, below)
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
     moments = risk.moments(changes / account.per_quote)
     return {
@@ -199,7 +200,7 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
         "calmar": None if not fall else risk.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
-        "under_water": risk.under_water(us, equity),
+        "under_water": risk.under_water(us, below),
         "returns": moments,
         "psr": risk.psr(moments),
     }, left_out
@@ -265,7 +266,8 @@ def _missing(key: str, value: object) -> list[str]:
         return [key] if value is None else []
     if key in REASONS and value and all(part is None for part in value.values()):
         return [key]
-    return [name for part, one in value.items() for name in _missing(f"{key}.{part}", one)]
+    inside = ((part, one) for part, one in value.items() if one is None or isinstance(one, (dict, list)))
+    return [name for part, one in inside for name in _missing(f"{key}.{part}", one)]
 
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 
 import engine_chance
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.journal import ACTIONS
+from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import order_lives
 from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.order_lives import Lives, share_outside_fit
@@ -13,16 +13,46 @@ from mm.backtest.metrics.order_lives import Lives, share_outside_fit
 S = 1_000_000
 
 
+def placed(first_id, *lots):
+    """Return orders of so many *lots*, the first with *first_id*."""
+    table = np.zeros((7, len(lots)), np.int64)
+    table[4] = lots
+    return Lives(first_id, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=0)
+
+
+def filled(ids, lots):
+    """Return a table of fills of orders, of which only ids and lots are looked at."""
+    fills = np.zeros((len(ids), 9), np.int64)
+    fills[:, 1], fills[:, 4] = ids, lots
+    return fills
+
+
 def test_partial_orders_are_counted_once():
     """Two parts of one order, one order filled whole, one filled short."""
-    ids, lots = np.array([4, 4, 5, 9]), np.array([1, 2, 7, 3])
-    assert order_lives.partial_orders(ids, lots, np.array([4, 5, 9]), np.array([3, 7, 8])) == 2
+    assert order_lives.partial_orders(placed(4, 3, 7, 8), filled([4, 4, 5, 6], [1, 2, 7, 3])) == 2
 
 
 def test_fills_of_orders_that_are_not_there_are_no_parts():
-    ids, lots, none = np.array([0, 0, 4]), np.array([1, 1, 3]), np.array([], int)
-    assert order_lives.partial_orders(ids, lots, np.array([4]), np.array([3])) == 0
-    assert order_lives.partial_orders(ids[:2], lots[:2], none, none) == 0
+    """Those sent before the first, and after the last."""
+    assert order_lives.partial_orders(placed(4, 3), filled([0, 0, 4, 5], [1, 1, 3, 1])) == 0
+    assert order_lives.partial_orders(placed(1), filled([0, 1], [1, 1])) == 0
+
+
+def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
+    """Beyond the bins that hold most runs the sums are those of the same orders nearer, moved."""
+    middle = 1 << 20
+    mids = np.array([[0, 2 * middle], [5 * S, 2 * middle + 6]])
+    rows = {}
+    for away in (10, middle - 10):
+        table = np.array([[S], [S], [1], [middle - away], [100], [9 * S], [0]])
+        found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=10 * S)
+        orders, fills, state = (np.empty((0, columns), np.int64) for columns in (14, 9, 6))
+        journal = Journal(orders, fills, state, mids, counters={"last_us": 10 * S})
+        rows[away] = order_lives.fill_rates(journal, found, None)[0]["fills_by_distance"]
+    near, far = rows.values()
+    assert sum(row["exposure_s"] for row in near) == sum(row["exposure_s"] for row in far) == 8
+    moved = far[0]["delta_ticks"] - near[0]["delta_ticks"]
+    assert moved == middle - 20
 
 
 @pytest.mark.parametrize("hundred", range(3))

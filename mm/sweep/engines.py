@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
 GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
-WAIT_S = 5.0  # for an answer, and for a first worker
+WAIT_S = 5.0  # for an answer
 PATIENCE_S = 30.0  # without any worker, before a sweep gives up
 SLICE_S = 1.0  # of points in one task of a cluster: little is lost with a worker, and a task's own cost is spread
 _LOOK_S = 1.0
@@ -214,21 +214,15 @@ def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
 
 
 def _client(address: str) -> "Client":
-    """Return a connection to the scheduler, when it has a worker."""
+    """Return a connection to the scheduler."""
     from distributed import Client
 
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _TALKING]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is reported here, in one line
     try:
-        client = Client(address, timeout=WAIT_S, set_as_default=False)
+        return Client(address, timeout=WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _gone(address, f"no Dask scheduler answered within {WAIT_S:.0f} s") from error
-    try:
-        client.wait_for_workers(1, timeout=WAIT_S)
-    except TimeoutError as error:
-        client.close()
-        raise _gone(address, f"it has no worker after {WAIT_S:.0f} s") from error
-    return client
 
 
 def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:

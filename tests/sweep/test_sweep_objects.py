@@ -27,6 +27,7 @@ from mm.sweep.grid import Point
 from mm.sweep.objects import ObjectStore, Shipment, play_some
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, ground
+from mm.tape.kept_tapes import kept_days
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra [cluster]")
 CONTENT = b"a tape, say" * 100_000
@@ -176,6 +177,8 @@ def test_points_are_played_without_the_disk_that_they_come_from(sweep_data, tmp_
     made.rename(tmp_path / "gone")
     there = far(tasks, monkeypatch, tmp_path / "far")
     assert there[:2] == here[:2]
+    (kept,) = kept_days(tmp_path / "far" / "out" / "tapes")  # what mm tapes lists and prunes
+    assert (kept.symbol, kept.day) == ("SIMUSDT", "20260105")
     told = [one[2]["error"].partition(" at ")[0] for one in (here, there)]
     assert told == ["Own.quote raised RuntimeError: no idea"] * 2
     # Another sweep brings other modules of the same names to the same process.

@@ -50,7 +50,7 @@ TODAY = {
     "calibration": (8_870, 36),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
-    "cli": (2_540, 11),
+    "cli": (2_545, 11),
     "commands": (2_812, 19),
     "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded

@@ -24,6 +24,7 @@ from mm.errors import OffGrid, UsageError
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
+_FOUND: dict[type, "tuple[Knob, ...]"] = {}  # the knobs of each group that was looked at
 _KEY = "knob"
 _LONGEST = timedelta(days=3660)
 
@@ -88,9 +89,6 @@ class Knob:
             raise UsageError(f"{self.flag} ({self.variable}) was {text!r}: it must be {error}") from error
 
 
-_FOUND: dict[type, tuple[Knob, ...]] = {}  # the knobs of each group that was looked at
-
-
 def knob(  # noqa: PLR0913 - each is an attribute of Knob
     default: Any,
     reader: Reader,
@@ -121,10 +119,10 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
 def knobs(group: type) -> tuple[Knob, ...]:
     """Return the knobs that the dataclass *group* declares, in order."""
     if group not in _FOUND:
+        declared = [(entry.name, entry.metadata[_KEY]) for entry in dataclasses.fields(group)]
         _FOUND[group] = tuple(
-            dataclasses.replace(one, name=entry.name, flag=one.flag or "--" + entry.name.replace("_", "-"))
-            for entry in dataclasses.fields(group)
-            for one in (entry.metadata[_KEY],)
+            dataclasses.replace(one, name=name, flag=one.flag or "--" + name.replace("_", "-"))
+            for name, one in declared
         )
     return _FOUND[group]
 

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from mm.cli.config import Results
-from mm.code_identity import digest, hash_file
+from mm.code_identity import PACKAGE, digest, hash_file
 from mm.commands.assemble import moved, moved_models
 from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError
@@ -90,12 +90,12 @@ class ObjectStore:
                 if path.exists():
                     return path
                 clear_unfinished(path.parent)
-                with whole_file(path) as unfinished:
+                with whole_file(path, durable=True) as unfinished:
                     with files.open(place, "rb") as stored, unfinished.open("wb") as file:
                         found = _copied(_packed(stored, "rb"), file)
                     if found != sha256:
                         way_out = "remove the object, and run the sweep again, which puts it there"
-                        raise BrokenFile(f"{self.url}: the object {sha256}.gz has the sha256 {found}; {way_out}")
+                        raise BrokenFile(f"{self.url}: {path.name} ({sha256}.gz) has the sha256 {found}; {way_out}")
         return path
 
     @contextmanager
@@ -161,7 +161,8 @@ class Shipment:
         for tape in tapes:
             if not tape.meta.file:
                 raise UsageError(f"the tape of {tape.days[0]} is not kept; set --out-root to a folder with room for it")
-            sha256 = self._noted(Path(tape.meta.file))
+            sha256 = hash_file(path := Path(tape.meta.file))
+            self._paths[sha256] = path
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.arrow", sha256))
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
@@ -173,24 +174,20 @@ class Shipment:
         """
         for path, sha256 in files.items():
             self._paths[sha256] = path
-        found = {name: module_file(name) for name in modules}
+        own = [name for name in modules if name.partition(".")[0] != PACKAGE.name]
+        found = {name: module_file(name) for name in own}
         self._paths |= {modules[name]: path for name, (_, path) in found.items()}
         return {
             "url": self._store.url,
             "tapes": self._tapes,
             "files": {text: sha256 for path, sha256 in files.items() for text in (str(path), str(path.absolute()))},
-            "modules": {place: modules[name] for name, (place, _) in found.items()},
+            "modules": {name: (place, modules[name]) for name, (place, _) in found.items()},
         }
 
     def put(self) -> None:
         """Put into the store what tasks were made of and it does not have; raises as `ObjectStore.put`."""
         for sha256, path in self._paths.items():
             self._store.put(path, sha256)
-
-    def _noted(self, path: Path) -> str:
-        sha256 = hash_file(path)
-        self._paths[sha256] = path
-        return sha256
 
 
 def play_some(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
@@ -227,16 +224,16 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
     here = {**task, "kept": kept}
     if needs["modules"]:
         here["folder"] = str(root / digest(needs["modules"]))
-        for name, sha256 in needs["modules"].items():
-            store.fetch(sha256, Path(here["folder"], name))
-        _search(here["folder"], task["sources"])
+        for place, sha256 in needs["modules"].values():
+            store.fetch(sha256, Path(here["folder"], place))
+        _search(here["folder"], needs["modules"])
     places: dict[str, str] = {}
     for text, sha256 in needs["files"].items():
         path = Path(text)
-        place = store.fetch(sha256, root / digest(needs["files"]) / digest(str(path.parent))[:12] / path.name)
-        places[text] = str(place)
+        file = store.fetch(sha256, root / digest(needs["files"]) / digest(str(path.parent))[:12] / path.name)
+        places[text] = str(file)
         if path.name in (MODEL, ARRAYS):  # a predictor is named by its folder
-            places[str(path.parent)] = str(place.parent)
+            places[str(path.parent)] = str(file.parent)
     if places:
         setup = Setup.from_json(moved(task["setup"], places))
         here["setup"] = replace(setup, models=moved_models(setup.models, places)).to_json()

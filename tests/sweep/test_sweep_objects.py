@@ -93,7 +93,7 @@ def test_a_damaged_or_missing_object_is_named_and_leaves_nothing(source, tmp_pat
     packed = place.read_bytes()
     other = sha256(b"").hexdigest()
     place.rename(place.with_name(f"{other}.gz"))
-    with pytest.raises(BrokenFile, match=rf"the object {other}\.gz has the sha256 {SHA256}; remove the object"):
+    with pytest.raises(BrokenFile, match=rf"objects: tape \({other}\.gz\) has the sha256 {SHA256}; remove the object"):
         store.fetch(other, here)
     for damage in (packed[: len(packed) // 2], packed[:100] + bytes(100) + packed[200:], b"no gzip"):
         place.write_bytes(damage)
@@ -216,6 +216,11 @@ def test_a_tape_that_was_damaged_after_it_was_fetched_is_fetched_again(sweep_dat
         assert outcome["exit_code"] == 3
         (outcome,) = far([job.task], patch, tmp_path / "far")
     assert outcome == next(outcome for _, outcome in in_process([{**job.task, "store": None}]))
+
+
+def test_modules_of_the_project_stay_where_they_are(tmp_path):
+    """A worker has the same version of them."""
+    assert Shipment("memory://x", []).of({}, {"mm.predict.network": "1"})["modules"] == {}
 
 
 def test_a_predictor_is_fetched_into_one_folder_and_named_as_before(tmp_path, monkeypatch):

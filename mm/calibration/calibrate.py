@@ -113,18 +113,17 @@ class Permutations:
         )
 
 
-def permutations(found: CalibrationResult, rules: Rules | None) -> Permutations | None:
+def permutations(found: CalibrationResult) -> Permutations | None:
     """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits."""
     config, calibrator = found.calibrator.config, found.calibrator
     if config.method != "ladder":
         return None
-    fits = [calibrator.fit_run(name) for name in calibrator.played]
+    fits = [calibrator.fit_single(points) for points in found.measured.runs.values()]
     pairs = [(fit.A, fit.k) for fit in fits if fit.A is not None and fit.k is not None]
     if len(pairs) < 2:
         return None
     rates, decays = zip(*pairs, strict=True)
-    marks = Calibrator(calibrator.tapes, replace(config, method="marks", fills=None), rules)
-    beside = marks.fit_points(marks.points(calibrator.start_us, calibrator.end_us))
+    beside = calibrator.fit_single(calibrator.marked(calibrator.start_us, calibrator.end_us))
     return Permutations(
         len(pairs), fmean(rates), fmean(decays), stdev(rates), stdev(decays), marks_A=beside.A, marks_k=beside.k
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
     from mm.calibration.day_marks import DayMarks
+    from mm.calibration.exposure import RestingOrders
     from mm.tape.tape import Tape
 
     Taken = list[tuple[int, float, float]]
@@ -202,11 +203,13 @@ class Measured:
             an order of the nearest quotes whose cancel was late counts at their distance, and others do not.
         shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
+        runs: The points of each run of simulated orders by name; empty for ``marks``.
     """
 
     fitted: Points
     shown: Points
     notes: tuple[str, ...] = ()
+    runs: dict[str, Points] = field(default_factory=dict)
 
 
 class Calibrator:
@@ -322,12 +325,17 @@ class Calibrator:
         parts = self.parts(start_us, end_us)
         first = first_blocks(parts)
         if self.config.method != "marks":
-            pairs, ladders = [self._orders(*part) for part in parts], self.ladders
-            points, shown = (joined(each, first) for each in zip(*pairs, strict=True))
-            if ladders == 1:
-                return Measured(points, shown)
-            mean = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
-            return Measured(mean, shown)
+            played = [self._orders(*part) for part in parts]
+            runs = {name: joined([part[name][0] for part in played], first) for name in self.played}
+            # runs of one tape share its blocks
+            points, shown = (
+                joined([joined([run[kind] for run in part.values()], [0] * len(part)) for part in played], first)
+                for kind in (0, 1)
+            )
+            ladders = self.ladders
+            if ladders > 1:
+                points = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
+            return Measured(points, shown, runs=runs)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         sweeps, counted = (sum(getattr(one.counts, name) for one in found) for name in ("sweeps", "counted"))
@@ -343,29 +351,22 @@ class Calibrator:
         """How many permutations of a ladder were played; 1 of another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
-    def _orders(self, day: int, start_us: int, end_us: int, only: str | None = None) -> tuple[Points, Points]:
-        """Return the points of the simulated orders in a part of a day, to fit and to show.
+    def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
+        """Return the points of each run of simulated orders in a part of a day, to fit and to show."""
+        path = self.marks[day].path
+        found = {name: orders.between(path, start_us, end_us).points for name, orders in self._resting.items()}
+        return {name: (self._late(name, points), points) for name, points in found.items()}
 
-        Runs of one tape share its blocks.
-        """
-        from mm.calibration.exposure import order_exposure
+    @cached_property
+    def _resting(self) -> "dict[str, RestingOrders]":
+        """The orders of each run."""
+        from mm.calibration.exposure import RestingOrders
 
-        window, config = self.tapes[day].between(start_us, end_us), self.config
-        shown = [
-            order_exposure(
-                run.journal,
-                window,
-                config.reference,
-                BLOCK_S,
-                run.counted_from(config),
-                by_model=config.fills is not None,
-            ).points
+        config = self.config
+        return {
+            name: RestingOrders.of(run.journal, run.counted_from(config), by_model=config.fills is not None)
             for name, run in self.played.items()
-            if only in (None, name)
-        ]
-        names = [name for name in self.played if only in (None, name)]
-        fitted = [self._late(name, one) for name, one in zip(names, shown, strict=True)]
-        return joined(fitted, [0] * len(fitted)), joined(shown, [0] * len(shown))
+        }
 
     def _late(self, name: str, points: Points) -> Points:
         """Return the points of a run with those nearer than any quote, where a fill model measures, at its distance.
@@ -407,6 +408,10 @@ class Calibrator:
         """Return the points of ``[start_us, end_us)`` that a fit takes; nothing at or after its end is read."""
         if self.config.method != "marks":
             return self.between(start_us, end_us).fitted
+        return self.marked(start_us, end_us)
+
+    def marked(self, start_us: int, end_us: int) -> Points:
+        """Return the points of the marks in ``[start_us, end_us)``, whatever the method."""
         parts, reach = self.parts(start_us, end_us), self.reach(start_us, end_us)
         return joined([self.marks.points(*part, reach) for part in parts], first_blocks(parts))
 
@@ -419,10 +424,9 @@ class Calibrator:
         ladders = self.ladders
         return self._fitted(points, ladders).times(ladders)
 
-    def fit_run(self, name: str) -> PoissonFit:
-        """Return the fit of one simulated run over the whole days."""
-        parts = self.parts(self.start_us, self.end_us)
-        return self._fitted(joined([self._orders(*part, only=name)[0] for part in parts], first_blocks(parts)), 1)
+    def fit_single(self, points: Points) -> PoissonFit:
+        """Return the fit of the points of one run of simulated orders, or of marks, whatever the method."""
+        return self._fitted(points, 1)
 
     def _fitted(self, points: Points, ladders: int) -> PoissonFit:
         config = self.config

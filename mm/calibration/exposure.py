@@ -18,28 +18,20 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
-from mm.calibration.points import Points
-from mm.calibration.reference import (
-    BLOCK_S,
-    CLOSED,
-    PER_TICK,
-    ReferencePath,
-    block_length_us,
-    reference_path,
-    span_of,
-)
+from mm.backtest.journal import FILL_COLUMNS
+from mm.backtest.metrics.order_lives import NEVER, sent_orders
+from mm.calibration.points import Points, distinct
+from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.tape.tape import Tape
+    from mm.backtest.journal import Journal
 
     Ints = NDArray[np.int64]
 
 FOREVER = 1 << 62
-ENDED = [STATUSES.index(name) for name in ("CANCELLED", "FILLED", "EXPIRED", "REJECTED")]
 
 
 @dataclass(frozen=True)
@@ -94,31 +86,6 @@ class Anchors:
 
 
 @dataclass(frozen=True)
-class _Lives:
-    """One row an order that rested: from when, until when, and whether a fill ended it."""
-
-    ids: "Ints"
-    side: "Ints"
-    ticks: "Ints"
-    start_us: "Ints"
-    end_us: "Ints"
-    filled: "NDArray[np.bool_]"
-    mid2: "Ints"  # at the first fill
-    distance: "Ints | None"  # from the anchor; None where that from the current reference counts
-    by_model: bool  # whether orders nearer than the best price are exposed as well
-
-    def distances(self, path: ReferencePath, lives: "Ints | NDArray[np.bool_]", rows: "Ints") -> "Ints":
-        """Return where some *lives* stand in *rows* of the path, in steps; ``CLOSED`` where they are not exposed."""
-        side, ticks = self.side[lives], self.ticks[lives]
-        reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
-        touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
-        current = side * (reference - path.per_tick * ticks)
-        counted = current if self.distance is None else self.distance[lives]
-        least = np.zeros_like(touch) if self.by_model else touch
-        return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
-
-
-@dataclass(frozen=True)
 class _Places:
     """Where orders stood: ``distance`` is ``CLOSED`` where nobody could have shown that they were hit."""
 
@@ -134,107 +101,126 @@ class _Places:
         return keys
 
 
-def order_exposure(
-    journal: Journal,
-    tape: "Tape",
-    reference: str = "mid",
-    block_s: float = BLOCK_S,
-    anchors: Anchors | None = None,
-    *,
-    by_model: bool = False,
-) -> OrderExposure:
-    """Return the exposure of a journal's orders over the span of *tape*.
+@dataclass(frozen=True)
+class RestingOrders:
+    """The orders of a run that came to rest, one a row, and how any window of the run exposed them.
 
-    Args:
-        journal: What a run of ``ladder`` or ``fixed`` left.
-        tape: The tape it was played on, or a window of it: its best prices say how far each order
-            stood. An order that outlives a window rests until its end, whatever became of it then.
-        reference: ``mid``, ``micro`` or ``best``.
-        block_s: Length of the blocks, counted from the start of the span; exposure is split there.
-        anchors: Where the quotes were anchored: distances count from there; None for the current reference.
-        by_model: Whether a fill model decided on the fills, so that all of them count, with all time at rest.
+    Attributes:
+        side: +1 for a buy, -1 for a sell.
+        ticks: Their prices.
+        start_us: When each came to rest.
+        end_us: When that counted no more; far in the future while an order is open.
+        filled: Whether a fill ended that.
+        mid2: Best bid plus best ask at the first fill.
+        distance: From the anchor, in steps; None where that from the current reference counts.
+        fills: int64[fills, 2], the row of the order and the instant of every fill; None where first fills count.
     """
-    (start_us, end_us), block_us = span_of(tape), block_length_us(block_s)
-    path = reference_path(tape, reference)
-    lives = _lives(journal, (start_us, end_us), anchors, by_model)
-    places, spent = _pieces(lives, path, path.segments(start_us, end_us, block_us))
-    if by_model:
-        hits = _every_fill(journal, lives, path, (start_us, end_us, block_us))
-    else:
-        hits = _fills(lives, path, start_us, block_us)
-    exposed = places.distance != CLOSED
-    points = _points(places, spent, hits, path.per_tick)
-    fills = int(points.fills.sum())
-    return OrderExposure(
-        points=points,
-        orders=lives.side.size,
-        fills=fills,
-        fills_left_out=hits.distance.size - fills,
-        exposed_s=int(spent[exposed].sum()) / US_PER_S,
-        left_out_s=int(spent[~exposed].sum()) / US_PER_S,
-    )
 
+    side: "Ints"
+    ticks: "Ints"
+    start_us: "Ints"
+    end_us: "Ints"
+    filled: "NDArray[np.bool_]"
+    mid2: "Ints"
+    distance: "Ints | None"
+    fills: "Ints | None"
 
-def _lives(journal: Journal, span: tuple[int, int], anchors: Anchors | None, by_model: bool) -> _Lives:
-    """Return the lives of the orders that rested for some time in ``[start, end)``, cut to it."""
-    start_us, end_us = span
-    column = dict(zip(ORDER_COLUMNS, journal.orders.T, strict=True))
-    order_id, us, action = column["order_id"], column["us"], column["action"]
-    placed, fill = action == ACTIONS.index("PLACE"), action == ACTIONS.index("FILL")
-    size = int(order_id.max(initial=0)) + 1
-    ended_us, filled_us = np.full(size, FOREVER), np.full(size, FOREVER)
-    over = np.isin(column["status"], ENDED) | (fill & (not by_model))
-    np.minimum.at(ended_us, order_id[over], us[over])
-    np.minimum.at(filled_us, order_id[fill], us[fill])
-    fills = dict(zip(FILL_COLUMNS, journal.fills[::-1].T, strict=True))  # the first fill of an order comes last
-    mid2 = np.zeros(size, np.int64)
-    mid2[fills["order_id"]] = fills["mid2_ticks"]
-    ids, ticks = order_id[placed], column["ticks"][placed]
-    begin_us, stop_us = np.maximum(column["active_us"][placed], start_us), np.minimum(ended_us[ids], end_us)
-    rested = begin_us < stop_us
-    return _Lives(
-        ids=ids[rested],
-        side=column["side"][placed][rested],
-        ticks=ticks[rested],
-        start_us=begin_us[rested],
-        end_us=stop_us[rested],
-        filled=((filled_us[ids] == stop_us) & (stop_us < end_us))[rested],
-        mid2=mid2[ids][rested],
-        distance=None if anchors is None else anchors.distances(us[placed], column["side"][placed], ticks)[rested],
-        by_model=by_model,
-    )
+    @classmethod
+    def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
+        """Return the orders of a journal.
 
+        Args:
+            journal: What a run of ``ladder`` or ``fixed`` left.
+            anchors: Where the quotes were anchored: distances count from there; None for the current reference.
+            by_model: Whether a fill model decided on the fills, so that all of them count, with all time at rest.
+        """
+        first_id, (sent_us, active_us, side, ticks, _, ended_us, _), *_ = sent_orders(journal)
+        fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
+        row = fills["order_id"] - first_id
+        known = (row >= 0) & (row < len(side))
+        row, us, mid2 = (column[known][::-1] for column in (row, fills["us"], fills["mid2_ticks"]))
+        first_us, first_mid2 = np.full(len(side), FOREVER), np.zeros(len(side), np.int64)
+        first_us[row], first_mid2[row] = us, mid2  # reversed, so that the first fill of an order comes last
+        end_us = np.where(ended_us == NEVER, FOREVER, ended_us)
+        if not by_model:
+            end_us = np.minimum(end_us, first_us)
+        return cls(
+            side=side,
+            ticks=ticks,
+            start_us=active_us,
+            end_us=end_us,
+            filled=(first_us == end_us) & (end_us < FOREVER),
+            mid2=first_mid2,
+            distance=None if anchors is None else anchors.distances(sent_us, side, ticks),
+            fills=np.stack((row[::-1], us[::-1])) if by_model else None,
+        )
 
-def _pieces(lives: _Lives, path: ReferencePath, segments: "tuple[Ints, Ints, Ints]") -> "tuple[_Places, Ints]":
-    """Return each life cut where the reference moves or a block begins, with the µs of each piece."""
-    edges, rows, blocks = segments
-    first = np.searchsorted(edges[:-1], lives.start_us, side="right") - 1
-    count = np.searchsorted(edges[:-1], lives.end_us, side="left") - first
-    owner = np.repeat(np.arange(count.size), count)
-    segment = np.arange(owner.size) + np.repeat(first - (np.cumsum(count) - count), count)
-    spent = np.minimum(lives.end_us[owner], edges[segment + 1]) - np.maximum(lives.start_us[owner], edges[segment])
-    owner, segment, spent = owner[spent > 0], segment[spent > 0], spent[spent > 0]
-    return _Places(lives.side[owner], blocks[segment], lives.distances(path, owner, rows[segment])), spent
+    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> OrderExposure:
+        """Return the exposure in ``[start_us, end_us)``: an order that outlives it rests until its end.
 
+        Args:
+            path: Says how far each order stood.
+            start_us: First instant.
+            end_us: First instant after it; what became of an order from there on is not read.
+            block_us: Length of the blocks, counted from *start_us*; exposure is split there.
+        """
+        orders = np.flatnonzero(np.maximum(self.start_us, start_us) < np.minimum(self.end_us, end_us))
+        places, spent = self._pieces(orders, path, (start_us, end_us, block_us))
+        if self.fills is None:
+            hits = self._first_fills(orders, path, (start_us, end_us, block_us))
+        else:
+            hits = self._every_fill(self.fills, path, (start_us, end_us, block_us))
+        exposed = places.distance != CLOSED
+        points = _points(places, spent, hits, path.per_tick)
+        fills = int(points.fills.sum())
+        return OrderExposure(
+            points=points,
+            orders=orders.size,
+            fills=fills,
+            fills_left_out=hits.distance.size - fills,
+            exposed_s=int(spent[exposed].sum()) / US_PER_S,
+            left_out_s=int(spent[~exposed].sum()) / US_PER_S,
+        )
 
-def _fills(lives: _Lives, path: ReferencePath, start_us: int, block_us: int) -> _Places:
-    """Return where each filled order stood when its first fill came: by the book before the print."""
-    side, us = lives.side[lives.filled], lives.end_us[lives.filled]
-    distance = lives.distances(path, lives.filled, path.row_at(us, lives.mid2[lives.filled]))
-    return _Places(side, (us - 1 - start_us) // block_us, distance)
+    def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
+        """Return where *orders* stand in *rows* of the path, in steps; ``CLOSED`` where they are not exposed."""
+        side, ticks = self.side[orders], self.ticks[orders]
+        reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
+        touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
+        current = side * (reference - path.per_tick * ticks)
+        counted = current if self.distance is None else self.distance[orders]
+        least = touch if self.fills is None else np.zeros_like(touch)
+        return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
+    def _pieces(self, orders: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "tuple[_Places, Ints]":
+        """Return the time at rest cut where the reference moves or a block begins, with the µs of each piece."""
+        edges, rows, blocks = path.segments(*window)
+        start_us, end_us = np.maximum(self.start_us[orders], window[0]), np.minimum(self.end_us[orders], window[1])
+        first = np.searchsorted(edges[:-1], start_us, side="right") - 1
+        count = np.searchsorted(edges[:-1], end_us, side="left") - first
+        owner = np.repeat(np.arange(count.size), count)
+        segment = np.arange(owner.size) + np.repeat(first - (np.cumsum(count) - count), count)
+        spent = np.minimum(end_us[owner], edges[segment + 1]) - np.maximum(start_us[owner], edges[segment])
+        lasted = spent > 0
+        order, segment, spent = orders[owner[lasted]], segment[lasted], spent[lasted]
+        return _Places(self.side[order], blocks[segment], self._distances(order, path, rows[segment])), spent
 
-def _every_fill(journal: Journal, lives: _Lives, path: ReferencePath, window: tuple[int, int, int]) -> _Places:
-    """Return where orders stood when each of their fills in a *window* came: by the book until that instant."""
-    (start_us, end_us, block_us), fills = window, dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
-    life = np.full(int(max(lives.ids.max(initial=0), fills["order_id"].max(initial=0))) + 1, -1)
-    life[lives.ids] = np.arange(lives.ids.size)
-    owner, us = life[fills["order_id"]], fills["us"]
-    counted = (owner >= 0) & (us < end_us)
-    counted[counted] = us[counted] > lives.start_us[owner[counted]]
-    owner, us = owner[counted], us[counted]
-    rows = np.searchsorted(path.us, us, side="left") - 1
-    return _Places(lives.side[owner], (us - 1 - start_us) // block_us, lives.distances(path, owner, rows))
+    def _first_fills(self, orders: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+        """Return where each order stood when its first fill in a *window* came: by the book before the print."""
+        start_us, end_us, block_us = window
+        hit = orders[self.filled[orders] & (self.end_us[orders] < end_us)]
+        us = self.end_us[hit]
+        distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
+        return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
+
+    def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+        """Return where orders stood when each of their fills in a *window* came: by the book until that instant."""
+        (start_us, end_us, block_us), (order, us) = window, fills
+        begun = np.maximum(self.start_us[order], start_us)
+        counted = (begun < us) & (us < end_us) & (begun < self.end_us[order])
+        order, us = order[counted], us[counted]
+        rows = np.searchsorted(path.us, us, side="left") - 1
+        return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
 
 
 def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:
@@ -244,7 +230,7 @@ def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Poi
     """
     blocks = int(max(places.block.max(initial=0), hits.block.max(initial=0))) + 1
     distances = int(max(places.distance.max(initial=0), hits.distance.max(initial=0))) + 1
-    keys, into = np.unique(places.keys(blocks, distances), return_inverse=True)
+    keys, into = distinct(places.keys(blocks, distances))
     exposure_us = np.bincount(into, spent[places.distance != CLOSED], keys.size)
     hit_keys = hits.keys(blocks, distances)
     hit_keys = hit_keys[np.isin(hit_keys, keys)]

@@ -64,7 +64,7 @@ def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class ReferencePath:
-    """Reference and own best prices over a tape, one row whenever a best price or quantity changes.
+    """Reference and own best prices over a tape, one row whenever one of them changes.
 
     Row 0 stands before everything, without a book. A book that is one-sided, empty, or whose bid
     is not below its ask has no reference.
@@ -141,16 +141,25 @@ def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]
 
 
 def reference_path(tape: "Tape", reference: str) -> ReferencePath:
-    """Return the path of *reference* (``mid``, ``micro`` or ``best``) over *tape*."""
+    """Return the path of *reference* (``mid``, ``micro`` or ``best``) over *tape*.
+
+    Most changes of the best quantities move neither a best price nor the reference: the row before them holds on.
+    """
     per_tick = PER_TICK[check_reference(reference)]
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     valid = (bid > 0) & (bid < ask)
     buy, sell = _references(tape, reference, valid)
+    moved = np.ones(bid.size, np.bool_)
+    moved[1:] = (np.diff(bid) != 0) | (np.diff(ask) != 0)
+    if reference == "micro":
+        moved[1:] |= np.diff(buy) != 0
+    bid, ask, buy, sell, event = (column[moved] for column in (bid, ask, buy, sell, tape.top_event))
+    valid = valid[moved]
     touch = {1: buy - per_tick * bid, -1: per_tick * ask - sell}
     return ReferencePath(
         per_tick=per_tick,
-        event=np.concatenate(([BEFORE_ALL], tape.top_event)),
-        us=np.concatenate(([BEFORE_ALL], tape.event_us[tape.top_event])),
+        event=np.concatenate(([BEFORE_ALL], event)),
+        us=np.concatenate(([BEFORE_ALL], tape.event_us[event])),
         mid2=np.concatenate(([0], bid + ask)),
         reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
         touch={side: np.concatenate(([CLOSED], np.where(valid, path, CLOSED))) for side, path in touch.items()},

@@ -49,7 +49,7 @@ def main(
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
         found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed, tapes[0], run), rules)
-        permuted = permutations(found, rules)
+        permuted = permutations(found)
         clusters = fit_hawkes(flow_of(found.calibrator))
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)

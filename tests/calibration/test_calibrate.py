@@ -93,7 +93,7 @@ def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
     """Mean and standard deviation of each order's own fit, and the marks."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000, permutations=3)
     found = measure(tape, config)
-    beside = permutations(found, None)
+    beside = permutations(found)
     fits = [calibrate(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert beside.count == 3
     assert (beside.A, beside.k) == pytest.approx((fmean(fit.A for fit in fits), fmean(fit.k for fit in fits)))
@@ -101,7 +101,7 @@ def test_the_spread_of_a_ladders_orders_stands_beside_it(tape):
     assert (beside.marks_A, beside.marks_k) == (calibrate(tape).A, calibrate(tape).k)
     assert "3 permutations" in str(beside)
     assert artefact(found, permuted=beside)["permutations"]["sd_k"] == beside.sd_k
-    assert permutations(measure(tape), None) is None
+    assert permutations(measure(tape)) is None
 
 
 S = 1_000_000

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
-from mm.calibration.exposure import Anchors, order_exposure
-from mm.calibration.reference import PER_TICK
+from mm.calibration.exposure import Anchors, RestingOrders
+from mm.calibration.reference import BLOCK_S, PER_TICK, reference_path, span_of
 from small_tapes import book, events, gap, slow_touch, tape, tops
 
 S = 1_000_000
@@ -25,7 +25,7 @@ CLOSES = {
 
 
 def row(**values):
-    return [values.get(name, -1) for name in ORDER_COLUMNS]
+    return [values.get(name, 0 if name.endswith("reason") else -1) for name in ORDER_COLUMNS]
 
 
 def order(number, side, ticks, active_us, *ends):
@@ -58,6 +58,11 @@ def places(result):
     points = result.points
     keys = zip(points.side.tolist(), points.block.tolist(), points.delta_ticks.tolist(), strict=True)
     return dict(zip(keys, zip(points.exposure_s.tolist(), points.fills.tolist(), strict=True), strict=True))
+
+
+def order_exposure(played, day, reference="mid", block_s=BLOCK_S, anchors=None, by_model=False):
+    path = reference_path(day, reference)
+    return RestingOrders.of(played, anchors, by_model=by_model).between(path, *span_of(day), round(block_s * S))
 
 
 def measure(told, end_us, *orders, **options):

@@ -107,9 +107,14 @@ class Lives:
 
 def lives(journal: "Journal") -> Lives:
     """Return the orders of a *journal* with the instants of their lives."""
+    return Lives(*sent_orders(journal), last_us=journal.counters["last_us"])
+
+
+def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
+    """Return what `Lives` has of a *journal*, but for the end of the data: first id, table, cancels and counts."""
     log = journal.order_log()
-    found = read_lives(journal.orders) if log is None else log.lives()
-    return Lives(*found, last_us=journal.counters["last_us"])
+    found: tuple[int, Table, int, Table] = read_lives(journal.orders) if log is None else log.lives()
+    return found
 
 
 def order_times(found: Lives, fills: "Table") -> dict[str, Any]:

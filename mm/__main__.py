@@ -1,10 +1,16 @@
 """The ``mm`` program: every command of the project by name. Its help imports none of them."""
 
+import os
+
 import click
 
 import mm
 from mm import sim
 from mm.cli.frame import Commands, Program
+
+# Before numpy is imported: with matrices as small as here further threads of BLAS only wait for each other, and sums in
+# one order are the same on machines of more cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _DATA: Commands = {
     "import": ("Turn raw captures, or files of others, into day folders.", "mm.commands.data:import_command"),

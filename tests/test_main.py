@@ -39,6 +39,15 @@ def test_the_program_and_the_module_are_one_door(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "no runs below out\n", "")
 
 
+def test_the_program_sums_in_one_thread(tmp_path):
+    """Threads of BLAS wait for each other on small matrices; a number that the caller gives stays."""
+    name = "OPENBLAS_NUM_THREADS"
+    code = f"import os, sys; {{}}import mm.__main__; print('numpy' in sys.modules, os.environ[{name!r}])"
+    left_out = code.format(f"os.environ.pop({name!r}, None); ")
+    assert run_python("-c", left_out, cwd=tmp_path).stdout.split() == ["False", "1"]
+    assert run_python("-c", code.format(""), cwd=tmp_path, **{name: "4"}).stdout.split() == ["False", "4"]
+
+
 def test_the_version_is_told():
     """A bug report begins with it."""
     assert CliRunner().invoke(main, ["--version"]).stdout == f"mm, version {mm.__version__}\n"

@@ -73,6 +73,44 @@ class BlockSums:
         return Tally(stood[1], stood[0] - first, stood[2], swept[1], swept[2], swept[0] - first, swept[3], 0)
 
 
+@dataclass(frozen=True, slots=True)
+class SpreadTally:
+    """What one side of a window saw, each place of a block and each spread once: a state of the spread picks from it.
+
+    Attributes:
+        tally: Of all spreads.
+        stood_spread: The spread in ticks while the touch stood in each row of *tally*; 0 without a book.
+        met_spread: The spread in ticks that the sweeps of each row met.
+    """
+
+    tally: Tally
+    stood_spread: "Ints"
+    met_spread: "Ints"
+
+    @classmethod
+    def of(
+        cls, path: "ReferencePath", side: int, sweeps: "Sweeps", window: tuple[int, int], block_us: int
+    ) -> "SpreadTally":
+        """Return the tally of a *window*, in µs, whose blocks count from its start."""
+        edges, rows, block = path.segments(*window, block_us)
+        keys = path.spread[rows], block, path.touch[side][rows]
+        (stood_spread, stood_block, stood), us = summed(keys, np.diff(edges))
+        swept = sweeps.between(*window)
+        hits = path.spread[swept.row], (swept.us - window[0]) // block_us, path.touch[side][swept.row], swept.depth
+        (met_spread, met_block, met, depth), count = summed(hits, np.ones(len(swept.us), np.int64))
+        tally = Tally(stood, stood_block, us, met, depth, met_block, count, sweeps.prints(*window))
+        return cls(tally, stood_spread, met_spread)
+
+    def state(self, low: int, high: int) -> Tally:
+        """Return what was seen while the spread was from *low* to *high* ticks."""
+        stood, met = ((low <= one) & (one <= high) for one in (self.stood_spread, self.met_spread))
+        one = self.tally
+        return Tally(
+            one.stood[stood], one.stood_block[stood], one.us[stood],
+            one.touch[met], one.depth[met], one.block[met], one.count[met], one.prints,
+        )  # fmt: skip
+
+
 Column = TypeVar("Column", "NDArray[np.int64]", "NDArray[np.float64]")
 
 

@@ -16,9 +16,9 @@ from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, StateRow, plain
 from mm.calibration.lambda_curve import chosen_curve
-from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_US, CLOSED, volatility
+from mm.calibration.reference import BLOCK_US, volatility
 from mm.calibration.references import resolved
+from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
 from mm.calibration.window_moves import adverse_moves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-LARGE_TICK_SHARE = 0.5
 HORIZONS_S = (1, 5, 30)
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
@@ -47,12 +46,14 @@ class CalibrationResult:
         fit: Of the whole days.
         measured: Its points.
         calibrator: What measured them, for windows of the days and for the runs of simulated orders.
+        states: The states of the spread, by marks, whatever the method.
         curves: The shapes of λ(δ) that were compared on those points; None where no exponential could be fitted.
     """
 
     fit: PoissonFit
     measured: Measured
     calibrator: Calibrator
+    states: tuple[SpreadState, ...]
     curves: "CurveComparison | None" = None
 
     @property
@@ -72,16 +73,16 @@ def measure(
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
     if config.fills is not None:
         fit = replace(fit, measured_states=measured_states(calibrator), recent_s=calibrator.recent_us / US_PER_S)
-    warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(calibrator)))
+    states = spread_states(calibrator)
+    warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
     curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
-        marks = calibrator.config.method == "marks"
-        states = [(state.name, state.points) for state in spread_states(calibrator)] if marks else []
-        curve, shape = chosen_curve(curves, states, fit.pivot_delta or 0.0)
+        marks = [(state.name, state.points) for state in states] if calibrator.config.method == "marks" else []
+        curve, shape = chosen_curve(curves, marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)
-    return CalibrationResult(fit, measured, calibrator, curves)
+    return CalibrationResult(fit, measured, calibrator, states, curves)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None)
         "options": options(calibrator.config),
         "measured": _counts(calibrator),
         "timing": timing(calibrator.tapes),
-        "by_spread": by_spread(calibrator),
+        "by_spread": by_spread(calibrator, found.states),
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(calibrator),
         "alternatives": curves
@@ -216,64 +217,6 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
     ]
 
 
-class SpreadState(NamedTuple):
-    """The time in which the spread was from *low* to *high* ticks, and its cells.
-
-    *share* is its share of the time with a valid book.
-    """
-
-    low: int
-    high: int
-    share: float
-    points: Points
-
-    @property
-    def name(self) -> str:
-        """Its spread in ticks, as ``lambda_curve`` names it."""
-        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
-
-
-def spread_states(calibrator: Calibrator) -> Iterator[SpreadState]:
-    """Yield each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method."""
-    seconds = _seconds_by_spread(calibrator)
-    total, widest, low, high = sum(seconds.values()), max(seconds, default=0), 1, 1
-    while low <= widest:
-        here = sum(spent for spread, spent in seconds.items() if low <= spread <= high)
-        if here:
-            days = zip(calibrator.marks, calibrator.days, strict=True)
-            cells = [marks.between(*day, (low, high)).cells for marks, day in days]
-            yield SpreadState(low, high, here / total, joined(cells, first_blocks(calibrator.days)))
-        low, high = high + 1, 2 * high
-
-
-def by_spread(calibrator: Calibrator) -> list[dict[str, Any]]:
-    """Return the fit of each state of the spread.
-
-    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
-    keys are those of the fit, in which ``n_fills`` counts sweeps.
-    """
-    names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
-    found = []
-    for state in spread_states(calibrator):
-        fit = calibrator.fit_points(state.points)
-        head = {"from_ticks": state.low, "to_ticks": state.high, "share": state.share}
-        found.append(head | {name: getattr(fit, name) for name in names})
-    return found
-
-
-def large_tick(calibrator: Calibrator) -> tuple[str, ...]:
-    """Return a warning for a market whose spread is a single tick most of the time; nothing for another."""
-    seconds = _seconds_by_spread(calibrator)
-    narrow = seconds.get(1, 0.0) / (sum(seconds.values()) or 1.0)
-    if narrow < LARGE_TICK_SHARE:
-        return ()
-    return (
-        f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there the queue decides on a "
-        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or fill by "
-        f"FILL_MODEL=queue_hazard",
-    )
-
-
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
     """Return a warning where trades reach far beyond the farthest order that was played; nothing where they do not."""
     reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.deltas[-1]
@@ -283,18 +226,6 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
         f"trades reach {reach:,.0f} ticks, and the farthest order stood at {far:g}: give CALIB_DELTAS (--deltas) that "
         f"hold the distances to be quoted",
     )
-
-
-def _seconds_by_spread(calibrator: Calibrator) -> dict[int, float]:
-    """Return the time with a valid book by its spread in ticks."""
-    spent: dict[int, float] = {}
-    for marks, day in zip(calibrator.marks, calibrator.days, strict=True):
-        edges, rows, _ = marks.path.segments(*day)
-        valid = marks.path.touch[1][rows] != CLOSED
-        widths, into = np.unique(marks.path.spread[rows][valid], return_inverse=True)
-        for width, us in zip(widths.tolist(), np.bincount(into, np.diff(edges)[valid]).tolist(), strict=True):
-            spent[width] = spent.get(width, 0.0) + us
-    return spent
 
 
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
@@ -410,8 +341,8 @@ def _moves(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator
             seen = moves[known]
             delta, mean, count = distance / per_tick, float(seen.mean()), len(seen)
             # what the moves of a block are off together: those of one block depend on each other
-            blocks, into = np.unique(hits.block[at[known]], return_inverse=True)
-            off, n = np.bincount(into, seen - mean), len(blocks)
+            block = hits.block[at[known]]
+            off, n = np.bincount(block, seen - mean), int(np.count_nonzero(np.bincount(block)))
             error = float(np.sqrt(n / (n - 1) * (off**2).sum())) / count if n > 1 else None
             yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
 

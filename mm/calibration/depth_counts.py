@@ -10,14 +10,14 @@ the exposure of a cell is the mean over its prices.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration.block_sums import BlockSums, Tally, joined_tallies, quantile
+from mm.calibration.block_sums import BlockSums, SpreadTally, Tally, joined_tallies, quantile
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Times = NDArray[np.float64]
 
 
-ANY_SPREAD = (0, 1 << 40)
 REACHED = 0.999  # share of the sweeps that come no farther than the last cell
 LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
 CELLS = 100  # of each parity; more ticks than these are put in cells that widen
@@ -133,7 +132,7 @@ class DepthCounts:
         self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
-        self._last: dict[int, tuple[tuple[int, int, tuple[int, int]], Tally]] = {}
+        self._last: dict[int, tuple[tuple[int, int], Tally]] = {}
 
     @cached_property
     def grid(self) -> "DistanceGrid":
@@ -151,9 +150,7 @@ class DepthCounts:
         """Return how far hits in ``[start_us, end_us)`` reached, where they met the touch, in ticks, and how many."""
         return depths_of(self._tallies(*within(self.span, start_us, end_us)), self.path.per_tick)
 
-    def between(
-        self, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD, reach: float | None = None
-    ) -> DepthPoints:
+    def between(self, start_us: int, end_us: int, reach: float | None = None) -> DepthPoints:
         """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
 
         Nothing at or after *end_us* is read, and of what is before *start_us* only the book. A sweep
@@ -162,13 +159,12 @@ class DepthCounts:
         Args:
             start_us: First instant of the window.
             end_us: First instant after it.
-            spread: Seconds in which the spread is not from the first to the second, in ticks, count as without a book.
             reach: Distance of the last cell, in ticks; None for that of the options, or of the window's own flow.
         """
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
-        tallies = {side: self._tally(side, start_us, end_us, spread) for side in self.options.sides}
+        tallies = {side: self._tally(side, start_us, end_us) for side in self.options.sides}
         found = [_one_side(grid, side, tally, blocks) for side, tally in tallies.items()]
         shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
         tally = tallies[self.options.sides[0]]
@@ -193,6 +189,17 @@ class DepthCounts:
         start_us, end_us = within(self.span, start_us, end_us)
         return cells_of(grid, self._tallies(start_us, end_us), self._blocks(start_us, end_us))
 
+    def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
+        """Return what each side saw in ``[start_us, end_us)``, by spread."""
+        window, block_us = within(self.span, start_us, end_us), self._block_us
+        return {side: SpreadTally.of(self.path, side, one, window, block_us) for side, one in self.sweeps.items()}
+
+    def state_points(self, states: Iterable[dict[int, Tally]], start_us: int, end_us: int) -> list[Points]:
+        """Return the cells of each state of ``[start_us, end_us)``, by side a part of what it saw, up to its reach."""
+        start_us, end_us = within(self.span, start_us, end_us)
+        grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
+        return [points_of(grid, tallies, self._blocks(start_us, end_us)) for tallies in states]
+
     def _tallies(self, start_us: int, end_us: int) -> dict[int, Tally]:
         """Return what each side of a window saw."""
         return {side: self._tally(side, start_us, end_us) for side in self.options.sides}
@@ -207,38 +214,30 @@ class DepthCounts:
         given = self.options.max_delta_ticks
         return reach_of([self.depths(start_us, end_us)]) if given is None else given
 
-    def _touch(self, side: int, rows: "Ints", spread: tuple[int, int]) -> "Ints":
-        """Return the distance of the own best price in each of *rows*; ``CLOSED`` where it does not count."""
-        touch = self.path.touch[side][rows]
-        if spread is ANY_SPREAD:
-            return touch
-        wide = self.path.spread[rows]
-        return np.where((wide >= spread[0]) & (wide <= spread[1]), touch, CLOSED)
-
-    def _tally(self, side: int, start_us: int, end_us: int, spread: tuple[int, int] = ANY_SPREAD) -> Tally:
+    def _tally(self, side: int, start_us: int, end_us: int) -> Tally:
         """Return what a side of a window saw; the last answer is kept, since a window's reach is looked for first."""
-        key = start_us, end_us, spread
+        key = start_us, end_us
         if side not in self._last or self._last[side][0] != key:
-            self._last[side] = key, self._tallied(side, start_us, end_us, spread)
+            self._last[side] = key, self._tallied(side, start_us, end_us)
         return self._last[side][1]
 
-    def _tallied(self, side: int, start_us: int, end_us: int, spread: tuple[int, int]) -> Tally:
+    def _tallied(self, side: int, start_us: int, end_us: int) -> Tally:
         """Return what a side of a window saw: its whole blocks from the day's sums, if there are any, the rest itself.
 
         Of the sums nothing is taken that lies at or after the end: a sweep that a border cuts is taken back.
         """
         sweeps, block_us = self.sweeps[side], self._block_us
-        sums = self._sums(side, start_us, end_us) if spread is ANY_SPREAD else None
+        sums = self._sums(side, start_us, end_us)
         blocks = (end_us - start_us) // block_us if sums else 0
         rest_us = start_us + blocks * block_us
         edges, rows, block = self.path.segments(rest_us, end_us, block_us)
         lasted = np.diff(edges) > 0
         swept, count = sweeps.beside(start_us, rest_us, end_us)
         own = Tally(
-            stood=self._touch(side, rows[lasted], spread),
+            stood=self.path.touch[side][rows[lasted]],
             stood_block=block[lasted] + blocks,
             us=np.diff(edges)[lasted],
-            touch=self._touch(side, swept.row, spread),
+            touch=self.path.touch[side][swept.row],
             depth=swept.depth,
             block=(swept.us - start_us) // block_us,
             count=count,

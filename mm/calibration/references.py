@@ -18,7 +18,7 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape
-from mm.calibration.points import Floats, Ints, group, sum_by
+from mm.calibration.points import Floats, Ints, distinct, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK
 from mm.calibration.shapes import EXPONENTIAL, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
@@ -65,7 +65,7 @@ class EndCells:
             first += -(-(day.span[1] - day.span[0]) // block_us)
         blocks, touches, seconds = (np.concatenate(column) for column in zip(*states, strict=True))
         hit_blocks, met, cells = (np.concatenate(column) for column in zip(*ends, strict=True))
-        known, state = np.unique(touches, return_inverse=True)
+        known, state = distinct(touches)
         count, width = len(known), len(begins)
         waited = sum_by(blocks * count + state, seconds, first * count).reshape(first, count)
         place = (hit_blocks * count + np.searchsorted(known, met)) * width + cells

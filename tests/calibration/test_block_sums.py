@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from mm.calibration.block_sums import summed
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
-from mm.calibration.sweeps import HitRule
+from mm.calibration.reference import ReferencePath
+from mm.calibration.sweeps import HitRule, Sweeps
 from small_tapes import book, tape, trade
 
 S = 1_000_000
@@ -79,13 +80,14 @@ def test_blocks_are_summed_once_for_all_windows_in_step(monkeypatch):
     """Further windows look at the pieces of sweeps that they cut, and no more: counted operations, no clock."""
     day = tape(busy_hour(2), 0, HOUR)
     looked = []
-    original = DepthCounts._touch
+    for kind, original in ((Sweeps, Sweeps.beside), (ReferencePath, ReferencePath.segments)):
 
-    def touched(self, side, rows, spread):
-        looked.append(len(rows))
-        return original(self, side, rows, spread)
+        def counted(self, *window, original=original):
+            found = original(self, *window)
+            looked.append(len(found[1]))
+            return found
 
-    monkeypatch.setattr(DepthCounts, "_touch", touched)
+        monkeypatch.setattr(kind, original.__name__, counted)
     rows = {}
     for count in (10, 40):
         marks = DepthCounts(day, DepthOptions())

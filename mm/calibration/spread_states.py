@@ -1,0 +1,93 @@
+"""The states of the spread: how often orders are reached while it is one tick wide, two, three to four, and so on."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mm.calibration.calibrator import Calibrator, first_blocks
+from mm.calibration.points import Points, joined
+
+if TYPE_CHECKING:
+    from mm.calibration.block_sums import SpreadTally
+
+LARGE_TICK_SHARE = 0.5
+
+
+class SpreadState(NamedTuple):
+    """The time in which the spread was from *low* to *high* ticks, and its cells.
+
+    *share* is its share of the time with a valid book.
+    """
+
+    low: int
+    high: int
+    share: float
+    points: Points
+
+    @property
+    def name(self) -> str:
+        """Its spread in ticks, as ``lambda_curve`` names it."""
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
+    """Return each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method."""
+    days = list(zip(calibrator.marks, calibrator.days, strict=True))
+    tallies = [marks.by_spread(*day) for marks, day in days]
+    seconds = _seconds_by_spread(tallies)
+    total, widest, low, high = sum(seconds.values()), max(seconds, default=0), 1, 1
+    bounds = []
+    while low <= widest:
+        if any(low <= spread <= high for spread in seconds):
+            bounds.append((low, high))
+        low, high = high + 1, 2 * high
+    cells = [
+        marks.state_points(({side: tally.state(*one) for side, tally in sides.items()} for one in bounds), *day)
+        for (marks, day), sides in zip(days, tallies, strict=True)
+    ]
+    first = first_blocks(calibrator.days)
+    shares = [sum(us for spread, us in seconds.items() if low <= spread <= high) / total for low, high in bounds]
+    return tuple(
+        SpreadState(low, high, share, joined([day[at] for day in cells], first))
+        for at, ((low, high), share) in enumerate(zip(bounds, shares, strict=True))
+    )
+
+
+def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[int]:
+    """Return the time with a valid book by its spread in ticks, in µs."""
+    spent = Counter[int]()
+    for sides in tallies:
+        one = next(iter(sides.values()))
+        widths, first = np.unique(one.stood_spread, return_index=True)  # its rows stand by spread
+        spent.update(dict(zip(widths.tolist(), np.add.reduceat(one.tally.us, first).tolist(), strict=True)))
+    del spent[0]
+    return spent
+
+
+def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
+    """Return the fit of each of *states*.
+
+    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
+    keys are those of the fit, in which ``n_fills`` counts sweeps.
+    """
+    names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
+    found = []
+    for state in states:
+        fit = calibrator.fit_points(state.points)
+        head = {"from_ticks": state.low, "to_ticks": state.high, "share": state.share}
+        found.append(head | {name: getattr(fit, name) for name in names})
+    return found
+
+
+def large_tick(states: Sequence[SpreadState]) -> tuple[str, ...]:
+    """Return a warning for a market whose spread is a single tick most of the time; nothing for another."""
+    narrow = next((state.share for state in states if state.high == 1), 0.0)
+    if narrow < LARGE_TICK_SHARE:
+        return ()
+    return (
+        f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there the queue decides on a "
+        f"fill more than the distance does; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1, or fill by "
+        f"FILL_MODEL=queue_hazard",
+    )

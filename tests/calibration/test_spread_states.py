@@ -1,0 +1,71 @@
+"""The states of the spread: their share of the time, and the rate of each."""
+
+import numpy as np
+
+from mm.calibration.calibrate import measure
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.spread_states import by_spread, large_tick, spread_states
+from small_tapes import book, gap, tape, trade
+
+S = 1_000_000
+
+
+def states_of(calibrator):
+    return by_spread(calibrator, spread_states(calibrator))
+
+
+def market(seed=3, hours=4):
+    """Every second spread and flow change place: one tick wide and A = 0.2, or four ticks wide and A = 0.8; k = 0.6."""
+    rng = np.random.default_rng(seed)
+    told, trade_us = [], 0
+    for n in range(hours * 3600):
+        spread, A = ((1, 0.2), (4, 0.8))[n % 2]
+        told.append(book(n * S, 1000, 1000 + spread))
+        for side, touch in ((1, 1000 + spread), (-1, 1000)):
+            for at_us in sorted(rng.integers(1, S, rng.poisson(A * np.exp(-0.6 * spread / 2))).tolist()):
+                trade_us += 1
+                depth = int(rng.geometric(1 - np.exp(-0.6))) - 1
+                told.append(trade(n * S + at_us, side, touch + side * depth, trade_us))
+    return tape(sorted(told, key=lambda event: event[1]), 0, hours * 3600 * S)
+
+
+def test_each_state_has_its_own_rate():
+    """One curve through both bends; in each state the truth of that state comes out."""
+    narrow, wide = states_of(Calibrator(market(), CalibrationConfig(max_delta_ticks=15)))
+    assert (narrow["from_ticks"], narrow["to_ticks"], narrow["share"]) == (1, 1, 0.5)
+    assert (wide["from_ticks"], wide["to_ticks"], wide["share"]) == (3, 4, 0.5)
+    for state, A in ((narrow, 0.2), (wide, 0.8)):
+        assert abs(np.log(state["A"] / A)) < 4 * state["se_logA"]
+        assert abs(state["k"] - 0.6) < 4 * state["se_k"]
+
+
+def test_states_share_out_seconds_and_sweeps():
+    """What is counted in the states is what is counted without them."""
+    calibrator = Calibrator(market(hours=1), CalibrationConfig(max_delta_ticks=15))
+    whole = calibrator.between(calibrator.start_us, calibrator.end_us).fitted
+    states = states_of(calibrator)
+    assert sum(state["n_fills"] for state in states) == whole.fills.sum()
+    assert abs(sum(state["exposure_s"] for state in states) - whole.exposure_s.sum()) < 1e-6
+
+
+def test_shares_are_of_the_time_with_a_book():
+    told = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
+    states = states_of(Calibrator(tape(told, 0, 10 * S), CalibrationConfig()))
+    assert [(one["from_ticks"], one["to_ticks"], one["share"], one["status"]) for one in states] == [
+        (1, 1, 0.75, "no_fills"),
+        (9, 16, 0.25, "no_fills"),
+    ]
+
+
+def test_a_large_tick_is_a_warning_of_the_fit():
+    """Three quarters of the time one tick wide; the warning stands in the fit."""
+    told = [book(0, 100, 101), book(6 * S, 100, 103)]
+    (line,) = large_tick(spread_states(Calibrator(tape(told, 0, 8 * S), CalibrationConfig())))
+    assert "one tick in 75 % of the time" in line
+    assert line in measure(tape(told, 0, 8 * S)).fit.warnings
+    assert large_tick(spread_states(Calibrator(tape(told, 0, 30 * S), CalibrationConfig()))) == ()
+
+
+def test_without_a_book_there_is_no_state():
+    calibrator = Calibrator(tape([], 0, 10 * S), CalibrationConfig())
+    assert (states_of(calibrator), large_tick(spread_states(calibrator))) == ([], ())

@@ -107,14 +107,16 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     from mm.backtest.models import poisson
     from mm.backtest.replay import backtest
     from mm.backtest.rules import Rules
-    from mm.calibration.exposure import order_exposure
+    from mm.calibration.exposure import RestingOrders
     from mm.calibration.quotes import CalibrationLadder
+    from mm.calibration.reference import reference_path, span_of
 
     bid, ask = ({"A": A, "k": k} for A, k in (truth.bid, truth.ask))
     fills = poisson(bid=bid, ask=ask, seed=seed)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     quotes = CalibrationLadder(DELTAS, DWELL_MS, seed=seed, start_us=tape.start_us)
-    return order_exposure(backtest(tape, quotes, fills, rules).journal, tape).points
+    orders = RestingOrders.of(backtest(tape, quotes, fills, rules).journal)
+    return orders.between(reference_path(tape, "mid"), *span_of(tape)).points
 
 
 def steady(seed: int) -> Day:

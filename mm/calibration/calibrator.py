@@ -14,7 +14,7 @@ from mm.calibration.exposure import Anchors
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
-from mm.calibration.points import Points, group, joined, sum_by
+from mm.calibration.points import Floats, Points, group, joined, sum_by
 from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mm.calibration.day_marks import DayMarks
     from mm.calibration.exposure import RestingOrders
     from mm.tape.tape import Tape
-
-    Taken = list[tuple[int, float, float]]
 
 
 METHODS = ("marks", "ladder", "fixed")
@@ -127,12 +125,12 @@ class Played:
 
     Attributes:
         journal: What happened to them.
-        anchors: The references that their quotes were put around: instant, of buys, of sells in ticks.
+        anchors: float64[n, 3], the references that their quotes were put around: instant, of buys, of sells in ticks.
         result: The run as a backtest, for its files; None where it was kept from an earlier try.
     """
 
     journal: "Journal"
-    anchors: "Taken"
+    anchors: Floats
     result: "Result | None" = None
 
     def counted_from(self, config: CalibrationConfig) -> Anchors | None:
@@ -161,6 +159,7 @@ def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, obje
 def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> Played:
     from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
+    from mm.calibration.quotes import CalibrationLadder, FixedDelta
     from mm.calibration.sweeps import SweptQuantity
 
     grid = tapes[0].instrument
@@ -173,7 +172,8 @@ def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, ru
     else:
         probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
     result = backtest(tapes, quotes, fills, probes)
-    return Played(result.journal, getattr(quotes, "anchors", []), result)
+    anchors = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
+    return Played(result.journal, anchors, result)
 
 
 def clip_lots(config: CalibrationConfig, rules: Rules) -> int:

@@ -12,7 +12,6 @@ of its time at rest on a valid book: all fills go with the full time. A fill cou
 order stood until then, also where the book moved onto it at the same instant.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.journal import Journal
 
+    Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
 FOREVER = 1 << 62
@@ -70,9 +70,9 @@ class Anchors:
     per_tick: int
 
     @classmethod
-    def of(cls, taken: Sequence[tuple[int, float, float]], reference: str) -> Self:
-        """Return the anchors that a quote model took: instant, reference of buys and of sells in ticks."""
-        us, buy, sell = (np.array([row[at] for row in taken]) for at in range(3))
+    def of(cls, taken: "Floats", reference: str) -> Self:
+        """Return the anchors that a quote model took, float64[n, 3]: instant, reference of buys, of sells in ticks."""
+        us, buy, sell = taken.T
         per_tick = PER_TICK[reference]
         steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
         return cls(us.astype(np.int64), steps, per_tick)

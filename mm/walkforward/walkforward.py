@@ -204,12 +204,10 @@ class Checkpoint:
         path = self._folder / f"{name}.npz"
         if not path.exists():
             run = play()
-            anchors = np.array(run.anchors, np.float64).reshape(-1, 3)
             tables = {table: getattr(run.journal, table) for table in TABLES}
             with whole_file(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, anchors=anchors, **tables)
+                np.savez(file, anchors=run.anchors, **tables)
         with np.load(path) as kept:
             tables = {table: kept[table] for table in TABLES}
             journal = Journal(**tables, fill_reasons=())
-            taken = [(int(us), buy, sell) for us, buy, sell in kept["anchors"].tolist()]
-        return Played(journal, taken)
+            return Played(journal, kept["anchors"])

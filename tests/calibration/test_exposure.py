@@ -128,7 +128,7 @@ def test_a_hit_where_no_order_ever_rested_is_left_out():
 def test_an_anchored_distance_stays_while_the_mid_moves():
     """The quote was put 4 ticks from its anchor; it counts there, exposed by the book of the moment."""
     told = [book(0, 100, 102), book(3 * S, 102, 103), book(8 * S, 103, 106)]
-    anchors = Anchors.of([(0, 101.0, 101.0), (5 * S, 102.5, 102.5)], "mid")
+    anchors = Anchors.of(np.array([(0, 101.0, 101.0), (5 * S, 102.5, 102.5)]), "mid")
     first, second = order(1, -1, 105, 1 * S, ("fill", 7 * S)), order(2, -1, 107, 6 * S)
     second[0][0] = 5 * S
     result = order_exposure(journal(told, first, second), tape(told, 0, 10 * S), anchors=anchors)

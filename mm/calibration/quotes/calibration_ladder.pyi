@@ -2,6 +2,9 @@
 
 """Quotes that only measure: one distance at a time, on both sides, around an anchored reference."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mm.backtest.quotes.base import QuoteModel
 
 class FixedDelta(QuoteModel):
@@ -27,9 +30,8 @@ class FixedDelta(QuoteModel):
     @property
     def reference(self) -> str: ...
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None: ...
-    @property
-    def anchors(self) -> list[tuple[int, float, float]]:
-        """Every anchor that was taken: instant (µs), reference of buys and of sells (ticks)."""
+    def anchors(self) -> NDArray[np.float64]:
+        """Return every anchor that was taken, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
 
 class CalibrationLadder(FixedDelta):
     """Hold each distance for a dwell, in a new balanced order every cycle.

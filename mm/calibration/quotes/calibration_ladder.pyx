@@ -13,6 +13,9 @@ import math
 from hashlib import blake2b
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mm.calibration.reference import check_reference
 from mm.clock import us_from_ms
 from mm.errors import UsageError
@@ -62,11 +65,14 @@ cdef class FixedDelta(QuoteModel):
     def __dealloc__(self) -> None:
         free(self.taken)
 
-    @property
-    def anchors(self) -> list[tuple[int, float, float]]:
-        """Every anchor that was taken: instant (µs), reference of buys and of sells (ticks)."""
+    def anchors(self) -> NDArray[np.float64]:
+        """Return every anchor that was taken, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
         cdef int64_t at
-        return [(self.taken[at].us, self.taken[at].buy, self.taken[at].sell) for at in range(self.count)]
+        taken = np.empty((self.count, 3))
+        cdef double[:, ::1] rows = taken
+        for at in range(self.count):
+            rows[at, 0], rows[at, 1], rows[at, 2] = self.taken[at].us, self.taken[at].buy, self.taken[at].sell
+        return taken
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         # The book has two sides, as it has whenever the engine requotes.

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
@@ -58,7 +60,8 @@ def main(
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         for name, result in found.runs.items():
-            result.write_tables(run.path(f"runs/{name}"))
+            # a run's order table is as large as all else that is held, and goes with the copy of its journal
+            replace(result, journal=copy(result.journal)).write_tables(run.path(f"runs/{name}"))
         run.write_page(drawn(found, content, moves, run.about))
     run.artefact = FIT
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}

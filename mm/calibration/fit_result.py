@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -341,9 +341,7 @@ class PoissonFit(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite."""
-        content: dict[str, Any] = plain(asdict(replace(self, points=None)))
-        del content["points"]
-        return content
+        return {one.name: plain(getattr(self, one.name)) for one in fields(self) if one.name != "points"}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -385,12 +383,16 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON can hold it: tuples as lists, null for a number that is not finite."""
+    """Return *value* as JSON can hold it: tuples as lists, records as objects, null for a number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    return value
 
 
 def _positive(value: float | None) -> bool:

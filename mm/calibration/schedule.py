@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from itertools import pairwise
 from types import NoneType
@@ -222,7 +222,9 @@ class Schedule(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``poisson_schedule.json``."""
-        plan = asdict(self) | {"segments": [asdict(segment) for segment in self.segments]}
+        names = [field.name for field in fields(Segment)]
+        segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
+        plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 

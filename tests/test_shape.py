@@ -47,7 +47,7 @@ TODAY = {
     "backtest": (16_700, 64),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure.
-    "calibration": (8_870, 36),
+    "calibration": (8_930, 37),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
     "cli": (2_545, 11),
@@ -72,8 +72,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 84_520),
-    "modules": (220, 338),
+    "lines": (46_000, 84_580),
+    "modules": (220, 339),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -51,7 +51,7 @@ TODAY = {
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
     "cli": (2_545, 11),
-    "commands": (2_812, 19),
+    "commands": (2_820, 19),
     "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,

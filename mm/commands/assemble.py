@@ -13,10 +13,7 @@ from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
-from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import Fallback, WindowPlan
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms
@@ -30,6 +27,8 @@ from mm.runs.run import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 
 if TYPE_CHECKING:
+    from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+    from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.console import Logger
     from mm.tape.tape import Tape
 
@@ -319,8 +318,11 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 
 def calibration_config(
     calibration: Calibration, fit: Fit, seed: int, tape: "Tape", run: Run | None = None
-) -> CalibrationConfig:
+) -> "CalibrationConfig":
     """Return how days that begin with *tape* are to be calibrated; the file of a user's model is noted in *run*."""
+    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.sweeps import HitRule
+
     fills = _measured(calibration, seed, tape, run)
     return CalibrationConfig(
         method="fixed" if fills and calibration.calib_method == "marks" else calibration.calib_method,
@@ -344,8 +346,10 @@ def calibration_config(
     )
 
 
-def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None) -> FillsMeasured | None:
+def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None) -> "FillsMeasured | None":
     """Return the fill model under which orders are measured; None where the hit rule decides."""
+    from mm.calibration.calibrator import FillsMeasured
+
     name, params = calibration.calib_fills, calibration.fill_params()
     if name is None:
         return None
@@ -356,8 +360,10 @@ def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None
     return FillsMeasured(name, params, make)
 
 
-def plan(windows: Windows, execution: Execution) -> WindowPlan:
+def plan(windows: Windows, execution: Execution) -> "WindowPlan":
     """Return the windows of a schedule; training ends an order latency before its segment."""
+    from mm.calibration.windows import WindowPlan
+
     return WindowPlan(
         train_window_min=windows.wf_train_window_min,
         step_min=windows.wf_step_min,
@@ -367,12 +373,14 @@ def plan(windows: Windows, execution: Execution) -> WindowPlan:
     )
 
 
-def fallback(windows: Windows, models: Models) -> Fallback:
+def fallback(windows: Windows, models: Models) -> "Fallback":
     """Return what stands in for a window without a usable fit.
 
     Raises:
         UsageError: If ``global_default`` has no A and k to use.
     """
+    from mm.calibration.windows import Fallback
+
     oldest_min = windows.fallback_max_age_min
     max_age_s = math.inf if oldest_min is None else oldest_min * 60
     if windows.fallback_policy != "global_default":

@@ -9,7 +9,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +58,16 @@ class Line:
 
     def thinned(self, most: int, near: "Instants") -> "Line":
         """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
+        at, codes = self.steps
+        at = at[kept(self.us[at], most, near, lambda rows, few: extremes(codes[rows], few))]
+        return replace(self, us=self.us[at], values=self.values[at])
+
+    @cached_property
+    def steps(self) -> tuple["Rows", "Ints"]:
+        """The rows that say something, those of a line that repeat its value do not, and their values as `whole`."""
         codes = whole(self.values, self.unit)[0]
         at = np.arange(len(codes)) if self.straight else changes(codes)
-        at = at[kept(self.us[at], most, near, lambda rows, few: extremes(codes[at[rows]], few))]
-        return replace(self, us=self.us[at], values=self.values[at])
+        return at, codes[at]
 
 
 @dataclass(frozen=True)
@@ -276,7 +282,7 @@ def _data(
 ) -> tuple[str, Sequence[Panel]]:
     """Return what the script reads, and the panels with the rows that are in it: as many as the page has room for."""
     fills = [one.us for panel in panels for one in panel.marks if one.stop]
-    near = np.unique(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64)
+    near = np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64)
     for most in MOST_ROWS:
         drawn = [panel.thinned(most, near) for panel in panels]
         columns = _Columns(int(x[0]))
@@ -306,17 +312,12 @@ def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
     few = {
         one.name: f"{one.name} {len(left.us):,} of {len(one.us):,}"
         for one, left in pairs
-        if one.name and len(left.us) < _rows(one)
+        if one.name and len(left.us) < len(one.steps[0] if isinstance(one, Line) else one.us)
     }
     if not few:
         return ""
     text = "Thinned, so that the page stays small: near fills all is kept while there is room, elsewhere the extremes"
     return f'<p class="hint">{text}: {"; ".join(few.values())}.</p>'
-
-
-def _rows(one: "Line | Stays | Marks") -> int:
-    """Return how many rows of a series say something: those of a line that repeat its value do not."""
-    return len(changes(whole(one.values, one.unit)[0])) if isinstance(one, Line) and not one.straight else len(one.us)
 
 
 class _Columns:
@@ -488,11 +489,12 @@ def extremes(values: "Ints", most: int) -> "NDArray[np.intp]":
     """
     if len(values) <= most:
         return np.arange(len(values))
-    first = np.unique(np.linspace(0, len(values), max(1, most // 4), endpoint=False).astype(np.int64))
+    first = np.linspace(0, len(values), max(1, most // 4), endpoint=False).astype(np.int64)
     last = np.append(first[1:], len(values)) - 1
     over = max(0, int(values.max() - values.min()).bit_length() - _VALUE_BITS)
     rows = np.arange(len(values))
     least = np.minimum.reduceat((values - values.min()) >> over << _INDEX_BITS | rows, first)
     greatest = np.minimum.reduceat((values.max() - values) >> over << _INDEX_BITS | rows, first)
     mask = (1 << _INDEX_BITS) - 1
-    return np.unique(np.concatenate((first, least & mask, greatest & mask, last)))
+    found = np.sort(np.concatenate((first, least & mask, greatest & mask, last)))
+    return found[changes(found)]  # np.unique hashes, and imports numpy.ma for it

@@ -7,10 +7,12 @@ import pytest
 from drawn_runs import result_of
 from hypothesis import given, settings
 
+import engine_chance
+from engine_tapes import with_best
 from journals import START_US, Scribe, scribes, seeded
 from mm.report import run_columns
 from mm.report.backtest import page, write_run
-from mm.report.run_columns import RunColumns, columns_of, course, pauses, read_columns
+from mm.report.run_columns import RunColumns, columns_of, course, market_of, pauses, read_columns
 from pages import read
 
 
@@ -123,3 +125,18 @@ def test_a_night_keeps_a_row_in_five_seconds_and_both_ends_of_a_change():
     assert {1_002, 1_003} <= set(rows.tolist())
     assert len(rows) == pytest.approx(len(us) / 5, abs=5)
     assert us[rows][pauses(us[rows])].tolist() == us[pauses(us)].tolist() == [4_000_000_000]
+
+
+@pytest.mark.parametrize("several", range(4))
+def test_the_market_of_the_best_prices_is_that_of_the_whole_book(several):
+    """Of whole tapes and of windows of them, day after day; gaps, snapshots and days without a print among them."""
+    for seed in range(25 * several, 25 * several + 25):
+        whole = engine_chance.case_of(seed).tapes
+        ends = [(tape.start_us + (tape.end_us - tape.start_us) // 3, tape.end_us) for tape in whole]
+        days = [(tape, with_best(tape)) for tape in whole]
+        parts = [(tape.between(*end), with_best(tape).between(*end)) for tape, end in zip(whole, ends, strict=True)]
+        for tapes, played in (zip(*days, strict=True), zip(*parts, strict=True)):
+            assert all(tape.best is not None for tape in played)
+            expected, found = market_of(tapes), market_of(played)
+            for name in ("us", "bid", "ask", "trade_us", "trade_price", "trade_qty", "trade_side"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), f"{name} of {seed}")

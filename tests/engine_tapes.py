@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
+from mm.tape.feed import exchange_prices
 from mm.tape.level_changes import level_changes
 from mm.tape.tape import Tape, TapeMeta
 from mm.tape.top_of_book import project
@@ -123,9 +124,14 @@ def tapes(draw, unit):
     one = one_tape(unit).map(lambda told: told[:1])
     two = [two_tapes(unit, joined).map(lambda told: told[:2]) for joined in (True, False)]
     drawn = draw(st.one_of(one, one, windows(unit), *two))
-    ahead_us = draw(st.sampled_from([0, 0, 1_234, -777]))
-    late = draw(st.lists(st.sampled_from([0, 0, 1, 499, 500, 501, unit, 3 * unit, 9 * unit]), min_size=1, max_size=9))
-    return tuple(stamped(tape, late, ahead_us) for tape in drawn)
+    travel = draw(travels(unit))
+    return tuple(stamped(tape, *travel) for tape in drawn)
+
+
+def travels(unit):
+    """How long messages took, over and over, and how far our clock was ahead."""
+    late = st.sampled_from([0, 0, 1, 499, 500, 501, unit, 3 * unit, 9 * unit])
+    return st.tuples(st.lists(late, min_size=1, max_size=9), st.sampled_from([0, 0, 1_234, -777]))
 
 
 def stamped(tape, late, ahead_us):
@@ -135,5 +141,5 @@ def stamped(tape, late, ahead_us):
 
 
 def with_best(tape):
-    """Return *tape* with its best prices and the changes of its levels."""
-    return tape.with_best(partial(project, tape), partial(level_changes, tape))
+    """Return *tape* with its best prices, the changes of its levels, and its best prices in the exchange's order."""
+    return tape.with_best(partial(project, tape), partial(level_changes, tape), exchange_prices)

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import final
 
 from mm.backtest._order_manager import OrderManager
-from mm.backtest.feed import Feed
 from mm.backtest.fills.base import FillModel
 from mm.backtest.journal import Journal
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
+from mm.tape.feed import ExchangePrices, Feed
 from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import Tape
 
@@ -60,7 +60,14 @@ class Engine:
         Each is instant, order id, side, ticks, lots.
         """
     def attach(
-        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelIndex | None = None
+        self,
+        tape: Tape,
+        lo_ticks: int,
+        hi_ticks: int,
+        joins: bool,
+        feed: Feed | None,
+        levels: LevelIndex | None = None,
+        ahead: ExchangePrices | None = None,
     ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
@@ -68,8 +75,9 @@ class Engine:
             tape: The tape; its arrays are read, not copied.
             lo_ticks, hi_ticks: The window of prices that its book should hold densely.
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
-            feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
+            feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
+            ahead: Where *tape* is its best prices and there is a *feed*, the best prices in the exchange's order.
         """
     def feed(self, events: Iterable[FeedEvent]) -> None:
         """Play *events*, one or many, and before each what of ours is due; none is played where one is refused.

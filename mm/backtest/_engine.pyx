@@ -7,17 +7,18 @@ without the interpreter. ``paper_exchange.py`` is its Python face, ``tests/oracl
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t
 
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._local_book cimport (
-    LocalBook, local_book_close, local_book_gap, local_book_open, local_book_receive,
+    LocalBook, Received, local_book_close, local_book_gap, local_book_move, local_book_open, local_book_receive,
+    next_received, print_of, received_best, received_open,
 )
 from mm.backtest._order_manager cimport (
-    OrderManager, is_settled, look_at_best, next_after, pass_requotes, run_timers,
+    OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, note_mid
+from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, move, nearest, unreached
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
@@ -35,22 +36,14 @@ from mm.tape.top_of_book import BestPrices
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mm.backtest.feed import Feed
     from mm.backtest.live_feed import FeedEvent
+    from mm.tape.feed import ExchangePrices, Feed
     from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
 
 cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what a fed book holds densely
 cdef int64_t MANY_EVENTS = 1 << 12      # of which some are removed
-
-
-cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
-    """Return whether an event matters: not a print short of both prices, nor a change of lots alone; *buy* 0 is none.
-
-    The second half says ``-buy <= reach < 0`` in one comparison: a sell's price is negative, and unsigned it wraps.
-    """
-    return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
 @cython.final
@@ -67,7 +60,9 @@ cdef class Engine:
     cdef QuoteModel quotes
     cdef FillModel fills
     cdef PaperVenue venue
-    cdef LocalBook local                # the market as we have received it, where it lags
+    cdef LocalBook local                # the market as we have received it
+    cdef object received_from           # whose columns it reads
+    cdef bint lags                      # whether the exchange is ahead of it
     cdef SignalSet signals              # that the quote model reads, else None
     cdef bint signalled                 # whether there are any
     cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
@@ -152,7 +147,14 @@ cdef class Engine:
         return found
 
     def attach(
-        self, tape: Tape, lo_ticks: int, hi_ticks: int, joins: bool, feed: Feed | None, levels: LevelIndex | None = None
+        self,
+        tape: Tape,
+        lo_ticks: int,
+        hi_ticks: int,
+        joins: bool,
+        feed: Feed | None,
+        levels: LevelIndex | None = None,
+        ahead: ExchangePrices | None = None,
     ) -> None:
         """Make *tape* what is played next; it has passed ``Tape.check``.
 
@@ -160,42 +162,53 @@ cdef class Engine:
             tape: The tape; its arrays are read, not copied.
             lo_ticks, hi_ticks: The window of prices that its book should hold densely.
             joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
-            feed: The tape in the exchange's order (``mm.backtest.feed.Feed``), or None for the order of receipt.
+            feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
+            ahead: Where *tape* is its best prices and there is a *feed*, the best prices in the exchange's order.
         """
-        venue = self.venue
+        cdef PaperVenue venue = self.venue
+        market = tape if ahead is None else ahead
         self.leave(joins, lo_ticks, hi_ticks)
         venue.by_levels = levels is not None
         if venue.by_levels:
-            venue.queue.begin_tape(tape, levels, &venue.happened, &venue.orders.open, &venue.printed)
+            venue.queue.begin_tape(market, levels, &venue.happened, &venue.orders.open, &venue.printed)
         self.buffer = None
-        venue.lagging = feed is not None
-        if venue.lagging:
-            local_book_open(&self.local, lo_ticks, hi_ticks)
-        venue.event_us = tape.event_us if feed is None else feed.clock_us
-        venue.recv_us = tape.event_us
-        venue.sequence = None if feed is None else feed.sequence
-        venue.recv_seq = tape.recv_seq
-        venue.event_id = tape.event_id
-        venue.kind = tape.kind
-        venue.first_row = tape.first_row
-        venue.row_side = tape.row_side
-        venue.row_ticks = tape.row_ticks
-        venue.row_lots = tape.row_lots
+        self.lags, venue.lagging = feed is not None, feed is not None and ahead is None
+        venue.event_us = feed.clock_us if venue.lagging else market.event_us
+        venue.sequence = feed.sequence if venue.lagging else None
+        venue.recv_seq = market.recv_seq
+        venue.event_id = market.event_id
+        venue.kind = market.kind
+        venue.first_row = market.first_row
+        venue.row_side = market.row_side
+        venue.row_ticks = market.row_ticks
+        venue.row_lots = market.row_lots
         venue.events = venue.kind.shape[0]
         venue.start_us = tape.start_us
-        venue.best_only = isinstance(tape, BestPrices) and not venue.lagging
+        venue.best_only = isinstance(market, BestPrices)
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
-        venue.on_best_prices = venue.best_only and self.quotes.looks == BEST_PRICES and plain_fills
+        # Where the exchange is ahead, the quote model looks at what has been received.
+        venue.on_best_prices = venue.best_only and plain_fills and (self.lags or self.quotes.looks == BEST_PRICES)
         if venue.best_only:
-            venue.reach, venue.whole_us = tape.reach, tape.whole_us
-            venue.move_event, venue.move_us = tape.move_event, tape.move_us
-            venue.move_bid_ticks, venue.move_ask_ticks = tape.move_bid_ticks, tape.move_ask_ticks
-            venue.move_low_ticks, venue.move_high_ticks = tape.move_low_ticks, tape.move_high_ticks
+            venue.reach, venue.whole_us = market.reach, market.whole_us
+            venue.move_event, venue.move_us = market.move_event, market.move_us
+            venue.move_bid_ticks, venue.move_ask_ticks = market.move_bid_ticks, market.move_ask_ticks
+            venue.move_low_ticks, venue.move_high_ticks = market.move_low_ticks, market.move_high_ticks
             venue.next_move, venue.moves = 0, venue.move_event.shape[0]
             if tape.high_ticks:
                 venue.mean.low_ticks = min(venue.mean.low_ticks, tape.low_ticks) or tape.low_ticks
                 venue.mean.high_ticks = max(venue.mean.high_ticks, tape.high_ticks)
+        self.received_from = tape
+        received_open(
+            &self.local.received, tape.event_us, tape.kind, tape.first_row, tape.row_side, tape.row_ticks, tape.row_lots,
+            tape.event_id,
+        )
+        self.local.received.events = venue.events
+        if venue.best_only:
+            by_moves = self.quotes.looks == BEST_PRICES and not self.quotes.follows_prints
+            received_best(&self.local.received, tape, by_moves)
+        if self.lags:
+            local_book_open(&self.local, lo_ticks, hi_ticks)
         self.begin_events()
 
     def feed(self, events: Iterable[FeedEvent]) -> None:
@@ -217,7 +230,7 @@ cdef class Engine:
             self.leave(False, 0, 1)
             self.venue.by_levels = False
             self.buffer = buffer
-            self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = False
+            self.lags = self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = False
             self.venue.start_us = buffer.event_us[0]
             self.begin_events()
         self.point_to(buffer)
@@ -264,21 +277,28 @@ cdef class Engine:
     cdef int begin_events(self) except -1:
         """Begin with the events that the venue has been given."""
         self.venue.begin_events()
-        self.plain_view = self.quotes.looks == BEST_PRICES and not self.venue.lagging and not self.quotes.follows_prints
+        self.local.start_us = self.venue.start_us
+        self.plain_view = self.quotes.looks == BEST_PRICES and not self.lags and not self.quotes.follows_prints
         self.plain_view = self.plain_view and not self.signalled
         repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
-        self.manager.repeats = repeats and not self.venue.lagging and not self.manager.decides
+        if self.lags:  # a model that sees more is called each time, as it is on the whole tape
+            repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
+        self.manager.repeats = repeats and not self.manager.decides
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
         """Let the venue read the events of a buffer; where one has grown, its columns are others than before."""
         venue = self.venue
-        venue.events = buffer.events
+        venue.events = self.local.received.events = buffer.events
         if buffer.changed:
-            venue.event_us = venue.recv_us = buffer.event_us
+            venue.event_us = buffer.event_us
             venue.recv_seq, venue.event_id, venue.kind = buffer.recv_seq, buffer.event_id, buffer.kind
             venue.first_row, venue.row_side = buffer.first_row, buffer.row_side
             venue.row_ticks, venue.row_lots = buffer.row_ticks, buffer.row_lots
+            received_open(
+                &self.local.received, buffer.event_us, buffer.kind, buffer.first_row, buffer.row_side, buffer.row_ticks,
+                buffer.row_lots, buffer.event_id,
+            )
             buffer.changed = False
         return 0
 
@@ -365,7 +385,7 @@ cdef class Engine:
             if self.venue.by_levels:
                 self.venue.queue.begin_window(self.venue.start_us)
             self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
-        if not self.venue.lagging:
+        if not self.lags:
             look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
         return 0
 
@@ -374,7 +394,7 @@ cdef class Engine:
         self.venue.begun = True
         self.venue.now_us = self.begun_us = self.venue.valid_since_us = us
         # Without a model that reads it, the volatility is not sampled.
-        self.manager.begin(us, self.venue.lagging or not self.quotes.timeless)
+        self.manager.begin(us, self.lags and self.quotes.interpreted or not self.quotes.timeless)
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
         """Play the events up to *until_us*, and before each what of ours is due.
@@ -388,11 +408,11 @@ cdef class Engine:
             us = venue.event_us[position]
             if us > until_us:
                 break
-            if us >= next_due(venue, manager, open) or manager.awaits_best and us > self.next_heard():
+            if us >= self.next_due(venue, manager, open):
                 self.catch_up(venue, manager, us, us - 1)
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
-            if manager.awaits_best and not venue.lagging:
+            if manager.awaits_best and not self.lags:
                 look_at_best(manager, open, &venue.touch, us)
             if manager.decides:
                 manager.input_seq = max(manager.input_seq, venue.recv_seq[event])
@@ -412,10 +432,12 @@ cdef class Engine:
         cdef const int64_t* event_us = &venue.event_us[0]
         cdef const int64_t* reach = &venue.reach[0]
         cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, begin = position, due_us = next_due(venue, manager, open), behind_us = 0, us
+        cdef int64_t position = venue.next_event, begin = position, due_us, behind_us = 0, us
         cdef bint plain = not self.fills.draws and not self.fills.asks_book  # prints alone fill
         cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
+        cdef bint lags = self.lags  # then requotes follow what is received
         cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
+        due_us = self.next_due(venue, manager, open)
         while True:
             if until_us < due_us:
                 due_us = until_us + 1
@@ -427,9 +449,10 @@ cdef class Engine:
                         pass_requotes(manager, us)
                         venue.now_us = us
                         move(venue, us)
-                        look_at_best(manager, open, &venue.touch, us)
                         position += 1
-                        due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
+                        if not lags:
+                            look_at_best(manager, open, &venue.touch, us)
+                            due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                         continue
             else:
                 while position < venue.events and event_us[position] < behind_us:
@@ -453,16 +476,18 @@ cdef class Engine:
                 pass_requotes(manager, us)
                 venue.now_us = us
                 move(venue, us)
-                look_at_best(manager, open, &venue.touch, us)
                 position += 1
-                # Of what is due, best prices move requotes alone.
-                due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
+                if not lags:
+                    look_at_best(manager, open, &venue.touch, us)
+                    # Of what is due, best prices move requotes alone.
+                    due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                 continue
             else:
                 self.happen(venue, manager, position, us, position == venue.first_event)
-                look_at_best(manager, open, &venue.touch, us)
+                if not lags:
+                    look_at_best(manager, open, &venue.touch, us)
             position += 1
-            due_us = next_due(venue, manager, open)
+            due_us = self.next_due(venue, manager, open)
             sell, buy = nearest(venue, 0), nearest(venue, 1)
         while position < venue.events and event_us[position] <= until_us:
             position += 1
@@ -510,8 +535,8 @@ cdef class Engine:
         cdef Touch* known
         while True:
             message_us = open.next_message_us
-            settled = is_settled(manager, open, &venue.touch.top)
-            us = next_after(manager, open, settled)
+            settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
+            us = self.next_own(manager, open, settled)
             if manager.awaits_best:
                 us = min(us, self.next_heard())
             if message_us <= messages_us and message_us <= us:
@@ -527,30 +552,48 @@ cdef class Engine:
                     venue.fill_due(us)
                     settled = is_settled(manager, open, &venue.touch.top)
                 known = &venue.touch if self.plain_view else self.received(us)
+                if self.lags:
+                    settled = is_settled(manager, open, &known.top)
                 if self.limited:
                     self.note_heard()
                 run_timers(manager, open, us, settled, known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
 
+    cdef inline int64_t next_own(self, OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
+        """Return what `next_after` does, or the first requote of the grid by which other best prices are received."""
+        cdef int64_t us = next_after(manager, open, settled)
+        if self.lags and settled:
+            us = min(us, grid_from(manager, next_received(&self.local)))
+        return us
+
+    cdef inline int64_t next_due(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
+        """Return the first instant whose market comes after something of ours."""
+        cdef bint settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
+        cdef int64_t after = self.next_own(manager, open, settled)
+        if manager.awaits_best:
+            after = min(after, self.next_heard())
+        return min(open.next_message_us, after if after == NEVER else after + 1)
+
     cdef Touch* received(self, int64_t us) except NULL nogil:
         """Return the market as we have received it by an instant, the prints shown to the quote model."""
         self.receive(us)
-        self.note_last_trade()
-        self.show_prints(self.venue, us)
+        if not self.local.received.by_moves:
+            self.note_last_trade()
+            self.show_prints(self.venue, us)
         if self.signalled:
             self.show_signals(us)
-        return &self.local.touch if self.venue.lagging else &self.venue.touch
+        return &self.local.touch if self.lags else &self.venue.touch
 
     cdef int show_signals(self, int64_t us) except -1 nogil:
         """Let the signals see what we have received by an instant."""
         cdef int64_t event, row
-        while self.signal_event < self.venue.events and self.venue.recv_us[self.signal_event] <= us:
+        while self.signal_event < self.venue.events and self.local.received.us[self.signal_event] <= us:
             event = self.signal_event
             self.signal_event += 1
             row = self.venue.first_row[event]
             self.signals.take(
-                self.venue.kind[event], self.venue.recv_us[event], self.venue.recv_seq[event],
+                self.venue.kind[event], self.local.received.us[event], self.venue.recv_seq[event],
                 &self.venue.row_side[row], &self.venue.row_ticks[row], &self.venue.row_lots[row],
                 self.venue.first_row[event + 1] - row,
             )
@@ -565,53 +608,45 @@ cdef class Engine:
         return 0
 
     cdef inline int64_t next_heard(self) noexcept nogil:
-        """Return when the next event reaches us, where the exchange is ahead; else NEVER."""
-        if not self.venue.lagging or self.local.next_event >= self.venue.events:
-            return NEVER
-        return max(self.venue.recv_us[self.local.next_event], self.venue.start_us)
+        """Return when the next event that may change best prices reaches us, where the exchange is ahead; else NEVER."""
+        return next_received(&self.local) if self.lags else NEVER
 
     cdef int receive(self, int64_t us) except -1 nogil:
         """Bring the local book to what we have received by an instant, where it lags."""
-        if self.venue.lagging and self.venue.events and us >= self.venue.start_us:
-            local_book_receive(&self.local, self.venue, self.manager, us)
+        if self.lags and self.venue.events and us >= self.venue.start_us:
+            if self.local.received.by_moves:
+                local_book_move(&self.local, self.venue, self.manager, us)
+            else:
+                local_book_receive(&self.local, self.venue, self.manager, us)
         return 0
 
     cdef void note_heard(self) noexcept nogil:
         """Note when the last message came, of those that the feed brought: a keyframe is none, but for the first."""
-        cdef bint lagging = self.venue.lagging
-        cdef int64_t event = (self.local.next_event if lagging else self.venue.next_event) - 1
-        while event > 0 and self.venue.kind[event] == KEYFRAME:
+        cdef const Received* received = &self.local.received
+        cdef int64_t event = (self.local.next_event if self.lags else self.venue.next_event) - 1
+        while event > 0 and received.kind[event] == KEYFRAME:
             event -= 1
-        if event >= 0 and lagging:
-            self.local.touch.heard_us = self.venue.recv_us[event]
+        if event >= 0 and self.lags:
+            self.local.touch.heard_us = received.us[event]
         elif event >= 0:
-            self.venue.touch.heard_us = self.venue.event_us[event]
+            self.venue.touch.heard_us = received.us[event]
 
     cdef void note_last_trade(self) noexcept nogil:
         """Show the quote model the last print of these events; before their first, the one before them stays."""
-        cdef int64_t event = self.local.last_trade_event if self.venue.lagging else self.venue.last_trade_event, row
+        cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
         if event >= 0:
-            row = self.venue.first_row[event]
-            self.manager.view.last_trade = Trade(
-                self.venue.recv_us[event],
-                self.venue.row_side[row],
-                self.venue.row_ticks[row],
-                self.venue.row_lots[row],
-                self.venue.event_id[event],
-            )
+            self.manager.view.last_trade = print_of(&self.local.received, event)
 
     cdef int show_prints(self, PaperVenue venue, int64_t us) except -1 nogil:
         """Show a quote model that follows them the prints received by an instant that it has not had yet."""
-        cdef int64_t event = self.next_print, row
+        cdef const Received* received = &self.local.received
+        cdef int64_t event = self.next_print
         cdef Trade trade
         if not self.quotes.follows_prints:
             return 0
-        while event < venue.events and venue.recv_us[event] <= us:
-            if venue.kind[event] == TRADE and venue.recv_us[event] >= venue.start_us:
-                row = venue.first_row[event]
-                trade = Trade(
-                    venue.recv_us[event], venue.row_side[row], venue.row_ticks[row], venue.row_lots[row], venue.event_id[event]
-                )
+        while event < received.events and received.us[event] <= us:
+            if received.kind[event] == TRADE and received.us[event] >= venue.start_us:
+                trade = print_of(received, event)
                 self.quotes.on_print(&trade)
             event += 1
         self.next_print = event
@@ -656,35 +691,3 @@ cdef class Engine:
             breaches=handed(&orders.records.breaches) if self.limited else None,
             killed=self.manager.killed(),
         )
-
-
-cdef inline int64_t next_due(PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
-    """Return the first instant whose market comes after something of ours."""
-    cdef int64_t after = next_after(manager, open, is_settled(manager, open, &venue.touch.top))
-    return min(open.next_message_us, after if after == NEVER else after + 1)
-
-
-cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept nogil:
-    """Return whether surely no print before the next move reaches these prices."""
-    return (
-        venue.next_move < venue.moves
-        and venue.move_high_ticks[venue.next_move] < sell
-        and venue.move_low_ticks[venue.next_move] > buy
-    )
-
-
-cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
-    """Move the best prices, where no fill model is called with them."""
-    venue.book.best_bid = venue.touch.top.bid_ticks = venue.move_bid_ticks[venue.next_move]
-    venue.book.best_ask = venue.touch.top.ask_ticks = venue.move_ask_ticks[venue.next_move]
-    venue.next_move += 1
-    return note_mid(venue, us)
-
-
-cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
-    """Return the price that a print must reach to matter to a sell or a buy of ours; beyond all where none does."""
-    if not venue.fills.asks_trade:
-        return 0 if slot else ALWAYS
-    if not venue.fills.reached_only and venue.orders.open.resting[0] + venue.orders.open.resting[1] > 0:
-        return ALWAYS if slot else 1
-    return <int32_t> min(venue.orders.open.nearest[slot], ALWAYS)

@@ -20,6 +20,8 @@ cdef struct Levels:
     int64_t pages
     int64_t fresh_count
     int64_t base
+    int64_t framed
+    const int64_t* books        # NULL where the events are in the order of the tape
 
 
 @cython.final

@@ -40,7 +40,7 @@ cdef class LevelQueue:
     ) except -1:
         """Begin the best prices of a tape, and the index of its levels; *printed* is since the last book event."""
         cdef Levels* levels = &self.levels
-        cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh
+        cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh, books = index.books
         cdef const int64_t[::1] lots = index.change_lots
         cdef const int32_t[::1] event = index.change_event
         cdef const uint8_t[::1] kind = index.kind
@@ -50,7 +50,8 @@ cdef class LevelQueue:
         levels.fresh, levels.fresh_count = first_of(fresh), fresh.shape[0]
         levels.change_event = &event[0] if event.shape[0] else NULL
         levels.kind = &kind[0] if kind.shape[0] else NULL
-        levels.pages, levels.base = page.shape[0], index.base
+        levels.pages, levels.base, levels.framed = page.shape[0], index.base, index.framed
+        levels.books = first_of(books)
         self.place, self.kind, self.first_row = tape.place, tape.kind, tape.first_row
         self.event_us, self.event_id = tape.event_us, tape.event_id
         self.row_side, self.row_ticks, self.row_lots = tape.row_side, tape.row_ticks, tape.row_lots
@@ -120,7 +121,7 @@ cdef class LevelQueue:
             return 0
         book_clear(book)
         for i in range(2 * (levels.pages << LEVEL_PAGE_BITS)):
-            at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], event) - 1
+            at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], booked(levels, event)) - 1
             if at >= levels.begin[i] and levels.change_event[at] >= fresh and levels.change_lots[at]:
                 side = 1 if i & 1 else -1
                 ticks = (levels.page[i >> (LEVEL_PAGE_BITS + 1)] << LEVEL_PAGE_BITS) + ((i >> 1) & inside)
@@ -163,11 +164,12 @@ cdef class LevelQueue:
             book = next_book(levels, order.printed_at + 1, event)
             if book == event:
                 return 0
-            lots = order.level_lots
+            lots, book = order.level_lots, booked(levels, book)
             while at < order.level_stop and levels.change_event[at] <= book:
                 lots = levels.change_lots[at]
                 at += 1
             self.set_level(order, lots)
+        event = booked(levels, event)
         while at < order.level_stop and levels.change_event[at] < event:
             book = levels.change_event[at]
             while at < order.level_stop and levels.change_event[at] == book:
@@ -230,9 +232,14 @@ cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t st
     return begin
 
 
+cdef inline int64_t booked(const Levels* levels, int64_t event) noexcept nogil:
+    """Return where in the tape the books before an event end: changes before that were shown before the event."""
+    return event if levels.books is NULL else levels.books[event]
+
+
 cdef inline bint turns_book(const Levels* levels, int64_t event) noexcept nogil:
     """Return whether an event is one of the book; a KEYFRAME is none, but for the window's first event."""
-    return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.base)
+    return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.framed)
 
 
 cdef inline int64_t next_book(const Levels* levels, int64_t event, int64_t stop) noexcept nogil:
@@ -251,8 +258,8 @@ cdef inline int64_t last_book(const Levels* levels, int64_t event) noexcept nogi
 
 
 cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
-    """Return the event before another with which its book began, -1 where there is none."""
-    cdef int64_t fresh = first_from(levels.fresh, 0, levels.fresh_count, event)
+    """Return where in the tape the book before an event began, -1 where there is none."""
+    cdef int64_t fresh = first_from(levels.fresh, 0, levels.fresh_count, booked(levels, event))
     return levels.fresh[fresh - 1] if fresh else -1
 
 
@@ -264,7 +271,7 @@ cdef inline void find_level(const Levels* levels, Order* order, int64_t event) n
         return
     slot = 2 * ((at << LEVEL_PAGE_BITS) + order.ticks - (page << LEVEL_PAGE_BITS)) + (order.side > 0)
     order.level_begin, order.level_stop = levels.begin[slot], levels.begin[slot + 1]
-    order.level_next = first_from(levels.change_event, order.level_begin, order.level_stop, event)
+    order.level_next = first_from(levels.change_event, order.level_begin, order.level_stop, booked(levels, event))
 
 
 cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:

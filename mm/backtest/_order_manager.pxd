@@ -122,6 +122,14 @@ cdef inline void look_at_best(OrderManager manager, OpenOrders* open, const Touc
         orders_follow(open, us)
 
 
+cdef inline int64_t grid_from(OrderManager manager, int64_t us) noexcept nogil:
+    """Return the grid's first requote at or after an instant, of those that are left; NEVER for NEVER."""
+    cdef int64_t next_us = manager.next_requote_us
+    if us <= next_us or us == NEVER:
+        return max(us, next_us)
+    return us + (manager.requote_us - 1 - (us - next_us - 1) % manager.requote_us)
+
+
 cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
     """Pass over the grid's requotes before an instant: those for which all was settled."""
     cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us

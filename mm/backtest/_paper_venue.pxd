@@ -1,7 +1,7 @@
 # cython: cdivision=True
 # A venue on paper: a market that is played, recorded or live, and our orders in it.
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._happened cimport Happened
@@ -23,10 +23,10 @@ cdef class PaperVenue(OrderVenue):
     cdef SignalSet signals              # that the fill model reads, else None
     cdef bint signalled                 # whether there are any
     # the events: a tape's, or those that were fed
-    cdef const int64_t[::1] event_us, recv_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const int64_t[::1] event_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
-    cdef bint lagging                   # whether events have an exchange's order beside the order of receipt
+    cdef bint lagging                   # whether the columns are in the order of receipt, and *sequence* is the exchange's
     cdef bint best_only                 # whether the tape shows one level a side
     cdef bint on_best_prices            # whether it is played by prices alone: of such a tape, for models to which
     cdef const int64_t[::1] reach       # nothing else matters
@@ -111,3 +111,37 @@ cdef inline int note_mid(PaperVenue venue, int64_t us) except -1 nogil:
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
     """Return what of a fill is whole steps of the exchange; one that closes the order is as it is."""
     return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots
+
+
+cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
+    """Return whether an event matters: not a print short of both prices, nor a change of lots alone; *buy* 0 is none.
+
+    The second half says ``-buy <= reach < 0`` in one comparison: a sell's price is negative, and unsigned it wraps.
+    """
+    return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
+
+
+cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept nogil:
+    """Return whether surely no print before the next move reaches these prices."""
+    return (
+        venue.next_move < venue.moves
+        and venue.move_high_ticks[venue.next_move] < sell
+        and venue.move_low_ticks[venue.next_move] > buy
+    )
+
+
+cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
+    """Move the best prices, where no fill model is called with them."""
+    venue.book.best_bid = venue.touch.top.bid_ticks = venue.move_bid_ticks[venue.next_move]
+    venue.book.best_ask = venue.touch.top.ask_ticks = venue.move_ask_ticks[venue.next_move]
+    venue.next_move += 1
+    return note_mid(venue, us)
+
+
+cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
+    """Return the price that a print must reach to matter to a sell or a buy of ours; beyond all where none does."""
+    if not venue.fills.asks_trade:
+        return 0 if slot else ALWAYS
+    if not venue.fills.reached_only and venue.orders.open.resting[0] + venue.orders.open.resting[1] > 0:
+        return ALWAYS if slot else 1
+    return <int32_t> min(venue.orders.open.nearest[slot], ALWAYS)

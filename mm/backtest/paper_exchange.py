@@ -8,7 +8,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
-from mm.backtest.feed import Feed, feed_of
 from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import KINDS
 from mm.backtest.quotes.base import compiled
@@ -17,6 +16,7 @@ from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
 from mm.tape.columns import DEPTH, TRADE
+from mm.tape.feed import Feed, feed_of
 from mm.tape.top_of_book import BestPrices
 from mm.user_code import raised_inside
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
     from mm.tape.columns import Payment
+    from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
@@ -72,13 +73,16 @@ class PaperExchange:
 
     @property
     def _needs_messages(self) -> bool:
-        stale = self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
-        return self.rules.recorded_feed or stale
+        return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
 
     def follows_levels(self, tape: "Tape") -> bool:
         """Return whether the best prices of *tape* would do, beside the changes of its levels (`Tape.levels`)."""
-        begins_anew = len(tape) == 0 or tape.kind[0] not in (DEPTH, TRADE) or not self._joins(tape)
-        return self._engine.follows_levels and not self._needs_messages and begins_anew
+        if not self._engine.follows_levels or self._needs_messages:
+            return False
+        played = tape.ahead if self.rules.recorded_feed else tape
+        return played is not None and (
+            len(played) == 0 or played.kind[0] not in (DEPTH, TRADE) or not self._joins(tape)
+        )
 
     @property
     def decisions(self) -> int:
@@ -121,7 +125,7 @@ class PaperExchange:
         """
         return self._engine.fills_from(first)
 
-    def attach(self, tape: "Tape", levels: "LevelIndex | None" = None) -> None:
+    def attach(self, tape: "Tape", levels: "LevelIndex | None" = None, ahead: "ExchangePrices | None" = None) -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.
 
         What was not played of the tape before is left out; then no tape carries its book on.
@@ -129,8 +133,11 @@ class PaperExchange:
         Args:
             tape: The tape, or its best prices and trades (`Tape.best`) where the models need no more.
             levels: The changes of its levels, beside its best prices, where `follows_levels`.
+            ahead: Its best prices in the exchange's order (`Tape.ahead`), beside those as received; a recorded feed
+                needs them, or the whole tape.
 
         Raises:
+            UsageError: If a recorded feed is given best prices without those of the exchange.
             Mismatch: If its grid is not the rules', or it begins before the last one ended.
         """
         grid = (tape.instrument.tick_e8, tape.instrument.lot_e8)
@@ -147,10 +154,15 @@ class PaperExchange:
             )
         low, high = (0, 1) if isinstance(tape, BestPrices) else _window(tape)
         joins = self._joins(tape)
-        feed = feed_of(tape) if self.rules.recorded_feed else None
-        if feed is not None:
+        feed = None
+        if self.rules.recorded_feed:
+            if isinstance(tape, BestPrices) and ahead is None:
+                raise UsageError("FEED_LATENCY=recorded needs the whole tape, or `Tape.ahead` beside its best prices")
+            feed = ahead.feed if ahead else feed_of(tape)
             self.feeds.append(feed)
-        self._engine.attach(tape, low, high, joins, feed, levels)
+        if ahead and levels:
+            levels = ahead.in_its_order(levels)
+        self._engine.attach(tape, low, high, joins, feed, levels, ahead)
         self._last, self._feeds = tape, False
 
     def _joins(self, tape: "Tape") -> bool:
@@ -272,16 +284,17 @@ class PaperExchange:
         step: Callable[[int], None] | None = None,
         kill: tuple[int, str] | None = None,
         levels: "LevelIndex | None" = None,
+        ahead: "ExchangePrices | None" = None,
     ) -> None:
         """Play a whole tape.
 
         Args:
-            tape, levels: As for `attach`.
+            tape, levels, ahead: As for `attach`.
             step: Takes the µs of tape that went by, every hour of it.
             kill: The instant within the tape at which all trading ends, and why; None lets it go on.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # up to which funding was paid
-        self.attach(tape, levels)
+        self.attach(tape, levels, ahead)
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mm.predict.artefact import Artefact
+    from mm.tape.feed import ExchangePrices
+    from mm.tape.level_changes import LevelIndex
 
 
 def backtest(
@@ -62,9 +64,8 @@ def backtest(
         days.extend(one.days)
         starts_us.append(one.start_us)
         lost_lines += one.meta.counts.get("lost_lines", 0)
-        levels = one.levels if exchange.follows_levels(one) else None
-        best = one.best if levels or not exchange.needs_depth else None
-        exchange.run(best or one, step, levels=levels if best else None)
+        best, levels, ahead = _best_of(one, exchange)
+        exchange.run(best or one, step, levels=levels, ahead=ahead)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:
@@ -81,6 +82,20 @@ def backtest(
     counters["events"], counters["rows"] = counters["events"] + passed[0], counters["rows"] + passed[1]
     kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, books, kept)
+
+
+def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, LevelIndex | None, ExchangePrices | None]":
+    """Return the best prices of a tape, the changes of its levels and the exchange's prices, as far as they do."""
+    levels = tape.levels if exchange.follows_levels(tape) else None
+    ahead = None
+    if levels is None and exchange.needs_depth:
+        return None, None, None
+    if exchange.rules.recorded_feed:
+        ahead = tape.ahead
+        if ahead is None:
+            return None, None, None
+    best = tape.best
+    return (best, levels, ahead) if best else (None, None, None)
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:

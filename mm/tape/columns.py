@@ -29,6 +29,7 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
     "kind": np.uint8,
     "row_side": np.int8,
     "change_event": np.int32,
+    "whole_kind": np.uint8,
 }
 
 AS_BEFORE = -1

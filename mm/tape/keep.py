@@ -43,6 +43,7 @@ from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.tape.build import TapeBuilder
+    from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
     from mm.tape.top_of_book import BestPrices
 
@@ -94,7 +95,8 @@ class KeptTape:
         best = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
         levels = self._beside("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
         make_best = partial(self._best, tape) if best is None else lambda: best
-        return tape.with_best(make_best, partial(self._levels, tape) if levels is None else lambda: levels)
+        make_levels = partial(self._levels, tape) if levels is None else lambda: levels
+        return tape.with_best(make_best, make_levels, partial(self._ahead, tape))
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
@@ -119,7 +121,7 @@ class KeptTape:
                 raise OSError(EIO, f"what was written cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
-        return tape.with_best(partial(self._best, tape), partial(self._levels, tape))
+        return tape.with_best(partial(self._best, tape), partial(self._levels, tape), partial(self._ahead, tape))
 
     def _beside(self, what: str = "best") -> "KeptTape":
         """Return the place of the best prices of the tape, or of the changes of its levels: a file beside its own."""
@@ -139,6 +141,35 @@ class KeptTape:
         del best
         kept = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
         return kept or top_of_book.project(tape)
+
+    def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
+        """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
+
+        Those of *tape* are kept; a window has a clock of its own, and they are made for it each time.
+        """
+        from mm.tape import feed
+
+        if (part.start_us, part.end_us, len(part)) != (tape.start_us, tape.end_us, len(tape)):
+            return feed.exchange_prices(part)
+        whole, lot_e8 = self._exchange(tape), part.instrument.lot_e8
+        return whole if whole.instrument.lot_e8 == lot_e8 else whole.on_lot(lot_e8)
+
+    def _exchange(self, tape: Tape) -> "ExchangePrices":
+        """Open the best prices of *tape* in the exchange's order; where there are none, make and keep them."""
+        from mm.tape import feed
+
+        place, opened = self._beside("feed"), partial(feed.opened, tape)
+        kept = place._read(feed.KEPT, opened, [])
+        if kept:
+            return kept
+        made = feed.exchange_prices(tape)
+        _release(tape)
+        try:
+            place.write(made.columns(), made.entry())
+        except OSError:  # as for the best prices
+            return made
+        del made
+        return place._read(feed.KEPT, opened, []) or feed.exchange_prices(tape)
 
     def _levels(self, tape: Tape) -> "LevelIndex":
         """Make the changes of the levels of *tape*, and keep them."""

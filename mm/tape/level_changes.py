@@ -20,6 +20,7 @@ from mm.tape.tape import Tape
 MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of them is made for
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level
+_IN_ORDER: Ints = np.empty(0, np.int64)
 KEPT = ("page", "begin", "change_event", "change_lots")
 
 
@@ -36,6 +37,9 @@ class LevelIndex:
         fresh: Positions of the events before whose rows the book is empty, int64[m].
         kind: The kind of each event of the whole tape, uint8[events].
         base: Position in the whole tape of the window's first event.
+        framed: Position of the event that shows the window's first book where it is a KEYFRAME: the first received.
+        books: Empty, or where the window's events are in another order than the tape's, with *kind* in that order and
+            *base* 0: the position in the whole tape of the first book event from each position on, int64[events + 1].
     """
 
     page: Ints
@@ -45,10 +49,12 @@ class LevelIndex:
     fresh: Ints
     kind: NDArray[np.uint8]
     base: int
+    framed: int
+    books: Ints
 
     def part(self, begin: int) -> Self:
         """Return what is of the events from *begin* of this window on."""
-        return replace(self, base=self.base + begin)
+        return replace(self, base=self.base + begin, framed=self.base + begin)
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks."""
@@ -78,7 +84,7 @@ class LevelIndex:
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
-    own = {"fresh": _fresh(tape), "kind": tape.kind, "base": 0}
+    own = {"fresh": _fresh(tape), "kind": tape.kind, "base": 0, "framed": 0, "books": _IN_ORDER}
     return LevelIndex(**arrays | own)
 
 
@@ -94,6 +100,8 @@ def level_changes(tape: Tape) -> LevelIndex:
         fresh=_fresh(tape),
         kind=tape.kind,
         base=0,
+        framed=0,
+        books=_IN_ORDER,
     )
 
 

@@ -37,6 +37,7 @@ from mm.tape.columns import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
 
 TOO_HIGH = 1 << 61
@@ -98,6 +99,7 @@ class Tape(Shown):
     meta: TapeMeta = field(default_factory=TapeMeta)
     _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
     _levels: Callable[[], "LevelIndex | None"] | None = field(default=None, init=False, repr=False)
+    _ahead: Callable[["Tape"], "ExchangePrices"] | None = field(default=None, init=False, repr=False)
     _stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,24 +143,30 @@ class Tape(Shown):
         return len(self.kind)
 
     def with_best(
-        self, best: Callable[[], "Tape | None"] | None, levels: Callable[[], "LevelIndex | None"] | None = None
+        self,
+        best: Callable[[], "Tape | None"] | None,
+        levels: Callable[[], "LevelIndex | None"] | None = None,
+        ahead: Callable[["Tape"], "ExchangePrices"] | None = None,
     ) -> Self:
-        """Return a copy whose best prices and trades *best* gives when needed, the changes of its levels *levels*."""
+        """Return a copy whose best prices and trades *best* gives when needed.
+
+        *levels* gives the changes of its levels, *ahead* the best prices in the exchange's order of it or a window.
+        """
         tape = replace(self)
-        object.__setattr__(tape, "_best", best)
-        object.__setattr__(tape, "_levels", levels)
+        for name, made in (("_best", best), ("_levels", levels), ("_ahead", ahead)):
+            object.__setattr__(tape, name, made)
         return tape
 
     def staying(self) -> Self:
         """Return a copy whose memory stays mapped while it is played, because it will be played again."""
-        tape = self.with_best(self._best, self._levels)
+        tape = self.with_best(self._best, self._levels, self._ahead)
         object.__setattr__(tape, "_stays", True)
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* behind its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape.with_best(self._best, self._levels)
+        return tape.with_best(self._best, self._levels, self._ahead)
 
     @cached_property
     def best(self) -> "Tape | None":
@@ -174,8 +182,16 @@ class Tape(Shown):
 
         Making them costs some plays, so a tape that was made for this run has none, but for one that stays mapped.
         """
-        pays = self._stays or self.meta.cache != "miss"
-        return self._levels() if self._levels and pays else None
+        return self._levels() if self._levels and self._pays else None
+
+    @cached_property
+    def ahead(self) -> "ExchangePrices | None":
+        """Its best prices and trades in the exchange's order (`mm.tape.feed`), likewise."""
+        return self._ahead(self) if self._ahead and self._pays else None
+
+    @property
+    def _pays(self) -> bool:
+        return self._stays or self.meta.cache != "miss"
 
     @cached_property
     def counted(self) -> tuple[int, int]:
@@ -331,6 +347,7 @@ class Tape(Shown):
         return window.with_best(
             lambda: self.best and self.best.part(begin, stop, a_us, b_us),
             lambda: self.levels and self.levels.part(begin),
+            self._ahead,
         )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
@@ -374,7 +391,9 @@ class Tape(Shown):
         if self._best is None:
             return other
         return other.with_best(
-            lambda: self.best and self.best.on_lot(lot_e8), lambda: self.levels and self.levels.in_lots(times)
+            lambda: self.best and self.best.on_lot(lot_e8),
+            lambda: self.levels and self.levels.in_lots(times),
+            self._ahead,
         )
 
     def check(self) -> None:

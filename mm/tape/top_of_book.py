@@ -106,11 +106,12 @@ KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place",
 
 def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPrices:
     """Return the best prices of *tape* from the entry and arrays of a file; they are not checked."""
-    return BestPrices(**_of(tape) | entry | arrays, whole_us=tape.event_us)
+    return BestPrices(**parts(tape) | entry | arrays, whole_us=tape.event_us)
 
 
-def _of(tape: Tape) -> dict[str, Any]:
-    return {one.name: getattr(tape, one.name) for one in fields(Tape) if one.init}
+def parts(tape: Tape) -> dict[str, Any]:
+    """Return what makes a tape, or best prices, by name."""
+    return {one.name: getattr(tape, one.name) for one in fields(tape) if one.init}
 
 
 def project(tape: Tape) -> BestPrices:
@@ -142,7 +143,7 @@ def project(tape: Tape) -> BestPrices:
     low, high = _printed(reach, moves)
     high[kind[moves] != DEPTH] = ALWAYS
     return BestPrices(
-        **_of(tape) | events | rows | own,
+        **parts(tape) | events | rows | own,
         place=place,
         whole_us=tape.event_us,
         reach=reach,

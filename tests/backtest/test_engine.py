@@ -226,7 +226,7 @@ def play(quotes, fills, *events):
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
 def test_a_users_fill_model_is_asked_and_clipped_like_a_built_in_one(case):
     """The rule of trade_cross in three lines of Python, greedy: the engine cuts it down to the order and the print."""
-    case = dataclasses.replace(case, answers=((0.5, 1, None, None),), by_hand=(), to_end=True)
+    case = dataclasses.replace(case, answers=((0.5, 1, None, None),), by_hand=(), to_end=True, follows=False)
     strict = case.fills[1]
 
     def answer(order, trade):

@@ -12,7 +12,7 @@ from test_engine import assert_same, drawn
 
 import engine_draws
 from engine_cases import TABLES, compiled_fills, read_journal
-from engine_tapes import TEST, one_tape, tapes, with_best
+from engine_tapes import TEST, one_tape, stamped, tapes, travels, with_best
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
@@ -77,7 +77,7 @@ class Shown:
     def played(self, tapes):
         quotes, fills, noted = self.models()
         exchange = PaperExchange(quotes, fills, self.rules)
-        assert not exchange.needs_depth or exchange.follows_levels(tapes[0])
+        assert not exchange.needs_depth or exchange.follows_levels(self.tapes[0])
         journal = read_journal(backtest(tapes, quotes, fills, self.rules).journal)
         return journal, getattr(quotes, "seen", None), noted
 
@@ -133,7 +133,7 @@ def fill_models(unit):
 @st.composite
 def windows(draw, unit):
     """Windows of a tape whose best prices are kept."""
-    tape = with_best(draw(one_tape(unit))[0])
+    tape = with_best(stamped(draw(one_tape(unit))[0], *draw(travels(unit))))
     marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
     a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
     return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
@@ -150,7 +150,7 @@ def cases(draw):
         draw(st.one_of(whole, windows(unit))),
         draw(quote_models(unit)),
         draw(fill_models(unit)),
-        dataclasses.replace(rules, recorded_feed=False, target_lots=None),
+        dataclasses.replace(rules, target_lots=None),
     )
 
 
@@ -269,8 +269,8 @@ def test_models_in_python_need_it_unless_they_say_or_show_otherwise():
     assert not needs(quotes=Shallow([(1, 1)]))
 
 
-def test_a_lagging_feed_needs_it_and_latencies_by_rate_do_not():
-    assert needs(recorded_feed=True)
+def test_latencies_by_rate_and_a_lagging_feed_do_not_need_it():
+    assert not needs(recorded_feed=True)
     assert not needs(latencies=Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0])))
 
 

@@ -15,7 +15,7 @@ from mm.backtest.io import load_day
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import keep, level_changes
+from mm.tape import feed, keep, level_changes
 from mm.tape.tape import ARRAYS
 from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
@@ -92,6 +92,26 @@ def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
     for path in cache.glob("*.levels.arrow"):
         path.unlink()
     assert len(load_day(folder, cache=cache).levels.change_event) == len(made.change_event)
+
+
+def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):
+    """In their own order, with the offset of the clocks; without a file they are made again."""
+    first = load_day(folder, cache=cache)
+    assert first.ahead is None
+    made = first.staying().ahead
+    assert [path.name.count(".feed.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
+    assert made.feed.to_dict() == feed.feed_of(first).to_dict()
+    plain = feed.exchange_prices(first)
+    for again in (made, load_day(folder, cache=cache).ahead):
+        assert all(np.array_equal(again.columns()[name], plain.columns()[name]) for name in feed.KEPT)
+        assert again.entry() == plain.entry()
+    opened = load_day(folder, cache=cache)
+    assert np.array_equal(opened.on_lot(first.instrument.lot_e8 // 10).ahead.row_lots, 10 * plain.row_lots)
+    window = opened.between(first.start_us, first.end_us)
+    assert np.array_equal(window.ahead.event_us, feed.exchange_prices(window).event_us)
+    for path in cache.glob("*.feed.arrow"):
+        path.unlink()
+    assert len(load_day(folder, cache=cache).ahead) == len(made)
 
 
 def test_other_options_make_another_tape(folder, cache):

@@ -4,17 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fill_lab import TEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_cases import told_events
-from mm.backtest.feed import QUICKEST_US, feed_of
+from engine_tapes import TEST
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
+from mm.errors import UsageError
+from mm.tape.feed import QUICKEST_US, exchange_prices, feed_of
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
+from mm.tape.top_of_book import BestPrices
 from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000
@@ -235,3 +237,38 @@ def test_the_exchanges_order_is_that_of_the_specification(messages, ahead_us, dr
         order = sorted(range(len(part)), key=lambda place: plain[place])
         assert feed.sequence.tolist() == order
         assert feed.clock_us.tolist() == [plain[place] for place in order]
+        market = exchange_prices(part)
+        market.check()
+        assert market.event_us.tolist() == [plain[order[place]] for place in market.place]
+        assert market.event_id.tolist() == [part.event_id[order[place]] for place in market.place]
+        books = [place for place in order if part.kind[place] != TRADE]
+        before = np.cumsum([0] + [part.kind[place] != TRADE for place in order])
+        assert market.books.tolist() == [[*books, len(part)][count] for count in before]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "fault"),
+    [
+        ("books", [0, 2, 1, 3], "fall"),
+        ("whole_us", [3, 2, 1], "fall"),
+        ("books", [0, 1, 3], "3 instants, 3 books"),
+        ("books", [0, 1, 2, 9], "outside of the 3 events"),
+        ("sequence", [0, 1, 7], "outside of the 3 events"),
+    ],
+)
+def test_exchange_prices_that_break_a_promise_are_found(name, values, fault):
+    """A kernel would read behind the end of a column."""
+    market = exchange_prices(tape_of([QUICK, (2_000, 3_000, "depth", [(97, 1)], [])]))
+    assert not list(market.faults())
+    values = np.array(values, np.int64)
+    changed = {"feed": replace(market.feed, sequence=values)} if name == "sequence" else {name: values}
+    assert fault in " ".join(replace(market, **changed).faults())
+
+
+def test_best_prices_without_those_of_the_exchange_are_refused():
+    """They would be played in another order than the whole tape."""
+    tape = tape_of([QUICK])
+    best = tape.with_best(lambda: exchange_prices(tape)).best
+    assert isinstance(best, BestPrices)
+    with pytest.raises(UsageError, match=r"Tape\.ahead"):
+        play(best, Watcher())

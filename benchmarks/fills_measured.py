@@ -1,10 +1,12 @@
-"""``python -m benchmarks.fills_measured CAPTURES``: are fills predicted by a fit that was measured under their model?
+"""``python -m benchmarks.fills_measured CAPTURES [unseen]``: does a fit measured under a fill model predict its fills?
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Each fill model and quantity is calibrated under
 itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, most of which are
 none of these, are backtested with that fit, and with one by marks. A row is a distance at which a backtest had 100
 fills or more. A line is what the fits predict over what was seen, over all rows of a model and quantity: the least and
-the greatest ratio, and how many rows lie outside .9 to 1.1.
+the greatest ratio, and how many rows lie outside .9 to 1.1. With ``unseen`` the fits are of the first half of a day and
+the orders are played in the second: a level, all predicted fills over all seen, says how far the whole flow has moved
+in between, and ratios are over the level.
 """
 
 import sys
@@ -42,6 +44,13 @@ class Market(NamedTuple):
     name: str
     tape: "Tape"
     clip_e8: int
+    later: "Tape | None" = None  # where orders are played; None for the tape of the fits
+
+    def halves(self) -> "Market":
+        """Return the market with the second half of its day to play in."""
+        middle_us = (self.tape.start_us + self.tape.end_us) // 2
+        first, second = self.tape.between(self.tape.start_us, middle_us), self.tape.between(middle_us, self.tape.end_us)
+        return self._replace(name=f"{self.name}, second half by fits of the first", tape=first, later=second)
 
 
 def markets(captures: Path) -> Iterator[Market]:
@@ -92,8 +101,8 @@ def ratios(tape: "Tape", fills: FillsMeasured, qty_e8: int, delta: float, fit: "
 
 def lines(market: Market) -> Iterator[str]:
     """Yield the table of a market."""
-    marks = mm.calibrate(market.tape)
-    yield HEAD
+    marks, later = mm.calibrate(market.tape), market.later or market.tape
+    yield HEAD if market.later is None else HEAD.replace("outside", "outside   level")
     for name in MODELS:
         fills = filled_by(name, marks)
         for clips in CLIPS:
@@ -101,23 +110,28 @@ def lines(market: Market) -> Iterator[str]:
             own = fitted(market.tape, fills, qty_e8)
             other = replace(marks, calib_fills=fills.name, calib_fill_params=fills.params)  # the backtest takes both
             pairs = [
-                [one for delta in QUOTED for one in ratios(market.tape, fills, qty_e8, delta, fit)]
-                for fit in (own, other)
+                [one for delta in QUOTED for one in ratios(later, fills, qty_e8, delta, fit)] for fit in (own, other)
             ]
             if pairs[0]:
                 count = f"{len(pairs[0]):>6}{sum(seen for seen, _ in pairs[0]):>9,}"
-                yield f"{name:<19}{clips:>6}{count}" + "".join(map(_range, pairs))
+                shown = [_range(one, levelled=market.later is not None) for one in pairs]
+                yield f"{name:<19}{clips:>6}{count}" + "".join(shown)
 
 
-def _range(pairs: list[tuple[int, float]]) -> str:
-    found = [ratio for _, ratio in pairs]
+def _range(pairs: list[tuple[int, float]], *, levelled: bool) -> str:
+    level = sum(seen * ratio for seen, ratio in pairs) / sum(seen for seen, _ in pairs) if levelled else 1.0
+    found = [ratio / level for _, ratio in pairs]
     outside = sum(not CLOSE[0] < ratio < CLOSE[1] for ratio in found)
-    return f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}"
+    shown = f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}"
+    return f"{shown}{level:>8.3f}" if levelled else shown
 
 
-def main(captures: str) -> None:
+def main(captures: str, unseen: str = "") -> None:
     """Print the tables of the markets."""
-    for market in markets(Path(captures)):
+    if unseen not in ("", "unseen"):
+        sys.exit(f"{unseen!r} is not known; give unseen, or nothing")
+    found = markets(Path(captures))
+    for market in (one.halves() for one in found) if unseen else found:
         print(f"{market.name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
         for line in lines(market):
             print(line, flush=True)

@@ -18,3 +18,17 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
         assert int(fills.replace(",", "")) >= 100 * int(count)
         assert 0.9 < float(least) <= float(most) < 1.1
         assert int(off) > 0 or float(marks[0]) < float(least)
+
+
+def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
+    """The halves share no event, and ratios are over a level, which is near 1 where the flow does not change."""
+    monkeypatch.setattr(fills_measured, "MODELS", ("trade_cross",))
+    monkeypatch.setattr(fills_measured, "CLIPS", (1,))
+    monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
+    market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8).halves()
+    assert market.tape.end_us == market.later.start_us
+    _, row = fills_measured.lines(market)
+    _, _, _, _, least, _, most, outside, level, *_ = row.split()
+    assert outside == "0"
+    assert float(least) <= 1 <= float(most)
+    assert 0.9 < float(level) < 1.1

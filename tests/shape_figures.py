@@ -25,7 +25,14 @@ NEW = {"api", "dashboard", "live", "predict", "rl", "signals"}
 SIGNAL = "kernels that test_signal_set.py compares with plain Python, by the same names"
 DOOR = "a door of a few lines to a module that is tested; the contract tests go through it"
 KERNEL = "a part of the engine, which test_engine.py and test_live_feed.py compare with the oracle"
+BASE = "the interface of models; test_compiled_model.py compiles models of a user against it"
 NO_FILE = {
+    "mm/__init__.py": "test_public_face.py is of what it exports",
+    "mm/backtest/books.py": "a record without a method; test_result.py reads results by it",
+    "mm/backtest/fills/base.pyx": BASE,
+    "mm/backtest/fills/intensity_piece.py": "a row of Intensity, whose test_intensity.py refuses what cannot be",
+    "mm/backtest/quotes/base.pyx": BASE,
+    "mm/sim/__init__.py": "a table of commands; test_main.py shows the help of each",
     "mm/backtest/_event_buffer.pyx": KERNEL,
     "mm/backtest/_order_manager.pyx": KERNEL,
     "mm/backtest/_own_orders.pyx": KERNEL,

@@ -19,7 +19,7 @@ _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
 _CONTENT = ("latency_file", "day")  # known by what is in them
 
 
-_USERS = re.compile(r"[\w.]+:\w+")  # a model that is none of the project's
+_USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a model that is none of the project's; 12:30 is no name
 
 
 def users_models(*values: object) -> list[str]:

@@ -1,0 +1,56 @@
+"""The tables of a run: one that is given as what makes it is made once, when it is first needed."""
+
+from copy import copy
+
+import numpy as np
+
+from mm.backtest.journal import ORDER_COLUMNS, Journal
+
+
+class Log:
+    """What the engine wrote down: it makes the order table, and has the lives of the orders."""
+
+    def __init__(self):
+        self.made = 0
+
+    def __call__(self):
+        self.made += 1
+        return np.zeros((2, len(ORDER_COLUMNS)), np.int64)
+
+    def lives(self):
+        return ()
+
+
+def empty():
+    return np.zeros((0, 0), np.int64)
+
+
+def test_a_late_table_is_made_once():
+    log = Log()
+    journal = Journal(log, empty(), empty(), empty())
+    assert log.made == 0
+    assert journal.orders is journal.orders
+    assert (log.made, journal.orders.shape) == (1, (2, len(ORDER_COLUMNS)))
+
+
+def test_a_copy_makes_its_own_table_and_leaves_the_log():
+    """So a table that is needed once does not stay in memory with the journal."""
+    log = Log()
+    journal = Journal(log, empty(), empty(), empty())
+    assert len(copy(journal).orders) == 2
+    assert journal.order_log() is log
+    assert len(journal.orders) == 2
+    assert log.made == 2
+
+
+def test_a_journal_of_tables_has_no_log():
+    """Neither one that was read from files, nor one whose table was made already."""
+    assert Journal(empty(), empty(), empty(), empty()).order_log() is None
+    journal = Journal(Log(), empty(), empty(), empty())
+    assert len(journal.orders) == 2
+    assert journal.order_log() is None
+
+
+def test_a_table_that_anything_makes_is_no_log():
+    """The lives of orders come from the engine's own log alone."""
+    assert Journal(empty, empty(), empty(), empty()).order_log() is None

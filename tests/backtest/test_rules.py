@@ -1,0 +1,74 @@
+"""What binds our orders: the knobs in the engine's units, presets, and what is refused."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from mm.backtest.preset import PRESETS
+from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.errors import UsageError
+
+PLAIN = Rules(tick_e8=100, lot_e8=10)
+
+
+def test_knobs_become_whole_units():
+    """Milliseconds to microseconds, rates and money to 1e-8: nothing is a float in the engine."""
+    execution = Execution(
+        order_latency_ms=1.5, cancel_latency_ms=0.25, requote_interval_ms=100, feed_latency="recorded"
+    )
+    found = terms(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
+    assert (found["order_latency_us"], found["cancel_latency_us"], found["requote_us"]) == (1500, 250, 100_000)
+    assert (found["maker_fee_e8"], found["taker_fee_e8"]) == (-10_000, 100_000)
+    assert (found["start_cash_e8"], found["latency_seed"], found["recorded_feed"]) == (1_250_000_000, 7, True)
+
+
+def test_every_term_is_a_field_of_the_rules():
+    """A knob that no rule takes would be set in vain."""
+    for preset in (None, *PRESETS):
+        assert terms(Execution(), Account(preset=preset)).keys() <= {field.name for field in fields(Rules)}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_its_fees_unless_one_is_given(name):
+    """A rate that is named replaces the preset's rate and its fee for each unit."""
+    preset = PRESETS[name]
+    found = terms(Execution(), Account(preset=name))
+    assert (found["maker_fee_e8"], found["taker_fee_e8"]) == tuple(preset.fees.rate_e8)
+    assert (found["maker_unit_fee_e8"], found["taker_unit_fee_e8"]) == tuple(preset.fees.unit_e8)
+    assert (found["multiplier"], found["enforce_balances"]) == (preset.multiplier, not preset.may_short)
+    given = terms(Execution(), Account(preset=name, maker_fee_rate="0.002"))
+    assert given["maker_fee_e8"] == 200_000
+    assert "maker_unit_fee_e8" not in given
+    assert given["taker_fee_e8"] == found["taker_fee_e8"]
+
+
+def test_worth_of_a_tick_and_the_inventory_that_counts():
+    assert replace(PLAIN, multiplier=50).tick_lot_e16 == 100 * 10 * 50
+    assert replace(PLAIN, start_lots=4).target == 4
+    assert replace(PLAIN, start_lots=4, target_lots=0).target == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tick_e8": 0}, "tick_e8 is 0; it must be above 0"),
+        ({"requote_us": 0}, "requote_us is 0; it must be above 0"),
+        ({"quote_levels": 0}, "quote_levels is 0; it must be above 0"),
+        ({"order_latency_us": -1}, "order_latency_us is -1; it must be 0 or more"),
+        ({"sigma_method": "garch"}, "sigma_method is 'garch'; it must be one of rolling, ewma, two_scale"),
+        ({"sigma_half_life_s": 0.0}, "sigma_half_life_s is 0.0; it must be above 0, in seconds"),
+        ({"sigma_method": "two_scale", "sigma_window_s": 3}, "two_scale needs 4 seconds at least"),
+        ({"maker_unit_fee_e8": 1}, "set enforce_balances to False"),
+        ({"decisions": True, "recorded_feed": True}, "leave FEED_LATENCY=recorded out"),
+    ],
+)
+def test_rules_that_cannot_be_name_the_field(change, message):
+    with pytest.raises(UsageError) as refused:
+        replace(PLAIN, **change)
+    assert message in str(refused.value)
+
+
+def test_rebates_and_debts_are_real():
+    """Fees, cash and inventory may be below 0."""
+    found = replace(PLAIN, maker_fee_e8=-1, taker_fee_e8=-1, start_cash_e8=-1, start_lots=-1, target_lots=-1)
+    assert found.target == -1

@@ -1,0 +1,57 @@
+"""The page of a look-ahead check: its verdict, a row for each test, and every difference in words."""
+
+import pytest
+
+from mm.clock import iso
+from mm.evaluate.lookahead_page import lookahead_page
+from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
+from pages import read
+from small_tapes import book, gap, tape
+
+S = 1_000_000
+DAY = tape([book(0, 100, 102), book(4 * S, 101, 103), gap(6 * S), book(8 * S, 100, 102)], 0, 10 * S)
+CUT = next(test for test in TESTS if test != OPENED)
+
+
+def words(report, day=DAY, models=("my:Quotes", "poisson")):
+    page = read(lookahead_page(day, models, report))
+    return " ".join(" ".join(page.words).split()), page
+
+
+def test_a_model_that_passes_says_so_and_shows_its_cuts():
+    report = Report(cuts=[3 * S, 5 * S])
+    report.add(CUT, None)
+    report.add(CUT, None)
+    text, page = words(report)
+    assert "look-ahead check of my:Quotes with poisson" in text
+    assert "passed no difference before a cut" in text
+    assert "Comparisons 2 0 of them differ" in text
+    assert "Cuts 2" in text
+    assert TESTS[CUT] in text
+    assert "No differences." in text
+    assert sum(tag == "svg" for tag, _ in page.seen) >= 1
+
+
+def test_a_difference_is_named_with_its_test_its_cut_and_its_words():
+    """Also one without an instant; words of a model are text, not tags."""
+    report = Report(cuts=[5 * S])
+    report.add(CUT, Finding(CUT, 5 * S, 4 * S, "order 7 at 101 <b>instead</b> of 100"))
+    report.add(CUT, Finding(CUT, None, None, "fills differ"))
+    text, _ = words(report)
+    assert f"failed {CUT}" in text
+    assert "Comparisons 2 2 of them differ" in text
+    assert f"{CUT}, on a day that differs from {iso(5 * S)} on: order 7 at 101 <b>instead</b> of 100" in text
+    assert f"{CUT}: fills differ" in text
+
+
+def test_files_that_were_opened_are_not_counted_as_comparisons():
+    report = Report()
+    report.add(OPENED, Finding(OPENED, None, None, "the model opened fills.csv"))
+    text, _ = words(report)
+    assert f"{TESTS[OPENED]} – 1 failed" in text
+
+
+@pytest.mark.parametrize("day", [tape([], 0, 10 * S), tape([book(0, 0, 0)], 0, 10 * S)])
+def test_a_day_without_a_book_has_no_picture(day):
+    text, _ = words(Report(cuts=[S]), day)
+    assert "The book was never valid." in text

@@ -1,0 +1,240 @@
+"""Models from their knobs: which fit stands behind them, what is taken from it, and what is refused."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from engine_tapes import TEST
+from mm.backtest.models import FixedSpread, TradeCross
+from mm.calibration.fit_result import FittedWindow, PoissonFit
+from mm.calibration.schedule import Schedule, Segment
+from mm.cli.config import Models
+from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
+from mm.model_maker import (
+    DEFAULT_K,
+    ModelMaker,
+    check_names,
+    fit_terms,
+    fitted_from,
+    lacking,
+    measured_under,
+    read_fitted,
+)
+from mm.tape.tape import Tape
+
+S = 1_000_000
+AWAY = '{"delta_ticks": 2}'
+TAPE = Tape.of(TEST, [(S, "snapshot", [(90, 50)], [(110, 50)]), (9 * S, "depth", [(91, 1)], [])])
+FIT = PoissonFit(
+    fit_method="poisson_mle", A=2.0, k=0.5, logA=0.69, se_logA=0.1, se_k=0.05, cov_logA_k=0.001, n_fills=100,
+    exposure_s=50.0, usable=True, status="ok", reason="", min_delta_ticks=1.0, max_delta_ticks=9.0,
+)  # fmt: skip
+SEGMENT = Segment(
+    start_us=0, end_us=20 * S, train_start_us=-20 * S, train_end_us=0, A=3.0, k=0.25, se_k=None, se_logA=None,
+    n_fills=50, usable=True, status="ok", source="fitted", age_s=0.0, reason="", min_delta_ticks=1.0,
+    max_delta_ticks=7.0, adverse_ticks=0.5,
+)  # fmt: skip
+SCHEDULE = Schedule(
+    symbol=TEST.symbol, day="20260105", tick_size=None, train_window_min=1.0, step_min=1.0,
+    fallback_policy="carry_forward", segments=(SEGMENT,),
+)  # fmt: skip
+
+
+class Noted:
+    """A run that keeps its log and the names of its inputs."""
+
+    def __init__(self):
+        self.events, self.files = [], []
+        note = lambda event, **more: self.events.append((event, more))  # noqa: E731
+        self.log = SimpleNamespace(info=note, warning=note)
+
+    def input_file(self, path):
+        self.files.append(path.name)
+
+
+def maker(run=None, **knobs):
+    return ModelMaker(run, Models(**knobs), TAPE, 3)
+
+
+def written(tmp_path, fitted=FIT, **changes):
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(fitted.to_json() | changes))
+    return path
+
+
+def test_a_fit_is_read_once_and_is_an_input_of_the_run(tmp_path):
+    run = Noted()
+    made = maker(run, fill_params_file=written(tmp_path), fill_model="poisson")
+    assert run.files == ["fit.json"]
+    assert made.intensity.at(S, 1, 2.0) == pytest.approx(2.0 * 2.718281828 ** (-0.5 * 2))
+    assert made.fills().intensity is made.intensity
+
+
+def test_quotes_take_k_from_the_fit_and_say_where_it_is_assumed(tmp_path):
+    """Once for a run, however many models there are; a number that is given needs no fit."""
+    run = Noted()
+    bare = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1}')
+    assert bare.quotes().k == DEFAULT_K
+    bare.quotes()
+    assert [(event, more["k_per_tick"]) for event, more in run.events] == [("k_assumed", DEFAULT_K)]
+    run = Noted()
+    given = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 0.7}')
+    assert (given.quotes().k, run.events) == (0.7, [])
+
+
+def test_behind_a_schedule_quotes_rest_where_no_segment_is_usable():
+    """The model is put inside a gate; without a schedule it is itself."""
+    made = maker(quote_model="fixed_spread", quote_params_json=AWAY)
+    assert type(made.quotes()) is FixedSpread
+    made.use(SCHEDULE)
+    gated = made.quotes()
+    assert type(gated).__name__ == "Gated"
+    assert type(gated.inner) is FixedSpread
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"symbol": "OTHER"}, "a fit of OTHER, but the run is of"),
+        ({"tick_size": 0.123}, "distances in ticks of 0.123"),
+        ({"reference": "last"}, "reference is 'last'; this version has mid, micro, best"),
+    ],
+)
+def test_a_fit_of_another_market_is_refused(change, message):
+    with pytest.raises(Mismatch, match=message):
+        maker().use(replace(FIT, **change))
+
+
+def test_quotes_refuse_a_fit_from_another_reference():
+    """They count distances from the mid; numbers of their own need no fit."""
+    made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
+    made.use(replace(FIT, reference="best"))
+    with pytest.raises(Mismatch, match="its distances count from 'best', but glft"):
+        made.quotes()
+    own = maker(quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 1}')
+    own.use(replace(FIT, reference="best"))
+    assert own.quotes().k == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, DataError, "there is no such file; run mm calibrate"),
+        (b"\xff\xfe", BrokenFile, "cannot be read"),
+        (b'{\n"A": }', BrokenFile, r"fit\.json:2: not JSON"),
+        (b"{}", BrokenFile, "fit.json: no schema_version"),
+    ],
+)
+def test_a_file_that_is_no_fit_is_named_with_the_way_out(tmp_path, content, error, message):
+    path = tmp_path / "fit.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=message):
+        read_fitted(path)
+
+
+def test_a_file_with_segments_is_a_schedule():
+    assert fitted_from(json.loads(json.dumps(SCHEDULE.to_json())), "x") == SCHEDULE
+    assert fitted_from(json.loads(json.dumps(FIT.to_json())), "x").A == 2.0
+
+
+def test_a_run_on_its_own_past_is_warned_of(tmp_path):
+    """A fit whose window overlaps the tape knows the future; one that ended before does not."""
+    for end_us, wanted in ((5 * S, ["fit_taken", "fit_in_sample"]), (S, ["fit_taken"])):
+        run = Noted()
+        path = written(tmp_path, replace(FIT, window=FittedWindow(start_us=0, end_us=end_us)))
+        maker(run, fill_params_file=path).note_fit([TAPE])
+        assert [event for event, _ in run.events] == wanted
+
+
+def test_draws_need_one_fit(tmp_path):
+    """Neither a schedule nor nothing has parameters to draw; a fit gives as many pairs of models as wanted."""
+    with pytest.raises(UsageError, match="there is no one fit to draw from"):
+        next(maker(fit_draws=2).redrawn())
+    made = maker(
+        fill_params_file=written(tmp_path),
+        fill_model="poisson",
+        quote_model="fixed_spread",
+        quote_params_json=AWAY,
+        fit_draws=3,
+    )
+    drawn = [fills.intensity.at(S, 1, 0.0) for _, fills in made.redrawn()]
+    assert len(set(drawn)) == 3
+    assert 2.0 not in drawn
+
+
+def test_sides_need_a_fit():
+    with pytest.raises(UsageError, match="FILL_PER_SIDE"):
+        maker(fill_model="poisson", fill_params_json='{"A": 1, "k": 1}', fill_per_side=True).fills()
+
+
+def test_a_fit_under_the_fill_model_of_the_run_brings_its_parameters():
+    """Only where none are given, and only to the model that it was measured under."""
+    fit = replace(FIT, calib_fills="queue_prob_power", calib_fill_params={"exponent": 3.0})
+    made = maker(fill_model="queue_prob_power")
+    made.use(fit)
+    assert made.fills().exponent == 3.0
+    own = maker(fill_model="queue_prob_power", fill_params_json='{"exponent": 2.0}')
+    own.use(fit)
+    assert own.fills().exponent == 2.0
+    other = maker(fill_model="trade_cross")
+    other.use(fit)
+    assert type(other.fills()) is TradeCross
+
+
+STEPS = '{"model": ["fixed_spread", {}], "steps": [["widn", {}]]}'
+
+
+@pytest.mark.parametrize(
+    ("knobs", "missing"),
+    [
+        ({"quote_model": "fixd_spread"}, "fixd_spread"),
+        ({"fill_model": "trade_kross"}, "trade_kross"),
+        ({"quote_model": "mixed", "quote_params_json": '{"models": [["fixd", {}, 1]]}'}, "fixd"),
+        ({"quote_model": "steps", "quote_params_json": STEPS}, "widn"),
+        ({"fill_model": "hybrid", "fill_params_json": '{"models": [["trade_kross", {}]]}'}, "trade_kross"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_found_at_any_depth(knobs, missing):
+    """Before a day is looked for."""
+    with pytest.raises(UnknownModel, match=missing):
+        check_names(Models(**knobs))
+
+
+def test_what_a_summary_says_of_a_schedule_is_of_all_its_segments():
+    """Medians of what is usable, the range of its distances, and the most frequent status."""
+    later = replace(SEGMENT, start_us=20 * S, end_us=40 * S, A=5.0, k=0.75, min_delta_ticks=0.5)
+    none = replace(
+        SEGMENT, start_us=40 * S, end_us=60 * S, A=None, k=None, usable=False, source="none", status="no_fills"
+    )
+    found = fit_terms(replace(SCHEDULE, segments=(SEGMENT, later, none)), "poisson_schedule.json")
+    assert (found["A"], found["k"], found["status"]) == (4.0, 0.5, "ok")
+    assert (found["min_delta_ticks"], found["max_delta_ticks"]) == (0.5, 7.0)
+    assert found["reason"] == "2 of 3 segments usable: ok 2, no_fills 1"
+    empty = fit_terms(replace(SCHEDULE, segments=()), "poisson_schedule.json")
+    assert (empty["A"], empty["status"], empty["max_delta_ticks"]) == (None, None, None)
+
+
+def test_keys_that_an_older_file_lacks_are_named(tmp_path):
+    content = FIT.to_json()
+    del content["measured_rates"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(content))
+    assert lacking(path, FIT) == ["measured_rates"]
+    assert lacking(path, SCHEDULE) == []
+    assert fit_terms(FIT, "poisson_fit.json", ["measured_rates"])["lacks"] == ["measured_rates"]
+
+
+def test_a_fit_under_another_model_or_quantity_says_how_the_run_differs():
+    books = SimpleNamespace(quote_lots=2, instrument=SimpleNamespace(lot_e8=50_000_000), fill_model="trade_cross")
+    assert measured_under(FIT, books) is None
+    fit = replace(FIT, calib_fills="trade_cross", calib_order_qty=1.0)
+    assert measured_under(fit, books)["differs"] is None
+    more = SimpleNamespace(**vars(books) | {"quote_lots": 6})
+    assert measured_under(fit, more)["differs"] == "orders of 1, and this run quotes 3"
+    queue = SimpleNamespace(**vars(books) | {"fill_model": "queue_prob_log"})
+    assert measured_under(fit, queue)["differs"] == "fills under trade_cross, and this run plays queue_prob_log"
+    drawn = SimpleNamespace(**vars(books) | {"fill_model": "poisson"})
+    assert measured_under(fit, drawn)["differs"] is None

@@ -325,9 +325,9 @@ class Tape(Shown):
         return frames.book_at(self, us_of(at), levels)
 
     def between(self, a_us: Instant, b_us: Instant) -> "Tape":
-        """Return the window ``a_us <= time < b_us``, cut to what the tape covers, without copying events or rows.
+        """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
+        It begins no earlier than the tape. Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
 
         It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
         where there is none, with the window's first event. Only a window that leaves out nothing at
@@ -336,8 +336,7 @@ class Tape(Shown):
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
-        until_us = max(self.end_us, int(self.event_us[-1]) + 1) if len(self) else self.end_us
-        a_us, b_us = (min(max(us, self.start_us), until_us) for us in (a_us, b_us))
+        a_us, b_us = max(a_us, self.start_us), max(b_us, self.start_us)
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
         at_begin = first < stop and self.event_us[first] == a_us
         before = self.kind[: first + at_begin]

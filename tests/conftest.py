@@ -1,5 +1,6 @@
 """A clean environment for every test; what tests import from each other is in support.py."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
+
+# A shell starts what it sends to the background with ctrl-C ignored, and programs leave it so: those of the tests, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 

@@ -71,7 +71,8 @@ def test_every_row_is_whole(answer):
     against = [*["hftbacktest"] * 10, "attached", *["its share"] * 8]
     assert [row["against"] for row in rows["engine"].values()] == against
     for row in list(rows["engine"].values())[:6]:
-        assert row["user_ratio"] == pytest.approx(row["their_user"] / row["user"])
+        # a kernel that counts by ticks may find no time in so short a play
+        assert row["user_ratio"] == (pytest.approx(row["their_user"] / row["user"]) if row["user"] else None)
         assert row["their_user"] == 1.5
     for row in (row for part in rows.values() for row in part.values() if row["theirs"] is not None and row["ours"]):
         assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])

@@ -4,14 +4,14 @@ import csv
 import mmap
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mm.dayfolder.layout import PACKED, existing, twin_of
 from mm.errors import BrokenFile
@@ -124,14 +124,44 @@ def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
     """Yield the text of a gzip stream, piece by piece, each with the place in the stream where a member ends with it.
 
-    The place is None within a member. What can be read before a damage is yielded.
+    The place is None within a member. What can be read before a damage is yielded. Where isal is installed, it inflates
+    three times as fast; zlib then reads a damaged or torn member again, so that text and error are always zlib's.
 
     Raises:
         zlib.error: If a member is damaged.
         EOFError: If the last one is torn.
     """
-    read, inflate, inside = 0, zlib.decompressobj(GZIP_FORMAT), False
-    for chunk in _chunks(stream):
+    good = begin = stream.tell()
+    given = 0
+    with suppress(ImportError):
+        from isal.igzip_lib import IsalError
+        from isal.isal_zlib import decompressobj
+
+        held = b""  # isal may accept the end of a torn member that zlib refuses with the text of its last chunk
+        try:
+            for text, end in _inflated(stream, decompressobj):
+                if held:
+                    yield held, None
+                given, held = given + len(held), text
+                if end is not None:
+                    yield text, end
+                    given, held, good = 0, b"", begin + end
+        except (EOFError, IsalError):  # type: ignore[misc]  # a stub has an instance there
+            stream.seek(good)
+        else:
+            return
+    for text, end in _inflated(stream, zlib.decompressobj, good - begin):
+        yield text[given:], end
+        given = max(given - len(text), 0)
+
+
+def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -> Iterator[tuple[bytes, int | None]]:
+    """Yield what `unpacked` does, by one library, after what has been *read* of the stream.
+
+    Chunks end where they would had nothing been read: text of a damaged chunk is lost.
+    """
+    inflate, inside = inflater(GZIP_FORMAT), False
+    for chunk in chain([stream.read(_CHUNK - read % _CHUNK)], _chunks(stream)):
         read += len(chunk)
         while chunk:
             text = inflate.decompress(chunk)
@@ -141,7 +171,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
                 break
             chunk = inflate.unused_data  # noqa: PLW2901 - the rest of the chunk is the next member's
             yield text, read - len(chunk)
-            inflate = zlib.decompressobj(GZIP_FORMAT)
+            inflate = inflater(GZIP_FORMAT)
     if inside:
         raise EOFError("the last gzip member has no end")
 

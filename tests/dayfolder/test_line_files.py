@@ -1,14 +1,18 @@
 """Torn tails: what a crash leaves, and how far a file is good."""
 
 import gzip
+import io
+import sys
+import zlib
 from contextlib import ExitStack
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.dayfolder.buffered_writer import AppendFile
-from mm.dayfolder.line_files import FileTail, gzip_member, known_tail, scan, sound_tail, whole_rows
+from mm.dayfolder.line_files import FileTail, gzip_member, known_tail, scan, sound_tail, unpacked, whole_rows
 from mm.errors import BrokenFile
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
@@ -133,3 +137,53 @@ def test_lines_longer_than_a_read_are_whole(tmp_path):
     long = b"x" * 200_000
     (tmp_path / "a.csv").write_bytes(b"head\n" + long + b"\nlast\ntorn")
     assert scan(tmp_path / "a.csv") == FileTail(3, (b"head", long), b"last", 200_011, 4)
+
+
+def read_packed(packed, begin=0):
+    """Return the text of a gzip stream from a place on, the ends of its members, and the error that ended it."""
+    stream = io.BytesIO(packed)
+    stream.seek(begin)
+    text, ends = [], []
+    try:
+        for piece, end in unpacked(stream):
+            text.append(piece)
+            ends += [] if end is None else [end]
+    except (zlib.error, EOFError) as error:
+        return b"".join(text), ends, repr(error)
+    return b"".join(text), ends, None
+
+
+def damaged(packed, random):
+    """Return a gzip stream with one damage of any kind, or none."""
+    at = random.randrange(len(packed))
+    return random.choice(
+        [
+            packed,
+            packed[:at],
+            packed[:at] + bytes([packed[at] ^ 1 << random.randrange(8)]) + packed[at + 1 :],
+            packed[:at] + bytes(random.randrange(1, 60)) + packed[at:],
+            packed[:at] + packed[at + random.randrange(1, 60) :],
+            packed + random.randbytes(random.randrange(1, 40)),
+            packed[:at] + random.randbytes(4000),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_text_of_a_damaged_file_does_not_depend_on_the_library(seed, monkeypatch):
+    """Text, ends of members and error are those of zlib, with isal and without."""
+    pytest.importorskip("isal")
+    random = Random(seed)
+    members = [
+        gzip.compress(
+            b"".join(b"%d,%d\n" % (n, random.randrange(10**9)) for n in range(random.choice([0, 3, 400, 40_000]))),
+            random.choice([0, 1, 6, 9]),
+        )
+        for _ in range(random.randrange(1, 4))
+    ]
+    packed = damaged(b"".join(members), random)
+    begin = len(members[0]) if seed % 3 == 0 and len(members) > 1 else 0
+    fast = read_packed(packed, begin)
+    monkeypatch.setitem(sys.modules, "isal.igzip_lib", None)
+    plain = read_packed(packed, begin)
+    assert fast == plain or "unknown header flags" in str(plain[2])  # reserved bits, which isal does not look at

@@ -9,7 +9,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 MOST_BYTES = 1_300_000  # of the columns of a page
-MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the first that fits is taken
+MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
 CLOSE_S = (60, 30, 10, 5, 2, 1)  # around a fill, in which all is kept where it is no more than half
 UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
 CLOSE_MS = 60_000  # what a step to the next fill shows
@@ -56,18 +56,23 @@ class Line:
     unit: float
     straight: bool = False
 
-    def thinned(self, most: int, near: "Instants") -> "Line":
+    def thinned(self, most: int, near: "Near") -> "Line":
         """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
-        at, codes = self.steps
-        at = at[kept(self.us[at], most, near, lambda rows, few: extremes(codes[rows], few))]
+        at, us, codes = self.steps
+        at = at[kept(us, most, near, lambda rows, few: extremes(codes[rows], few))]
         return replace(self, us=self.us[at], values=self.values[at])
 
     @cached_property
-    def steps(self) -> tuple["Rows", "Ints"]:
-        """The rows that say something, those of a line that repeat its value do not, and their values as `whole`."""
+    def steps(self) -> tuple["Rows", "Instants", "Ints"]:
+        """The rows that say something (not those that repeat its value), their instants, and values as `whole`."""
         codes = whole(self.values, self.unit)[0]
         at = np.arange(len(codes)) if self.straight else changes(codes)
-        return at, codes[at]
+        return at, self.us[at], codes[at]
+
+    @property
+    def rows(self) -> int:
+        """How many rows say something."""
+        return len(self.steps[0])
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,12 @@ class Stays:
     unit: float
     bars: bool = False
 
-    def thinned(self, most: int, near: "Instants") -> "Stays":
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.us)
+
+    def thinned(self, most: int, near: "Near") -> "Stays":
         """Return some of them, likewise; each until the next is drawn or the last of those left out ended."""
         at = kept(self.us, most, near, evenly)
         if len(at) == len(self.us):
@@ -125,7 +135,12 @@ class Marks:
     ends: "tuple[Floats, Floats] | None" = None
     stop: bool = True
 
-    def thinned(self, most: int, near: "Instants") -> "Marks":
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.us)
+
+    def thinned(self, most: int, near: "Near") -> "Marks":
         """Return some of them, likewise: of dots the extremes, of others one of several."""
         codes = whole(self.values, self.unit)[0]
         dots = self.shape == "dot"
@@ -140,33 +155,50 @@ class Marks:
         return replace(self, us=self.us[at], values=self.values[at], tip=tip, ends=ends)
 
 
-def kept(us: "Instants", most: int, near: "Instants", thin: "Callable[[Rows, int], Rows]") -> "Rows":
+class Near:
+    """Instants around which all rows stay, and how far series lie from them, looked up once per series.
+
+    Args:
+        us: Rising.
+    """
+
+    def __init__(self, us: "Instants") -> None:
+        self._us = us
+        self._known: dict[int, tuple[Instants, Instants]] = {}  # by the identity of the series, which is held
+
+    def apart(self, us: "Instants") -> "Instants":
+        """Return how far each instant lies from the nearest of these, in µs."""
+        if id(us) not in self._known:
+            self._known[id(us)] = us, self._apart(us)
+        return self._known[id(us)][1]
+
+    def _apart(self, us: "Instants") -> "Instants":
+        near = self._us
+        if not len(near):
+            return np.full(len(us), np.iinfo(np.int64).max)
+        behind = np.searchsorted(near, us)
+        after, before = near[np.minimum(behind, len(near) - 1)], near[np.maximum(behind - 1, 0)]
+        apart_us: Instants = np.minimum(np.abs(after - us), np.abs(us - before))
+        return apart_us
+
+
+def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
     """Return the rows that stay of a series, so that they are about *most*.
 
     Args:
         us: Their instants, rising.
         most: How many; where there are no more, all stay.
-        near: Instants, rising, around which all rows stay, within the longest of `CLOSE_S` that takes half at most.
+        near: Around what all rows stay, within the longest of `CLOSE_S` that takes half at most.
         thin: Returns the places of a few of the other rows.
     """
     rows = np.arange(len(us))
     if len(us) <= most:
         return rows
-    apart_us = _apart(us, near)
+    apart_us = near.apart(us)
     tries = (_with_last_before(apart_us <= one * US_PER_S) for one in CLOSE_S)
     close = next((found for found in tries if 2 * np.count_nonzero(found) <= most), np.zeros(len(us), dtype=bool))
     others = np.flatnonzero(~close)
     return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
-
-
-def _apart(us: "Instants", near: "Instants") -> "Instants":
-    """Return how far each instant lies from the nearest of others, in µs."""
-    if not len(near):
-        return np.full(len(us), np.iinfo(np.int64).max)
-    behind = np.searchsorted(near, us)
-    after, before = near[np.minimum(behind, len(near) - 1)], near[np.maximum(behind - 1, 0)]
-    apart_us: Instants = np.minimum(np.abs(after - us), np.abs(us - before))
-    return apart_us
 
 
 def _with_last_before(found: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
@@ -214,7 +246,7 @@ class Panel:
         yield from self.stays
         yield from self.marks
 
-    def thinned(self, most: int, near: "Instants") -> "Panel":
+    def thinned(self, most: int, near: "Near") -> "Panel":
         """Return it with *most* rows or so of each series, all of those near the instants *near* if possible.
 
         What is counted stays whole.
@@ -225,7 +257,7 @@ class Panel:
         return replace(self, lines=few(self.lines), stays=few(self.stays), marks=few(self.marks))
 
 
-def _few(several: "Sequence[Any]", *, most: int, near: "Instants") -> list[Any]:
+def _few(several: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
     return [one.thinned(most, near) for one in several]
 
 
@@ -282,26 +314,42 @@ def _data(
 ) -> tuple[str, Sequence[Panel]]:
     """Return what the script reads, and the panels with the rows that are in it: as many as the page has room for."""
     fills = [one.us for panel in panels for one in panel.marks if one.stop]
-    near = np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64)
-    for most in MOST_ROWS:
-        drawn = [panel.thinned(most, near) for panel in panels]
-        columns = _Columns(int(x[0]))
-        data = {
-            "from": int(x[0]) / US_PER_MS,
-            "until": x[1] / US_PER_MS,
-            "margins": [LEFT, RIGHT, TOP, BOTTOM],
-            "unit": axis.unit,
-            "close": axis.close_ms,
-            "per": axis.per,
-            "names": list(axis.names),
-            "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
-            "panels": [columns.panel(panel) for panel in drawn],
-            "columns": columns.packed,
-        }
-        text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-        if len(text) <= MOST_BYTES:
-            break
-    return text, drawn
+    near = Near(np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64))
+    longest = max((one.rows for panel in panels if not panel.counts for one in panel.series()), default=0)
+    sizes = sorted(MOST_ROWS)
+    sizes = sizes[: 1 + sum(size < longest for size in sizes)]  # all that are greater change nothing either
+    low, high = 0, len(sizes) - 1
+    write = cache(partial(_written, panels, near=near, x=x, excluded=excluded, axis=axis))
+    while low < high:  # a text grows with what is kept
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(write(sizes[middle])[0]) <= MOST_BYTES else (low, middle - 1)
+    return write(sizes[low])
+
+
+def _written(
+    panels: Sequence[Panel],
+    most: int,
+    near: Near,
+    x: tuple[float, float],
+    excluded: "NDArray[np.int64]",
+    axis: TimelineAxis,
+) -> tuple[str, Sequence[Panel]]:
+    """Return what `_data` does, with *most* rows or so of each series."""
+    drawn = [panel.thinned(most, near) for panel in panels]
+    columns = _Columns(int(x[0]))
+    data = {
+        "from": int(x[0]) / US_PER_MS,
+        "until": x[1] / US_PER_MS,
+        "margins": [LEFT, RIGHT, TOP, BOTTOM],
+        "unit": axis.unit,
+        "close": axis.close_ms,
+        "per": axis.per,
+        "names": list(axis.names),
+        "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
+        "panels": [columns.panel(panel) for panel in drawn],
+        "columns": columns.packed,
+    }
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"), drawn
 
 
 def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:

@@ -16,6 +16,7 @@ from mm.report import timeline as module
 from mm.report.timeline import (
     Line,
     Marks,
+    Near,
     Panel,
     Stays,
     TimelineAxis,
@@ -33,7 +34,7 @@ from pages import read
 from support import ROOT
 
 NONE = np.empty((0, 2), np.int64)
-NEAR = np.empty(0, np.int64)
+NEAR = Near(np.empty(0, np.int64))
 
 
 def data_of(html):
@@ -110,6 +111,22 @@ def test_long_columns_are_thinned_so_that_peaks_stay(monkeypatch):
     assert f"a {len(column(data, drawn['t']))} of 3,000" in html
 
 
+@pytest.mark.parametrize("rows", [1, 5, 60, 700, 3_000])
+@pytest.mark.parametrize("most_bytes", [10, 900, 1_500, 4_000, 10_000, 10**6])
+def test_a_page_holds_as_many_rows_as_it_has_room_for(monkeypatch, rows, most_bytes):
+    """What a search finds is the first size that fits, from the largest down; the least where none does."""
+    monkeypatch.setattr(module, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(module, "MOST_ROWS", (2_000, 1_000, 500, 250, 100, 50))
+    line = Line("a", "line", at(*range(rows)), np.arange(rows) % 7 + 0.0, 1.0)
+    fills = Marks("f", "buy", 1, at(*range(0, rows, 9)), np.zeros(-(-rows // 9)), 1.0)
+    panels = [Panel("", "", picture(100), 100, [line], marks=[fills])]
+    tried = [
+        module._written(panels, most, Near(fills.us), X, NONE, module.TimelineAxis())[0] for most in module.MOST_ROWS
+    ]
+    fitting = next((text for text in tried if len(text) <= most_bytes), tried[-1])
+    assert fitting in timeline(panels, X, NONE)
+
+
 def test_what_is_near_a_fill_stays_whole(monkeypatch):
     """A reader who zooms to a fill finds every change of the price around it, and none where nothing is counted."""
     monkeypatch.setattr(module, "MOST_BYTES", 2_000)
@@ -139,7 +156,7 @@ def test_what_is_near_a_fill_stays_whole(monkeypatch):
 )
 def test_rows_that_stay_are_few_and_in_order(us, near, most):
     """Whatever lies near what."""
-    rows = kept(np.sort(us), most, np.unique(near), module.evenly)
+    rows = kept(np.sort(us), most, Near(np.unique(near)), module.evenly)
     assert (np.diff(rows) > 0).all()
     assert len(rows) <= max(most, 1) + 1
     assert len(us) > most or rows.tolist() == list(range(len(us)))
@@ -160,7 +177,7 @@ def test_rows_near_a_fill_are_those_that_a_plain_count_finds(us, near, most):
         if 2 * len(close) <= most:
             found = sorted(close)
             break
-    rows = kept(np.array(us), most, np.unique(np.array(near, np.int64)), lambda _rows, _few: np.arange(0))
+    rows = kept(np.array(us), most, Near(np.unique(np.array(near, np.int64))), lambda _rows, _few: np.arange(0))
     assert rows.tolist() == (list(range(len(us))) if len(us) <= most else found)
 
 

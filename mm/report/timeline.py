@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_300_000  # of the columns of a page
 MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
-CLOSE_S = (60, 30, 10, 5, 2, 1)  # around a fill, in which all is kept where it is no more than half
+CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
 UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
 CLOSE_MS = 60_000  # what a step to the next fill shows
 
@@ -156,7 +156,7 @@ class Marks:
 
 
 class Near:
-    """Instants around which all rows stay, and how far series lie from them, looked up once per series.
+    """Instants around which all rows stay, and how near the rows of each series lie to them, found once per series.
 
     Args:
         us: Rising.
@@ -164,22 +164,34 @@ class Near:
 
     def __init__(self, us: "Instants") -> None:
         self._us = us
-        self._known: dict[int, tuple[Instants, Instants]] = {}  # by the identity of the series, which is held
+        self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by identity of the series, held here
 
-    def apart(self, us: "Instants") -> "Instants":
-        """Return how far each instant lies from the nearest of these, in µs."""
+    def close(self, us: "Instants", most: int) -> "NDArray[np.bool_]":
+        """Return which rows of a series lie within the longest of `CLOSE_S`, and the last before each of them.
+
+        It is the longest that leaves no more than half of *most* rows; no row is close where the shortest leaves more.
+        """
         if id(us) not in self._known:
-            self._known[id(us)] = us, self._apart(us)
-        return self._known[id(us)][1]
+            ranks = self._ranks(us)
+            self._known[id(us)] = us, ranks, np.cumsum(np.bincount(ranks, minlength=len(CLOSE_S)))
+        _, ranks, counts = self._known[id(us)]
+        return ranks < np.searchsorted(counts, most // 2, side="right")
 
-    def _apart(self, us: "Instants") -> "Instants":
+    def _ranks(self, us: "Instants") -> "NDArray[np.uint8]":
+        """Return of each row how many of `CLOSE_S` do not hold it, nor the row after it."""
         near = self._us
         if not len(near):
-            return np.full(len(us), np.iinfo(np.int64).max)
-        behind = np.searchsorted(near, us)
-        after, before = near[np.minimum(behind, len(near) - 1)], near[np.maximum(behind - 1, 0)]
-        apart_us: Instants = np.minimum(np.abs(after - us), np.abs(us - before))
-        return apart_us
+            return np.full(len(us), len(CLOSE_S), np.uint8)
+        before = np.concatenate(([0], np.searchsorted(us, near, side="right"), [len(us)]))
+        after = np.repeat(np.arange(len(near) + 1), np.diff(before))  # how many of the instants lie before a row
+        apart_us = np.minimum(
+            np.abs(near[np.minimum(after, len(near) - 1)] - us), np.abs(us - near[np.maximum(after - 1, 0)])
+        )
+        ranks = np.zeros(len(us), np.uint8)
+        for one in CLOSE_S:
+            ranks += apart_us > one * US_PER_S
+        ranks[:-1] = np.minimum(ranks[:-1], ranks[1:])  # the last before one still holds
+        return ranks
 
 
 def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
@@ -194,17 +206,9 @@ def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], R
     rows = np.arange(len(us))
     if len(us) <= most:
         return rows
-    apart_us = near.apart(us)
-    tries = (_with_last_before(apart_us <= one * US_PER_S) for one in CLOSE_S)
-    close = next((found for found in tries if 2 * np.count_nonzero(found) <= most), np.zeros(len(us), dtype=bool))
+    close = near.close(us, most)
     others = np.flatnonzero(~close)
     return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
-
-
-def _with_last_before(found: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
-    """Return the rows that were found, and the last before each of them, whose value still holds."""
-    found[:-1] |= found[1:]
-    return found
 
 
 def evenly(rows: "Rows", most: int) -> "Rows":

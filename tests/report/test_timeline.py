@@ -171,7 +171,7 @@ def test_rows_near_a_fill_are_those_that_a_plain_count_finds(us, near, most):
     """Within the longest stretch that takes half at most, and the last row before each."""
     us = sorted(us)
     found = []
-    for one in module.CLOSE_S:
+    for one in reversed(module.CLOSE_S):
         close = {at for at, when in enumerate(us) if any(abs(when - other) <= one * 1_000_000 for other in near)}
         close |= {at - 1 for at in close if at}
         if 2 * len(close) <= most:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors
-from mm.calibration.fit_points import fit_poisson
+from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Floats, Points, group, joined, sum_by
@@ -422,16 +422,21 @@ class Calibrator:
         of all of them, as in ``calibration_points.csv``.
         """
         ladders = self.ladders
-        return self._fitted(points, ladders).times(ladders)
+        return fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
+
+    def fit_window(self, points: Points) -> PoissonFit:
+        """Return the fit of *points* as `fit_points` does, without what a segment of a schedule does not show."""
+        ladders = self.ladders
+        return fit_window(points, self._options(ladders)).times(ladders)
 
     def fit_single(self, points: Points) -> PoissonFit:
         """Return the fit of the points of one run of simulated orders, or of marks, whatever the method."""
-        return self._fitted(points, 1)
+        return fit_poisson(points, **asdict(self._options(1)))
 
-    def _fitted(self, points: Points, ladders: int) -> PoissonFit:
+    def _options(self, ladders: int) -> FitOptions:
+        """Return how points of so many ladders are fitted."""
         config = self.config
-        return fit_poisson(
-            points,
+        return FitOptions(
             fit_method=config.fit_method,
             min_exposure_s=config.min_exposure_s / ladders,
             min_usable_deltas=config.min_usable_deltas,

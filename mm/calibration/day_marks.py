@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self, overload
 
 from mm.calibration.block_sums import BlockSums, Tally, summed
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, cells_of, depths_of, points_of
-from mm.calibration.reference import Moves, block_length_us, moves_of, span_of
+from mm.calibration.reference import Moves, MoveSums, block_length_us, moves_of, span_of
+from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import Ints, Times
@@ -77,6 +78,8 @@ class DayMarks(Sequence[DepthCounts]):
         self._spans = [span_of(tape) for tape in tapes]
         self._whole: OrderedDict[int, DepthCounts] = OrderedDict()
         self._sums: dict[int, DaySums] = {}
+        self._moves: dict[tuple[int, int], MoveSums] = {}
+        self._looked: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
         return len(self._tapes)
@@ -96,6 +99,7 @@ class DayMarks(Sequence[DepthCounts]):
             while self._held is not None and len(self._whole) >= self._held:
                 earliest, _ = self._whole.popitem(last=False)
                 self._tapes[earliest].forget()
+                self._moves = {key: one for key, one in self._moves.items() if key[0] != earliest}
             self._whole[number] = DepthCounts(self._tapes[number], self._options)
         self._whole.move_to_end(number)
         return self._whole[number]
@@ -122,7 +126,14 @@ class DayMarks(Sequence[DepthCounts]):
         """Return the moves of the mid in a part of a day."""
         if (start_us, end_us) == self._spans[day]:
             return self.sums(day).moves
-        return moves_of(self[day].path, start_us, end_us)
+        phase, path = (start_us - self._spans[day][0]) % US_PER_S, self[day].path
+        key = day, phase
+        if key not in self._moves:
+            if key not in self._looked:  # one window alone costs less than the day
+                self._looked.add(key)
+                return moves_of(path, start_us, end_us)
+            self._moves[key] = MoveSums(path, self._spans[day][0] + phase, self._spans[day][1])
+        return self._moves[key].between(start_us, end_us)
 
     def cells(self, day: int, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return `DepthCounts.cells` of a part of a day."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.calibration import _cells
+from mm.calibration._cells import CellColumns
 from mm.calibration.block_sums import BlockSums, SpreadTally, Tally, joined_tallies, quantile
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
@@ -230,13 +232,12 @@ class DepthCounts:
         sums = self._sums(side, start_us, end_us)
         blocks = (end_us - start_us) // block_us if sums else 0
         rest_us = start_us + blocks * block_us
-        edges, rows, block = self.path.segments(rest_us, end_us, block_us)
-        lasted = np.diff(edges) > 0
+        stood, stood_block, us = self._stood(side, rest_us, end_us)
         swept, count = sweeps.beside(start_us, rest_us, end_us)
         own = Tally(
-            stood=self.path.touch[side][rows[lasted]],
-            stood_block=block[lasted] + blocks,
-            us=np.diff(edges)[lasted],
+            stood=stood,
+            stood_block=stood_block + blocks,
+            us=us,
             touch=self.path.touch[side][swept.row],
             depth=swept.depth,
             block=(swept.us - start_us) // block_us,
@@ -244,6 +245,16 @@ class DepthCounts:
             prints=sweeps.prints(start_us, end_us),
         )
         return joined_tallies(sums.between(start_us, blocks), own, own.prints) if sums else own
+
+    def _stood(self, side: int, start_us: int, end_us: int) -> "tuple[Ints, Ints, Ints]":
+        """Return where the touch of a side stood in ``[start_us, end_us)``, in which block, and for how many µs."""
+        if start_us == end_us:
+            nowhere = np.zeros(0, np.int64)
+            return nowhere, nowhere, nowhere
+        edges, rows, block = self.path.segments(start_us, end_us, self._block_us)
+        us = np.diff(edges)
+        lasted = us > 0
+        return self.path.touch[side][rows[lasted]], block[lasted], us[lasted]
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
         """Return the sums of the day's blocks in step with *start_us*; None as long as windows alone cost less.
@@ -268,9 +279,12 @@ def depths_of(tallies: dict[int, Tally], per_tick: int) -> "tuple[Times, Times, 
 
 
 def points_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> Points:
-    """Return the cells of a window of so many blocks, one side after the other."""
-    cells = [_one_side(grid, side, tally, blocks)[0] for side, tally in tallies.items()]
-    return joined(cells, [0] * len(cells))
+    """Return the cells of a window by side and block, from what each side saw of it."""
+    cells = [block_cells(grid, tally, blocks) for tally in tallies.values()]
+    exposure_us, fills = (np.stack(one) for one in zip(*cells, strict=True))
+    used = np.nonzero(exposure_us)
+    side, block, column = used
+    return _table(grid, np.array(list(tallies))[side], column, block, exposure_us[used], fills[used])
 
 
 def cells_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> "tuple[Times, Times]":
@@ -355,20 +369,10 @@ class DistanceGrid:
         found: Ints = np.where(self.near[column] > self.last, column - self.per_tick, column)
         return found
 
-    def exposure(self, touch: "Ints", blocks: "Ints", spent: "Ints", count: int) -> "Times":
-        """Return µs by block and column: the mean over a column's prices of the time of all touches as near or nearer.
-
-        The open column counts from where it begins. *count* is how many blocks there are.
-        """
-        close = (touch != CLOSED) & (touch <= self.last)
-        column, shape = self.column(touch[close]), (count, self.columns)
-        late = (touch[close] - self.near[column]) / self.per_tick  # ticks of the column that are nearer than the touch
-        share = np.where(self.open[column], late == 0, 1 - late / np.where(self.open, 1.0, self.width)[column])
-        flat, time = blocks[close] * self.columns + column, spent[close].astype(np.float64)
-        whole, part = (np.bincount(flat, one, shape[0] * shape[1]) for one in (time, time * (1 - share)))
-        reached = whole.reshape(shape[0], -1, self.per_tick).cumsum(axis=1).reshape(shape)
-        exposure: NDArray[np.float64] = np.where(self.near <= self.last, reached - part.reshape(shape), 0.0)
-        return exposure
+    @cached_property
+    def lookup(self) -> CellColumns:
+        """Where a distance lies, for `block_cells`."""
+        return CellColumns(self.begin, self.per_tick, self.last)
 
     def reaching(self, touch: "Ints", depth: "Ints", count: "Ints") -> "Ints":
         """Return by column how many sweeps hit a probe at its begin: met nearer or there, and ended there or beyond."""
@@ -391,11 +395,9 @@ class DistanceGrid:
 
 def block_cells(grid: DistanceGrid, tally: Tally, blocks: int) -> "tuple[Times, Times]":
     """Return µs of exposure and sweeps of one side of a window, each by block and column of *grid*."""
-    exposure_us = grid.exposure(tally.stood, tally.stood_block, tally.us, blocks)
-    counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
-    flat = tally.block[counted] * grid.columns + grid.column(tally.depth[counted])
-    fills = np.bincount(flat, tally.count[counted], exposure_us.size).astype(np.float64, copy=False)
-    return exposure_us, fills.reshape(exposure_us.shape)
+    stood, swept = (tally.stood, tally.stood_block, tally.us), (tally.touch, tally.depth, tally.block, tally.count)
+    exposure_us, fills = _cells.block_cells(grid.lookup, stood, swept, blocks)
+    return exposure_us, fills
 
 
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
@@ -422,7 +424,8 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple
         unexposed=int(fills[~exposed].sum()),
     )
     used = np.nonzero(exposure_us)
-    return _table(grid, side, used[1], used[0], exposure_us[used], fills[used]), counts
+    sides = np.full(used[0].size, side)
+    return _table(grid, sides, used[1], used[0], exposure_us[used], fills[used]), counts
 
 
 def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
@@ -431,12 +434,13 @@ def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
     begin_us = grid.at_begin(tally.stood, tally.us)
     begun = np.flatnonzero(begin_us)
     reaching = grid.reaching(tally.touch[counted], tally.depth[counted], tally.count[counted])
-    shown = _table(grid, side, begun, np.full(begun.size, NO_BLOCK), begin_us[begun], reaching[begun])
+    sides, blocks = np.full(begun.size, side), np.full(begun.size, NO_BLOCK)
+    shown = _table(grid, sides, begun, blocks, begin_us[begun], reaching[begun])
     return replace(shown, width_ticks=np.full(begun.size, np.inf))
 
 
 def _table(
-    grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Times", fills: "Times | Ints"
+    grid: DistanceGrid, side: "Ints", column: "Ints", block: "Ints", exposure_us: "Times", fills: "Times | Ints"
 ) -> Points:
     """Return points of grid columns."""
     return Points(
@@ -444,6 +448,6 @@ def _table(
         width_ticks=grid.width[column],
         exposure_s=exposure_us / US_PER_S,
         fills=fills.astype(np.float64),
-        side=np.full(column.size, side, np.int8),
+        side=side.astype(np.int8),
         block=block,
     )

@@ -1,7 +1,8 @@
 """Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), every check and neighbour with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,23 @@ WITH_ERRORS = (*RATES, "se_logA", "se_k")
 ESTIMATED = (*WITH_ERRORS, "logA", "cov_logA_k", "pivot_delta", "lambda_at_pivot", "se_log_lambda_at_pivot")
 
 
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """How points are fitted: the arguments of `fit_poisson`, which explains them."""
+
+    fit_method: str = POISSON_MLE
+    min_exposure_s: float = 0.0
+    min_usable_deltas: int = 2
+    max_delta_ticks: float | None = None
+    intervals: str = "profile"
+
+    def __post_init__(self) -> None:
+        if self.fit_method not in ESTIMATORS:
+            raise UsageError(f"fit method {self.fit_method!r} is not known; choose {', '.join(ESTIMATORS)}")
+        if self.intervals not in INTERVALS:
+            raise UsageError(f"intervals {self.intervals!r} are not known; choose {', '.join(INTERVALS)}")
+
+
 @np.errstate(all="ignore")
 def fit_poisson(
     points: Points | Columns | Mapping[str, ArrayLike] | Sequence[ArrayLike],
@@ -63,12 +81,23 @@ def fit_poisson(
         DataError: On a value that cannot be, with its row.
         UsageError: On an unknown method or kind of interval.
     """
-    if fit_method not in ESTIMATORS:
-        raise UsageError(f"fit method {fit_method!r} is not known; choose {', '.join(ESTIMATORS)}")
-    if intervals not in INTERVALS:
-        raise UsageError(f"intervals {intervals!r} are not known; choose {', '.join(INTERVALS)}")
-    sample, refusal = _select(as_points(points), min_exposure_s, max(min_usable_deltas, 2), max_delta_ticks)
-    task = _Task.of(sample, fit_method)
+    options = FitOptions(fit_method, min_exposure_s, min_usable_deltas, max_delta_ticks, intervals)
+    return _fitted(as_points(points), options, checks=True)
+
+
+@np.errstate(all="ignore")
+def fit_window(points: Points, options: FitOptions) -> PoissonFit:
+    """Return the fit of one window of many, without the checks that no segment shows.
+
+    Those are the other estimators' numbers, those of each side, the bend of the curve, warnings, and the intervals by
+    blocks beside others. All other fields are those of `fit_poisson`.
+    """
+    return _fitted(points, options, checks=False)
+
+
+def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
+    sample, refusal = _select(points, options)
+    task = _Task(sample, options.fit_method, checks)
     chosen = task.chosen
     if not refusal and isinstance(chosen, Absent):
         refusal = chosen.status, chosen.reason
@@ -77,24 +106,28 @@ def fit_poisson(
     if refusal or isinstance(chosen, Absent):
         status, reason = refusal or ("", "")
         return PoissonFit(**_beside(task), usable=False, status=status, reason=reason)
-    return _finished(task, chosen, intervals)
+    return _finished(task, chosen, options.intervals)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Task:
-    """A table with its three estimates, and the name of the chosen one."""
+    """A table with its estimates, the name of the chosen one, and whether it is checked against others."""
 
     sample: Sample
-    table: Table
     fit_method: str
-    estimates: dict[str, Estimate | Absent]
+    checks: bool
 
-    @classmethod
-    def of(cls, sample: Sample, fit_method: str) -> "_Task":
-        """Return the task of *sample*."""
-        table = sample.table()
-        peak = likelihood_peak(table)
-        return cls(sample, table, fit_method, {name: _estimated(name, table, peak) for name in ESTIMATORS})
+    @cached_property
+    def table(self) -> Table:
+        """The sums of the rows."""
+        return self.sample.table()
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate | Absent]:
+        """The chosen estimate by name, with the others beside it where it is checked."""
+        peak = likelihood_peak(self.table)
+        names = ESTIMATORS if self.checks else (self.fit_method,)
+        return {name: _estimated(name, self.table, peak) for name in names}
 
     @property
     def mle(self) -> Estimate | Absent:
@@ -107,11 +140,10 @@ class _Task:
         return self.estimates[self.fit_method]
 
 
-def _select(
-    points: Points, min_exposure_s: float, least: int, max_delta_ticks: float | None
-) -> tuple[Sample, tuple[str, str] | None]:
+def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
     """Leave out what is too far away or too shortly exposed; say, by a status and a reason, if too little remains."""
-    exposed = Sample.of(points, np.inf if max_delta_ticks is None else max_delta_ticks)
+    limit, min_exposure_s, least = options.max_delta_ticks, options.min_exposure_s, max(options.min_usable_deltas, 2)
+    exposed = Sample.of(points, np.inf if limit is None else limit)
     kept = exposed.waited(min_exposure_s)
     if not exposed.points.fills.any():
         return kept, ("no_fills", f"no fills in {exposed.points.exposure_s.sum():.6g} s")
@@ -128,31 +160,34 @@ def _select(
 def _beside(task: _Task) -> dict[str, Any]:
     """Return the fields that need no usable estimate."""
     table, delta = task.table, task.sample.shape.delta
-    return {
+    counted = {
         "fit_method": task.fit_method,
         "n_blocks": task.sample.n_blocks,
         "n_fills": _count(table.total),
         "exposure_s": float(table.exposure_s.sum()),
-        "firth": Rates(**_values(task.estimates[POISSON_FIRTH], RATES)),
-        "log_linear": Rates(**_values(task.estimates[LOG_LINEAR], RATES)),
         "min_delta_ticks": float(delta[0]) if len(delta) else None,
         "max_delta_ticks": float(delta[-1]) if len(delta) else None,
-        "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),
         "points": task.sample.points,
+    }
+    if not task.checks:
+        return counted
+    return counted | {
+        "firth": Rates(**_values(task.estimates[POISSON_FIRTH], RATES)),
+        "log_linear": Rates(**_values(task.estimates[LOG_LINEAR], RATES)),
+        "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),
     }
 
 
 def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
     """Return the fit with the chosen estimate, its intervals and its checks."""
-    robust = block_robust(task.sample, chosen)
-    if intervals == "block":
+    robust = block_robust(task.sample, chosen) if task.checks or intervals == "block" else None
+    if intervals == "block" and robust:
         ends = robust
     elif task.fit_method == LOG_LINEAR:
         ends = wald(chosen)  # a regression has no likelihood to profile
     else:
         ends = profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
     good = goodness(task.table, chosen)
-    sides, side_lr_p = _both_sides(task)
     status, reason = _status(task.table.total, good)
     spread = dispersion(task.sample, chosen)
     return PoissonFit(
@@ -160,18 +195,28 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
         **_values(chosen, ESTIMATED),
         ci95_A=ends.A,
         ci95_k=ends.k,
-        ci95_A_block=robust.A,
-        ci95_k_block=robust.k,
         dispersion=spread,
-        **asdict(good),
-        curvature_p=curvature_p(task.sample, task.table, chosen),
-        sides=sides,
-        side_lr_p=side_lr_p,
+        **{name: getattr(good, name) for name in Goodness.__slots__},
         usable=True,
         status=status,
         reason=reason,
-        warnings=tuple(_warnings(task, good.goodness_p, spread, side_lr_p, ends)),
+        **(_checked(task, chosen, ends, robust, good, spread) if robust and task.checks else {}),
     )
+
+
+def _checked(
+    task: _Task, chosen: Estimate, ends: Intervals, robust: Intervals, good: Goodness, spread: float | None
+) -> dict[str, Any]:
+    """Return the fields that check a usable fit with its intervals *ends*."""
+    sides, side_lr_p = _both_sides(task)
+    return {
+        "ci95_A_block": robust.A,
+        "ci95_k_block": robust.k,
+        "curvature_p": curvature_p(task.sample, task.table, chosen),
+        "sides": sides,
+        "side_lr_p": side_lr_p,
+        "warnings": tuple(_warnings(task, good.goodness_p, spread, side_lr_p, ends)),
+    }
 
 
 def _status(n_fills: float, good: Goodness) -> tuple[str, str]:

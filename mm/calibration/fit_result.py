@@ -269,6 +269,8 @@ class PoissonFit(Shown):
 
     def times(self, count: int) -> Self:
         """Return the same fit, of *count* times as many fills and seconds; its numbers and errors stay."""
+        if count == 1:
+            return self
         bid, ask = (
             replace(one, n_fills=None if one.n_fills is None else one.n_fills * count)
             for one in (self.sides.bid, self.sides.ask)
@@ -339,9 +341,13 @@ class PoissonFit(Shown):
         rule = "─" * (width + 2)
         return "\n".join([f"┌{rule}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{rule}┘"])
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite."""
-        return {one.name: plain(getattr(self, one.name)) for one in fields(self) if one.name != "points"}
+    def to_json(self, *, brief: bool = False) -> dict[str, Any]:
+        """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite.
+
+        A *brief* one lacks the keys whose value is their default, which `from_json` puts back.
+        """
+        values = {name: getattr(self, name) for name in self.json_keys()}
+        return {name: plain(one) for name, one in values.items() if not brief or name in _HEAD or one != _DEFAULT[name]}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -369,6 +375,10 @@ class PoissonFit(Shown):
                 f"{source}: marked as usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again"
             )
         return fit
+
+
+_DEFAULT = {one.name: one.default for one in fields(PoissonFit)}
+_HEAD = ("schema_version", "distance_unit", "time_unit")
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:

@@ -4,8 +4,9 @@ Modes that train on everything so far look at the same blocks, each with its own
 by cell are a short row of numbers; the rows of days that have passed are kept until the reach of the flow changes.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from mm.calibration.estimators import Absent, estimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
-from mm.calibration.state_space import forecast_of, gain_of
+from mm.calibration.state_space import RateForecast, forecast_of, gain_of
 from mm.calibration.windows import WEIGHING, Window, WindowFitter, WindowPlan, weights_of
 
 if TYPE_CHECKING:
@@ -40,50 +41,100 @@ class ModeRates:
     ) -> None:
         self._calibrator, self._plan, self._points = calibrator, plan, points or calibrator.points
         self._past: tuple[float, list[tuple[Floats, Floats]]] = (-1.0, [])
-        self._last: tuple[int, DistanceGrid, Floats, Floats] | None = None
+        self._apart: dict[str, tuple[tuple[int, int], Rates]] = {}
+        self._last: tuple[int, _Past] | None = None
+
+    def each(self, windows: Mapping[str, Window]) -> dict[str, Rates]:
+        """Return A and k of the window of each mode."""
+        return {mode: self.one(mode, window) for mode, window in windows.items()}
 
     def one(self, mode: str, window: Window) -> Rates:
         """Return A and k of a training window in a mode."""
         calibrator, begin_us, end_us = self._calibrator, window.train_start_us, window.train_end_us
         if mode not in SHARED or calibrator.config.method != "marks" or begin_us != calibrator.start_us:
+            window_us = begin_us, end_us
             fitter = WindowFitter(self._points, bare_fit, replace(self._plan, mode=mode), calibrator.length_s)
-            found = fitter.one(begin_us, end_us)
-            return None if found.A is None or found.k is None else (found.A, found.k)
-        grid, exposure_s, fills = self._blocks(end_us)
+            last = self._apart.get(mode)
+            if last is None or last[0] != window_us:  # that of ``static`` is the same in each segment
+                found = fitter.one(begin_us, end_us)
+                last = self._apart[mode] = window_us, None if found.A is None or found.k is None else (found.A, found.k)
+            return last[1]
+        if self._last is None or self._last[0] != end_us:
+            length_s = calibrator.length_s(begin_us, end_us)
+            self._last = end_us, _Past(*self._blocks(end_us), length_s, self._plan.half_life_min)
+        past = self._last[1]
         if mode == "expanding":
-            return _peak(grid, exposure_s.sum(axis=0), fills.sum(axis=0))
-        length_s = calibrator.length_s(begin_us, end_us)
-        weights = weights_of(np.arange(len(fills)), length_s, self._plan.half_life_min)[:, None]
-        recent = (weights * exposure_s).sum(axis=0), (weights * fills).sum(axis=0)
+            return past.whole_peak
         if mode == "pooled_k":
-            whole = _peak(grid, exposure_s.sum(axis=0), fills.sum(axis=0))
-            near = grid.near / grid.per_tick
-            gain = gain_of(near, near + grid.width, whole[1]) if whole else near
-            return whole and (float(recent[1].sum()) / float((recent[0] * gain).sum()), whole[1])
-        found_recent = _peak(grid, *recent)
-        if mode == "ewma" or found_recent is None:
-            return found_recent
-        near, k = grid.near / grid.per_tick, found_recent[1]
-        seen = np.flatnonzero(exposure_s.any(axis=1))[-1] + 1  # blocks after the last exposure are not known to end
-        expected = (exposure_s[:seen] * gain_of(near, near + grid.width, k)).sum(axis=1)
-        ahead = forecast_of(expected, fills[:seen].sum(axis=1), length_s, 60 * self._plan.step_min)
-        return found_recent if ahead is None else (ahead.A, k)
+            return past.whole_peak and (past.pooled_A(past.whole_peak[1]), past.whole_peak[1])
+        if mode == "ewma" or past.recent_peak is None:
+            return past.recent_peak
+        ahead = past.forecast(past.recent_peak[1], 60 * self._plan.step_min)
+        return past.recent_peak if ahead is None else (ahead.A, past.recent_peak[1])
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of everything before an instant, and exposure and sweeps by block and column."""
-        if self._last is None or self._last[0] != end_us:
-            calibrator = self._calibrator
-            parts = calibrator.parts(calibrator.start_us, end_us)
-            reach = calibrator.reach(calibrator.start_us, end_us)
-            grid = DistanceGrid.of(reach, PER_TICK[calibrator.config.reference])
-            if self._past[0] != reach:
-                self._past = reach, []
-            past = self._past[1]
-            past.extend(calibrator.marks.cells(*part, grid) for part in parts[len(past) : -1])
-            each = [*past, calibrator.marks.cells(*parts[-1], grid)]
-            exposure_s, fills = (np.concatenate(column) for column in zip(*each, strict=True))
-            self._last = end_us, grid, exposure_s, fills
-        return self._last[1:]
+        calibrator = self._calibrator
+        parts = calibrator.parts(calibrator.start_us, end_us)
+        reach = calibrator.reach(calibrator.start_us, end_us)
+        grid = DistanceGrid.of(reach, PER_TICK[calibrator.config.reference])
+        if self._past[0] != reach:
+            self._past = reach, []
+        past = self._past[1]
+        past.extend(calibrator.marks.cells(*part, grid) for part in parts[len(past) : -1])
+        each = [*past, calibrator.marks.cells(*parts[-1], grid)]
+        exposure_s, fills = (np.concatenate(column) for column in zip(*each, strict=True))
+        return grid, exposure_s, fills
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Everything before an instant by block and column, and what the modes make of it; each is worked out once.
+
+    Attributes:
+        grid: Its columns.
+        exposure_s: float64[b, c], in s.
+        fills: float64[b, c], sweeps.
+        length_s: Seconds that were recorded.
+        half_life_min: Age at which a block weighs half, in minutes.
+    """
+
+    grid: DistanceGrid
+    exposure_s: "Floats"
+    fills: "Floats"
+    length_s: float
+    half_life_min: float
+
+    @cached_property
+    def recent(self) -> "tuple[Floats, Floats]":
+        """Exposure and sweeps by column, older blocks weighing less."""
+        weights = weights_of(np.arange(len(self.fills)), self.length_s, self.half_life_min)
+        return (weights[:, None] * self.exposure_s).sum(axis=0), (weights[:, None] * self.fills).sum(axis=0)
+
+    @cached_property
+    def whole_peak(self) -> Rates:
+        """A and k of all blocks alike."""
+        return _peak(self.grid, self.exposure_s.sum(axis=0), self.fills.sum(axis=0))
+
+    @cached_property
+    def recent_peak(self) -> Rates:
+        """A and k of blocks by their weights."""
+        return _peak(self.grid, *self.recent)
+
+    def pooled_A(self, k: float) -> float:
+        """Return A of the weighed blocks with a given k."""
+        return float(self.recent[1].sum()) / float((self.recent[0] * self._gain(k)).sum())
+
+    def forecast(self, k: float, horizon_s: float) -> RateForecast | None:
+        """Return what the *horizon_s* to come may bring with a given k."""
+        seen = np.flatnonzero(self.exposure_s.any(axis=1))[-1] + 1  # blocks after the last exposure may not be over
+        expected = (self.exposure_s[:seen] * self._gain(k)).sum(axis=1)
+        return forecast_of(expected, self.fills[:seen].sum(axis=1), self.length_s, horizon_s)
+
+    def _gain(self, k: float) -> "Floats":
+        """Return the share of the sweeps that end in each column."""
+        near = self.grid.near / self.grid.per_tick
+        return gain_of(near, near + self.grid.width, k)
 
 
 def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:

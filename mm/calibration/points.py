@@ -174,7 +174,11 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     Returns:
         One row number for each group, and for each row the number of its group.
     """
-    order = np.lexsort(keys[::-1])
+    if len(keys) > 1:  # often the further keys follow from the first, and sorting by one is much faster
+        first, groups = group(keys[0])
+        if all((key[first][groups] == key).all() for key in keys[1:]):
+            return first, groups
+    order = np.argsort(keys[0]) if len(keys) == 1 else np.lexsort(keys[::-1])
     starts = np.zeros(len(order), bool)
     starts[:1] = True
     for key in keys:

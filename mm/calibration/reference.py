@@ -223,7 +223,7 @@ class Volatility:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Squared moves of one step, by half hour: their sums and numbers."""
+    """Squared moves of one step, by half hour: their sums in ticks² and numbers."""
 
     squares: NDArray[np.float64]
     count: NDArray[np.int64]
@@ -275,16 +275,17 @@ def _two_scale(fast: float, slow: float) -> float:
     return (slow - share * fast) / (1 - share)
 
 
-def _sample(path: ReferencePath, start_us: int, end_us: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the mid at every second, in ticks, and the number of its unbroken stretch; -1 for none."""
+def _looks(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
+    """Return the row of the path at every second, and the number of its unbroken stretch; -1 for none."""
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     closed = path.touch[1] == CLOSED
-    return path.mid2[rows] / 2, np.where(closed[rows], -1, np.cumsum(closed)[rows])
+    return rows, np.where(closed[rows], -1, np.cumsum(closed)[rows])
 
 
 def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
     """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour it begins in."""
-    mid, stretch = _sample(path, start_us, end_us)
+    rows, stretch = _looks(path, start_us, end_us)
+    mid = path.mid2[rows] / 2
     blocks = len(mid) // HALF_HOUR_S + 1
     found = {}
     for step in steps:
@@ -294,6 +295,39 @@ def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[in
         squares = np.bincount(block, (mid[at + step] - mid[at]) ** 2, blocks).astype(np.float64)
         found[step] = Moves(squares, np.bincount(block, minlength=blocks).astype(np.int64))
     return found
+
+
+class MoveSums:
+    """The moves of the mid over a day, summed from its begin on: any window in step with it is a difference.
+
+    Squared moves of half ticks are whole numbers, so a difference of sums is exact.
+
+    Args:
+        path: Of the day.
+        start_us: An instant at which the mid is looked at; windows begin whole seconds from it.
+        end_us: End of the day.
+    """
+
+    def __init__(self, path: ReferencePath, start_us: int, end_us: int) -> None:
+        self._start_us = start_us
+        rows, stretch = _looks(path, start_us, end_us)
+        mid2 = path.mid2[rows]
+        self._sums = {}
+        for step in SCALES_S:
+            whole = (stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0)
+            squares = np.where(whole, (mid2[step:] - mid2[:-step]) ** 2, 0)
+            self._sums[step] = tuple(np.concatenate(([0], column.cumsum())) for column in (squares, whole))
+
+    def between(self, start_us: int, end_us: int) -> dict[int, Moves]:
+        """Return the moves of the mid in a window by step in s, those of all half hours in one."""
+        first = (start_us - self._start_us) // US_PER_S
+        last = first - (start_us - end_us) // US_PER_S  # the first look that is not in the window
+        found = {}
+        for step, sums in self._sums.items():
+            begin, end = (min(at, len(sums[0]) - 1) for at in (first, max(last - step, first)))
+            squares, count = (column[end : end + 1] - column[begin] for column in sums)
+            found[step] = Moves(squares / 4, count)
+        return found
 
 
 def _joined(parts: Sequence[Moves]) -> Moves:

@@ -319,6 +319,7 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
         used, source, done = (
             (own, "fitted", "") if own.A is not None else fallback.instead(own, last[1] if last else None, age_s)
         )
+        line = used.line
         yield Segment(
             start_us=window.start_us,
             end_us=window.end_us,
@@ -339,28 +340,28 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             predictive_high=own.predicted and own.predicted[1],
             min_delta_ticks=used.fit.min_delta_ticks,
             max_delta_ticks=used.fit.max_delta_ticks,
-            shape=_shape(used),
-            lambda_curve=used.line,
-            adverse_ticks=_adverse(used),
+            shape=_shape(used, line),
+            lambda_curve=line,
+            adverse_ticks=_adverse(used, line),
         )
 
 
-def _adverse(used: WindowFit) -> float | None:
+def _adverse(used: WindowFit, line: Line) -> float | None:
     """Return the move after fills where an order is worth most; None where it is not known."""
     from mm.backtest.fills.intensity import FOREVER, Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
     if used.A is None or used.k is None:
         return None
-    piece = IntensityPiece(0, FOREVER, used.A, used.k, used.A, used.k, used.k, curve=used.line)
+    piece = IntensityPiece(0, FOREVER, used.A, used.k, used.A, used.k, used.k, curve=line)
     return dearest(used.moves, partial(Intensity([piece]).at, 0, 1))
 
 
-def _shape(used: WindowFit) -> str | None:
+def _shape(used: WindowFit, line: Line) -> str | None:
     """Return the shape of λ(δ) that is used; None without parameters."""
     if used.A is None:
         return None
-    return used.fit.shape.chosen if used.line and used.fit.shape else EXPONENTIAL
+    return used.fit.shape.chosen if line and used.fit.shape else EXPONENTIAL
 
 
 def _wrong(segment: Segment) -> str:

@@ -11,11 +11,11 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mm.calibration.alternatives import compare
-from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points
-from mm.calibration.window_moves import adverse_moves
+from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class WindowFits:
         """Yield the fit of each window of the plan, in order of time; windows of one training stretch share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
+        moves = WindowMoves(self.calibrator)
         known: dict[tuple[int, int], WindowFit] = {}
         found: list[WindowFit] = []
         for number, window in enumerate(windows):
@@ -55,19 +56,29 @@ class WindowFits:
             lead = found[number - number % apart].fit if number % apart else None
             if span not in known:
                 name = f"window {self.plan.mode} {span[0]} {span[1]}"
-                known[span] = _from_json(self.memory(name, partial(self._as_json, points, span, lead)))
+                make = partial(self._as_json, (points, moves), span, lead)
+                known[span] = _from_json(self.memory(name, make), lead)
             found.append(known[span])
             yield known[span]
 
     def _as_json(
-        self, points: Callable[[int, int], Points], span: tuple[int, int], lead: PoissonFit | None
+        self,
+        shared: tuple[Callable[[int, int], Points], WindowMoves],
+        span: tuple[int, int],
+        lead: PoissonFit | None,
     ) -> dict[str, Any]:
-        """Return a window's fit as JSON holds it, with the shape of *lead* if it has one."""
-        calibrator, plan = self.calibrator, self.plan
-        plain = self.fit or calibrator.fit_points
+        """Return a window's fit as JSON holds it; of one whose curve has the shape of *lead*, the level alone."""
+        (points, moves), calibrator, plan = shared, self.calibrator, self.plan
+        plain = self.fit or calibrator.fit_window
+        level: float | None = None
 
         def fit(points: Points) -> PoissonFit:
-            return with_curve(plain(points), points, lead)
+            nonlocal level
+            found = plain(points)
+            if lead is None or not found.usable or not lead.line:
+                return with_curve(found, points, lead)
+            level = level_of(points, lead.line)
+            return found
 
         own = WindowFitter(points, fit, plan, calibrator.length_s).one(*span)
         predicted = own.ahead.interval if own.ahead else predictive_ci95(points(*span), 60 * plan.step_min)
@@ -75,18 +86,21 @@ class WindowFits:
         beside = {
             "sigma_ticks": calibrator.sigma_ticks(*span),
             "predicted": predicted,
-            "moves": adverse_moves(calibrator, *span),
+            "moves": moves.between(*span),
         }
-        return {**rates, **beside, "fit": own.fit.to_json()}
+        return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 
 
-def _from_json(kept: dict[str, Any]) -> WindowFit:
-    made = {
-        "predicted": kept["predicted"] and tuple(kept["predicted"]),
-        "moves": tuple((delta, move) for delta, move in kept["moves"]),
-        "fit": PoissonFit.from_json(kept["fit"], "the fit of a window"),
-    }
-    return WindowFit(**{**kept, **made})
+def _from_json(kept: dict[str, Any], lead: PoissonFit | None) -> WindowFit:
+    fit = PoissonFit.from_json(kept["fit"], "the fit of a window")
+    if lead is not None and kept["level"] is not None:
+        fit = at_level(fit, lead, kept["level"])
+    return WindowFit(
+        **{name: kept[name] for name in ("A", "k", "se_k", "se_logA", "sigma_ticks")},
+        fit=fit,
+        predicted=kept["predicted"] and tuple(kept["predicted"]),
+        moves=tuple((delta, move) for delta, move in kept["moves"]),
+    )
 
 
 def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) -> PoissonFit:
@@ -108,9 +122,23 @@ def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) 
         return replace(fit, lambda_curve=curve, shape=shape)
     if not lead.line:
         return replace(fit, shape=lead.shape)
-    level = float(points.fills.sum() / (points.exposure_s * reached(points, lead.line)).sum())
-    curve = tuple(replace(one, lambda_per_s=one.lambda_per_s * level, ci95=None) for one in lead.lambda_curve)
-    return replace(fit, lambda_curve=curve, shape=replace(lead.shape, parameters={}))
+    return at_level(fit, lead, level_of(points, lead.line))
+
+
+def level_of(points: Points, line: Line) -> float:
+    """Return how many times as many fills *points* have as a curve expects of them."""
+    return float(points.fills.sum() / (points.exposure_s * reached(points, line)).sum())
+
+
+def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:
+    """Return a fit with the curve of another one, so many times as high."""
+    curve = tuple(
+        CurvePoint(
+            delta_ticks=one.delta_ticks, spread_state=one.spread_state, lambda_per_s=one.lambda_per_s * level, ci95=None
+        )
+        for one in lead.lambda_curve
+    )
+    return replace(fit, lambda_curve=curve, shape=lead.shape and replace(lead.shape, parameters={}))
 
 
 def reached(points: Points, line: Line) -> Floats:

@@ -4,15 +4,16 @@ Nothing at or after the end of the window is read: a fill counts once the mid of
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
-from mm.calibration.reference import CLOSED
+from mm.calibration.reference import CLOSED, within
+from mm.calibration.sweeps import Reached
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -27,7 +28,53 @@ if TYPE_CHECKING:
 
 SETTLED_S = 5  # after a fill the mid has made its move
 LEAST_HITS = 20  # behind a mean move that quotes count with
+REACHED = tuple(Reached.__slots__)
 DAYS = 2  # of a window, its last ones, whose fills count: earlier days are at hand as sums alone
+
+
+class WindowMoves:
+    """The moves after fills of windows in order of time: sweeps of a day are followed once, whatever the windows.
+
+    Args:
+        calibrator: Measures the days.
+    """
+
+    def __init__(self, calibrator: "Calibrator") -> None:
+        self._calibrator = calibrator
+        self._days: dict[int, dict[int, SettledSweeps]] = {}
+
+    def between(self, start_us: int, end_us: int) -> Line:
+        """Return what `adverse_moves` returns of ``[start, end)``."""
+        calibrator = self._calibrator
+        parts = calibrator.parts(start_us, end_us)[-DAYS:]
+        if calibrator.config.fills is None:
+            self._days = {day: self._days.get(day) or _settled_day(calibrator.marks[day]) for day, *_ in parts}
+            return self._by_marks(parts)
+        found = [
+            _after_fills(calibrator.marks[day].path, run.journal.fills, span)
+            for day, *span in parts
+            for run in calibrator.played.values()
+        ]
+        distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
+        distance = np.maximum(distance, min(calibrator.config.deltas))
+        means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
+        return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
+
+    def _by_marks(self, parts: list[tuple[int, int, int]]) -> Line:
+        """Return the mean moves after sweeps at each distance that 20 of them reached."""
+        calibrator = self._calibrator
+        per_tick = calibrator.marks[parts[-1][0]].path.per_tick
+        grid = DistanceGrid.of(calibrator.reach(parts[0][1], parts[-1][2]), per_tick)
+        sums = np.zeros((2, grid.last + per_tick + 1))
+        for day, start_us, end_us in parts:
+            for settled in self._days[day].values():
+                settled.add(sums, (start_us, end_us), grid.last)
+        for first in range(per_tick):
+            sums[:, first::per_tick] = np.cumsum(sums[:, first::per_tick], axis=1)
+        places = grid.near[grid.near <= grid.last].astype(np.int64)
+        places = np.unique(places[np.rint(sums[0, places]) >= LEAST_HITS])
+        means = sums[1, places] / np.rint(sums[0, places])
+        return tuple(zip((places / per_tick).tolist(), means.tolist(), strict=True))
 
 
 def adverse_moves(calibrator: "Calibrator", start_us: int, end_us: int) -> Line:
@@ -36,18 +83,7 @@ def adverse_moves(calibrator: "Calibrator", start_us: int, end_us: int) -> Line:
     By the marks; where a fill model measured, after the fills of its orders. Of a window of many days the last two
     count.
     """
-    parts = calibrator.parts(start_us, end_us)[-DAYS:]
-    if calibrator.config.fills is None:
-        return _by_marks(calibrator, parts)
-    found = [
-        _after_fills(calibrator.marks[day].path, run.journal.fills, span)
-        for day, *span in parts
-        for run in calibrator.played.values()
-    ]
-    distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
-    distance = np.maximum(distance, min(calibrator.config.deltas))
-    means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
-    return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
+    return WindowMoves(calibrator).between(start_us, end_us)
 
 
 def dearest(moves: Line, rate: Callable[[float], float]) -> float | None:
@@ -55,37 +91,72 @@ def dearest(moves: Line, rate: Callable[[float], float]) -> float | None:
     return max(moves, key=lambda one: rate(one[0]) * (one[0] - one[1]))[1] if moves else None
 
 
-def _by_marks(calibrator: "Calibrator", parts: list[tuple[int, int, int]]) -> Line:
-    """Return the mean moves after sweeps at each distance that 20 of them reached."""
-    per_tick = calibrator.marks[parts[-1][0]].path.per_tick
-    grid = DistanceGrid.of(calibrator.reach(parts[0][1], parts[-1][2]), per_tick)
-    sums = np.zeros((2, grid.last + per_tick + 1))
-    for day, *span in parts:
-        for side in (1, -1):
-            touch, depth, move = _settled(calibrator.marks[day], side, (span[0], span[1]), grid.last)
-            beyond = depth - (depth - touch) % per_tick + per_tick  # the first distance of its row that is not hit
-            add = partial(np.bincount, minlength=sums.shape[1])
-            for row, worth in enumerate((np.ones(len(move)), move)):
-                sums[row] += add(touch, worth) - add(beyond, worth)
-    for first in range(per_tick):
-        sums[:, first::per_tick] = np.cumsum(sums[:, first::per_tick], axis=1)
-    places = grid.near[grid.near <= grid.last].astype(np.int64)
-    places = np.unique(places[np.rint(sums[0, places]) >= LEAST_HITS])
-    return tuple((int(place) / per_tick, float(sums[1, place] / np.rint(sums[0, place]))) for place in places)
+@dataclass(frozen=True)
+class SettledSweeps:
+    """Sweeps of one side of a day that hit a probe, in order of time, and the move of the mid after each.
 
+    Left out are sweeps after which the book broke.
 
-def _settled(marks: "DepthCounts", side: int, span: tuple[int, int], last: int) -> "tuple[Ints, Ints, Floats]":
-    """Return from where to where each sweep of a part of a day hit orders, in steps, and the move of the mid after it.
-
-    Left out are sweeps after which the book broke or the part ended.
+    Attributes:
+        marks: Of the day.
+        side: Of the probes.
+        us: When each began.
+        touch: Where it met the touch, in steps.
+        depth: Distance of the deepest price that it hit, in steps.
+        move: Of the mid in the 5 s after it against the orders, in ticks: a whole number of half ticks.
     """
-    path, (hits, touch) = marks.path, marks.hits(side, *span)
-    then_us = hits.us + SETTLED_S * US_PER_S
-    near = (touch <= last) & (then_us <= span[1])
-    us, row, depth, touch = hits.us[near], hits.row[near], hits.depth[near], touch[near]
-    then, whole = later(path, us, row)
-    move = side * (path.mid2[row] - path.mid2[then]) / 2
-    return touch[whole], np.minimum(depth[whole], last), move[whole]
+
+    marks: "DepthCounts"
+    side: int
+    us: "Ints"
+    touch: "Ints"
+    depth: "Ints"
+    move: "Floats"
+
+    @classmethod
+    def of(cls, marks: "DepthCounts", side: int, sweeps: "Reached") -> Self:
+        """Return those of *sweeps*."""
+        path = marks.path
+        touch = path.touch[side][sweeps.row]
+        hit = (touch != CLOSED) & (sweeps.depth >= touch)
+        us, row, depth, touch = sweeps.us[hit], sweeps.row[hit], sweeps.depth[hit], touch[hit]
+        then, whole = later(path, us, row)
+        move = side * (path.mid2[row] - path.mid2[then]) / 2
+        return cls(marks, side, us[whole], touch[whole], depth[whole], move[whole])
+
+    def add(self, sums: "Floats", span: tuple[int, int], last: int) -> None:
+        """Add the sweeps of a part of the day to the sums of hits and moves by the first distance that is hit.
+
+        What a sweep does not reach any more is taken back at the first such distance of its row. Left out are sweeps
+        whose move was not over when the part ended.
+        """
+        start_us, end_us = within(self.marks.span, *span)
+        first, stop = np.searchsorted(self.us, (start_us, end_us - SETTLED_S * US_PER_S + 1)).tolist()
+        self._add(sums, slice(first, max(first, stop)), last, 1)
+        beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
+        for sign in (1, -1):
+            picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)
+            if picked.any():
+                cut = SettledSweeps.of(
+                    self.marks, self.side, Reached(*(getattr(beside, one)[picked] for one in REACHED))
+                )
+                cut._add(sums, slice(None), last, sign)
+
+    def _add(self, sums: "Floats", rows: slice, last: int, sign: int) -> None:
+        """Add rows, or take them back, by a *sign*."""
+        per_tick = self.marks.path.per_tick
+        near = self.touch[rows] <= last
+        touch, depth, move = (one[rows][near] for one in (self.touch, self.depth, self.move))
+        depth = np.minimum(depth, last)
+        beyond = depth - (depth - touch) % per_tick + per_tick  # the first distance of its row that is not hit
+        places, size = np.concatenate((touch, beyond)), sums.shape[1]
+        sums[0] += sign * np.bincount(places, np.repeat((1.0, -1.0), len(touch)), size)
+        sums[1] += sign * np.bincount(places, np.concatenate((move, -move)), size)
+
+
+def _settled_day(marks: "DepthCounts") -> dict[int, SettledSweeps]:
+    """Return the sweeps of a day by side."""
+    return {side: SettledSweeps.of(marks, side, sweeps.whole) for side, sweeps in marks.sweeps.items()}
 
 
 def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":

@@ -37,6 +37,7 @@ CLOCK = ("waits", "mean_wait", "ks_p")
 CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
 LATER = ("adverse_ticks",)  # columns behind those that scripts count
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", "lambda_curve", *LATER))
+SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name != "lambda_curve")
 COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
 NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that files of earlier versions lack
 WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are no numbers
@@ -165,7 +166,8 @@ def write_window_metrics(path: Path, study: Study) -> int:
 
 def _rows(study: Study) -> Iterator[dict[str, Any]]:
     for segment, own, tested in zip(study.schedule.segments, study.fits, study.tests, strict=True):
-        row = asdict(segment) | {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
+        row = {name: getattr(segment, name) for name in SEGMENT_FIELDS}
+        row |= {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
         row |= _trained(own) | _tested(tested, study.schedule.mode) | _waits(tested)
         row |= dict(zip(CURVE[1:], tested.curve or (None, None), strict=True))
         yield {name: "" if row[name] is None else row[name] for name in COLUMNS}

@@ -29,14 +29,19 @@ def foreseen(points: Points, A: float, k: float) -> Floats:
     return expected
 
 
-def log_likelihood(points: Points, A: float, k: float) -> float:
-    """Return the Poisson log-likelihood of the rows, with the factorials of their counts."""
+def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return for each A and k the expected fills of all rows, and the Poisson log-likelihood of the rows.
+
+    The latter with the factorials of their counts.
+    """
     from scipy.special import gammaln
 
+    A, k = np.array(rates).reshape(-1, 2, 1).transpose(1, 0, 2)
+    log_rate = _log_rate(points, A, k)
+    total = (points.exposure_s * np.exp(log_rate)).sum(axis=1)
     hit = points.fills > 0
-    log_mean = np.log(points.exposure_s[hit]) + _log_rate(points, A, k)[hit]
-    fills = points.fills[hit]
-    return float((fills * log_mean).sum() - foreseen(points, A, k).sum() - gammaln(fills + 1).sum())
+    fills, log_mean = points.fills[hit], np.log(points.exposure_s[hit]) + log_rate[:, hit]
+    return total.tolist(), ((fills * log_mean).sum(axis=1) - total - gammaln(fills + 1).sum()).tolist()
 
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
@@ -51,7 +56,7 @@ def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
     return float(expected.sum()), float((fills * np.log(expected[hit]) - gammaln(fills + 1)).sum() - expected.sum())
 
 
-def _log_rate(points: Points, A: float, k: float) -> Floats:
+def _log_rate(points: Points, A: float | Floats, k: float | Floats) -> Floats:
     with np.errstate(divide="ignore"):
         rate: Floats = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
     return rate

@@ -14,9 +14,9 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
 from mm.calibration.window_fits import Memory, WindowFits
-from mm.calibration.windows import MODES, Fallback, Window, WindowFit, WindowPlan
+from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.unseen import Tested, by_curve, foreseen, log_likelihood, waits
+from mm.walkforward.unseen import Tested, by_curve, by_rates, foreseen, waits
 from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -132,19 +132,14 @@ def study(
 
     fallback = fallback or Fallback()
     for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
-        for mode in MODES:
-            if mode != plan.mode:
-                rival = windows[mode][number]
-                # parameters stay in use until there are usable ones again
-                latest[mode] = memory(_name("bare", mode, rival), partial(bare.one, mode, rival)) or latest[mode]
+        rivals = {mode: windows[mode][number] for mode in MODES if mode != plan.mode}
+        found = memory(f"bare {segment.train_end_us}", partial(bare.each, rivals))
+        # parameters stay in use until there are usable ones again
+        latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
         tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
         if step:
             step(1)
     return Study(schedule_of(calibrator, plan, fallback, own), tuple(own), tuple(tests))
-
-
-def _name(kind: str, mode: str, window: Window) -> str:
-    return f"{kind} {mode} {window.train_start_us} {window.train_end_us}"
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
@@ -153,11 +148,13 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
     used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
     parts = calibrator.parts(segment.start_us, segment.end_us)
     rates = {**rivals, mode: used}
+    known = {name: one for name, one in rates.items() if one}
+    totals, likely = (dict(zip(known, column, strict=True)) for column in by_rates(seen, list(known.values())))
     return Tested(
         points=seen,
         expected=foreseen(seen, *used) if used else None,
-        foreseen={name: float(foreseen(seen, *one).sum()) if one else None for name, one in rates.items()},
-        loglik={name: log_likelihood(seen, *one) if one else None for name, one in rates.items()},
+        foreseen={name: totals.get(name) for name in rates},
+        loglik={name: likely.get(name) for name in rates},
         curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
         waits={
             side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) if used else None

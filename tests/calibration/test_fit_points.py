@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mm
-from mm.calibration.fit_points import ESTIMATORS, fit_poisson
+from mm.calibration.fit_points import ESTIMATORS, INTERVALS, FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.points import Points
 from mm.errors import UsageError
 
 DENSE = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [1000.0] * 6, "fills": [62, 45, 38, 22, 9, 2]}
@@ -250,3 +251,44 @@ def test_no_finite_table_makes_it_raise(table, method, intervals):
     assert fit.summary()
     content = json.loads(json.dumps(fit.to_json(), allow_nan=False))
     assert PoissonFit.from_json(content, "fit.json").status == fit.status
+
+
+@pytest.mark.parametrize("method", ESTIMATORS)
+@pytest.mark.parametrize("intervals", INTERVALS)
+def test_a_fit_of_a_window_is_the_whole_one_without_its_checks(method, intervals):
+    """Equal in every field that it has; the fields of the checks are empty."""
+    blocks = np.arange(60) // 5
+    points = Points.of(
+        np.tile([0.5, 1.5, 2.5, 4.5, 9.5], 12),
+        np.full(60, 40.0),
+        np.tile([30, 17, 12, 4, 1], 12) + blocks % 3,
+        [1, -1] * 30,
+        blocks,
+    )
+    whole = fit_poisson(points, fit_method=method, intervals=intervals)
+    window = fit_window(points, FitOptions(method, intervals=intervals))
+    checks = {
+        "ci95_A_block",
+        "ci95_k_block",
+        "curvature_p",
+        "sides",
+        "side_lr_p",
+        "firth",
+        "log_linear",
+        "mle",
+        "warnings",
+    }
+    for name in PoissonFit.json_keys():
+        one = getattr(window, name)
+        assert one == (PoissonFit.__dataclass_fields__[name].default if name in checks else getattr(whole, name)), name
+
+
+def test_a_window_that_cannot_be_fitted_says_why_as_the_whole_fit_does():
+    for points in (
+        Points.of([1, 2], [5, 5], [0, 0]),
+        Points.of([1], [5], [3]),
+        Points.of([1, 2, 3], [5, 5, 5], [1, 2, 9]),
+    ):
+        whole, window = fit_poisson(points), fit_window(points, FitOptions())
+        assert not window.usable
+        assert (window.status, window.reason, window.n_fills) == (whole.status, whole.reason, whole.n_fills)

@@ -12,10 +12,13 @@ from mm.calibration.reference import (
     BEFORE_ALL,
     CLOSED,
     PER_TICK,
+    SCALES_S,
     STEPS_S,
+    MoveSums,
     ReferencePath,
     block_length_us,
     check_reference,
+    moves_of,
     reference_path,
     reference_ticks,
     sigma_ticks,
@@ -120,11 +123,10 @@ S = 1_000_000
 
 
 def path_of(mid2):
-    """Return the path of a market whose mid is another one every second."""
-    mids = np.asarray(mid2)
+    """Return the path of a market whose mid is another one every second; None is a second without a book."""
+    mids = np.array([one or 0 for one in mid2])
     rows = np.arange(len(mids))
-    touch = np.full(len(mids) + 1, 1)
-    touch[0] = CLOSED
+    touch = np.array([CLOSED, *(CLOSED if one is None else 1 for one in mid2)])
     return ReferencePath(
         per_tick=2,
         event=np.concatenate(([BEFORE_ALL], rows)),
@@ -194,6 +196,21 @@ def test_the_volatility_of_a_window_is_the_two_scale_one_where_there_is_one():
     assert 0 < sigma_ticks([(bounce, 0, 400 * S)]) < 0.1
     assert sigma_ticks([(path_of([10] * 100), 0, 100 * S)]) == 0.0
     assert sigma_ticks([(path_of([10]), 0, S)]) is None
+
+
+@given(st.lists(st.integers(18, 30) | st.none(), min_size=3, max_size=400), st.data())
+def test_sums_of_a_day_give_the_moves_of_any_window(mids, data):
+    """To the last bit, as long as a window begins in step with them; None is a second without a book."""
+    path = path_of([20, *mids])
+    phase, end_us = data.draw(st.integers(0, S - 1)), len(mids) * S
+    sums = MoveSums(path, phase, end_us)
+    for _ in range(4):
+        first, length = data.draw(st.integers(0, len(mids) - 1)), data.draw(st.integers(0, end_us))
+        window = first * S + phase, min(first * S + phase + length, end_us)
+        slow, fast = moves_of(path, *window), sums.between(*window)
+        for step in SCALES_S:
+            one, other = slow[step], fast[step]
+            assert (one.squares.sum(), one.count.sum()) == (other.squares.sum(), other.count.sum())
 
 
 def test_only_the_given_stretch_counts():

@@ -3,16 +3,23 @@
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mm
 from mm.backtest.models import queue_prob_power
+from mm.calibration import window_moves
 from mm.calibration.calibrate import adverse_selection, measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.reference import CLOSED
 from mm.calibration.schedule import Schedule, build_schedule, intensity_of
 from mm.calibration.window_moves import LEAST_HITS, adverse_moves, dearest
 from mm.calibration.windows import WindowPlan
+from small_tapes import book, trade
+from small_tapes import tape as tape_of
 
 US = 1_000_000
 
@@ -48,6 +55,42 @@ def test_of_a_window_they_are_those_of_its_sweeps(tape):
     assert len(found) > 3
     for delta, move in found:
         assert move == pytest.approx(wanted[delta]), delta
+
+
+@given(st.data())
+def test_sweeps_followed_once_are_those_of_each_window(data):
+    """Also those that a border cuts: prints of one trade time, of which the window holds a part."""
+    seconds = st.integers(0, 40)
+    rows = data.draw(st.lists(st.tuples(seconds, st.sampled_from((1, -1)), st.integers(0, 4)), min_size=2, max_size=60))
+    rows = sorted(rows, key=lambda row: row[0])
+    day = [book(0, 100, 102)]
+    for number, (second, side, deep) in enumerate(rows, 1):
+        at = second * US + number
+        day.append(book(at, 100 + number % 3, 102 + number % 3))
+        ticks = 102 + deep if side == 1 else 100 - deep
+        exch = (second // 4 + 1) * 4 * US  # prints of several seconds are one aggressive order
+        day.append(trade(at, side, ticks, exch))
+    with patch.object(window_moves, "LEAST_HITS", 1):
+        calibrator = Calibrator(tape_of(day, 0, 50 * US), CalibrationConfig(max_delta_ticks=6))
+        moves = window_moves.WindowMoves(calibrator)
+        borders = st.integers(0, 50 * US)
+        for _ in range(4):
+            start_us, end_us = sorted((data.draw(borders), data.draw(borders)))
+            assert dict(moves.between(start_us, end_us)) == pytest.approx(plain_moves(calibrator, start_us, end_us))
+
+
+def plain_moves(calibrator, start_us, end_us):
+    """Return the mean move at each distance, one sweep of the window after another."""
+    marks, moves = calibrator.marks[0], {}
+    us, mid2, touch = (one.tolist() for one in (marks.path.us, marks.path.mid2, marks.path.touch[1]))
+    for side in (1, -1):
+        hits, touches = marks.hits(side, start_us, end_us)
+        for at, row, depth, near in zip(hits.us.tolist(), hits.row.tolist(), hits.depth.tolist(), touches, strict=True):
+            then = bisect_right(us, at + 5 * US) - 1
+            if at + 5 * US <= end_us and near <= 12 and CLOSED not in touch[row : then + 1]:
+                for place in range(int(near), min(depth, 12) + 1, 2):
+                    moves.setdefault(place / 2, []).append(side * (mid2[row] - mid2[then]) / 2)
+    return {delta: sum(each) / len(each) for delta, each in moves.items()}
 
 
 def test_under_a_fill_model_they_follow_its_fills(tape):

@@ -12,7 +12,7 @@ from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import Waits, foreseen, linked, log_likelihood, realised, waits
+from mm.walkforward.unseen import Waits, by_rates, foreseen, linked, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5
@@ -25,16 +25,20 @@ def test_a_resting_order_and_a_cell_are_foreseen_by_their_formulas():
     assert foreseen(points, RATE, DECAY).tolist() == pytest.approx([whole, whole - 100 * RATE * math.exp(-DECAY * 3)])
 
 
-def test_the_log_likelihood_is_that_of_poisson_counts():
+def test_the_by_rates_is_that_of_poisson_counts():
     points = Points.of([1, 2, 3], [100, 50, 20], [12, 3, 0], width_ticks=[1, 1, np.inf])
     expected = foreseen(points, RATE, DECAY)
-    assert log_likelihood(points, RATE, DECAY) == pytest.approx(stats.poisson.logpmf(points.fills, expected).sum())
+    other = foreseen(points, 2 * RATE, DECAY / 2)
+    totals, likely = by_rates(points, [(RATE, DECAY), (2 * RATE, DECAY / 2)])
+    assert totals == pytest.approx([expected.sum(), other.sum()])
+    assert likely == pytest.approx([stats.poisson.logpmf(points.fills, one).sum() for one in (expected, other)])
+    assert by_rates(points, []) == ([], [])
 
 
 def test_a_fill_where_next_to_none_was_foreseen_is_no_infinity():
     """At 900 ticks and k = 2 the expected fills are below what a float holds; their logarithm is not."""
     points = Points.of([900], [10], [1])
-    assert log_likelihood(points, 1.0, 2.0) == pytest.approx(math.log(10) - 1800)
+    assert by_rates(points, [(1.0, 2.0)])[1] == pytest.approx([math.log(10) - 1800])
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 85_310),
-    "modules": (220, 340),
+    "lines": (46_000, 85_430),
+    "modules": (220, 341),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

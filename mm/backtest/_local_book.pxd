@@ -110,6 +110,16 @@ cdef inline void local_book_look(LocalBook* local, PaperVenue venue, OrderManage
     look_at_best(manager, &venue.orders.open, &local.touch, us)
 
 
+cdef inline void local_book_changed(
+    LocalBook* local, PaperVenue venue, OrderManager manager, int64_t received_us, int64_t us
+) noexcept nogil:
+    """Take note of best prices that were received at an instant, as of *us*."""
+    if local.book.best_bid == 0 or local.book.best_ask == 0:
+        local.touch.mid_lost = True
+    if manager.awaits_best and received_us >= local.start_us:
+        local_book_look(local, venue, manager, us)
+
+
 cdef inline int64_t next_received(const LocalBook* local) noexcept nogil:
     """Return when the next event that may change the best prices is received; NEVER where there is none."""
     cdef const Received* received = &local.received
@@ -131,10 +141,7 @@ cdef inline int local_book_move(LocalBook* local, PaperVenue venue, OrderManager
             if kind != DEPTH:
                 local.touch.valid = kind != GAP
             local.book.best_bid, local.book.best_ask = received.move_bid_ticks[move], received.move_ask_ticks[move]
-            if local.book.best_bid == 0 or local.book.best_ask == 0:
-                local.touch.mid_lost = True
-            if manager.awaits_best and received.move_us[move] >= local.start_us:
-                local_book_look(local, venue, manager, us)
+            local_book_changed(local, venue, manager, received.move_us[move], us)
         move += 1
     local.next_move = move
     if manager.awaits_best:
@@ -178,10 +185,7 @@ cdef inline int local_book_receive(LocalBook* local, PaperVenue venue, OrderMana
             book_show(&local.book, &received.row_side[row], &received.row_ticks[row], &received.row_lots[row], rows)
         elif rows:
             book_apply(&local.book, &received.row_side[row], &received.row_ticks[row], &received.row_lots[row], rows)
-        if local.book.best_bid == 0 or local.book.best_ask == 0:
-            local.touch.mid_lost = True
-        if manager.awaits_best and received.us[event] >= local.start_us:
-            local_book_look(local, venue, manager, us)
+        local_book_changed(local, venue, manager, received.us[event], us)
         event += 1
     local.next_event = event
     if manager.awaits_best:

@@ -9,9 +9,10 @@ import numpy as np
 from mm.clock import iso
 from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
 from mm.instrument import E8
+from mm.report.drawn_columns import changes
 from mm.report.frame import card, document, grid, header, minute, notes, nothing, tile, tiles
 from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Marks, Panel, TimelineAxis, changes, script, timeline
+from mm.report.timeline import Line, Marks, Panel, TimelineAxis, script, timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

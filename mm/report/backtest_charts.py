@@ -12,10 +12,11 @@ from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, lasting, number, percent, power, short, signed
+from mm.report.drawn_columns import changes, unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import Course, MarketColumns, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
-from mm.report.timeline import Line, Marks, Panel, Stays, changes, unit_of
+from mm.report.timeline import Line, Marks, Panel, Stays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,6 +12,7 @@ from mm.calibration.points import Points
 from mm.clock import US_PER_MS
 from mm.numbers import number, power, short
 from mm.report.curve import curves, keys, lines
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
     ChartPart,
     card,
@@ -19,7 +20,7 @@ from mm.report.frame import (
     nothing,
 )
 from mm.report.svg import WIDE, Plot, bar, padded
-from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, places, timeline, unit_of
+from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, places, timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,10 +10,11 @@ import numpy as np
 from mm.clock import US_PER_MS
 from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.backtest_charts import under_water
+from mm.report.drawn_columns import changes, unit_of
 from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
 from mm.report.run_columns import RunColumns, course
 from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Panel, TimelineAxis, changes, script, timeline, unit_of
+from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
 # Numbers of summary.json that are compared.
 _COMPARED = (

@@ -8,9 +8,10 @@ import numpy as np
 
 from mm.clock import US_PER_MS, iso
 from mm.numbers import number, short, signed
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import nothing
 from mm.report.svg import HALF, WIDE, Plot, bar, padded
-from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, unit_of
+from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.numbers import SHARPE_DAYS, number, percent, probability, short, signed
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
     About,
     Heatmap,
@@ -31,7 +32,7 @@ from mm.report.frame import (
 )
 from mm.report.svg import BOTTOM, HALF, TOP, WIDE, Plot, padded
 from mm.report.sweep_charts import PointsChart
-from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline, unit_of
+from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.numbers import number, short
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import card, nothing
 from mm.report.svg import HALF, Plot, padded
-from mm.report.timeline import Line, Marks, Panel, TimelineAxis, places, timeline, unit_of
+from mm.report.timeline import Line, Marks, Panel, TimelineAxis, places, timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

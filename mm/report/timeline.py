@@ -6,8 +6,7 @@ near a fill stay, and of the others the extremes of equal shares of the rows.
 """
 
 import json
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.clock import US_PER_MS, US_PER_S
+from mm.clock import US_PER_MS
+from mm.report.drawn_columns import Near, changes, evenly, extremes, kept, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_300_000  # of the columns of a page
 MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
-CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
 UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
 CLOSE_MS = 60_000  # what a step to the next fill shows
 
@@ -153,67 +152,6 @@ class Marks:
         ]
         ends = None if self.ends is None else (self.ends[0][at], self.ends[1][at])
         return replace(self, us=self.us[at], values=self.values[at], tip=tip, ends=ends)
-
-
-class Near:
-    """Instants around which all rows stay, and how near the rows of each series lie to them, found once per series.
-
-    Args:
-        us: Rising.
-    """
-
-    def __init__(self, us: "Instants") -> None:
-        self._us = us
-        self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by identity of the series, held here
-
-    def close(self, us: "Instants", most: int) -> "NDArray[np.bool_]":
-        """Return which rows of a series lie within the longest of `CLOSE_S`, and the last before each of them.
-
-        It is the longest that leaves no more than half of *most* rows; no row is close where the shortest leaves more.
-        """
-        if id(us) not in self._known:
-            ranks = self._ranks(us)
-            self._known[id(us)] = us, ranks, np.cumsum(np.bincount(ranks, minlength=len(CLOSE_S)))
-        _, ranks, counts = self._known[id(us)]
-        return ranks < np.searchsorted(counts, most // 2, side="right")
-
-    def _ranks(self, us: "Instants") -> "NDArray[np.uint8]":
-        """Return of each row how many of `CLOSE_S` do not hold it, nor the row after it."""
-        near = self._us
-        if not len(near):
-            return np.full(len(us), len(CLOSE_S), np.uint8)
-        before = np.concatenate(([0], np.searchsorted(us, near, side="right"), [len(us)]))
-        after = np.repeat(np.arange(len(near) + 1), np.diff(before))  # how many of the instants lie before a row
-        apart_us = np.minimum(
-            np.abs(near[np.minimum(after, len(near) - 1)] - us), np.abs(us - near[np.maximum(after - 1, 0)])
-        )
-        ranks = np.zeros(len(us), np.uint8)
-        for one in CLOSE_S:
-            ranks += apart_us > one * US_PER_S
-        ranks[:-1] = np.minimum(ranks[:-1], ranks[1:])  # the last before one still holds
-        return ranks
-
-
-def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
-    """Return the rows that stay of a series, so that they are about *most*.
-
-    Args:
-        us: Their instants, rising.
-        most: How many; where there are no more, all stay.
-        near: Around what all rows stay, within the longest of `CLOSE_S` that takes half at most.
-        thin: Returns the places of a few of the other rows.
-    """
-    rows = np.arange(len(us))
-    if len(us) <= most:
-        return rows
-    close = near.close(us, most)
-    others = np.flatnonzero(~close)
-    return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
-
-
-def evenly(rows: "Rows", most: int) -> "Rows":
-    """Return the places of one of several *rows*, so that there are *most* or fewer."""
-    return np.arange(0, len(rows), max(1, -(-len(rows) // max(1, most))))
 
 
 @dataclass(frozen=True)
@@ -483,70 +421,3 @@ def script() -> str:
     """Return the script that lets a reader zoom into the timeline of a page."""
     parts = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS)
     return f'"use strict";\nfor (const root of document.querySelectorAll(".timeline")) {{\n{parts}}}\n'
-
-
-_WIDTHS = (1, 2, 4)
-_INDEX_BITS = 24  # a column of more rows is not thinned in one go
-_VALUE_BITS = 62 - _INDEX_BITS
-
-
-def packed(numbers: "Ints") -> dict[str, Any]:
-    """Return *numbers* as their differences, in one, two or four bytes each, whichever is shortest.
-
-    Returns:
-        ``bytes`` of a difference; ``steps``, all of them; ``at`` and ``far``, the places (4 bytes) and the values (8,
-        floating) of those that do not fit, which are 0 among the steps. Little-endian, base64.
-    """
-    steps = np.diff(numbers, prepend=0)
-    size = np.abs(steps)
-    fits = [(width, np.flatnonzero(size >= 1 << 8 * width - 1)) for width in _WIDTHS]
-    width, far = min(fits, key=lambda fit: len(steps) * fit[0] + len(fit[1]) * 12)
-    near = steps.astype(f"<i{width}")
-    near[far] = 0
-    return {
-        "bytes": width,
-        "steps": _text(near),
-        "at": _text(far.astype("<u4")),
-        "far": _text(steps[far].astype("<f8")),
-    }
-
-
-def _text(array: "NDArray[Any]") -> str:
-    return b64encode(array.tobytes()).decode()
-
-
-def unit_of(values: "Floats") -> float:
-    """Return a power of ten that writes *values* with six digits of their range; NaN is passed over."""
-    known = values[~np.isnan(values)]
-    reach = float(known.max() - known.min()) if len(known) else 0.0
-    return float(10.0 ** (np.floor(np.log10(reach)) - 6)) if reach > 0 else 1.0
-
-
-def whole(values: "Floats", unit: float) -> tuple["Ints", float]:
-    """Return *values* as whole *units* above the least of them, plus one, with 0 for NaN; and the least."""
-    hole = np.isnan(values)
-    low = float(values[~hole].min()) if not hole.all() else 0.0
-    return np.where(hole, 0, np.rint((np.nan_to_num(values) - low) / unit) + 1).astype(np.int64), low
-
-
-def changes(values: "Ints") -> "NDArray[np.intp]":
-    """Return where *values* differ from the one before; the first always does."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.arange(0)
-
-
-def extremes(values: "Ints", most: int) -> "NDArray[np.intp]":
-    """Return the rows to keep of a step function so that *most* or fewer are left.
-
-    Of each equal share of the rows the first, the least, the greatest and the last are kept, so no peak is lost.
-    """
-    if len(values) <= most:
-        return np.arange(len(values))
-    first = np.linspace(0, len(values), max(1, most // 4), endpoint=False).astype(np.int64)
-    last = np.append(first[1:], len(values)) - 1
-    over = max(0, int(values.max() - values.min()).bit_length() - _VALUE_BITS)
-    rows = np.arange(len(values))
-    least = np.minimum.reduceat((values - values.min()) >> over << _INDEX_BITS | rows, first)
-    greatest = np.minimum.reduceat((values.max() - values) >> over << _INDEX_BITS | rows, first)
-    mask = (1 << _INDEX_BITS) - 1
-    found = np.sort(np.concatenate((first, least & mask, greatest & mask, last)))
-    return found[changes(found)]  # np.unique hashes, and imports numpy.ma for it

@@ -1,5 +1,7 @@
 """An hour of charts over time whose every value is known, for tests."""
 
+import base64
+
 import numpy as np
 
 from mm.report.frame import card, document
@@ -9,6 +11,14 @@ from mm.report.timeline import Line, Marks, Panel, Stays, script, timeline
 START_US = 1_765_868_400_000_000  # 07:00 UTC
 HOUR_S = 3_600
 X = (float(START_US), float(START_US + HOUR_S * 1_000_000))
+TYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
+
+
+def unpacked(column):
+    """Return the numbers again, as the page's script does."""
+    steps = np.frombuffer(base64.b64decode(column["steps"]), TYPES[column["bytes"]]).astype(np.float64)
+    steps[np.frombuffer(base64.b64decode(column["at"]), "<u4")] = np.frombuffer(base64.b64decode(column["far"]), "<f8")
+    return np.cumsum(steps).astype(np.int64)
 
 
 def at(*seconds):

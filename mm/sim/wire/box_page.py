@@ -12,10 +12,11 @@ import numpy as np
 from mm.clock import iso
 from mm.instrument import E8, Instrument, assets_of
 from mm.numbers import lasting, number, short, signed
+from mm.report.drawn_columns import changes, unit_of
 from mm.report.frame import Row as TableRow
 from mm.report.frame import card, coloured, document, gain_or_loss, grid, header, listing, nothing, table, tile, tiles
 from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Marks, Panel, changes, script, timeline, unit_of
+from mm.report.timeline import Line, Marks, Panel, script, timeline
 from mm.sim.exchange.orders import Fill
 from mm.sim.matching.order_log import ROW_LEVEL, Row
 

@@ -43,8 +43,8 @@ TODAY = {
     # Issue 17 gave it room: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
-    # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in a kernel.
-    "backtest": (16_790, 64),
+    # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in kernels.
+    "backtest": (17_400, 64),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells in a
     # kernel, sums of a day that windows share.
@@ -73,8 +73,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 85_430),
-    "modules": (220, 341),
+    "lines": (46_000, 86_100),
+    "modules": (220, 342),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -2,7 +2,7 @@
 """The kernel's side of the journal; ``journal.py`` names the columns."""
 
 from cython.view cimport array as cython_array
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
@@ -96,19 +96,19 @@ cdef class OrderLog:
     def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
         """Return what ``read_lives`` of `mm.backtest.metrics` returns of the table, without making it."""
         counts = np.zeros((16, 64), np.int64)
-        order_of = np.empty(max(self.rows, 1), np.int64)
-        cdef int64_t[:, ::1] count = counts
-        cdef int64_t[::1] order = order_of
+        found = np.empty(((len(self.words) if self.rows else 0) // 5, 7), np.int64)  # a sent order takes 5 words
+        order_of = np.empty(max(self.rows, 1), np.int32)
+        cdef int64_t[:, ::1] count = counts, lives = found
+        cdef int32_t[::1] order = order_of
         cdef int64_t first_id = 1, sent = 0
         if self.rows:
             with nogil:
-                sent = count_log(&self.words[0], self.rows, &count[0, 0], &first_id)
-        found = np.empty((7, sent), np.int64)
-        cdef int64_t[:, ::1] lives = found
-        if sent:
-            with nogil:
-                lives_of_log(&self.words[0], self.rows, first_id, lives, &order[0])
-        return first_id, found, int(counts[CANCEL_REQ].sum()), counts
+                sent = lives_of_log(&self.words[0], self.rows, lives, &order[0], &count[0, 0], &first_id)
+        return first_id, found[:sent], int(counts[CANCEL_REQ].sum()), counts
+
+
+cdef enum:
+    ENDS = 1 << CANCEL_ACK | 1 << CLOSE_FILLED | 1 << EXPIRE | 1 << REJECT  # actions with which an order ends
 
 
 cdef inline int64_t known(int64_t us) noexcept nogil:
@@ -148,43 +148,37 @@ cdef inline int size_of(int64_t head) noexcept nogil:
     return 5 if head & 15 == PLACE else 3 if head & 15 == CANCEL_REQ else 2
 
 
-cdef int64_t count_log(const int64_t* word, int64_t rows, int64_t* count, int64_t* first_id) noexcept nogil:
-    """Count the rows of a log by action and reject reason; return how many orders were sent, and note the first's id."""
-    cdef int64_t n, head, sent = 0
+cdef int64_t lives_of_log(
+    const int64_t* word, int64_t rows, int64_t[:, ::1] lives, int32_t* order, int64_t* count, int64_t* first_id
+) noexcept nogil:
+    """Fill the lives of the orders that a log saw being sent, and return how many there are.
+
+    *order* has room for the order of each row, -1 for one that was sent before; *count* counts rows by action and
+    reject reason; *first_id* is that of the first order.
+    """
+    cdef int64_t n, head, at, sent = 0, first = 0
+    cdef int64_t* life
+    cdef int action
     for n in range(rows):
         head = word[1]
-        count[64 * (head & 15) + (head >> 7 & 63)] += 1
-        if head & 15 == PLACE:
+        action = head & 15
+        count[64 * action + (head >> 7 & 63)] += 1
+        if action == PLACE:
             if sent == 0:
-                first_id[0] = head >> 24
+                first = first_id[0] = head >> 24
+            life = &lives[sent, 0]
+            life[0], life[1] = word[0], word[4] if head & SHORT else known(word[5])
+            life[2], life[3], life[4] = 1 if head >> 18 & 1 else -1, word[2], word[3]
+            life[5], life[6] = -1, 0
+            order[n] = <int32_t> sent
             sent += 1
+        else:
+            at = order[head >> 24] if head & SHORT else (head >> 24) - first
+            if not 0 <= at < sent:
+                at = -1
+            order[n] = <int32_t> at
+            if ENDS >> action & 1 and at >= 0:
+                life = &lives[at, 0]
+                life[5], life[6] = word[0], action == REJECT
         word += size_of(head)
     return sent
-
-
-cdef void lives_of_log(
-    const int64_t* word, int64_t rows, int64_t first_id, int64_t[:, ::1] lives, int64_t* order
-) noexcept nogil:
-    """Fill the lives of the orders that a log saw being sent; *order* has room for the order of each row."""
-    cdef int64_t n, head, at, sent = 0
-    cdef int action
-    cdef bint short
-    for n in range(rows):
-        head = word[1]
-        action, short = head & 15, head & SHORT != 0
-        if action == PLACE:
-            at = sent
-            lives[0, at], lives[2, at] = word[0], 1 if head >> 18 & 1 else -1
-            lives[1, at] = word[4] if short else known(word[5])
-            lives[3, at], lives[4, at] = word[2], word[3]
-            lives[5, at], lives[6, at] = -1, 0
-            sent += 1
-        elif short:
-            at = order[head >> 24]
-        else:
-            at = (head >> 24) - first_id
-        order[n] = at
-        if action == CANCEL_ACK or action == CLOSE_FILLED or action == EXPIRE or action == REJECT:
-            if 0 <= at < sent:
-                lives[5, at], lives[6, at] = word[0], action == REJECT
-        word += size_of(head)

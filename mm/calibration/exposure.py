@@ -134,7 +134,8 @@ class RestingOrders:
             anchors: Where the quotes were anchored: distances count from there; None for the current reference.
             by_model: Whether a fill model decided on the fills, so that all of them count, with all time at rest.
         """
-        first_id, (sent_us, active_us, side, ticks, _, ended_us, _), *_ = sent_orders(journal)
+        first_id, orders, *_ = sent_orders(journal)
+        sent_us, active_us, side, ticks, _, ended_us, _ = orders.T
         fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
         row = fills["order_id"] - first_id
         known = (row >= 0) & (row < len(side))

@@ -20,7 +20,8 @@ def rest(
     mid2: NDArray[np.int64],
     intensity: Intensity,
     piece: NDArray[np.int64],
-    window: NDArray[np.int64],
+    first_window: int,
+    window_us: int,
     last_us: int,
     bins: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
@@ -32,14 +33,15 @@ def rest(
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
         intensity: What foresees fills.
         piece: Its piece that each stretch lies in; -1 for none.
-        window: The window of each stretch.
+        first_window: The number of the first window since 1970; a stretch lies in one.
+        window_us: Length of a window.
         last_us: End of the data.
         bins: The first distance in half ticks, the width of a bin, and how many there are.
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them; and the least and the greatest distance at which an order rested, (0, -1) where none did.
-        Where these are not in the bins, the sums are of no use.
+        and the last of them, where fills are foreseen; and the least and the greatest distance at which an order
+        rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
     """
 
 def waits(
@@ -49,6 +51,24 @@ def waits(
 
     Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
     ``read_lives`` returns them, of orders from *first_id* on.
+    """
+
+def parts(lives: NDArray[np.int64], fills: NDArray[np.int64], first_id: int) -> int:
+    """Return how many of the orders from *first_id* on have a fill smaller than themselves."""
+
+def rested(lives: NDArray[np.int64], last_us: int) -> NDArray[np.bool_]:
+    """Return of each order whether it came to rest: it arrived by the end of the data, and was not rejected."""
+
+def cut_at(mids: NDArray[np.int64], instants: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the instants of *mids* and the rising *instants* after the first of them, and bid + ask from each on.
+
+    One at the same instant as a row comes after it.
+    """
+
+def distances_before(fills: NDArray[np.int64], mids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how far each order stood from the mid until its fill, in half ticks, also if the book moved onto it.
+
+    Before the first row of *mids* that counts, and where no book was valid until then, the fill's own mid does.
     """
 
 def outside(

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
+from mm.backtest.metrics._rows_at cimport row_at
 
 import numpy as np
 
@@ -33,26 +34,26 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
             if sent == 0:
                 first_id = orders[i, 1]
             sent += 1
-    found = np.empty((7, sent), dtype=np.int64)
+    found = np.empty((sent, 7), dtype=np.int64)
     cdef int64_t[:, ::1] lives = found
     sent = 0
     with nogil:
         for i in range(orders.shape[0]):
             action = orders[i, 2]
             if action == PLACE:
-                lives[0, sent] = orders[i, 0]
-                lives[1, sent] = orders[i, 8]
-                lives[2, sent] = orders[i, 4]
-                lives[3, sent] = orders[i, 5]
-                lives[4, sent] = orders[i, 6]
-                lives[5, sent] = -1
-                lives[6, sent] = 0
+                lives[sent, 0] = orders[i, 0]
+                lives[sent, 1] = orders[i, 8]
+                lives[sent, 2] = orders[i, 4]
+                lives[sent, 3] = orders[i, 5]
+                lives[sent, 4] = orders[i, 6]
+                lives[sent, 5] = -1
+                lives[sent, 6] = 0
                 sent += 1
             elif action == CANCEL_ACK or action == CLOSE_FILLED or action == EXPIRE or action == REJECT:
                 row = orders[i, 1] - first_id
                 if 0 <= row < sent:
-                    lives[5, row] = orders[i, 0]
-                    lives[6, row] = action == REJECT
+                    lives[row, 5] = orders[i, 0]
+                    lives[row, 6] = action == REJECT
     return first_id, found, int(counts[CANCEL_REQ].sum()), counts
 
 
@@ -62,7 +63,8 @@ def rest(
     const int64_t[::1] mid2,
     Intensity intensity,
     const int64_t[::1] piece,
-    const int64_t[::1] window,
+    first_window: int,
+    window_us: int,
     int64_t last_us,
     bins: tuple[int, int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
@@ -74,42 +76,47 @@ def rest(
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
         intensity: What foresees fills.
         piece: Its piece that each stretch lies in; -1 for none.
-        window: The window of each stretch.
+        first_window: The number of the first window since 1970; a stretch lies in one.
+        window_us: Length of a window.
         last_us: End of the data.
         bins: The first distance in half ticks, the width of a bin, and how many there are.
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them; and the least and the greatest distance at which an order rested, (0, -1) where none did.
-        Where these are not in the bins, the sums are of no use.
+        and the last of them, where fills are foreseen; and the least and the greatest distance at which an order
+        rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
     """
     cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, until, half, place, begun = -1
     cdef int64_t least = NEVER, most = -NEVER
     cdef double seconds, predicted
     cdef bint foresees = len(intensity.rows()) > 0
-    by_distance, by_window = np.zeros((count, 3)), np.zeros((window[-1] + 1 if len(window) else 0, 2))
+    cdef int64_t window, first_of = first_window, length = window_us, cells = cuts.shape[0]
+    windows = cuts[cells - 1] // length - first_of + 1 if cells and foresees else 0
+    by_distance, by_window = np.zeros((count, 3)), np.zeros((windows, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
-        for i in range(lives.shape[1]):
+        for i in range(lives.shape[0]):
             until = _end(lives, i, last_us)
-            begun = _first(cuts, lives[1, i], begun)
-            at = begun if until > lives[1, i] else cuts.shape[0]
+            begun = row_at(&cuts[0], 1, cuts.shape[0], lives[i, 1], begun)
+            at = begun if until > lives[i, 1] else cuts.shape[0]
             while at < cuts.shape[0] and cuts[at] < until:
                 if at >= 0 and mid2[at] > 0:
-                    half = lives[2, i] * (mid2[at] - 2 * lives[3, i])
+                    half = lives[i, 2] * (mid2[at] - 2 * lives[i, 3])
                     least, most = min(least, half), max(most, half)
                     place = half - first if width == 1 else (half - first) / width
                     if half < first or place >= count:
                         at += 1
                         continue
-                    seconds = _seconds(cuts, at, lives[1, i], until)
+                    seconds = _seconds(cuts, at, lives[i, 1], until)
                     near[place, 0] += seconds
                     near[place, 1] += seconds * <double> half
-                    when[window[at], 0] += seconds
-                    if foresees and piece[at] >= 0:
-                        predicted = seconds * intensity.rate(piece[at], lives[2, i], 0.5 * <double> half)
-                        near[place, 2] += predicted
-                        when[window[at], 1] += predicted
+                    if foresees:
+                        window = cuts[at] / length - first_of
+                        when[window, 0] += seconds
+                        if piece[at] >= 0:
+                            predicted = seconds * intensity.rate(piece[at], lives[i, 2], 0.5 * <double> half)
+                            near[place, 2] += predicted
+                            when[window, 1] += predicted
                 at += 1
     if least > most:
         least, most = 0, -1
@@ -117,33 +124,97 @@ def rest(
 
 
 def waits(
-    const int64_t[:, ::1] lives, const int64_t[:, :] fills, first_id: int, int64_t last_us
+    const int64_t[:, ::1] lives, const int64_t[:, ::1] fills, first_id: int, int64_t last_us
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return µs from rest to end, from sending to arriving, and from rest and from sending to the first fill.
 
     Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
     ``read_lives`` returns them, of orders from *first_id* on.
     """
-    cdef int64_t orders = lives.shape[1], first = first_id, i, row, ended = 0, arrived = 0, hit = 0
+    cdef int64_t orders = lives.shape[0], first = first_id, i, row, ended = 0, arrived = 0, hit = 0
     lived, took = np.empty(orders, np.int64), np.empty(orders, np.int64)
     from_rest, from_sending = np.empty(fills.shape[0], np.int64), np.empty(fills.shape[0], np.int64)
     cdef int64_t[::1] living = lived, taking = took, resting = from_rest, waiting = from_sending
     cdef uint8_t[::1] met = np.zeros(orders, np.uint8)
     with nogil:
-        for i in range(orders):
-            if lives[5, i] >= 0 and not lives[6, i]:
-                living[ended] = lives[5, i] - lives[1, i]
-                ended += 1
-            if lives[5, i] >= 0 or lives[1, i] <= last_us:
-                taking[arrived] = lives[1, i] - lives[0, i]
-                arrived += 1
+        for i in range(orders):  # each is written, and counts where it is one
+            living[ended], taking[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
+            ended += (lives[i, 5] >= 0) & (lives[i, 6] == 0)
+            arrived += (lives[i, 5] >= 0) | (lives[i, 1] <= last_us)
         for i in range(fills.shape[0]):
             row = fills[i, 1] - first
             if 0 <= row < orders and not met[row]:
                 met[row] = True
-                resting[hit], waiting[hit] = fills[i, 0] - lives[1, row], fills[i, 0] - lives[0, row]
+                resting[hit], waiting[hit] = fills[i, 0] - lives[row, 1], fills[i, 0] - lives[row, 0]
                 hit += 1
     return lived[:ended], took[:arrived], from_rest[:hit], from_sending[:hit]
+
+
+def parts(const int64_t[:, ::1] lives, const int64_t[:, ::1] fills, first_id: int) -> int:
+    """Return how many of the orders from *first_id* on have a fill smaller than themselves."""
+    cdef int64_t first = first_id, i, row, count = 0
+    cdef uint8_t[::1] counted = np.zeros(lives.shape[0], np.uint8)
+    with nogil:
+        for i in range(fills.shape[0]):
+            row = fills[i, 1] - first
+            if 0 <= row < lives.shape[0] and fills[i, 4] < lives[row, 4] and not counted[row]:
+                counted[row] = True
+                count += 1
+    return count
+
+
+def rested(const int64_t[:, ::1] lives, int64_t last_us) -> NDArray[np.bool_]:
+    """Return of each order whether it came to rest: it arrived by the end of the data, and was not rejected."""
+    found = np.empty(lives.shape[0], np.bool_)
+    cdef uint8_t[::1] rests = found.view(np.uint8)
+    cdef int64_t i
+    with nogil:
+        for i in range(lives.shape[0]):
+            rests[i] = ((lives[i, 1] <= last_us) | (lives[i, 5] != -1)) & (lives[i, 6] == 0)
+    return found
+
+
+def cut_at(
+    const int64_t[:, ::1] mids, const int64_t[::1] instants
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the instants of *mids* and the rising *instants* after the first of them, and bid + ask from each on.
+
+    One at the same instant as a row comes after it.
+    """
+    cdef int64_t rows = mids.shape[0], more = instants.shape[0], i, at = 0, place = 0
+    us, mid2 = np.empty(rows + more, np.int64), np.empty(rows + more, np.int64)
+    cdef int64_t[::1] cut_us = us, cut_mid2 = mid2
+    with nogil:
+        for i in range(rows):
+            while at < more and instants[at] < mids[i, 0]:
+                cut_us[place], cut_mid2[place] = instants[at], mids[i - 1, 1]
+                place += 1
+                at += 1
+            cut_us[place], cut_mid2[place] = mids[i, 0], mids[i, 1]
+            place += 1
+        while at < more:
+            cut_us[place], cut_mid2[place] = instants[at], mids[rows - 1, 1]
+            place += 1
+            at += 1
+    return us, mid2
+
+
+def distances_before(const int64_t[:, ::1] fills, const int64_t[:, ::1] mids) -> NDArray[np.int64]:
+    """Return how far each order stood from the mid until its fill, in half ticks, also if the book moved onto it.
+
+    Before the first row of *mids* that counts, and where no book was valid until then, the fill's own mid does.
+    """
+    found = np.empty(fills.shape[0], np.int64)
+    cdef int64_t[::1] half_ticks = found
+    cdef int64_t i, at = -1, before
+    with nogil:
+        for i in range(fills.shape[0]):
+            at = row_at(&mids[0, 0], 2, mids.shape[0], fills[i, 0] - 1, at)
+            before = mids[max(at, 0), 1] if mids.shape[0] else 0
+            if before <= 0:
+                before = fills[i, 7]
+            half_ticks[i] = fills[i, 2] * (before - 2 * fills[i, 3])
+    return found
 
 
 def outside(
@@ -165,14 +236,14 @@ def outside(
     cdef int64_t i, at, until, begun = -1
     cdef double seconds, delta, total = 0.0, out = 0.0
     with nogil:
-        for i in range(lives.shape[1]):
+        for i in range(lives.shape[0]):
             until = _end(lives, i, last_us)
-            begun = _first(cuts, lives[1, i], begun)
-            at = begun if until > lives[1, i] else cuts.shape[0]
+            begun = row_at(&cuts[0], 1, cuts.shape[0], lives[i, 1], begun)
+            at = begun if until > lives[i, 1] else cuts.shape[0]
             while at < cuts.shape[0] and cuts[at] < until:
                 if at >= 0 and mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
-                    seconds = _seconds(cuts, at, lives[1, i], until)
-                    delta = 0.5 * <double> (lives[2, i] * (mid2[at] - 2 * lives[3, i]))
+                    seconds = _seconds(cuts, at, lives[i, 1], until)
+                    delta = 0.5 * <double> (lives[i, 2] * (mid2[at] - 2 * lives[i, 3]))
                     total += seconds
                     if delta < ranges[at, 0] or delta > ranges[at, 1]:
                         out += seconds
@@ -182,21 +253,12 @@ def outside(
 
 cdef inline int64_t _end(const int64_t[:, ::1] lives, int64_t i, int64_t last_us) noexcept nogil:
     """Return when an order stopped resting; before its arrival for one that never rested."""
-    if lives[6, i]:
+    if lives[i, 6]:
         return -1
-    return last_us if lives[5, i] < 0 else lives[5, i]
+    return last_us if lives[i, 5] < 0 else lives[i, 5]
 
 
 cdef inline double _seconds(const int64_t[::1] cuts, int64_t at, int64_t begin_us, int64_t end_us) noexcept nogil:
     """Return the seconds of an order's life, from *begin_us* to *end_us*, that lie after cut *at* and before the next."""
     cdef int64_t until = min(end_us, cuts[at + 1]) if at + 1 < cuts.shape[0] else end_us
     return 1e-6 * <double> (until - max(begin_us, cuts[at]))
-
-
-cdef inline int64_t _first(const int64_t[::1] cuts, int64_t us, int64_t near) noexcept nogil:
-    """Return the stretch that an instant lies in, -1 before the first; sought from *near*, where the order before was."""
-    while near + 1 < cuts.shape[0] and cuts[near + 1] <= us:
-        near += 1
-    while near >= 0 and cuts[near] > us:
-        near -= 1
-    return near

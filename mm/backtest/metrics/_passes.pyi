@@ -5,33 +5,47 @@
 import numpy as np
 from numpy.typing import NDArray
 
+EARNED: int  # in place of a horizon: what a fill earned against the mid that it met
+
 def mid2_at(mids: NDArray[np.int64], us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the ``mid2_ticks`` of *mids* (a row for each change) in force at each instant; 0 before the first row.
 
     Each is looked for from the place of the one before it: *us* should rise, or nearly.
     """
 
-def block_sums(
+def moves_after(
+    fills: NDArray[np.int64], mids: NDArray[np.int64], horizon_us: int, last_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return how far bid + ask went in *horizon_us* after each fill, 0 where that is not known, and where it is.
+
+    It is not known where the data end first, at *last_us*, or the book is not valid at either instant.
+    """
+
+def group_sums(
     fills: NDArray[np.int64],
-    half_ticks: NDArray[np.int64],
-    known: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    blocks: int,
-    groups: int,
+    mids: NDArray[np.int64],
+    horizons_us: NDArray[np.int64],
+    bands: NDArray[np.int64],
+    block_us: int,
+    last_us: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums over the *known* fills by group and by block of time.
+    """Return sums over the fills whose move is known, by horizon, by group and by block of time, in one pass.
+
+    The groups: all, buys, sells, fills that add to the inventory or begin one, fills that unwind it, and for each of
+    *bands* those at this distance from the mid or farther, and nearer than the next one.
 
     Args:
         fills: The table of a journal.
-        half_ticks: What each fill is measured by: how far bid + ask went.
-        known: Whether it is.
-        places: Block of each fill, from 0 on, and then the groups that it belongs to; -1 for none.
-        blocks: How many blocks there are.
-        groups: How many groups.
+        mids: Its path of the mid.
+        horizons_us: How long after a fill its move is read; ``EARNED`` for what it earned against its own mid.
+        bands: Rising distances, in half ticks.
+        block_us: Length of a block; the first one is that of the earliest fill.
+        last_us: End of the data.
 
     Returns:
-        Fills, int64[groups]; lots, float64[blocks, groups]; lots times *half_ticks* our way, likewise; lots times the
-        half ticks earned against the mid, float64[groups]. Sums of whole numbers: exact below 2^53.
+        Fills, int64[horizons, groups]; lots, float64[blocks, horizons, groups]; lots times half ticks our way,
+        likewise; lots times the half ticks earned against the mid, float64[horizons, groups]. Sums of whole numbers:
+        exact below 2^53.
     """
 
 def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -40,8 +54,17 @@ def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
 def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
 
-def edge_counts(values: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many *values* are at most each of the rising *edges* and above the one before; the last: above all."""
+def spread(times: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[int, int, int, NDArray[np.int64]]:
+    """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
+
+    Counts are of times at most each of the rising edges and above the one before; the last: above all.
+    """
+
+def around(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return some of the *values*, those of the rising *ranks* in order of size among them, and where these rank now.
+
+    Values are counted by their first bits, within least and greatest; those that share them with a wanted one are kept.
+    """
 
 def draw_ratios(
     first: NDArray[np.int32],

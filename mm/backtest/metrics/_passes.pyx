@@ -2,74 +2,197 @@
 """One pass each over fills, marks or draws, where numpy would take many: what the summary of a run adds up."""
 
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from mm.backtest.metrics._rows_at cimport row_at
 
 import numpy as np
 
+cdef extern from *:
+    """
+    static inline int mm_bits_of(int64_t value) {
+        int bits = 0;
+    #if defined(__GNUC__)
+        if (value > 0) bits = 64 - __builtin_clzll((unsigned long long) value);
+    #else
+        while (value > 0) { value >>= 1; bits++; }
+    #endif
+        return bits;
+    }
+    """
+    int bits_of "mm_bits_of"(int64_t value) noexcept nogil
 
-def mid2_at(const int64_t[:, :] mids, const int64_t[:] us) -> NDArray[np.int64]:
+cdef enum:
+    BUCKETS = 1 << 12
+
+cdef int64_t LOW_HALF = 0xFFFFFFFF
+
+
+# Groups of fills: all, by side, by change of the inventory, and from here on by distance.
+cdef enum:
+    BY_DISTANCE = 5
+    EARNED_US = -1
+
+EARNED = EARNED_US  # type: int  # in place of a horizon: what a fill earned against the mid that it met
+
+
+def mid2_at(const int64_t[:, ::1] mids, const int64_t[:] us) -> NDArray[np.int64]:
     """Return the ``mid2_ticks`` of *mids* (a row for each change) in force at each instant; 0 before the first row.
 
     Each is looked for from the place of the one before it: *us* should rise, or nearly.
     """
     found = np.zeros(us.shape[0], np.int64)
     cdef int64_t[::1] mid2 = found
-    cdef int64_t i, at = -1, rows = mids.shape[0]
+    cdef int64_t i, at = -1
     with nogil:
         for i in range(us.shape[0]):
-            while at + 1 < rows and mids[at + 1, 0] <= us[i]:
-                at += 1
-            while at >= 0 and mids[at, 0] > us[i]:
-                at -= 1
+            at = row_at(&mids[0, 0], 2, mids.shape[0], us[i], at)
             if at >= 0:
                 mid2[i] = mids[at, 1]
     return found
 
 
-def block_sums(
-    const int64_t[:, :] fills,
-    const int64_t[::1] half_ticks,
-    const uint8_t[::1] known,
-    const int64_t[:, ::1] places,
-    blocks: int,
-    groups: int,
+def moves_after(
+    const int64_t[:, ::1] fills, const int64_t[:, ::1] mids, horizon_us: int, last_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return how far bid + ask went in *horizon_us* after each fill, 0 where that is not known, and where it is.
+
+    It is not known where the data end first, at *last_us*, or the book is not valid at either instant.
+    """
+    moved, known = np.zeros(fills.shape[0], np.int64), np.zeros(fills.shape[0], np.bool_)
+    cdef int64_t[::1] moving = moved
+    cdef uint8_t[::1] knowing = known.view(np.uint8)
+    cdef int64_t i, at = -1, horizon = horizon_us, last = last_us
+    with nogil:
+        for i in range(fills.shape[0]):
+            knowing[i] = _moved(fills, i, mids, horizon, last, &at, &moving[i])
+    return moved, known
+
+
+def group_sums(
+    const int64_t[:, ::1] fills,
+    const int64_t[:, ::1] mids,
+    const int64_t[::1] horizons_us,
+    const int64_t[::1] bands,
+    block_us: int,
+    last_us: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums over the *known* fills by group and by block of time.
+    """Return sums over the fills whose move is known, by horizon, by group and by block of time, in one pass.
+
+    The groups: all, buys, sells, fills that add to the inventory or begin one, fills that unwind it, and for each of
+    *bands* those at this distance from the mid or farther, and nearer than the next one.
 
     Args:
         fills: The table of a journal.
-        half_ticks: What each fill is measured by: how far bid + ask went.
-        known: Whether it is.
-        places: Block of each fill, from 0 on, and then the groups that it belongs to; -1 for none.
-        blocks: How many blocks there are.
-        groups: How many groups.
+        mids: Its path of the mid.
+        horizons_us: How long after a fill its move is read; ``EARNED`` for what it earned against its own mid.
+        bands: Rising distances, in half ticks.
+        block_us: Length of a block; the first one is that of the earliest fill.
+        last_us: End of the data.
 
     Returns:
-        Fills, int64[groups]; lots, float64[blocks, groups]; lots times *half_ticks* our way, likewise; lots times the
-        half ticks earned against the mid, float64[groups]. Sums of whole numbers: exact below 2^53.
+        Fills, int64[horizons, groups]; lots, float64[blocks, horizons, groups]; lots times half ticks our way,
+        likewise; lots times the half ticks earned against the mid, float64[horizons, groups]. Sums of whole numbers:
+        exact below 2^53.
     """
-    cdef int64_t i, j, block, group
-    cdef double lots, moved, earned
-    counts, earned_by = np.zeros(groups, np.int64), np.zeros(groups)
-    lots_by, moved_by = np.zeros((blocks, groups)), np.zeros((blocks, groups))
-    cdef int64_t[::1] count = counts
-    cdef double[::1] all_earned = earned_by
-    cdef double[:, ::1] all_lots = lots_by, all_moved = moved_by
+    cdef int64_t count = horizons_us.shape[0], cells = 4 * (bands.shape[0] + 1), length = block_us, last = last_us
+    cdef int64_t i, j, block, cell, earned, half, first = 0, blocks = 0, begun = -1
+    cdef double lots
+    for i in range(fills.shape[0]):
+        block = fills[i, 0] // length
+        first = min(first, block) if i else block
+        blocks = max(blocks, block)
+    blocks = blocks - first + 1 if fills.shape[0] else 0
+    shape = (count, BY_DISTANCE + bands.shape[0])
+    counts, earned_by = np.zeros(shape, np.int64), np.zeros(shape)
+    lots_by, moved_by = np.zeros((blocks, *shape)), np.zeros((blocks, *shape))
+    cdef int64_t[:, ::1] all_counts = counts
+    cdef double[:, ::1] all_earned = earned_by
+    cdef double[:, :, ::1] all_lots = lots_by, all_moved = moved_by
+    # Of one block, by side, change and distance: a fill is added once, and its groups are told when the block ends.
+    cdef double[:, :, ::1] sums = np.zeros((count, cells, 4))
+    cdef int64_t[::1] at = np.full(count, -1)
     with nogil:
         for i in range(fills.shape[0]):
-            if not known[i]:
+            if fills[i, 7] <= 0:
                 continue
-            lots, block = <double> fills[i, 4], places[i, 0]
-            moved = lots * <double> (fills[i, 2] * half_ticks[i])
-            earned = lots * <double> (fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3]))
-            for j in range(1, places.shape[1]):
-                group = places[i, j]
-                if group >= 0:
-                    count[group] += 1
-                    all_lots[block, group] += lots
-                    all_moved[block, group] += moved
-                    all_earned[group] += earned
+            block = fills[i, 0] // length - first
+            if block != begun:
+                if begun >= 0:
+                    _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
+                begun = block
+            earned = fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3])
+            cell = 0
+            for j in range(bands.shape[0]):
+                cell += earned >= bands[j]
+            cell = 4 * cell + 2 * (fills[i, 2] < 0) + ((fills[i, 8] - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0)
+            lots = <double> fills[i, 4]
+            for j in range(count):
+                if _moved(fills, i, mids, horizons_us[j], last, &at[j], &half):
+                    sums[j, cell, 0] += 1.0
+                    sums[j, cell, 1] += lots
+                    sums[j, cell, 2] += lots * <double> (fills[i, 2] * half)
+                    sums[j, cell, 3] += lots * <double> earned
+        if begun >= 0:
+            _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
     return counts, lots_by, moved_by, earned_by
+
+
+cdef void _close_block(
+    double[:, :, ::1] sums,
+    int64_t[:, ::1] counts,
+    double[:, :, ::1] lots,
+    double[:, :, ::1] moved,
+    double[:, ::1] earned,
+    int64_t block,
+) noexcept nogil:
+    """Add the sums of a *block* by side, change and distance to those of the groups, and set them to 0."""
+    cdef int64_t j, cell, place, group
+    for j in range(sums.shape[0]):
+        for cell in range(sums.shape[1]):
+            if sums[j, cell, 0] == 0:
+                continue
+            for place in range(4):
+                group = 0
+                if place == 1:
+                    group = 1 + (cell >> 1 & 1)
+                elif place == 2:
+                    group = 3 + (cell & 1)
+                elif place == 3:
+                    if cell < 4:  # nearer than the first distance
+                        continue
+                    group = BY_DISTANCE + (cell >> 2) - 1
+                counts[j, group] += <int64_t> sums[j, cell, 0]
+                lots[block, j, group] += sums[j, cell, 1]
+                moved[block, j, group] += sums[j, cell, 2]
+                earned[j, group] += sums[j, cell, 3]
+            sums[j, cell, 0] = sums[j, cell, 1] = sums[j, cell, 2] = sums[j, cell, 3] = 0
+
+
+cdef inline bint _moved(
+    const int64_t[:, ::1] fills,
+    int64_t i,
+    const int64_t[:, ::1] mids,
+    int64_t horizon_us,
+    int64_t last_us,
+    int64_t* at,
+    int64_t* half,
+) noexcept nogil:
+    """Note how far bid + ask went after a fill, and return whether that is known; *at* is the row of an earlier one."""
+    if fills[i, 7] <= 0:
+        return False
+    if horizon_us == EARNED_US:
+        half[0] = fills[i, 7] - 2 * fills[i, 3]
+        return True
+    cdef int64_t later_us = fills[i, 0] + horizon_us
+    if later_us > last_us:
+        return False
+    at[0] = row_at(&mids[0, 0], 2, mids.shape[0], later_us, at[0])
+    if at[0] < 0 or mids[at[0], 1] <= 0:
+        return False
+    half[0] = mids[at[0], 1] - fills[i, 7]
+    return True
 
 
 def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
@@ -110,19 +233,85 @@ def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArr
     return grid
 
 
-def edge_counts(const int64_t[::1] values, const int64_t[::1] edges) -> NDArray[np.int64]:
-    """Return how many *values* are at most each of the rising *edges* and above the one before; the last: above all."""
-    counts = np.zeros(edges.shape[0] + 1, np.int64)
-    cdef int64_t[::1] count = counts
-    cdef int64_t i, at = 0
+def spread(const int64_t[::1] times, const int64_t[::1] edges) -> tuple[int, int, int, NDArray[np.int64]]:
+    """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
+
+    Counts are of times at most each of the rising edges and above the one before; the last: above all.
+    """
+    cdef int64_t first_above[64]  # of edges, by the number of bits of a time: where to look
+    cdef int64_t i, at, bits, least = times[0], most = times[0], low = 0, high = 0, count = edges.shape[0]
+    for bits in range(64):
+        at = 0
+        while at < count and bits and edges[at] < <int64_t> 1 << (bits - 1):
+            at += 1
+        first_above[bits] = at
+    counts = np.zeros(count + 2, np.int64)
+    ends = np.append(edges, np.iinfo(np.int64).max)
+    cdef int64_t[::1] counted = counts
+    cdef const int64_t[::1] end = ends
     with nogil:
-        for i in range(values.shape[0]):
-            while at < edges.shape[0] and values[i] > edges[at]:
+        for i in range(times.shape[0]):
+            least, most = min(least, times[i]), max(most, times[i])
+            low += times[i] & LOW_HALF
+            high += times[i] >> 32
+            at = first_above[bits_of(times[i])]
+            at += times[i] > end[at]
+            while times[i] > end[at]:
                 at += 1
-            while at > 0 and values[i] <= edges[at - 1]:
-                at -= 1
-            count[at] += 1
-    return counts
+            counted[at] += 1
+    return least, most, (int(high) << 32) + int(low), counts[: count + 1]
+
+
+def around(
+    const double[::1] values, const int64_t[::1] ranks
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return some of the *values*, those of the rising *ranks* in order of size among them, and where these rank now.
+
+    Values are counted by their first bits, within least and greatest; those that share them with a wanted one are kept.
+    """
+    cdef uint32_t count[BUCKETS]
+    cdef uint8_t wanted[BUCKETS]
+    memset(&count[0], 0, sizeof(count))
+    memset(&wanted[0], 0, sizeof(wanted))
+    cdef int64_t i, n = values.shape[0], bucket = 0, shift = 0, before = 0, left_out = 0, kept = 0
+    cdef uint64_t key, least = ordered(values[0]), most = least
+    places = np.empty(ranks.shape[0], np.int64)
+    cdef int64_t[::1] place = places
+    with nogil:
+        for i in range(n):
+            key = ordered(values[i])
+            least, most = min(least, key), max(most, key)
+        while (most - least) >> shift >= BUCKETS:
+            shift += 1
+        for i in range(n):
+            count[(ordered(values[i]) - least) >> shift] += 1
+        for i in range(ranks.shape[0]):
+            while before + count[bucket] <= ranks[i]:
+                before += count[bucket]
+                if not wanted[bucket]:
+                    left_out += count[bucket]
+                bucket += 1
+            if not wanted[bucket]:
+                wanted[bucket] = True
+                kept += count[bucket]
+            place[i] = ranks[i] - left_out
+    found = np.empty(kept)
+    cdef double[::1] some = found
+    kept = 0
+    with nogil:
+        for i in range(n):
+            if wanted[(ordered(values[i]) - least) >> shift]:
+                some[kept] = values[i]
+                kept += 1
+    return found, places
+
+
+cdef inline uint64_t ordered(double value) noexcept nogil:
+    """Return the bits of a number so that they are in the order of numbers; both zeros are one."""
+    cdef uint64_t bits
+    value += 0.0
+    memcpy(&bits, &value, sizeof(bits))
+    return ~bits if bits >> 63 else bits | <uint64_t> 1 << 63
 
 
 def draw_ratios(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics._passes import around
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 1e-15
 STEPS = 60
+MANY = 4_096  # values
 
 
 def dot(first: "Numbers", second: "Numbers") -> float:
@@ -47,10 +50,17 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
     """
     last = len(values) - 1
     lows = [int(share * last) for share in shares]
-    inside = np.partition(values, [min(low + beyond, last) for low in lows for beyond in (0, 1)])
+    ranks = sorted({min(low + beyond, last) for low in lows for beyond in (0, 1)})
+    if len(values) < MANY:
+        inside, places = values, ranks
+    else:  # a partition moves them several times; so most are left out of it
+        inside, rows = around(np.ascontiguousarray(values, np.float64), np.array(ranks))
+        places = rows.tolist()
+    inside = np.partition(inside, places)
+    at = {rank: float(inside[place]) for rank, place in zip(ranks, places, strict=True)}
     found = []
     for share, low in zip(shares, lows, strict=True):
-        near, far = float(inside[low]), float(inside[min(low + 1, last)])
+        near, far = at[low], at[min(low + 1, last)]
         found.append(near + (far - near) * (share * last - low))
     return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._passes import block_sums, mid2_at
+from mm.backtest.metrics._passes import EARNED, group_sums, moves_after
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -70,7 +70,7 @@ class GroupMeans:
 
 def effective_half_spread(fills: "Table", instrument: "Instrument") -> Mean:
     """Return the mean of s·(m − p): what a fill earned against the mid of its instant."""
-    return _means(fills, (fills[:, 7] - 2 * fills[:, 3], fills[:, 7] > 0), _places(fills)[:, :2], instrument).mean()
+    return _means(fills, np.empty((0, 2), np.int64), [EARNED], 0, instrument)[0].mean()
 
 
 def adverse_selection(
@@ -82,17 +82,15 @@ def adverse_selection(
     groups are all fills, buys, sells, fills that add to the inventory (or begin one), fills that unwind it, and the
     distances of ``BANDS_TICKS`` from the mid, the far end not included.
     """
-    fills = journal.fills
-    places = np.column_stack((_places(fills), *_kinds(fills)))
-    return {h: _means(fills, moves(journal, h), places, instrument) for h in horizons_s}
+    after_us = [h * US_PER_S for h in horizons_s]
+    found = _means(journal.fills, journal.mids, after_us, journal.counters["last_us"], instrument)
+    return dict(zip(horizons_s, found, strict=True))
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return how far bid + ask went after each fill, and of which fills that is known."""
-    fills = journal.fills
-    later_us = fills[:, 0] + round(horizon_s * US_PER_S)
-    later2 = mid2_at(journal.mids, later_us)
-    return later2 - fills[:, 7], (fills[:, 7] > 0) & (later2 > 0) & (later_us <= journal.counters["last_us"])
+    """Return how far bid + ask went after each fill, 0 where that is not known, and of which fills it is."""
+    moved: Moved = moves_after(journal.fills, journal.mids, round(horizon_s * US_PER_S), journal.counters["last_us"])
+    return moved
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
@@ -118,31 +116,18 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
     ]
 
 
-def _places(fills: "Table") -> "Column":
-    """Return the block of each fill, from 0 on, and the group of all fills: int64[fills, 2]."""
-    block = fills[:, 0] // BLOCK_US
-    return np.column_stack((block - block.min(initial=np.iinfo(np.int64).max), np.zeros(len(block), np.int64)))
-
-
-def _kinds(fills: "Table") -> "tuple[Column, Column, Column]":
-    """Return of each fill its group of sides, of changes and of distances, as a place in ``GROUPS``; -1 for none."""
-    side = fills[:, 2]
-    unwinds = (fills[:, 8] - side * fills[:, 4]) * side < 0
-    band = np.searchsorted(2 * np.array(BANDS_TICKS), side * (fills[:, 7] - 2 * fills[:, 3]), side="right") - 1
-    bands = 1 + len(SIDE_NAMES) + len(CHANGE_NAMES)
-    return np.where(side > 0, 1, 2), np.where(unwinds, 4, 3), np.where(band < 0, -1, bands + band)
-
-
-def _means(fills: "Table", measured: "Moved", places: "Column", instrument: "Instrument") -> GroupMeans:
-    """Return the means of side·half ticks over the known fills of each group of *places*, weighted by their lots."""
-    blocks = int(places[:, 0].max(initial=-1)) + 1
-    half_ticks, known = measured
-    groups = len(GROUPS) if places.shape[1] > 2 else 1
-    count, lots, moved, earned = block_sums(fills, half_ticks, known.view(np.uint8), places, blocks, groups)
+def _means(
+    fills: "Table", mids: "Table", after_us: Sequence[int], last_us: int, instrument: "Instrument"
+) -> list[GroupMeans]:
+    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots."""
+    bands = 2 * np.array(BANDS_TICKS)
+    sums = group_sums(fills, mids, np.array(after_us, np.int64), bands, BLOCK_US, last_us)
+    count, lots, moved, earned = sums
     total, half_tick = lots.sum(axis=0), instrument.tick_e8 / (2 * E8)
     used = np.count_nonzero(lots, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, left = moved.sum(axis=0) / total, (moved.sum(axis=0) + earned) / total
         error = np.sqrt(((moved - mean * lots) ** 2).sum(axis=0) * used / (used - 1)) / total
     error[used < 2] = np.nan
-    return GroupMeans(len(fills), count, mean * half_tick, error * half_tick, left * half_tick)
+    means = (count, mean * half_tick, error * half_tick, left * half_tick)
+    return [GroupMeans(len(fills), *(one[place] for one in means)) for place in range(len(after_us))]

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.metrics._order_lives import outside, read_lives, rest, waits
-from mm.backtest.metrics._passes import edge_counts, mid2_at
+from mm.backtest.metrics._order_lives import (
+    cut_at,
+    distances_before,
+    outside,
+    parts,
+    read_lives,
+    rest,
+    rested,
+    waits,
+)
+from mm.backtest.metrics._passes import spread
 from mm.backtest.metrics.arithmetic import mean_interval, quantiles, ratio_interval, standing
 from mm.clock import US_PER_S
 
@@ -38,11 +47,12 @@ WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 @dataclass(frozen=True)
 class Lives:
-    """The orders that a journal saw being sent, one a column, in order of their ids, which have no holes.
+    """The orders that a journal saw being sent, one a row, in order of their ids, which have no holes.
 
     Attributes:
         first_id: Id of the first one.
-        table: int64[7, orders]: the rows are sent_us, active_us, side, ticks, lots, end_us and whether it was rejected.
+        table: int64[orders, 7]: the columns are sent_us, active_us, side, ticks, lots, end_us and whether it was
+            rejected.
         cancels: How many cancel requests there were.
         counts: How many rows the orders have, by action and reject reason, int64[16, 64].
         last_us: End of the data.
@@ -55,49 +65,49 @@ class Lives:
     last_us: int
 
     def __len__(self) -> int:
-        return len(self.table[0])
+        return len(self.table)
 
     @property
     def sent_us(self) -> "Column":
         """When each was sent."""
-        column: Column = self.table[0]
+        column: Column = self.table[:, 0]
         return column
 
     @property
     def active_us(self) -> "Column":
         """When it arrived, or will."""
-        column: Column = self.table[1]
+        column: Column = self.table[:, 1]
         return column
 
     @property
     def side(self) -> "Column":
         """+1 for a buy, -1 for a sell."""
-        column: Column = self.table[2]
+        column: Column = self.table[:, 2]
         return column
 
     @property
     def ticks(self) -> "Column":
         """Its price."""
-        column: Column = self.table[3]
+        column: Column = self.table[:, 3]
         return column
 
     @property
     def lots(self) -> "Column":
         """Its quantity."""
-        column: Column = self.table[4]
+        column: Column = self.table[:, 4]
         return column
 
     @property
     def end_us(self) -> "Column":
         """When it was cancelled, filled, expired or rejected; -1 while it is open."""
-        column: Column = self.table[5]
+        column: Column = self.table[:, 5]
         return column
 
     @property
     def rested(self) -> "NDArray[np.bool_]":
         """Whether it came to rest: it arrived, and was not rejected."""
-        rested: NDArray[np.bool_] = ((self.active_us <= self.last_us) | (self.end_us != NEVER)) & (self.table[6] == 0)
-        return rested
+        found: NDArray[np.bool_] = rested(self.table, self.last_us)
+        return found
 
     @property
     def ids(self) -> "Column":
@@ -136,10 +146,8 @@ def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
 
 def partial_orders(found: Lives, fills: "Table") -> int:
     """Return how many of the orders *found* have a fill smaller than themselves."""
-    row = fills[:, 1] - found.first_id
-    known = (row >= 0) & (row < len(found))
-    row, filled = row[known], fills[known, 4]
-    return len(set(row[filled < found.lots[row]].tolist()))
+    count: int = parts(found.table, fills, found.first_id)
+    return count
 
 
 def spread_of(times_us: "Column") -> dict[str, Any]:
@@ -150,15 +158,15 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
-    most_s = float(times_us.max()) / US_PER_S
-    counts = edge_counts(times_us, EDGES_US).tolist()
-    at = quantiles(times_us, list(SHARES.values()))
+    least, most, total, counts = spread(times_us, EDGES_US)
+    at = [float(most)] * len(SHARES) if least == most else quantiles(times_us, list(SHARES.values()))
+    most_s = most / US_PER_S
     return {
         "n": len(times_us),
-        "mean": float(times_us.mean()) / US_PER_S,
+        "mean": total / len(times_us) / US_PER_S,
         **{name: us / US_PER_S for name, us in zip(SHARES, at, strict=True)},
         "max": most_s,
-        "histogram": [[edge, count] for edge, count in zip([*EDGES_S, most_s], counts, strict=True) if count],
+        "histogram": [[edge, count] for edge, count in zip([*EDGES_S, most_s], counts.tolist(), strict=True) if count],
     }
 
 
@@ -185,7 +193,7 @@ def fill_rates(
     pieces = [] if intensity is None else intensity.rows()
     cuts, mid2 = _cuts(journal, [one.start_us for one in pieces] + [one.end_us for one in pieces])
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
-    path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), cuts // WINDOW_US - first_hour)
+    path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), first_hour, WINDOW_US)
     near, when, (least, most) = rest(found.table, *path, found.last_us, LIKELY)
     width = max(most - least, 0) // FINE + 1
     bins = (least, width, (most - least) // width + 1)
@@ -200,7 +208,7 @@ def fill_rates(
     marked = journal.fills[:, 7] > 0
     fills = journal.fills if marked.all() else journal.fills[marked]
     total = float(near[:, 2].sum()) if pieces else None
-    half_ticks = fills[:, 2] * (_mid2_before(journal, fills) - 2 * fills[:, 3])
+    half_ticks = distances_before(fills, journal.mids)
     beyond = share_outside_fit(found, (cuts, mid2), pieces)
     ratio = ratio_interval(len(fills), 0.0 if beyond is not None and beyond > MOST_OUTSIDE else total or 0.0)
     return {
@@ -210,15 +218,6 @@ def fill_rates(
         "share_outside_fit": beyond,
         "quoted_half_spread_ticks": _quoted(near, bins),
     }, total
-
-
-def _mid2_before(journal: "Journal", fills: "Table") -> "Column":
-    """Return bid + ask as they stood until each fill: where its order rested, also if the book moved onto it."""
-    before = mid2_at(journal.mids, fills[:, 0] - 1)
-    if len(journal.mids):
-        before[fills[:, 0] <= journal.mids[0, 0]] = journal.mids[0, 1]
-    found: Column = np.where(before > 0, before, fills[:, 7])
-    return found
 
 
 def _quoted(near: "Floats", bins: tuple[int, int, int]) -> dict[str, float | None]:
@@ -251,20 +250,21 @@ def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "
 
 def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:
     """Return the instants at which the mid or the intensity changes or an hour begins, and the mid from each on."""
-    us, mid2 = np.ascontiguousarray(journal.mids.T)
-    if len(us) == 0:
-        return us, mid2
-    last_us = journal.counters["last_us"]
-    hours = range((int(us[0]) // WINDOW_US + 1) * WINDOW_US, last_us, WINDOW_US)
-    inside = np.array(sorted({*hours, *(at for at in more if us[0] < at < last_us)}), np.int64)
-    row = np.searchsorted(us, inside, side="right")
-    return np.insert(us, row, inside), np.insert(mid2, row, mid2[row - 1])
+    mids, last_us = journal.mids, journal.counters["last_us"]
+    first_us = int(mids[0, 0]) if len(mids) else last_us
+    hours = range((first_us // WINDOW_US + 1) * WINDOW_US, last_us, WINDOW_US)
+    inside = sorted({*hours, *(at for at in more if first_us < at < last_us)})
+    found: tuple[Column, Column] = cut_at(mids, np.array(inside, np.int64))
+    return found
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
-    """Return the number of the piece in force from each instant on; -1 between and outside all *pieces*."""
+    """Return the number of the piece in force from each instant on; -1 between and outside all *pieces*.
+
+    Empty where there is no piece at all.
+    """
     if not pieces:
-        return np.full(len(us), -1)
+        return np.empty(0, np.int64)
     piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
     return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics._money import columns, equity, round_trips, split_sums
 from mm.backtest.metrics._passes import first_in_first_out
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
@@ -59,33 +60,17 @@ class AccountSeries:
 
 def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
     """Return the account of a journal's *state* rows."""
-    us, inventory, cash_tl, fees_e8, mid2, _ = state.T
+    us, inventory, marks2, valid, (most_cash, most_held, highest, most_fees) = columns(state)
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
-    marks2 = last_valid(mid2)
-    largest = half_tl * (2 * _size(cash_tl) + _size(inventory) * _size(marks2)) + fee * (
-        initial_cash_e8 + _size(fees_e8)
-    )
-    exact = np.int64 if largest < 2**62 else object
-    equity = half_tl * (2 * cash_tl.astype(exact) + inventory.astype(exact) * marks2)
-    equity = equity + fee * (initial_cash_e8 - fees_e8.astype(exact))
-    return AccountSeries(us, inventory, marks2, mid2 > 0, equity, half_tl, fee, 10**17 // common)
-
-
-def last_valid(mid2: "Column") -> "Column":
-    """Return *mid2* with each 0 replaced by the last value before it, or the first after it, that is not 0."""
-    valid = np.flatnonzero(mid2)
-    if len(valid) in (0, len(mid2)):
-        return np.ascontiguousarray(mid2)
-    row = np.zeros(len(mid2), np.int64)
-    row[valid] = valid
-    row[: valid[0]] = valid[0]
-    return mid2[np.maximum.accumulate(row)]
-
-
-def _size(values: "Column") -> int:
-    return int(np.abs(values).max(initial=0))
+    largest = half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees)
+    if largest < SAFE:
+        units = equity(state, marks2, half_tl, fee, initial_cash_e8)
+    else:
+        cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
+        units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
+    return AccountSeries(us, inventory, marks2, valid, units, half_tl, fee, 10**17 // common)
 
 
 @dataclass(frozen=True)
@@ -110,15 +95,12 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
     """
     if not account.valid.any():
         return None
-    _, _, side, ticks, lots, fee_e8, _, _, after = fills.T
-    marks2 = np.concatenate(([account.marks2[0]], fill_marks(fills, account), [account.marks2[-1]]))
-    held = np.concatenate(([account.inventory[0]], after))
-    largest = 2 * max(_size(marks2), 2 * _size(ticks)) * max(_size(held), _size(lots), 1)
-    exact = np.int64 if max(largest, _size(fee_e8)) * (len(fills) + 1) < SAFE else object
-    marks2 = marks2.astype(exact)
-    spread = int((side * lots * (marks2[1:-1] - 2 * ticks)).sum())
-    inventory = int((held * np.diff(marks2)).sum())
-    fees = int(fee_e8.astype(exact).sum())
+    marks2, first = fill_marks(fills, account), (int(account.marks2[0]), int(account.inventory[0]))
+    last2 = int(account.marks2[-1])
+    (spread, inventory, fees), (highest, price, most, lots, fee) = split_sums(fills, marks2, first, last2)
+    largest = 2 * max(highest, 2 * price) * max(most, lots, 1)
+    if max(largest, fee) * (len(fills) + 1) >= SAFE:
+        spread, inventory, fees = _split_exactly(fills.astype(object), [first[0], *marks2.tolist(), last2], first[1])
     pnl = Pnl(
         total=int(account.equity[-1]) - int(account.equity[0]),
         spread=spread * account.half_tl,
@@ -132,6 +114,14 @@ def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl 
             f"{len(fills)} fills; this is a fault of the engine, please report it with the run's manifest"
         )
     return pnl
+
+
+def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple[int, int, int]:
+    """Return what ``split_sums`` does where 64 bits are too few: *fills* are Python integers."""
+    side, ticks, lots, fee_e8, after = (fills[:, column] for column in (2, 3, 4, 5, 8))
+    marks = np.array(marks2, object)
+    spread = (side * lots * (marks[1:-1] - 2 * ticks)).sum()
+    return int(spread), int((np.array([held, *after], object) * np.diff(marks)).sum()), int(fee_e8.sum())
 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
@@ -185,17 +175,8 @@ def trips(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str,
     """
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
-    lots = matched.lots.astype(np.float64)
     notional = instrument.tick_lot_e16 / (E8 * E8)
-    fee = fills[:, 5] / E8 / fills[:, 4]
-    earned = lots * ((fills[matched.sell, 3] - fills[matched.buy, 3]) * notional - fee[matched.sell] - fee[matched.buy])
-    ends = matched.closing  # they rise
-    begins = np.diff(ends, prepend=-1) > 0
-    closing, trip = ends[begins], np.cumsum(begins) - 1
-    opened_us = fills[np.minimum(matched.buy, matched.sell), 0] - fills[0, 0]
-    result = np.bincount(trip, weights=earned)
-    begun_us = np.bincount(trip, weights=lots * opened_us) / np.bincount(trip, weights=lots)
-    held_us = fills[closing, 0] - fills[0, 0] - begun_us
+    result, held_us = round_trips(fills, matched.buy, matched.sell, matched.lots, notional, E8)
     return {
         "n": len(result),
         "win_rate": float(np.count_nonzero(result > 0)) / len(result),

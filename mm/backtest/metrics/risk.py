@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics._money import held_sums
 from mm.backtest.metrics._passes import draw_ratios, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
@@ -30,8 +31,9 @@ PERIOD_US = 60_000_000
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_LAGS = 1 << 12  # seconds of an autocorrelation at first
-_AT_ONCE = 16  # stretches of as many seconds that are transformed at once
+_LAGS = 1 << 6  # seconds of an autocorrelation at first
+_AT_ONCE = 1 << 16  # values that are transformed at once, in stretches of as many as there are lags
+_FEW = 8  # as many stretches or fewer are transformed in one
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
@@ -227,17 +229,13 @@ def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dic
 
     Without any time between first and last row, the weighted ones are None.
     """
-    held = np.diff(us).astype(np.float64)
-    total = float(held.sum())
-    most = float(max(abs(int(end) - target) for end in (inventory.min(), inventory.max()))) if len(inventory) else None
+    if len(us) == 0:
+        return {"mean": None, "abs_mean": None, "max": None, "rms": None}
+    held, size, square, least, most = held_sums(us, inventory, target)
+    total, furthest = float(us[-1] - us[0]), float(max(-least, most))
     if total == 0:
-        return {"mean": None, "abs_mean": None, "max": most, "rms": None}
-    size = np.subtract(inventory[:-1], target).astype(np.float64)
-    product = held * size  # one array for all three: a row a second over months
-    mean = float(product.sum()) / total
-    abs_mean = float(np.multiply(held, np.abs(size, out=size), out=product).sum()) / total
-    square = float(np.multiply(held, np.square(size, out=size), out=product).sum()) / total
-    return {"mean": mean, "abs_mean": abs_mean, "max": most, "rms": math.sqrt(square)}
+        return {"mean": None, "abs_mean": None, "max": furthest, "rms": None}
+    return {"mean": held / total, "abs_mean": size / total, "max": furthest, "rms": math.sqrt(square / total)}
 
 
 def share_beyond(us: "Column", inventory: "Column", bound: float) -> float | None:
@@ -260,8 +258,10 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     half = 0.5 * held.var() * len(held)
     held -= held.mean()
     lags = _LAGS
+    while lags < len(held) and dot(held[lags - 1 :], held[: 1 - lags]) >= half:
+        lags *= 4  # one sum of products says whether it is worth the transform of so many
     while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
-        lags *= 8
+        lags *= 4
     return float(below[0])
 
 
@@ -270,19 +270,27 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
 
     Where all lags need not be held at once, it is a sum over stretches of the values.
     """
-    if 2 * lags >= len(centred):
-        size = 1 << (2 * len(centred) - 1).bit_length()
+    lags = min(lags, len(centred))
+    if _FEW * lags >= len(centred):
+        size = _size(len(centred) + lags - 1)
         spectrum = np.fft.rfft(centred, size)
-        return np.fft.irfft(spectrum * spectrum.conj(), size)[: len(centred)]
+        return np.fft.irfft(spectrum * spectrum.conj(), size)[:lags]
     spectrum, shift = np.zeros(lags + 1, np.complex128), 1.0 - 2.0 * (np.arange(lags + 1) % 2)
-    for begin in range(0, len(centred), _AT_ONCE * lags):
-        some = centred[begin : begin + (_AT_ONCE + 1) * lags]
+    many = max(_AT_ONCE // lags, 1)
+    for begin in range(0, len(centred), many * lags):
+        some = centred[begin : begin + (many + 1) * lags]
         rows = np.zeros((-(-len(some) // lags) + 1, lags))
         rows.ravel()[: len(some)] = some
-        each = np.fft.rfft(rows, 2 * lags)[: _AT_ONCE + 1]
+        each = np.fft.rfft(rows, 2 * lags)[: many + 1]
         # A stretch and the one after it: the later one's transform, moved by as many values as they have.
         spectrum += (each[:-1].conj() * (each[:-1] + shift * each[1:])).sum(axis=0)
     return np.fft.irfft(spectrum, 2 * lags)[:lags]
+
+
+def _size(least: int) -> int:
+    """Return the length of a fast transform of at least so many values: 8, 9, 10, 12 or 15 times a power of two."""
+    power = max((least - 1).bit_length() - 4, 0)
+    return next(size for size in (factor << power for factor in (8, 9, 10, 12, 15, 16)) if size >= least)
 
 
 def moments(changes: "Floats") -> dict[str, Any]:

@@ -40,7 +40,7 @@ def plainly(journal):
     found = lives(journal)
     seen = defaultdict(lambda: [0.0, 0])
     orders = {}
-    for number, order in enumerate(found.table.T.tolist(), start=found.first_id):
+    for number, order in enumerate(found.table.tolist(), start=found.first_id):
         sent_us, begin, side, ticks, _, end, rejected = order
         end = last_us if end < 0 else end
         orders[number] = sent_us, side, ticks

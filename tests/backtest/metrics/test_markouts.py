@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from journals import BTCUSDT, START_US, Scribe, books, seeded
-from mm.backtest.metrics.markouts import Mean, adverse_selection, effective_half_spread, mid2_at
+from mm.backtest.metrics._passes import mid2_at
+from mm.backtest.metrics.markouts import Mean, adverse_selection, effective_half_spread
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
 from mm.backtest.metrics.summary import summarise
 

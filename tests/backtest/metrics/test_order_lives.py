@@ -15,8 +15,8 @@ S = 1_000_000
 
 def placed(first_id, *lots):
     """Return orders of so many *lots*, the first with *first_id*."""
-    table = np.zeros((7, len(lots)), np.int64)
-    table[4] = lots
+    table = np.zeros((len(lots), 7), np.int64)
+    table[:, 4] = lots
     return Lives(first_id, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=0)
 
 
@@ -44,7 +44,7 @@ def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
     mids = np.array([[0, 2 * middle], [5 * S, 2 * middle + 6]])
     rows = {}
     for away in (10, middle - 10):
-        table = np.array([[S], [S], [1], [middle - away], [100], [9 * S], [0]])
+        table = np.array([[S, S, 1, middle - away, 100, 9 * S, 0]])
         found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=10 * S)
         orders, fills, state = (np.empty((0, columns), np.int64) for columns in (14, 9, 6))
         journal = Journal(orders, fills, state, mids, counters={"last_us": 10 * S})
@@ -87,7 +87,7 @@ def lives(*orders, last_s):
         (from_s * S, from_s * S, side, ticks, 1, -1 if until_s is None else until_s * S, 0)
         for side, ticks, from_s, until_s in orders
     ]
-    table = np.ascontiguousarray(np.array(columns, np.int64).T)
+    table = np.array(columns, np.int64)
     return Lives(table=table, first_id=1, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=last_s * S)
 
 

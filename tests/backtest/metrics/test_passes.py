@@ -32,22 +32,55 @@ def test_the_mid_is_that_of_the_last_row_at_or_before(seed):
     assert _passes.mid2_at(mids, us).tolist() == wanted
 
 
+def moved_plainly(fills, mids, horizon, last_us):
+    """Return how far bid + ask went after each fill, None where that is not known."""
+    found = []
+    for us, _, _, ticks, _, _, _, mid2, _ in fills.tolist():
+        later = [mid for since, mid in mids.tolist() if since <= us + horizon][-1:] or [0]
+        known = mid2 > 0 and (horizon == _passes.EARNED or (later[0] > 0 and us + horizon <= last_us))
+        found.append((mid2 - 2 * ticks if horizon == _passes.EARNED else later[0] - mid2) if known else None)
+    return found
+
+
+def random_market(random):
+    """Return a path of the mid, with stretches without a book, and the fills of a run of chance on it."""
+    mids = np.stack((np.cumsum(random.integers(0, 9, 40)), random.integers(180, 220, 40)), axis=1)
+    mids[random.random(40) < 0.2, 1] = 0
+    fills = random_fills(random, 60)
+    fills[:, 8] = np.cumsum(fills[:, 2] * fills[:, 4]) - 20
+    return mids, fills
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_moves_are_read_off_the_path_of_the_mid(seed):
+    """Unknown where the book is not valid at either instant, or the data end first."""
+    mids, fills = random_market(np.random.default_rng(seed))
+    for horizon in (0, 7, 50):
+        wanted = moved_plainly(fills, mids, horizon, 110)
+        moved, known = _passes.moves_after(fills, mids, horizon, 110)
+        assert moved.tolist() == [move or 0 for move in wanted]
+        assert known.tolist() == [move is not None for move in wanted]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_sums_of_blocks_and_groups_are_those_of_their_fills(seed):
-    """A fill counts in each of its groups; one that is not known in none."""
-    random = np.random.default_rng(seed)
-    fills = random_fills(random, 60)
-    moved, known = random.integers(-9, 9, 60), random.random(60) < 0.8
-    places = np.stack((fills[:, 0] // 20, np.zeros(60, np.int64), random.integers(-1, 4, 60)), axis=1)
-    blocks = int(places[:, 0].max()) + 1
-    count, lots, ours, earned = np.zeros(4), np.zeros((blocks, 4)), np.zeros((blocks, 4)), np.zeros(4)
-    for fill, far, place in zip(fills[known], moved[known], places[known], strict=True):
-        for group in place[1:][place[1:] >= 0]:
-            count[group] += 1
-            lots[place[0], group] += fill[4]
-            ours[place[0], group] += fill[4] * fill[2] * far
-            earned[group] += fill[4] * fill[2] * (fill[7] - 2 * fill[3])
-    found = _passes.block_sums(fills, moved, known.view(np.uint8), places, blocks, 4)
+    """A fill counts in each of its groups, at each horizon at which its move is known."""
+    mids, fills = random_market(np.random.default_rng(seed))
+    horizons, bands, first = [5, _passes.EARNED, 30], np.array([-4, 0, 3, 12]), int(fills[:, 0].min()) // 20
+    blocks = int(fills[:, 0].max()) // 20 - first + 1
+    count, earned, lots, ours = np.zeros((3, 9)), np.zeros((3, 9)), np.zeros((blocks, 3, 9)), np.zeros((blocks, 3, 9))
+    for place, horizon in enumerate(horizons):
+        moves = moved_plainly(fills, mids, horizon, 110)
+        for (us, _, side, ticks, size, _, _, mid2, held), move in zip(fills.tolist(), moves, strict=True):
+            far = side * (mid2 - 2 * ticks)
+            groups = [0, 1 if side > 0 else 2, 4 if (held - side * size) * side < 0 else 3]
+            groups += [4 + sum(far >= edge for edge in bands)] if far >= bands[0] else []
+            for group in groups if move is not None else ():
+                count[place, group] += 1
+                earned[place, group] += size * far
+                lots[us // 20 - first, place, group] += size
+                ours[us // 20 - first, place, group] += size * side * move
+    found = _passes.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
     for one, wanted in zip(found, (count, lots, ours, earned), strict=True):
         np.testing.assert_array_equal(one, wanted)
 
@@ -80,12 +113,36 @@ def test_a_grid_reads_the_last_row_at_or_before_each_of_its_instants(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_edges_count_what_is_at_most_them(seed):
-    """An edge belongs to what is below it; the last count is of what is above all."""
+    """An edge belongs to what is below it; the last count is of what is above all; sums hold more than 64 bits."""
     random = np.random.default_rng(seed)
     values, edges = random.integers(0, 40, 100), np.array([0, 3, 10, 11, 30])
+    values[random.random(100) < 0.1] = 1 << 62
     below = [sum(value <= edge for value in values) for edge in edges]
-    wanted = np.diff([0, *below, len(values)]).tolist()
-    assert _passes.edge_counts(values, edges).tolist() == wanted
+    least, most, total, counts = _passes.spread(values, edges)
+    assert counts.tolist() == np.diff([0, *below, len(values)]).tolist()
+    assert (least, most, total) == (min(values), max(values), sum(values.tolist()))
+
+
+def crowds(random, count):
+    """Return numbers of many sizes and signs, those that many share among them."""
+    kinds = [
+        random.integers(0, 3, count) * 250_000.0,
+        random.normal(size=count) * 10.0 ** random.integers(-200, 200, count),
+        random.choice([-0.0, 0.0, -1.5, 1e-320, np.inf], count),
+    ]
+    return np.choose(random.integers(0, 3, count), kinds) if random.random() < 0.5 else kinds[random.integers(0, 3)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_around_ranks_hold_those_of_these_ranks(seed):
+    """As if all had been sorted; what shares nothing with a wanted value is left out."""
+    random = np.random.default_rng(seed)
+    values = crowds(random, int(random.integers(1, 20_000)))
+    ranks = np.unique(random.integers(0, len(values), 6))
+    some, places = _passes.around(values, ranks)
+    assert np.sort(some)[places].tolist() == np.sort(values)[ranks].tolist()
+    if len(np.unique(values)) > 10_000:
+        assert len(some) < len(values) / 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)

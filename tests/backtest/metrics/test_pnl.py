@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from journals import BTCUSDT, Scribe, books, scribes
-from mm.backtest.metrics.pnl import last_valid, ledger, split
+from mm.backtest.metrics.pnl import ledger, split
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -30,10 +30,23 @@ def test_equity_is_cash_and_inventory_at_the_mark(scribe):
         assert Fraction(equity, account.per_quote) == expected
 
 
-def test_marks_are_carried_over_stretches_without_a_book():
+def last_valid(mids):
+    """Return *mids* with each 0 replaced by the last value before it that is none, else the first one."""
+    first = next((mid for mid in mids if mid), 0)
+    found = [first]
+    for mid in mids:
+        found.append(mid or found[-1])
+    return found[1:]
+
+
+@pytest.mark.parametrize("mids", [[0, 0, 7, 0, 9, 0], [0, 0], [5], [0]])
+def test_marks_are_carried_over_stretches_without_a_book(mids):
     """The last valid mid marks until the next; before the first, the first does."""
-    assert last_valid(np.array([0, 0, 7, 0, 9, 0])).tolist() == [7, 7, 7, 7, 9, 9]
-    assert last_valid(np.array([0, 0])).tolist() == [0, 0]
+    state = np.zeros((len(mids), 6), np.int64)
+    state[:, 4] = mids
+    account = ledger(state, BTCUSDT, CASH_E8)
+    assert account.marks2.tolist() == last_valid(mids)
+    assert account.valid.tolist() == [mid > 0 for mid in mids]
 
 
 def accounted(scribe):
@@ -46,7 +59,7 @@ def test_pnl_is_spread_and_inventory_less_fees_to_the_last_unit(scribe):
     """Each part recomputed another way: the inventory's row by row over the state, in fractions."""
     journal, account = scribe.journal(), accounted(scribe)
     pnl = split(journal.fills, account)
-    marks = last_valid(journal.state[:, 4]).tolist()
+    marks = last_valid(journal.state[:, 4].tolist())
     if not any(marks):
         assert pnl is None
         return

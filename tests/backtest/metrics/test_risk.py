@@ -372,3 +372,27 @@ def test_half_life_longer_than_the_first_lags(monkeypatch):
     monkeypatch.setattr(risk, "_LAGS", 16)
     assert risk.half_life_s(us, held) == whole
     assert whole > 128
+
+
+@pytest.mark.parametrize("period", [5, 90, 700, 3_000, 20_000])
+def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
+    """However many lags are taken for it: lag by lag, from the definition."""
+    random = np.random.default_rng(period)
+    held = np.repeat(random.integers(-50, 50, 50_000 // period + 1), period)[:50_000]
+    centred = held - held.mean()
+    half = 0.5 * float((centred**2).sum())
+    found = risk.half_life_s(np.arange(len(held)) * 1_000_000, held)
+    assert float((centred[int(found) :] * centred[: len(held) - int(found)]).sum()) < half
+    before = range(max(1, int(found) - 70), int(found))
+    assert all(float((centred[lag:] * centred[: len(held) - lag]).sum()) >= half for lag in before)
+
+
+def test_transforms_have_lengths_of_few_small_factors():
+    """At least as long as asked, and a quarter more at most."""
+    for least in range(8, 5_000):
+        size = risk._size(least)
+        assert least <= size <= least * 1.25
+        for factor in (2, 3, 5):
+            while size % factor == 0:
+                size //= factor
+        assert size == 1

@@ -1,0 +1,192 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""One pass each over state rows or fills: the account, what was held, where PnL came from, and round trips.
+
+Whole numbers are added as 64 bits that wrap around; every function also returns the sizes by which its caller knows
+whether they could have.
+"""
+
+from libc.math cimport fabs
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+import numpy as np
+
+cdef enum:
+    BLOCK = 128  # values that are added one after another, in eight sums
+
+
+def columns(
+    const int64_t[:, ::1] state,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], tuple[int, int, int, int]]:
+    """Return instants, lots held, marks and whether the book was valid, of each state row, and sizes.
+
+    A mark is bid + ask in ticks; where the book was not valid that of the last row before (else after) where it was.
+    Sizes are the greatest absolute cash in tick·lots, inventory, mark and fees.
+    """
+    cdef int64_t rows = state.shape[0], i, mark = 0, first = -1, cash = 0, held = 0, fees = 0, most = 0
+    us, inventory, marks2 = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64)
+    valid = np.empty(rows, np.bool_)
+    cdef int64_t[::1] all_us = us, all_held = inventory, marks = marks2
+    cdef uint8_t[::1] is_valid = valid.view(np.uint8)
+    with nogil:
+        for i in range(rows):
+            all_us[i], all_held[i], is_valid[i] = state[i, 0], state[i, 1], state[i, 4] > 0
+            if state[i, 4] != 0:
+                mark = state[i, 4]
+                if first < 0:
+                    first = i
+            marks[i] = mark
+            held, cash = max(held, size(state[i, 1])), max(cash, size(state[i, 2]))
+            fees, most = max(fees, size(state[i, 3])), max(most, size(mark))
+        for i in range(first):
+            marks[i] = marks[first]
+    return us, inventory, marks2, valid, (cash, held, most, fees)
+
+
+def equity(
+    const int64_t[:, ::1] state, const int64_t[::1] marks2, half_tl: int, fee: int, initial_cash_e8: int
+) -> NDArray[np.int64]:
+    """Return cash and inventory at the marks, in the units of a ledger, of each state row."""
+    cdef int64_t per_half = half_tl, per_fee = fee, initial = initial_cash_e8, i
+    found = np.empty(state.shape[0], np.int64)
+    cdef int64_t[::1] units = found
+    with nogil:
+        for i in range(state.shape[0]):
+            units[i] = per_half * (2 * state[i, 2] + state[i, 1] * marks2[i]) + per_fee * (initial - state[i, 3])
+    return found
+
+
+def held_sums(
+    const int64_t[::1] us, const int64_t[::1] inventory, target: int
+) -> tuple[float, float, float, int, int]:
+    """Return Σ t·d, Σ t·|d| and Σ t·d² over rows, and the least and the greatest d, which is inventory less *target*.
+
+    The time t of a row lasts until the next one. Halves are added first, as ``numpy.sum`` does it.
+    """
+    cdef double sums[3]
+    cdef int64_t rows = us.shape[0], i, less = target, least = inventory[0], most = least
+    with nogil:
+        _pairwise(&us[0], &inventory[0], less, rows - 1, sums)
+        for i in range(rows):
+            least, most = min(least, inventory[i]), max(most, inventory[i])
+    return sums[0], sums[1], sums[2], least - less, most - less
+
+
+cdef void _pairwise(
+    const int64_t* us, const int64_t* inventory, int64_t target, int64_t rows, double* sums
+) noexcept nogil:
+    """Set *sums* to those of ``held_sums`` over so many rows, each of which lasts until the one behind it."""
+    cdef double part[8][3]
+    cdef double other[3]
+    cdef int64_t i, half
+    cdef int j, k
+    if rows > BLOCK:
+        half = rows // 2 - rows // 2 % 8
+        _pairwise(us, inventory, target, half, sums)
+        _pairwise(us + half, inventory + half, target, rows - half, other)
+        for k in range(3):
+            sums[k] += other[k]
+        return
+    for k in range(3):
+        sums[k] = 0
+    i = 0
+    if rows >= 8:
+        for j in range(8):
+            for k in range(3):
+                part[j][k] = 0
+        while i + 8 <= rows:
+            for j in range(8):
+                _add(part[j], us + i + j, inventory[i + j] - target)
+            i += 8
+        for k in range(3):
+            sums[k] = ((part[0][k] + part[1][k]) + (part[2][k] + part[3][k])) + (
+                (part[4][k] + part[5][k]) + (part[6][k] + part[7][k])
+            )
+    while i < rows:
+        _add(sums, us + i, inventory[i] - target)
+        i += 1
+
+
+cdef inline void _add(double* sums, const int64_t* us, int64_t away) noexcept nogil:
+    cdef double time = <double> (us[1] - us[0]), far = <double> away
+    sums[0] += time * far
+    sums[1] += time * fabs(far)
+    sums[2] += time * (far * far)
+
+
+cdef inline int64_t size(int64_t value) noexcept nogil:
+    return -value if value < 0 else value
+
+
+def split_sums(
+    const int64_t[:, ::1] fills, const int64_t[::1] marks2, first: tuple[int, int], last_mark2: int
+) -> tuple[tuple[int, int, int], tuple[int, int, int, int, int]]:
+    """Return what fills earned against their marks, what was held times the moves of the mark, and fees; and sizes.
+
+    Args:
+        fills: The table of a journal.
+        marks2: Bid + ask at each of them, in ticks.
+        first: Mark and inventory at the begin.
+        last_mark2: Mark at the end.
+
+    Returns:
+        Both gains in half tick·lots, and fees in 1e-8; then the greatest absolute mark, price, inventory, quantity and
+        fee.
+    """
+    cdef uint64_t spread = 0, moved = 0, fees = 0  # as signed numbers, but wrapping around is defined
+    cdef int64_t i, mark = first[0], held = first[1], ending = last_mark2
+    cdef int64_t marks = max(size(mark), size(ending)), prices = 0, most = size(held), lots = 0, fee = 0
+    with nogil:
+        for i in range(fills.shape[0]):
+            spread += <uint64_t> (fills[i, 2] * fills[i, 4]) * <uint64_t> (marks2[i] - 2 * fills[i, 3])
+            moved += <uint64_t> held * <uint64_t> (marks2[i] - mark)
+            fees += <uint64_t> fills[i, 5]
+            mark, held = marks2[i], fills[i, 8]
+            marks, prices = max(marks, size(mark)), max(prices, size(fills[i, 3]))
+            most, lots, fee = max(most, size(held)), max(lots, size(fills[i, 4])), max(fee, size(fills[i, 5]))
+        moved += <uint64_t> held * <uint64_t> (ending - mark)
+    return (<int64_t> spread, <int64_t> moved, <int64_t> fees), (marks, prices, most, lots, fee)
+
+
+def round_trips(
+    const int64_t[:, ::1] fills,
+    const int64_t[::1] buy,
+    const int64_t[::1] sell,
+    const int64_t[::1] lots,
+    double notional,
+    double e8,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what each round trip earned after fees, and the µs from the mean instant of its lots to its end.
+
+    Args:
+        fills: The table of a journal.
+        buy: Of each pair of matched lots the fill that bought.
+        sell: The fill that sold. The later one of both rises.
+        lots: What they share.
+        notional: What a tick·lot is worth in the quote asset.
+        e8: Units of fees in one of the quote asset.
+    """
+    cdef int64_t i, end, at = -1, last = -1
+    cdef double earned, weight = 0, opened = 0, quantity
+    result, held_us = np.empty(buy.shape[0]), np.empty(buy.shape[0])
+    cdef double[::1] gains = result, times = held_us
+    with nogil:
+        for i in range(buy.shape[0]):
+            end, quantity = max(buy[i], sell[i]), <double> lots[i]
+            if end != last:
+                if at >= 0:
+                    times[at] = <double> (fills[last, 0] - fills[0, 0]) - opened / weight
+                at += 1
+                gains[at] = weight = opened = 0
+                last = end
+            earned = <double> (fills[sell[i], 3] - fills[buy[i], 3]) * notional - _fee(fills, sell[i], e8)
+            gains[at] += quantity * (earned - _fee(fills, buy[i], e8))
+            weight += quantity
+            opened += quantity * <double> (fills[min(buy[i], sell[i]), 0] - fills[0, 0])
+        if at >= 0:
+            times[at] = <double> (fills[last, 0] - fills[0, 0]) - opened / weight
+    return result[: at + 1], held_us[: at + 1]
+
+
+cdef inline double _fee(const int64_t[:, ::1] fills, int64_t row, double e8) noexcept nogil:
+    """Return the fee of a lot of a fill, in the quote asset."""
+    return <double> fills[row, 5] / e8 / <double> fills[row, 4]

@@ -1,0 +1,109 @@
+"""The passes over state rows and fills against plain loops over the same numbers; sums against those of numpy."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mm.backtest.metrics import _money
+from mm.backtest.metrics._passes import first_in_first_out
+
+SEEDS = range(20)
+LENGTHS = (1, 2, 3, 8, 9, 10, 17, 128, 129, 130, 137, 200, 1_000, 4_097, 30_001)
+
+
+def random_rows(random, count, width):
+    """Return rows of chance, whose instants rise."""
+    rows = random.integers(-(10**6), 10**6, (count, width))
+    rows[:, 0] = 7 + np.cumsum(random.integers(0, 10**7, count))
+    return rows
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_columns_and_equity_are_those_of_each_row(seed):
+    """A mark is carried on, and back to the rows before the first."""
+    random = np.random.default_rng(seed)
+    state = random_rows(random, 50, 6)
+    state[:, 4] = np.where(random.random(50) < 0.5, 0, random.integers(1, 10**6, 50))
+    us, held, marks2, valid, sizes = _money.columns(state)
+    assert (us.tolist(), held.tolist(), valid.tolist()) == (*state[:, :2].T.tolist(), (state[:, 4] > 0).tolist())
+    mark = next((mid for mid in state[:, 4].tolist() if mid), 0)
+    for row, found in zip(state.tolist(), marks2.tolist(), strict=True):
+        mark = row[4] or mark
+        assert found == mark
+    assert list(sizes) == [int(np.abs(one).max()) for one in (state[:, 2], held, marks2, state[:, 3])]
+    wanted = [
+        3 * (2 * cash + lots * mid) + 7 * (10**9 - fees)
+        for (_, lots, cash, fees, _, _), mid in zip(state.tolist(), marks2.tolist(), strict=True)
+    ]
+    assert _money.equity(state, marks2, 3, 7, 10**9).tolist() == wanted
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_what_was_held_is_added_as_numpy_adds_it(length):
+    """To the last bit: a summary does not depend on what adds it up, nor on the machine."""
+    random = np.random.default_rng(length)
+    rows = random_rows(random, length, 2)
+    us, held = (np.ascontiguousarray(column) for column in rows.T)
+    for target in (0, 12_345):
+        time, away = np.diff(us).astype(float), (held[:-1] - target).astype(float)
+        *sums, least, most = _money.held_sums(us, held, target)
+        assert sums == [float((time * size).sum()) for size in (away, np.abs(away), away**2)]
+        assert (least, most) == (held.min() - target, held.max() - target)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_what_was_held_is_the_exact_sum_nearly(length):
+    """Pairs of halves lose little."""
+    rows = random_rows(np.random.default_rng(length), length, 2).tolist()
+    us, held = (np.array(column) for column in zip(*rows, strict=True))
+    found = _money.held_sums(us, held, 5)
+    spans = [(after[0] - row[0], row[1] - 5) for row, after in pairwise(rows)]
+    exact = [sum(time * size for time, size in spans), sum(time * abs(size) for time, size in spans)]
+    exact.append(sum(time * size**2 for time, size in spans))
+    assert found[:3] == pytest.approx(exact, rel=1e-12, abs=1e-3 * length)
+
+
+def random_fills(random, count):
+    """Return the fills of a run of chance, with what was held after each."""
+    fills = random_rows(random, count, 9)
+    fills[:, 2] = random.choice([-1, 1], count)
+    fills[:, 3], fills[:, 4] = random.integers(90, 110, count), random.integers(1, 8, count)
+    fills[:, 8] = 5 + np.cumsum(fills[:, 2] * fills[:, 4])
+    return fills
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_parts_of_the_gain_are_those_of_each_fill(seed):
+    """Edges against the marks, moves of the mark times what was held, and fees."""
+    random = np.random.default_rng(seed)
+    fills, marks2 = random_fills(random, 40), random.integers(180, 220, 40)
+    held, path = [5, *fills[:, 8].tolist()], [201, *marks2.tolist(), 195]
+    spread = sum(
+        side * lots * (mark - 2 * ticks)
+        for (_, _, side, ticks, lots, *_), mark in zip(fills.tolist(), marks2.tolist(), strict=True)
+    )
+    moved = sum(lots * (after - before) for lots, (before, after) in zip(held, pairwise(path), strict=True))
+    sums, sizes = _money.split_sums(fills, marks2, (201, 5), 195)
+    assert sums == (spread, moved, int(fills[:, 5].sum()))
+    columns = (np.array(path), fills[:, 3], np.array(held), fills[:, 4], fills[:, 5])
+    assert list(sizes) == [int(np.abs(one).max()) for one in columns]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_round_trips_are_those_of_the_pairs_that_a_fill_closes(seed):
+    """In fractions, pair by pair."""
+    fills = random_fills(np.random.default_rng(seed), 60)
+    buy, sell, lots = first_in_first_out(fills)
+    rows, trips = fills.tolist(), {}
+    for bought, sold, size in zip(buy.tolist(), sell.tolist(), lots.tolist(), strict=True):
+        fee = sum(Fraction(rows[one][5], 10**8 * rows[one][4]) for one in (bought, sold))
+        gain = size * (Fraction(rows[sold][3] - rows[bought][3], 8) - fee)
+        opened = size * rows[min(bought, sold)][0]
+        before = trips.get(max(bought, sold), (0, 0, 0))
+        trips[max(bought, sold)] = tuple(a + b for a, b in zip(before, (gain, opened, size), strict=True))
+    gains, times = _money.round_trips(fills, buy, sell, lots, 0.125, 10**8)
+    assert gains.tolist() == pytest.approx([float(gain) for gain, _, _ in trips.values()], rel=1e-9, abs=1e-12)
+    ends = [rows[end][0] - Fraction(opened, size) for end, (_, opened, size) in trips.items()]
+    assert times.tolist() == pytest.approx([float(held) for held in ends], rel=1e-9, abs=1e-3)

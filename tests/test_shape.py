@@ -46,9 +46,9 @@ TODAY = {
     # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in kernels.
     "backtest": (17_400, 64),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
-    # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells in a
-    # kernel, sums of a day that windows share.
-    "calibration": (9_340, 38),
+    # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
+    # and steps of curves in kernels, sums of a day that windows share.
+    "calibration": (9_385, 39),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on.
     "cli": (2_545, 11),
@@ -73,8 +73,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 86_100),
-    "modules": (220, 342),
+    "lines": (46_000, 86_300),
+    "modules": (220, 343),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

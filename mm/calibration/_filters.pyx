@@ -10,7 +10,7 @@ from libc.math cimport exp, fabs, log
 import numpy as np
 
 cdef int NEWTON = 50        # steps to the peak of a block, at most; they converge quadratically
-cdef double CLOSE = 1e-10
+cdef double CLOSE = 1e-6       # a last step so short leaves an error of its square
 
 
 def run_filters(

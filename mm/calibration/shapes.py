@@ -12,12 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
+from mm.calibration._curve_steps import climb
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 
 HALF = 0.5  # of a fill: how much two exponentials weigh in each row of the curve that only has to fall
 TURNS = 80  # of a search; a dozen are usual
 TURNS_EM = 400
+LOOK_EM = 10  # turns between two looks at the height
 ENOUGH = 1e-8  # nats by which a last step of a search may still rise
 ENOUGH_EM = 1e-4
 WIDEST = 25.0  # of a parameter: beyond, a curve has reached its limit
@@ -76,15 +78,19 @@ class Cells:
     def log_gain(self, curve: Floats) -> tuple[Floats, Floats]:
         """Return ln of what each row is reached by, from ln λ at the edges, and the share that its far end takes."""
         begin, end = self.spans
-        fall = np.append(curve, -np.inf)[end] - curve[begin]
+        ended = np.full(len(curve) + 1, -np.inf)
+        ended[:-1] = curve
+        fall = ended[end] - curve[begin]
         left = -np.expm1(np.minimum(fall, -1e-300))
         return np.maximum(curve[begin] + np.log(left), NEVER), np.exp(fall) / left
 
     def slopes(self, rises: Floats, taken: Floats) -> Floats:
         """Return the slopes of ``log_gain``, from those of ln λ at the edges and the shares of the far ends."""
         begin, end = self.spans
-        ends = np.vstack((rises, np.zeros(rises.shape[1])))[end]
-        slopes: Floats = rises[begin] - taken[:, None] * (ends - rises[begin])
+        ended = np.zeros((len(rises) + 1, rises.shape[1]))
+        ended[:-1] = rises
+        begun = rises[begin]
+        slopes: Floats = begun - taken[:, None] * (ended[end] - begun)
         return slopes
 
 
@@ -316,7 +322,8 @@ def _pooled(waited: Floats, counts: Floats) -> Floats:
 
 def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
     """Return the sum of the steps within each row."""
-    total = np.append(0.0, steps.cumsum())
+    total = np.zeros(len(steps) + 1)
+    steps.cumsum(out=total[1:])
     found: Floats = np.maximum(total[spans[1]] - total[spans[0]], 1e-300)
     return found
 
@@ -330,17 +337,12 @@ def _deconvolved(spans: tuple[Ints, Ints], waited: Floats, counts: Floats, steps
         """Return the sum over the rows that hold each step."""
         return (np.bincount(begin, values, size + 1) - np.bincount(end, values, size + 1)).cumsum()[:size]
 
-    seconds = spread(waited)
-    open_steps = seconds > 0
-    last = -math.inf
-    for turn in range(TURNS_EM):
+    seconds, last = spread(waited), -math.inf
+    for _ in range(0, TURNS_EM, LOOK_EM):
         gain = _summed(steps, spans)
-        if turn % 10 == 0:
-            height = float((counts * np.log(gain) - waited * gain).sum())
-            if height - last < ENOUGH_EM:
-                break
-            last = height
-        steps = np.where(
-            open_steps, steps * np.maximum(spread(counts / gain), 0.0) / np.where(open_steps, seconds, 1), steps
-        )
+        height = float((counts * np.log(gain) - waited * gain).sum())
+        if height - last < ENOUGH_EM:
+            break
+        last = height
+        climb(spans, counts, seconds, steps, LOOK_EM)
     return steps

@@ -129,6 +129,7 @@ class Sweeps:
         self._us = tape.event_us[self._events]
         self._signed_ticks = side * ticks  # the deepest print has the least
         self._opens = np.flatnonzero(begins(tape.event_exch_us[self._events]) if rule.grouped else np.ones(ticks.size))
+        self._stops = np.append(self._opens, len(self._us))
         self._row = path.row_before_event(self._events)
         self._lots, self._needed = tape.trade_lots[mine], rule.lots(tape.instrument.lot_e8)
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
@@ -157,7 +158,7 @@ class Sweeps:
         """
         first, rest, last = (int(at) for at in np.searchsorted(self._us, (start_us, rest_us, end_us)))
         begin, later, end = (int(at) for at in np.searchsorted(self._opens, (first, rest, last)))
-        opens = np.append(self._opens, len(self._us))
+        opens = self._stops
         parts = [Reached(*(getattr(self.whole, one)[later:end] for one in Reached.__slots__))]
         counts = [1] * (end - later)
         if first < min(opens[begin], last):
@@ -166,6 +167,8 @@ class Sweeps:
         if begin < end and opens[end] > last:
             parts += [self._part(int(opens[end - 1]), int(opens[end])), self._part(int(opens[end - 1]), last)]
             counts += [-1, 1]
+        if len(parts) == 1:
+            return parts[0], np.ones(len(counts), np.int64)
         columns = (np.concatenate([getattr(one, name) for one in parts]) for name in Reached.__slots__)
         return Reached(*columns), np.array(counts, np.int64)
 

@@ -55,7 +55,7 @@ class WindowFits:
             span = window.train_start_us, window.train_end_us
             lead = found[number - number % apart].fit if number % apart else None
             if span not in known:
-                name = f"window {self.plan.mode} {span[0]} {span[1]}"
+                name = f"fit {self.plan.mode} {span[0]} {span[1]}"
                 make = partial(self._as_json, (points, moves), span, lead)
                 known[span] = _from_json(self.memory(name, make), lead)
             found.append(known[span])

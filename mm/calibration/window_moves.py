@@ -134,7 +134,7 @@ class SettledSweeps:
         first, stop = np.searchsorted(self.us, (start_us, end_us - SETTLED_S * US_PER_S + 1)).tolist()
         self._add(sums, slice(first, max(first, stop)), last, 1)
         beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
-        for sign in (1, -1):
+        for sign in set(count.tolist()):
             picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)
             if picked.any():
                 cut = SettledSweeps.of(

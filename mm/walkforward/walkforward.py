@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -133,7 +134,7 @@ def study(
     fallback = fallback or Fallback()
     for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
         rivals = {mode: windows[mode][number] for mode in MODES if mode != plan.mode}
-        found = memory(f"bare {segment.train_end_us}", partial(bare.each, rivals))
+        found = memory(f"bare {segment.start_us}", partial(bare.each, rivals))
         # parameters stay in use until there are usable ones again
         latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
         tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
@@ -184,13 +185,15 @@ class Checkpoint:
             os.truncate(self._path, len(whole))
         self._values: dict[str, Any] = dict(json.loads(line) for line in whole.splitlines())
         self.found = len(self._values)
+        self._file = self._path.open("a", encoding="utf-8")
+        weakref.finalize(self, self._file.close)
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """Return the value of *name*, from *make* where there is none yet."""
         if name not in self._values:
             line = json.dumps([name, make()])
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")  # once it is closed, a kill of this process does not take it back
+            self._file.write(line + "\n")
+            self._file.flush()  # then a kill of this process does not take it back
             self._values[name] = json.loads(line)[1]
         return self._values[name]
 

@@ -145,17 +145,20 @@ def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
         assert one.loglik[mode] == pytest.approx(other.loglik[mode])
 
 
-@pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
-def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method):
+@pytest.mark.parametrize(
+    ("method", "mode"), [("marks", "rolling"), ("ladder", "rolling"), ("fixed", "rolling"), ("marks", "static")]
+)
+def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, mode):
     """A second study from the checkpoint of the first: the same to the last bit, without a fit and without a run."""
+    plan = replace(PLAN, mode=mode)
     config = CalibrationConfig(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
     known = Checkpoint(tmp_path)
-    first = study(Calibrator(days[:1], config, keep=known.played), PLAN, memory=known.value)
-    plain = study(Calibrator(days[:1], config), PLAN)
+    first = study(Calibrator(days[:1], config, keep=known.played), plan, memory=known.value)
+    plain = study(Calibrator(days[:1], config), plan)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
     monkeypatch.setattr("mm.calibration.calibrator._play", lambda *_: never())
     again = Checkpoint(tmp_path)
-    second = study(Calibrator(days[:1], config, keep=again.played), PLAN, memory=again.value)
+    second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
     for number, one in enumerate((first, second, plain)):
         path = tmp_path / f"{number}.csv"
         write_window_metrics(path, one)

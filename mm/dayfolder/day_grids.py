@@ -14,7 +14,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import GRID, Event, LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch, OffGrid
-from mm.instrument import decimal_text, e8, from_exchange_info
+from mm.instrument import Instrument, decimal_text, e8, from_exchange_info, to_exchange_info
 from mm.market_data.grid import Grid
 
 CAPPED_QTY = "92233720368.54775807"
@@ -70,6 +70,12 @@ def with_history(entry: str, changes: Sequence[GridChange]) -> str:
         for change in changes
     ]
     return f'{entry.rstrip().removesuffix("}")}, "history": {json.dumps(history)}}}'
+
+
+def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
+    """Return the text of ``instrument.json``; *inferred* names what of it was concluded from the data."""
+    text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
+    return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 
 
 def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:

@@ -18,13 +18,13 @@ import msgspec
 
 import mm
 from mm.clock import DAY_ZONE
-from mm.dayfolder.day_grids import GridChange, with_history
+from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
-from mm.instrument import Instrument, e8, from_exchange_info, short_text, to_exchange_info
+from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
@@ -406,6 +406,7 @@ class _Import:
                 report.warnings.append(
                     f"{name} {short_text(seen)} is inferred from the capture; give {flag} if the exchange's is finer"
                 )
+        report.warnings += grid.too_fine(options.tick_e8 or 0, sum(day.book.diffs for day in report.days))
         tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or grid.seen_step_e8
         if tick_e8 and step_e8:
             base, quote = (known.base_asset, known.quote_asset) if known else ("", "")
@@ -456,12 +457,6 @@ class _Import:
         if symbols:
             return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")
         return BrokenFile(f"{names}: {self.form.nothing}")
-
-
-def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
-    """Return the text of ``instrument.json``; *inferred* names what of it was concluded from the data."""
-    text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
-    return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 
 
 def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:

@@ -8,6 +8,9 @@ from mm.instrument import E8, e8, short_text
 from mm.market_data.local_orderbook import Level
 
 REMEMBERED_TEXTS = 200_000
+ENOUGH_MESSAGES = 100
+"""Messages after which prices are not multiples of a step by chance."""
+
 MOST_E8 = 10**19
 """No price and no quantity, in 1e-8, comes to 10¹¹: readers take none."""
 
@@ -106,6 +109,17 @@ class Grid:
         Only the latest `REMEMBERED_TEXTS` count.
         """
         return [text for text, price in self._prices.items() if price % tick_e8], len(self._prices)
+
+    def too_fine(self, tick_e8: int, messages: int) -> list[str]:
+        """Return a warning where all prices of *messages* stand on a coarser step than *tick_e8*; 0 is not given."""
+        seen = short_text(self.seen_tick_e8)
+        if not tick_e8 or messages < ENOUGH_MESSAGES or self.seen_tick_e8 <= tick_e8 or self.seen_tick_e8 % tick_e8:
+            return []
+        return [
+            f"every price of the capture is a multiple of {seen}, {self.seen_tick_e8 // tick_e8} times tick size "
+            f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with --tick-size {seen}; on "
+            f"too fine a tick, quotes rest and fill at prices that the market does not have"
+        ]
 
 
 class _Texts(dict[str, int]):

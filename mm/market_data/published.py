@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 
 import mm
 from mm.clock import exchange_us, midnight_us, next_day, parse_day
+from mm.dayfolder.day_grids import instrument_json
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, USDM, DayFolder
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, MMError, OffGrid, RunExists, TryLater
 from mm.instrument import Instrument, e8, short_text
-from mm.market_data.capture_import import ImportOptions, Staging, instrument_json
+from mm.market_data.capture_import import ImportOptions, Staging
 from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
 from mm.market_data.grid import Grid
 
@@ -356,6 +357,7 @@ class _Day:
                 f"tick size {short_text(tick_e8)} and quantity step {short_text(lot_e8)} are inferred from the rows "
                 f"({', '.join(inferred)}); give --tick-size and --qty-step if the exchange's are finer"
             )
+        report.warnings += grid.too_fine(options.tick_e8 or 0, report.trades)
         if report.frames:
             report.warnings.append(
                 "the book has one level per side: nothing is known of a queue behind the best price, so order fills "

@@ -117,6 +117,17 @@ def test_given_steps_win(tmp_path):
     assert report.inferred == []
 
 
+def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
+    """A wrong one would let quotes fill between the prices of the market."""
+    messages = [snapshot(10), *(diff(number, number) for number in range(11, 130)), trade(1)]
+    for place, tick_size, warned in (("fine", "0.01", True), ("right", "0.1", False)):
+        (tmp_path / place).mkdir()
+        report = imported(tmp_path / place, messages, tick_size=tick_size, qty_step="0.01")
+        assert [warning.split(": ")[0] for warning in report.warnings] == [
+            "every price of the capture is a multiple of 0.1, 10 times tick size 0.01"
+        ] * warned
+
+
 def test_what_is_off_the_grid_of_the_capture_is_kept_and_reported(tmp_path):
     """The exchange had it in its book; the ledger says what prices and quantities are multiples of."""
     odd = diff(13, 13, [["99.95", "1.25"]])

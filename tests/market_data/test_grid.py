@@ -118,3 +118,15 @@ def test_what_no_reader_takes_is_refused(derives_steps):
             grid.check_one(price, qty)
     with pytest.raises(OffGrid, match="never sends"):
         grid.check_one("1.0", "0.0")
+
+
+@pytest.mark.parametrize(("tick_e8", "messages", "times"), [(10**4, 100, 50), (10**5, 100, 5), (5 * 10**5, 100, 0)])
+def test_a_tick_finer_than_the_market_is_warned_of(tick_e8, messages, times):
+    """It lets quotes rest where the market cannot; few messages show nothing, nor does a tick that is not given."""
+    grid = Grid()
+    grid.check([("100.00500000", "1.00000000"), ("100.01000000", "1.00000000"), ("99.99500000", "1.00000000")])
+    warnings = grid.too_fine(tick_e8, messages)
+    assert len(warnings) == (times > 0)
+    assert all(f"a multiple of 0.005, {times} times tick size" in one for one in warnings)
+    assert grid.too_fine(tick_e8, messages - 1) == grid.too_fine(0, messages) == []
+    assert grid.too_fine(3 * 10**5, messages) == []  # off the grid, which is refused or reported elsewhere

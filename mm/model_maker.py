@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.hazard_fit import with_numbers
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hawkes, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import draws
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DEFAULT_K = 1.0  # per tick; what quotes take without a fit, but for the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
+DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit: none is measured under them
 FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
 QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
 
@@ -83,8 +84,9 @@ class ModelMaker:
 
         A fit that was measured under the fill model of the run predicts by what it measured, distance by distance.
         """
-        if isinstance(self._fitted, PoissonFit) and self._fitted.calib_fills == self._models.fill_model != "poisson":
-            return measured_intensity(self._fitted) or self._intensity
+        fitted, name = self._fitted, self._models.fill_model
+        if isinstance(fitted, PoissonFit) and fitted.calib_fills == name not in DRAWN:
+            return measured_intensity(fitted) or self._intensity
         return self._intensity
 
     def use(self, fitted: PoissonFit | Schedule) -> None:
@@ -153,7 +155,7 @@ class ModelMaker:
     def fills(self) -> object:
         """Return the fill model; with the parameters of a fit that was measured under it, where none are given."""
         name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
-        if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name != "poisson":
+        if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
         return self._fills(name, params)
 
@@ -286,12 +288,16 @@ def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int)
             run.log.warning("predictor_not_usable", path=path, does_not_beat=best)
 
 
-def check_names(models: Models) -> None:
+def check_names(models: Models, *, scheduled: bool = False) -> None:
     """Refuse a model, a model inside it or a step that does not exist, before any day is looked for.
+
+    Args:
+        models: As the knobs name them.
+        scheduled: Whether a schedule that is yet to be made gives the fill model its parameters.
 
     Raises:
         UnknownModel: If one is not known, or is no model of its kind.
-        UsageError: If the form of a model that holds others is wrong.
+        UsageError: If the form of a model that holds others is wrong, or a schedule has not what a model needs.
     """
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
@@ -304,6 +310,11 @@ def check_names(models: Models) -> None:
     while waiting:
         name, params = waiting.pop()
         build = resolve(FILL_MODELS, name, "fill model")
+        if build is hawkes and scheduled and not params:
+            raise UsageError(
+                "--fill-model (FILL_MODEL) is hawkes, and the segments of a schedule have no clustering; take poisson, "
+                "or give A, k and clustering of earlier days in FILL_PARAMS_JSON"
+            )
         if build is hybrid and "models" in params:
             waiting += [
                 (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
@@ -368,14 +379,14 @@ def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = (
 def measured_under(fitted: PoissonFit | Schedule, books: "Books") -> dict[str, Any] | None:
     """Return the fill model and the quantity that a fit was measured under, and how the run differs from them.
 
-    None of a fit by the hit rule; ``differs`` is a sentence, or None where the run plays the same. A Poisson model
-    draws from the fit, so it does not differ.
+    None of a fit by the hit rule; ``differs`` is a sentence, or None where the run plays the same. A model that draws
+    from the fit does not differ.
     """
     if fitted.calib_fills is None:
         return None
     qty = None if isinstance(fitted, Schedule) else fitted.calib_order_qty
     played = books.quote_lots * books.instrument.lot_e8 / E8
-    if books.fill_model not in (fitted.calib_fills, "poisson", "hybrid"):
+    if books.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
         differs = f"fills under {fitted.calib_fills}, and this run plays {books.fill_model}"
     elif qty is not None and round(qty * E8) != round(played * E8):
         differs = f"orders of {qty:g}, and this run quotes {played:g}"

@@ -10,6 +10,8 @@ import engine_draws
 import engine_tapes
 import oracle
 import oracle_fills
+from mm.backtest.fills.clustered import ClusteredFills
+from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import Intensity, Poisson
@@ -228,6 +230,9 @@ def compiled_fills(name, *params, seen=None):
         "trade_cross": lambda strict, share, through: TradeCross(strict=strict, share=share, penetration_ticks=through),
         "price_cross": lambda through: PriceCross(penetration_ticks=through),
         "poisson": lambda pieces, reference, seed: Poisson(Intensity(pieces, reference), seed),
+        "hawkes": lambda pieces, reference, seed, block: ClusteredFills(
+            Intensity(pieces, reference), Clustering.of(block), seed
+        ),
         "queue_risk_averse": QueueRiskAverse,
         "queue_prob_power": lambda exponent: QueueProbPower(exponent=exponent),
         "queue_prob_log": QueueProbLog,
@@ -247,6 +252,7 @@ def plain_fills(name, *params, seen=None):
         "trade_cross": oracle_fills.TradeCross,
         "price_cross": oracle_fills.PriceCross,
         "poisson": oracle_fills.Poisson,
+        "hawkes": oracle_fills.Hawkes,
         "queue_risk_averse": oracle_fills.Queue,
         "queue_prob_power": oracle_fills.QueueProbPower,
         "queue_prob_log": oracle_fills.QueueProbLog,

@@ -58,6 +58,36 @@ def poissons(unit):
     return st.tuples(st.just("poisson"), poisson_pieces(unit), reference, st.integers(0, 3))
 
 
+@st.composite
+def hawkeses(draw, unit):
+    """Orders that excite each other for about a unit of time, much less or much more; none to two kernels."""
+    share = st.sampled_from([0.0, 0.0, 0.1, 0.45])
+
+    def by_side(values):
+        return {"bid": draw(values), "ask": draw(values)}
+
+    kernels = [
+        {
+            "beta_per_s": draw(st.sampled_from([0.02, 1.0, 40.0])) * 1e6 / unit,
+            "branching": {side: by_side(share) for side in ("bid", "ask")},
+        }
+        for _ in range(draw(st.sampled_from([0, 1, 1, 2])))
+    ]
+    rate = st.sampled_from([0.1, 1.0]).map(lambda per_unit: per_unit * 1e6 / unit)
+    block = {"mu_per_s": by_side(rate), "kernels": kernels, "sweeps": draw(st.sampled_from([True, True, False]))}
+    most = max([sum(row.values()) for row in _branching(kernels).values()])
+    if most > 0.95 or draw(st.booleans()):
+        block |= {"mean_per_s": by_side(rate), "mu_per_s": by_side(st.sampled_from([0.0, 0.3e6 / unit]))}
+    reference = st.sampled_from(["mid", "micro", "best"])
+    return "hawkes", draw(poisson_pieces(unit)), draw(reference), draw(st.integers(0, 3)), block
+
+
+def _branching(kernels):
+    """Return the branching of all kernels together."""
+    sides = ("bid", "ask")
+    return {i: {j: sum(one["branching"][i][j] for one in kernels) for j in sides} for i in sides}
+
+
 def queues(unit):
     power = st.tuples(st.just("queue_prob_power"), st.sampled_from([1.0, 2.0, 3.0, 0.5]))
     b = st.tuples(*[st.floats(-1, 1)] * 9)
@@ -82,12 +112,12 @@ def hybrids(draw, unit):
     parts = [draw(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)))]
     parts += draw(st.lists(st.one_of(trade_crosses(unit), price_crosses(unit), users(unit)), max_size=1))
     parts += [draw(queues(unit))] if draw(st.booleans()) else []
-    parts += [draw(poissons(unit))] if draw(st.booleans()) else []
+    parts += [draw(st.one_of(poissons(unit), hawkeses(unit)))] if draw(st.booleans()) else []
     return ("hybrid", tuple(draw(st.permutations(parts))))
 
 
 def fill_models(unit):
-    kinds = (trade_crosses, poissons, price_crosses, queues, users, hybrids, hybrids)
+    kinds = (trade_crosses, poissons, hawkeses, price_crosses, queues, users, hybrids, hybrids)
     return st.one_of([kind(unit) for kind in kinds])
 
 

@@ -206,6 +206,7 @@ class Backtest(Venue):
         self.counters["rows"] += len(event.rows) if event.kind != KEYFRAME else 0
         if event.kind == TRADE:
             self.print(Trade(event.us, *event.rows[0], event.id))
+            self.begin_stretches(self.fill_model.printed(event))
         elif event.kind != KEYFRAME:
             self.change_market(event)
 

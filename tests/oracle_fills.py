@@ -6,9 +6,12 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from oracle_market import BUY, DEPTH, GAP, KEYFRAME, NEVER, SELL, SNAPSHOT, TRADE, Book, Event, Order, Trade, unit
 
 LOT_E8 = 1_000  # of the tapes that are drawn
+FARTHEST_US = 10**13  # behind every tape
 Table = Any  # numbers, by input or by side and input
 Answer = tuple[int, str]  # lots, and the name of the model that says so
 
@@ -44,6 +47,10 @@ class FillModel:
 
     def moved(self, event: Event, book: Book) -> bool:
         """Tell whether a book event changed the reference, so that new stretches begin."""
+        return False
+
+    def printed(self, event: Event) -> bool:
+        """Tell whether new stretches begin at a print, which has filled what it fills."""
         return False
 
     def accept(self, order: Order) -> None:
@@ -233,7 +240,7 @@ class Hybrid(FillModel):
         self.models = list(models)
         drawing = [model for model in self.models if isinstance(model, Poisson | Predicted)]
         self.drawn = drawing[0] if drawing else FillModel()
-        for hook in ("hear", "moved", "accept", "begin", "end"):
+        for hook in ("hear", "moved", "printed", "accept", "begin", "end"):
             setattr(self, hook, getattr(self.drawn, hook))
 
     @property
@@ -334,6 +341,76 @@ class Poisson(FillModel):
                 return begin + int(wait)
             left -= rate * (end - begin)
         return None
+
+
+class Hawkes(Poisson):
+    """An order fills with that intensity, times lambda_i/mean_i of a process that the recorded orders excite.
+
+    *block* is as in JSON; sums are over all orders so far, and the instant of a fill is found by halving.
+    """
+
+    name = "hawkes"
+
+    def __init__(self, pieces: Iterable[tuple], reference: str, seed: int, block: dict[str, Any]) -> None:
+        super().__init__(pieces, reference, seed)
+        hit = ("bid", "ask")
+        self.mu = np.array([block["mu_per_s"][side] for side in hit])
+        n = [[[one["branching"][i][j] for j in hit] for i in hit] for one in block["kernels"]]
+        self.n = np.array(n).reshape(-1, 2, 2)
+        self.beta = np.array([one["beta_per_s"] for one in block["kernels"]])
+        mean = block.get("mean_per_s")
+        settled = np.linalg.solve(np.eye(2) - self.n.sum(axis=0), self.mu)
+        self.mean = settled if mean is None else np.array([mean[side] for side in hit])
+        self.sweeps = block.get("sweeps", True)
+        self.orders: list[list[int]] = [[], []]  # instants, of those that hit bids and asks
+        self.stamp: dict[int, int] = {}
+
+    def printed(self, event: Event) -> bool:
+        side = event.rows[0][0]
+        same, self.stamp[side] = self.stamp.get(side, 0), event.exch_us
+        if not self.n.any() or (self.sweeps and event.exch_us and event.exch_us == same):
+            return False
+        self.orders[0 if side == SELL else 1].append(event.us)
+        self.moved_at, self.accepted = (event.us, event.recv_seq), {BUY: 0, SELL: 0}
+        return True
+
+    def begin(self, order: Order, book: Book, us: int) -> None:
+        self.end(order, us)
+        order.delta, order.since_us = self.delta(order, book), us
+        order.known = tuple(len(one) for one in self.orders)
+        order.due_us = self.due(order, self.draw(order.side))
+
+    def end(self, order: Order, us: int) -> None:
+        if order.since_us != NEVER:
+            self.expected_fills += self.integral(order, us)
+
+    def integral(self, order: Order, until_us: float) -> float:
+        """Return the integrated intensity of a stretch up to an instant."""
+        if not self.n.any():
+            return sum(rate * (stop - start) for start, stop, rate in self.parts(order, until_us))
+        i, total = (0 if order.side == BUY else 1), 0.0
+        for start, stop, rate in self.parts(order, until_us):
+            more = self.mu[i] / self.mean[i] * (stop - start) * 1e-6
+            for j in (0, 1):
+                ages = (start - np.array(self.orders[j][: order.known[j]], float)) * 1e-6
+                for n, beta in zip(self.n[:, i, j], self.beta, strict=True):
+                    lasts = -math.expm1(-beta * (stop - start) * 1e-6)
+                    more += n * float(np.exp(-beta * ages).sum()) * lasts / self.mean[i]
+            total += rate * more * 1e6
+        return total
+
+    def due(self, order: Order, left: float) -> int | None:
+        if not self.n.any():
+            return super().due(order, left)
+        low, high = order.since_us, order.since_us + 1
+        while self.integral(order, high) <= left:
+            if high > FARTHEST_US:
+                return None
+            low, high = high, high + 2 * (high - order.since_us)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.integral(order, middle) <= left else (low, middle)
+        return low
 
 
 class Predicted(FillModel):

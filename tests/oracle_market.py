@@ -36,7 +36,7 @@ class Order:
     """One of our orders.
 
     *asked_us* is when a model last asked about it by the book, *ahead* the lots before it in its queue; *delta*,
-    *since_us* and *due_us* are those of its present Poisson stretch.
+    *since_us* and *due_us* are those of its present Poisson stretch, before which *known* orders came on each side.
     """
 
     id: int
@@ -62,6 +62,7 @@ class Order:
     delta: float | None = None
     since_us: int = NEVER
     due_us: int | None = None
+    known: tuple[int, ...] = ()
 
     @property
     def rests(self) -> bool:

@@ -67,9 +67,12 @@ class Venue:
 
     def change_book(self, event: Event) -> None:
         self.book.apply(event)
-        if self.fill_model.moved(event, self.book):
-            for order in self.resting():
-                self.fill_model.begin(order, self.book, self.us)
+        self.begin_stretches(self.fill_model.moved(event, self.book))
+
+    def begin_stretches(self, new: bool) -> None:
+        """Begin a stretch of intensity of every order that rests."""
+        for order in self.resting() if new else []:
+            self.fill_model.begin(order, self.book, self.us)
 
     def look_at_mid(self) -> None:
         """Note the mid where it changed, and begin the grids at the first valid book."""

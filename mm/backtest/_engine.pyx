@@ -177,7 +177,7 @@ cdef class Engine:
         venue.event_us = feed.clock_us if venue.lagging else market.event_us
         venue.sequence = feed.sequence if venue.lagging else None
         venue.recv_seq = market.recv_seq
-        venue.event_id = market.event_id
+        venue.event_id, venue.event_exch_us = market.event_id, market.event_exch_us
         venue.kind = market.kind
         venue.first_row = market.first_row
         venue.row_side = market.row_side
@@ -291,7 +291,7 @@ cdef class Engine:
         venue = self.venue
         venue.events = self.local.received.events = buffer.events
         if buffer.changed:
-            venue.event_us = buffer.event_us
+            venue.event_us, venue.event_exch_us = buffer.event_us, buffer.event_exch_us
             venue.recv_seq, venue.event_id, venue.kind = buffer.recv_seq, buffer.event_id, buffer.kind
             venue.first_row, venue.row_side = buffer.first_row, buffer.row_side
             venue.row_ticks, venue.row_lots = buffer.row_ticks, buffer.row_lots

@@ -23,7 +23,7 @@ cdef class PaperVenue(OrderVenue):
     cdef SignalSet signals              # that the fill model reads, else None
     cdef bint signalled                 # whether there are any
     # the events: a tape's, or those that were fed
-    cdef const int64_t[::1] event_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef const int64_t[::1] event_us, event_exch_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
     cdef bint lagging                   # whether the columns are in the order of receipt, and *sequence* is the exchange's
@@ -84,6 +84,8 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_levels(self) except -1 nogil
     cdef bint crossed(self) noexcept nogil
     cdef void touch_levels(self, uint64_t* touched) noexcept nogil
+    cdef int show_print(self, int64_t event, int64_t us) except -1 nogil
+    cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
     cdef int fill_due(self, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
@@ -139,7 +141,12 @@ cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
-    """Return the price that a print must reach to matter to a sell or a buy of ours; beyond all where none does."""
+    """Return the price that a print must reach to matter to a sell or a buy of ours; beyond all where none does.
+
+    Where every print matters it is such that all reach it, and that no move without a print before it is looked at.
+    """
+    if venue.fills.follows_prints:
+        return ALWAYS - 1 if slot else 1
     if not venue.fills.asks_trade:
         return 0 if slot else ALWAYS
     if not venue.fills.reached_only and venue.orders.open.resting[0] + venue.orders.open.resting[1] > 0:

@@ -312,7 +312,6 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """Match our orders with the book after an event."""
-        cdef int64_t sides
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         self.note_top(us, recv_seq)
         note_mid(self, us)
@@ -327,11 +326,7 @@ cdef class PaperVenue(OrderVenue):
             self.match_book(us)
         self.last_book_us = us
         if self.fills.draws:
-            sides = self.fills.on_top(&self.touch.top)
-            if sides & 1:
-                self.redraw(1, us)
-            if sides & 2:
-                self.redraw(-1, us)
+            self.begin_stretches(self.fills.on_top(&self.touch.top), us)
         self.watch_sides(us)
         return 0
 
@@ -375,7 +370,7 @@ cdef class PaperVenue(OrderVenue):
             self.queue.note_print(event, print_.lots)
         if self.concerns_fills(print_.side, print_.ticks):
             self.match_trade(&print_)
-        return 0
+        return self.show_print(event, us) if self.fills.follows_prints else 0
 
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
         """Match our orders with a print that reaches one of them; `reach` holds all of it that matters here.
@@ -391,7 +386,8 @@ cdef class PaperVenue(OrderVenue):
         print_.side, print_.ticks = (1, ticks) if ticks > 0 else (-1, -ticks)
         if self.by_levels:
             self.queue.note_print(event, print_.lots)
-        return self.match_trade(&print_)
+        self.match_trade(&print_)
+        return self.show_print(event, us) if self.fills.follows_prints else 0
 
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
         """Return whether the fill model is to be called with a print."""
@@ -496,6 +492,21 @@ cdef class PaperVenue(OrderVenue):
         for i in range(self.printed.used):
             slot = 1 - slot_of(self.printed.rows[i].side)
             touched[slot] |= ranks_at(open, slot, self.printed.rows[i].ticks)
+
+    cdef int show_print(self, int64_t event, int64_t us) except -1 nogil:
+        """Show the fill model a print, once our orders have been matched with it; not one before the tape's window."""
+        cdef int64_t side = self.row_side[self.first_row[event]]
+        if us < self.start_us:
+            return 0
+        return self.begin_stretches(self.fills.on_print(side, us, self.recv_seq[event], self.event_exch_us[event]), us)
+
+    cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil:
+        """Begin a new stretch of intensity for the sides that the fill model names: 1 buys, 2 sells, 3 both."""
+        if sides & 1:
+            self.redraw(1, us)
+        if sides & 2:
+            self.redraw(-1, us)
+        return 0
 
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the resting orders of a side."""

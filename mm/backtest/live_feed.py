@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from mm.clock import US_PER_MS, exchange_ms
 from mm.instrument import Instrument, e8
 from mm.market_data.market_events import (
     BookChanged,
@@ -36,9 +37,11 @@ class FeedEvent(NamedTuple):
     Attributes:
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME.
         us: When it arrived.
-        recv_seq: Number of the message; it keys the draws of the ``poisson`` fill model.
+        recv_seq: Number of the message; it keys the draws of the fill models ``poisson`` and ``hawkes``.
         event_id: Trade id, last update id of a book; 0 for a gap.
         rows: One of a trade, none of a gap, the whole book of a snapshot, the changed levels of a depth message.
+        exch_us: When it happened by the exchange's clock; 0 where it is not given. Trades of one side and stamp are one
+            aggressive order.
     """
 
     kind: int
@@ -46,13 +49,15 @@ class FeedEvent(NamedTuple):
     recv_seq: int
     event_id: int
     rows: Sequence[Row]
+    exch_us: int = 0
 
 
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
     """Yield the events of a tape, or of a piece of one, as they would have been fed."""
-    columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
-    for event, (kind, us, recv_seq, event_id) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
-        yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event))
+    columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id, tape.event_exch_us)
+    events = zip(*(one.tolist() for one in columns), strict=True)
+    for event, (kind, us, recv_seq, event_id, exch_us) in enumerate(events):
+        yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event), exch_us)
 
 
 class RowNumbers(Protocol):
@@ -114,7 +119,8 @@ class LiveFeed:
             ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
             if not rest:
                 row = (-1 if trade.m else 1, ticks, self._instrument.lots(trade.q))
-                self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,))
+                stamp_us = exchange_ms(trade.T) * US_PER_MS  # as a recording keeps it
+                self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,), exch_us=stamp_us)
 
     def _arrived(self, event: DepthArrived) -> None:
         """Play a depth message, or keep it as long as it may change the book later."""
@@ -162,12 +168,14 @@ class LiveFeed:
         seq = None if self._numbers is None else self._numbers.depth_seq(number)
         self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq)
 
-    def _feed(self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None) -> None:
+    def _feed(
+        self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None, exch_us: int = 0
+    ) -> None:
         self._count += 1
         self._us = max(self._us, us)
         if seq is None:
             seq = self._count if self._numbers is None else self._numbers.last_seq
-        self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows),))
+        self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows, exch_us),))
 
     def _levels(self, bids: "Iterable[Level]", asks: "Iterable[Level]") -> list[Row]:
         return [*_rows_of(1, bids, self._instrument), *_rows_of(-1, asks, self._instrument)]

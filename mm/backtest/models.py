@@ -6,6 +6,7 @@ A new model is a class that declares its parameters (``mm/backtest/parameters.py
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from mm.backtest.fills.clustered import hawkes
 from mm.backtest.fills.crossing import PriceCross, TradeCross
 from mm.backtest.fills.hybrid import Hybrid
 from mm.backtest.fills.intensity import poisson
@@ -57,6 +58,7 @@ __all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks
     "glft_grid",
     "grid",
     "gueant",
+    "hawkes",
     "hybrid",
     "imbalance",
     "inventory_skew",
@@ -92,7 +94,7 @@ def declared(build: Callable[..., Any]) -> Declaration:
 
 FILL_MODELS: Registry = {
     **_by_name(
-        *(Hybrid, poisson, PredictedFills, PriceCross, QueueHazard, QueueProbLog, QueueProbPower),
+        *(hawkes, Hybrid, poisson, PredictedFills, PriceCross, QueueHazard, QueueProbLog, QueueProbPower),
         *(QueueRiskAverse, TradeCross),
     ),
     "trade_driven": TradeCross,

@@ -280,6 +280,13 @@ SOFT_BOUND = Parameter(
     "Quote all prices of a side until `q_max` is reached, then none; fills may pass the bound by `levels` clips.",
     False,
 )
+_OF_A_SIDE = Mapping[str, float] | None
+RATES = (  # of fills that are drawn from A and k
+    Parameter("A", float | None, "Fills per second at distance 0, on each side.", None, PER_S),
+    Parameter("k", float | None, "Decay of the intensity with distance.", None, PER_TICK),
+    Parameter("bid", _OF_A_SIDE, 'A and k of the bids: `{"A": …, "k": …}`; then `ask`, too.', None),
+    Parameter("ask", _OF_A_SIDE, "A and k of the asks.", None),
+)
 INTENSITY = Parameter("intensity", "Intensity | None", "The fit or schedule behind k and A.", None, by_run=True)
 SEED = Parameter("seed", int, "Key of every draw.", 0, by_run=True)
 MODELS = Parameter("models", "Iterable[object]", "The models: `[[name, {parameters}], …]`.")

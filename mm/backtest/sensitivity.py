@@ -62,7 +62,7 @@ class Strategy:
         yield "pessimistic", queue_risk_averse(), self.rules, 1.0
         for factor in LATENCIES:
             yield "latency", self.fills(), slower(self.rules, factor), factor
-        if self.intensity is not None and not isinstance(self.fills(), Poisson):
+        if self.intensity is not None and type(self.fills()) is not Poisson:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def plays(self) -> int:

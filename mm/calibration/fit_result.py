@@ -172,6 +172,7 @@ class PoissonFit(Shown):
         recent_s: How long a move of the mid is recent.
         adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
             distances of 20 fills or more.
+        clustering: How orders excite each other, as `HawkesFit.to_json` has it; None where it was not fitted.
         points: What was measured, for charts; None of a fit that was read from a file, which has no such key.
     """
 
@@ -234,6 +235,7 @@ class PoissonFit(Shown):
     measured_states: tuple[StateRow, ...] = ()
     recent_s: float | None = None
     adverse_moves: Line = ()
+    clustering: dict[str, Any] | None = None
     points: "Points | None" = field(default=None, compare=False)
 
     @classmethod
@@ -471,7 +473,7 @@ _READ: dict[str, Any] = {
     "warnings": tuple,
     "shape": lambda shape: None if shape is None else _shape(**shape),
     "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
-    "calib_fill_params": lambda params: None if params is None else dict(params),
+    **dict.fromkeys(("calib_fill_params", "clustering"), lambda block: None if block is None else dict(block)),
     "measured_rates": _measured_rates,
     "measured_states": _measured_states,
     "adverse_moves": lambda moves: tuple((float(delta), _finite(float(move))) for delta, move in moves),

@@ -97,27 +97,32 @@ class ArrivalFlow:
         kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` where time begins
             and ends to count.
         clock: Whose stamps: ``exchange`` or ``receive``.
+        sweeps: Whether prints of one side and trade time are one order.
     """
 
     at_s: Floats
     kind: "Bytes"
     clock: str = "exchange"
+    sweeps: bool = True
 
     @classmethod
-    def of(cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange") -> "ArrivalFlow":
+    def of(
+        cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange", *, sweeps: bool = True
+    ) -> "ArrivalFlow":
         """Return a flow.
 
         Args:
             orders: Instants in s of the orders that hit bids, and of those that hit asks.
             spans: float64[n, 2], begin and end of the stretches of time that count, in s, disjoint.
             clock: Whose stamps the instants are.
+            sweeps: Whether prints of one side and trade time are one order.
         """
         at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
         sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
         kind = np.repeat(np.array([0, 1, BEGIN, END], np.int8), sizes)
         # at one instant: what ends, what begins, then orders; an order at the end of a stretch is outside of it
         order = np.lexsort((np.array([2, 2, 1, 0])[kind], at))
-        return cls(at[order], kind[order], clock)
+        return cls(at[order], kind[order], clock, sweeps)
 
     @property
     def counted(self) -> "NDArray[np.bool_]":
@@ -145,6 +150,14 @@ class ArrivalFlow:
         clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
         return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
 
+    def mean_of(self, law: Excitation) -> tuple[float, float]:
+        """Return the intensity by *law* of each side, in 1/s: its average over all time that counts."""
+        if not law.beta.size:
+            return float(law.mu[0]), float(law.mu[1])
+        clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
+        bid, ask = (clock[-1] / self.exposure_s).tolist()
+        return bid, ask
+
     def thinned(self) -> "ArrivalFlow":
         """Return the same with at most about ``MOST_EVENTS`` orders that count, in stretches spread evenly.
 
@@ -162,17 +175,17 @@ class ArrivalFlow:
             parts.append(inside[inside[:, 1] > inside[:, 0]])
             kept |= (self.at_s >= 2 * from_s - to_s) & (self.at_s < to_s) & (self.kind < BEGIN)
         orders = [self.at_s[kept & (self.kind == side)] for side in (0, 1)]
-        return ArrivalFlow.of(orders, np.concatenate(parts), self.clock)
+        return ArrivalFlow.of(orders, np.concatenate(parts), self.clock, sweeps=self.sweeps)
 
 
 def flow_of(calibrator: "Calibrator") -> ArrivalFlow:
     """Return the sweeps of the calibrator's days, and the time with a valid book."""
-    days = [_day(tape, marks.path, calibrator.config.rule.grouped)
-            for tape, marks in zip(calibrator.tapes, calibrator.marks, strict=True)]  # fmt: skip
+    sweeps = calibrator.config.rule.grouped
+    days = [_day(tape, marks.path, sweeps) for tape, marks in zip(calibrator.tapes, calibrator.marks, strict=True)]
     zero_us = calibrator.start_us
     orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
     spans = (np.concatenate([day[1] for day in days]) - zero_us) / US_PER_S
-    return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive")
+    return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive", sweeps=sweeps)
 
 
 def _day(tape: "Tape", path: "ReferencePath", grouped: bool) -> tuple[list[Ints], Ints, bool]:
@@ -213,6 +226,9 @@ class HawkesFit:
         events: Orders of each side that the fit counts.
         exposure_s: Seconds that it counts.
         clock: Whose stamps: ``exchange`` or ``receive``.
+        sweeps: Whether prints of one side and trade time are one order.
+        mean: Of the conditional intensity of each side over all time that counts, also what the fit leaves out, in 1/s;
+            None without a fit.
     """
 
     status: str
@@ -229,14 +245,17 @@ class HawkesFit:
     events: tuple[int, int]
     exposure_s: float
     clock: str
+    sweeps: bool
+    mean: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the block ``clustering`` of ``poisson_fit.json``; rows of a matrix are what is excited."""
         head: dict[str, Any] = {"status": self.status, "reason": self.reason}
         tail: dict[str, Any] = {
             "n_events": dict(zip(NAMES, self.events, strict=True)), "exposure_s": self.exposure_s, "clock": self.clock,
+            "sweeps": self.sweeps,
         }  # fmt: skip
-        if self.law is None or self.se is None:
+        if self.law is None or self.se is None or self.mean is None:
             return head | {"branching_ratio": None, "se_branching_ratio": None} | tail
         law, se = self.law, self.se
         return (
@@ -246,6 +265,7 @@ class HawkesFit:
                 "se_branching_ratio": self.se_ratio,
                 "mu_per_s": _by_side(law.mu),
                 "se_mu_per_s": _by_side(se.mu),
+                "mean_per_s": _by_side(self.mean),
                 "branching": _matrix(law.matrix),
                 "kernels": [
                     {
@@ -312,7 +332,7 @@ def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
     """
     if kernels is not None and not 0 <= kernels <= MOST_KERNELS:
         raise UsageError(f"{kernels} kernels cannot be fitted; give 0 to {MOST_KERNELS}, or none for the least BIC")
-    flow = flow.thinned()
+    whole, flow = flow, flow.thinned()
     events, exposure_s = flow.events, flow.exposure_s
     if exposure_s <= 0:
         return _none("no_exposure", "no time with a valid book", flow)
@@ -329,7 +349,7 @@ def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
             break
     bic = tuple(_bic(law, found, scale) for law, found in tried)
     chosen = int(np.argmin(bic)) if kernels is None else kernels
-    return _judged(flow, tried[chosen], tried[0], bic)
+    return _judged(flow, tried[chosen], tried[0], bic, whole.mean_of(tried[chosen][0]))
 
 
 def _bic(law: Excitation, loglik: float, scale: float) -> float:
@@ -338,7 +358,8 @@ def _bic(law: Excitation, loglik: float, scale: float) -> float:
 
 def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
     nothing = (None,) * 5
-    return HawkesFit(status, reason, *nothing, (), None, None, None, flow.events, flow.exposure_s, flow.clock)
+    seen = (flow.events, flow.exposure_s, flow.clock, flow.sweeps)
+    return HawkesFit(status, reason, *nothing, (), None, None, None, *seen, None)
 
 
 def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
@@ -407,7 +428,11 @@ def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":
 
 
 def _judged(
-    flow: ArrivalFlow, best: tuple[Excitation, float], poisson: tuple[Excitation, float], bic: tuple[float, ...]
+    flow: ArrivalFlow,
+    best: tuple[Excitation, float],
+    poisson: tuple[Excitation, float],
+    bic: tuple[float, ...],
+    mean: tuple[float, float],
 ) -> HawkesFit:
     law, loglik = best
     se, se_ratio = _errors(flow, law)
@@ -420,7 +445,7 @@ def _judged(
         gain=(loglik - poisson[1]) / sum(flow.events), bic=bic,
         ks=(tests[0].ks or 0.0, tests[1].ks or 0.0), ks_p=(tests[0].p or 0.0, tests[1].p or 0.0),
         ks_poisson=(plain[0].ks or 0.0, plain[1].ks or 0.0),
-        events=flow.events, exposure_s=flow.exposure_s, clock=flow.clock,
+        events=flow.events, exposure_s=flow.exposure_s, clock=flow.clock, sweeps=flow.sweeps, mean=mean,
     )  # fmt: skip
 
 

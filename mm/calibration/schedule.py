@@ -395,7 +395,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
 
+    clustering = None
     if isinstance(fitted, PoissonFit):
+        clustering = fitted.clustering
         sides = _sides(fitted, per_side, source)
         pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
     elif per_side:
@@ -411,7 +413,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         ]
         if not pieces:
             raise FitError(f"{source}: {why_unusable(fitted)}")
-    return Intensity(pieces, fitted.reference or "mid")
+    return Intensity(pieces, fitted.reference or "mid", clustering=clustering)
 
 
 def measured_intensity(fit: PoissonFit) -> "Intensity | None":

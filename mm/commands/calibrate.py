@@ -53,9 +53,10 @@ def main(
         found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed, tapes[0], run), rules)
         permuted = permutations(found)
         clusters = fit_hawkes(flow_of(found.calibrator))
+        found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
-        content = artefact(found, permuted) | {"clustering": plain(clusters.to_json())}
+        content = artefact(found, permuted)
         moves = adverse_selection(found.calibrator)
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)

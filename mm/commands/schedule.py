@@ -93,7 +93,7 @@ def walkforward(
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
-    check_names(models)
+    check_names(models, scheduled=True)
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)

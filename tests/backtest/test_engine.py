@@ -76,11 +76,21 @@ LONG = {
     "trade_cross": ("trade_cross", False, 0.5, 0),
     "queue": ("queue_prob_power", 2.0),
     "poisson": None,
+    "hawkes": None,
     "hybrid": ("hybrid", (("queue_prob_log",), ("trade_cross", True, 0.5, 0), ("price_cross", 0))),
 }
 
 
-SIGMA = {"trade_cross": "rolling", "queue": "two_scale", "poisson": "ewma", "hybrid": "two_scale"}
+EXCITING = {
+    "mu_per_s": {"bid": 1.0, "ask": 2.0},
+    "kernels": [
+        {"beta_per_s": 20.0, "branching": {"bid": {"bid": 0.3, "ask": 0.1}, "ask": {"bid": 0.0, "ask": 0.2}}},
+        {"beta_per_s": 0.5, "branching": {"bid": {"bid": 0.2, "ask": 0.1}, "ask": {"bid": 0.3, "ask": 0.1}}},
+    ],
+}
+
+
+SIGMA = {"trade_cross": "rolling", "queue": "two_scale", "poisson": "ewma", "hawkes": "rolling", "hybrid": "two_scale"}
 
 
 @pytest.mark.parametrize("fills", LONG)
@@ -94,7 +104,8 @@ def test_engine_agrees_with_the_oracle_on_a_long_tape(fills):
         teller.tell(chance.choices(["depth", "trade", "snapshot", "gap"], [60, 39, 0.7, 0.3])[0], levels)
     half = teller.us - 60_000_000
     pieces = ((0, half, 1.5, 0.3, 0.9, 0.2, 0.3), (half, FOREVER, 0.5, 0.3, 4.0, 0.5, 0.4))
-    model = LONG[fills] or ("poisson", pieces, "micro", 9)
+    drawing = {"poisson": ("poisson", pieces, "micro", 9), "hawkes": ("hawkes", pieces, "mid", 9, EXCITING)}
+    model = LONG[fills] or drawing[fills]
     answers = ((0, 0, None, None), (0.5, 1.5, None, 2), (0, 0, None, None), (1, None, None, None))
     own = {"start_cash_e8": 20_000, "start_lots": 9, "quote_lots": 3}
     rules = Rules(TEST.tick_e8, TEST.lot_e8, sigma_window_s=60, sigma_method=SIGMA[fills], **own)

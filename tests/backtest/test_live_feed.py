@@ -205,6 +205,8 @@ def test_a_live_market_is_played_as_its_events_come():
         market.snapshot(us, decoded) if isinstance(decoded, DepthSnapshot) else market.take(us, decoded)
     assert [event.kind for event in events] == [SNAPSHOT, DEPTH, DEPTH, TRADE, GAP, SNAPSHOT, DEPTH, TRADE]
     assert [event.us for event in events] == sorted(event.us for event in events)
+    stamps = [event.exch_us for event in events if event.kind == TRADE]
+    assert stamps == [trade(number)["data"]["T"] * 1000 for number in (5, 7)]  # as a recording keeps them
     live.advance(us)
     replayed.feed(events)
     replayed.advance(us)

@@ -125,9 +125,10 @@ QUEUES = st.one_of(
 def fill_models(unit):
     """A model of each kind that looks at best prices alone, or several."""
     one = st.one_of(engine_draws.trade_crosses(unit), engine_draws.price_crosses(unit), on_prints(unit))
-    parts = st.tuples(st.lists(one, min_size=1, max_size=2), st.lists(engine_draws.poissons(unit), max_size=1))
+    drawing = st.one_of(engine_draws.poissons(unit), engine_draws.hawkeses(unit))
+    parts = st.tuples(st.lists(one, min_size=1, max_size=2), st.lists(drawing, max_size=1))
     several = parts.map(lambda drawn: ("hybrid", (*drawn[0], *drawn[1])))
-    return st.one_of(one, engine_draws.poissons(unit), several, QUEUES, QUEUES)
+    return st.one_of(one, drawing, drawing, several, QUEUES, QUEUES)
 
 
 @st.composite

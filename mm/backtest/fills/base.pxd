@@ -79,6 +79,7 @@ cdef class FillModel:
     cdef bint asks_book
     cdef bint asks_level
     cdef bint draws
+    cdef bint follows_prints  # whether each print of the market is shown to it, whatever it reaches
     cdef bint reached_only  # whether a print that does not reach an order's price is nothing to it
     cdef bint by_levels     # whether of the book it needs the changes of an order's level alone, while that rests
     cdef bint crossed_only  # whether a book whose best price does not reach it is nothing to it
@@ -93,6 +94,7 @@ cdef class FillModel:
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil
     cdef int on_top(self, const Top* top) except -1 nogil
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil
     cdef int64_t drawn_by(self) noexcept nogil

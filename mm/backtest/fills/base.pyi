@@ -9,13 +9,14 @@ print, balances, fees and the journal.
 class FillModel:
     """Base of compiled fill models: override the hooks that the model has and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
-    ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
-    ``expected``. Four more make it quick: ``reached_only`` where a print that does not reach the order's price from
-    the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither while the other side's
-    best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
-    book below, and a book event that leaves them as they were changes nothing; ``by_levels`` where it looks at the
-    other side's best price and at its orders' own levels, and its notes change with these and with prints alone.
+    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``, ``asks_book`` for
+    ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
+    ``follows_prints`` for ``on_print``. Four more make it quick: ``reached_only`` where a print that does not reach
+    the order's price from the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither
+    while the other side's best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS``
+    where it sees nothing of the book below, and a book event that leaves them as they were changes nothing;
+    ``by_levels`` where it looks at the other side's best price and at its orders' own levels, and its notes change
+    with these and with prints alone.
     """
     @property
     def name(self) -> str: ...

@@ -19,17 +19,18 @@ from mm.errors import ModelError, UsageError
 cdef class FillModel:
     """Base of compiled fill models: override the hooks that the model has and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``,
-    ``asks_book`` for ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and
-    ``expected``. Four more make it quick: ``reached_only`` where a print that does not reach the order's price from
-    the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither while the other side's
-    best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS`` where it sees nothing of the
-    book below, and a book event that leaves them as they were changes nothing; ``by_levels`` where it looks at the
-    other side's best price and at its orders' own levels, and its notes change with these and with prints alone.
+    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``, ``asks_book`` for
+    ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
+    ``follows_prints`` for ``on_print``. Four more make it quick: ``reached_only`` where a print that does not reach
+    the order's price from the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither
+    while the other side's best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS``
+    where it sees nothing of the book below, and a book event that leaves them as they were changes nothing;
+    ``by_levels`` where it looks at the other side's best price and at its orders' own levels, and its notes change
+    with these and with prints alone.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.draws = False
+        self.asks_trade = self.asks_book = self.asks_level = self.draws = self.follows_prints = False
         self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = name_of(type(self))
@@ -66,6 +67,13 @@ cdef class FillModel:
 
     cdef int on_top(self, const Top* top) except -1 nogil:
         """Return which sides begin a new stretch after a book event: 1 buys, 2 sells, 3 both."""
+        return 0
+
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
+        """Return which sides begin a new stretch after a print, as ``on_top`` does; it has filled what it fills.
+
+        *side* is the aggressor's, *exch_us* the exchange's stamp, 0 where it is not known.
+        """
         return 0
 
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:

@@ -69,6 +69,7 @@ cdef class Hybrid(FillModel):
             self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
+        self.follows_prints = self.draws and self.drawing.follows_prints
         self.signals = getattr(self.drawing, "signals", ())
 
     def __dealloc__(self) -> None:
@@ -134,6 +135,9 @@ cdef class Hybrid(FillModel):
 
     cdef int on_top(self, const Top* top) except -1 nogil:
         return self.drawing.on_top(top)
+
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
+        return self.drawing.on_print(side, us, recv_seq, exch_us)
 
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
         return self.drawing.draw(order, top, now_us)

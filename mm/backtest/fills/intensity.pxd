@@ -1,4 +1,6 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
+
+from mm.backtest.fills.base cimport FillModel, Order, Top
 
 cdef struct Piece:
     int64_t start_us
@@ -22,7 +24,24 @@ cdef class Intensity:
     cdef int64_t count
     cdef readonly str reference
     cdef readonly object states  # type: FillStates | None
+    cdef readonly object clustering  # type: Mapping[str, Any] | None
     cdef object given
     cdef keep(self, int64_t i, list curve)
     cdef int64_t find(self, int64_t us) noexcept nogil
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil
+
+
+cdef class Poisson(FillModel):
+    cdef readonly Intensity intensity
+    cdef uint64_t seed
+    cdef int reference
+    cdef int64_t begun_us          # what last began stretches of both sides: of the book, a change of the reference
+    cdef int64_t begun_seq
+    cdef int64_t bid_ticks         # the best prices after the last change of the reference
+    cdef int64_t ask_ticks
+    cdef int64_t bid_lots
+    cdef int64_t ask_lots
+    cdef int64_t arrivals[2]       # since stretches last began; sells, buys
+    cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil
+    cdef double distance(self, const Order* order) noexcept nogil
+    cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil

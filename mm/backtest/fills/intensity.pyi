@@ -3,7 +3,7 @@
 """lambda(delta) over time and per side, an exponential or any falling curve, and the fills that are drawn from it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.fills.intensity_piece import IntensityPiece
@@ -24,17 +24,21 @@ class Intensity:
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
         states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
+        clustering: What a fit says of orders that excite each other, as ``poisson_fit.json`` has it; None without.
     """
     @property
     def reference(self) -> str: ...
     @property
     def states(self) -> FillStates | None: ...
+    @property
+    def clustering(self) -> Mapping[str, Any] | None: ...
     def __new__(
         cls,
         pieces: Iterable[IntensityPiece],
         reference: str = "mid",
         falling: bool = True,
         states: FillStates | None = None,
+        clustering: Mapping[str, Any] | None = None,
     ) -> Self: ...
     @classmethod
     def constant(cls, A: float, k: float, reference: str = "mid", sigma_ticks: float | None = None) -> Intensity:
@@ -60,10 +64,9 @@ class Poisson(FillModel):
         intensity: A and k or a curve, constant or by segments.
         seed: Keys every draw.
     """
-
-    declared: Declaration
     @property
     def intensity(self) -> Intensity: ...
+    declared: Declaration
     def __init__(self, intensity: Intensity, seed: int = 0) -> None: ...
 
 def poisson(
@@ -76,6 +79,17 @@ def poisson(
     seed: int = 0,
 ) -> Poisson:
     """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+    """
+
+def given_intensity(model: str, values: Mapping[str, Any]) -> Intensity:
+    """Return the intensity that the parameters of a *model* give, in the one form that is there.
+
+    Args:
+        model: Its name, for messages.
+        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
 
     Raises:
         UsageError: If there is no fitted number, or more than one form of them: they have no defaults.

@@ -11,10 +11,10 @@ from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Or
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.parameters import INTENSITY, PER_S, PER_TICK, SEED, Declaration, Parameter
+from mm.backtest.parameters import INTENSITY, RATES, SEED, Declaration
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 REFERENCES = ("mid", "micro", "best")
 FOREVER = 0x7FFFFFFFFFFFFFFF
-_SIDE = Mapping[str, float] | None
 
 cdef int MID = 0
 cdef int MICRO = 1
@@ -74,6 +73,7 @@ cdef class Intensity:
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
         states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
+        clustering: What a fit says of orders that excite each other, as ``poisson_fit.json`` has it; None without.
     """
 
     def __cinit__(
@@ -82,11 +82,12 @@ cdef class Intensity:
         reference: str = "mid",
         falling: bool = True,
         states: "FillStates | None" = None,
+        clustering: Mapping[str, Any] | None = None,
     ) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
-        self.reference, self.states = reference, states
+        self.reference, self.states, self.clustering = reference, states, clustering
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))
         if self.pieces is NULL:
@@ -202,26 +203,12 @@ cdef class Poisson(FillModel):
     declared = Declaration(
         "poisson",
         (
-            Parameter("A", float | None, "Fills per second at distance 0, on each side.", None, PER_S),
-            Parameter("k", float | None, "Decay of the intensity with distance.", None, PER_TICK),
-            Parameter("bid", _SIDE, "A and k of the bids: `{\"A\": …, \"k\": …}`; then `ask`, too.", None),
-            Parameter("ask", _SIDE, "A and k of the asks.", None),
+            *RATES,
             INTENSITY,
             SEED,
         ),
         bias="fills independently of the market, so it has no adverse selection: an upper bound of the PnL",
     )
-    cdef readonly Intensity intensity
-    cdef uint64_t seed
-    cdef int reference
-    cdef int64_t begun_us          # the book event that last changed the reference
-    cdef int64_t begun_seq
-    cdef int64_t bid_ticks         # the best prices after it
-    cdef int64_t ask_ticks
-    cdef int64_t bid_lots
-    cdef int64_t ask_lots
-    cdef int64_t arrivals[2]       # since then; sells, buys
-
     def __init__(self, intensity: Intensity, seed: int = 0) -> None:
         self.intensity = intensity
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
@@ -247,11 +234,13 @@ cdef class Poisson(FillModel):
         self.ask_ticks = top.ask_ticks
         self.bid_lots = top.bid_lots
         self.ask_lots = top.ask_lots
-        self.begun_us = top.us
-        self.begun_seq = top.recv_seq
-        self.arrivals[0] = 0
-        self.arrivals[1] = 0
+        self.begin(top.us, top.recv_seq)
         return 3
+
+    cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil:
+        """Note what begins stretches of both sides."""
+        self.begun_us, self.begun_seq = us, recv_seq
+        self.arrivals[0] = self.arrivals[1] = 0
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         self.arrivals[1 if order.side > 0 else 0] += 1
@@ -269,18 +258,23 @@ cdef class Poisson(FillModel):
             - order.ticks
         )
 
-    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+    cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil:
+        """Begin a stretch without a fill, and return its draw; below 0 where a side has no price and nothing fills."""
         cdef int buys = 1 if order.side > 0 else 0
-        cdef double left, rate, wait
-        cdef int64_t from_us = now_us, piece
         order.stretch_us = now_us
         order.due_us = NEVER
         if top.bid_ticks == 0 or top.ask_ticks == 0:
             order.delta = 0.0
             order.stretch_us = NEVER
-            return 0
+            return -1.0
         order.delta = self.distance(order)
-        left = unit_exponential(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys)
+        return unit_exponential(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys)
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        cdef double left = self.drawn(order, top, now_us), rate, wait
+        cdef int64_t from_us = now_us, piece
+        if left < 0.0:
+            return 0
         piece = self.intensity.find(now_us)
         while piece < self.intensity.count:
             from_us = max(from_us, self.intensity.pieces[piece].start_us)
@@ -316,25 +310,38 @@ def poisson(**given: Any) -> Poisson:
         UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
     """
     cdef dict values = Poisson.declared.settle(given)
+    return Poisson(given_intensity("poisson", values), values["seed"])
+
+
+def given_intensity(model: str, values: Mapping[str, Any]) -> Intensity:
+    """Return the intensity that the parameters of a *model* give, in the one form that is there.
+
+    Args:
+        model: Its name, for messages.
+        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+    """
     both, intensity = {"A": values["A"], "k": values["k"]}, values["intensity"]
     bid, ask = values["bid"], values["ask"]
     one_pair = values["A"] is not None or values["k"] is not None
     by_side = bid is not None or ask is not None
     if one_pair + by_side + (intensity is not None) != 1:
         raise UsageError(
-            "poisson needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
+            f"{model} needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
             'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
         )
-    if intensity is None:
-        bid, ask = (bid or {}, ask or {}) if by_side else (both, both)
-        A_bid, k_bid = side_numbers("bid", bid)
-        A_ask, k_ask = side_numbers("ask", ask)
-        intensity = Intensity([IntensityPiece(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
-    return Poisson(intensity, values["seed"])
+    if intensity is not None:
+        return intensity
+    bid, ask = (bid or {}, ask or {}) if by_side else (both, both)
+    A_bid, k_bid = side_numbers(model, "bid", bid)
+    A_ask, k_ask = side_numbers(model, "ask", ask)
+    return Intensity([IntensityPiece(0, FOREVER, A_bid, k_bid, A_ask, k_ask, (k_bid + k_ask) / 2)])
 
 
-cdef tuple side_numbers(str side, object params):
+cdef tuple side_numbers(str model, str side, object params):
     """Return the A and k of a side."""
     if set(params) != {"A", "k"} or not all(isinstance(one, int | float) for one in params.values()):
-        raise UsageError(f"poisson: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
+        raise UsageError(f"{model}: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
     return float(params["A"]), float(params["k"])

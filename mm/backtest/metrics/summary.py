@@ -273,11 +273,7 @@ def _missing(key: str, value: object) -> list[str]:
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     """Return what a reader must know of the data and the draws before believing the numbers."""
     cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
-    if any(word.startswith("poisson") for word in (books.fill_model, *journal.fill_reasons)):
-        cautions.append(
-            "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
-            "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
-        )
+    cautions += _drawn(journal, books)
     drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
@@ -297,3 +293,20 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     if len(journal.mids) and journal.mids[-1, 1] == 0:
         cautions.append("the run ended without a valid book; pnl_total is marked at the last valid mid")
     return cautions
+
+
+def _drawn(journal: "Journal", books: "Books") -> list[str]:
+    """Return what a reader must know of fills that are drawn from an intensity."""
+    words = (books.fill_model, *journal.fill_reasons)
+    if any(word.startswith("poisson") for word in words):
+        return [
+            "Poisson fills are drawn without looking at the market, so they have no adverse selection by construction: "
+            "read this PnL as an upper bound, beside a run with trade_cross or a queue model"
+        ]
+    if any(word.startswith("hawkes") for word in words):
+        return [
+            "hawkes fills follow how often the market's orders come, not which prices they reach, so they have less "
+            "adverse selection than real fills: read this PnL as an upper bound, beside a run with trade_cross or a "
+            "queue model"
+        ]
+    return []

@@ -1,0 +1,212 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Fills that cluster: lambda(delta) times what the recorded orders make of the intensity of further ones.
+
+The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels falls between the
+orders that excite it, so that its integral is a closed form, and its inverse a Newton step or a few from below.
+"""
+
+from libc.math cimport exp, expm1, fabs
+from libc.stdint cimport int64_t
+
+from mm.backtest.fills.base cimport NEVER, Order, Top
+from mm.backtest.fills.intensity cimport Intensity, Poisson
+
+from mm.backtest.fills.clustering import CLUSTERING, Clustering
+from mm.backtest.fills.intensity import given_intensity
+from mm.backtest.parameters import INTENSITY, RATES, SEED, Declaration
+from mm.errors import BrokenFile, UsageError
+
+cdef enum:
+    MOST = 16                       # kernels
+
+cdef double CLOSE_US = 1e-3         # a Newton step that is shorter is the last one: the next is its square
+cdef int MOST_STEPS = 100           # of Newton, where rounding errors are longer than that: after years
+
+
+cdef struct Excited:
+    int64_t us                      # the last order that excited
+    double above[2][MOST]           # by side hit (asks, bids) and kernel: shares of the mean intensity, behind that order
+
+
+cdef double integral(double base, const double* above, const double* beta, int kernels, double span_us) noexcept nogil:
+    """Return the integral over *span_us* of *base* + the sum of above·exp(-beta·t)."""
+    cdef double total = base * span_us
+    cdef int m
+    for m in range(kernels):
+        total -= above[m] / beta[m] * expm1(-beta[m] * span_us)
+    return total
+
+
+cdef double wait_us(
+    double target, double base, const double* above, const double* beta, int kernels, double span_us
+) noexcept nogil:
+    """Return when the same integral reaches *target*; anything from *span_us* on where it does so later, or never.
+
+    The integral is concave, so each Newton step from below ends below; it begins at the best of some lower bounds: the
+    kernels with the largest decays, one fewer each time, have given all they have, and the others do not decay.
+    """
+    cdef double wait = 0.0, spent = 0.0, slope = base, value, gone, step
+    cdef int m, steps = 0
+    for m in range(kernels):
+        spent += above[m] / beta[m]
+    if target > spent:
+        wait = (target - spent) / base
+    for m in range(kernels - 1, -1, -1):
+        slope += above[m]
+        spent -= above[m] / beta[m]
+        wait = max(wait, (target - spent) / slope)
+    while wait < span_us and steps < MOST_STEPS:
+        steps += 1
+        value, slope = base * wait, base
+        for m in range(kernels):
+            gone = expm1(-beta[m] * wait)
+            value -= above[m] / beta[m] * gone
+            slope += above[m] * (1.0 + gone)
+        step = (target - value) / slope
+        wait += step
+        if fabs(step) <= CLOSE_US:
+            break
+    return wait
+
+
+cdef class ClusteredFills(Poisson):
+    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises for a while.
+
+    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is that of the process of
+      orders that hit side i, after all recorded ones up to t, mean_i its mean
+    - an order of the process is a sweep: prints of one side and trade time, counted at the first one that the tape has
+      in its window, by the exchange's clock where the run plays that
+    - each of them begins a new stretch for both sides, as a change of the reference does
+    - one unit exponential draw for each side and stretch, keyed by what began it; the fill happens where the integrated
+      intensity reaches it, if the stretch lasts that long
+    - where no order excites another this is `poisson`, fill by fill
+
+    Args:
+        intensity: A and k or a curve, constant or by segments.
+        clustering: The process.
+        seed: Keys every draw.
+    """
+
+    declared = Declaration(
+        "hawkes",
+        (
+            *RATES,
+            CLUSTERING,
+            INTENSITY,
+            SEED,
+        ),
+        bias="fills in the bursts of the recorded orders, but whatever price they reach: an upper bound of the PnL",
+    )
+    cdef int kernels
+    cdef bint sweeps
+    cdef double base[2]                 # by side hit: of the intensity, as a share of its mean
+    cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: likewise
+    cdef double beta[MOST]              # 1/µs, the largest first
+    cdef int64_t stamps[2]              # by side hit: of the last print
+    cdef Excited now, before            # behind the last order that excited, and behind the one before it
+
+    def __init__(self, intensity: Intensity, clustering: Clustering, seed: int = 0) -> None:
+        Poisson.__init__(self, intensity, seed)
+        kernels = sorted(clustering.kernels, key=lambda one: -one.beta)
+        if len(kernels) > MOST:
+            raise UsageError(f"hawkes: clustering has {len(kernels)} kernels; give at most {MOST}, mm calibrate fits 4")
+        self.kernels, self.sweeps = len(kernels), clustering.sweeps
+        for i in range(2):
+            self.base[1 - i] = clustering.mu[i] / clustering.mean[i]
+            for m, kernel in enumerate(kernels):
+                self.beta[m] = kernel.beta * 1e-6
+                for j in range(2):
+                    self.raises[1 - i][1 - j][m] = kernel.branching[i][j] * kernel.beta / clustering.mean[i]
+        self.follows_prints = self.kernels > 0
+
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
+        cdef int hit = 1 if side < 0 else 0, i, m
+        cdef double left
+        if self.sweeps and exch_us and exch_us == self.stamps[hit]:
+            return 0
+        self.stamps[hit] = exch_us
+        self.before = self.now
+        self.now.us = us
+        for m in range(self.kernels):
+            left = exp(-self.beta[m] * <double> (us - self.before.us))
+            for i in range(2):
+                self.now.above[i][m] = self.before.above[i][m] * left + self.raises[i][hit][m]
+        self.begin(us, recv_seq)
+        return 3
+
+    cdef void above_at(self, const Excited* known, int hit, int64_t us, double* above) noexcept nogil:
+        """Set *above* to what is left at an instant of how far orders have raised the intensity of a side."""
+        cdef int m
+        for m in range(self.kernels):
+            above[m] = known.above[hit][m] * exp(-self.beta[m] * <double> (us - known.us))
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        cdef double left, rate, wait, span_us
+        cdef double above[MOST]
+        cdef int hit = 1 if order.side > 0 else 0
+        cdef int64_t from_us = now_us, piece
+        if self.kernels == 0:
+            return Poisson.draw(self, order, top, now_us)
+        left = self.drawn(order, top, now_us)
+        if left < 0.0:
+            return 0
+        piece = self.intensity.find(now_us)
+        while piece < self.intensity.count:
+            from_us = max(from_us, self.intensity.pieces[piece].start_us)
+            span_us = <double> (self.intensity.pieces[piece].end_us - from_us)
+            rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+            if rate > 0.0:
+                self.above_at(&self.now, hit, from_us, above)
+                wait = wait_us(left / rate, self.base[hit], above, self.beta, self.kernels, span_us)
+                if wait < span_us:
+                    order.due_us = from_us + <int64_t> wait if wait < 9e18 else NEVER
+                    return 0
+                left -= rate * integral(self.base[hit], above, self.beta, self.kernels, span_us)
+            from_us = self.intensity.pieces[piece].end_us
+            piece += 1
+        return 0
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        cdef double total = 0.0, rate
+        cdef double above[MOST]
+        cdef int hit = 1 if order.side > 0 else 0
+        cdef int64_t piece, from_us, to_us
+        # An order that excites ends the stretches that began behind the one before it.
+        cdef const Excited* known = &self.before if order.stretch_us < self.now.us else &self.now
+        if self.kernels == 0 or order.stretch_us == NEVER:
+            return Poisson.expected(self, order, until_us)
+        piece = self.intensity.find(order.stretch_us)
+        while piece < self.intensity.count and self.intensity.pieces[piece].start_us < until_us:
+            from_us = max(order.stretch_us, self.intensity.pieces[piece].start_us)
+            to_us = min(until_us, self.intensity.pieces[piece].end_us)
+            rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+            self.above_at(known, hit, from_us, above)
+            total += rate * integral(self.base[hit], above, self.beta, self.kernels, <double> (to_us - from_us))
+            piece += 1
+        return total
+
+
+@ClusteredFills.declared
+def hawkes(**given: Any) -> ClusteredFills:
+    """Return the ``ClusteredFills`` of an intensity, given as to ``poisson``, and of a clustering.
+
+    Raises:
+        UsageError: If there is no fitted number, or more than one form of them, or no clustering.
+        BrokenFile: If the clustering of a fit cannot be.
+        FitError: If the clustering of a fit is not usable.
+    """
+    cdef dict values = ClusteredFills.declared.settle(given)
+    intensity = given_intensity("hawkes", values)
+    if values["clustering"] is not None:
+        return ClusteredFills(intensity, Clustering.of(values["clustering"]), values["seed"])
+    block = intensity.clustering
+    if block is None or (block.get("status") == "ok" and "mean_per_s" not in block):
+        raise UsageError(
+            "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
+            "calibrate wrote> (the segments of a schedule and what mm fit writes have none), or clustering in "
+            "FILL_PARAMS_JSON beside A and k; poisson fills without it"
+        )
+    try:
+        return ClusteredFills(intensity, Clustering.of(block), values["seed"])
+    except UsageError as error:
+        raise BrokenFile(f"FILL_PARAMS_FILE: {error}") from error

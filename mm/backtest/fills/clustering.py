@@ -1,0 +1,128 @@
+"""How aggressive orders excite further ones: the block ``clustering`` of a fit, read and checked."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeGuard
+
+from mm.backtest.parameters import Parameter
+from mm.errors import FitError, UsageError
+
+SIDES = ("bid", "ask")  # that orders hit
+
+CLUSTERING = Parameter(
+    "clustering",
+    Mapping[str, object] | None,
+    "How orders excite others, as `clustering` of a `poisson_fit.json` has it; without it that of FILL_PARAMS_FILE.",
+    None,
+)
+
+Pair = tuple[float, float]
+
+
+class Kernel(NamedTuple):
+    """One exponential kernel.
+
+    Attributes:
+        beta: Its decay, in 1/s.
+        branching: ``branching[i][j]``: orders that hit side i which one that hits side j excites through it on average;
+            0 is bids, 1 asks.
+    """
+
+    beta: float
+    branching: tuple[Pair, Pair]
+
+
+class Clustering(NamedTuple):
+    """A two-sided Hawkes process of the orders that hit bids (0) and asks (1).
+
+    Attributes:
+        mu: Orders that come by themselves, in 1/s.
+        kernels: Through which orders excite others; those that excite none are left out.
+        mean: What the intensity is on average, in 1/s: fills per second are as many times those of the curve as the
+            intensity is times its mean.
+        sweeps: Whether prints of one side and trade time are one order.
+    """
+
+    mu: Pair
+    kernels: tuple[Kernel, ...]
+    mean: Pair
+    sweeps: bool
+
+    @classmethod
+    def of(cls, block: Mapping[str, Any]) -> "Clustering":
+        """Return the process of a *block*.
+
+        Args:
+            block: ``mu_per_s`` by side, ``kernels`` of ``beta_per_s`` and ``branching``; optionally ``mean_per_s``
+                (without it the mean of the process that excites itself), ``sweeps`` (true) and ``status``. Other keys
+                are passed over.
+
+        Raises:
+            FitError: If its ``status`` is another than ``ok``.
+            UsageError: If a number is missing, or cannot be.
+        """
+        status = block.get("status", "ok")
+        if status != "ok":
+            raise FitError(
+                f"hawkes: the clustering is not usable ({status}: {block.get('reason')}); calibrate more or other "
+                f"days, or fill by poisson, which needs none"
+            )
+        given = block.get("kernels")
+        if not isinstance(given, list | tuple):
+            raise _refused("kernels", given, "a list of kernels; none is Poisson flow")
+        read = [_kernel(f"kernels[{place}]", one) for place, one in enumerate(given)]
+        kernels = tuple(one for one in read if any(map(any, one.branching)))
+        mu = _pair("mu_per_s", block.get("mu_per_s"))
+        mean = _settled(mu, kernels) if block.get("mean_per_s") is None else _pair("mean_per_s", block["mean_per_s"])
+        if not min(mean) > 0:
+            raise _refused("mean_per_s", mean, "numbers above 0: orders come on both sides")
+        sweeps = block.get("sweeps", True)
+        if not isinstance(sweeps, bool):
+            raise _refused("sweeps", sweeps, "true or false")
+        return cls(mu, kernels, mean, sweeps)
+
+
+def _settled(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
+    """Return the mean m of the stationary process: m = mu + n·m, n the branching of all kernels."""
+    n = [[sum(one.branching[i][j] for one in kernels) for j in (0, 1)] for i in (0, 1)]
+    apart = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
+    if not (max(n[0][0], n[1][1]) < 1 and apart > 0):
+        raise UsageError(
+            "hawkes: clustering: the branching ratio is 1 or more, so the process has no mean of its own; give "
+            "mean_per_s, or less branching"
+        )
+    if not kernels:
+        return mu
+    return ((1 - n[1][1]) * mu[0] + n[0][1] * mu[1]) / apart, ((1 - n[0][0]) * mu[1] + n[1][0] * mu[0]) / apart
+
+
+def _kernel(place: str, given: Any) -> Kernel:
+    if not isinstance(given, Mapping):
+        raise _refused(place, given, "an object of beta_per_s and branching")
+    beta, rows = given.get("beta_per_s"), given.get("branching")
+    if not (_is_number(beta) and beta > 0):
+        raise _refused(f"{place}.beta_per_s", beta, "a number above 0")
+    if not isinstance(rows, Mapping) or set(rows) != set(SIDES):
+        raise _refused(f"{place}.branching", rows, "an object of bid and ask: whose orders are excited")
+    of_bids, of_asks = (_pair(f"{place}.branching.{side}", rows[side]) for side in SIDES)
+    return Kernel(float(beta), (of_bids, of_asks))
+
+
+def _pair(place: str, given: Any) -> Pair:
+    if not isinstance(given, Mapping) or set(given) != set(SIDES):
+        raise _refused(place, given, "an object of bid and ask")
+    bid, ask = (given[side] for side in SIDES)
+    if not all(_is_number(one) and one >= 0 for one in (bid, ask)):
+        raise _refused(place, given, "numbers of 0 or more")
+    return float(bid), float(ask)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _refused(place: str, value: Any, wanted: str) -> UsageError:
+    return UsageError(
+        f"hawkes: clustering: {place} is {str(value)[:80]}; it must be {wanted}. mm calibrate writes such a block: "
+        f"clustering of poisson_fit.json"
+    )

@@ -1,0 +1,44 @@
+"""The measurement of how fills bunch."""
+
+import numpy as np
+import pytest
+
+from benchmarks.clustered_fills import dispersion, lines
+from engine_tapes import BEGIN_US, TEST
+from mm.backtest.fills.intensity import FOREVER, Intensity
+from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.tape.tape import Tape
+
+SECOND_US = 1_000_000
+
+
+def quiet(seconds):
+    """Return a market that stands still at 99 and 101."""
+    book = (BEGIN_US, "snapshot", [(99, 5)], [(101, 5)])
+    return Tape.of(TEST, [book, (BEGIN_US + seconds * SECOND_US, "depth", [(98, 1)], [])])
+
+
+def test_the_dispersion_is_a_variance_over_a_mean():
+    """Counts of whole stretches alone: 3, 0 and 3 in 10 s each; what lies behind them is left out."""
+    us = BEGIN_US + np.array([1, 2, 3, 21, 22, 23, 34]) * SECOND_US
+    assert dispersion(us, quiet(35), 10) == pytest.approx(2 / 2)
+    assert np.isnan(dispersion(us[:0], quiet(35), 10))
+
+
+def test_the_table_has_a_line_for_each_model_and_distance():
+    """Where no order is recorded, both drawn models fill at their base rates: 1 and a quarter a second."""
+    block = {
+        "mu_per_s": {"bid": 1.0, "ask": 1.0},
+        "mean_per_s": {"bid": 4.0, "ask": 4.0},
+        "kernels": [{"beta_per_s": 1.0, "branching": {"bid": {"bid": 0.1, "ask": 0}, "ask": {"bid": 0, "ask": 0.1}}}],
+        "status": "ok",
+    }
+    intensity = Intensity([IntensityPiece(0, FOREVER, 1, 1e-9, 1, 1e-9, 1e-9)], clustering=block)
+    _, *rows = [line.split() for line in lines(quiet(1200), intensity, [1.0, 2.0])]
+    assert [row[:2] for row in rows] == [
+        [ticks, name] for ticks in ("1", "2") for name in ("trade_cross", "poisson", "hawkes")
+    ]
+    crossed, poisson, hawkes = (int(row[2].replace(",", "")) for row in rows[:3])
+    assert crossed == 0
+    assert poisson > 1500
+    assert poisson / hawkes == pytest.approx(3.5, abs=0.5)  # an order is back a moment after its fill

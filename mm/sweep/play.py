@@ -68,6 +68,8 @@ def _check_json(value: object, *place: object) -> None:
         if not isfinite(value):
             raise ValueError(f"{'.'.join(map(str, place))} is {value!r}, which JSON cannot hold")
     elif isinstance(value, (dict, list, tuple)):
+        if type(value) is list and set(map(type, value)) == {float} and all(map(isfinite, value)):
+            return  # a long series
         for name, inside in value.items() if isinstance(value, dict) else enumerate(value):
             _check_json(inside, *place, name)
     elif not isinstance(value, _PLAIN):

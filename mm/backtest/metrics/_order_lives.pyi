@@ -59,6 +59,9 @@ def parts(lives: NDArray[np.int64], fills: NDArray[np.int64], first_id: int) -> 
 def rested(lives: NDArray[np.int64], last_us: int) -> NDArray[np.bool_]:
     """Return of each order whether it came to rest: it arrived by the end of the data, and was not rejected."""
 
+def any_rested(lives: NDArray[np.int64], last_us: int) -> bool:
+    """Return whether one of the orders came to rest."""
+
 def cut_at(mids: NDArray[np.int64], instants: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the instants of *mids* and the rising *instants* after the first of them, and bid + ask from each on.
 

@@ -170,8 +170,21 @@ def rested(const int64_t[:, ::1] lives, int64_t last_us) -> NDArray[np.bool_]:
     cdef int64_t i
     with nogil:
         for i in range(lives.shape[0]):
-            rests[i] = ((lives[i, 1] <= last_us) | (lives[i, 5] != -1)) & (lives[i, 6] == 0)
+            rests[i] = _rests(&lives[i, 0], last_us)
     return found
+
+
+def any_rested(const int64_t[:, ::1] lives, int64_t last_us) -> bool:
+    """Return whether one of the orders came to rest."""
+    cdef int64_t i
+    for i in range(lives.shape[0]):
+        if _rests(&lives[i, 0], last_us):
+            return True
+    return False
+
+
+cdef inline bint _rests(const int64_t* life, int64_t last_us) noexcept nogil:
+    return ((life[1] <= last_us) | (life[5] != -1)) & (life[6] == 0)
 
 
 def cut_at(

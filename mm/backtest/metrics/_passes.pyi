@@ -66,6 +66,9 @@ def around(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArr
     Values are counted by their first bits, within least and greatest; those that share them with a wanted one are kept.
     """
 
+def whole_sum(values: NDArray[np.int64]) -> int:
+    """Return the sum of whole numbers, also where 64 bits do not hold it."""
+
 def draw_ratios(
     first: NDArray[np.int32],
     sums: NDArray[np.float64],

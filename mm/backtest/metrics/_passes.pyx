@@ -5,7 +5,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mm.backtest.metrics._rows_at cimport row_at
+from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, shift_of
 
 import numpy as np
 
@@ -63,10 +63,13 @@ def moves_after(
     moved, known = np.zeros(fills.shape[0], np.int64), np.zeros(fills.shape[0], np.bool_)
     cdef int64_t[::1] moving = moved
     cdef uint8_t[::1] knowing = known.view(np.uint8)
-    cdef int64_t i, at = -1, horizon = horizon_us, last = last_us
+    cdef int64_t i, horizon = horizon_us, last = last_us, rows = mids.shape[0]
+    cdef int64_t shift = shift_of(&mids[0, 0], 2, rows)
+    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
     with nogil:
+        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
         for i in range(fills.shape[0]):
-            knowing[i] = _moved(fills, i, mids, horizon, last, &at, &moving[i])
+            knowing[i] = _moved(&fills[i, 0], mids, shift, &index[0], horizon, last, &moving[i])
     return moved, known
 
 
@@ -97,13 +100,14 @@ def group_sums(
         exact below 2^53.
     """
     cdef int64_t count = horizons_us.shape[0], cells = 4 * (bands.shape[0] + 1), length = block_us, last = last_us
-    cdef int64_t i, j, block, cell, earned, half, first = 0, blocks = 0, begun = -1
+    cdef int64_t i, j, cell, earned, half, first = 0, blocks = 0, begun = -1, begun_us = 0
     cdef double lots
-    for i in range(fills.shape[0]):
-        block = fills[i, 0] // length
-        first = min(first, block) if i else block
-        blocks = max(blocks, block)
-    blocks = blocks - first + 1 if fills.shape[0] else 0
+    if fills.shape[0]:
+        first = blocks = fills[0, 0]
+        for i in range(fills.shape[0]):
+            first, blocks = min(first, fills[i, 0]), max(blocks, fills[i, 0])
+        first //= length
+        blocks = blocks // length - first + 1
     shape = (count, BY_DISTANCE + bands.shape[0])
     counts, earned_by = np.zeros(shape, np.int64), np.zeros(shape)
     lots_by, moved_by = np.zeros((blocks, *shape)), np.zeros((blocks, *shape))
@@ -112,16 +116,19 @@ def group_sums(
     cdef double[:, :, ::1] all_lots = lots_by, all_moved = moved_by
     # Of one block, by side, change and distance: a fill is added once, and its groups are told when the block ends.
     cdef double[:, :, ::1] sums = np.zeros((count, cells, 4))
-    cdef int64_t[::1] at = np.full(count, -1)
+    cdef int64_t rows = mids.shape[0], shift = shift_of(&mids[0, 0], 2, rows)
+    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
+    cdef double* sum
     with nogil:
+        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
         for i in range(fills.shape[0]):
             if fills[i, 7] <= 0:
                 continue
-            block = fills[i, 0] // length - first
-            if block != begun:
+            if begun < 0 or not 0 <= fills[i, 0] - begun_us < length:
                 if begun >= 0:
                     _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
-                begun = block
+                begun = fills[i, 0] // length - first
+                begun_us = (begun + first) * length
             earned = fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3])
             cell = 0
             for j in range(bands.shape[0]):
@@ -129,11 +136,12 @@ def group_sums(
             cell = 4 * cell + 2 * (fills[i, 2] < 0) + ((fills[i, 8] - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0)
             lots = <double> fills[i, 4]
             for j in range(count):
-                if _moved(fills, i, mids, horizons_us[j], last, &at[j], &half):
-                    sums[j, cell, 0] += 1.0
-                    sums[j, cell, 1] += lots
-                    sums[j, cell, 2] += lots * <double> (fills[i, 2] * half)
-                    sums[j, cell, 3] += lots * <double> earned
+                if _moved(&fills[i, 0], mids, shift, &index[0], horizons_us[j], last, &half):
+                    sum = &sums[j, cell, 0]
+                    sum[0] += 1.0
+                    sum[1] += lots
+                    sum[2] += lots * <double> (fills[i, 2] * half)
+                    sum[3] += lots * <double> earned
         if begun >= 0:
             _close_block(sums, all_counts, all_lots, all_moved, all_earned, begun)
     return counts, lots_by, moved_by, earned_by
@@ -171,27 +179,27 @@ cdef void _close_block(
 
 
 cdef inline bint _moved(
-    const int64_t[:, ::1] fills,
-    int64_t i,
+    const int64_t* fill,
     const int64_t[:, ::1] mids,
+    int64_t shift,
+    const int32_t* index,
     int64_t horizon_us,
     int64_t last_us,
-    int64_t* at,
     int64_t* half,
 ) noexcept nogil:
-    """Note how far bid + ask went after a fill, and return whether that is known; *at* is the row of an earlier one."""
-    if fills[i, 7] <= 0:
+    """Note how far bid + ask went after a fill, and return whether that is known; *shift* and *index* are of *mids*."""
+    cdef int64_t later_us = fill[0] + horizon_us, at
+    if fill[7] <= 0:
         return False
     if horizon_us == EARNED_US:
-        half[0] = fills[i, 7] - 2 * fills[i, 3]
+        half[0] = fill[7] - 2 * fill[3]
         return True
-    cdef int64_t later_us = fills[i, 0] + horizon_us
     if later_us > last_us:
         return False
-    at[0] = row_at(&mids[0, 0], 2, mids.shape[0], later_us, at[0])
-    if at[0] < 0 or mids[at[0], 1] <= 0:
+    at = indexed_row_at(&mids[0, 0], 2, mids.shape[0], shift, index, later_us)
+    if at < 0 or mids[at, 1] <= 0:
         return False
-    half[0] = mids[at[0], 1] - fills[i, 7]
+    half[0] = mids[at, 1] - fill[7]
     return True
 
 
@@ -239,27 +247,47 @@ def spread(const int64_t[::1] times, const int64_t[::1] edges) -> tuple[int, int
     Counts are of times at most each of the rising edges and above the one before; the last: above all.
     """
     cdef int64_t first_above[64]  # of edges, by the number of bits of a time: where to look
-    cdef int64_t i, at, bits, least = times[0], most = times[0], low = 0, high = 0, count = edges.shape[0]
+    cdef int64_t at, bits, least, most, low, high, count = edges.shape[0]
     for bits in range(64):
         at = 0
         while at < count and bits and edges[at] < <int64_t> 1 << (bits - 1):
             at += 1
         first_above[bits] = at
-    counts = np.zeros(count + 2, np.int64)
-    ends = np.append(edges, np.iinfo(np.int64).max)
-    cdef int64_t[::1] counted = counts
+    counts = np.zeros((4, count + 2), np.int64)  # in turns: equal times do not wait for each other's count
+    ends = np.append(edges, np.full(2, np.iinfo(np.int64).max))
+    cdef int64_t[:, ::1] counted = counts
     cdef const int64_t[::1] end = ends
     with nogil:
-        for i in range(times.shape[0]):
-            least, most = min(least, times[i]), max(most, times[i])
-            low += times[i] & LOW_HALF
-            high += times[i] >> 32
-            at = first_above[bits_of(times[i])]
-            at += times[i] > end[at]
-            while times[i] > end[at]:
-                at += 1
-            counted[at] += 1
-    return least, most, (int(high) << 32) + int(low), counts[: count + 1]
+        sizes(&times[0], times.shape[0], &least, &most, &low, &high)
+        count_between(&times[0], times.shape[0], &end[0], &first_above[0], &counted[0, 0], count + 2)
+    return least, most, (int(high) << 32) + int(low), counts.sum(axis=0)[: count + 1]
+
+
+cdef void sizes(
+    const int64_t* values, int64_t rows, int64_t* least, int64_t* most, int64_t* low, int64_t* high
+) noexcept nogil:
+    """Note the least and the greatest value, and the sum of all, its lower and its higher 32 bits."""
+    cdef int64_t i, value, lowest = values[0], highest = values[0], lower = 0, higher = 0
+    for i in range(rows):
+        value = values[i]
+        lowest, highest = min(lowest, value), max(highest, value)
+        lower += value & LOW_HALF
+        higher += value >> 32
+    least[0], most[0], low[0], high[0] = lowest, highest, lower, higher
+
+
+cdef void count_between(
+    const int64_t* times, int64_t rows, const int64_t* end, const int64_t* first_above, int64_t* counted, int64_t width
+) noexcept nogil:
+    """Count times by the edge at or above them, in four rows of *counted* in turns."""
+    cdef int64_t i, at, time
+    for i in range(rows):
+        time = times[i]
+        at = first_above[bits_of(time)]
+        at += (time > end[at]) + (time > end[at + 1])  # mostly enough, and without a branch
+        while time > end[at]:
+            at += 1
+        counted[(i & 3) * width + at] += 1
 
 
 def around(
@@ -304,6 +332,16 @@ def around(
                 some[kept] = values[i]
                 kept += 1
     return found, places
+
+
+def whole_sum(const int64_t[:] values) -> int:
+    """Return the sum of whole numbers, also where 64 bits do not hold it."""
+    cdef int64_t i, low = 0, high = 0
+    with nogil:
+        for i in range(values.shape[0]):
+            low += values[i] & LOW_HALF
+            high += values[i] >> 32
+    return (int(high) << 32) + int(low)
 
 
 cdef inline uint64_t ordered(double value) noexcept nogil:

@@ -1,6 +1,6 @@
-# The row in force at an instant, sought from that of an instant near it.
+# The row in force at an instant, sought from that of an instant near it, or by an index of time.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 
 cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant, int64_t at) noexcept nogil:
@@ -22,3 +22,37 @@ cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64
     while at + 1 < rows and us[width * (at + 1)] <= instant:
         at += 1
     return at
+
+
+cdef inline int64_t shift_of(const int64_t* us, int64_t width, int64_t rows) noexcept nogil:
+    """Return the shift that makes as many stretches of time of rising *rows* as there are rows, or half as many."""
+    cdef int64_t shift = 0
+    while rows and (us[width * (rows - 1)] - us[0]) >> shift >= rows:
+        shift += 1
+    return shift
+
+
+cdef inline void index_rows(
+    const int64_t* us, int64_t width, int64_t rows, int64_t shift, int32_t* index
+) noexcept nogil:
+    """Set *index*, a cell for each row, to the last row before each stretch of 2^*shift* µs from the first row on."""
+    cdef int64_t i, place
+    for i in range(rows):
+        index[i] = -1
+    for i in range(rows):
+        place = ((us[width * i] - us[0]) >> shift) + 1
+        if place < rows:
+            index[place] = <int32_t> i
+    for i in range(1, rows):
+        index[i] = max(index[i], index[i - 1])
+
+
+cdef inline int64_t indexed_row_at(
+    const int64_t* us, int64_t width, int64_t rows, int64_t shift, const int32_t* index, int64_t instant
+) noexcept nogil:
+    """Return the last of rising rows that begins at or before *instant*, -1 before the first, sought by their index."""
+    cdef int64_t place
+    if rows == 0 or instant < us[0]:
+        return -1
+    place = min((instant - us[0]) >> shift, rows - 1)
+    return row_at(us, width, rows, instant, index[place])

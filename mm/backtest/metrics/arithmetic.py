@@ -33,11 +33,6 @@ def dot(first: "Numbers", second: "Numbers") -> float:
     return float((first * second).sum())
 
 
-def exact_sum(values: "NDArray[np.int64]") -> int:
-    """Return the sum of whole numbers, also where 64 bits do not hold it."""
-    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
-
-
 def quotient(over: float, under: float) -> float | None:
     """Return over/under, or None where there is nothing to divide by."""
     return over / under if under else None

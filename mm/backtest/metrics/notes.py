@@ -158,7 +158,7 @@ def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
 
 def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
     """Return notes on the orders and the fit of a *summary*, one sentence each."""
-    found = [reason] if (reason := why_no_orders(sent.counts, sent.rested)) else []
+    found = [reason] if (reason := why_no_orders(sent.counts, reached=sent.any_rested)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(
@@ -188,14 +188,14 @@ def by_reason(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
-def why_no_orders(counts: "NDArray[np.int64]", rested: "NDArray[np.bool_]") -> str | None:
+def why_no_orders(counts: "NDArray[np.int64]", *, reached: bool) -> str | None:
     """Return why none of the orders that were wanted reached the book, in words; None where one did, or none was.
 
     Args:
         counts: Of the rows of a journal's orders, by action and reject reason.
-        rested: Of each order that was sent, whether it arrived and was not rejected.
+        reached: Whether an order that was sent arrived and was not rejected.
     """
-    if rested.any() or counts[ACTIONS.index("FILL")].any():
+    if reached or counts[ACTIONS.index("FILL")].any():
         return None
     unsent = counts[[ACTIONS.index("SKIP"), ACTIONS.index("REJECT")]].sum(axis=0)
     codes = set(np.flatnonzero(unsent).tolist())

@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics._order_lives import (
+    any_rested,
     cut_at,
     distances_before,
     outside,
@@ -107,6 +108,12 @@ class Lives:
     def rested(self) -> "NDArray[np.bool_]":
         """Whether it came to rest: it arrived, and was not rejected."""
         found: NDArray[np.bool_] = rested(self.table, self.last_us)
+        return found
+
+    @property
+    def any_rested(self) -> bool:
+        """Whether one of them came to rest."""
+        found: bool = any_rested(self.table, self.last_us)
         return found
 
     @property

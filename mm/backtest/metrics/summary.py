@@ -7,7 +7,8 @@ import numpy as np
 
 from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
-from mm.backtest.metrics.arithmetic import dot, exact_sum, quotient
+from mm.backtest.metrics._passes import whole_sum
+from mm.backtest.metrics.arithmetic import dot, quotient
 from mm.backtest.metrics.markouts import adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
@@ -114,7 +115,7 @@ def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
         "n_orders": len(sent),
         "n_fills": len(fills),
         "n_partial": partial_orders(sent, fills),
-        "fill_ratio": quotient(exact_sum(fills[:, 4]), exact_sum(sent.lots)),
+        "fill_ratio": quotient(whole_sum(fills[:, 4]), whole_sum(sent.lots)),
         "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
         **order_times(sent, fills),
     }
@@ -123,7 +124,7 @@ def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
 def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
     """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
     lots, grid = journal.fills[:, 4], books.instrument
-    traded = exact_sum(lots)
+    traded = whole_sum(lots)
     notional = dot(journal.fills[:, 3].astype(np.float64), lots) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]

@@ -19,12 +19,6 @@ def test_a_quotient_by_nothing_is_undefined():
     assert arithmetic.quotient(3, 0) is None
 
 
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
-def test_a_sum_of_quantities_is_exact_beyond_64_bits(values):
-    """An order may have as many lots as 64 bits hold, and there are many orders."""
-    assert arithmetic.exact_sum(np.array(values, np.int64)) == sum(values)
-
-
 @given(st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), max_size=50))
 def test_products_are_summed(pairs):
     """As the formula says, in an order that no machine chooses."""

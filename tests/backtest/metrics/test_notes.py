@@ -28,7 +28,7 @@ CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
 
 def test_each_rule_is_named_once_and_has_a_way_out():
     """Those that were not sent, and those that the exchange turned away."""
-    told = why_no_orders(rows(SKIP, SKIP, *CROSSED), np.array([False]))
+    told = why_no_orders(rows(SKIP, SKIP, *CROSSED), reached=False)
     assert told.startswith("no order reached the book: would_cross (each would have crossed")
     assert "; min_notional (price times quantity is under the least notional; raise QUOTE_QTY" in told
     assert set(WAYS) == set(REJECT_REASONS) - {""}
@@ -36,10 +36,10 @@ def test_each_rule_is_named_once_and_has_a_way_out():
 
 def test_nothing_is_said_where_an_order_rested_or_filled_or_none_was_wanted():
     """A skip here and there is no why_no_orders; orders that travelled past the end met none either."""
-    assert why_no_orders(rows(SKIP, ("PLACE", "SENT", "")), np.array([True])) is None
-    assert why_no_orders(rows(SKIP, ("FILL", "FILLED", "")), np.array([], bool)) is None
-    assert why_no_orders(rows(("PLACE", "SENT", "")), np.array([False])) is None
-    assert why_no_orders(rows(), np.array([], bool)) is None
+    assert why_no_orders(rows(SKIP, ("PLACE", "SENT", "")), reached=True) is None
+    assert why_no_orders(rows(SKIP, ("FILL", "FILLED", "")), reached=False) is None
+    assert why_no_orders(rows(("PLACE", "SENT", "")), reached=False) is None
+    assert why_no_orders(rows(), reached=False) is None
 
 
 class Far:

@@ -6,7 +6,7 @@ import pytest
 import engine_chance
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
-from mm.backtest.metrics import order_lives
+from mm.backtest.metrics import _order_lives, order_lives
 from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.order_lives import Lives, share_outside_fit
 
@@ -121,3 +121,45 @@ def test_a_range_in_whole_numbers_is_a_range():
     """A fit written by hand has 1 where ours has 1.0; time before the fit does not count."""
     found = lives((1, 100, 0, 40), last_s=40)
     assert share_outside_fit(found, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0
+
+
+def test_an_order_rests_that_arrived_and_was_not_rejected():
+    """Of five: on its way at the end, rejected, resting, cancelled, and cancelled while on its way."""
+    table = np.array([[0, 9, 1, 5, 1, -1, 0], [0, 1, 1, 5, 1, 2, 1], [0, 1, 1, 5, 1, -1, 0], [0, 1, 1, 5, 1, 4, 0]])
+    table = np.concatenate((table, [[0, 9, 1, 5, 1, 3, 0]]))
+    found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=5)
+    assert found.rested.tolist() == [False, False, True, True, True]
+    assert found.any_rested
+    assert not Lives(1, table[:2], cancels=0, counts=found.counts, last_us=5).any_rested
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cuts_come_after_rows_of_their_instant(seed):
+    """Each carries on what stood before it."""
+    random = np.random.default_rng(seed)
+    mids = np.stack((np.cumsum(random.integers(0, 3, 30)), random.integers(0, 9, 30)), axis=1)
+    instants = np.unique(random.integers(mids[0, 0], 60, 12))
+    rows = [(us, 0, mid2) for us, mid2 in mids.tolist()]
+    for us in instants.tolist():
+        rows.append((us, 1, [mid2 for since, _, mid2 in rows if since <= us and _ == 0][-1]))
+    wanted = sorted(rows, key=lambda row: row[:2])
+    us, mid2 = _order_lives.cut_at(mids, instants)
+    assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in wanted]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fills_stand_where_the_book_was_until_then(seed):
+    """The row of their instant is too late; without a valid book before, their own mid counts."""
+    random = np.random.default_rng(seed)
+    mids = np.stack((5 + np.cumsum(random.integers(0, 6, 30)), random.integers(0, 9, 30)), axis=1)
+    fills = np.zeros((40, 9), np.int64)
+    fills[:, 0] = np.sort(random.integers(0, 100, 40))
+    fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
+    fills[:, 7] = random.integers(1, 9, 40)
+    for rows in (mids, mids[:0]):
+        wanted = []
+        for us, _, side, ticks, _, _, _, mid2, _ in fills.tolist():
+            before = [mid for since, mid in rows.tolist() if since < us]
+            before = before or ([rows[0, 1]] if len(rows) else [0])
+            wanted.append(side * ((before[-1] or mid2) - 2 * ticks))
+        assert _order_lives.distances_before(fills, rows).tolist() == wanted

@@ -5,6 +5,8 @@ from collections import deque
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.backtest.metrics import _passes
 
@@ -173,3 +175,9 @@ def test_ratios_of_draws_are_those_of_copied_blocks(seed):
         spread = sum(part.sum() ** 2 for part in np.split(influence, ends))
         assert ratio == pytest.approx(wanted, rel=1e-9)
         assert error == pytest.approx(math.sqrt(spread) / periods, rel=1e-9)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
+def test_a_sum_of_quantities_is_exact_beyond_64_bits(values):
+    """An order may have as many lots as 64 bits hold, and there are many orders."""
+    assert _passes.whole_sum(np.array(values, np.int64)) == sum(values)

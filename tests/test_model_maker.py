@@ -238,3 +238,36 @@ def test_a_fit_under_another_model_or_quantity_says_how_the_run_differs():
     assert measured_under(fit, queue)["differs"] == "fills under trade_cross, and this run plays queue_prob_log"
     drawn = SimpleNamespace(**vars(books) | {"fill_model": "poisson"})
     assert measured_under(fit, drawn)["differs"] is None
+
+
+CLUSTERED = {
+    "mu_per_s": {"bid": 1.0, "ask": 1.0},
+    "mean_per_s": {"bid": 2.0, "ask": 2.0},
+    "kernels": [{"beta_per_s": 1.0, "branching": {"bid": {"bid": 0.5, "ask": 0}, "ask": {"bid": 0, "ask": 0.5}}}],
+    "status": "ok",
+}
+
+
+def test_hawkes_takes_the_clustering_of_the_fit(tmp_path):
+    """The file alone is enough; without a clustering, and from a schedule, it is refused and nothing else is drawn."""
+    path = tmp_path / "fit.json"
+    for fitted, refused in ((replace(FIT, clustering=CLUSTERED), False), (FIT, True), (SCHEDULE, True)):
+        path.write_text(json.dumps(fitted.to_json()), encoding="utf-8")
+        made = maker(fill_model="hawkes", fill_params_file=path)
+        if refused:
+            with pytest.raises(UsageError, match="hawkes needs the clustering of orders"):
+                made.fills()
+        else:
+            assert made.fills().name == "hawkes"
+            assert made.intensity.clustering == CLUSTERED
+
+
+def test_hawkes_is_refused_before_a_schedule_is_made():
+    """Also inside a hybrid; with parameters of its own it needs no schedule."""
+    own = json.dumps({"A": 1.0, "k": 1.0, "clustering": CLUSTERED})
+    check_names(Models(fill_model="hawkes", fill_params_json=own), scheduled=True)
+    check_names(Models(fill_model="hawkes"))
+    inner = json.dumps({"models": [["trade_cross", {}], ["hawkes", {}]]})
+    for models in (Models(fill_model="hawkes"), Models(fill_model="hybrid", fill_params_json=inner)):
+        with pytest.raises(UsageError, match="the segments of a schedule have no clustering; take poisson"):
+            check_names(models, scheduled=True)

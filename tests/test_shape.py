@@ -45,7 +45,7 @@ TODAY = {
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
     # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in kernels;
     # issue 17 again, fills that cluster as the recorded orders do.
-    "backtest": (17_700, 66),
+    "backtest": (17_770, 66),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share.
@@ -74,7 +74,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 86_420),
+    "lines": (46_000, 86_540),
     "modules": (220, 345),
     "modules under 100 lines": (25, 55),
     "lines that a median module lacks to 180": (0, 0),

@@ -379,6 +379,8 @@ cdef class PaperVenue(OrderVenue):
         """
         cdef int64_t ticks = <int32_t> self.reach[event]
         cdef Trade print_
+        if not self.fills.asks_trade:
+            return self.show_print(event, us)
         print_.lots = self.reach[event] >> 32
         if ticks == ALWAYS or print_.lots == ALWAYS or not self.fills.reached_only:
             return self.on_trade(event, us)

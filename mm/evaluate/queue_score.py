@@ -251,14 +251,15 @@ def candidates() -> dict[str, Callable[[], object]]:
 
 
 def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """Return what makes the model called *name*, with its parameters in its name.
+    """Return what makes the model called *name*, with its parameters in its name; of an object, the key alone.
 
     Raises:
         UnknownModel: If there is none.
         UsageError: If a parameter does not fit.
     """
     _made(name, params)  # refuse what does not fit before anything is played
-    shown = (f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in params.items())
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+    shown = (key if isinstance(params[key], dict) else f"{key} {text}" for key, text in texts.items())
     return {f"{name} {', '.join(shown)}".strip(): lambda: _made(name, params)}
 
 

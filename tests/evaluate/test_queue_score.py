@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_rig import virtual_orders_of
 
-from mm.evaluate.queue_score import Number, by_place, lines, score, shown
+from mm.evaluate.queue_score import Number, by_place, lines, named, score, shown
 from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
@@ -110,3 +110,9 @@ def test_the_table_names_every_model_and_place() -> None:
     assert "touch (2)" in printed[5]
     assert "1 behind (0)" in printed[5]
     assert printed[6].startswith("truth: filled")
+
+
+def test_a_model_is_called_by_its_parameters():
+    """Numbers and texts in full, of an object the key: a clustering has hundreds of numbers."""
+    assert [*named("queue_prob_power", {"exponent": 2})] == ["queue_prob_power exponent 2"]
+    assert [*named("poisson", {"bid": {"A": 1.0, "k": 1.0}, "ask": {"A": 1.0, "k": 1.0}})] == ["poisson bid, ask"]

@@ -5,7 +5,7 @@ The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with
 orders that excite it, so that its integral is a closed form, and its inverse a Newton step or a few from below.
 """
 
-from libc.math cimport exp, expm1, fabs
+from libc.math cimport exp, expm1
 from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport NEVER, Order, Top
@@ -19,13 +19,20 @@ from mm.errors import BrokenFile, UsageError
 cdef enum:
     MOST = 16                       # kernels
 
-cdef double CLOSE_US = 1e-3         # a Newton step that is shorter is the last one: the next is its square
+cdef double CLOSE_US = 1e-6         # a Newton step behind which less than this is left is the last one
 cdef int MOST_STEPS = 100           # of Newton, where rounding errors are longer than that: after years
 
 
 cdef struct Excited:
     int64_t us                      # the last order that excited
     double above[2][MOST]           # by side hit (asks, bids) and kernel: shares of the mean intensity, behind that order
+    int64_t until_us                # the order behind it, once that has come,
+    double gone[MOST]               # and how much less of 1 is left by then, by kernel
+
+
+cdef inline double lost(double x) noexcept nogil:
+    """Return exp(-x) - 1; where it is not small the difference is as exact as ``expm1``, and sooner there."""
+    return exp(-x) - 1.0 if x > 0.7 else expm1(-x)
 
 
 cdef double integral(double base, const double* above, const double* beta, int kernels, double span_us) noexcept nogil:
@@ -33,7 +40,7 @@ cdef double integral(double base, const double* above, const double* beta, int k
     cdef double total = base * span_us
     cdef int m
     for m in range(kernels):
-        total -= above[m] / beta[m] * expm1(-beta[m] * span_us)
+        total -= above[m] / beta[m] * lost(beta[m] * span_us)
     return total
 
 
@@ -43,9 +50,10 @@ cdef double wait_us(
     """Return when the same integral reaches *target*; anything from *span_us* on where it does so later, or never.
 
     The integral is concave, so each Newton step from below ends below; it begins at the best of some lower bounds: the
-    kernels with the largest decays, one fewer each time, have given all they have, and the others do not decay.
+    kernels with the largest decays, one fewer each time, have given all they have, and the others do not decay. What is
+    left behind a step is at most its square times the bend over twice the slope, for both fall.
     """
-    cdef double wait = 0.0, spent = 0.0, slope = base, value, gone, step
+    cdef double wait = 0.0, spent = 0.0, slope = base, value, gone, step, bend
     cdef int m, steps = 0
     for m in range(kernels):
         spent += above[m] / beta[m]
@@ -57,14 +65,15 @@ cdef double wait_us(
         wait = max(wait, (target - spent) / slope)
     while wait < span_us and steps < MOST_STEPS:
         steps += 1
-        value, slope = base * wait, base
+        value, slope, bend = base * wait, base, 0.0
         for m in range(kernels):
-            gone = expm1(-beta[m] * wait)
+            gone = lost(beta[m] * wait)
             value -= above[m] / beta[m] * gone
             slope += above[m] * (1.0 + gone)
+            bend += above[m] * beta[m] * (1.0 + gone)
         step = (target - value) / slope
         wait += step
-        if fabs(step) <= CLOSE_US:
+        if step * step * bend <= CLOSE_US * slope:
             break
     return wait
 
@@ -121,16 +130,15 @@ cdef class ClusteredFills(Poisson):
 
     cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
         cdef int hit = 1 if side < 0 else 0, i, m
-        cdef double left
         if self.sweeps and exch_us and exch_us == self.stamps[hit]:
             return 0
         self.stamps[hit] = exch_us
         self.before = self.now
-        self.now.us = us
+        self.before.until_us = self.now.us = us
         for m in range(self.kernels):
-            left = exp(-self.beta[m] * <double> (us - self.before.us))
+            self.before.gone[m] = lost(self.beta[m] * <double> (us - self.before.us))
             for i in range(2):
-                self.now.above[i][m] = self.before.above[i][m] * left + self.raises[i][hit][m]
+                self.now.above[i][m] = self.before.above[i][m] * (1.0 + self.before.gone[m]) + self.raises[i][hit][m]
         self.begin(us, recv_seq)
         return 3
 
@@ -138,7 +146,9 @@ cdef class ClusteredFills(Poisson):
         """Set *above* to what is left at an instant of how far orders have raised the intensity of a side."""
         cdef int m
         for m in range(self.kernels):
-            above[m] = known.above[hit][m] * exp(-self.beta[m] * <double> (us - known.us))
+            above[m] = known.above[hit][m]
+            if us != known.us:
+                above[m] *= exp(-self.beta[m] * <double> (us - known.us))
 
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
         cdef double left, rate, wait, span_us
@@ -166,6 +176,14 @@ cdef class ClusteredFills(Poisson):
             piece += 1
         return 0
 
+    cdef double between_orders(self, int hit) noexcept nogil:
+        """Return the integral between the last two orders that excited: nearly all stretches of a busy market."""
+        cdef double total = self.base[hit] * <double> (self.before.until_us - self.before.us)
+        cdef int m
+        for m in range(self.kernels):
+            total -= self.before.above[hit][m] / self.beta[m] * self.before.gone[m]
+        return total
+
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
         cdef double total = 0.0, rate
         cdef double above[MOST]
@@ -180,8 +198,11 @@ cdef class ClusteredFills(Poisson):
             from_us = max(order.stretch_us, self.intensity.pieces[piece].start_us)
             to_us = min(until_us, self.intensity.pieces[piece].end_us)
             rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
-            self.above_at(known, hit, from_us, above)
-            total += rate * integral(self.base[hit], above, self.beta, self.kernels, <double> (to_us - from_us))
+            if known is &self.before and from_us == known.us and to_us == known.until_us:
+                total += rate * self.between_orders(hit)
+            else:
+                self.above_at(known, hit, from_us, above)
+                total += rate * integral(self.base[hit], above, self.beta, self.kernels, <double> (to_us - from_us))
             piece += 1
         return total
 
@@ -196,7 +217,7 @@ def hawkes(**given: Any) -> ClusteredFills:
         FitError: If the clustering of a fit is not usable.
     """
     cdef dict values = ClusteredFills.declared.settle(given)
-    intensity = given_intensity("hawkes", values)
+    intensity = given_intensity("hawkes", "what mm calibrate wrote", values)
     if values["clustering"] is not None:
         return ClusteredFills(intensity, Clustering.of(values["clustering"]), values["seed"])
     block = intensity.clustering

@@ -84,11 +84,12 @@ def poisson(
         UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
     """
 
-def given_intensity(model: str, values: Mapping[str, Any]) -> Intensity:
+def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensity:
     """Return the intensity that the parameters of a *model* give, in the one form that is there.
 
     Args:
         model: Its name, for messages.
+        file: What FILL_PARAMS_FILE may be, likewise.
         values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
 
     Raises:

@@ -310,14 +310,15 @@ def poisson(**given: Any) -> Poisson:
         UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
     """
     cdef dict values = Poisson.declared.settle(given)
-    return Poisson(given_intensity("poisson", values), values["seed"])
+    return Poisson(given_intensity("poisson", "what mm calibrate or mm schedule wrote", values), values["seed"])
 
 
-def given_intensity(model: str, values: Mapping[str, Any]) -> Intensity:
+def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensity:
     """Return the intensity that the parameters of a *model* give, in the one form that is there.
 
     Args:
         model: Its name, for messages.
+        file: What FILL_PARAMS_FILE may be, likewise.
         values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
 
     Raises:
@@ -329,7 +330,7 @@ def given_intensity(model: str, values: Mapping[str, Any]) -> Intensity:
     by_side = bid is not None or ask is not None
     if one_pair + by_side + (intensity is not None) != 1:
         raise UsageError(
-            f"{model} needs A and k in one form: FILL_PARAMS_FILE=<what mm calibrate or mm schedule wrote>, "
+            f"{model} needs A and k in one form: FILL_PARAMS_FILE=<{file}>, "
             'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
         )
     if intensity is not None:

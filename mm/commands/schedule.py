@@ -142,12 +142,14 @@ def study_days(
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its metrics and what they come to; return how many segments are usable."""
+    from mm.walkforward import window_shapes
     from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 
     segments = studied.schedule.segments
     with run.timing("write"):
         found = out_of_sample(studied)
-        for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found)):
+        shapes = window_shapes.window_shapes(studied.shapes)
+        for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
             text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow where it indents
             run.path(name).write_text(text + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))

@@ -169,7 +169,7 @@ def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
     marks = [plot.value_axis(power), plot.number_axis(short), *lines(plot, fit, far)]
     if points is not None:
         for side, kind, name in _sides(points):
-            marks += _whiskers(plot, residuals(points, None, None, side), -side * NUDGE * far / 20, kind, name)
+            marks += whiskers(plot, points, (side, kind, name))
     return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
 
 
@@ -227,7 +227,10 @@ def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) 
     return plot.picture(*marks, title=title)
 
 
-def _whiskers(plot: Plot, rows: Residuals, shift: float, kind: str, name: str) -> list[str]:
+def whiskers(plot: Plot, points: Points, one: tuple[int, str, str]) -> list[str]:
+    """Return the rates of one side's *points* with their 95 % bars; *one* is the side, its class and its name."""
+    side, kind, name = one
+    rows, shift = residuals(points, None, None, side), -side * NUDGE * plot.x[1] / 1.04 / 20
     marks = []
     for delta, fills, seconds, rate, low, high in zip(
         rows.delta_ticks.tolist(), rows.fills.tolist(), rows.exposure_s.tolist(), *(r.tolist() for r in rows.rates()),

@@ -73,7 +73,8 @@ def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
     found, band = curves(fit, far)
     marks = [] if band is None else [plot.band(band[0], np.clip(band[1], *plot.y), np.clip(band[2], *plot.y), "band")]
     for one in reversed(found):
-        marks.append(plot.path(one.delta_ticks, np.where(one.rate >= plot.y[0], one.rate, np.nan), one.kind))
+        inside = (one.rate >= plot.y[0]) & (one.rate <= plot.y[1])
+        marks.append(plot.path(one.delta_ticks, np.where(inside, one.rate, np.nan), one.kind))
     return marks
 
 
@@ -100,8 +101,8 @@ def curve_card(fit: "PoissonFit") -> str:
     hint = (
         f"{escape(shape.why[:1].upper() + shape.why[1:])}. "
         f"Numbers: {', '.join(f'{name} {number(value)}' for name, value in shape.parameters.items()) or 'the table'}. "
-        f"The interval of λ ends within a factor of two of it {_stretch(shape.trusted_ticks)}; A·exp(−k·δ) lies within "
-        f"that interval {_stretch(shape.exponential_trusted_ticks)}."
+        f"The interval of λ ends within a factor of two of it {stretch(shape.trusted_ticks)}; A·exp(−k·δ) lies within "
+        f"that interval {stretch(shape.exponential_trusted_ticks)}."
     )
     head = ("ticks", "λ, 1/s", "95 %", "A·exp(−k·δ)", *(f"at spread {name}" for name in states))
     return card("λ by distance and spread", hint, grid(head, list(_table(fit, states))))
@@ -134,7 +135,8 @@ def _bent(fit: "PoissonFit") -> bool:
     return fit.shape is not None and fit.shape.chosen != EXPONENTIAL and bool(fit.lambda_curve)
 
 
-def _stretch(ticks: tuple[float, float] | None) -> str:
+def stretch(ticks: tuple[float, float] | None) -> str:
+    """Return from where to where, in ticks, as words."""
     if ticks is None:
         return "nowhere"
     near, far = map(short, ticks)

@@ -35,9 +35,11 @@ from mm.report.frame import (
 )
 from mm.report.run_columns import Course, RunColumns, course, read_columns
 from mm.report.segment_charts import axis, distance_chart, earned, panels, unquoted
+from mm.report.shape_cards import shapes_card
 from mm.report.svg import NORMAL_95
 from mm.report.timeline import script, timeline
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
+from mm.walkforward.window_shapes import FILE, WindowShape
 
 if TYPE_CHECKING:
     from mm.calibration.points import Floats
@@ -86,7 +88,7 @@ def page(
         body.append(_over_time(rows, over, summary))
         if summary is not None:
             body += _traded(summary, about.folder)
-        body += [_unseen(unseen), _data(rows, summary, run), _table(rows, over)]
+        body += [_unseen(unseen), shapes_card(_shapes(folder / FILE)), _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], script() if len(rows) else "")
 
 
@@ -96,6 +98,12 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
     return found
+
+
+def _shapes(path: Path) -> list[WindowShape]:
+    """Return the windows of the file; none where an earlier version made the run."""
+    content = _content(path) if path.exists() else {"windows": []}
+    return [WindowShape.from_json(one, str(path)) for one in content["windows"]]
 
 
 def _header(schedule: Content, kind: str, about: About) -> str:

@@ -18,6 +18,7 @@ from mm.calibration.window_fits import Memory, WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, by_curve, by_rates, foreseen, waits
+from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -96,11 +97,13 @@ class Study:
         schedule: The segments.
         fits: Of each segment's own training window.
         tests: How each segment did.
+        shapes: Some windows at which shapes of λ(δ) were compared, with what they saw.
     """
 
     schedule: Schedule
     fits: tuple[WindowFit, ...]
     tests: tuple[Tested, ...]
+    shapes: tuple[WindowShape, ...] = ()
 
 
 def study(
@@ -132,15 +135,17 @@ def study(
             yield fit
 
     fallback = fallback or Fallback()
+    shown = ShapesShown(calibrator, len(windows[plan.mode]))
     for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
         rivals = {mode: windows[mode][number] for mode in MODES if mode != plan.mode}
         found = memory(f"bare {segment.start_us}", partial(bare.each, rivals))
         # parameters stay in use until there are usable ones again
         latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
         tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
+        shown.look(number, segment, own[number])
         if step:
             step(1)
-    return Study(schedule_of(calibrator, plan, fallback, own), tuple(own), tuple(tests))
+    return Study(schedule_of(calibrator, plan, fallback, own), tuple(own), tuple(tests), tuple(shown.found))
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:

@@ -1,0 +1,94 @@
+"""``window_shapes.json``: what some windows over the days saw at each distance, and the curve that was fitted to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.points import Points, group, sum_by
+from mm.errors import BrokenFile
+
+if TYPE_CHECKING:
+    from mm.calibration.calibrator import Calibrator
+    from mm.calibration.schedule import Segment
+    from mm.calibration.windows import WindowFit
+
+SCHEMA_VERSION = 1
+FILE = "window_shapes.json"
+MOST = 12  # windows, over all days
+PLACES = ("start_us", "end_us", "train_start_us", "train_end_us")
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """One window of a schedule at which the shapes of λ(δ) were compared.
+
+    Attributes:
+        span_us: Begin and end of its segment, then of the stretch that it was trained on.
+        fit: Of its training window.
+        points: Rows of the training window as a calibration shows them, of each distance and side one.
+    """
+
+    span_us: tuple[int, int, int, int]
+    fit: PoissonFit
+    points: Points
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its object in the file."""
+        rows = zip(*(column.tolist() for column in (self.points.delta_ticks, self.points.side)), strict=True)
+        counts = zip(self.points.exposure_s.tolist(), self.points.fills.tolist(), strict=True)
+        return {
+            **dict(zip(PLACES, self.span_us, strict=True)),
+            "points": [[*row, *count] for row, count in zip(rows, counts, strict=True)],
+            "fit": self.fit.to_json(brief=True),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], source: str) -> "WindowShape":
+        """Return the window that an object of the file *source* holds; raises BrokenFile where it holds none."""
+        try:
+            delta, side, exposure_s, fills = zip(*content["points"], strict=True)
+            begin_us, end_us, train_start_us, train_end_us = (int(content[name]) for name in PLACES)
+            points = Points.of(delta, exposure_s, fills, side)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenFile(f"{source}: not the windows of a schedule ({error!r}); make the run again") from error
+        span_us = begin_us, end_us, train_start_us, train_end_us
+        return cls(span_us, PoissonFit.from_json(content["fit"], source), points)
+
+
+class ShapesShown:
+    """Collects windows at which shapes were compared, spread over the schedule.
+
+    Args:
+        calibrator: Measures the days.
+        windows: How many there will be.
+    """
+
+    def __init__(self, calibrator: "Calibrator", windows: int) -> None:
+        self._calibrator, self._apart = calibrator, -(-windows // MOST)
+        self._next = 0
+        self.found: list[WindowShape] = []
+
+    def look(self, number: int, segment: "Segment", own: "WindowFit") -> None:
+        """Take the window of this number, if its curve is its own and enough of the schedule has passed since the last.
+
+        A curve that kept the shape of an earlier window has no intervals.
+        """
+        if number < self._next or not any(one.ci95 for one in own.fit.lambda_curve):
+            return
+        span = segment.train_start_us, segment.train_end_us
+        shown = summed(self._calibrator.between(*span).shown)
+        self.found.append(WindowShape((segment.start_us, segment.end_us, *span), own.fit, shown))
+        self._next = number + self._apart
+
+
+def summed(points: Points) -> Points:
+    """Return one row for each distance and side, over all blocks."""
+    first, into = group(points.delta_ticks, -points.side)
+    exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
+    return Points.of(points.delta_ticks[first], exposure_s, fills, points.side[first])
+
+
+def window_shapes(shapes: Sequence[WindowShape]) -> dict[str, Any]:
+    """Return the content of ``window_shapes.json``."""
+    return {"schema_version": SCHEMA_VERSION, "windows": [one.to_json() for one in shapes]}

@@ -45,7 +45,7 @@ TODAY = {
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
     # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in kernels;
     # issue 17 again, fills that cluster as the recorded orders do.
-    "backtest": (17_770, 66),
+    "backtest": (17_790, 66),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page.

@@ -160,6 +160,15 @@ def test_beside_another_model_the_order_of_a_print_excites_too():
     assert beside.journal.fills[:, :6].tolist() == alone.journal.fills[:, :6].tolist()
 
 
+def test_a_model_that_is_used_again_begins_without_history():
+    """Of the same minute: nothing of the first run, which lies ahead of the second, raises its intensity."""
+    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+    model = hawkes(A=0.2, k=1e-18, clustering=ONE)
+    first, again = (backtest(tape, fixed_spread(delta_ticks=1), model, RULES) for _ in range(2))
+    expected = first.journal.counters["expected_fills"]
+    assert again.journal.counters["expected_fills"] == pytest.approx(expected, rel=1e-9)
+
+
 # True flow
 
 

@@ -7,6 +7,7 @@ orders that excite it, so that its integral is a closed form, and its inverse a 
 
 from libc.math cimport exp, expm1
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from mm.backtest.fills.base cimport NEVER, Order, Top
 from mm.backtest.fills.intensity cimport Intensity, Poisson
@@ -133,6 +134,7 @@ cdef class ClusteredFills(Poisson):
         if self.sweeps and exch_us and exch_us == self.stamps[hit]:
             return 0
         self.stamps[hit] = exch_us
+        self.forget_after(us)
         self.before = self.now
         self.before.until_us = self.now.us = us
         for m in range(self.kernels):
@@ -141,6 +143,12 @@ cdef class ClusteredFills(Poisson):
                 self.now.above[i][m] = self.before.above[i][m] * (1.0 + self.before.gone[m]) + self.raises[i][hit][m]
         self.begin(us, recv_seq)
         return 3
+
+    cdef void forget_after(self, int64_t us) noexcept nogil:
+        """Forget what has excited where that is later than an instant: a model that is used again plays another run."""
+        if us < self.now.us:
+            memset(&self.now, 0, sizeof(Excited))
+            self.before = self.now
 
     cdef void above_at(self, const Excited* known, int hit, int64_t us, double* above) noexcept nogil:
         """Set *above* to what is left at an instant of how far orders have raised the intensity of a side."""
@@ -157,6 +165,7 @@ cdef class ClusteredFills(Poisson):
         cdef int64_t from_us = now_us, piece
         if self.kernels == 0:
             return Poisson.draw(self, order, top, now_us)
+        self.forget_after(now_us)
         left = self.drawn(order, top, now_us)
         if left < 0.0:
             return 0

@@ -41,6 +41,7 @@ cdef class PaperVenue(OrderVenue):
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
+        fills.restart()
         self.queue = LevelQueue(fills)
         orders.open.counts_prices = fills.asks_level
         self.ttl_us = rules.ttl_us

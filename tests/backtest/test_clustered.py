@@ -19,7 +19,7 @@ from mm.backtest.fills.clustered import ClusteredFills
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import FOREVER, Intensity, Poisson, py_unit_exponential
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, trade_cross
+from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -161,12 +161,33 @@ def test_beside_another_model_the_order_of_a_print_excites_too():
 
 
 def test_a_model_that_is_used_again_begins_without_history():
-    """Of the same minute: nothing of the first run, which lies ahead of the second, raises its intensity."""
+    """Nothing of the first run, of the same minute, raises the intensity in the second."""
     tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
     model = hawkes(A=0.2, k=1e-18, clustering=ONE)
     first, again = (backtest(tape, fixed_spread(delta_ticks=1), model, RULES) for _ in range(2))
     expected = first.journal.counters["expected_fills"]
     assert again.journal.counters["expected_fills"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("later_us", [0, 1_800 * SECOND_US])
+@pytest.mark.parametrize("kind", ["poisson", "hawkes", "hybrid"])
+def test_a_model_that_is_used_again_draws_as_a_new_one(kind, later_us):
+    """In the same minute and in a later one, of a market that stands where the first run left it."""
+
+    def made():
+        drawing = hawkes(A=0.2, k=1e-18, clustering=ONE) if kind != "poisson" else poisson(A=0.2, k=1e-18)
+        return drawing if kind != "hybrid" else hybrid(models=[drawing, trade_cross()])
+
+    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+    later = standing(
+        *[(later_us + at * SECOND_US, 1, at) for at in range(1, 50, 7)], until_us=later_us + 60 * SECOND_US
+    )
+    model = made()
+    backtest(tape, fixed_spread(delta_ticks=1), model, RULES)
+    again, alone = (backtest(later, fixed_spread(delta_ticks=1), one, RULES).journal for one in (model, made()))
+    assert len(alone.fills)
+    assert again.orders.tobytes() == alone.orders.tobytes()
+    assert again.fills.tobytes() == alone.fills.tobytes()
 
 
 # True flow

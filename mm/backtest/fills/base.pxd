@@ -88,6 +88,7 @@ cdef class FillModel:
     cdef int64_t by                 # position of the reasons behind its last answer
     cdef readonly str name          # as results and fill reasons show it
 
+    cdef void restart(self) noexcept
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil

@@ -45,6 +45,9 @@ cdef class FillModel:
         """The reasons of fills after a trade, after a book change, and drawn."""
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
 
+    cdef void restart(self) noexcept:
+        """Forget what a run before has left: a model may be used for several runs, one after another."""
+
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         """Note that *order* reached the book."""
         return 0

@@ -129,12 +129,17 @@ cdef class ClusteredFills(Poisson):
                     self.raises[1 - i][1 - j][m] = kernel.branching[i][j] * kernel.beta / clustering.mean[i]
         self.follows_prints = self.kernels > 0
 
+    cdef void restart(self) noexcept:
+        Poisson.restart(self)
+        self.stamps[0] = self.stamps[1] = 0
+        memset(&self.now, 0, sizeof(Excited))
+        self.before = self.now
+
     cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
         cdef int hit = 1 if side < 0 else 0, i, m
         if self.sweeps and exch_us and exch_us == self.stamps[hit]:
             return 0
         self.stamps[hit] = exch_us
-        self.forget_after(us)
         self.before = self.now
         self.before.until_us = self.now.us = us
         for m in range(self.kernels):
@@ -143,12 +148,6 @@ cdef class ClusteredFills(Poisson):
                 self.now.above[i][m] = self.before.above[i][m] * (1.0 + self.before.gone[m]) + self.raises[i][hit][m]
         self.begin(us, recv_seq)
         return 3
-
-    cdef void forget_after(self, int64_t us) noexcept nogil:
-        """Forget what has excited where that is later than an instant: a model that is used again plays another run."""
-        if us < self.now.us:
-            memset(&self.now, 0, sizeof(Excited))
-            self.before = self.now
 
     cdef void above_at(self, const Excited* known, int hit, int64_t us, double* above) noexcept nogil:
         """Set *above* to what is left at an instant of how far orders have raised the intensity of a side."""
@@ -165,7 +164,6 @@ cdef class ClusteredFills(Poisson):
         cdef int64_t from_us = now_us, piece
         if self.kernels == 0:
             return Poisson.draw(self, order, top, now_us)
-        self.forget_after(now_us)
         left = self.drawn(order, top, now_us)
         if left < 0.0:
             return 0

@@ -89,6 +89,11 @@ cdef class Hybrid(FillModel):
         """Show the model that draws the signals that it reads."""
         self.drawing.observe(observed, tick_e8)  # type: ignore[attr-defined]
 
+    cdef void restart(self) noexcept:
+        cdef int i
+        for i in range(self.count):
+            (<FillModel> self.each[i]).restart()
+
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         cdef int i
         for i in range(self.count):

@@ -216,6 +216,10 @@ cdef class Poisson(FillModel):
         self.draws = True
         self.looks = BEST_LOTS if self.reference == MICRO else BEST_PRICES
 
+    cdef void restart(self) noexcept:
+        self.bid_ticks = self.ask_ticks = self.bid_lots = self.ask_lots = 0
+        self.begin(0, 0)
+
     cdef int on_top(self, const Top* top) except -1 nogil:
         cdef bint same
         if self.reference == MID:

@@ -23,7 +23,7 @@ WHY = {
     "queue:trade": "a print reached it when what stood ahead of it was gone, or went beyond its price",
     "queue:book": "the other side's best price reached it, so its queue was gone",
     "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
-    "hawkes:hazard": "drawn from the fitted intensity, which the orders before it raised: no event stands behind it",
+    "hawkes:hazard": "drawn from the fitted intensity, which the orders before it raised: no event caused it",
     TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
 }
 ASKED = {"trade": ", called for a print", "book": ", called after a change of the book"}

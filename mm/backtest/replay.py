@@ -66,6 +66,8 @@ def backtest(
         lost_lines += one.meta.counts.get("lost_lines", 0)
         best, levels, ahead = _best_of(one, exchange)
         exchange.run(best or one, step, levels=levels, ahead=ahead)
+        if levels is not None and not one.stays:
+            levels.let_go()
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:

@@ -102,6 +102,8 @@ def walkforward(
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
+        for tape in tapes:
+            tape.forget()  # what is played are their best prices
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # there will be no backtest
     forward = run.summary

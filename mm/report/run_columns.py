@@ -170,8 +170,7 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
             one[begun:] for one in (tape.trades, tape.trade_ticks, tape.trade_lots, tape.trade_side)
         )
         prints.append((tape.event_us[at], floats(ticks, tick_e8), floats(lots, lot_e8), side))
-        if len(tapes) > 1:
-            tape.forget()  # days go one by one
+        tape.forget()  # days go one by one, and the last one before the page is drawn
     return MarketColumns(*(np.concatenate(column) for rows in (best, prints) for column in zip(*rows, strict=True)))
 
 

@@ -77,6 +77,11 @@ class LevelIndex:
         if ((event < 0) | (event >= len(self.kind))).any():
             yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
+    def let_go(self) -> None:
+        """Release the memory of all changes, where they are mapped; it is read again when used."""
+        for column in (self.change_event, self.change_lots):
+            release(column)
+
     def in_lots(self, times: int) -> Self:
         """Return them in lots *times* as fine."""
         return replace(self, change_lots=self.change_lots * times)

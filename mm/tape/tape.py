@@ -71,6 +71,7 @@ class Tape(Shown):
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Both after each of these; 0 ticks is no price.
         start_us, end_us: The window it covers; events before it only build the book, none is later.
         meta: Where it comes from.
+        stays: Whether its memory stays mapped while it is played.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -100,7 +101,7 @@ class Tape(Shown):
     _best: Callable[[], "Tape | None"] | None = field(default=None, init=False, repr=False)
     _levels: Callable[[], "LevelIndex | None"] | None = field(default=None, init=False, repr=False)
     _ahead: Callable[["Tape"], "ExchangePrices"] | None = field(default=None, init=False, repr=False)
-    _stays: bool = field(default=False, init=False, repr=False)
+    stays: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -160,7 +161,7 @@ class Tape(Shown):
     def staying(self) -> Self:
         """Return a copy whose memory stays mapped while it is played, because it will be played again."""
         tape = self.with_best(self._best, self._levels, self._ahead)
-        object.__setattr__(tape, "_stays", True)
+        object.__setattr__(tape, "stays", True)
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
@@ -191,7 +192,7 @@ class Tape(Shown):
 
     @property
     def _pays(self) -> bool:
-        return self._stays or self.meta.cache != "miss"
+        return self.stays or self.meta.cache != "miss"
 
     @cached_property
     def counted(self) -> tuple[int, int]:
@@ -241,7 +242,7 @@ class Tape(Shown):
 
     def let_go(self, a_us: int, b_us: int) -> None:
         """Release the memory of ``a_us <= time < b_us``, where the tape is mapped; it is read again when used."""
-        if self._stays:
+        if self.stays:
             return
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))

@@ -12,6 +12,9 @@ import pytest
 
 from mm import whole_file
 from mm.backtest.io import load_day
+from mm.backtest.models import fixed_spread, queue_prob_power
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
@@ -92,6 +95,21 @@ def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
     for path in cache.glob("*.levels.arrow"):
         path.unlink()
     assert len(load_day(folder, cache=cache).levels.change_event) == len(made.change_event)
+
+
+def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_stays(folder, cache, monkeypatch):
+    """Their pages are read again in the next play; what they hold is the same."""
+    first = load_day(folder, cache=cache)
+    assert first.staying().levels
+    tape = load_day(folder, cache=cache)
+    lots = tape.levels.change_lots.copy()
+    released = []
+    monkeypatch.setattr(level_changes, "release", released.append)
+    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
+    for one, count in ((tape.staying(), 0), (tape, 2)):
+        backtest(one, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
+        assert len(released) == count
+    assert np.array_equal(tape.levels.change_lots, lots)
 
 
 def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):

@@ -20,14 +20,14 @@ from mm.errors import BrokenFile, UsageError
 cdef enum:
     MOST = 16                       # kernels
 
-cdef double CLOSE_US = 1e-6         # a Newton step behind which less than this is left is the last one
+cdef double CLOSE_US = 1e-6         # a Newton step after which less than this is left is the last one
 cdef int MOST_STEPS = 100           # of Newton, where rounding errors are longer than that: after years
 
 
 cdef struct Excited:
     int64_t us                      # the last order that excited
-    double above[2][MOST]           # by side hit (asks, bids) and kernel: shares of the mean intensity, behind that order
-    int64_t until_us                # the order behind it, once that has come,
+    double above[2][MOST]           # by side hit (asks, bids) and kernel: shares of the mean intensity, after that order
+    int64_t until_us                # the order after it, once that has come,
     double gone[MOST]               # and how much less of 1 is left by then, by kernel
 
 
@@ -52,7 +52,7 @@ cdef double wait_us(
 
     The integral is concave, so each Newton step from below ends below; it begins at the best of some lower bounds: the
     kernels with the largest decays, one fewer each time, have given all they have, and the others do not decay. What is
-    left behind a step is at most its square times the bend over twice the slope, for both fall.
+    left after a step is at most its square times the bend over twice the slope, for both fall.
     """
     cdef double wait = 0.0, spent = 0.0, slope = base, value, gone, step, bend
     cdef int m, steps = 0
@@ -113,7 +113,7 @@ cdef class ClusteredFills(Poisson):
     cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: likewise
     cdef double beta[MOST]              # 1/µs, the largest first
     cdef int64_t stamps[2]              # by side hit: of the last print
-    cdef Excited now, before            # behind the last order that excited, and behind the one before it
+    cdef Excited now, before            # after the last order that excited, and after the one before it
 
     def __init__(self, intensity: Intensity, clustering: Clustering, seed: int = 0) -> None:
         Poisson.__init__(self, intensity, seed)
@@ -196,7 +196,7 @@ cdef class ClusteredFills(Poisson):
         cdef double above[MOST]
         cdef int hit = 1 if order.side > 0 else 0
         cdef int64_t piece, from_us, to_us
-        # An order that excites ends the stretches that began behind the one before it.
+        # An order that excites ends the stretches that began with the one before it.
         cdef const Excited* known = &self.before if order.stretch_us < self.now.us else &self.now
         if self.kernels == 0 or order.stretch_us == NEVER:
             return Poisson.expected(self, order, until_us)

@@ -74,7 +74,7 @@ def held_sums(
 cdef void _pairwise(
     const int64_t* us, const int64_t* inventory, int64_t target, int64_t rows, double* sums
 ) noexcept nogil:
-    """Set *sums* to those of ``held_sums`` over so many rows, each of which lasts until the one behind it."""
+    """Set *sums* to those of ``held_sums`` over so many rows, each of which lasts until the next."""
     cdef double part[8][3]
     cdef double other[3]
     cdef int64_t i, half

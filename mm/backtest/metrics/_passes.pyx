@@ -114,7 +114,7 @@ def group_sums(
     cdef int64_t[:, ::1] all_counts = counts
     cdef double[:, ::1] all_earned = earned_by
     cdef double[:, :, ::1] all_lots = lots_by, all_moved = moved_by
-    # Of one block, by side, change and distance: a fill is added once, and its groups are told when the block ends.
+    # Of one block, by side, change and distance: a fill is added once, and its groups are found when the block ends.
     cdef double[:, :, ::1] sums = np.zeros((count, cells, 4))
     cdef int64_t rows = mids.shape[0], shift = shift_of(&mids[0, 0], 2, rows)
     cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)

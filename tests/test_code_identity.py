@@ -36,6 +36,7 @@ NEEDED = {  # parameters without which a model cannot be made
     "mixed": {"models": [["symmetric", {}, 1]]},
     "steps": {"model": ["symmetric", {}], "steps": [["post_only", {}]]},
     "poisson": {"A": 1, "k": 0.4},
+    "hawkes": {"A": 1, "k": 0.4, "clustering": {"mu_per_s": {"bid": 1, "ask": 1}, "kernels": []}},
     "hybrid": {"models": [["price_cross", {}]]},
     "queue_hazard": {"coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3]},
 }

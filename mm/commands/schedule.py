@@ -3,8 +3,6 @@
 import json
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
@@ -144,6 +142,8 @@ def study_days(
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its metrics and what they come to; return how many segments are usable."""
+    import msgspec
+
     from mm.walkforward import window_shapes
     from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 

@@ -187,6 +187,10 @@ VALUES = {
     "step_ticks": 1,
     "window_s": 10.0,
     "coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3],
+    "clustering": {
+        "mu_per_s": {"bid": 0.5, "ask": 0.5},
+        "kernels": [{"beta_per_s": 2, "branching": {"bid": {"bid": 0.4, "ask": 0.1}, "ask": {"bid": 0, "ask": 0.5}}}],
+    },
 }
 NESTED = {
     "mixed": {"models": [["fixed_spread", {"delta_ticks": 1}, 1], ["microprice", {"delta_ticks": 1}, 2]]},

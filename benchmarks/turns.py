@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import MMError
 
 PYTHON = (sys.executable, "-m")
+LAUNCHED = Path(__file__).with_name("launched.py")
 _PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB, on macOS bytes
 QUOTE_QTY = "0.001"  # the peer's, on the yardstick day
 GAMMA, FAR_K, NEAR_K = 0.001, 0.015, 0.1533
@@ -157,18 +157,21 @@ def run(command: Sequence[str], *, listen: bool = True) -> Ran:
     Raises:
         MMError: If it ends with another code than 0.
     """
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said if listen else subprocess.DEVNULL, stderr=told, env=clean()
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as report:
+        subprocess.run(
+            [sys.executable, "-I", "-S", str(LAUNCHED), str(report.fileno()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=said if listen else subprocess.DEVNULL,
+            stderr=errors,
+            env=clean(),
+            pass_fds=(report.fileno(),),
+            check=False,
         )
-        _, status, used = os.wait4(child.pid, 0)
-        wall_s = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            last = _last_line(told)
-            raise MMError(f"{' '.join(command)}: ended with {child.returncode}: {last or 'it said nothing'}")
-        return Ran(wall_s, used.ru_utime, used.ru_maxrss / _PER_MB, _json(_last_line(said)))
+        taken = _json(_last_line(report))
+        if taken.get("code") != 0:
+            code, last = taken.get("code", "no exit code"), _last_line(errors)
+            raise MMError(f"{' '.join(command)}: ended with {code}: {last or 'it said nothing'}")
+        return Ran(taken["wall_s"], taken["user_s"], taken["peak"] / _PER_MB, _json(_last_line(said)))
 
 
 def clean() -> dict[str, str]:

@@ -197,3 +197,18 @@ def test_an_unknown_measurement_lists_the_known(tmp_path):
     done = run_python("-m", "mm.bench", "recoder", cwd=tmp_path)
     assert done.returncode == 2
     assert all(name in done.stderr for name in MEASUREMENTS)
+
+
+def test_memory_of_the_process_that_measures_is_not_counted():
+    """Linux begins the peak of a program with that of the one that starts it."""
+    held = bytearray(b"1") * (300 << 20)
+    assert run([sys.executable, "-I", "-S", "-c", "pass"]).peak_mb < 100
+    assert held
+
+
+def test_a_program_that_is_not_there_is_named():
+    """It has no exit code."""
+    with pytest.raises(
+        MMError, match=r"no_such_program -x: ended with no exit code: FileNotFoundError.*no_such_program"
+    ):
+        run(["no_such_program", "-x"])

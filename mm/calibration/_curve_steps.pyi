@@ -1,13 +1,62 @@
 # Generated from mm/calibration/_curve_steps.pyx by `make stubs`; edit that file instead.
 
-"""Turns of expectation and maximisation for a falling curve of any steps (`mm.calibration.shapes.monotone`).
+"""Climbs to the highest likelihood of a curve (`mm.calibration.shapes`): of a few parameters, and of any steps.
 
-Why compiled: a curve takes some hundred turns, each a few sums over fewer than a hundred rows, and a schedule compares
-shapes once an hour (docs/performance.md, "The calibration").
+Why compiled: a comparison of shapes looks at some three hundred curves of fewer than a hundred rows, and takes some
+hundred turns of steps; each look is thirty sums, of which each costs less than a numpy call (docs/performance.md, "The
+calibration").
 """
+
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+KINDS: tuple[str, ...]
+NEVER: float
+
+def curve_at(
+    kind: int, shape: NDArray[np.float64], x: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ln λ of a curve at distances beyond the nearest, and its slopes by each parameter, a column each.
+
+    Args:
+        kind: Which curve.
+        shape: Its parameters beside the height.
+        x: Distances, in units of 1/k of the exponential.
+    """
+
+def climb_curve(
+    kind: int,
+    start: NDArray[np.float64],
+    x: NDArray[np.float64],
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+    exposure_s: NDArray[np.float64],
+    fills: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """Return the shape at the top of a hill of the likelihood, and its height: Fisher's scoring, damped.
+
+    Args:
+        kind: Which curve.
+        start: The shape to begin from.
+        x: The edges, as `curve_at` takes them.
+        spans: int64[r] each, the edge at which each row begins and the one at which it ends; no edge, but their number,
+            if it is open.
+        exposure_s: float64[r], of each row, above 0.
+        fills: float64[r], of each row.
+    """
+
+class _Ascent:
+    """The likelihood of how the fills of a window are spread over its rows, by the shape of a curve."""
+    def __new__(
+        cls,
+        kind: int,
+        count: int,
+        x: NDArray[np.float64],
+        spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+        exposure_s: NDArray[np.float64],
+        fills: NDArray[np.float64],
+    ) -> Self: ...
 
 def climb(
     spans: tuple[NDArray[np.int64], NDArray[np.int64]],

@@ -1,14 +1,279 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Turns of expectation and maximisation for a falling curve of any steps (`mm.calibration.shapes.monotone`).
+"""Climbs to the highest likelihood of a curve (`mm.calibration.shapes`): of a few parameters, and of any steps.
 
-Why compiled: a curve takes some hundred turns, each a few sums over fewer than a hundred rows, and a schedule compares
-shapes once an hour (docs/performance.md, "The calibration").
+Why compiled: a comparison of shapes looks at some three hundred curves of fewer than a hundred rows, and takes some
+hundred turns of steps; each look is thirty sums, of which each costs less than a numpy call (docs/performance.md, "The
+calibration").
 """
 
+from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 import numpy as np
 from numpy.typing import NDArray
+
+cdef enum:
+    EXPONENTIAL_KIND, POWER_KIND, LOGISTIC_KIND, TWO_KIND
+    MOST = 3                   # parameters beside the height
+
+KINDS = ("exponential", "power_law", "logistic", "two_exponentials")  # the curves by their numbers
+
+NEVER = -745.0  # less has no exponential
+cdef double LEAST = NEVER
+cdef double WIDEST = 25.0      # of a parameter: beyond, a curve has reached its limit
+cdef double ENOUGH = 1e-8      # nats by which a last step of a climb may still rise
+cdef int TURNS = 80            # of a climb; a dozen are usual
+cdef int TRIES = 12            # of a step, each more damped
+cdef double LN2 = 0.6931471805599453
+
+
+def curve_at(int kind, const double[::1] shape, const double[::1] x) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ln λ of a curve at distances beyond the nearest, and its slopes by each parameter, a column each.
+
+    Args:
+        kind: Which curve.
+        shape: Its parameters beside the height.
+        x: Distances, in units of 1/k of the exponential.
+    """
+    if shape.shape[0] != parameters(kind):
+        raise ValueError(f"curves: {shape.shape[0]} parameters of a curve that has {parameters(kind)}")
+    curve, rises = np.empty(x.shape[0]), np.empty((x.shape[0], shape.shape[0]))
+    cdef double[::1] heights = curve
+    cdef double[:, ::1] slopes = rises
+    if x.shape[0]:
+        follow(kind, &shape[0], x, &heights[0], &slopes[0, 0])
+    return curve, rises
+
+
+def climb_curve(
+    int kind,
+    const double[::1] start,
+    const double[::1] x,
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+    const double[:] exposure_s,
+    const double[:] fills,
+) -> tuple[NDArray[np.float64], float]:
+    """Return the shape at the top of a hill of the likelihood, and its height: Fisher's scoring, damped.
+
+    Args:
+        kind: Which curve.
+        start: The shape to begin from.
+        x: The edges, as `curve_at` takes them.
+        spans: int64[r] each, the edge at which each row begins and the one at which it ends; no edge, but their number,
+            if it is open.
+        exposure_s: float64[r], of each row, above 0.
+        fills: float64[r], of each row.
+    """
+    cdef _Ascent hill = _Ascent(kind, start.shape[0], x, spans, exposure_s, fills)
+    cdef double[MOST] shape
+    cdef Py_ssize_t one
+    for one in range(hill.count):
+        shape[one] = start[one]
+    height = hill.climb(shape)
+    return np.array([shape[one] for one in range(hill.count)]), height
+
+
+cdef class _Ascent:
+    """The likelihood of how the fills of a window are spread over its rows, by the shape of a curve."""
+
+    cdef int kind
+    cdef Py_ssize_t count, rows, edges
+    cdef const double[::1] x
+    cdef const double[:] exposure_s, fills
+    cdef const int64_t[::1] begin, end
+    cdef double total
+    cdef double[::1] curve
+    cdef double[:, ::1] rises
+    cdef double[:, ::1] share  # of the fills by row, where the climb stands and where it looks
+    cdef double[:, :, ::1] slope  # likewise, of ln of what reaches the row by each parameter
+
+    def __cinit__(
+        self,
+        int kind,
+        Py_ssize_t count,
+        const double[::1] x,
+        spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+        const double[:] exposure_s,
+        const double[:] fills,
+    ) -> None:
+        cdef Py_ssize_t row
+        self.begin, self.end = spans
+        self.kind, self.count, self.edges, self.rows = kind, count, x.shape[0], exposure_s.shape[0]
+        if not fills.shape[0] == self.begin.shape[0] == self.end.shape[0] == self.rows or count != parameters(kind):
+            raise ValueError("curves: columns of unequal length")
+        for row in range(self.rows):
+            if not 0 <= self.begin[row] < self.end[row] <= self.edges or self.begin[row] >= self.edges:
+                raise ValueError(f"curves: a row from {self.begin[row]} to {self.end[row]}, of {self.edges}")
+            self.total += fills[row]
+        self.x, self.exposure_s, self.fills = x, exposure_s, fills
+        self.curve, self.rises = np.empty(self.edges), np.empty((self.edges, count))
+        self.share, self.slope = np.empty((2, self.rows)), np.empty((2, self.rows, count))
+
+    cdef double climb(self, double* shape) noexcept:
+        """Move *shape* to the top of its hill, and return its height."""
+        cdef double[MOST] ahead, score
+        cdef double[MOST][MOST] information
+        cdef double damping = 1e-3, rise, there, height
+        cdef Py_ssize_t here = 0, one
+        cdef int turn, attempt
+        height = self.look(shape, here)
+        for turn in range(TURNS):
+            self.inform(here, score, information)
+            rise = 0.0
+            for attempt in range(TRIES):
+                step(self.count, information, damping, 1e-9 * self.total, score, ahead)
+                for one in range(self.count):
+                    ahead[one] = clipped(shape[one] + ahead[one])
+                there = self.look(ahead, 1 - here)
+                if there > height:
+                    rise, height, here = there - height, there, 1 - here
+                    memcpy(shape, ahead, self.count * sizeof(double))
+                    damping /= 8
+                    break
+                damping *= 6
+            if rise < ENOUGH:
+                break
+        return height
+
+    cdef double look(self, const double* shape, Py_ssize_t place) noexcept:
+        """Return the log-likelihood at a shape; keep each row's share of the fills and its slopes in a *place*."""
+        cdef Py_ssize_t row, one, begin, end
+        cdef double fall, left, taken, gain, top = -INFINITY, reached = 0.0, height = 0.0
+        cdef double[:] share = self.share[place]
+        follow(self.kind, shape, self.x, &self.curve[0], &self.rises[0, 0])
+        for row in range(self.rows):
+            begin, end = self.begin[row], self.end[row]
+            fall = self.curve[end] - self.curve[begin] if end < self.edges else -INFINITY
+            left = -expm1(-1e-300 if fall > -1e-300 else fall)
+            gain, taken = self.curve[begin] + log(left), exp(fall) / left
+            if gain < LEAST:
+                gain = LEAST
+            share[row] = gain
+            if not gain <= top:
+                top = gain
+            height += self.fills[row] * gain
+            for one in range(self.count):
+                self.slope[place, row, one] = self.rises[begin, one] - taken * (
+                    (self.rises[end, one] if end < self.edges else 0.0) - self.rises[begin, one]
+                )
+        for row in range(self.rows):
+            share[row] = self.exposure_s[row] * exp(share[row] - top)
+            reached += share[row]
+        for row in range(self.rows):
+            share[row] *= self.total / reached
+        return height - (self.total * (log(reached) + top) if self.total > 0 else 0.0)
+
+    cdef void inform(self, Py_ssize_t place, double* score, double[MOST]* information) noexcept:
+        """Find the slopes of the likelihood where the climb stands, and what the fills tell of the parameters."""
+        cdef Py_ssize_t row, one, two
+        cdef double expected
+        cdef double[MOST] mean
+        for one in range(self.count):
+            score[one] = mean[one] = 0.0
+            for two in range(self.count):
+                information[one][two] = 0.0
+        for row in range(self.rows):
+            expected = self.share[place, row]
+            for one in range(self.count):
+                score[one] += (self.fills[row] - expected) * self.slope[place, row, one]
+                mean[one] += expected * self.slope[place, row, one]
+        for row in range(self.rows):
+            expected = self.share[place, row]
+            for one in range(self.count):
+                for two in range(one + 1):
+                    information[one][two] += expected * (
+                        (self.slope[place, row, one] - mean[one] / self.total)
+                        * (self.slope[place, row, two] - mean[two] / self.total)
+                    )
+        for one in range(self.count):
+            for two in range(one):
+                information[two][one] = information[one][two]
+
+
+cdef Py_ssize_t parameters(int kind) noexcept:
+    """Return how many parameters a curve has beside its height."""
+    return 1 if kind == EXPONENTIAL_KIND else 3 if kind == TWO_KIND else 2
+
+
+cdef double clipped(double value) noexcept:
+    """Return a parameter within its limits."""
+    return -WIDEST if value < -WIDEST else WIDEST if value > WIDEST else value
+
+
+cdef double log_of_sum(double one, double other) noexcept:
+    """Return ln of the sum of two exponentials."""
+    cdef double apart = one - other
+    if one == other:
+        return one + LN2
+    return one + log1p(exp(-apart)) if apart > 0 else other + log1p(exp(apart))
+
+
+cdef void follow(
+    int kind, const double* shape, const double[::1] x, double* curve, double* rises
+) noexcept:
+    """Write the curve at each distance, and its slopes by each parameter, row by row."""
+    cdef Py_ssize_t at
+    cdef double first = exp(shape[0]), second, ratio, share
+    if kind == EXPONENTIAL_KIND:
+        for at in range(x.shape[0]):
+            curve[at] = rises[at] = -first * x[at]
+    elif kind == POWER_KIND:  # ln of the offset, ln of the power
+        first, second = exp(-shape[0]), exp(shape[1])
+        for at in range(x.shape[0]):
+            ratio = x[at] * first
+            curve[at] = -second * log1p(ratio)
+            rises[2 * at], rises[2 * at + 1] = second * ratio / (1 + ratio), curve[at]
+    elif kind == LOGISTIC_KIND:  # the odds at the nearest, ln of their slope
+        second = exp(shape[1])
+        for at in range(x.shape[0]):
+            ratio = shape[0] + second * x[at]
+            curve[at] = -log_of_sum(0.0, ratio)
+            share = exp(ratio + curve[at])
+            rises[2 * at], rises[2 * at + 1] = -share, -share * (second * x[at])
+    else:  # ln of the slow slope, ln of how much steeper the fast one is, ln of the slow one's weight
+        second = exp(shape[1])
+        for at in range(x.shape[0]):
+            ratio = shape[2] - first * x[at]
+            curve[at] = log_of_sum(-(first + second) * x[at], ratio)
+            share = exp(ratio - curve[at])
+            rises[3 * at], rises[3 * at + 1] = -first * x[at], -second * x[at] * (1 - share)
+            rises[3 * at + 2] = share
+
+
+cdef void step(
+    Py_ssize_t count, double[MOST]* information, double damping, double least, const double* score, double* found
+) noexcept:
+    """Solve (information + damping · its diagonal) · found = score by elimination with the largest pivots."""
+    cdef double[MOST][MOST] rows
+    cdef double[MOST] right
+    cdef Py_ssize_t one, two, at, most
+    cdef double held
+    for one in range(count):
+        right[one] = score[one]
+        for two in range(count):
+            rows[one][two] = information[one][two]
+        rows[one][one] += damping * (information[one][one] + least)
+    for at in range(count):
+        most = at
+        for one in range(at + 1, count):
+            if fabs(rows[one][at]) > fabs(rows[most][at]):
+                most = one
+        for two in range(count):
+            held = rows[at][two]
+            rows[at][two], rows[most][two] = rows[most][two], held
+        held = right[at]
+        right[at], right[most] = right[most], held
+        for one in range(at + 1, count):
+            held = rows[one][at] / rows[at][at]
+            for two in range(at, count):
+                rows[one][two] -= held * rows[at][two]
+            right[one] -= held * right[at]
+    for at in range(count - 1, -1, -1):
+        held = right[at]
+        for two in range(at + 1, count):
+            held -= rows[at][two] * found[two]
+        found[at] = held / rows[at][at]
 
 
 def climb(

@@ -12,18 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
-from mm.calibration._curve_steps import climb
+from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 
 HALF = 0.5  # of a fill: how much two exponentials weigh in each row of the curve that only has to fall
-TURNS = 80  # of a search; a dozen are usual
 TURNS_EM = 400
 LOOK_EM = 10  # turns between two looks at the height
-ENOUGH = 1e-8  # nats by which a last step of a search may still rise
 ENOUGH_EM = 1e-4
-WIDEST = 25.0  # of a parameter: beyond, a curve has reached its limit
-NEVER = -745.0  # less has no exponential
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +29,23 @@ class Family:
     Attributes:
         name: What it is called.
         formula: As a person writes it.
-        curve: Of its shape and distances beyond the nearest, in units of 1/k of the exponential: its logarithm, and
-            the slopes of that, a column a parameter.
         starts: From where its shape is searched for.
         named: Of its height, its shape, the nearest distance and the unit, in ticks: the parameters of the formula.
     """
 
     name: str
     formula: str
-    curve: Callable[[Floats, Floats], tuple[Floats, Floats]]
     starts: tuple[tuple[float, ...], ...]
     named: Callable[[float, Floats, float, float], dict[str, float]]
+
+    @property
+    def kind(self) -> int:
+        """Its number among the compiled curves."""
+        return KINDS.index(self.name)
+
+    def curve(self, shape: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """Return its logarithm at distances beyond the nearest in units of 1/k of the exponential, and its slopes."""
+        return curve_at(self.kind, shape, x)
 
 
 @dataclass(frozen=True)
@@ -117,38 +119,9 @@ class FittedCurve:
     shape: Floats
 
 
-def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    fall = -np.exp(shape[0]) * x
-    return fall, fall[:, None]
-
-
-def _power(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    log_offset, log_power = shape
-    ratio, power = x * np.exp(-log_offset), np.exp(log_power)
-    curve = -power * np.log1p(ratio)
-    return curve, np.column_stack((power * ratio / (1 + ratio), curve))
-
-
-def _logistic(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    level, log_slope = shape
-    along = np.exp(log_slope) * x
-    odds = np.logaddexp(0, level + along)
-    share = np.exp(level + along - odds)
-    return -odds, np.column_stack((-share, -share * along))
-
-
-def _two(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    log_slow, log_more, odds = shape
-    slow, more = np.exp(log_slow), np.exp(log_more)
-    curve = np.logaddexp(-(slow + more) * x, odds - slow * x)
-    second = np.exp(odds - slow * x - curve)
-    return curve, np.column_stack((-slow * x, -more * x * (1 - second), second))
-
-
 EXPONENTIAL = Family(
     "exponential",
     "A exp(-k δ)",
-    _exponential,
     ((0.0,),),
     lambda height, shape, near, unit: {
         "A": math.exp(height + math.exp(shape[0]) * near / unit),
@@ -178,12 +151,11 @@ def _logistic_named(height: float, shape: Floats, near: float, unit: float) -> d
 
 FAMILIES = (
     EXPONENTIAL,
-    Family("power_law", "A (δ + c)^-p", _power, ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0)), _power_named),
-    Family("logistic", "A / (1 + exp(a + b δ))", _logistic, ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0)), _logistic_named),
+    Family("power_law", "A (δ + c)^-p", ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0)), _power_named),
+    Family("logistic", "A / (1 + exp(a + b δ))", ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0)), _logistic_named),
     Family(
         "two_exponentials",
         "A_1 exp(-k_1 δ) + A_2 exp(-k_2 δ)",
-        _two,
         ((-0.7, 0.4, -1.0), (-1.5, 1.2, -3.0)),
         _two_named,
     ),
@@ -220,40 +192,13 @@ def search(
         fills: Of each row.
         starts: None for those of the family.
     """
-    found = (_climbed(family, cells, (exposure_s, fills), np.array(start)) for start in starts or family.starts)
+    x = cells.units(cells.edges)
+    found = [
+        climb_curve(family.kind, np.array(start), x, cells.spans, exposure_s, fills)
+        for start in starts or family.starts
+    ]
     shape, _ = max(found, key=lambda one: one[1])
     return _placed(family, cells, (exposure_s, fills), shape)
-
-
-def _climbed(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> tuple[Floats, float]:
-    """Return the top of a hill and its height."""
-    exposure_s, fills = counts
-    total, x, damping = float(fills.sum()), cells.units(cells.edges), 1e-3
-
-    def look(at: Floats) -> tuple[float, Floats, Floats]:
-        curve, rises = family.curve(at, x)
-        gain, taken = cells.log_gain(curve)
-        return float(shares_loglik(gain, *counts)), gain, cells.slopes(rises, taken)
-
-    height, gain, slopes = look(shape)
-    for _ in range(TURNS):
-        expected = exposure_s * np.exp(gain - gain.max())
-        expected *= total / expected.sum()
-        score = ((fills - expected)[:, None] * slopes).sum(axis=0)
-        centred = slopes - (expected[:, None] * slopes).sum(axis=0) / total
-        information = np.einsum("ri,rj,r->ij", centred, centred, expected)
-        weight = np.diag(information) + 1e-9 * total
-        rise = 0.0
-        for _ in range(12):
-            ahead = np.clip(shape + np.linalg.solve(information + np.diag(damping * weight), score), -WIDEST, WIDEST)
-            there = look(ahead)
-            if there[0] > height:
-                rise, (height, gain, slopes), shape, damping = there[0] - height, there, ahead, damping / 8
-                break
-            damping *= 6
-        if rise < ENOUGH:
-            break
-    return shape, height
 
 
 def _placed(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:

@@ -1,11 +1,13 @@
-"""The kernel of a falling curve's steps against one turn written out."""
+"""The climbs of curves: steps against one turn written out, curves against their formulas and a climb in plain numpy."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._curve_steps import climb
+from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_at
+from mm.calibration.likelihood import Shape
+from mm.calibration.shapes import FAMILIES, Cells, shares_loglik
 
 SIZE = 5
 rows = st.lists(
@@ -41,3 +43,124 @@ def test_spans_that_do_not_fit_are_refused():
         climb((two, two), np.ones(2), one, one, 1)
     with pytest.raises(ValueError, match="from 2 to 2, of 1"):
         climb((two, two), one, one, one, 1)
+
+
+def exponential(shape, x):
+    fall = -np.exp(shape[0]) * x
+    return fall, fall[:, None]
+
+
+def power(shape, x):
+    log_offset, log_power = shape
+    ratio, power = x * np.exp(-log_offset), np.exp(log_power)
+    curve = -power * np.log1p(ratio)
+    return curve, np.column_stack((power * ratio / (1 + ratio), curve))
+
+
+def logistic(shape, x):
+    level, log_slope = shape
+    along = np.exp(log_slope) * x
+    odds = np.logaddexp(0, level + along)
+    share = np.exp(level + along - odds)
+    return -odds, np.column_stack((-share, -share * along))
+
+
+def two(shape, x):
+    log_slow, log_more, odds = shape
+    slow, more = np.exp(log_slow), np.exp(log_more)
+    curve = np.logaddexp(-(slow + more) * x, odds - slow * x)
+    second = np.exp(odds - slow * x - curve)
+    return curve, np.column_stack((-slow * x, -more * x * (1 - second), second))
+
+
+PLAIN = (exponential, power, logistic, two)
+
+
+@np.errstate(all="ignore")
+def climbed(plain, cells, exposure_s, fills, shape):
+    """Return the height that damped scoring reaches, look by look as it is written."""
+    total, x, damping = float(fills.sum()), cells.units(cells.edges), 1e-3
+
+    def look(at):
+        curve, rises = plain(at, x)
+        gain, taken = cells.log_gain(curve)
+        return float(shares_loglik(gain, exposure_s, fills)), gain, cells.slopes(rises, taken)
+
+    height, gain, slopes = look(shape)
+    for _ in range(80):
+        expected = exposure_s * np.exp(gain - gain.max())
+        expected *= total / expected.sum()
+        score = ((fills - expected)[:, None] * slopes).sum(axis=0)
+        centred = slopes - (expected[:, None] * slopes).sum(axis=0) / total
+        information = np.einsum("ri,rj,r->ij", centred, centred, expected)
+        weight, rise = np.diag(information) + 1e-9 * total, 0.0
+        for _ in range(12):
+            ahead = np.clip(shape + np.linalg.solve(information + np.diag(damping * weight), score), -25, 25)
+            there = look(ahead)
+            if there[0] > height:
+                rise, (height, gain, slopes), shape, damping = there[0] - height, there, ahead, damping / 8
+                break
+            damping *= 6
+        if rise < 1e-8:
+            break
+    return height
+
+
+def table(rng, step):
+    """Return cells whose distances are *step* apart, with seconds and counts of two exponentials."""
+    delta = np.arange(0.5, rng.integers(4, 30), step)
+    width = np.where(delta < delta[-1] - 0.9, 1.0, np.inf)
+    waited = rng.uniform(50, 500, delta.size)
+    rate = np.exp(-delta) + 0.05 * np.exp(-0.15 * delta)
+    counts = rng.poisson(rng.uniform(50, 20_000) * waited * rate / (waited @ rate)).astype(float)
+    counts[0] += 1
+    return Cells(Shape(delta, width), float(rng.uniform(0.5, 4))), waited, counts
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
+def test_curves_and_slopes_are_those_of_the_formulas(kind):
+    """At usual parameters and at the limits."""
+    rng = np.random.default_rng(kind)
+    starts = FAMILIES[kind].starts
+    for _ in range(50):
+        shape = np.array(starts[0]) + rng.normal(0, rng.choice([0.5, 8]), len(starts[0]))
+        x = np.concatenate(([0.0], np.sort(rng.exponential(3, 20))))
+        with np.errstate(all="ignore"):
+            for fast, slow in zip(curve_at(kind, shape, x), PLAIN[kind](shape, x), strict=True):
+                assert fast == pytest.approx(slow, rel=1e-11, abs=1e-13, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
+def test_a_climb_ends_as_high_as_a_plain_one(kind):
+    """Within what a last step may still rise, and the shape it returns has that height."""
+    rng = np.random.default_rng(10 + kind)
+    for step in (0.5, 1.0, 0.125):
+        for start in FAMILIES[kind].starts:
+            cells, waited, fills = table(rng, step)
+            x = cells.units(cells.edges)
+            shape, height = climb_curve(kind, np.array(start), x, cells.spans, waited, fills)
+            gain, _ = cells.log_gain(PLAIN[kind](shape, x)[0])
+            assert height == pytest.approx(float(shares_loglik(gain, waited, fills)), rel=1e-12)
+            assert height == pytest.approx(climbed(PLAIN[kind], cells, waited, fills, np.array(start)), abs=1e-6)
+
+
+def test_a_row_that_nothing_reaches_has_a_floor():
+    """Ln of what reaches it is no less than the least logarithm, so the likelihood stays a number."""
+    cells = Cells(Shape(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, np.inf])), 1e-4)
+    _, height = climb_curve(
+        0, np.zeros(1), cells.units(cells.edges), cells.spans, np.ones(3), np.array([9.0, 0.0, 1.0])
+    )
+    assert np.isfinite(height)
+    assert cells.log_gain(curve_at(0, np.zeros(1), cells.units(cells.edges))[0])[0].min() == NEVER
+
+
+def test_columns_that_do_not_fit_are_refused():
+    one, spans = np.ones(1), (np.array([0]), np.array([1]))
+    with pytest.raises(ValueError, match="2 parameters of a curve that has 1"):
+        curve_at(0, np.ones(2), one)
+    with pytest.raises(ValueError, match="unequal length"):
+        climb_curve(0, one, one, spans, np.ones(2), one)
+    with pytest.raises(ValueError, match="unequal length"):
+        climb_curve(3, one, one, spans, one, one)
+    with pytest.raises(ValueError, match="from 1 to 1, of 1"):
+        climb_curve(0, one, one, (np.array([1]), np.array([1])), one, one)

@@ -93,7 +93,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     counters, orders, fills = _told(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
     read = [seconds(lambda: _told(play(tape, trade_cross())())) for _ in range(SWEEP)]
-    whole = [seconds(play(replace(tape), trade_cross())) for _ in range(REPEATS)]
+    whole = [seconds(play(replace(tape).staying(), trade_cross())) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
     plays = {"day": day, "again": again, "read": read, "whole": whole, "queue": queue, "python": python, "load": loads}

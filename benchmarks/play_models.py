@@ -85,7 +85,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     tape = load_day(Path(folder), cache=Path(cache)).staying()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for one in PLAYS:
-        own, market = _rules(rules, one), replace(tape) if one.whole else tape
+        own, market = _rules(rules, one), replace(tape).staying() if one.whole else tape
         quotes = (
             partial(known.grid, levels=1, delta_ticks=0.0, step_ticks=1) if one.touch else partial(quotes_of, float(k))
         )

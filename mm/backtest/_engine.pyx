@@ -67,6 +67,7 @@ cdef class Engine:
     cdef bint signalled                 # whether there are any
     cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
     cdef bint plain_view                # whether the quote model receives the best prices of the venue, and nothing else
+    cdef bint passes_over               # whether events of a whole book may be played many at a time
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
     cdef bint limited                   # whether there are limits on our orders, which look at the clock
@@ -284,6 +285,10 @@ cdef class Engine:
         if self.lags:  # a model that sees more is called each time, as it is on the whole tape
             repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
         self.manager.repeats = repeats and not self.manager.decides
+        self.passes_over = not (
+            self.venue.lagging or self.venue.best_only or self.venue.signalled or self.manager.decides
+            or self.fills.draws or self.fills.follows_prints
+        )
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
@@ -403,13 +408,27 @@ cdef class Engine:
         attributes would be loaded again after every store of these loops, which is where a day spends its time.
         """
         cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, event, us
+        cdef int64_t position = venue.next_event, begin, event, us, due_us
         while position < venue.events:
             us = venue.event_us[position]
             if us > until_us:
                 break
-            if us >= self.next_due(venue, manager, open):
+            due_us = self.next_due(venue, manager, open)
+            if us >= due_us:
                 self.catch_up(venue, manager, us, us - 1)
+            elif self.passes_over and venue.begun:
+                begin = position
+                position = venue.pass_over(self.fills, begin, due_us if until_us == NEVER else min(due_us, until_us + 1))
+                if position > begin:
+                    us = venue.event_us[position - 1]
+                    pass_requotes(manager, us)
+                    venue.now_us = us
+                    venue.next_event = position
+                    if not self.lags:
+                        look_at_best(manager, open, &venue.touch, us)
+                    self.rows_played += venue.first_row[position] - venue.first_row[begin]
+                    self.events_played += position - begin
+                    continue
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
             if manager.awaits_best and not self.lags:

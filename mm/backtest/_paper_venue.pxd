@@ -76,7 +76,10 @@ cdef class PaperVenue(OrderVenue):
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil
+    cdef Trade print_at(self, int64_t event, int64_t us) noexcept nogil
+    cdef int64_t pass_over(self, FillModel fills, int64_t position, int64_t until_us) except -1 nogil
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil
+    cdef void reached(self, int64_t* sell, int64_t* buy) noexcept nogil
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil
     cdef int match_trade(self, Trade* print_) except -1 nogil
     cdef int match_side(self, int slot, Trade* print_) except -1 nogil

@@ -352,16 +352,10 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil:
         """Take note of a print, and match our orders with it."""
-        cdef int64_t row = self.first_row[event]
-        cdef Trade print_
-        print_.us = us
-        print_.side = self.row_side[row]
-        print_.ticks = self.row_ticks[row]
-        print_.lots = self.row_lots[row]
-        print_.id = self.event_id[event]
-        self.last_trade_event = event
+        cdef Trade print_ = self.print_at(event, us)
         if self.signalled:
             self.show_event(event, us)
+        self.last_trade_event = event
         if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
             self.mean.low_ticks = print_.ticks
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
@@ -372,6 +366,11 @@ cdef class PaperVenue(OrderVenue):
         if self.concerns_fills(print_.side, print_.ticks):
             self.match_trade(&print_)
         return self.show_print(event, us) if self.fills.follows_prints else 0
+
+    cdef Trade print_at(self, int64_t event, int64_t us) noexcept nogil:
+        """Return the print that an event is."""
+        cdef int64_t row = self.first_row[event]
+        return Trade(us, self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event])
 
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
         """Match our orders with a print that reaches one of them; `reach` holds all of it that matters here.
@@ -392,13 +391,67 @@ cdef class PaperVenue(OrderVenue):
         self.match_trade(&print_)
         return self.show_print(event, us) if self.fills.follows_prints else 0
 
+    cdef int64_t pass_over(self, FillModel fills, int64_t position, int64_t until_us) except -1 nogil:
+        """Play the events from *position* on that are before an instant, up to the first that may need more than this.
+
+        They are prints that reach no order of ours, and changes of the book. It ends behind one that moves a best price,
+        on which requotes depend, and behind one that *fills*, the venue's fill model, is called with.
+
+        Returns:
+            The position of the first event that was not played.
+        """
+        cdef const int64_t* event_us = &self.event_us[0]
+        cdef const int64_t* first_row = &self.first_row[0]
+        cdef const uint8_t* kind = &self.kind[0]
+        cdef const int8_t* side = &self.row_side[0]
+        cdef const int64_t* ticks = &self.row_ticks[0]
+        cdef const int64_t* lots = &self.row_lots[0]
+        cdef int64_t event = position, events = self.events, changed = -1, printed = -1, row
+        cdef int64_t best_bid = self.book.best_bid, best_ask = self.book.best_ask
+        cdef int64_t sell, buy, low = self.mean.low_ticks or NEVER, high = self.mean.high_ticks
+        cdef bint called = False
+        cdef Trade print_
+        self.reached(&sell, &buy)
+        while not called and event < events and event_us[event] < until_us:
+            row = first_row[event]
+            if kind[event] == TRADE:
+                if ticks[row] >= sell if side[row] > 0 else ticks[row] <= buy:
+                    break
+                low, high, printed = min(low, ticks[row]), max(high, ticks[row]), event
+                if fills.asks_level:
+                    print_ = self.print_at(event, event_us[event])
+                    prints_add(&self.printed, &print_)
+            elif kind[event] == DEPTH:
+                if row < first_row[event + 1]:
+                    book_apply(&self.book, side + row, ticks + row, lots + row, first_row[event + 1] - row)
+                changed = event
+                called = self.book.best_bid != best_bid or self.book.best_ask != best_ask or fills.asks_level
+                called = called or (fills.asks_book and (not fills.crossed_only or self.crossed()))
+            else:
+                break
+            event += 1
+        if printed >= 0:
+            self.last_trade_event = printed
+            self.mean.low_ticks, self.mean.high_ticks = low, high
+        if changed >= 0:
+            self.changed_event = changed
+            self.on_book(event_us[changed], self.recv_seq[changed])
+        return event
+
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
         """Return whether the fill model is to be called with a print."""
-        if not self.fills.asks_trade:
-            return False
-        if not self.fills.reached_only:
-            return self.orders.open.resting[0] + self.orders.open.resting[1] > 0
-        return ticks >= self.orders.open.nearest[0] if side > 0 else ticks <= self.orders.open.nearest[1]
+        cdef int64_t sell, buy
+        self.reached(&sell, &buy)
+        return ticks >= sell if side > 0 else ticks <= buy
+
+    cdef inline void reached(self, int64_t* sell, int64_t* buy) noexcept nogil:
+        """Note the prices from which on the fill model is to be called with a buy, and down from which with a sell."""
+        cdef const OpenOrders* open = &self.orders.open
+        sell[0], buy[0] = open.nearest[0], open.nearest[1]
+        if not self.fills.asks_trade or open.resting[0] + open.resting[1] == 0:
+            sell[0], buy[0] = NEVER, -1
+        elif not self.fills.reached_only:
+            sell[0], buy[0] = 0, NEVER
 
     cdef int match_trade(self, Trade* print_) except -1 nogil:
         """Call the fill model with a print, order by order.

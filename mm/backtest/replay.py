@@ -44,7 +44,7 @@ def backtest(
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: What binds our orders; its grid must be the tapes'.
-        step: Told the µs of tape that went by, for a progress bar.
+        step: Takes the µs of tape that went by, for a progress bar.
         intensity: What foresees fills, to hold the run's own against; that of a Poisson model where None.
 
     Raises:

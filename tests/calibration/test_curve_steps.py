@@ -1,4 +1,4 @@
-"""The climbs of curves: steps against one turn written out, curves against their formulas and a climb in plain numpy."""
+"""The climbs of curves: steps against one turn written out, curves against their formulas and one in plain numpy."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,9 @@ import numpy as np
 
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_risk_averse, trade_cross
+from mm.backtest.played import strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 LATENCIES = (0.5, 2.0)
-HORIZON_S = "60"  # of the adverse selection in a row
 
 Step = Callable[[int], None]
 
@@ -57,29 +58,35 @@ class Strategy:
         return self._play(self.fills(), self.rules, step)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
-        """Yield role, fill model, rules and latency factor of each further backtest."""
-        yield "optimistic", trade_cross(), self.rules, 1.0
-        yield "pessimistic", queue_risk_averse(), self.rules, 1.0
+        """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
+        own = self.fills()
+        for role, bound in (("optimistic", trade_cross()), ("pessimistic", queue_risk_averse())):
+            yield role, None if _alike(own, bound) else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "latency", self.fills(), slower(self.rules, factor), factor
-        if self.intensity is not None and type(self.fills()) is not Poisson:
+        if self.intensity is not None and type(own) is not Poisson:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def plays(self) -> int:
         """Return how many further backtests there are."""
-        return sum(1 for _ in self.settings())
+        return sum(1 for _, fills, *_ in self.settings() if fills is not None)
 
     def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:
         """Return *base* with every further backtest beside it in its summary, under ``sensitivity``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
-            rows.append(_row(role, factor, self._play(fills, rules, step)))
+            rows.append(_row(role, factor, base if fills is None else self._play(fills, rules, step)))
         order = {"optimistic": 0, "base": 1, "pessimistic": 2, "latency": 3}
         rows.sort(key=lambda row: order[row["role"]])
         return replace(base, books=replace(base.books, sensitivity={"rows": rows}))
 
     def _play(self, fills: object, rules: "Rules", step: Step | None) -> Result:
         return backtest(self.tapes, self.quotes(), fills, rules, step=step, intensity=self.intensity)
+
+
+def _alike(own: object, bound: object) -> bool:
+    """Return whether the run's *own* fill model is a *bound*, with the same parameters: then its run is that row."""
+    return type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":
@@ -97,7 +104,8 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
 
     The draws are the same in all of them (they are keyed), so only the parameters differ.
     """
-    pnl = np.array([other.summary["pnl_total"] for other in others if other.summary["pnl_total"] is not None])
+    found = [headline(other.journal, other.books)["pnl_total"] for other in others]
+    pnl = np.array([one for one in found if one is not None])
     if len(pnl) == 0:
         return result
     low, high = quantiles(pnl, [0.025, 0.975])
@@ -107,14 +115,5 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
 
 
 def _row(role: str, latency: float, result: Result) -> dict[str, Any]:
-    summary = result.summary
-    return {
-        "role": role,
-        "fills": summary["models"]["fill"],
-        "latency": latency,
-        "pnl_total": summary["pnl_total"],
-        "sharpe": summary["sharpe"],
-        "n_fills": summary["n_fills"],
-        "inventory_rms": summary["inventory"]["rms"],
-        "adverse_selection_60": summary["adverse_selection"][HORIZON_S],
-    }
+    numbers = headline(result.journal, result.books)
+    return {"role": role, "fills": result.books.fill_model, "latency": latency, **numbers}

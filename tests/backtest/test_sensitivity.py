@@ -83,6 +83,18 @@ def test_a_poisson_run_has_no_second_poisson_row(strategy):
     assert replace(strategy, intensity=None).plays() == 4
 
 
+@pytest.mark.parametrize("own", [trade_cross, queue_risk_averse])
+def test_a_run_that_is_a_bound_itself_is_not_played_again(strategy, own):
+    """Its row is the run's own, number for number; other parameters make another model, which is played."""
+    bound = replace(strategy, fills=own, intensity=None)
+    rows = bound.with_sensitivity(bound.play()).summary["sensitivity"]["rows"]
+    again = [row for row in rows if row["fills"] == own().name and row["role"] in ("optimistic", "pessimistic")]
+    assert bound.plays() == 3
+    played = backtest(bound.tapes, quotes(), own(), bound.rules)
+    assert again == [told("optimistic" if own is trade_cross else "pessimistic", 1.0, played)]
+    assert replace(bound, fills=lambda: trade_cross(strict=True)).plays() == 4
+
+
 def test_the_bar_is_told_of_every_backtest(strategy):
     """The progress of the block is as many times the tape's length as there are backtests."""
     steps = []

@@ -9,7 +9,7 @@ from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
 from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
-from mm.backtest.metrics.markouts import adverse_selection, effective_half_spread, markouts
+from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
@@ -63,6 +63,23 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
     summary = {name: _finite(value) for name, value in summary.items()}
     summary["warnings"] = found + _why_null(summary)
     return summary
+
+
+def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
+    """Return what a row of the sensitivity says of its run: numbers of :func:`summarise`, without the rest of it."""
+    account = ledger(journal.state, books.instrument, books.initial_cash_e8)
+    pnl = split(journal.fills, account, books.funding_e8 or 0)
+    changes, _ = risk.period_changes(account.us, account.equity, account.valid)
+    rms = risk.inventory_moments(account.us, account.inventory)["rms"]
+    moved = adverse_selection(journal, books.instrument, [HORIZONS_S[-1]])[HORIZONS_S[-1]].mean().value
+    numbers = {
+        "pnl_total": None if pnl is None else account.quote(pnl.total),
+        "sharpe": risk.sharpe(changes),
+        "n_fills": len(journal.fills),
+        "inventory_rms": None if rms is None else rms * (books.instrument.lot_e8 / E8),
+        f"adverse_selection_{HORIZONS_S[-1]}": moved,
+    }
+    return {name: _finite(value) for name, value in numbers.items()}
 
 
 def _finite(value: Any) -> Any:

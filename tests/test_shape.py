@@ -45,14 +45,14 @@ TODAY = {
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
     # presets, sessions and funding; issue 21, the lives of orders off the log, the sums of a summary in kernels;
     # issue 17 again, fills that cluster as the recorded orders do.
-    "backtest": (17_790, 66),
+    "backtest": (17_830, 66),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page.
     "calibration": (9_725, 40),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
-    # days that a micro-price is fitted on.
-    "cli": (2_545, 11),
+    # days that a micro-price is fitted on; issue 21, a log of its own.
+    "cli": (2_551, 11),
     "commands": (2_827, 19),  # issue 17: a fit that carries its clustering
     "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded

@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from mm.clock import iso, now_us
 
@@ -44,6 +45,22 @@ class Logger(Protocol):
         """Log what ended the work; no LOG_LEVEL hides it."""
 
 
+class _Events:
+    """A logger: hands each event on with its level, and with what is *bound* to every one in front of its numbers."""
+
+    def __init__(self, write: Callable[[str, str, dict[str, Any]], None], bound: Mapping[str, Any]) -> None:
+        self._write, self._bound = write, bound
+
+    def _log(self, level: str, event: str, **numbers: Any) -> None:
+        self._write(level, event, {**self._bound, **numbers})
+
+    debug = partialmethod(_log, "debug")
+    info = partialmethod(_log, "info")
+    warning = partialmethod(_log, "warning")
+    error = partialmethod(_log, "error")
+    critical = partialmethod(_log, "critical")
+
+
 class Log:
     """One open log: a file, where there is one, and the terminal.
 
@@ -53,8 +70,6 @@ class Log:
     """
 
     def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
-        import structlog
-
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
@@ -62,12 +77,8 @@ class Log:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", buffering=1)
         # A quiet terminal leaves the file whole: it is what remains of a run.
-        least = self._least if self._file is None else min(self._least, logging.INFO)
-        self.logger: Logger = structlog.wrap_logger(
-            None,
-            processors=[structlog.processors.add_log_level, self._write],
-            wrapper_class=structlog.make_filtering_bound_logger(least),
-        ).bind(**bound)
+        self._kept = self._least if self._file is None else min(self._least, logging.INFO)
+        self.logger: Logger = _Events(self._write, bound)
         self._others = _Forward(self.logger)
         logging.getLogger().addHandler(self._others)
         logging.captureWarnings(True)
@@ -85,18 +96,17 @@ class Log:
         if self._file is not None:
             self._file.close()
 
-    def _write(self, _logger: Any, _method: str, values: MutableMapping[str, Any]) -> NoReturn:
-        """Write one event, as the last of structlog's processors."""
-        import structlog
-
-        file_only = values.pop(_FILE_ONLY, False)
-        line = {"ts": iso(now_us()), "level": values.pop("level"), "event": values.pop("event"), **values}
+    def _write(self, level: str, event: str, numbers: dict[str, Any]) -> None:
+        """Write one event, where its level is not too low."""
+        if _LEVELS[level.upper()] < self._kept:
+            return
+        file_only = numbers.pop(_FILE_ONLY, False)
+        line = {"ts": iso(now_us()), "level": level, "event": event, **numbers}
         if self._file is not None:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
-        if not file_only and _LEVELS[line["level"].upper()] >= self._least:
+        if not file_only and _LEVELS[level.upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             write_line(sys.stderr, _for_terminal(line, self._hidden, colour=colour))
-        raise structlog.DropEvent
 
 
 class _Forward(logging.Handler):

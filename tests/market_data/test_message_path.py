@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-import structlog
-
 import mm
 from benchmarks.plain_recorder import SYMBOL
 from benchmarks.recorder import Feed, FeedServer
+from boxed import Silent
 from mm.cli.config import Name, Recorder, Source
 from mm.market_data import recorder
 from mm.market_data.recording import Recording
@@ -24,7 +23,6 @@ ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
 MOST_MODULES, MOST_SWITCHES = 11, 28
 """These may only fall. `docs/architecture.md` draws the way."""
 PACKAGE = Path(mm.__file__).parent
-_LOG = structlog.wrap_logger(None, processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
 
 
 class DepthFeed(Feed):
@@ -68,7 +66,8 @@ async def record(root: Path, walk: Walk) -> None:
     knobs = Recorder(
         ws_url=ws_url, rest_url=rest_url, window_start="always", start_jitter_s=0.0, flush_interval_s=600.0
     )
-    recording = Recording(recorder.parts_of(Source(symbol=SYMBOL, data_root=root), knobs, Name(), _LOG), _LOG)
+    log = Silent()
+    recording = Recording(recorder.parts_of(Source(symbol=SYMBOL, data_root=root), knobs, Name(), log), log)
     task = asyncio.create_task(recording.run())
     while recording.session is None or not recording.session.report.book.epochs:
         await asyncio.sleep(0.01)

@@ -10,8 +10,6 @@ from mm.backtest import replay
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import Strategy, with_band
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Schedule
 from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import groups_of, knobs
 from mm.commands import assemble
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from mm import _BacktestKnobs
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
 
 GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
 """The knobs of a backtest of given tapes; steps and minimum of orders are the tape's (`mm.load_day`)."""
@@ -37,7 +37,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
     fills: object = None,
     rules: Rules | None = None,
     *,
-    fit: PoissonFit | Schedule | None = None,
+    fit: "PoissonFit | Schedule | None" = None,
     intensity: "Intensity | None" = None,
     micro_price: MicroPriceFit | None = None,
     step: Step | None = None,

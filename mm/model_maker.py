@@ -13,11 +13,6 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.fills.hazard_fit import with_numbers
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hawkes, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.intervals import draws
-from mm.calibration.reference import PER_TICK
-from mm.calibration.schedule import Schedule, intensity_of, measured_intensity
-from mm.calibration.window_moves import dearest
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -26,11 +21,17 @@ from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.quote_tree import Tree, listed, named
 from mm.runs.run import Run
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what is fitted is imported where there is a fit: most runs begin without one
+    from typing_extensions import TypeIs
+
     from mm.backtest.books import Books
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
     from mm.tape.tape import Tape
+
+    Fitted = PoissonFit | Schedule
 
 DEFAULT_K = 1.0  # per tick; what quotes take without a fit, but for the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
@@ -50,7 +51,7 @@ class ModelMaker:
 
     def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
-        self._fitted: PoissonFit | Schedule | None = None
+        self._fitted: Fitted | None = None
         self._intensity: Intensity | None = None
         self._scheduled = self._k_assumed = False
         self._lacks: list[str] = []
@@ -71,7 +72,7 @@ class ModelMaker:
         if self._run is None or fitted is None or path is None:
             return
         self._run.log.info("fit_taken", path=str(path), day=fitted.day)
-        if isinstance(fitted, Schedule) or fitted.window.start_us is None or fitted.window.end_us is None:
+        if is_schedule(fitted) or fitted.window.start_us is None or fitted.window.end_us is None:
             return  # each segment of a schedule is fitted to its own past
         begin, end = fitted.window.start_us, fitted.window.end_us
         if any(int(one.event_us[0]) < end and int(one.event_us[-1]) > begin for one in tapes):
@@ -85,22 +86,26 @@ class ModelMaker:
         A fit that was measured under the fill model of the run predicts by what it measured, distance by distance.
         """
         fitted, name = self._fitted, self._models.fill_model
-        if isinstance(fitted, PoissonFit) and fitted.calib_fills == name not in DRAWN:
+        if is_fit(fitted) and fitted.calib_fills == name not in DRAWN:
+            from mm.calibration.schedule import measured_intensity
+
             return measured_intensity(fitted) or self._intensity
         return self._intensity
 
-    def use(self, fitted: PoissonFit | Schedule) -> None:
+    def use(self, fitted: "Fitted") -> None:
         """Take a fit or a schedule for the fill model and the quotes' k.
 
         Raises:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
             FitError: If it is not usable.
         """
+        from mm.calibration.schedule import intensity_of
+
         self._source = str(self._models.fill_params_file or "the schedule")
         _check_match(fitted, self._tape, self._source)
         self._fitted = fitted
         self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=self._source)
-        self._scheduled = isinstance(fitted, Schedule)
+        self._scheduled = is_schedule(fitted)
 
     def read_by(self, model: object) -> object:
         """Return *model* after taking note of the predictors that it reads.
@@ -124,7 +129,7 @@ class ModelMaker:
         result = self.with_predictors(result)
         if self._fitted is None:
             return result
-        name = "poisson_schedule.json" if isinstance(self._fitted, Schedule) else "poisson_fit.json"
+        name = "poisson_schedule.json" if is_schedule(self._fitted) else "poisson_fit.json"
         terms = fit_terms(self._fitted, name, self._lacks)
         terms["adverse_ticks"] = self._adverse
         terms["measured_under"] = measured_under(self._fitted, result.books)
@@ -143,11 +148,13 @@ class ModelMaker:
             UsageError: If there is no fit to draw from.
         """
         fitted, draws_wanted = self._fitted, self._models.fit_draws
-        if not isinstance(fitted, PoissonFit) or self._models.fill_per_side:
+        if not is_fit(fitted) or self._models.fill_per_side:
             raise UsageError(
                 f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no one fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
+        from mm.calibration.intervals import draws
+
         for fit in draws(fitted, draws_wanted, self._seed):
             self.use(fit)
             yield self.quotes(), self.fills()
@@ -155,7 +162,7 @@ class ModelMaker:
     def fills(self) -> object:
         """Return the fill model; with the parameters of a fit that was measured under it, where none are given."""
         name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
-        if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name not in DRAWN:
+        if not params and is_fit(fit) and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
         return self._fills(name, params)
 
@@ -215,12 +222,14 @@ class ModelMaker:
 
         Segments of a schedule have their own, which the model takes from the intensity; noted is their median.
         """
-        if isinstance(self._fitted, Schedule):
+        if is_schedule(self._fitted):
             moves = [one.adverse_ticks for one in self._fitted.segments if one.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
             return {}
         if self._fitted is None or self._intensity is None:
             return {}
+        from mm.calibration.window_moves import dearest
+
         move = dearest(self._fitted.adverse_moves, partial(self._intensity.at, 0, 1))
         if move is None:
             return {}
@@ -330,7 +339,17 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
     return model
 
 
-def read_fitted(path: Path) -> PoissonFit | Schedule:
+def is_schedule(fitted: "Fitted | None") -> "TypeIs[Schedule]":
+    """Return whether what was fitted is a schedule."""
+    return hasattr(fitted, "segments")
+
+
+def is_fit(fitted: "Fitted | None") -> "TypeIs[PoissonFit]":
+    """Return whether what was fitted is one fit."""
+    return fitted is not None and not is_schedule(fitted)
+
+
+def read_fitted(path: Path) -> "Fitted":
     """Read a fit or a schedule."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -347,21 +366,23 @@ def read_fitted(path: Path) -> PoissonFit | Schedule:
     return fitted_from(content, str(path))
 
 
-def lacking(path: Path, fitted: PoissonFit | Schedule) -> list[str]:
+def lacking(path: Path, fitted: "Fitted") -> list[str]:
     """Return the keys that this version writes into a fit and that the file does not have; none for a schedule."""
-    if isinstance(fitted, Schedule):
+    if is_schedule(fitted):
         return []
+    from mm.calibration.fit_result import PoissonFit
+
     content = json.loads(path.read_text(encoding="utf-8"))
     return [name for name in PoissonFit.json_keys() if name not in content]
 
 
-def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
+def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a summary says of a fit or a schedule, from which the keys *lacks* are missing.
 
     *name* is how such a file is called, not where this one lies (the manifest has that): equal work has equal
     summaries, wherever its inputs lie and whatever they are called.
     """
-    if isinstance(fitted, Schedule):
+    if is_schedule(fitted):
         return _schedule_terms(fitted, name)
     return {
         "path": name,
@@ -376,7 +397,7 @@ def fit_terms(fitted: PoissonFit | Schedule, name: str, lacks: Sequence[str] = (
     }
 
 
-def measured_under(fitted: PoissonFit | Schedule, books: "Books") -> dict[str, Any] | None:
+def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
     """Return the fill model and the quantity that a fit was measured under, and how the run differs from them.
 
     None of a fit by the hit rule; ``differs`` is a sentence, or None where the run plays the same. A model that draws
@@ -384,7 +405,7 @@ def measured_under(fitted: PoissonFit | Schedule, books: "Books") -> dict[str, A
     """
     if fitted.calib_fills is None:
         return None
-    qty = None if isinstance(fitted, Schedule) else fitted.calib_order_qty
+    qty = None if is_schedule(fitted) else fitted.calib_order_qty
     played = books.quote_lots * books.instrument.lot_e8 / E8
     if books.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
         differs = f"fills under {fitted.calib_fills}, and this run plays {books.fill_model}"
@@ -395,7 +416,7 @@ def measured_under(fitted: PoissonFit | Schedule, books: "Books") -> dict[str, A
     return {"calib_fills": fitted.calib_fills, "calib_order_qty": qty, "differs": differs}
 
 
-def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:
+def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     """Return the same of a schedule: its most frequent status, and the distances and medians of all segments."""
     used = [one for one in schedule.segments if one.usable]
     counts = Counter(one.status for one in schedule.segments)
@@ -415,15 +436,20 @@ def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:
     }
 
 
-def fitted_from(content: Any, source: str) -> PoissonFit | Schedule:
+def fitted_from(content: Any, source: str) -> "Fitted":
     """Return the fit or the schedule that JSON *content* holds; *source* is where it comes from, for messages."""
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+
     if isinstance(content, dict) and "segments" in content:
         return Schedule.from_json(content, source)
     return PoissonFit.from_json(content, source)
 
 
-def _check_match(fitted: PoissonFit | Schedule, tape: "Tape", source: str) -> None:
+def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
     """Refuse a fit of another symbol or tick size, or whose reference is not known."""
+    from mm.calibration.reference import PER_TICK
+
     if fitted.reference is not None and fitted.reference not in PER_TICK:
         raise Mismatch(
             f"{source}: reference is {fitted.reference!r}; this version has {', '.join(PER_TICK)}; calibrate again"

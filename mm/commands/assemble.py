@@ -13,14 +13,13 @@ from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
-from mm.calibration.fit_result import PoissonFit
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_maker import ModelMaker, check_names, read_fitted
+from mm.model_maker import ModelMaker, check_names, is_fit, read_fitted
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
@@ -388,7 +387,7 @@ def fallback(windows: Windows, models: Models) -> "Fallback":
     params = models.fill_params()
     if models.fill_params_file is not None:
         fitted = read_fitted(models.fill_params_file)
-        params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
+        params = {"A": fitted.A, "k": fitted.k} if is_fit(fitted) and fitted.usable else {}
     if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
         raise UsageError(
             "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "

@@ -145,5 +145,10 @@ def extremes(values: "Ints", most: int) -> "NDArray[np.intp]":
     least = np.minimum.reduceat((values - values.min()) >> over << _INDEX_BITS | rows, first)
     greatest = np.minimum.reduceat((values.max() - values) >> over << _INDEX_BITS | rows, first)
     mask = (1 << _INDEX_BITS) - 1
-    found = np.sort(np.concatenate((first, least & mask, greatest & mask, last)))
-    return found[changes(found)]  # np.unique hashes, and imports numpy.ma for it
+    return distinct(np.concatenate((first, least & mask, greatest & mask, last)))
+
+
+def distinct(rows: "Rows") -> "Rows":
+    """Return *rows* in order, each once; `np.unique` does it slower, and imports all of `numpy.ma` for it."""
+    ordered = np.sort(rows)
+    return ordered[changes(ordered)]

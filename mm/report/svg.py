@@ -14,6 +14,7 @@ import numpy as np
 
 from mm.clock import US_PER_S
 from mm.numbers import labels
+from mm.report.drawn_columns import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -186,7 +187,7 @@ class Plot:
         places = np.stack([self.across(x), self.up(y)], axis=1)
         places = places[~np.isnan(places).any(axis=1)]
         cell = 2.0
-        while len(cells := np.unique(np.round(places / cell), axis=0)) > MAX_DOTS:
+        while len(cells := _distinct_places(np.round(places / cell))) > MAX_DOTS:
             cell *= 1.5
         tip = -4.5 * side
         mark = (
@@ -198,6 +199,14 @@ class Plot:
         )
         marks = "".join(f"M{a:.0f} {b:.1f}{mark}" for a, b in (cells * cell).tolist())
         return f'<path class="{kind}{"" if few or shape == "cross" else " dots"}" d="{marks}"/>' if marks else ""
+
+
+def _distinct_places(places: "Floats") -> "Floats":
+    """Return *places*, rows of x and y, from left to right and from top to bottom, each once."""
+    ordered = places[np.lexsort((places[:, 1], places[:, 0]))]
+    new = np.ones(len(ordered), bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return ordered[new]
 
 
 def bar(x: float, y: float, size: tuple[float, float], kind: str, title: str) -> str:
@@ -223,7 +232,7 @@ def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: 
     first = np.flatnonzero(np.diff(number, prepend=-1))
     seen, last = values[known], np.append(first[1:], len(known)) - 1
     kept = np.concatenate((first, _first_equal(seen, np.minimum, first), _first_equal(seen, np.maximum, first), last))
-    kept = np.unique(kept)
+    kept = distinct(kept)
     ends = np.flatnonzero(np.diff(number[kept]) > 1) + 1
     return [(us[rows].astype(np.float64), values[rows]) for rows in np.split(known[kept], ends)]
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mm.__main__ import main
 from mm.dayfolder.layout import existing
 from strategies import START_US, Story, price, qty
+from support import run_python
 
 SYMBOL = "LETGOUSDT"
 
@@ -37,6 +38,21 @@ def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(
         assert events["fit_taken"]["day"] == "20260105"
     assert logs["20260105"]["fit_in_sample"]["level"] == "warning"
     assert "fit_in_sample" not in logs["20260106"]
+
+
+UNUSED = ("asyncio", "mm.calibration.schedule", "polars", "scipy")
+
+
+def test_a_run_without_a_fit_imports_nothing_that_fits(tmp_path):
+    """A third of a run on a kept tape is imports: what a fit, a notebook or a server needs is none of them."""
+    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
+    made = CliRunner().invoke(main, ["sim", "day", *where, "--hours", "0.2"])
+    assert made.exit_code == 0, made.output
+    words = ["backtest", *where, "--out-root", str(tmp_path / "out")]
+    code = f"import sys; from mm.__main__ import main\ntry:\n    main({words!r})\nfinally:\n"
+    done = run_python("-c", f"{code}    print(sorted(set({UNUSED!r}) & set(sys.modules)))", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 MEASURE = """

@@ -112,6 +112,13 @@ def test_points_that_would_hide_each_other_are_drawn_once():
     assert plot().marks(x[:1], y[:1], -1, "sell").count("M") == 1
 
 
+def test_places_are_ordered_and_drawn_once():
+    """As `np.unique` has rows; that would bring `numpy.ma`."""
+    places = np.random.default_rng(3).integers(0, 6, (200, 2)).astype(float)
+    assert np.array_equal(svg._distinct_places(places), np.unique(places, axis=0))
+    assert svg._distinct_places(places[:0]).shape == (0, 2)
+
+
 def test_bands_are_seen_however_short():
     """An hour without a book may be a tenth of a pixel."""
     band = plot().spans([(10.0, 10.001), (50.0, 60.0)], "off", "no book")

@@ -700,7 +700,7 @@ cdef class Engine:
             "expected_fills": expected if self.fills.has_intensity else None,
         }
         return Journal(
-            orders=handed_log(&orders.records.orders),
+            orders=handed_log(&orders.records),
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),

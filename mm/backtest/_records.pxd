@@ -1,10 +1,10 @@
 # The kernel's side of the journal: six tables of int64 rows, and what writes each row.
 #
 # Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
-# log of words, and become the table when it is needed (``OrderLog``). A row of the log is two words, the
-# instant and a head, and behind them what the head's action leaves open:
+# log of words and a row of each order's life, and become the table when it is needed (``OrderLog``). A row of the log
+# is two words, the instant and a head, and behind them what the head's action leaves open:
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
-#   a short PLACE    ticks, placed lots, active
+#   a short PLACE    nothing; the rest as in the order's life
 #   a short request  cancel; the rest as in the order's last row
 #   a short ack      nothing; the rest as in the order's last row
 # A head is a number, then 24 bits of codes. The number is the order's id, or for a short request or ack the place
@@ -62,6 +62,9 @@ cdef struct Table:
 
 cdef struct Records:
     Table orders            # a log; its width is that of its longest row
+    Table lives             # a `Life` of each order that was sent
+    int64_t first_id        # of them
+    int64_t counts[16 * 64]  # of rows of orders, by action and reject reason
     Table fills
     Table state
     Table mids
@@ -69,13 +72,24 @@ cdef struct Records:
     Table breaches
     int64_t mid2            # the last valid one, 0 before there was one
 
+# An order that was sent: a row of the table that ``read_lives`` of `mm.backtest.metrics` makes of a journal.
+cdef struct Life:
+    int64_t sent_us
+    int64_t active_us
+    int64_t side
+    int64_t ticks
+    int64_t lots
+    int64_t end_us          # -1 while it is open
+    int64_t rejected
+
 cdef enum:
     SHORT = 1 << 19         # the bit of a head that says so
+    ENDS = 1 << CANCEL_ACK | 1 << CLOSE_FILLED | 1 << EXPIRE | 1 << REJECT  # actions with which an order ends
 
 cdef void records_open(Records* records) noexcept nogil
 cdef void records_close(Records* records) noexcept nogil
 cdef object handed(Table* table)
-cdef object handed_log(Table* log)
+cdef object handed_log(Records* records)
 cdef int grow(Table* table) except -1 nogil
 
 
@@ -90,16 +104,45 @@ cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
     return row
 
 
+cdef inline int begin_life(Records* records, const Order* order, int64_t us) except -1 nogil:
+    """Write what an order is that was sent at an instant."""
+    cdef Life* life
+    if records.lives.rows == 0:
+        records.first_id = order.id
+    life = <Life*> new_row(&records.lives, sizeof(Life) // sizeof(int64_t))
+    life.sent_us, life.active_us = us, known(order.active_us)
+    life.side, life.ticks, life.lots = 1 if order.side > 0 else -1, order.ticks, order.placed_lots
+    life.end_us, life.rejected = -1, False
+    return 0
+
+
+cdef inline void end_life(Records* records, int64_t order_id, int64_t us, int action) noexcept nogil:
+    """Write when an order ended, if it was sent since the journal was handed over."""
+    cdef Life* life
+    cdef int64_t row = order_id - records.first_id
+    if 0 <= row < records.lives.rows:
+        life = <Life*> records.lives.cells + row
+        life.end_us, life.rejected = us, action == REJECT
+
+
+cdef inline int64_t known(int64_t us) noexcept nogil:
+    return us if us != NEVER else -1
+
+
 cdef inline int record_order(Records* records, Order* order, int64_t us, int action, int reject) except -1 nogil:
     """Write what became of an order at an instant."""
     cdef int64_t* row
     cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
+    records.counts[action << 6 | reject] += 1
     if order.side > 0:
         head |= 1 << 18
+    if action == PLACE:
+        begin_life(records, order, us)
+    elif ENDS >> action & 1:
+        end_life(records, order.id, us, action)
     if action == PLACE and order.expire_us == NEVER:
-        row = new_row(&records.orders, 5)
+        row = new_row(&records.orders, 2)
         row[1] = order.id << 24 | SHORT | head
-        row[2], row[3], row[4] = order.ticks, order.placed_lots, order.active_us
     elif action == CANCEL_REQ and order.row >= 0:
         row = new_row(&records.orders, 3)
         row[1] = order.row << 24 | SHORT | head

@@ -326,7 +326,7 @@ cdef class LiveEngine:
             "expected_fills": None,
         }
         return Journal(
-            orders=handed_log(&orders.records.orders),
+            orders=handed_log(&orders.records),
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),

@@ -89,7 +89,7 @@ def rest(
     cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, until, half, place, begun = -1
     cdef int64_t least = NEVER, most = -NEVER
     cdef double seconds, predicted
-    cdef bint foresees = len(intensity.rows()) > 0
+    cdef bint foresees = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
     cdef int64_t window, first_of = first_window, length = window_us, cells = cuts.shape[0]
     windows = cuts[cells - 1] // length - first_of + 1 if cells and foresees else 0
     by_distance, by_window = np.zeros((count, 3)), np.zeros((windows, 2))
@@ -103,7 +103,7 @@ def rest(
                 if at >= 0 and mid2[at] > 0:
                     half = lives[i, 2] * (mid2[at] - 2 * lives[i, 3])
                     least, most = min(least, half), max(most, half)
-                    place = half - first if width == 1 else (half - first) / width
+                    place = half - first if single else (half - first) / width
                     if half < first or place >= count:
                         at += 1
                         continue

@@ -54,10 +54,14 @@ def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
 def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
 
-def spread(times: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[int, int, int, NDArray[np.int64]]:
+def spread(
+    times: NDArray[np.int64], edges: NDArray[np.int64], ranks: NDArray[np.int64]
+) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
 
-    Counts are of times at most each of the rising edges and above the one before; the last: above all.
+    Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
+    twice the one before, or more. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
+    order of size among them, and where these rank now.
     """
 
 def around(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -86,4 +90,11 @@ def draw_ratios(
         block: Length of a block, in periods.
         last_block: That of a last one.
         centre: What is added to the mean of a draw.
+    """
+
+def add_spectra(each: NDArray[np.float64], spectrum: NDArray[np.float64]) -> None:
+    """Add to *spectrum* what stretches of values have in common with themselves and with the one after each.
+
+    Rows of *each* are their transforms, of stretches half as long as what was transformed: the later one's, moved by
+    as many values as they have, changes its sign at each second frequency. The last axis is of real and imaginary part.
     """

@@ -25,6 +25,9 @@ cdef extern from *:
 
 cdef enum:
     BUCKETS = 1 << 12
+    FINE_BITS = 6  # of a time behind its first one, that choose its bucket
+    HALVES = (64 - FINE_BITS) << (FINE_BITS + 1)
+    ABREAST = 4  # draws
 
 cdef int64_t LOW_HALF = 0xFFFFFFFF
 
@@ -241,26 +244,68 @@ def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArr
     return grid
 
 
-def spread(const int64_t[::1] times, const int64_t[::1] edges) -> tuple[int, int, int, NDArray[np.int64]]:
+def spread(
+    const int64_t[::1] times, const int64_t[::1] edges, const int64_t[::1] ranks
+) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
 
-    Counts are of times at most each of the rising edges and above the one before; the last: above all.
+    Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
+    twice the one before, or more. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
+    order of size among them, and where these rank now.
     """
-    cdef int64_t first_above[64]  # of edges, by the number of bits of a time: where to look
-    cdef int64_t at, bits, least, most, low, high, count = edges.shape[0]
-    for bits in range(64):
-        at = 0
-        while at < count and bits and edges[at] < <int64_t> 1 << (bits - 1):
-            at += 1
-        first_above[bits] = at
-    counts = np.zeros((4, count + 2), np.int64)  # in turns: equal times do not wait for each other's count
-    ends = np.append(edges, np.full(2, np.iinfo(np.int64).max))
-    cdef int64_t[:, ::1] counted = counts
-    cdef const int64_t[::1] end = ends
+    cdef int64_t i, at, least, most, low, high, bucket, n = times.shape[0], before = 0, kept = 0, left_out = 0
+    cdef int64_t[::1] edge_of = np.full(HALVES // 2, np.iinfo(np.int64).max)  # the one edge of a bucket
+    cdef uint32_t[:, ::1] count = np.zeros((2, HALVES), np.uint32)  # in turns: equal times do not wait for each other
+    cdef uint8_t[::1] wanted = np.zeros(HALVES, np.uint8)
+    counts, places = np.zeros(edges.shape[0] + 1, np.int64), np.zeros(ranks.shape[0], np.int64)
+    cdef int64_t[::1] between = counts, place = places
     with nogil:
-        sizes(&times[0], times.shape[0], &least, &most, &low, &high)
-        count_between(&times[0], times.shape[0], &end[0], &first_above[0], &counted[0, 0], count + 2)
-    return least, most, (int(high) << 32) + int(low), counts.sum(axis=0)[: count + 1]
+        sizes(&times[0], n, &least, &most, &low, &high)
+    if least == most:
+        between[np.searchsorted(edges, least)] = n
+        return least, most, (int(high) << 32) + int(low), counts, np.full(1, least), places
+    with nogil:
+        for i in range(edges.shape[0]):
+            edge_of[bucket_of(edges[i])] = edges[i]
+        for i in range(n):
+            count[i & 1, half_of(times[i], &edge_of[0])] += 1
+        at = 0
+        for bucket in range(2 * bucket_of(least), 2 * bucket_of(most) + 2):
+            while at < edges.shape[0] and bucket > 2 * bucket_of(edges[at]):
+                at += 1
+            count[0, bucket] += count[1, bucket]
+            between[at] += count[0, bucket]
+        bucket = 0
+        for i in range(ranks.shape[0]):
+            while before + count[0, bucket] <= ranks[i]:
+                before += count[0, bucket]
+                if not wanted[bucket]:
+                    left_out += count[0, bucket]
+                bucket += 1
+            if not wanted[bucket]:
+                wanted[bucket] = True
+                kept += count[0, bucket]
+            place[i] = ranks[i] - left_out
+    found = np.empty(kept + 1, np.int64)
+    cdef int64_t[::1] some = found
+    at = 0
+    with nogil:
+        for i in range(n):  # each is written, and counts where it is wanted
+            some[at] = times[i]
+            at += wanted[half_of(times[i], &edge_of[0])]
+    return least, most, (int(high) << 32) + int(low), counts, found[:kept], places
+
+
+cdef inline int64_t bucket_of(int64_t time) noexcept nogil:
+    """Return the bucket of a time: its bits from the first one on, as many as `FINE_BITS` and one."""
+    cdef int64_t bits = bits_of(time), shift = bits - FINE_BITS - 1 if bits > FINE_BITS + 1 else 0
+    return (shift << FINE_BITS) + (time >> shift)
+
+
+cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil:
+    """Return twice the bucket of a time, and one more where it is above the edge in it."""
+    cdef int64_t bucket = bucket_of(time)
+    return 2 * bucket + (time > edge_of[bucket])
 
 
 cdef void sizes(
@@ -274,20 +319,6 @@ cdef void sizes(
         lower += value & LOW_HALF
         higher += value >> 32
     least[0], most[0], low[0], high[0] = lowest, highest, lower, higher
-
-
-cdef void count_between(
-    const int64_t* times, int64_t rows, const int64_t* end, const int64_t* first_above, int64_t* counted, int64_t width
-) noexcept nogil:
-    """Count times by the edge at or above them, in four rows of *counted* in turns."""
-    cdef int64_t i, at, time
-    for i in range(rows):
-        time = times[i]
-        at = first_above[bits_of(time)]
-        at += (time > end[at]) + (time > end[at + 1])  # mostly enough, and without a branch
-        while time > end[at]:
-            at += 1
-        counted[(i & 3) * width + at] += 1
 
 
 def around(
@@ -370,37 +401,68 @@ def draw_ratios(
         last_block: That of a last one.
         centre: What is added to the mean of a draw.
     """
-    cdef int64_t draws = first.shape[0], last = first.shape[1] - 1, i, j
+    cdef int64_t draws = first.shape[0], last = first.shape[1] - 1, i, j, many
+    cdef int d
     cdef double length = block, last_length = last_block, periods = last * length + last_length
-    cdef double mean, variance, deviation, ratio, value, square, per_value, per_square, per_period, influence, spread
+    cdef double mean, variance, deviation, ratio, influence
+    cdef double[ABREAST] value, square, per_value, per_square, per_period, spread
     cdef const double* pair
     ratios, errors = np.empty(draws), np.zeros(draws)
     cdef double[::1] all_ratios = ratios, error = errors
     with nogil:
-        for i in range(draws):
-            pair = &last_sums[first[i, last], 0]
-            value, square = pair[0], pair[1]
+        i = 0
+        while i < draws:  # several abreast: each sum waits for its last one
+            many = min(<int64_t> ABREAST, draws - i)
+            for d in range(many):
+                pair = &last_sums[first[i + d, last], 0]
+                value[d], square[d] = pair[0], pair[1]
             for j in range(last):
-                pair = &sums[first[i, j], 0]
-                value += pair[0]
-                square += pair[1]
-            mean = value / periods
-            variance = square / periods - mean * mean
-            if variance <= 1e-12:
-                all_ratios[i] = centre + mean
-                continue
-            deviation = sqrt(variance)
-            ratio = (centre + mean) / deviation
-            # (Σ − n·mean)/deviation − ratio/2·((Σ² − 2·mean·Σ + n·mean²)/variance − n), by what it multiplies
-            per_value, per_square = 1 / deviation + ratio * mean / variance, -0.5 * ratio / variance
-            per_period = -mean / deviation - 0.5 * ratio * (mean * mean / variance - 1)
-            pair = &last_sums[first[i, last], 0]
-            influence = per_value * pair[0] + per_square * pair[1] + per_period * last_length
-            spread = influence * influence
+                for d in range(many):
+                    pair = &sums[first[i + d, j], 0]
+                    value[d] += pair[0]
+                    square[d] += pair[1]
+            for d in range(many):
+                mean = value[d] / periods
+                variance = square[d] / periods - mean * mean
+                if variance <= 1e-12:
+                    all_ratios[i + d] = centre + mean
+                    per_value[d] = per_square[d] = per_period[d] = 0
+                else:
+                    deviation = sqrt(variance)
+                    ratio = (centre + mean) / deviation
+                    # (Σ − n·mean)/deviation − ratio/2·((Σ² − 2·mean·Σ + n·mean²)/variance − n), by what it multiplies
+                    per_value[d], per_square[d] = 1 / deviation + ratio * mean / variance, -0.5 * ratio / variance
+                    per_period[d] = -mean / deviation - 0.5 * ratio * (mean * mean / variance - 1)
+                    all_ratios[i + d] = ratio
+                pair = &last_sums[first[i + d, last], 0]
+                influence = per_value[d] * pair[0] + per_square[d] * pair[1] + per_period[d] * last_length
+                spread[d] = influence * influence
             for j in range(last):
-                pair = &sums[first[i, j], 0]
-                influence = per_value * pair[0] + per_square * pair[1] + per_period * length
-                spread += influence * influence
-            spread = sqrt(spread) / periods
-            all_ratios[i], error[i] = ratio, spread if spread > 1e-12 else 0.0
+                for d in range(many):
+                    pair = &sums[first[i + d, j], 0]
+                    influence = per_value[d] * pair[0] + per_square[d] * pair[1] + per_period[d] * length
+                    spread[d] += influence * influence
+            for d in range(many):
+                spread[d] = sqrt(spread[d]) / periods
+                error[i + d] = spread[d] if spread[d] > 1e-12 else 0.0
+            i += many
     return ratios, errors
+
+
+def add_spectra(const double[:, :, ::1] each, double[:, ::1] spectrum) -> None:
+    """Add to *spectrum* what stretches of values have in common with themselves and with the one after each.
+
+    Rows of *each* are their transforms, of stretches half as long as what was transformed: the later one's, moved by
+    as many values as they have, changes its sign at each second frequency. The last axis is of real and imaginary part.
+    """
+    cdef int64_t i, k
+    cdef double real, imaginary
+    cdef const double* own
+    with nogil:
+        for i in range(each.shape[0] - 1):
+            for k in range(each.shape[1]):
+                own = &each[i, k, 0]
+                real = own[0] - each[i + 1, k, 0] if k & 1 else own[0] + each[i + 1, k, 0]
+                imaginary = own[1] - each[i + 1, k, 1] if k & 1 else own[1] + each[i + 1, k, 1]
+                spectrum[k, 0] += own[0] * real + own[1] * imaginary
+                spectrum[k, 1] += own[0] * imaginary - own[1] * real

@@ -43,20 +43,31 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
 
     That one imports numpy.ma, for longer than all charts of a page take; so does np.median.
     """
-    last = len(values) - 1
-    lows = [int(share * last) for share in shares]
-    ranks = sorted({min(low + beyond, last) for low in lows for beyond in (0, 1)})
+    ranks = ranks_of(len(values), shares)
     if len(values) < MANY:
         inside, places = values, ranks
     else:  # a partition moves them several times; so most are left out of it
         inside, rows = around(np.ascontiguousarray(values, np.float64), np.array(ranks))
         places = rows.tolist()
-    inside = np.partition(inside, places)
+    return between((inside, places), ranks, len(values), shares)
+
+
+def ranks_of(count: int, shares: Sequence[float]) -> list[int]:
+    """Return the ranks among so many values between which their quantiles lie, rising."""
+    return sorted({min(int(share * (count - 1)) + beyond, count - 1) for share in shares for beyond in (0, 1)})
+
+
+def between(
+    some: "tuple[Numbers, Sequence[int]]", ranks: Sequence[int], count: int, shares: Sequence[float]
+) -> list[float]:
+    """Return quantiles of *count* values, of which there are *some*; the *ranks* have the places beside them."""
+    inside, places = np.partition(*some), some[1]
     at = {rank: float(inside[place]) for rank, place in zip(ranks, places, strict=True)}
     found = []
-    for share, low in zip(shares, lows, strict=True):
-        near, far = at[low], at[min(low + 1, last)]
-        found.append(near + (far - near) * (share * last - low))
+    for share in shares:
+        low = int(share * (count - 1))
+        near, far = at[low], at[min(low + 1, count - 1)]
+        found.append(near + (far - near) * (share * (count - 1) - low))
     return found
 
 

@@ -70,7 +70,7 @@ class GroupMeans:
 
 def effective_half_spread(fills: "Table", instrument: "Instrument") -> Mean:
     """Return the mean of s·(m − p): what a fill earned against the mid of its instant."""
-    return _means(fills, np.empty((0, 2), np.int64), [EARNED], 0, instrument)[0].mean()
+    return _means(fills, np.empty((0, 2), np.int64), [EARNED], (0, ()), instrument)[0].mean()
 
 
 def adverse_selection(
@@ -83,7 +83,7 @@ def adverse_selection(
     distances of ``BANDS_TICKS`` from the mid, the far end not included.
     """
     after_us = [h * US_PER_S for h in horizons_s]
-    found = _means(journal.fills, journal.mids, after_us, journal.counters["last_us"], instrument)
+    found = _means(journal.fills, journal.mids, after_us, (journal.counters["last_us"], BANDS_TICKS), instrument)
     return dict(zip(horizons_s, found, strict=True))
 
 
@@ -117,11 +117,19 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
 
 
 def _means(
-    fills: "Table", mids: "Table", after_us: Sequence[int], last_us: int, instrument: "Instrument"
+    fills: "Table",
+    mids: "Table",
+    after_us: Sequence[int],
+    until: tuple[int, Sequence[int]],
+    instrument: "Instrument",
 ) -> list[GroupMeans]:
-    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots."""
-    bands = 2 * np.array(BANDS_TICKS)
-    sums = group_sums(fills, mids, np.array(after_us, np.int64), bands, BLOCK_US, last_us)
+    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots.
+
+    *until* is the end of the data, and the distances in ticks from which on a group of fills is each.
+    """
+    last_us, bands = until
+    half_ticks = 2 * np.array(bands, np.int64)
+    sums = group_sums(fills, mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
     count, lots, moved, earned = sums
     total, half_tick = lots.sum(axis=0), instrument.tick_e8 / (2 * E8)
     used = np.count_nonzero(lots, axis=0)

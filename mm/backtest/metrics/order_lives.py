@@ -20,7 +20,7 @@ from mm.backtest.metrics._order_lives import (
     waits,
 )
 from mm.backtest.metrics._passes import spread
-from mm.backtest.metrics.arithmetic import mean_interval, quantiles, ratio_interval, standing
+from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -165,8 +165,10 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
-    least, most, total, counts = spread(times_us, EDGES_US)
-    at = [float(most)] * len(SHARES) if least == most else quantiles(times_us, list(SHARES.values()))
+    shares = list(SHARES.values())
+    ranks = ranks_of(len(times_us), shares)
+    _, most, total, counts, some, places = spread(times_us, EDGES_US, np.array(ranks))
+    at = between((some, places.tolist()), ranks, len(times_us), shares)
     most_s = most / US_PER_S
     return {
         "n": len(times_us),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics._money import held_sums
-from mm.backtest.metrics._passes import draw_ratios, on_grid
+from mm.backtest.metrics._passes import add_spectra, draw_ratios, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.clock import US_PER_S
@@ -275,15 +275,14 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
         size = _size(len(centred) + lags - 1)
         spectrum = np.fft.rfft(centred, size)
         return np.fft.irfft(spectrum * spectrum.conj(), size)[:lags]
-    spectrum, shift = np.zeros(lags + 1, np.complex128), 1.0 - 2.0 * (np.arange(lags + 1) % 2)
+    spectrum = np.zeros(lags + 1, np.complex128)
     many = max(_AT_ONCE // lags, 1)
     for begin in range(0, len(centred), many * lags):
         some = centred[begin : begin + (many + 1) * lags]
         rows = np.zeros((-(-len(some) // lags) + 1, lags))
         rows.ravel()[: len(some)] = some
         each = np.fft.rfft(rows, 2 * lags)[: many + 1]
-        # A stretch and the one after it: the later one's transform, moved by as many values as they have.
-        spectrum += (each[:-1].conj() * (each[:-1] + shift * each[1:])).sum(axis=0)
+        add_spectra(*(one.view(np.float64).reshape(*one.shape, 2) for one in (each, spectrum)))
     return np.fft.irfft(spectrum, 2 * lags)[:lags]
 
 

@@ -1,12 +1,12 @@
 """The summary of a backtest: every number of summary.json, from the journal alone."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
+from mm.backtest.metrics._json_values import finite, missing
 from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
@@ -60,7 +60,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
     }
     summary |= _volume(journal, books, summary)
     found = notes(sent, summary) + _cautions(journal, books, left_out)
-    summary = {name: _finite(value) for name, value in summary.items()}
+    summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return summary
 
@@ -79,16 +79,7 @@ def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
         "inventory_rms": None if rms is None else rms * (books.instrument.lot_e8 / E8),
         f"adverse_selection_{HORIZONS_S[-1]}": moved,
     }
-    return {name: _finite(value) for name, value in numbers.items()}
-
-
-def _finite(value: Any) -> Any:
-    """Return a JSON value with None for every number that is not finite, at any depth."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
+    return dict(finite(numbers))
 
 
 def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str, Any]:
@@ -270,22 +261,9 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     """Return one sentence for each reason why some numbers are null, naming them."""
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
-        for name in _missing(key, value):
+        for name in missing(key, value, REASONS):
             names.setdefault(REASONS.get(name) or REASONS.get(key, NOT_FINITE), []).append(name)
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
-
-
-def _missing(key: str, value: object) -> list[str]:
-    """Return the names of what is None under a *key*: itself, or those of its parts, or of those of its rows."""
-    if isinstance(value, list):
-        rows = [row for row in value if isinstance(row, dict)]
-        return list(dict.fromkeys(name for row in rows for name in _missing(key, row)))
-    if not isinstance(value, dict):
-        return [key] if value is None else []
-    if key in REASONS and value and all(part is None for part in value.values()):
-        return [key]
-    inside = ((part, one) for part, one in value.items() if one is None or isinstance(one, (dict, list)))
-    return [name for part, one in inside for name in _missing(f"{key}.{part}", one)]
 
 
 def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The passes of a summary against plain loops over the same numbers."""
 
+import itertools
 import math
 from collections import deque
 
@@ -117,12 +118,31 @@ def test_a_grid_reads_the_last_row_at_or_before_each_of_its_instants(seed):
 def test_edges_count_what_is_at_most_them(seed):
     """An edge belongs to what is below it; the last count is of what is above all; sums hold more than 64 bits."""
     random = np.random.default_rng(seed)
-    values, edges = random.integers(0, 40, 100), np.array([0, 3, 10, 11, 30])
+    values, edges = random.integers(0, 40, 100), np.array([0, 3, 10, 11, 30, 5_000, 200_000])
     values[random.random(100) < 0.1] = 1 << 62
+    values[random.random(100) < 0.3] += random.integers(4_900, 5_100)
+    values[random.random(100) < 0.3] = random.integers(199_999, 200_002)
+    values = values[:1] if seed == 0 else np.where(seed == 1, 250, values)
     below = [sum(value <= edge for value in values) for edge in edges]
-    least, most, total, counts = _passes.spread(values, edges)
+    ranks = np.unique(random.integers(0, len(values), 6))
+    least, most, total, counts, some, places = _passes.spread(values, edges, ranks)
     assert counts.tolist() == np.diff([0, *below, len(values)]).tolist()
     assert (least, most, total) == (min(values), max(values), sum(values.tolist()))
+    assert np.sort(some)[places].tolist() == np.sort(values)[ranks].tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_spectra_of_stretches_are_those_of_what_follows_each(seed):
+    """A stretch and the one after it, transformed whole, multiplied by the transform of the stretch alone."""
+    random = np.random.default_rng(seed)
+    stretches = np.concatenate((random.normal(size=(5, 8)), np.zeros((1, 8))))
+    spectrum = np.zeros(9, np.complex128)
+    each = np.fft.rfft(stretches, 16)
+    _passes.add_spectra(*(one.view(np.float64).reshape(*one.shape, 2) for one in (each, spectrum)))
+    wanted = sum(
+        np.fft.rfft(one, 16).conj() * np.fft.rfft(np.append(one, after)) for one, after in itertools.pairwise(stretches)
+    )
+    np.testing.assert_allclose(spectrum, wanted, atol=1e-12)
 
 
 def crowds(random, count):

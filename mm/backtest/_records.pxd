@@ -93,12 +93,28 @@ cdef object handed_log(Records* records)
 cdef int grow(Table* table) except -1 nogil
 
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define mm_prefetch_write(place) __builtin_prefetch(place, 1)
+    #else
+    #define mm_prefetch_write(place) ((void) (place))
+    #endif
+    """
+    void prefetch_write "mm_prefetch_write"(void* place) noexcept nogil
+
+
+cdef enum:
+    AHEAD = 64              # cells behind a new row that are fetched for later ones; what lies there does not matter
+
+
 cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
     """Return the cells of a new last row; the caller fills them all."""
     cdef int64_t* row
     if table.used + width > table.room:
         grow(table)
     row = table.cells + table.used
+    prefetch_write(row + AHEAD)
     table.used += width
     table.rows += 1
     return row

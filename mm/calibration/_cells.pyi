@@ -1,11 +1,12 @@
 # Generated from mm/calibration/_cells.pyx by `make stubs`; edit that file instead.
 
-"""Exposure and sweeps of one side of a window by block and column, in one pass over its tally.
+"""Exposure and sweeps of a window by block and column, and how far its sweeps reached, in one pass over its tallies.
 
 Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
 numpy calls cost ten times their work (docs/performance.md, "The calibration").
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -21,11 +22,11 @@ class CellColumns:
     """
     def __new__(cls, begin: NDArray[np.int64], per_tick: int, last: int) -> Self: ...
 
+Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
 def block_cells(
-    columns: CellColumns,
-    stood: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    blocks: int,
+    columns: CellColumns, parts: Sequence[tuple[Stood, Swept]], blocks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
@@ -34,7 +35,78 @@ def block_cells(
 
     Args:
         columns: The cells.
-        stood: int64[n] each: where the touch stood, in steps, in which block, and for how many µs.
-        swept: int64[m] each: touch that sweeps met, depth of them, in steps, block, and how many.
+        parts: Whose rows add up; of each, int64[n]: where the touch stood, in steps, in which block, and for how many
+            µs; and int64[m]: touch that sweeps met, depth of them, in steps, block, and how many.
         blocks: How many there are.
+    """
+
+def cell_rows(
+    columns: CellColumns, sides: Sequence[tuple[int, Sequence[tuple[Stood, Swept]]]], blocks: int, second: float
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int8],
+    NDArray[np.int64],
+]:
+    """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
+
+    Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block.
+
+    Args:
+        columns: The cells.
+        sides: Each side with its parts, as `block_cells` takes them.
+        blocks: How many there are.
+        second: µs of one.
+    """
+
+def reach_steps(
+    swept: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]], far: float, near: float, most: int
+) -> tuple[int, float, float] | None:
+    """Return how many sweeps hit a probe, a quantile of how deep they reached, and one of the touch that they met.
+
+    On a straight line between neighbours; in steps, and 0 where there are no sweeps. None where one reached deeper than
+    can be counted.
+
+    Args:
+        swept: int64[n] each: touch that sweeps met, depth of them, and how many.
+        far: Share of the sweeps that reached no deeper than the first quantile.
+        near: The same of the second one.
+        most: The depth up to which places are counted.
+    """
+
+def add_moves(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+    sums: NDArray[np.float64],
+    last: int,
+    per_tick: int,
+    sign: float,
+) -> None:
+    """Add sweeps, and the moves after them, to sums by the first distance that is hit, and take them back beyond.
+
+    Args:
+        swept: Touch that sweeps met, their depth in steps, and the move after each.
+        sums: float64[2, steps], of sweeps and of moves.
+        last: The farthest distance that counts, in steps.
+        per_tick: Steps of distance in one tick: a sweep hits every so many of them.
+        sign: What a sweep counts.
+    """
+
+def hit_clock(
+    path: tuple[NDArray[np.int64], NDArray[np.int64]],
+    span: tuple[int, int],
+    rates: tuple[float, float],
+    last: int,
+    hits: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], float]:
+    """Return how many hits were expected from the begin of a stretch to each one that came, and to its end.
+
+    Args:
+        path: int64[n] each: when the touch came to stand, and where, in steps; the first row holds when it begins.
+        span: Begin and end, µs.
+        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
+        last: A touch farther away is not hit.
+        hits: int64[m], when hits came, in order of time.
     """

@@ -1,11 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Exposure and sweeps of one side of a window by block and column, in one pass over its tally.
+"""Exposure and sweeps of a window by block and column, and how far its sweeps reached, in one pass over its tallies.
 
 Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
 numpy calls cost ten times their work (docs/performance.md, "The calibration").
 """
 
-from libc.stdint cimport int64_t
+from collections.abc import Sequence
+
+from libc.math cimport INFINITY, exp
+from libc.stdint cimport int8_t, int64_t
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +26,24 @@ cdef class CellColumns:
     """
 
     cdef const int64_t[::1] begin
-    cdef Py_ssize_t cells
+    cdef Py_ssize_t cells, width
     cdef int64_t per_tick, last
+    cdef int shift  # per_tick is 2 to this power
     cdef bint plain  # every cell is a tick wide
 
     def __cinit__(self, const int64_t[::1] begin, int64_t per_tick, int64_t last) -> None:
         self.begin, self.per_tick, self.last = begin, per_tick, last
         self.cells = begin.shape[0]
+        self.width = self.cells * per_tick
         self.plain = begin[self.cells - 1] == self.cells - 1
+        while self.shift < 62 and (<int64_t> 1 << self.shift) < per_tick:
+            self.shift += 1
+        if <int64_t> 1 << self.shift != per_tick:
+            raise ValueError(f"cells: {per_tick} steps in a tick, which is no power of two")
 
     cdef Py_ssize_t of(self, int64_t steps) noexcept:
         """Return the column of a distance of 0 or more; beyond the limit, the open one of its part of a tick."""
-        cdef int64_t ticks = steps // self.per_tick, part = steps % self.per_tick
+        cdef int64_t ticks = steps >> self.shift, part = steps & (self.per_tick - 1)
         cdef Py_ssize_t low = 0, high = self.cells, middle
         if self.plain:
             low = min(ticks, self.cells - 1)
@@ -45,24 +54,89 @@ cdef class CellColumns:
                     low = middle
                 else:
                     high = middle
-        low = low * self.per_tick + part
+        low = (low << self.shift) + part
         return low - self.per_tick if self.near(low) > self.last else low
 
     cdef int64_t near(self, Py_ssize_t column) noexcept:
         """Return where a column begins, in steps."""
-        return self.begin[column // self.per_tick] * self.per_tick + column % self.per_tick
+        return (self.begin[column >> self.shift] << self.shift) + (column & (self.per_tick - 1))
 
     cdef bint is_open(self, Py_ssize_t column) noexcept:
         """Return whether a column that begins no farther than the limit has no end."""
         cdef Py_ssize_t after = column + self.per_tick
-        return after >= self.cells * self.per_tick or self.near(after) > self.last
+        return after >= self.width or self.near(after) > self.last
+
+    cdef double wide(self, Py_ssize_t column) noexcept:
+        """Return how wide a column is, in ticks."""
+        if self.is_open(column):
+            return INFINITY
+        return <double> (self.near(column + self.per_tick) - self.near(column)) / self.per_tick
+
+    cdef int stand(
+        self,
+        const int64_t[::1] touch,
+        const int64_t[::1] in_block,
+        const int64_t[::1] us,
+        double[:, ::1] exposed,
+        double[:, ::1] near,
+    ) except -1:
+        """Add where the touch stood to the column that it stood in; to *near*, what nearer prices of that had not."""
+        cdef Py_ssize_t row, column
+        cdef double late, share
+        if not touch.shape[0] == in_block.shape[0] == us.shape[0]:
+            raise ValueError("cells: columns of unequal length where the touch stood")
+        for row in range(touch.shape[0]):
+            if touch[row] == CLOSED or touch[row] > self.last:
+                continue
+            if not 0 <= in_block[row] < exposed.shape[0]:
+                raise ValueError(f"cells: block {in_block[row]} of {exposed.shape[0]}")
+            column = self.of(touch[row])
+            exposed[in_block[row], column] += us[row]
+            if self.plain:
+                continue
+            late = <double> (touch[row] - self.near(column)) / self.per_tick
+            if late:
+                share = 0.0 if self.is_open(column) else 1.0 - late / self.wide(column)
+                near[in_block[row], column] += us[row] * (1.0 - share)
+        return 0
+
+    cdef int sweep(
+        self,
+        const int64_t[::1] met,
+        const int64_t[::1] depth,
+        const int64_t[::1] begun,
+        const int64_t[::1] count,
+        double[:, ::1] hit,
+    ) except -1:
+        """Add sweeps to the column that they end in."""
+        cdef Py_ssize_t row
+        if not met.shape[0] == depth.shape[0] == begun.shape[0] == count.shape[0]:
+            raise ValueError("cells: columns of unequal length of the sweeps")
+        for row in range(met.shape[0]):
+            if met[row] != CLOSED and depth[row] >= met[row] and met[row] <= self.last:
+                if not 0 <= begun[row] < hit.shape[0]:
+                    raise ValueError(f"cells: block {begun[row]} of {hit.shape[0]}")
+                hit[begun[row], self.of(depth[row])] += count[row]
+        return 0
+
+    cdef void reach(self, double[:, ::1] exposed, double[:, ::1] near) noexcept:
+        """Make the time at each touch that of all touches as near or nearer."""
+        cdef Py_ssize_t block, column
+        for block in range(exposed.shape[0]):
+            for column in range(self.per_tick, self.width):
+                exposed[block, column] += exposed[block, column - self.per_tick]
+            for column in range(self.width):
+                exposed[block, column] = (
+                    exposed[block, column] - near[block, column] if self.near(column) <= self.last else 0
+                )
+
+
+Stood = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Swept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def block_cells(
-    CellColumns columns,
-    stood: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    Py_ssize_t blocks,
+    CellColumns columns, parts: Sequence[tuple[Stood, Swept]], Py_ssize_t blocks
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
@@ -71,43 +145,179 @@ def block_cells(
 
     Args:
         columns: The cells.
-        stood: int64[n] each: where the touch stood, in steps, in which block, and for how many µs.
-        swept: int64[m] each: touch that sweeps met, depth of them, in steps, block, and how many.
+        parts: Whose rows add up; of each, int64[n]: where the touch stood, in steps, in which block, and for how many
+            µs; and int64[m]: touch that sweeps met, depth of them, in steps, block, and how many.
         blocks: How many there are.
     """
-    cdef const int64_t[::1] touch = stood[0], in_block = stood[1], us = stood[2]
-    cdef const int64_t[::1] met = swept[0], depth = swept[1], begun = swept[2], count = swept[3]
-    cdef Py_ssize_t width = columns.cells * columns.per_tick, row, column, block
-    cdef int64_t per_tick = columns.per_tick, last = columns.last
-    cdef double late, wide, share
-    if not touch.shape[0] == in_block.shape[0] == us.shape[0]:
-        raise ValueError("cells: columns of unequal length where the touch stood")
-    if not met.shape[0] == depth.shape[0] == begun.shape[0] == count.shape[0]:
-        raise ValueError("cells: columns of unequal length of the sweeps")
-    exposure_us, fills = np.zeros((blocks, width)), np.zeros((blocks, width))
-    cdef double[:, ::1] exposed = exposure_us, hit = fills, near = np.zeros((blocks, width))
-    for row in range(touch.shape[0]):
-        if touch[row] == CLOSED or touch[row] > last:
-            continue
-        if not 0 <= in_block[row] < blocks:
-            raise ValueError(f"cells: block {in_block[row]} of {blocks}")
-        column = columns.of(touch[row])
-        exposed[in_block[row], column] += us[row]
-        late = <double> (touch[row] - columns.near(column)) / per_tick
-        if late:
-            share = 0.0
-            if not columns.is_open(column):
-                wide = <double> (columns.near(column + per_tick) - columns.near(column)) / per_tick
-                share = 1.0 - late / wide
-            near[in_block[row], column] += us[row] * (1.0 - share)
-    for block in range(blocks):
-        for column in range(per_tick, width):
-            exposed[block, column] += exposed[block, column - per_tick]
-        for column in range(width):
-            exposed[block, column] = exposed[block, column] - near[block, column] if columns.near(column) <= last else 0
-    for row in range(met.shape[0]):
-        if met[row] != CLOSED and depth[row] >= met[row] and met[row] <= last:
-            if not 0 <= begun[row] < blocks:
-                raise ValueError(f"cells: block {begun[row]} of {blocks}")
-            hit[begun[row], columns.of(depth[row])] += count[row]
+    exposure_us, fills = np.zeros((blocks, columns.width)), np.zeros((blocks, columns.width))
+    cdef double[:, ::1] exposed = exposure_us, hit = fills, near = np.zeros((blocks, columns.width))
+    for (touch, in_block, us), (met, depth, begun, count) in parts:
+        columns.stand(touch, in_block, us, exposed, near)
+        columns.sweep(met, depth, begun, count, hit)
+    columns.reach(exposed, near)
     return exposure_us, fills
+
+
+def cell_rows(
+    CellColumns columns, sides: Sequence[tuple[int, Sequence[tuple[Stood, Swept]]]], Py_ssize_t blocks, double second
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int8],
+    NDArray[np.int64],
+]:
+    """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
+
+    Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block.
+
+    Args:
+        columns: The cells.
+        sides: Each side with its parts, as `block_cells` takes them.
+        blocks: How many there are.
+        second: µs of one.
+    """
+    found = [block_cells(columns, parts, blocks) for _, parts in sides]
+    cdef Py_ssize_t row = 0, block, column, rows = sum(np.count_nonzero(exposure_us) for exposure_us, _ in found)
+    cdef int8_t sign
+    cdef double[:, ::1] exposed, hit
+    table = (*(np.empty(rows) for _ in range(4)), np.empty(rows, np.int8), np.empty(rows, np.int64))
+    cdef double[::1] delta = table[0], width = table[1], exposure_s = table[2], fills = table[3]
+    cdef int8_t[::1] side = table[4]
+    cdef int64_t[::1] blocked = table[5]
+    for (sign, _), (exposed, hit) in zip(sides, found, strict=True):
+        for block in range(blocks):
+            for column in range(columns.width):
+                if exposed[block, column] != 0:
+                    delta[row] = <double> columns.near(column) / columns.per_tick
+                    width[row], exposure_s[row] = columns.wide(column), exposed[block, column] / second
+                    fills[row], side[row], blocked[row] = hit[block, column], sign, block
+                    row += 1
+    return table
+
+
+def reach_steps(
+    swept: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]],
+    double far,
+    double near,
+    int64_t most,
+) -> tuple[int, float, float] | None:
+    """Return how many sweeps hit a probe, a quantile of how deep they reached, and one of the touch that they met.
+
+    On a straight line between neighbours; in steps, and 0 where there are no sweeps. None where one reached deeper than
+    can be counted.
+
+    Args:
+        swept: int64[n] each: touch that sweeps met, depth of them, and how many.
+        far: Share of the sweeps that reached no deeper than the first quantile.
+        near: The same of the second one.
+        most: The depth up to which places are counted.
+    """
+    cdef const int64_t[::1] met, depth, count
+    cdef Py_ssize_t row
+    cdef int64_t deepest = 0, total = 0
+    for met, depth, count in swept:
+        if not met.shape[0] == depth.shape[0] == count.shape[0]:
+            raise ValueError("cells: columns of unequal length of the sweeps")
+        for row in range(met.shape[0]):
+            if met[row] != CLOSED and depth[row] >= met[row]:
+                deepest = max(deepest, depth[row])
+                if met[row] < 0 or deepest > most:
+                    return None
+    cdef int64_t[::1] deep = np.zeros(deepest + 1, np.int64), touched = np.zeros(deepest + 1, np.int64)
+    for met, depth, count in swept:
+        for row in range(met.shape[0]):
+            if met[row] != CLOSED and depth[row] >= met[row]:
+                deep[depth[row]] += count[row]
+                touched[met[row]] += count[row]
+                total += count[row]
+    return total, quantile_of(deep, total, far), quantile_of(touched, total, near)
+
+
+cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) noexcept:
+    """Return the quantile of places of which each occurs so often."""
+    cdef double place = max(total - 1, 0) * share
+    cdef int64_t first = <int64_t> place, until = 0
+    cdef double part = place - first
+    cdef Py_ssize_t at, below = -1
+    for at in range(counts.shape[0]):
+        until += counts[at]
+        if below < 0 and until > first:
+            below = at
+        if until > first + (part > 0):
+            return below + (at - below) * part if part < 0.5 else at - (at - below) * (1 - part)
+    return 0.0
+
+
+def add_moves(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+    double[:, ::1] sums,
+    int64_t last,
+    int64_t per_tick,
+    double sign,
+) -> None:
+    """Add sweeps, and the moves after them, to sums by the first distance that is hit, and take them back beyond.
+
+    Args:
+        swept: Touch that sweeps met, their depth in steps, and the move after each.
+        sums: float64[2, steps], of sweeps and of moves.
+        last: The farthest distance that counts, in steps.
+        per_tick: Steps of distance in one tick: a sweep hits every so many of them.
+        sign: What a sweep counts.
+    """
+    cdef const int64_t[::1] touch = swept[0], depth = swept[1]
+    cdef const double[::1] move = swept[2]
+    cdef Py_ssize_t row
+    cdef int64_t met, beyond
+    if not touch.shape[0] == depth.shape[0] == move.shape[0] or sums.shape[1] <= last + per_tick:
+        raise ValueError("cells: columns of unequal length of the moves")
+    for row in range(touch.shape[0]):
+        met = touch[row]
+        if not 0 <= met <= last:
+            continue
+        beyond = max(min(depth[row], last), met)
+        beyond += per_tick - (beyond - met) % per_tick  # the first distance of its row that is not hit
+        sums[0, met] += sign
+        sums[0, beyond] -= sign
+        sums[1, met] += sign * move[row]
+        sums[1, beyond] -= sign * move[row]
+
+
+def hit_clock(
+    path: tuple[NDArray[np.int64], NDArray[np.int64]],
+    span: tuple[int, int],
+    rates: tuple[float, float],
+    int64_t last,
+    const int64_t[::1] hits,
+) -> tuple[NDArray[np.float64], float]:
+    """Return how many hits were expected from the begin of a stretch to each one that came, and to its end.
+
+    Args:
+        path: int64[n] each: when the touch came to stand, and where, in steps; the first row holds when it begins.
+        span: Begin and end, µs.
+        rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
+        last: A touch farther away is not hit.
+        hits: int64[m], when hits came, in order of time.
+    """
+    cdef const int64_t[::1] us = path[0], touch = path[1]
+    cdef int64_t begin = span[0], end = span[1], until
+    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0
+    cdef Py_ssize_t row, hit = 0, rows = us.shape[0]
+    if touch.shape[0] != rows:
+        raise ValueError("cells: columns of unequal length of the path")
+    found = np.empty(hits.shape[0])
+    cdef double[::1] at = found
+    for row in range(rows):
+        until = us[row + 1] if row + 1 < rows else end
+        if row == 0 or touch[row] != touch[row - 1]:
+            rate = A * exp(-k * touch[row]) if CLOSED != touch[row] <= last else 0.0
+        while hit < hits.shape[0] and hits[hit] < until:
+            at[hit] = clock + rate * (hits[hit] - begin)
+            hit += 1
+        clock += rate * (until - begin)
+        begin = until
+    for hit in range(hit, hits.shape[0]):
+        at[hit] = clock
+    return found, clock

@@ -61,16 +61,18 @@ class _Ascent:
 def climb(
     spans: tuple[NDArray[np.int64], NDArray[np.int64]],
     counts: NDArray[np.float64],
-    seconds: NDArray[np.float64],
+    waited: NDArray[np.float64],
     steps: NDArray[np.float64],
     turns: int,
+    enough: float,
 ) -> None:
-    """Take so many turns, in place: each step by the mean of counts over expectations of the rows that hold it.
+    """Take turns, in place: each step by the mean of counts over expectations of the rows that hold it.
 
     Args:
         spans: int64[r] each, the first step that each row holds and the first beyond it.
         counts: float64[r], of each row.
-        seconds: float64[n], waited by the rows that hold each step, together; a step without any stays.
+        waited: float64[r], seconds of each row; a step without any stays.
         steps: float64[n], 0 or more.
-        turns: How many.
+        turns: How many at most; after every tenth of them it is seen how high the likelihood is.
+        enough: The turns end where ten of them raise it by less, in nats.
     """

@@ -25,6 +25,7 @@ cdef double WIDEST = 25.0      # of a parameter: beyond, a curve has reached its
 cdef double ENOUGH = 1e-8      # nats by which a last step of a climb may still rise
 cdef int TURNS = 80            # of a climb; a dozen are usual
 cdef int TRIES = 12            # of a step, each more damped
+cdef int LOOK = 10             # turns of steps between two looks at the height
 cdef double LN2 = 0.6931471805599453
 
 
@@ -279,31 +280,41 @@ cdef void step(
 def climb(
     spans: tuple[NDArray[np.int64], NDArray[np.int64]],
     const double[::1] counts,
-    const double[::1] seconds,
+    const double[::1] waited,
     double[::1] steps,
     int turns,
+    double enough,
 ) -> None:
-    """Take so many turns, in place: each step by the mean of counts over expectations of the rows that hold it.
+    """Take turns, in place: each step by the mean of counts over expectations of the rows that hold it.
 
     Args:
         spans: int64[r] each, the first step that each row holds and the first beyond it.
         counts: float64[r], of each row.
-        seconds: float64[n], waited by the rows that hold each step, together; a step without any stays.
+        waited: float64[r], seconds of each row; a step without any stays.
         steps: float64[n], 0 or more.
-        turns: How many.
+        turns: How many at most; after every tenth of them it is seen how high the likelihood is.
+        enough: The turns end where ten of them raise it by less, in nats.
     """
     cdef const int64_t[::1] begin = spans[0], end = spans[1]
     cdef Py_ssize_t row, at, rows = begin.shape[0], size = steps.shape[0]
     cdef int turn
-    cdef double reached, share, moved
-    if not end.shape[0] == counts.shape[0] == rows or seconds.shape[0] != size:
+    cdef double reached, share, moved, height, last = -INFINITY
+    if not end.shape[0] == counts.shape[0] == waited.shape[0] == rows:
         raise ValueError("steps: columns of unequal length")
     for row in range(rows):
         if not 0 <= begin[row] <= end[row] <= size:
             raise ValueError(f"steps: a row from {begin[row]} to {end[row]}, of {size}")
     cdef double[::1] total = np.zeros(size + 1), first = np.zeros(size + 1), beyond = np.zeros(size + 1)
+    cdef double[::1] seconds = np.zeros(size + 1)  # of the rows that hold each step, together
+    for row in range(rows):
+        first[begin[row]] += waited[row]
+        beyond[end[row]] += waited[row]
+    moved = 0.0
+    for at in range(size):
+        moved += first[at] - beyond[at]
+        seconds[at] = moved
     for turn in range(turns):
-        moved = 0.0
+        moved = height = 0.0
         for at in range(size):
             moved += steps[at]
             total[at + 1] = moved
@@ -311,9 +322,15 @@ def climb(
         first[size] = beyond[size] = 0.0
         for row in range(rows):
             reached = max(total[end[row]] - total[begin[row]], 1e-300)
+            if turn % LOOK == 0:
+                height += counts[row] * log(reached) - waited[row] * reached
             share = counts[row] / reached
             first[begin[row]] += share
             beyond[end[row]] += share
+        if turn % LOOK == 0:
+            if height - last < enough:
+                break
+            last = height
         moved = 0.0
         for at in range(size):
             moved += first[at] - beyond[at]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mm.calibration.sweeps import Sweeps
 
 
-FINEST = 8  # steps of distance in a tick, at most: distances are whole numbers of these
 HALF = 0.5  # up to which a place between two is counted from the lower one, beyond from the upper one
 MOST_STEPS = 1 << 17  # up to which values are counted, not sorted
 
@@ -66,16 +65,17 @@ class BlockSums:
         begun = (whole.us >= span[0]) & (whole.us < span[1])
         met, first = path.touch[side][whole.row[begun]], (whole.us[begun] - span[0]) // block_us
         (swept, met, depth), count = summed((first, met, whole.depth[begun]), np.ones(len(met), np.int64))
-        self._stood, self._swept = (stood_block, stood, us), (swept, met, depth, count)
+        self._stood, self._swept = (stood, stood_block, us), (met, depth, swept, count)
+        edges = np.arange(-((span[0] - span[1]) // block_us) + 1)
+        self._begins = [np.searchsorted(one, edges).tolist() for one in (stood_block, swept)]  # rows by block
 
     def between(self, start_us: int, blocks: int) -> Tally:
         """Return so many whole blocks from *start_us* on, with which a block begins."""
         first = (start_us - self.begin_us) // self._block_us
-        stood, swept = (
-            tuple(column[slice(*np.searchsorted(one[0], (first, first + blocks)))] for column in one)
-            for one in (self._stood, self._swept)
-        )
-        return Tally(stood[1], stood[0] - first, stood[2], swept[1], swept[2], swept[0] - first, swept[3], 0)
+        stood, swept = (slice(begins[first], begins[first + blocks]) for begins in self._begins)
+        touch, block, us = (column[stood] for column in self._stood)
+        met, depth, begun, count = (column[swept] for column in self._swept)
+        return Tally(touch, block - first, us, met, depth, begun - first, count, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +130,17 @@ def summed(keys: "tuple[Column, ...]", values: "Ints") -> "tuple[tuple[Column, .
     return tuple(key[first] for key in keys), np.add.reduceat(values[order], first)
 
 
-def joined_tallies(one: Tally, other: Tally, prints: int) -> Tally:
+def joined_tallies(one: Tally, other: Tally) -> Tally:
     """Return the rows of two tallies of one window in one."""
     names = [name for name in Tally.__slots__ if name != "prints"]
     columns = {name: np.concatenate((getattr(one, name), getattr(other, name))) for name in names}
-    return Tally(**columns, prints=prints)
+    return Tally(**columns, prints=one.prints + other.prints)
 
 
-def quantile(values: "NDArray[np.float64]", count: "Ints", share: float) -> float:
+def quantile(values: "Ints", count: "Ints", share: float) -> float:
     """Return the quantile of values of which each occurs so often, on a straight line between neighbours."""
-    steps = (values * FINEST).astype(np.int64)
-    if steps.min() >= 0 and steps.max() <= MOST_STEPS and (steps == values * FINEST).all():
-        until = np.bincount(steps, count).cumsum()
-        distinct = np.arange(until.size) / FINEST
-    else:
-        (distinct,), count = summed((values,), count)
-        until = count.cumsum()
+    (distinct,), count = summed((values,), count)
+    until = count.cumsum()
     place = (int(until[-1]) - 1) * share
     below, above = distinct[np.searchsorted(until, (int(place), int(np.ceil(place))), side="right")].tolist()
     part = place - int(place)

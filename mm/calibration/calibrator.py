@@ -15,7 +15,7 @@ from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Floats, Points, group, joined, sum_by
-from mm.calibration.reference import BLOCK_S, BLOCK_US, sigma_of, span_of, within
+from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -392,8 +392,8 @@ class Calibrator:
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
         if self._reach[:2] != (start_us, end_us):
-            depths = [self.marks.depths(*part) for part in self.parts(start_us, end_us)]
-            self._reach = start_us, end_us, reach_of(depths)
+            swept = [one for part in self.parts(start_us, end_us) for one in self.marks.depths(*part)]
+            self._reach = start_us, end_us, reach_of(swept, PER_TICK[self.config.reference])
         return self._reach[2]
 
     def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:

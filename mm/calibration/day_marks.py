@@ -6,16 +6,18 @@ past it needs where the touch stood and how deep sweeps reached, by block, which
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, overload
 
-from mm.calibration.block_sums import BlockSums, Tally, summed
-from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, cells_of, depths_of, points_of
+import numpy as np
+
+from mm.calibration.block_sums import BlockSums, summed
+from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, cells_of, depths_of, points_of
 from mm.calibration.reference import Moves, MoveSums, block_length_us, moves_of, span_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from mm.calibration.depth_counts import Ints, Times
+    from mm.calibration.depth_counts import Swept, Times
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
@@ -27,15 +29,15 @@ class DaySums:
     Attributes:
         per_tick: Steps of distance in one tick.
         blocks: How many blocks it has, of which the last may be a part.
-        tallies: By side, what was seen, each place of a block once.
-        depths: What `DepthCounts.depths` returns of it, equal rows as one.
+        sides: What each saw, each place of a block once.
+        depths: What `reach_of` takes of it, equal rows as one.
         moves: Of the mid, for its volatility.
     """
 
     per_tick: int
     blocks: int
-    tallies: dict[int, Tally]
-    depths: "tuple[Times, Times, Ints]"
+    sides: Sides
+    depths: "list[Swept]"
     moves: dict[int, Moves]
 
     @classmethod
@@ -44,24 +46,21 @@ class DaySums:
         block_us, per_tick = block_length_us(marks.options.block_s), marks.path.per_tick
         begin_us, end_us = marks.span
         blocks = max(-((begin_us - end_us) // block_us), 1)
-        tallies = {
-            side: replace(
-                BlockSums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),
-                prints=sweeps.prints(begin_us, end_us),
-            )
+        sides: Sides = {
+            side: (BlockSums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),)
             for side, sweeps in marks.sweeps.items()
         }
-        depth, met, count = depths_of(tallies, per_tick)
-        (depth, met), count = summed((depth, met), count)
-        return cls(per_tick, blocks, tallies, (depth, met, count), moves_of(marks.path, begin_us, end_us))
+        touch, depth, count = (np.concatenate(column) for column in zip(*depths_of(sides), strict=True))
+        (touch, depth), count = summed((touch, depth), count)
+        return cls(per_tick, blocks, sides, [(touch, depth, count)], moves_of(marks.path, begin_us, end_us))
 
     def points(self, reach: float) -> "Points":
         """Return what `DepthCounts.points` returns of the whole day."""
-        return points_of(DistanceGrid.of(reach, self.per_tick), self.tallies, self.blocks)
+        return points_of(DistanceGrid.of(reach, self.per_tick), self.sides, self.blocks)
 
     def cells(self, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return what `DepthCounts.cells` returns of the whole day."""
-        return cells_of(grid, self.tallies, self.blocks)
+        return cells_of(grid, self.sides, self.blocks)
 
 
 class DayMarks(Sequence[DepthCounts]):
@@ -110,7 +109,7 @@ class DayMarks(Sequence[DepthCounts]):
             self._sums[day] = DaySums.of(self[day])
         return self._sums[day]
 
-    def depths(self, day: int, start_us: int, end_us: int) -> "tuple[Times, Times, Ints]":
+    def depths(self, day: int, start_us: int, end_us: int) -> "list[Swept]":
         """Return `DepthCounts.depths` of a part of a day."""
         if (start_us, end_us) == self._spans[day]:
             return self.sums(day).depths

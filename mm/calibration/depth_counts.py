@@ -12,14 +12,14 @@ the exposure of a cell is the mean over its prices.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration import _cells
-from mm.calibration._cells import CellColumns
-from mm.calibration.block_sums import BlockSums, SpreadTally, Tally, joined_tallies, quantile
+from mm.calibration._cells import CellColumns, reach_steps
+from mm.calibration.block_sums import MOST_STEPS, BlockSums, SpreadTally, Tally, joined_tallies, quantile
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Times = NDArray[np.float64]
+    Swept = tuple[Ints, Ints, Ints]
 
 
 REACHED = 0.999  # share of the sweeps that come no farther than the last cell
 LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
 CELLS = 100  # of each parity; more ticks than these are put in cells that widen
 FARTHEST = 1e9
-_SWEPT = ("depth", "touch", "count")  # columns of a tally
+Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts whose rows add up
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class DepthCounts:
         self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
-        self._last: dict[int, tuple[tuple[int, int], Tally]] = {}
+        self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
 
     @cached_property
     def grid(self) -> "DistanceGrid":
@@ -148,9 +149,9 @@ class DepthCounts:
         hit = (touch != CLOSED) & (reached.depth >= touch)
         return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
 
-    def depths(self, start_us: int, end_us: int) -> "tuple[Times, Times, Ints]":
-        """Return how far hits in ``[start_us, end_us)`` reached, where they met the touch, in ticks, and how many."""
-        return depths_of(self._tallies(*within(self.span, start_us, end_us)), self.path.per_tick)
+    def depths(self, start_us: int, end_us: int) -> "list[Swept]":
+        """Return what `reach_of` takes of the sweeps of ``[start_us, end_us)``."""
+        return depths_of(self._sides(*within(self.span, start_us, end_us)))
 
     def between(self, start_us: int, end_us: int, reach: float | None = None) -> DepthPoints:
         """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
@@ -166,7 +167,11 @@ class DepthCounts:
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
-        tallies = {side: self._tally(side, start_us, end_us) for side in self.options.sides}
+        parts = self._sides(start_us, end_us)
+        tallies = {
+            side: replace(reduce(joined_tallies, found), prints=self.sweeps[side].prints(start_us, end_us))
+            for side, found in parts.items()
+        }
         found = [_one_side(grid, side, tally, blocks) for side, tally in tallies.items()]
         shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
         tally = tallies[self.options.sides[0]]
@@ -184,12 +189,12 @@ class DepthCounts:
         """Return the cells of ``[start_us, end_us)``, as `between` has them: what is fitted."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
-        return points_of(grid, self._tallies(start_us, end_us), self._blocks(start_us, end_us))
+        return points_of(grid, self._sides(start_us, end_us), self._blocks(start_us, end_us))
 
     def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*."""
         start_us, end_us = within(self.span, start_us, end_us)
-        return cells_of(grid, self._tallies(start_us, end_us), self._blocks(start_us, end_us))
+        return cells_of(grid, self._sides(start_us, end_us), self._blocks(start_us, end_us))
 
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
         """Return what each side saw in ``[start_us, end_us)``, by spread."""
@@ -200,11 +205,16 @@ class DepthCounts:
         """Return the cells of each state of ``[start_us, end_us)``, by side a part of what it saw, up to its reach."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
-        return [points_of(grid, tallies, self._blocks(start_us, end_us)) for tallies in states]
+        blocks = self._blocks(start_us, end_us)
+        return [points_of(grid, {side: (one,) for side, one in state.items()}, blocks) for state in states]
 
-    def _tallies(self, start_us: int, end_us: int) -> dict[int, Tally]:
-        """Return what each side of a window saw."""
-        return {side: self._tally(side, start_us, end_us) for side in self.options.sides}
+    def _sides(self, start_us: int, end_us: int) -> Sides:
+        """Return what each side of a window saw; the last answer is kept: a window's reach is looked for first."""
+        key = start_us, end_us
+        for side in self.options.sides:
+            if side not in self._last or self._last[side][0] != key:
+                self._last[side] = key, self._tallied(side, start_us, end_us)
+        return {side: self._last[side][1] for side in self.options.sides}
 
     def _blocks(self, start_us: int, end_us: int) -> int:
         """Return how many blocks a window has, of which the last may be a part."""
@@ -214,16 +224,9 @@ class DepthCounts:
         if reach is not None:
             return reach
         given = self.options.max_delta_ticks
-        return reach_of([self.depths(start_us, end_us)]) if given is None else given
+        return reach_of(self.depths(start_us, end_us), self.path.per_tick) if given is None else given
 
-    def _tally(self, side: int, start_us: int, end_us: int) -> Tally:
-        """Return what a side of a window saw; the last answer is kept, since a window's reach is looked for first."""
-        key = start_us, end_us
-        if side not in self._last or self._last[side][0] != key:
-            self._last[side] = key, self._tallied(side, start_us, end_us)
-        return self._last[side][1]
-
-    def _tallied(self, side: int, start_us: int, end_us: int) -> Tally:
+    def _tallied(self, side: int, start_us: int, end_us: int) -> tuple[Tally, ...]:
         """Return what a side of a window saw: its whole blocks from the day's sums, if there are any, the rest itself.
 
         Of the sums nothing is taken that lies at or after the end: a sweep that a border cuts is taken back.
@@ -234,6 +237,9 @@ class DepthCounts:
         rest_us = start_us + blocks * block_us
         stood, stood_block, us = self._stood(side, rest_us, end_us)
         swept, count = sweeps.beside(start_us, rest_us, end_us)
+        whole = (sums.between(start_us, blocks),) if sums else ()
+        if whole and not len(us) and not len(count):
+            return whole
         own = Tally(
             stood=stood,
             stood_block=stood_block + blocks,
@@ -242,9 +248,9 @@ class DepthCounts:
             depth=swept.depth,
             block=(swept.us - start_us) // block_us,
             count=count,
-            prints=sweeps.prints(start_us, end_us),
+            prints=0,
         )
-        return joined_tallies(sums.between(start_us, blocks), own, own.prints) if sums else own
+        return *whole, own
 
     def _stood(self, side: int, start_us: int, end_us: int) -> "tuple[Ints, Ints, Ints]":
         """Return where the touch of a side stood in ``[start_us, end_us)``, in which block, and for how many µs."""
@@ -271,42 +277,45 @@ class DepthCounts:
         return self._by_block.get(key)
 
 
-def depths_of(tallies: dict[int, Tally], per_tick: int) -> "tuple[Times, Times, Ints]":
-    """Return how far hits reached, where they met the touch, in ticks, and how many; of all sides."""
-    depth, met, count = (np.concatenate([getattr(one, name) for one in tallies.values()]) for name in _SWEPT)
-    hit = (met != CLOSED) & (depth >= met)
-    return depth[hit] / per_tick, met[hit] / per_tick, count[hit]
+def depths_of(sides: Sides) -> "list[Swept]":
+    """Return the touch that the sweeps of both sides met, their depth in steps and how many, of each part."""
+    return [(one.touch, one.depth, one.count) for parts in sides.values() for one in parts]
 
 
-def points_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> Points:
+def points_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> Points:
     """Return the cells of a window by side and block, from what each side saw of it."""
-    cells = [block_cells(grid, tally, blocks) for tally in tallies.values()]
-    exposure_us, fills = (np.stack(one) for one in zip(*cells, strict=True))
-    used = np.nonzero(exposure_us)
-    side, block, column = used
-    return _table(grid, np.array(list(tallies))[side], column, block, exposure_us[used], fills[used])
+    rows = [(side, [_columns(one) for one in parts]) for side, parts in sides.items()]
+    return Points(*_cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S)))
 
 
-def cells_of(grid: "DistanceGrid", tallies: dict[int, Tally], blocks: int) -> "tuple[Times, Times]":
+def cells_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> "tuple[Times, Times]":
     """Return exposure in s and sweeps of a window, by block and column: those of `points_of`, of all sides together."""
-    found = [block_cells(grid, tally, blocks) for tally in tallies.values()]
+    found = [block_cells(grid, parts, blocks) for parts in sides.values()]
     exposure_s = np.sum([exposure_us for exposure_us, _ in found], axis=0) / US_PER_S
     return exposure_s, np.sum([np.where(exposure_us > 0, fills, 0.0) for exposure_us, fills in found], axis=0)
 
 
-def reach_of(days: "Sequence[tuple[Times, Times, Ints]]") -> float:
-    """Return how far the flow of *days* reaches, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
+def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:
+    """Return how far the flow of days reaches, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
 
     At least `LEAST_TICKS` beyond the median distance of the best price, so that there are distances to compare.
 
     Args:
-        days: Of each day, its `DepthCounts.depths`.
+        swept: Of the days, their `DepthCounts.depths`.
+        per_tick: Steps of distance in one tick.
     """
-    depth, touch, count = (np.concatenate(column) for column in zip(*days, strict=True))
-    if not count.sum():
+    count, deep, near = reach_steps(swept, REACHED, 0.5, MOST_STEPS) or _sorted_reach(swept)
+    if not count:
         return float(LEAST_TICKS)
-    least = quantile(touch, count, 0.5) + LEAST_TICKS
-    return min(float(np.ceil(max(quantile(depth, count, REACHED), least))), FARTHEST)
+    return min(float(np.ceil(max(deep / per_tick, near / per_tick + LEAST_TICKS))), FARTHEST)
+
+
+def _sorted_reach(swept: "Sequence[Swept]") -> tuple[int, float, float]:
+    """Return what `reach_steps` returns, by sorting."""
+    touch, depth, count = (np.concatenate(column) for column in zip(*swept, strict=True))
+    hit = (touch != CLOSED) & (depth >= touch)
+    touch, depth, count = touch[hit], depth[hit], count[hit]
+    return int(count.sum()), quantile(depth, count, REACHED), quantile(touch, count, 0.5)
 
 
 @dataclass(frozen=True)
@@ -393,11 +402,15 @@ class DistanceGrid:
         return np.where(self.near <= self.last, summed, 0.0)
 
 
-def block_cells(grid: DistanceGrid, tally: Tally, blocks: int) -> "tuple[Times, Times]":
+def block_cells(grid: DistanceGrid, parts: tuple[Tally, ...], blocks: int) -> "tuple[Times, Times]":
     """Return µs of exposure and sweeps of one side of a window, each by block and column of *grid*."""
-    stood, swept = (tally.stood, tally.stood_block, tally.us), (tally.touch, tally.depth, tally.block, tally.count)
-    exposure_us, fills = _cells.block_cells(grid.lookup, stood, swept, blocks)
+    exposure_us, fills = _cells.block_cells(grid.lookup, [_columns(one) for one in parts], blocks)
     return exposure_us, fills
+
+
+def _columns(one: Tally) -> "tuple[tuple[Ints, Ints, Ints], tuple[Ints, Ints, Ints, Ints]]":
+    """Return the columns of a tally as the kernels take them."""
+    return (one.stood, one.stood_block, one.us), (one.touch, one.depth, one.block, one.count)
 
 
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
@@ -411,7 +424,7 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple
         blocks: How many the window has.
     """
     touch, depth, count = tally.touch, tally.depth, tally.count
-    exposure_us, fills = block_cells(grid, tally, blocks)
+    exposure_us, fills = block_cells(grid, (tally,), blocks)
     book, hits = touch != CLOSED, depth >= touch
     exposed = exposure_us > 0
     counts = SweepCounts(

@@ -104,11 +104,12 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
     """
     if sample.n_blocks < 2:
         return None
-    expected, fills = sample.expected(estimate), sample.points.fills
+    stretch, blocks = sample.block * 3 + (sample.points.side + 1), sample.n_blocks
+    each = (sum_by(stretch, values, 3 * blocks) for values in (sample.expected(estimate), sample.points.fills))
+    by_side = [column.reshape(blocks, 3).T.copy() for column in each]
     found = poisson = 0.0
     for side in (1, -1, 0):
-        mine = sample.points.side == side
-        means, counts = (sample.by_block(np.where(mine, values, 0.0)) for values in (expected, fills))
+        means, counts = (column[side + 1] for column in by_side)
         if not (means.sum() > 0 and counts.sum() > 0):
             continue
         share, total = means / means.sum(), counts.sum()

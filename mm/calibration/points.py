@@ -21,6 +21,7 @@ NO_BLOCK = -1
 COLUMNS = ("delta_ticks", "exposure_s", "fills")
 LARGEST = 1e300  # a hundred million of these still have a sum
 EXACT = 1e15  # every whole number up to here is a float
+EIGHTHS = 8  # of a tick: what distances from any reference are whole numbers of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +179,12 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
         first, groups = group(keys[0])
         if all((key[first][groups] == key).all() for key in keys[1:]):
             return first, groups
+    steps = _steps(keys[0]) if len(keys) == 1 else None
+    if steps is not None:
+        values, groups = distinct(steps)
+        first = np.empty(len(values), np.int64)
+        first[groups] = np.arange(len(groups))
+        return first, groups
     order = np.argsort(keys[0]) if len(keys) == 1 else np.lexsort(keys[::-1])
     starts = np.zeros(len(order), bool)
     starts[:1] = True
@@ -187,6 +194,15 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     groups = np.empty(len(order), np.int64)
     groups[order] = np.cumsum(starts) - 1
     return order[starts], groups
+
+
+def _steps(key: NDArray[np.generic]) -> Ints | None:
+    """Return distances that are whole eighths of a tick from 0 as whole numbers; None of others."""
+    if key.dtype != np.float64 or not key.size or not 0 <= key.min() <= key.max() <= EXACT:
+        return None
+    eighths = key * EIGHTHS
+    steps: Ints = eighths.astype(np.int64)
+    return steps if (steps == eighths).all() else None
 
 
 def distinct(keys: Ints) -> tuple[Ints, Ints]:

@@ -18,7 +18,6 @@ from mm.calibration.points import Floats, Ints
 
 HALF = 0.5  # of a fill: how much two exponentials weigh in each row of the curve that only has to fall
 TURNS_EM = 400
-LOOK_EM = 10  # turns between two looks at the height
 ENOUGH_EM = 1e-4
 
 
@@ -275,19 +274,5 @@ def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
 
 def _deconvolved(spans: tuple[Ints, Ints], waited: Floats, counts: Floats, steps: Floats) -> Floats:
     """Return the steps of highest likelihood, from positive ones to begin with."""
-    begin, end = spans
-    size = len(steps)
-
-    def spread(values: Floats) -> Floats:
-        """Return the sum over the rows that hold each step."""
-        return (np.bincount(begin, values, size + 1) - np.bincount(end, values, size + 1)).cumsum()[:size]
-
-    seconds, last = spread(waited), -math.inf
-    for _ in range(0, TURNS_EM, LOOK_EM):
-        gain = _summed(steps, spans)
-        height = float((counts * np.log(gain) - waited * gain).sum())
-        if height - last < ENOUGH_EM:
-            break
-        last = height
-        climb(spans, counts, seconds, steps, LOOK_EM)
+    climb(spans, counts, waited, steps, TURNS_EM, ENOUGH_EM)
     return steps

@@ -146,8 +146,11 @@ class Sweeps:
 
     def between(self, start_us: int, end_us: int) -> Reached:
         """Return the sweeps in a window, each cut to its prints in the window."""
-        first, last = np.searchsorted(self._us, (start_us, end_us))
-        return self._part(int(first), int(last))
+        first, last = int(self._us.searchsorted(start_us)), int(self._us.searchsorted(end_us))
+        begin, end = int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last))
+        if first == self._stops[begin] and last == self._stops[end]:  # no border cuts a sweep
+            return Reached(*(getattr(self.whole, one)[begin:end] for one in Reached.__slots__))
+        return self._part(first, last)
 
     def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
         """Return what the sweeps of a window are beside the `whole` ones that begin before *rest_us*.
@@ -156,8 +159,8 @@ class Sweeps:
             Sweeps and how often each counts: the whole ones that begin from *rest_us* on, the rest of one that began
             before the window, and, of one that does not end in it, -1 for the whole and 1 for its prints in the window.
         """
-        first, rest, last = (int(at) for at in np.searchsorted(self._us, (start_us, rest_us, end_us)))
-        begin, later, end = (int(at) for at in np.searchsorted(self._opens, (first, rest, last)))
+        first, rest, last = (int(self._us.searchsorted(us)) for us in (start_us, rest_us, end_us))
+        begin, later, end = (int(self._opens.searchsorted(at)) for at in (first, rest, last))
         opens = self._stops
         parts = [Reached(*(getattr(self.whole, one)[later:end] for one in Reached.__slots__))]
         counts = [1] * (end - later)

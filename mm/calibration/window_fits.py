@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mm.calibration.alternatives import compare
 from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
-from mm.calibration.points import Floats, Points
+from mm.calibration.points import Floats, Points, group
 from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
 
@@ -143,6 +145,8 @@ def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:
 
 def reached(points: Points, line: Line) -> Floats:
     """Return how often each row is reached, in 1/s: λ(δ), of a cell less λ at its far end."""
-    near, far = rates_on(line, points.delta_ticks), rates_on(line, points.delta_ticks + points.width_ticks)
-    gain: Floats = near - far
+    first, row = group(points.delta_ticks, points.width_ticks)
+    near = points.delta_ticks[first]
+    rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))
+    gain: Floats = (rate[: len(first)] - rate[len(first) :])[row]
     return gain

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
+from mm.calibration._cells import add_moves
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import CLOSED, within
@@ -131,7 +132,7 @@ class SettledSweeps:
         whose move was not over when the part ended.
         """
         start_us, end_us = within(self.marks.span, *span)
-        first, stop = np.searchsorted(self.us, (start_us, end_us - SETTLED_S * US_PER_S + 1)).tolist()
+        first, stop = (int(self.us.searchsorted(us)) for us in (start_us, end_us - SETTLED_S * US_PER_S + 1))
         self._add(sums, slice(first, max(first, stop)), last, 1)
         beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
         for sign in set(count.tolist()):
@@ -144,14 +145,7 @@ class SettledSweeps:
 
     def _add(self, sums: "Floats", rows: slice, last: int, sign: int) -> None:
         """Add rows, or take them back, by a *sign*."""
-        per_tick = self.marks.path.per_tick
-        near = self.touch[rows] <= last
-        touch, depth, move = (one[rows][near] for one in (self.touch, self.depth, self.move))
-        depth = np.minimum(depth, last)
-        beyond = depth - (depth - touch) % per_tick + per_tick  # the first distance of its row that is not hit
-        places, size = np.concatenate((touch, beyond)), sums.shape[1]
-        sums[0] += sign * np.bincount(places, np.repeat((1.0, -1.0), len(touch)), size)
-        sums[1] += sign * np.bincount(places, np.concatenate((move, -move)), size)
+        add_moves((self.touch[rows], self.depth[rows], self.move[rows]), sums, last, self.marks.path.per_tick, sign)
 
 
 def _settled_day(marks: "DepthCounts") -> dict[int, SettledSweeps]:

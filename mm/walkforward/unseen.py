@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.calibration._cells import hit_clock
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Points, group, sum_by
-from mm.calibration.reference import CLOSED, within
+from mm.calibration.reference import within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
 
@@ -107,14 +108,17 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
     """
     start_us, end_us = within(marks.span, *window)
     path, (A, k) = marks.path, rates
-    edges, rows, _ = path.segments(start_us, end_us)
-    touch = path.touch[side][rows]
-    open_ = (touch != CLOSED) & (touch <= marks.grid.last)
-    expected = np.where(open_, A * np.exp(-k * touch / path.per_tick), 0.0) * np.diff(edges) / US_PER_S
-    clock = np.concatenate(([0.0], np.cumsum(expected)))
+    first = int(path.us.searchsorted(start_us, side="right")) - 1
+    rows = slice(first, max(int(path.us.searchsorted(end_us)), first + 1))
     hits, met = marks.hits(side, start_us, end_us)
-    at = np.interp(hits.us[met <= marks.grid.last], edges, clock)
-    return Waits(np.diff(at, prepend=0.0), float(clock[-1] - (at[-1] if at.size else 0.0)))
+    at, clock = hit_clock(
+        (path.us[rows], path.touch[side][rows]),
+        (start_us, end_us),
+        (A / US_PER_S, k / path.per_tick),
+        marks.grid.last,
+        hits.us[met <= marks.grid.last],
+    )
+    return Waits(np.diff(at, prepend=0.0), clock - (float(at[-1]) if at.size else 0.0))
 
 
 def linked(stretches: Iterable[Waits | None]) -> Floats:

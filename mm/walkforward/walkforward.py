@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.journal import Journal
-from mm.backtest.replay import backtest
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
@@ -74,6 +73,8 @@ def walkforward(
     Raises:
         FitError: If no segment is usable.
     """
+    from mm.backtest.replay import backtest
+
     config, plan = config or CalibrationConfig(), plan or WindowPlan(latency_us=rules.order_latency_us)
     schedule = build_schedule(Calibrator(tape, config, rules, learn_us=plan.first_us), plan, fallback)
     quotes, fills = (models or _default_models)(schedule)

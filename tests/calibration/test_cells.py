@@ -1,12 +1,14 @@
-"""The kernel of cells against a plain count, price by price."""
+"""The kernels of cells, reaches, moves and clocks against plain counts, price by price and hit by hit."""
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._cells import CellColumns, block_cells
-from mm.calibration.depth_counts import CELLS, DistanceGrid
+from mm.calibration._cells import CellColumns, add_moves, block_cells, cell_rows, hit_clock, reach_steps
+from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
 from mm.calibration.reference import CLOSED
 
 BLOCKS = 3
@@ -50,19 +52,117 @@ def test_cells_are_those_of_a_count_by_price(reach, per_tick, stood, swept):
     """Exposure is the mean over the prices of a cell, sweeps count where they end; open cells from where they begin."""
     grid = DistanceGrid.of(reach, per_tick)
     columns = (tuple(np.array(rows, INTS).reshape(-1, width).T.copy()) for rows, width in ((stood, 3), (swept, 4)))
-    exposure, fills = block_cells(grid.lookup, *columns, BLOCKS)
+    exposure, fills = block_cells(grid.lookup, [tuple(columns)], BLOCKS)
     slow_exposure, slow_fills = plain(grid, stood, swept)
     assert exposure == pytest.approx(slow_exposure, rel=1e-12, abs=1e-6)
     assert (fills == slow_fills).all()
 
 
+@given(
+    st.sampled_from(REACH),
+    st.lists(st.tuples(distance, block, st.integers(1, 10**9)), max_size=8),
+    st.lists(st.tuples(distance, distance, block, st.sampled_from((1, 3, -1))), max_size=8),
+    st.integers(0, 8),
+)
+def test_rows_are_the_exposed_cells_in_order_and_parts_add_up(reach, stood, swept, cut):
+    """By side, block and column; a window in two parts has the cells of one."""
+    grid = DistanceGrid.of(reach, 2)
+    stood, swept = (np.array(rows, INTS).reshape(-1, width).T for rows, width in ((stood, 3), (swept, 4)))
+    parts = [
+        (tuple(stood[:, part].copy()), tuple(swept[:, part].copy())) for part in (slice(None, cut), slice(cut, None))
+    ]
+    whole = [(tuple(stood.copy()), tuple(swept.copy()))]
+    exposure, fills = block_cells(grid.lookup, whole, BLOCKS)
+    assert all(
+        (one == two).all() for one, two in zip((exposure, fills), block_cells(grid.lookup, parts, BLOCKS), strict=True)
+    )
+    rows = [
+        (grid.near[column] / 2, grid.width[column], exposure[at, column] / 4, fills[at, column], side, at)
+        for side in (1, -1)
+        for at in range(BLOCKS)
+        for column in range(grid.columns)
+        if exposure[at, column]
+    ]
+    found = cell_rows(grid.lookup, [(1, whole), (-1, parts)], BLOCKS, 4.0)
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == rows
+
+
+hits = st.lists(st.tuples(distance, distance, st.integers(1, 4)), max_size=12)
+
+
+@given(hits, hits, st.sampled_from((1, 2, 8)))
+def test_a_reach_is_the_quantile_of_each_sweep_written_out(one, two, per_tick):
+    """As numpy has it, whether places are counted or sorted; without a hit there are five ticks."""
+    swept = [tuple(np.array(rows, INTS).reshape(-1, 3).T.copy()) for rows in (one, two)]
+    hit = [(touch, depth) for touch, depth, count in one + two if depth >= touch > CLOSED for _ in range(count)]
+    count, deep, near = reach_steps(swept, 0.9, 0.5, 1 << 17)
+    assert count == len(hit)
+    deepest = max((depth for _, depth in hit), default=0)
+    assert (reach_steps(swept, 0.9, 0.5, deepest - 1) is None) == (deepest > 0)
+    if not hit:
+        assert reach_of(swept, per_tick) == 5.0
+        return
+    touch, depth = np.array(hit).T
+    assert deep == pytest.approx(np.quantile(depth, 0.9), rel=1e-12)
+    assert near == pytest.approx(np.quantile(touch, 0.5), rel=1e-12)
+    far = max(np.quantile(depth, 0.999) / per_tick, np.quantile(touch, 0.5) / per_tick + 5)
+    assert reach_of(swept, per_tick) == pytest.approx(math.ceil(far - 1e-9))
+    beyond = [*swept, tuple(np.array([[1 << 20]] * 2 + [[1]]))]
+    depths, touches = np.append(depth, 1 << 20), np.append(touch, 1 << 20)
+    far = max(np.quantile(depths, 0.999) / per_tick, np.quantile(touches, 0.5) / per_tick + 5)
+    assert reach_of(beyond, per_tick) == pytest.approx(math.ceil(far - 1e-9))
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 12), st.integers(0, 20), st.integers(-9, 9)), max_size=10),
+    st.sampled_from((1, 2, 8)),
+    st.sampled_from((1, -1)),
+)
+def test_moves_add_up_at_every_place_that_a_sweep_hits(rows, per_tick, sign):
+    """A sweep hits from its touch on every tick up to its depth, as far as places count."""
+    last, rows = 10, [(touch, touch + deep, move / 2) for touch, deep, move in rows]
+    sums = np.zeros((2, last + per_tick + 1))
+    columns = [np.array([row[at] for row in rows], kind) for at, kind in enumerate((INTS, INTS, float))]
+    add_moves(tuple(columns), sums, last, per_tick, sign)
+    for place in range(last + 1):
+        found = sums[:, place % per_tick : place + 1 : per_tick].sum(axis=1)
+        hit = [move for touch, depth, move in rows if 0 <= touch <= place <= depth and (place - touch) % per_tick == 0]
+        assert found.tolist() == [sign * len(hit), sign * sum(hit)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(-1, 8)), min_size=1, max_size=8), st.lists(st.integers(0, 99))
+)
+def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
+    """µs by µs: the rate of the touch that stands, none without a book or beyond the last distance."""
+    A, k, last, begin, end = 0.3, 0.4, 6, 20, 90
+    us = np.sort(np.array([begin - 5, *(20 + at for at, _ in path[1:])]))
+    touch = np.array([where for _, where in path])
+    rate = [0.0] * (end + 1)
+    for now in range(begin, end):
+        stands = touch[np.searchsorted(us, now, side="right") - 1]
+        rate[now] = A * math.exp(-k * stands) if 0 <= stands <= last else 0.0
+    came = np.array(sorted(min(max(one, begin), end - 1) for one in came), INTS)
+    at, total = hit_clock((us, touch), (begin, end), (A, k), last, came)
+    assert at == pytest.approx([sum(rate[begin:one]) for one in came.tolist()], abs=1e-12)
+    assert total == pytest.approx(sum(rate[begin:end]), abs=1e-12)
+
+
 def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     columns, none = CellColumns(np.arange(3), 2, 4), np.zeros(0, INTS)
     one, two = np.ones(1, INTS), np.ones(2, INTS)
-    with pytest.raises(ValueError, match="where the touch stood"):
-        block_cells(columns, (one, two, one), (none,) * 4, 3)
+    with pytest.raises(ValueError, match="no power of two"):
+        CellColumns(np.arange(3), 3, 4)
     with pytest.raises(ValueError, match="of the sweeps"):
-        block_cells(columns, (none,) * 3, (one, one, two, one), 3)
+        reach_steps([(one, two, one)], 0.5, 0.5, 9)
+    with pytest.raises(ValueError, match="of the moves"):
+        add_moves((one, one, np.ones(1)), np.zeros((2, 6)), 4, 2, 1)
+    with pytest.raises(ValueError, match="of the path"):
+        hit_clock((one, two), (0, 1), (1.0, 1.0), 9, none)
+    with pytest.raises(ValueError, match="where the touch stood"):
+        block_cells(columns, [((one, two, one), (none,) * 4)], 3)
+    with pytest.raises(ValueError, match="of the sweeps"):
+        block_cells(columns, [((none,) * 3, (one, one, two, one))], 3)
     for stood, swept in (((one, 3 * one, one), (none,) * 4), ((none,) * 3, (one, one, -one, one))):
         with pytest.raises(ValueError, match=r"block (3|-1) of 3"):
-            block_cells(columns, stood, swept, 3)
+            block_cells(columns, [(stood, swept)], 3)

@@ -25,9 +25,9 @@ def test_a_turn_is_expectation_then_maximisation(rows, steps, turns):
     begin, end = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
     counts, waited = (np.array([row[at] for row in rows]) for at in (2, 3))
     holding = [[row for row in range(len(rows)) if begin[row] <= at < end[row]] for at in range(SIZE)]
-    seconds = np.array([sum(waited[row] for row in held) for held in holding])
+    seconds = [sum(waited[row] for row in held) for held in holding]
     fast, slow = np.array(steps), list(steps)
-    climb((begin, end), counts, seconds, fast, turns)
+    climb((begin, end), counts, waited, fast, turns, -np.inf)
     for _ in range(turns):
         rate = [sum(slow[begin[row] : end[row]]) for row in range(len(rows))]
         slow = [
@@ -37,12 +37,22 @@ def test_a_turn_is_expectation_then_maximisation(rows, steps, turns):
     assert fast == pytest.approx(slow, rel=1e-6, abs=1e-9)
 
 
+def test_turns_end_where_they_gain_no_more():
+    """No further than ten of them beyond the likelihood that only a thousand turns would raise by so much."""
+    spans, counts = (np.array([0, 1, 0]), np.array([2, 3, 3])), np.array([40.0, 9.0, 30.0])
+    few, many = np.ones(3), np.ones(3)
+    climb(spans, counts, np.array([5.0, 9.0, 2.0]), few, 1000, 1e-6)
+    climb(spans, counts, np.array([5.0, 9.0, 2.0]), many, 1000, -np.inf)
+    assert few == pytest.approx(many, rel=1e-2, abs=1e-2)
+    assert (few != many).any()
+
+
 def test_spans_that_do_not_fit_are_refused():
     one, two = np.ones(1), np.array([2], np.int64)
     with pytest.raises(ValueError, match="unequal length"):
-        climb((two, two), np.ones(2), one, one, 1)
+        climb((two, two), np.ones(2), one, one, 1, 0.0)
     with pytest.raises(ValueError, match="from 2 to 2, of 1"):
-        climb((two, two), one, one, one, 1)
+        climb((two, two), one, one, one, 1, 0.0)
 
 
 def exponential(shape, x):

@@ -390,9 +390,11 @@ def test_auto_reaches_as_far_as_999_of_1000_sweeps():
     """And the last cell begins there, whatever a tick is worth; nothing outside the window counts."""
     day = tape(deep_day(4), 0, 7200 * S)
     marks = DepthCounts(day, DepthOptions())
-    depth, *_ = marks.depths(0, 7200 * S)
-    reach = reach_of([marks.depths(0, 7200 * S)])
-    assert reach == np.ceil(np.quantile(depth, 0.999))
+    swept = marks.depths(0, 7200 * S)
+    reach = reach_of(swept, 2)
+    touch, depth, count = (np.concatenate(column) for column in zip(*swept, strict=True))
+    hit = (touch >= 0) & (depth >= touch)
+    assert reach == np.ceil(np.quantile(np.repeat(depth[hit], count[hit]) / 2, 0.999))
     assert 2000 < reach < 5000
     points = marks.points(0, 7200 * S)
     assert reach <= points.delta_ticks.max() < reach + 1
@@ -403,8 +405,8 @@ def test_auto_reaches_as_far_as_999_of_1000_sweeps():
 def test_auto_leaves_distances_to_compare_where_nothing_goes_through():
     """All prints at the best price of a book of one tick, and a window without a print."""
     told = [book(0, 100, 101), *(trade(n * S, (-1) ** n, 100 + (n + 1) % 2) for n in range(1, 60))]
-    assert reach_of([DepthCounts(tape(told, 0, 60 * S)).depths(0, 60 * S)]) == 6.0
-    assert reach_of([DepthCounts(tape(told, 0, 60 * S)).depths(0, 1)]) == 5.0
+    assert reach_of(DepthCounts(tape(told, 0, 60 * S)).depths(0, 60 * S), 2) == 6.0
+    assert reach_of(DepthCounts(tape(told, 0, 60 * S)).depths(0, 1), 2) == 5.0
 
 
 @pytest.mark.parametrize("limit", [0, 99, 100, 101, 12_345, 10**9])

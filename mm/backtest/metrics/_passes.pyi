@@ -57,10 +57,10 @@ def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> N
 def spread(
     times: NDArray[np.int64], edges: NDArray[np.int64], ranks: NDArray[np.int64]
 ) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
+    """Return the least and the greatest of *times*, at least one, their sum, and counts between *edges*.
 
     Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
-    twice the one before, or more. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
+    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
     order of size among them, and where these rank now.
     """
 

@@ -247,10 +247,10 @@ def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArr
 def spread(
     const int64_t[::1] times, const int64_t[::1] edges, const int64_t[::1] ranks
 ) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the least and the greatest of *times*, 0 or more and at least one, their sum, and counts between *edges*.
+    """Return the least and the greatest of *times*, at least one, their sum, and counts between *edges*.
 
     Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
-    twice the one before, or more. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
+    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
     order of size among them, and where these rank now.
     """
     cdef int64_t i, at, least, most, low, high, bucket, n = times.shape[0], before = 0, kept = 0, left_out = 0
@@ -297,9 +297,9 @@ def spread(
 
 
 cdef inline int64_t bucket_of(int64_t time) noexcept nogil:
-    """Return the bucket of a time: its bits from the first one on, as many as `FINE_BITS` and one."""
+    """Return the bucket of a time: its bits from the first one on, as many as `FINE_BITS` and one; 0 below 0."""
     cdef int64_t bits = bits_of(time), shift = bits - FINE_BITS - 1 if bits > FINE_BITS + 1 else 0
-    return (shift << FINE_BITS) + (time >> shift)
+    return (shift << FINE_BITS) + (max(time, 0) >> shift)
 
 
 cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil:

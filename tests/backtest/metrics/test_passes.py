@@ -122,6 +122,7 @@ def test_edges_count_what_is_at_most_them(seed):
     values[random.random(100) < 0.1] = 1 << 62
     values[random.random(100) < 0.3] += random.integers(4_900, 5_100)
     values[random.random(100) < 0.3] = random.integers(199_999, 200_002)
+    values[random.random(100) < 0.1] = random.integers(-(1 << 40), 0)
     values = values[:1] if seed == 0 else np.where(seed == 1, 250, values)
     below = [sum(value <= edge for value in values) for edge in edges]
     ranks = np.unique(random.integers(0, len(values), 6))

@@ -86,8 +86,9 @@ def rest(
         and the last of them, where fills are foreseen; and the least and the greatest distance at which an order
         rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
     """
-    cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, until, half, place, begun = -1
-    cdef int64_t least = NEVER, most = -NEVER
+    cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, half, place, begun = -1
+    cdef int64_t until, since, side, price2, least = NEVER, most = -NEVER
+    cdef double* sums
     cdef double seconds, predicted
     cdef bint foresees = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
     cdef int64_t window, first_of = first_window, length = window_us, cells = cuts.shape[0]
@@ -96,28 +97,29 @@ def rest(
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
         for i in range(lives.shape[0]):
-            until = _end(lives, i, last_us)
-            begun = row_at(&cuts[0], 1, cuts.shape[0], lives[i, 1], begun)
-            at = begun if until > lives[i, 1] else cuts.shape[0]
-            while at < cuts.shape[0] and cuts[at] < until:
-                if at >= 0 and mid2[at] > 0:
-                    half = lives[i, 2] * (mid2[at] - 2 * lives[i, 3])
-                    least, most = min(least, half), max(most, half)
-                    place = half - first if single else (half - first) / width
-                    if half < first or place >= count:
-                        at += 1
-                        continue
-                    seconds = _seconds(cuts, at, lives[i, 1], until)
-                    near[place, 0] += seconds
-                    near[place, 1] += seconds * <double> half
-                    if foresees:
-                        window = cuts[at] / length - first_of
-                        when[window, 0] += seconds
-                        if piece[at] >= 0:
-                            predicted = seconds * intensity.rate(piece[at], lives[i, 2], 0.5 * <double> half)
-                            near[place, 2] += predicted
-                            when[window, 1] += predicted
+            until, since, side, price2 = _end(lives, i, last_us), lives[i, 1], lives[i, 2], 2 * lives[i, 3]
+            begun = row_at(&cuts[0], 1, cells, since, begun)
+            at = max(begun, 0) if until > since else cells
+            while at < cells and cuts[at] < until:
                 at += 1
+                if mid2[at - 1] <= 0:
+                    continue
+                half = side * (mid2[at - 1] - price2)
+                least, most = min(least, half), max(most, half)
+                place = half - first if single else (half - first) / width
+                if half < first or place >= count:
+                    continue
+                seconds = 1e-6 * <double> ((min(until, cuts[at]) if at < cells else until) - max(since, cuts[at - 1]))
+                sums = &near[place, 0]
+                sums[0] += seconds
+                sums[1] += seconds * <double> half
+                if foresees:
+                    window = cuts[at - 1] / length - first_of
+                    when[window, 0] += seconds
+                    if piece[at - 1] >= 0:
+                        predicted = seconds * intensity.rate(piece[at - 1], side, 0.5 * <double> half)
+                        sums[2] += predicted
+                        when[window, 1] += predicted
     if least > most:
         least, most = 0, -1
     return by_distance, by_window, (least, most)
@@ -252,9 +254,9 @@ def outside(
         for i in range(lives.shape[0]):
             until = _end(lives, i, last_us)
             begun = row_at(&cuts[0], 1, cuts.shape[0], lives[i, 1], begun)
-            at = begun if until > lives[i, 1] else cuts.shape[0]
+            at = max(begun, 0) if until > lives[i, 1] else cuts.shape[0]
             while at < cuts.shape[0] and cuts[at] < until:
-                if at >= 0 and mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
+                if mid2[at] > 0 and ranges[at, 0] <= ranges[at, 1]:  # not NaN
                     seconds = _seconds(cuts, at, lives[i, 1], until)
                     delta = 0.5 * <double> (lives[i, 2] * (mid2[at] - 2 * lives[i, 3]))
                     total += seconds

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import engine_chance
+from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import _order_lives, order_lives
@@ -121,6 +122,18 @@ def test_a_range_in_whole_numbers_is_a_range():
     """A fit written by hand has 1 where ours has 1.0; time before the fit does not count."""
     found = lives((1, 100, 0, 40), last_s=40)
     assert share_outside_fit(found, path((0, 204), (20, 204)), [piece(10, 100, 1, 5)]) == 0.0
+
+
+def test_what_lies_before_the_path_of_the_mid_does_not_count():
+    """An order that rests before the first cut does from the first one on, whatever stands before it in memory."""
+    found = lives((1, 100, 5, 30), last_s=40)
+    us, mid2 = path((1 << 32, 0), (10, 204), (20, 206))
+    us, mid2 = us[1:], mid2[1:]
+    assert share_outside_fit(found, (us, mid2), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
+    none = np.empty(0, np.int64)
+    near, _, span = _order_lives.rest(found.table, us, mid2, Intensity(()), none, 0, S, found.last_us, (0, 1, 10))
+    assert span == (4, 6)
+    assert near[:, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
 
 
 def test_an_order_rests_that_arrived_and_was_not_rejected():

@@ -60,8 +60,8 @@ def spread(
     """Return the least and the greatest of *times*, at least one, their sum, and counts between *edges*.
 
     Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
-    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
-    order of size among them, and where these rank now.
+    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of
+    ``around``: some of the times, those of the rising *ranks* in order of size among them, and where these rank now.
     """
 
 def around(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

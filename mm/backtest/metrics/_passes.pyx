@@ -250,8 +250,8 @@ def spread(
     """Return the least and the greatest of *times*, at least one, their sum, and counts between *edges*.
 
     Counts are of times at most each of the rising edges and above the one before; the last: above all. Each edge is
-    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of ``around``: some of the times, those of the rising *ranks* in
-    order of size among them, and where these rank now.
+    twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of
+    ``around``: some of the times, those of the rising *ranks* in order of size among them, and where these rank now.
     """
     cdef int64_t i, at, least, most, low, high, bucket, n = times.shape[0], before = 0, kept = 0, left_out = 0
     cdef int64_t[::1] edge_of = np.full(HALVES // 2, np.iinfo(np.int64).max)  # the one edge of a bucket

@@ -83,10 +83,10 @@ class ModelMaker:
     def intensity(self) -> "Intensity | None":
         """What the fit or the schedule predicts; None without one.
 
-        A fit that was measured under the fill model of the run predicts by what it measured, distance by distance.
+        A fit or a schedule that was measured under the run's fill model predicts by what it measured at each distance.
         """
         fitted, name = self._fitted, self._models.fill_model
-        if is_fit(fitted) and fitted.calib_fills == name not in DRAWN:
+        if fitted is not None and fitted.calib_fills == name not in DRAWN:
             from mm.calibration.schedule import measured_intensity
 
             return measured_intensity(fitted) or self._intensity

@@ -49,7 +49,7 @@ TODAY = {
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page.
-    "calibration": (9_975, 40),
+    "calibration": (10_130, 41),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_551, 11),
@@ -74,8 +74,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 87_500),
-    "modules": (220, 348),
+    "lines": (46_000, 87_560),
+    "modules": (220, 349),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

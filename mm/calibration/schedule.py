@@ -3,19 +3,19 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
+from mm.calibration.schedule_entry import NOT_MEASURED, Entry, Measured, broken
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import dearest
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
-from mm.errors import BrokenFile, FitError, Mismatch, UsageError
+from mm.errors import FitError, Mismatch, UsageError
 from mm.instrument import E8
 from mm.notebook import Picture, Shown, picture_of
 
@@ -29,84 +29,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
 SOURCES = ("fitted", "carried", "default", "none")
-
-
-def is_line(value: Any) -> bool:
-    """Return whether *value* is a list of points of λ(δ), which falls; or an empty one."""
-    if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
-        return False
-    numbers = [type(number) in (int, float) and math.isfinite(number) for point in value for number in point]
-    if not all(numbers) or not all(rate > 0 for _, rate in value):
-        return False
-    pairs = list(pairwise(value))
-    falls = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
-    return not value or (bool(pairs) and falls and pairs[-1][1][1] < pairs[-1][0][1])
-
-
-# What JSON must hold for a field of each type; None as well where the type allows it.
-KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
-    str: ("a text", lambda value: isinstance(value, str)),
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number of µs", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: (
-        "a finite number",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
-    ),
-    Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
-}
-
-
-def broken(source: str, what: str) -> BrokenFile:
-    """Return the error for *what* is wrong in *source*."""
-    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it again")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One JSON object of a schedule, whose values are checked as they are read; *place* ends with a dot, or is empty.
-
-    All methods raise BrokenFile, with the file, the place and the value.
-    """
-
-    raw: Any
-    source: str
-    place: str = ""
-
-    def value(self, key: str) -> Any:
-        """Return the value of *key*."""
-        if not isinstance(self.raw, Mapping) or key not in self.raw:
-            raise broken(self.source, f"{self.place}{key} is missing")
-        return self.raw[key]
-
-    def read(self, key: str, kind: Any, known: tuple[str, ...] = ()) -> Any:
-        """Return the value of *key*, of a type such as ``int`` or ``float | None``, and one of *known* if given."""
-        value, options = self.value(key), (kind,) if kind in KINDS else get_args(kind)
-        wanted, fits = KINDS[options[0]]
-        if value is None and NoneType in options:
-            return None
-        if not fits(value):
-            raise self._refused(key, wanted)
-        if known and value not in known:
-            raise self._refused(key, f"one of {', '.join(known)}")
-        return tuple((delta, rate) for delta, rate in value) if kind is Line else value
-
-    def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-        """Return the fields of the dataclass *record* by name; those with a default may be missing."""
-        return {
-            field.name: self.read(field.name, field.type, choices.get(field.name, ()))
-            for field in fields(record)
-            if field.name != "segments" and (field.default is MISSING or field.name in self.raw)
-        }
-
-    def entries(self, key: str) -> "list[Entry]":
-        """Return the objects of a list."""
-        value = self.value(key)
-        if not isinstance(value, list):
-            raise self._refused(key, "a list")
-        return [Entry(item, self.source, f"{self.place}{key}[{number}].") for number, item in enumerate(value)]
-
-    def _refused(self, key: str, wanted: str) -> BrokenFile:
-        return broken(self.source, f"{self.place}{key} is {repr(self.value(key))[:40]}, not {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +61,8 @@ class Segment:
         lambda_curve: Where it is another one, points of λ(δ): distance in ticks, fills per second.
         adverse_ticks: What the mid moved against orders in the 5 s after they were filled, in the training window of
             *A* and *k*, at the distance where an order is worth most by them; None where too few were.
+        measured_rates: Distance in ticks and fills per second of the orders that a fill model filled in the training
+            window of *A* and *k*, near neighbours pooled to 20 fills; empty where the hit rule measured.
     """
 
     start_us: int
@@ -163,6 +87,7 @@ class Segment:
     shape: str | None = None
     lambda_curve: Line = ()
     adverse_ticks: float | None = None
+    measured_rates: Measured = NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -343,6 +268,7 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             shape=_shape(used, line),
             lambda_curve=line,
             adverse_ticks=_adverse(used, line),
+            measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
         )
 
 
@@ -416,24 +342,38 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     return Intensity(pieces, fitted.reference or "mid", clustering=clustering)
 
 
-def measured_intensity(fit: PoissonFit) -> "Intensity | None":
+def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     """Return the fills per second that orders had under a fill model, to predict those of others.
 
     They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
-    fall by k. Where the fit has them by what has happened to an order, they are from the mid, whatever the reference.
-    None of a fit that was not measured under a fill model, or has fills at one distance alone.
+    fall by k. Where a fit has them by what has happened to an order, they are from the mid, whatever the reference.
+    Segments without them predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
     from mm.backtest.metrics.fill_states import FillStates
 
-    if not fit.usable or not fit.measured_rates or not fit.k:
+    if isinstance(fitted, Schedule):
+        if not any(one.measured_rates for one in fitted.segments):
+            return None
+        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in fitted.segments if one.A is not None]
+        return Intensity(pieces, fitted.reference or "mid", falling=False)
+    if not fitted.usable or not fitted.measured_rates or not fitted.k:
         return None
-    far, rate = fit.measured_rates[-1]
-    line = (*fit.measured_rates, (far + 1 / fit.k, rate / math.e))
-    piece = _piece(fit, (0, FOREVER), *_sides(fit, per_side=False, source="the fit"), line)
-    if not fit.measured_states or fit.recent_s is None:
-        return Intensity([piece], fit.reference or "mid", falling=False)
-    return Intensity([piece], "mid", falling=False, states=FillStates(fit.measured_states, fit.recent_s, fit.k))
+    piece = _measured_piece(fitted, (0, FOREVER))
+    if not fitted.measured_states or fitted.recent_s is None:
+        return Intensity([piece], fitted.reference or "mid", falling=False)
+    return Intensity(
+        [piece], "mid", falling=False, states=FillStates(fitted.measured_states, fitted.recent_s, fitted.k)
+    )
+
+
+def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":
+    """Return the intensity of a stretch of time by what was measured there, and by λ(δ) where nothing was."""
+    A, k = fitted.A or 0.0, fitted.k or 0.0  # of both sides: usable ones are above 0
+    if not fitted.measured_rates:
+        return _piece(fitted, span, (A, k), (A, k), fitted.lambda_curve if isinstance(fitted, Segment) else fitted.line)
+    far, rate = fitted.measured_rates[-1]
+    return _piece(fitted, span, (A, k), (A, k), (*fitted.measured_rates, (far + 1 / k, rate / math.e)))
 
 
 def why_unusable(schedule: Schedule) -> str:

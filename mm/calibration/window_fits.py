@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.calibration.alternatives import compare
+from mm.calibration.calibrator import pooled_rates
 from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
@@ -89,6 +90,7 @@ class WindowFits:
             "sigma_ticks": calibrator.sigma_ticks(*span),
             "predicted": predicted,
             "moves": moves.between(*span),
+            "measured": pooled_rates(points(*span)) if calibrator.config.fills else (),
         }
         return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 
@@ -102,6 +104,7 @@ def _from_json(kept: dict[str, Any], lead: PoissonFit | None) -> WindowFit:
         fit=fit,
         predicted=kept["predicted"] and tuple(kept["predicted"]),
         moves=tuple((delta, move) for delta, move in kept["moves"]),
+        measured=tuple((delta, rate) for delta, rate in kept["measured"]),
     )
 
 

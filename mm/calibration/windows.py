@@ -158,6 +158,7 @@ class WindowFit:
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None where unknown.
         predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
+        measured: Distance and fills per second of the orders of the window, where a fill model filled them.
         ahead: What ``state_space`` foresees.
     """
 
@@ -169,6 +170,7 @@ class WindowFit:
     sigma_ticks: float | None = None
     predicted: tuple[float, float] | None = None
     moves: "Line" = ()
+    measured: "Line" = ()
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
 
     @classmethod

@@ -36,8 +36,9 @@ LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for
 CLOCK = ("waits", "mean_wait", "ks_p")
 CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
 LATER = ("adverse_ticks",)  # columns behind those that scripts count
-SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", "lambda_curve", *LATER))
-SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name != "lambda_curve")
+LISTS = ("lambda_curve", "measured_rates")  # of a segment, which have no column
+SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *LISTS, *LATER))
+SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in LISTS)
 COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
 NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that files of earlier versions lack
 WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are no numbers

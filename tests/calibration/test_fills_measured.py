@@ -21,7 +21,7 @@ from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import HALF_TICKS, CalibrationConfig, Calibrator, FillsMeasured, pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Points
-from mm.calibration.schedule import build_schedule
+from mm.calibration.schedule import build_schedule, measured_intensity
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError
@@ -181,6 +181,25 @@ def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
     again = type(schedule).from_json(schedule.to_json(), "the test")
     assert again.calib_fills == "queue_prob_power"
     assert measured_under(rule, None) is None
+
+
+def test_segments_carry_the_rates_of_their_own_training_windows(tape):
+    """Distance by distance as the window alone shows them; the intensity predicts by them while the segment lasts."""
+    plan, calibrator = WindowPlan(20, 10), Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER))
+    schedule = build_schedule(calibrator, plan)
+    for segment in schedule.segments:
+        rates = pooled_rates(calibrator.between(segment.train_start_us, segment.train_end_us).fitted)
+        assert segment.measured_rates == rates
+        (delta, rate), *_ = rates
+        assert measured_intensity(schedule).at(segment.start_us, 1, delta) == pytest.approx(rate)
+    text = json.dumps(schedule.to_json())
+    assert type(schedule).from_json(json.loads(text), "the test") == schedule
+    bare = replace(schedule, segments=tuple(replace(one, measured_rates=()) for one in schedule.segments))
+    assert measured_intensity(bare) is None
+    with pytest.raises(BrokenFile, match=r"measured_rates .* distances that rise"):
+        type(schedule).from_json(
+            json.loads(text.replace('"measured_rates": [[', '"measured_rates": [[99, 1], [')), "it"
+        )
 
 
 def test_rates_are_pooled_to_twenty_fills():

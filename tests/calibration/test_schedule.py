@@ -14,7 +14,8 @@ from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
-from mm.calibration.schedule import Entry, Schedule, Segment, build_schedule, intensity_of, segments_of
+from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, segments_of
+from mm.calibration.schedule_entry import Entry
 from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -190,7 +191,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
-        *("shape", "lambda_curve", "adverse_ticks"),
+        *("shape", "lambda_curve", "adverse_ticks", "measured_rates"),
     ]
 
 

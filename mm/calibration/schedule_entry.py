@@ -1,0 +1,103 @@
+"""The JSON objects of a schedule, read value by value, each of which is checked and named where it is wrong."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from itertools import pairwise
+from types import NoneType
+from typing import Any, NewType, get_args
+
+from mm.calibration.fit_result import Line
+from mm.errors import BrokenFile
+
+Measured = NewType("Measured", Line)  # distance and fills per second, which need not fall with it
+NOT_MEASURED = Measured(())
+
+
+def is_points(value: Any) -> bool:
+    """Return whether *value* is a list of pairs of a distance and a rate above 0, or an empty one."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
+        return False
+    numbers = [type(number) in (int, float) and math.isfinite(number) for point in value for number in point]
+    return all(numbers) and all(rate > 0 for _, rate in value)
+
+
+def is_line(value: Any) -> bool:
+    """Return whether *value* is a list of points of λ(δ), which falls; or an empty one."""
+    if not is_points(value):
+        return False
+    pairs = list(pairwise(value))
+    falls = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
+    return not value or (bool(pairs) and falls and pairs[-1][1][1] < pairs[-1][0][1])
+
+
+def is_measured(value: Any) -> bool:
+    """Return whether *value* is a list of points of measured rates, nearest first; or an empty one."""
+    return is_points(value) and all(one[0] < two[0] for one, two in pairwise(value))
+
+
+# What JSON must hold for a field of each type; None as well where the type allows it.
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number of µs", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: (
+        "a finite number",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    ),
+    Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
+    Measured: ("an empty list, or [distance, fills per second] of distances that rise, rates above 0", is_measured),
+}
+
+
+def broken(source: str, what: str) -> BrokenFile:
+    """Return the error for *what* is wrong in *source*."""
+    return BrokenFile(f"{source}: {what}; a schedule comes from `mm schedule`, make it again")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One JSON object of a schedule, whose values are checked as they are read; *place* ends with a dot, or is empty.
+
+    All methods raise BrokenFile, with the file, the place and the value.
+    """
+
+    raw: Any
+    source: str
+    place: str = ""
+
+    def value(self, key: str) -> Any:
+        """Return the value of *key*."""
+        if not isinstance(self.raw, Mapping) or key not in self.raw:
+            raise broken(self.source, f"{self.place}{key} is missing")
+        return self.raw[key]
+
+    def read(self, key: str, kind: Any, known: tuple[str, ...] = ()) -> Any:
+        """Return the value of *key*, of a type such as ``int`` or ``float | None``, and one of *known* if given."""
+        value, options = self.value(key), (kind,) if kind in KINDS else get_args(kind)
+        wanted, fits = KINDS[options[0]]
+        if value is None and NoneType in options:
+            return None
+        if not fits(value):
+            raise self._refused(key, wanted)
+        if known and value not in known:
+            raise self._refused(key, f"one of {', '.join(known)}")
+        return tuple((delta, rate) for delta, rate in value) if kind in (Line, Measured) else value
+
+    def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+        """Return the fields of the dataclass *record* by name; those with a default may be missing."""
+        return {
+            field.name: self.read(field.name, field.type, choices.get(field.name, ()))
+            for field in fields(record)
+            if field.name != "segments" and (field.default is MISSING or field.name in self.raw)
+        }
+
+    def entries(self, key: str) -> "list[Entry]":
+        """Return the objects of a list."""
+        value = self.value(key)
+        if not isinstance(value, list):
+            raise self._refused(key, "a list")
+        return [Entry(item, self.source, f"{self.place}{key}[{number}].") for number, item in enumerate(value)]
+
+    def _refused(self, key: str, wanted: str) -> BrokenFile:
+        return broken(self.source, f"{self.place}{key} is {repr(self.value(key))[:40]}, not {wanted}")

@@ -48,12 +48,12 @@ TODAY = {
     "backtest": (18_050, 67),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
-    # and steps of curves in kernels, sums of a day that windows share, windows on the page.
-    "calibration": (10_130, 41),
+    # and steps of curves in kernels, sums of a day that windows share, windows on the page, time at rest in a kernel.
+    "calibration": (10_270, 41),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_551, 11),
-    "commands": (2_827, 19),  # issue 17: a fit that carries its clustering
+    "commands": (2_841, 19),  # issue 17: a fit that carries its clustering; 21: runs written as they end
     "evaluate": (2_945, 12),  # issue 21: cancellations found in a kernel
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -74,7 +74,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 87_560),
+    "lines": (46_000, 87_720),
     "modules": (220, 349),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -67,7 +67,6 @@ cdef class Engine:
     cdef bint signalled                 # whether there are any
     cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
     cdef bint plain_view                # whether the quote model receives the best prices of the venue, and nothing else
-    cdef bint passes_over               # whether events of a whole book may be played many at a time
     cdef bint interpreted               # whether a model is in Python
     cdef EventBuffer buffer             # of what is fed, else None
     cdef bint limited                   # whether there are limits on our orders, which look at the clock
@@ -285,10 +284,6 @@ cdef class Engine:
         if self.lags:  # a model that sees more is called each time, as it is on the whole tape
             repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
         self.manager.repeats = repeats and not self.manager.decides
-        self.passes_over = not (
-            self.venue.lagging or self.venue.best_only or self.venue.signalled or self.manager.decides
-            or self.fills.draws or self.fills.follows_prints
-        )
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
@@ -404,11 +399,10 @@ cdef class Engine:
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
         """Play the events up to *until_us*, and before each what of ours is due.
 
-        *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers, while
-        attributes would be loaded again after every store of these loops, which is where a day spends its time.
+        *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers.
         """
         cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, begin, event, us, due_us
+        cdef int64_t position = venue.next_event, passed, event, us, due_us
         while position < venue.events:
             us = venue.event_us[position]
             if us > until_us:
@@ -416,18 +410,15 @@ cdef class Engine:
             due_us = self.next_due(venue, manager, open)
             if us >= due_us:
                 self.catch_up(venue, manager, us, us - 1)
-            elif self.passes_over and venue.begun:
-                begin = position
-                position = venue.pass_over(self.fills, begin, due_us if until_us == NEVER else min(due_us, until_us + 1))
-                if position > begin:
-                    us = venue.event_us[position - 1]
-                    pass_requotes(manager, us)
-                    venue.now_us = us
-                    venue.next_event = position
+            elif venue.passes_over and venue.begun and not manager.decides:
+                passed = venue.pass_over(self.fills, min(due_us - 1, until_us))
+                if passed:
+                    pass_requotes(manager, venue.now_us)
                     if not self.lags:
-                        look_at_best(manager, open, &venue.touch, us)
-                    self.rows_played += venue.first_row[position] - venue.first_row[begin]
-                    self.events_played += position - begin
+                        look_at_best(manager, open, &venue.touch, venue.now_us)
+                    self.events_played += passed
+                    self.rows_played += venue.first_row[position + passed] - venue.first_row[position]
+                    position += passed
                     continue
             event = venue.sequence[position] if venue.lagging else position
             self.happen(venue, manager, event, us, position == venue.first_event)
@@ -545,8 +536,7 @@ cdef class Engine:
     ) except -1 nogil:
         """Let happen what of ours is due: messages up to one instant, what follows the market up to another.
 
-        Returns:
-            What `next_due` does then.
+        It returns what `next_due` does then.
         """
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t message_us, us
@@ -686,15 +676,13 @@ cdef class Engine:
                 if orders.open.orders[i].status != SENT:
                     expected += self.fills.expected(&orders.open.orders[i], venue.now_us)
         valid_us = venue.valid_us + (venue.now_us - venue.valid_since_us if venue.touch.valid and venue.begun else 0)
-        two_sided_us = venue.two_sided_us
-        if venue.two_sided_since_us != NEVER:
-            two_sided_us += venue.now_us - venue.two_sided_since_us
+        since_us = venue.now_us if venue.two_sided_since_us == NEVER else venue.two_sided_since_us
         counters = {
             "first_us": self.begun_us if venue.begun else -1,
             "last_us": venue.now_us,
             "valid_us": valid_us,
             "invalid_us": venue.now_us - self.begun_us - valid_us if venue.begun else 0,
-            "two_sided_us": two_sided_us,
+            "two_sided_us": venue.two_sided_us + venue.now_us - since_us,
             "events": self.events_played,
             "rows": self.rows_played,
             "expected_fills": expected if self.fills.has_intensity else None,

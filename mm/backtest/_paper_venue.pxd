@@ -44,6 +44,7 @@ cdef class PaperVenue(OrderVenue):
     cdef Book book
     cdef Touch touch
     cdef bint opened, begun
+    cdef bint passes_over               # whether events may be played many at a time
     cdef int64_t last_book_us
     cdef int64_t changed_event          # whose rows the last book event changed; -1 where they are not all that changed
     cdef bint checked_prints               # whether an order was last checked against prints at its price
@@ -77,7 +78,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil
     cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil
     cdef Trade print_at(self, int64_t event, int64_t us) noexcept nogil
-    cdef int64_t pass_over(self, FillModel fills, int64_t position, int64_t until_us) except -1 nogil
+    cdef int64_t pass_over(self, FillModel fills, int64_t until_us) except -1 nogil
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil
     cdef void reached(self, int64_t* sell, int64_t* buy) noexcept nogil
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil

@@ -232,6 +232,9 @@ cdef class PaperVenue(OrderVenue):
         """Begin with other events: what counts positions of the ones before begins again."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.happened.events = self.happened.count = 0
+        self.passes_over = not (
+            self.lagging or self.best_only or self.signalled or self.fills.draws or self.fills.follows_prints
+        )
         self.mean.lots = 0
         self.mean.notional_tl = 0
         self.last_trade_event = -1
@@ -391,14 +394,11 @@ cdef class PaperVenue(OrderVenue):
         self.match_trade(&print_)
         return self.show_print(event, us) if self.fills.follows_prints else 0
 
-    cdef int64_t pass_over(self, FillModel fills, int64_t position, int64_t until_us) except -1 nogil:
-        """Play the events from *position* on that are before an instant, up to the first that may need more than this.
+    cdef int64_t pass_over(self, FillModel fills, int64_t until_us) except -1 nogil:
+        """Play the next events up to an instant, to the first that may need more than this, and return how many.
 
         They are prints that reach no order of ours, and changes of the book. It ends behind one that moves a best price,
         on which requotes depend, and behind one that *fills*, the venue's fill model, is called with.
-
-        Returns:
-            The position of the first event that was not played.
         """
         cdef const int64_t* event_us = &self.event_us[0]
         cdef const int64_t* first_row = &self.first_row[0]
@@ -406,13 +406,13 @@ cdef class PaperVenue(OrderVenue):
         cdef const int8_t* side = &self.row_side[0]
         cdef const int64_t* ticks = &self.row_ticks[0]
         cdef const int64_t* lots = &self.row_lots[0]
-        cdef int64_t event = position, events = self.events, changed = -1, printed = -1, row
+        cdef int64_t begin = self.next_event, event = begin, events = self.events, changed = -1, printed = -1, row
         cdef int64_t best_bid = self.book.best_bid, best_ask = self.book.best_ask
         cdef int64_t sell, buy, low = self.mean.low_ticks or NEVER, high = self.mean.high_ticks
         cdef bint called = False
         cdef Trade print_
         self.reached(&sell, &buy)
-        while not called and event < events and event_us[event] < until_us:
+        while not called and event < events and event_us[event] <= until_us:
             row = first_row[event]
             if kind[event] == TRADE:
                 if ticks[row] >= sell if side[row] > 0 else ticks[row] <= buy:
@@ -433,10 +433,12 @@ cdef class PaperVenue(OrderVenue):
         if printed >= 0:
             self.last_trade_event = printed
             self.mean.low_ticks, self.mean.high_ticks = low, high
+        if event > begin:
+            self.next_event, self.now_us = event, event_us[event - 1]
         if changed >= 0:
             self.changed_event = changed
             self.on_book(event_us[changed], self.recv_seq[changed])
-        return event
+        return event - begin
 
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
         """Return whether the fill model is to be called with a print."""

@@ -13,7 +13,7 @@ import numpy as np
 from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import CurveComparison, compare
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Keep, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, StateRow, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import BLOCK_US, volatility
@@ -27,7 +27,6 @@ from mm.tape.tape import DEPTH, TRADE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.result import Result
     from mm.calibration.depth_counts import DepthCounts
     from mm.tape.tape import Tape
 
@@ -56,19 +55,22 @@ class CalibrationResult:
     states: tuple[SpreadState, ...]
     curves: "CurveComparison | None" = None
 
-    @property
-    def runs(self) -> dict[str, "Result"]:
-        """The simulated runs by folder name."""
-        return {name: run.result for name, run in self.calibrator.played.items() if run.result is not None}
-
 
 def measure(
-    tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
+    tape: "Tape | Sequence[Tape]",
+    config: CalibrationConfig | None = None,
+    rules: Rules | None = None,
+    keep: Keep | None = None,
 ) -> CalibrationResult:
-    """Calibrate whole days and return the fit with its points and its calibrator."""
+    """Calibrate whole days and return the fit with its points and its calibrator.
+
+    Args:
+        tape, config, rules: As for `calibrate`.
+        keep: As for `Calibrator`.
+    """
     tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
     config, references = resolved(tapes, config or CalibrationConfig())
-    calibrator = Calibrator(tapes, config, rules)
+    calibrator = Calibrator(tapes, config, rules, keep)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
     if config.fills is not None:

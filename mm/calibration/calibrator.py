@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.rules import Rules
-from mm.calibration.exposure import Anchors
+from mm.calibration.exposure import Anchors, RestingOrders
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
     from mm.calibration.day_marks import DayMarks
-    from mm.calibration.exposure import RestingOrders
     from mm.tape.tape import Tape
 
 
@@ -126,12 +125,16 @@ class Played:
     Attributes:
         journal: What happened to them.
         anchors: float64[n, 3], the references that their quotes were put around: instant, of buys, of sells in ticks.
-        result: The run as a backtest, for its files; None where it was kept from an earlier try.
+        result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
     """
 
     journal: "Journal"
     anchors: Floats
     result: "Result | None" = None
+
+    def resting(self, config: CalibrationConfig) -> RestingOrders:
+        """Return its orders that came to rest."""
+        return RestingOrders.of(self.journal, self.counted_from(config), by_model=config.fills is not None)
 
     def counted_from(self, config: CalibrationConfig) -> Anchors | None:
         """Return the anchors where the config counts distances from them; None for the current reference."""
@@ -218,7 +221,8 @@ class Calibrator:
     Attributes:
         tapes: The days, in order of time.
         config: How they are measured.
-        played: The simulated runs by folder name (``ladder``, ``ladder_<n>``, ``delta_<d>``); empty for ``marks``.
+        played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``) where a fill model decides on
+            their fills, which are looked at again; of others only the orders that rested are held.
     """
 
     def __init__(
@@ -236,7 +240,7 @@ class Calibrator:
             tape: One day, or days in order of time.
             config: How they are measured.
             rules: Give the latencies of simulated orders.
-            keep: May have a run of simulated orders already.
+            keep: Returns a run of simulated orders by its name, from the function where it has none yet.
             held: How many days are held whole at once, of the others only sums; None holds all.
             learn_us: Length of the first stretch, whose flow alone says how far the default distances of a fill model
                 go, so that later windows know nothing of their future; None for all days.
@@ -249,9 +253,16 @@ class Calibrator:
             known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
             config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
         self.played: dict[str, Played] = {}
+        self._resting: dict[str, RestingOrders] = {}
         for name, quotes in _runs(self.tapes[0], config):
             play = partial(_play, self.tapes, quotes, config, rules)
-            self.played[name] = keep(name, play) if keep else play()
+            run = keep(name, play) if keep else play()
+            self._resting[name] = run.resting(config)
+            if config.fills is not None:
+                self.played[name] = replace(run, result=None)
+        for one in self.tapes:
+            if self._resting and one.best is not None:
+                one.best.forget()  # no run reads its best prices again
 
     @property
     def fills_name(self) -> str | None:
@@ -326,7 +337,7 @@ class Calibrator:
         first = first_blocks(parts)
         if self.config.method != "marks":
             played = [self._orders(*part) for part in parts]
-            runs = {name: joined([part[name][0] for part in played], first) for name in self.played}
+            runs = {name: joined([part[name][0] for part in played], first) for name in self._resting}
             # runs of one tape share its blocks
             points, shown = (
                 joined([joined([run[kind] for run in part.values()], [0] * len(part)) for part in played], first)
@@ -349,24 +360,13 @@ class Calibrator:
     @property
     def ladders(self) -> int:
         """How many permutations of a ladder were played; 1 of another method."""
-        return len(self.played) if self.config.method == "ladder" else 1
+        return len(self._resting) if self.config.method == "ladder" else 1
 
     def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
         """Return the points of each run of simulated orders in a part of a day, to fit and to show."""
         path = self.marks[day].path
         found = {name: orders.between(path, start_us, end_us).points for name, orders in self._resting.items()}
         return {name: (self._late(name, points), points) for name, points in found.items()}
-
-    @cached_property
-    def _resting(self) -> "dict[str, RestingOrders]":
-        """The orders of each run."""
-        from mm.calibration.exposure import RestingOrders
-
-        config = self.config
-        return {
-            name: RestingOrders.of(run.journal, run.counted_from(config), by_model=config.fills is not None)
-            for name, run in self.played.items()
-        }
 
     def _late(self, name: str, points: Points) -> Points:
         """Return the points of a run with those nearer than any quote, where a fill model measures, at its distance.

@@ -19,7 +19,8 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.order_lives import NEVER, sent_orders
-from mm.calibration.points import Points, distinct
+from mm.calibration._exposure import keys_of, places_of, resting_time
+from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
 from mm.clock import US_PER_S
 
@@ -93,12 +94,11 @@ class _Places:
     block: "Ints"
     distance: "Ints"
 
-    def keys(self, blocks: int, distances: int) -> "Ints":
-        """Return one number for each place that counts; ``CLOSED`` ones are left out."""
+    @property
+    def keys(self) -> "Ints":
+        """One number for each place that counts; ``CLOSED`` ones are left out."""
         counted = self.distance != CLOSED
-        side = (self.side[counted] == 1).astype(np.int64)
-        keys: Ints = (side * blocks + self.block[counted]) * distances + self.distance[counted]
-        return keys
+        return keys_of(self.side[counted], self.block[counted], self.distance[counted])
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,17 @@ class RestingOrders:
         end_us = np.where(ended_us == NEVER, FOREVER, ended_us)
         if not by_model:
             end_us = np.minimum(end_us, first_us)
+        # where first fills count, an order that never rested is of no use; copies let the table go
+        rests = slice(None) if by_model else active_us < end_us
+        distance = None if anchors is None else anchors.distances(sent_us, side, ticks)
         return cls(
-            side=side,
-            ticks=ticks,
-            start_us=active_us,
-            end_us=end_us,
-            filled=(first_us == end_us) & (end_us < FOREVER),
-            mid2=first_mid2,
-            distance=None if anchors is None else anchors.distances(sent_us, side, ticks),
+            side=side[rests].copy(),
+            ticks=ticks[rests].copy(),
+            start_us=active_us[rests].copy(),
+            end_us=end_us[rests],
+            filled=((first_us == end_us) & (end_us < FOREVER))[rests],
+            mid2=first_mid2[rests],
+            distance=None if distance is None else distance[rests],
             fills=np.stack((row[::-1], us[::-1])) if by_model else None,
         )
 
@@ -165,22 +168,27 @@ class RestingOrders:
             end_us: First instant after it; what became of an order from there on is not read.
             block_us: Length of the blocks, counted from *start_us*; exposure is split there.
         """
-        orders = np.flatnonzero(np.maximum(self.start_us, start_us) < np.minimum(self.end_us, end_us))
-        places, spent = self._pieces(orders, path, (start_us, end_us, block_us))
-        if self.fills is None:
-            hits = self._first_fills(orders, path, (start_us, end_us, block_us))
-        else:
-            hits = self._every_fill(self.fills, path, (start_us, end_us, block_us))
-        exposed = places.distance != CLOSED
-        points = _points(places, spent, hits, path.per_tick)
+        window = start_us, end_us, block_us
+        own = np.empty(0, np.int64) if self.distance is None else self.distance
+        buy, sell = ((path.reference[side], path.touch[side]) for side in (1, -1))
+        keys, spent_us, left_out_us, orders = resting_time(
+            (self.side, self.ticks, self.start_us, self.end_us),
+            own,
+            (path.us, sell[0], buy[0], sell[1], buy[1]),
+            path.per_tick,
+            window,
+            anywhere=self.fills is not None,
+        )
+        hits = self._first_fills(path, window) if self.fills is None else self._every_fill(self.fills, path, window)
+        points = _points(keys, spent_us, hits, path.per_tick)
         fills = int(points.fills.sum())
         return OrderExposure(
             points=points,
-            orders=orders.size,
+            orders=orders,
             fills=fills,
             fills_left_out=hits.distance.size - fills,
-            exposed_s=int(spent[exposed].sum()) / US_PER_S,
-            left_out_s=int(spent[~exposed].sum()) / US_PER_S,
+            exposed_s=int(spent_us.sum()) / US_PER_S,
+            left_out_s=left_out_us / US_PER_S,
         )
 
     def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
@@ -193,23 +201,11 @@ class RestingOrders:
         least = touch if self.fills is None else np.zeros_like(touch)
         return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
-    def _pieces(self, orders: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "tuple[_Places, Ints]":
-        """Return the time at rest cut where the reference moves or a block begins, with the µs of each piece."""
-        edges, rows, blocks = path.segments(*window)
-        start_us, end_us = np.maximum(self.start_us[orders], window[0]), np.minimum(self.end_us[orders], window[1])
-        first = np.searchsorted(edges[:-1], start_us, side="right") - 1
-        count = np.searchsorted(edges[:-1], end_us, side="left") - first
-        owner = np.repeat(np.arange(count.size), count)
-        segment = np.arange(owner.size) + np.repeat(first - (np.cumsum(count) - count), count)
-        spent = np.minimum(end_us[owner], edges[segment + 1]) - np.maximum(start_us[owner], edges[segment])
-        lasted = spent > 0
-        order, segment, spent = orders[owner[lasted]], segment[lasted], spent[lasted]
-        return _Places(self.side[order], blocks[segment], self._distances(order, path, rows[segment])), spent
-
-    def _first_fills(self, orders: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+    def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
         """Return where each order stood when its first fill in a *window* came: by the book before the print."""
         start_us, end_us, block_us = window
-        hit = orders[self.filled[orders] & (self.end_us[orders] < end_us)]
+        begun = np.maximum(self.start_us, start_us) < self.end_us
+        hit = np.flatnonzero(self.filled & begun & (self.end_us < end_us))
         us = self.end_us[hit]
         distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
         return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
@@ -224,22 +220,13 @@ class RestingOrders:
         return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
 
 
-def _points(places: _Places, spent: "Ints", hits: _Places, per_tick: int) -> Points:
-    """Return seconds and hits of each place that has seconds.
+def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Points:
+    """Return seconds and hits of each place that has seconds; *keys* rise.
 
     A hit at the very instant at which its order came to stand so, where no order ever rested, is left out.
     """
-    blocks = int(max(places.block.max(initial=0), hits.block.max(initial=0))) + 1
-    distances = int(max(places.distance.max(initial=0), hits.distance.max(initial=0))) + 1
-    keys, into = distinct(places.keys(blocks, distances))
-    exposure_us = np.bincount(into, spent[places.distance != CLOSED], keys.size)
-    hit_keys = hits.keys(blocks, distances)
+    hit_keys = hits.keys
     hit_keys = hit_keys[np.isin(hit_keys, keys)]
     fills = np.bincount(np.searchsorted(keys, hit_keys), minlength=keys.size)
-    return Points.of(
-        keys % distances / per_tick,
-        exposure_us / US_PER_S,
-        fills,
-        side=np.where(keys // (blocks * distances) == 1, 1, -1),
-        block=keys // distances % blocks,
-    )
+    side, block, distance = places_of(keys)
+    return Points.of(distance / per_tick, spent_us / US_PER_S, fills, side=side, block=block)

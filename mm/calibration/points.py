@@ -338,6 +338,8 @@ def _floats(column: ArrayLike, name: str) -> Floats:
 
 def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
     """Return sides, as names or as signs, as signs."""
+    if isinstance(column, np.ndarray) and column.dtype.kind == "i" and not ((column < -1) | (column > 1)).any():
+        return column.ravel().astype(np.int8)
     values = np.array(column, dtype=object).ravel().tolist()
     missing: dict[Any, int] = {None: 0, **SIDES}  # frames have nulls where a file has nothing, or NaN
     signs = [0 if value != value else missing.get(value, value) for value in values]  # noqa: PLR0124 - NaN

@@ -1,9 +1,10 @@
 """``mm calibrate``: one day to ``poisson_fit.json``."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
@@ -15,6 +16,7 @@ from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.calibration.calibrate import AdverseMove, CalibrationResult
+    from mm.calibration.calibrator import Played
     from mm.report.frame import About
 
 POINTS = "calibration_points.csv"
@@ -50,7 +52,8 @@ def main(
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
     with run.timing("play"):
-        found = measure(tapes, assemble.calibration_config(calibration, fit, account.seed, tapes[0], run), rules)
+        config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
+        found = measure(tapes, config, rules, partial(_played, run))
         permuted = permutations(found)
         clusters = fit_hawkes(flow_of(found.calibrator))
         found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
@@ -60,9 +63,6 @@ def main(
         moves = adverse_selection(found.calibrator)
         run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
-        for name, result in found.runs.items():
-            # a run's order table is as large as all else that is held, and goes with the copy of its journal
-            replace(result, journal=copy(result.journal)).write_tables(run.path(f"runs/{name}"))
         run.write_page(drawn(found, content, moves, run.about))
     run.artefact = FIT
     run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
@@ -74,6 +74,16 @@ def main(
         run.say(f"note: {note}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
+
+
+def _played(run: Run, name: str, play: "Callable[[], Played]") -> "Played":
+    """Play simulated orders, and write their orders, fills and state; of a ladder those of its first permutation."""
+    played = play()
+    if played.result is not None and not name.startswith("ladder_"):
+        with run.timing("write"):
+            # a run's order table is as large as all else that is held, and goes with the copy of its journal
+            replace(played.result, journal=copy(played.journal)).write_tables(run.path(f"runs/{name}"))
+    return played
 
 
 def drawn(

@@ -21,7 +21,11 @@ A, K = 1.2, 0.4
 
 def test_simulated_orders_are_one_lot_and_free_of_balances(tape):
     """A probe fills whole at the first print, and never stops for want of money."""
-    (run,) = measure(tape, CalibrationConfig(method="ladder", permutations=1)).runs.values()
+    runs = {}
+    measure(
+        tape, CalibrationConfig(method="ladder", permutations=1), keep=lambda name, play: runs.setdefault(name, play())
+    )
+    run = runs["ladder"].result
     assert set(run.journal.fills[:, 4].tolist()) == {1}
     assert run.summary["n_partial"] == 0
     assert run.journal.state[:, 1].min() < 0, "sells never waited for an inventory"
@@ -107,9 +111,10 @@ def test_simulated_orders_rest_neither_in_a_gap_nor_after_it_until_the_book_is_b
 def test_a_ladder_averages_orders_of_its_distances(tape):
     """One order is one draw: the fit is of the points of all, its counts are their sums, its weight that of one."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000)
-    found = measure(tape, replace(config, permutations=3))
+    runs = {}
+    found = measure(tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play()))
     alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
-    assert list(found.runs) == ["ladder", "ladder_1", "ladder_2"]
+    assert list(runs) == ["ladder", "ladder_1", "ladder_2"]
     seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
     assert found.measured.shown.exposure_s.sum() == pytest.approx(seconds)
     assert found.measured.shown.fills.sum() == fills

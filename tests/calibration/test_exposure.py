@@ -250,3 +250,25 @@ def test_exposure_is_where_every_order_stands_in_every_instant(told, lives, wind
     assert (result.left_out_s, result.fills_left_out) == (left_out / S, left_out_fills)
     assert result.exposed_s == sum(spent.values()) / S
     assert result.fills == fills.total()
+
+
+def test_more_places_than_a_table_begins_with():
+    """A mid that walks a step a second past two orders: each second is a place of its own, and all of them count."""
+    steps = 5_000
+    told = [book(second * S, 9_000 + second, 9_002 + second) for second in range(steps)]
+    rests = order(1, 1, 8_000, 0), order(2, -1, 20_000, 0)
+    found = places(measure(told, steps * S, *rests, block_s=7.0))
+    expected = Counter()
+    for second in range(steps):
+        expected[1, second // 7, 1_001 + second] += 1
+        expected[-1, second // 7, 10_999 - second] += 1
+    assert found == {place: (seconds, 0) for place, seconds in expected.items()}
+
+
+def test_a_place_beyond_what_a_key_holds_is_refused():
+    """Nothing is added to another place in silence."""
+    far = order(1, -1, 1 << 39, 0)
+    with pytest.raises(OverflowError, match="274877906944 or more"):
+        measure([book(0, 100, 102)], 10 * S, far)
+    with pytest.raises(OverflowError, match="blocks are more than 16777216"):
+        measure([book(0, 100, 102)], 40 * S, order(1, 1, 99, 0), block_s=2e-6)

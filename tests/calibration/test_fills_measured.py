@@ -161,13 +161,15 @@ def test_every_fill_of_a_large_order_counts(tape):
     """An order of many lots fills in parts; its seconds go on, and so do its fills."""
     step_e8 = tape.step_lots * tape.instrument.lot_e8
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
-    found = measure(tape, config, Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots))
-    placed = {lots for one in found.runs.values() for lots in one.journal.orders[:, LOTS].tolist()}
-    fills = sum(len(one.journal.fills) for one in found.runs.values())
+    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)
+    runs = {}
+    found = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play()))
+    placed = {lots for one in runs.values() for lots in one.journal.orders[:, LOTS].tolist()}
+    fills = sum(len(one.journal.fills) for one in runs.values())
     assert found.fit.calib_order_qty == 10**6 * step_e8 / 1e8
     assert max(placed) == 10**6 * tape.step_lots
     assert 0.98 * fills <= found.fit.n_fills <= fills
-    assert len({order for one in found.runs.values() for order in one.journal.fills[:, 1].tolist()}) < fills
+    assert len({order for one in runs.values() for order in one.journal.fills[:, 1].tolist()}) < fills
 
 
 def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
@@ -255,9 +257,14 @@ def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
 
 def test_moves_after_fills_are_those_of_the_runs(tape):
     """Counted again from the journals: the mean move against orders five seconds after they were filled."""
-    found = measure(tape, CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER))
+    runs = {}
+    found = measure(
+        tape,
+        CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER),
+        keep=lambda name, play: runs.setdefault(name, play()),
+    )
     moves = defaultdict(list)
-    for run in found.runs.values():
+    for run in runs.values():
         for distance, kept in after_fills(run, 5).items():
             moves[distance] += [move for _, move in kept]
     assert len(found.fit.adverse_moves) >= 2

@@ -1,0 +1,144 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""How long simulated orders rested at each distance, in one pass over the orders."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.backtest.metrics._rows_at cimport row_at
+
+cdef enum:
+    BLOCK_AT = 38   # bits of a key below its block
+    SIDE_AT = 62    # and below its side
+    FIRST_CELLS = 1 << 12
+
+cdef int64_t NONE = -1
+cdef int64_t DISTANCES = <int64_t> 1 << BLOCK_AT    # a place's distance is below, in steps
+cdef int64_t BLOCKS = 1 << (SIDE_AT - BLOCK_AT)     # and its block
+
+
+cdef class _Sums:
+    """Sums by key, in a table of twice as many cells or more; keys are 0 or more."""
+
+    cdef int64_t[::1] keys, sums
+    cdef int64_t used, bits
+
+    def __init__(self) -> None:
+        self.keys, self.sums = np.full(FIRST_CELLS, NONE), np.zeros(FIRST_CELLS, np.int64)
+        self.bits = 12
+
+    cdef inline int64_t cell(self, int64_t key) noexcept nogil:
+        """Return the cell of a key, or the free one where it belongs; keys are spread by Knuth's multiplier."""
+        cdef int64_t last = self.keys.shape[0] - 1
+        cdef int64_t at = <int64_t> ((<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> (64 - self.bits))
+        while self.keys[at] != key and self.keys[at] != NONE:
+            at = (at + 1) & last
+        return at
+
+    cdef int add(self, int64_t key, int64_t value) except -1:
+        cdef int64_t at = self.cell(key)
+        if self.keys[at] == NONE:
+            self.keys[at] = key
+            self.used += 1
+        self.sums[at] += value
+        if 2 * self.used > self.keys.shape[0]:
+            self.grow()
+        return 0
+
+    cdef int grow(self) except -1:
+        """Double the table."""
+        cdef const int64_t[::1] keys = self.keys, sums = self.sums
+        cdef int64_t i, at
+        self.bits += 1
+        self.keys, self.sums = np.full(1 << self.bits, NONE), np.zeros(1 << self.bits, np.int64)
+        for i in range(keys.shape[0]):
+            if keys[i] != NONE:
+                at = self.cell(keys[i])
+                self.keys[at], self.sums[at] = keys[i], sums[i]
+        return 0
+
+    cdef tuple sorted(self):
+        """Return the keys, rising, and their sums."""
+        used = np.flatnonzero(np.asarray(self.keys) != NONE)
+        used = used[np.argsort(np.asarray(self.keys)[used])]
+        return np.asarray(self.keys)[used], np.asarray(self.sums)[used]
+
+
+def keys_of(side: NDArray[np.int64], block: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one number for each place, in the order of side, block and distance; none of them may be below 0."""
+    keys: NDArray[np.int64] = (side == 1).astype(np.int64) << SIDE_AT | block << BLOCK_AT | distance
+    return keys
+
+
+def places_of(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return side (+1, -1), block and distance of each of ``keys_of``."""
+    side = np.where(keys >> SIDE_AT == 1, 1, -1)
+    return side, keys >> BLOCK_AT & (BLOCKS - 1), keys & (DISTANCES - 1)
+
+
+def resting_time(
+    orders: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    const int64_t[::1] own,
+    path: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    per_tick: int,
+    window: tuple[int, int, int],
+    *,
+    anywhere: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    """Return how long orders rested in a window, by place.
+
+    Args:
+        orders: Side, price in ticks, and the instants from and until which each rests.
+        own: The distance of each, in steps; empty for that from the current reference.
+        path: Instants, from each of which a row holds; reference prices of sells and of buys, and the distances of
+            their touch, in steps; a distance of -1 is no book.
+        per_tick: Steps in a tick.
+        window: First instant, first instant after it, and the length of its blocks.
+        anywhere: Whether orders nearer than the touch count, down to the reference.
+
+    Returns:
+        Rising keys of the places (`keys_of`) and µs; then the µs of orders that stood in no place, and how many orders
+        rested.
+
+    Raises:
+        OverflowError: If a distance or the number of a block is more than a key can hold.
+    """
+    cdef const int64_t[:] side = orders[0], ticks = orders[1], begins = orders[2], ends = orders[3]
+    cdef const int64_t[::1] us = path[0], sell = path[1], buy = path[2], sell_touch = path[3], buy_touch = path[4]
+    cdef int64_t start_us = window[0], end_us = window[1], length = window[2], steps = per_tick, rows = us.shape[0]
+    cdef int64_t i, at, row = -1, begin, stop, until, block, block_end, touch, current, distance, left_out = 0, rested = 0
+    cdef bint near = anywhere, anchored = own.shape[0] > 0
+    cdef _Sums sums = _Sums()
+    if (end_us - start_us) // length >= BLOCKS:
+        raise OverflowError(f"{(end_us - start_us) // length} blocks are more than {BLOCKS}")
+    for i in range(side.shape[0]):
+        begin, stop = max(begins[i], start_us), min(ends[i], end_us)
+        if begin >= stop:
+            continue
+        rested += 1
+        row = row_at(&us[0], 1, rows, begin, row)
+        at, block = row, (begin - start_us) // length
+        block_end = start_us + (block + 1) * length
+        while begin < stop:
+            until = min(stop, block_end)
+            if at + 1 < rows:
+                until = min(until, us[at + 1])
+            if until > begin:
+                touch = buy_touch[at] if side[i] > 0 else sell_touch[at]
+                current = buy[at] - steps * ticks[i] if side[i] > 0 else steps * ticks[i] - sell[at]
+                if touch < 0 or current < (0 if near else touch):
+                    left_out += until - begin
+                else:
+                    distance = own[i] if anchored else current
+                    if distance >= DISTANCES:
+                        raise OverflowError(f"an order stood {distance} steps from the reference, {DISTANCES} or more")
+                    sums.add(<int64_t> (side[i] > 0) << SIDE_AT | block << BLOCK_AT | distance, until - begin)
+                begin = until
+            if begin >= block_end:
+                block += 1
+                block_end += length
+            if at + 1 < rows and us[at + 1] <= begin:
+                at += 1
+    keys, spent = sums.sorted()
+    return keys, spent, left_out, rested

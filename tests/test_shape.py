@@ -75,7 +75,7 @@ TODAY = {
 # shape_figures.py prints them.
 FIGURES = {
     "lines": (46_000, 87_720),
-    "modules": (220, 349),
+    "modules": (220, 350),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -75,7 +75,9 @@ class BlockSums:
         stood, swept = (slice(begins[first], begins[first + blocks]) for begins in self._begins)
         touch, block, us = (column[stood] for column in self._stood)
         met, depth, begun, count = (column[swept] for column in self._swept)
-        return Tally(touch, block - first, us, met, depth, begun - first, count, 0)
+        if first:
+            block, begun = block - first, begun - first
+        return Tally(touch, block, us, met, depth, begun, count, 0)
 
 
 @dataclass(frozen=True, slots=True)

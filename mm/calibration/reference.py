@@ -115,6 +115,8 @@ class ReferencePath:
         begins = self.us[first:last].copy()
         begins[0] = start_us
         cuts = np.arange(start_us + block_us, end_us, block_us, dtype=np.int64)
+        if not cuts.size:
+            return np.append(begins, end_us), np.arange(first, last), np.zeros(last - first, np.int64)
         at = np.searchsorted(begins, cuts, side="right")
         rows = np.insert(np.arange(first, last), at, first + at - 1)
         edges = np.append(np.insert(begins, at, cuts), end_us)

@@ -305,14 +305,19 @@ def climb(
         if not 0 <= begin[row] <= end[row] <= size:
             raise ValueError(f"steps: a row from {begin[row]} to {end[row]}, of {size}")
     cdef double[::1] total = np.zeros(size + 1), first = np.zeros(size + 1), beyond = np.zeros(size + 1)
-    cdef double[::1] seconds = np.zeros(size + 1)  # of the rows that hold each step, together
+    cdef double[::1] seconds = np.zeros(size)  # of the rows that hold each step, together
+    cdef int64_t[::1] change = np.zeros(size + 1, np.int64)  # of how many rows hold a step
+    cdef int64_t held = 0
     for row in range(rows):
         first[begin[row]] += waited[row]
         beyond[end[row]] += waited[row]
+        change[begin[row]] += 1
+        change[end[row]] -= 1
     moved = 0.0
     for at in range(size):
         moved += first[at] - beyond[at]
-        seconds[at] = moved
+        held += change[at]
+        seconds[at] = moved if held else 0.0  # not what rounding leaves
     for turn in range(turns):
         moved = height = 0.0
         for at in range(size):

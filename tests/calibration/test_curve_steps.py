@@ -37,6 +37,15 @@ def test_a_turn_is_expectation_then_maximisation(rows, steps, turns):
     assert fast == pytest.approx(slow, rel=1e-6, abs=1e-9)
 
 
+def test_a_step_that_no_row_holds_stays():
+    """Also where the seconds of the rows before it do not add up to 0 again."""
+    spans = np.array([0, 0, 1]), np.array([1, 2, 2])
+    steps = np.ones(3)
+    climb(spans, np.array([2.0, 3.0, 1.0]), np.array([0.1, 0.2, 0.7]), steps, 5, -np.inf)
+    assert steps[2] == 1.0
+    assert (steps[:2] != 1.0).all()
+
+
 def test_turns_end_where_they_gain_no_more():
     """No further than ten of them beyond the likelihood that only a thousand turns would raise by so much."""
     spans, counts = (np.array([0, 1, 0]), np.array([2, 3, 3])), np.array([40.0, 9.0, 30.0])

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
@@ -129,22 +129,11 @@ class Backtest:
         intensity = self.maker.intensity if self.intensity is None else self.intensity
         return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed)
 
-    @property
+    @cached_property
     def further(self) -> bool:
-        """Whether the sensitivity is played.
-
-        Raises:
-            UsageError: If it was requested, or draws were, with a model that can be played only once.
-        """
+        """Whether the sensitivity is played."""
         wanted = self.sensitivity.sensitivity
-        if self.own_models:
-            if wanted or self.draws:
-                raise UsageError(
-                    f"{'sensitivity' if wanted else 'fit_draws'} plays the models several times; give their names, or "
-                    f"package.module:Class, in the place of objects"
-                )
-            return False
-        return self.maker.registered_only() if wanted is None else wanted
+        return not self.own_models and (self.maker.registered_only() if wanted is None else wanted)
 
     @property
     def events(self) -> int:
@@ -154,12 +143,28 @@ class Backtest:
 
     def play(self, step: Step | None = None) -> "Result":
         """Return the backtest, with sensitivity and band in its summary where they are wanted."""
+        return self.with_further(self.play_base(step), step)
+
+    def play_base(self, step: Step | None = None) -> "Result":
+        """Return the backtest itself.
+
+        Raises:
+            UsageError: If the sensitivity was requested, or draws were, with a model that can be played only once.
+        """
+        wanted = self.sensitivity.sensitivity
+        if self.own_models and (wanted or self.draws):
+            raise UsageError(
+                f"{'sensitivity' if wanted else 'fit_draws'} plays the models several times; give their names, or "
+                f"package.module:Class, in the place of objects"
+            )
         for model in (self.quotes, self.fills):  # objects, which the maker does not make
             self.maker.read_by(model)
-        further, strategy = self.further, self.strategy
-        result = self.maker.based(strategy.play(step))
-        if further:
-            result = strategy.with_sensitivity(result, step)
+        return self.maker.based(self.strategy.play(step))
+
+    def with_further(self, result: "Result", step: Step | None = None) -> "Result":
+        """Return the backtest with sensitivity and band in its summary, where they are wanted."""
+        if self.further:
+            result = self.strategy.with_sensitivity(result, step)
         if self.draws:
             drawn = [replay.backtest(self.tapes, *pair, self.rules, step=step) for pair in self.maker.redrawn()]
             result = with_band(result, drawn)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PACKAGE = Path(__file__).resolve().parent
 _SOURCES = (".py", ".pyx", ".pxd")
@@ -34,6 +34,31 @@ def hash_file(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashedFile:
+    """A new file that is hashed as it is written, so that it need not be read again for that.
+
+    Attributes:
+        sha256: Of what was written so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: "bytes | memoryview[int]") -> None:
+        """Write all of *data*."""
+        self.sha256.update(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
 
 
 def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, UsageError
 from mm.notebook import Picture, Shown
@@ -247,9 +248,10 @@ class RunFolder(Shown):
         """Read a table of the backtest, every cell as its text."""
         import polars as pl
 
-        path = self._traded / f"{name}_{self.found.manifest['symbol']}.csv"
+        symbol = self.found.manifest["symbol"]
+        path = self._traded / f"{name}_{symbol}.csv"
         try:
-            return pl.read_csv(path, infer_schema=False)
+            return read_orders(self._traded, symbol) if name == "orders" else pl.read_csv(path, infer_schema=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
 

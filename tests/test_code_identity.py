@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
-from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, imports, of_package, sources_alone
+from mm.code_identity import (
+    PACKAGE,
+    HashedFile,
+    closure,
+    code_files,
+    digest,
+    hash_file,
+    imports,
+    of_package,
+    sources_alone,
+)
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
@@ -90,6 +100,16 @@ def test_imports_are_read_from_the_text(tmp_path, text, expected):
     path = tmp_path / "own.py"
     path.write_text(text)
     assert set(imports("room.own", path)) == expected | {"room"}
+
+
+def test_a_file_is_hashed_as_it_is_written(tmp_path):
+    """Its content is all that was given, and so is its hash."""
+    pieces = [b"recv_ms,order_id\n", memoryview(bytearray(b"1,2\n3,4\n")), b""]
+    with HashedFile(tmp_path / "a.csv") as file:
+        for piece in pieces:
+            file.write(piece)
+    assert (tmp_path / "a.csv").read_bytes() == b"".join(pieces)
+    assert file.sha256.hexdigest() == hash_file(tmp_path / "a.csv")
 
 
 def test_a_name_of_a_package_is_relative_to_itself(tmp_path):

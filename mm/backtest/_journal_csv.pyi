@@ -16,6 +16,8 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.code_identity import HashedFile
+
 ORDER_FILE: tuple[str, ...]
 FILL_FILE: tuple[str, ...]
 STATE_FILE: tuple[str, ...]
@@ -31,13 +33,20 @@ class Labels:
 def places_of(unit: int, places: int) -> tuple[int, int]:
     """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
 
-def write_orders(file: BinaryIO, orders: NDArray[np.int64], tick_e8: int, lot_e8: int) -> None:
-    """Write the order rows of a journal to *file*, a binary file open for writing."""
+def write_orders(file: BinaryIO | HashedFile, orders: NDArray[np.int64], tick_e8: int, lot_e8: int) -> None:
+    """Write the order rows of a journal to *file*."""
 
-def write_fills(file: BinaryIO, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]) -> None:
+def write_fills(
+    file: BinaryIO | HashedFile, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]
+) -> None:
     """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
 
 def write_state(
-    file: BinaryIO, state: NDArray[np.int64], tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
+    file: BinaryIO | HashedFile,
+    state: NDArray[np.int64],
+    tick_e8: int,
+    lot_e8: int,
+    start_cash_e8: int,
+    multiplier: int = 1,
 ) -> None:
     """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""

@@ -20,6 +20,7 @@ from mm._decimals cimport power_of_ten, put_decimal, put_fixed, put_signed, put_
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS
+from mm.code_identity import HashedFile
 from mm.errors import MMError
 
 ORDER_FILE = (
@@ -31,7 +32,7 @@ FILL_FILE = ("recv_ms", "order_id", "side", "price", "qty", "fee", "reason", "re
 STATE_FILE = ("recv_ms", "inventory", "cash", "mid", "mtm_value", "open_orders", "recv_us", "equity")
 
 cdef enum:
-    CHUNK = 1 << 20
+    CHUNK = 1 << 22  # a thread waits for the interpreter's lock at the end of each
     NUMBERS = 1024  # more than the digits, signs, points and commas of any row
 
 # Columns of the journal's tables, by position.
@@ -270,8 +271,8 @@ cdef Units units_of(tick_e8, lot_e8, start_cash_e8, multiplier=1) except *:
     return units
 
 
-def write_orders(file: BinaryIO, const int64_t[:, ::1] orders, tick_e8: int, lot_e8: int) -> None:
-    """Write the order rows of a journal to *file*, a binary file open for writing."""
+def write_orders(file: BinaryIO | HashedFile, const int64_t[:, ::1] orders, tick_e8: int, lot_e8: int) -> None:
+    """Write the order rows of a journal to *file*."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels actions = Labels(ACTIONS)
     cdef Labels statuses = Labels(STATUSES)
@@ -286,7 +287,7 @@ def write_orders(file: BinaryIO, const int64_t[:, ::1] orders, tick_e8: int, lot
 
 
 def write_fills(
-    file: BinaryIO, const int64_t[:, ::1] fills, tick_e8: int, lot_e8: int, reasons: Iterable[str]
+    file: BinaryIO | HashedFile, const int64_t[:, ::1] fills, tick_e8: int, lot_e8: int, reasons: Iterable[str]
 ) -> None:
     """Write the fill rows of a journal to *file*; *reasons* are the words for their codes."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
@@ -297,7 +298,7 @@ def write_fills(
 
 
 def write_state(
-    file: BinaryIO, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
+    file: BinaryIO | HashedFile, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
 ) -> None:
     """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""
     cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8, multiplier)

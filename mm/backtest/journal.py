@@ -6,6 +6,7 @@ time, prices ticks, quantities lots of the tape; an instant that does not exist 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
@@ -82,6 +83,9 @@ CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break"
 BREACHES = LIMITS  # the limit of a breach, by code
 
 
+_MAKING = Lock()
+
+
 class Late:
     """A table of a journal, or what makes it, which is called when the table is first needed."""
 
@@ -93,7 +97,10 @@ class Late:
             raise AttributeError(self._name)  # so that a dataclass sees no default
         table: Table | Callable[[], Table] = journal.__dict__[self._name]
         if callable(table):
-            table = journal.__dict__[self._name] = table()
+            with _MAKING:  # another thread may have made it meanwhile
+                table = journal.__dict__[self._name]
+                if callable(table):
+                    table = journal.__dict__[self._name] = table()
         return table
 
     def __set__(self, journal: object, table: "Table | Callable[[], Table]") -> None:

@@ -15,8 +15,10 @@ from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASON
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.pnl import ledger
 from mm.backtest.metrics.summary import summarise
+from mm.backtest.orders_file import CSV, SIDES, write_orders_file
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
+from mm.code_identity import HashedFile
 from mm.instrument import decimal_text
 from mm.notebook import Picture, Shown, picture_of
 from mm.tape.frames import floats
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
 
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
-SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,21 +204,28 @@ class Result(Shown):
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
         return np.stack([us[begins], ends], axis=1)
 
-    def write_tables(self, folder: Path) -> dict[str, int]:
+    def write_tables(
+        self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
+    ) -> dict[str, int]:
         """Write orders, fills and state, and the breaches of a run with limits; return the rows of each file.
 
-        *folder* is created where it does not exist.
+        Args:
+            folder: Created where it does not exist.
+            hashes: Takes the sha256 of each file, in hex, which is found while it is written.
+            orders_format: Form of the orders file, ``csv`` or ``parquet``.
         """
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.books.instrument
-        unit = (grid.tick_e8, grid.lot_e8)
-        orders, fills, state = (f"{table}_{grid.symbol}.csv" for table in ("orders", "fills", "state"))
-        with (folder / orders).open("wb", buffering=0) as file:
-            _journal_csv.write_orders(file, journal.orders, *unit)
-        with (folder / fills).open("wb", buffering=0) as file:
+        unit, found = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
+        fills, state = (f"{table}_{grid.symbol}.csv" for table in ("fills", "state"))
+        orders, sha256 = write_orders_file(folder, journal.orders, grid, orders_format)
+        found[orders] = sha256
+        with HashedFile(folder / fills) as file:
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
-        with (folder / state).open("wb", buffering=0) as file:
+            found[fills] = file.sha256.hexdigest()
+        with HashedFile(folder / state) as file:
             _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8, grid.multiplier)
+            found[state] = file.sha256.hexdigest()
         rows = {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"

@@ -250,6 +250,15 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrdersFile:
+    """The form of the file of orders."""
+
+    orders_format: str = knob(
+        "csv", one_of("csv", "parquet"), "Form of the orders file; parquet takes a tenth of the room.", matters=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """The grid of a sweep, its ranking, and where its backtests run."""
 
@@ -474,6 +483,7 @@ GROUPS: tuple[type, ...] = (
     Models,
     Risk,
     Sensitivity,
+    OrdersFile,
     Calibration,
     Fit,
     Windows,

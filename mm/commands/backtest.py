@@ -1,10 +1,11 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models, Output, Sensitivity
+from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner
 from mm.runs.run import Run
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @runner(
-    *("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity),
+    *("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity, OrdersFile),
     brief=(Day, Execution, Account, Models, Output),
 )
 def main(
@@ -28,12 +29,15 @@ def main(
     models: Models,
     risk: Risk,
     sensitivity: Sensitivity,
+    orders_file: OrdersFile,
 ) -> None:
     """Play one or more recorded days against a quote model and a fill model.
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
+    from mm.backtest.replay import by_events
     from mm.backtest.summary_text import text_of
+    from mm.backtest_call import Backtest
     from mm.commands import assemble
     from mm.model_maker import ModelMaker, check_names, note_predictors
 
@@ -47,8 +51,14 @@ def main(
     note_predictors(run, maker.predictors, tapes[0].start_us)
     assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    result = play(run, tapes, rules, maker, sensitivity, draws=models.fit_draws)
-    run.write_result(result)
+    whole = Backtest(tapes, rules, maker, sensitivity, models.fit_draws)
+    with run.progress("play", whole.events) as advance:
+        step = by_events(tapes, advance)
+        with run.timing("play"):
+            base = whole.play_base(step)
+        result = run.write_result(
+            base, further=partial(whole.with_further, step=step), orders_format=orders_file.orders_format
+        )
     run.say(text_of(result.summary))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mm.backtest.orders_file import CSV, PARQUET, read_orders
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
@@ -44,7 +45,7 @@ def main(console: Console, which: Which, name: str) -> None:
     if which.fill > len(fills):
         raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give one of them")
     fill = fills[which.fill - 1]
-    orders = [row for row in _rows(folder / f"orders_{symbol}.csv", run) if row["order_id"] == fill["order_id"]]
+    orders = _orders(folder, symbol, fill["order_id"], run)
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     lagging = run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded"
     text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
@@ -52,6 +53,14 @@ def main(console: Console, which: Which, name: str) -> None:
         text += "\n(the run let the exchange act at its own time: an event happened before it was received here)"
     console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.say(f"fill {which.fill} of {len(fills)}: {text}")
+
+
+def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
+    """Return the rows of an order, each cell as the text of the CSV file."""
+    if not (folder / f"orders_{symbol}.{PARQUET}").exists():
+        return [row for row in _rows(folder / f"orders_{symbol}.{CSV}", run) if row["order_id"] == order_id]
+    found = read_orders(folder, symbol)
+    return found.filter(found["order_id"] == order_id).fill_null("").to_dicts()
 
 
 def _rows(path: Path, run: Found) -> list[dict[str, str]]:

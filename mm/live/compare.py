@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing, read_columns
@@ -168,15 +169,19 @@ def read_run(run: "Found") -> RunData:
     kind, symbol = run.manifest["kind"], run.manifest["symbol"]
     if kind not in KINDS:
         raise UsageError(f"{run.folder} is a run of kind {kind!r}; runs of {', '.join(KINDS)} can be compared")
+    types = {
+        **dict.fromkeys(("action", "side", "reject_reason"), pl.String),
+        **dict.fromkeys(("order_id", "recv_us", "active_recv_us"), pl.Int64),
+        "qty": pl.Float64,
+    }
     try:
         columns = read_columns(run.folder, symbol)
-        orders = pl.read_csv(run.folder / f"orders_{symbol}.csv", infer_schema_length=None)
+        orders = read_orders(run.folder, symbol, types)
         summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
         decisions = run.folder / f"decisions_{symbol}.csv"
         decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise BrokenFile(f"{run.folder}: cannot be compared ({error}); make the run again") from error
-    needed = ("order_id", "action", "side", "qty", "recv_us", "active_recv_us", "reject_reason")
     return RunData(
         kind=kind,
         run_id=run.manifest["run_id"],
@@ -184,7 +189,7 @@ def read_run(run: "Found") -> RunData:
         symbol=symbol,
         tick=float(summary["tick_size"]),
         columns=columns,
-        orders={name: orders[name].to_numpy() for name in needed},
+        orders={name: orders[name].to_numpy() for name in types},
         decisions_us=decided,
     )
 

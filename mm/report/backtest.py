@@ -1,15 +1,17 @@
 """The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
+from mm.backtest.orders_file import CSV
 from mm.backtest.summary_text import assumptions
 from mm.clock import US_PER_S, iso
 from mm.numbers import lasting, number, percent, short, signed
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
+TURN_S = 0.0005  # after which a thread hands on the interpreter's lock: who needs it once for much work waits for it
 LONGEST = 3  # stretches without a book that are named
 EFFECTIVE = (  # knobs that stand at the top of the page, by name
     "quote_params_json",
@@ -101,23 +104,55 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, extra_no
     return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
 
 
-def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
-    """Write the files of a backtest's run folder but its manifest; return the rows of each, None where it is no table.
+class RunFiles:
+    """The files of a backtest's run folder but its manifest.
+
+    The tables, which the journal alone decides, are written in another thread from the beginning of the block on:
+    without the interpreter's lock, beside summary and page, and beside further backtests that the summary waits for.
 
     Args:
-        result: The finished backtest.
+        result: The backtest itself.
         folder: Created where it does not exist.
-        about: The command and the knobs, for the page.
+        orders_format: Form of the orders file, ``csv`` or ``parquet``.
+
+    Attributes:
+        hashes: The sha256 of files that were hashed as they were written, in hex, once they are finished.
     """
-    # The tables are written without the interpreter's lock: beside the summary, on another core.
-    with ThreadPoolExecutor(1) as other:
-        tables = other.submit(result.write_tables, folder)
+
+    def __init__(self, result: "Result", folder: Path, orders_format: str = CSV) -> None:
+        self._result, self._folder, self._form = result, folder, orders_format
+        self._turn_s = sys.getswitchinterval()
+        self._other = ThreadPoolExecutor(1)
+        self.hashes: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        sys.setswitchinterval(TURN_S)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._tables = self._other.submit(self._result.write_tables, self._folder, self.hashes, self._form)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._other.shutdown()
+        sys.setswitchinterval(self._turn_s)
+
+    def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
+        """Write the rest; return the rows of each file, None where it is no table.
+
+        Args:
+            result: The backtest, with what its summary says of further ones.
+            about: The command and the knobs, for the page.
+        """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
+        (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
         html = page(result.summary, columns_of(result), about)
-        rows = tables.result()
-    (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(html, encoding="utf-8")
-    return {**rows, SUMMARY: None, PAGE: None}
+        (self._folder / PAGE).write_text(html, encoding="utf-8")
+        return {**self._tables.result(), SUMMARY: None, PAGE: None}
+
+
+def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
+    """Write the files of a backtest's run folder but its manifest, as `RunFiles` does."""
+    with RunFiles(result, folder) as files:
+        return files.finish(result, about)
 
 
 def title_of(summary: Summary) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.frames import floats
@@ -220,7 +221,7 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     # Most rows are orders: only what is drawn of them is read, by types that are known.
     texts, numbers = dict.fromkeys(_ORDER_TEXTS, pl.String), dict.fromkeys(_ORDER_INSTANTS, pl.Int64)
     types = {**texts, **numbers, "price": pl.Float64}
-    orders = pl.read_csv(folder / f"orders_{symbol}.csv", columns=list(types), schema_overrides=types)
+    orders = read_orders(folder, symbol, types)
     fills, state = (
         pl.read_csv(folder / f"{table}_{symbol}.csv", infer_schema_length=None) for table in ("fills", "state")
     )

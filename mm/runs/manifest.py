@@ -95,11 +95,11 @@ def read_input(path: Path, relative: str) -> InputFile:
     return InputFile(relative, path.stat().st_size, hash_file(path))
 
 
-def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool) -> OutputFile:
-    """Return the file at *path* in the run *folder* as an output; the rows of a CSV are counted where None."""
+def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool, sha256: str | None = None) -> OutputFile:
+    """Return the file at *path* in the run *folder* as an output; rows of a CSV and *sha256* are found where None."""
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
-    return OutputFile(path.relative_to(folder).as_posix(), rows, hash_file(path), in_digest)
+    return OutputFile(path.relative_to(folder).as_posix(), rows, sha256 or hash_file(path), in_digest)
 
 
 def work_digest(

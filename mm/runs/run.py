@@ -64,7 +64,7 @@ class Run:
         self._began, self._started_at = time.perf_counter(), iso(now_us())
         self._inputs: dict[str, InputFile] = {}
         self._excluded: list[str] = []
-        self._declared: dict[str, tuple[int | None, bool]] = {}
+        self._declared: dict[str, tuple[int | None, bool, str | None]] = {}
         self._lock: int | None = None
         self._log = Log(plan.log_file(run_id), console.level, run_id=run_id, symbol=plan.day.symbol)
         self.log = self._log.logger
@@ -91,7 +91,7 @@ class Run:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the version have changed; starting again")
         return folder
 
-    def output(self, name: str, rows: int | None = None, *, digest: bool = True) -> Path:
+    def output(self, name: str, rows: int | None = None, *, digest: bool = True, sha256: str | None = None) -> Path:
         """Return where to write *name*, and say what the manifest does not see.
 
         Outputs need not be declared; every file in the folder is in the manifest.
@@ -100,8 +100,9 @@ class Run:
             name: The output, relative to the run folder.
             rows: Its data rows, where the writer knows them; those of a CSV are counted otherwise.
             digest: False for a page that carries the time or the run id.
+            sha256: Of its content, in hex, where it is written already and nothing writes to it any more.
         """
-        self._declared[name] = (rows, digest)
+        self._declared[name] = (rows, digest, sha256)
         return self.path(name)
 
     def input(self, path: str, size: int, sha256: str) -> None:
@@ -130,17 +131,32 @@ class Run:
         """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""
         self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
 
-    def write_result(self, result: "Result", name: str = "") -> None:
-        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output."""
-        from mm.report.backtest import write_run
+    def write_result(
+        self,
+        result: "Result",
+        name: str = "",
+        further: "Callable[[Result], Result] | None" = None,
+        orders_format: str = "csv",
+    ) -> "Result":
+        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output.
+
+        Args:
+            result: The backtest.
+            name: The folder within that of the run.
+            further: Returns *result* with what further backtests add to its summary; they are played meanwhile.
+            orders_format: Form of the orders file, ``csv`` or ``parquet``.
+        """
+        from mm.report.backtest import RunFiles
 
         place = PurePosixPath(name)
-        result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
-        with self.timing("write"):
-            rows = write_run(result, self.partial / place, self.about)
+        with self.timing("write"), RunFiles(result, self.partial / place, orders_format) as files:
+            result = further(result) if further else result
+            result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
+            rows = files.finish(result, self.about)
         for file, count in rows.items():
-            self.output(str(place / file), count, digest=file != PAGE)
+            self.output(str(place / file), count, digest=file != PAGE, sha256=files.hashes.get(file))
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
+        return result
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
@@ -232,8 +248,8 @@ class Run:
     def _outputs(self) -> Iterator[OutputFile]:
         for path in self.partial.rglob("*"):
             if path.is_file() and path.relative_to(self.partial).parts[0] != CHECKPOINT:
-                rows, in_digest = self._declared.get(path.relative_to(self.partial).as_posix(), (None, True))
-                yield read_output(self.partial, path, rows, in_digest)
+                declared = self._declared.get(path.relative_to(self.partial).as_posix(), (None, True, None))
+                yield read_output(self.partial, path, *declared)
 
     def _answer(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         if self.artefact is None:

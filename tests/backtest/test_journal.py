@@ -1,5 +1,6 @@
 """The tables of a run: one that is given as what makes it is made once, when it is first needed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 
 import numpy as np
@@ -31,6 +32,16 @@ def test_a_late_table_is_made_once():
     assert log.made == 0
     assert journal.orders is journal.orders
     assert (log.made, journal.orders.shape) == (1, (2, len(ORDER_COLUMNS)))
+
+
+def test_a_late_table_is_made_once_by_several_threads():
+    """Files are written beside the page, and both need the orders."""
+    log = Log()
+    journal = Journal(log, empty(), empty(), empty())
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: journal.orders, range(100)))
+    assert log.made == 1
+    assert all(one is found[0] for one in found)
 
 
 def test_a_copy_makes_its_own_table_and_leaves_the_log():

@@ -1,0 +1,103 @@
+"""The orders of a run as CSV and as Parquet: the same rows, and whoever reads a run reads either."""
+
+import hashlib
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from journals import scribes, seeded
+from mm.__main__ import main
+from mm.backtest._journal_csv import ORDER_FILE
+from mm.backtest.orders_file import FORMATS, read_orders, write_orders_file
+from mm.instrument import Instrument
+from mm.run_folder import open_run
+
+SYMBOL = "SIMUSDT"
+
+
+@settings(deadline=None)
+@given(scribes(), st.sampled_from([(1, 1), (1_000_000, 1_000), (10**17, 3), (7, 10**12)]))
+def test_both_forms_hold_the_same_cells(tmp_path_factory, scribe, units):
+    """Text for text, whatever the grid; what is empty in one is null in the other."""
+    folder, grid = tmp_path_factory.mktemp("run"), Instrument(SYMBOL, *units)
+    orders, read = scribe.journal().orders, {}
+    for form in FORMATS:
+        name, sha256 = write_orders_file(folder, orders, grid, form)
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+        read[form] = read_orders(folder, SYMBOL)
+        (folder / name).unlink()
+    assert read["csv"].columns == list(ORDER_FILE)
+    assert read["parquet"].equals(read["csv"].cast(pl.String))
+
+
+def test_parquet_has_types_and_exact_decimals(tmp_path):
+    """A reader of its own needs no parsing."""
+    orders = seeded(60).journal().orders
+    write_orders_file(tmp_path, orders, Instrument(SYMBOL, 1_000_000, 1_000), "parquet")
+    found = pl.read_parquet(tmp_path / f"orders_{SYMBOL}.parquet")
+    assert found["recv_us"].to_list() == orders[:, 0].tolist()
+    assert found["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
+    assert found["active_recv_us"].null_count() == int(np.count_nonzero(orders[:, 8] < 0)) > 0
+
+
+def test_columns_are_read_as_the_types_that_are_named(tmp_path):
+    """Of either form, in the same types."""
+    orders, types = seeded(60).journal().orders, {"order_id": pl.Int64, "action": pl.String, "price": pl.Float64}
+    read = []
+    for form in FORMATS:
+        name, _ = write_orders_file(tmp_path, orders, Instrument(SYMBOL, 1_000_000, 1_000), form)
+        read.append(read_orders(tmp_path, SYMBOL, types))
+        (tmp_path / name).unlink()
+    assert read[0].select(list(types)).equals(read[1].select(list(types)))
+    assert dict(read[1].schema) == types
+
+
+def run(*words):
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same backtest with both forms, and how its commands begin."""
+    root = tmp_path_factory.mktemp("runs")
+    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", root / "data"]
+    run("sim", "day", *where, "--hours", "0.5")
+    for form in FORMATS:
+        given = ["--run-id", form, "--orders-format", form, "--sensitivity", "0"]
+        run("backtest", *where, "--out-root", root / "out", *given)
+    return root / "out"
+
+
+def test_a_run_with_parquet_has_the_same_tables_and_frames(runs):
+    """The other files are the same bytes, and `open_run` reads the same orders."""
+    csv, parquet = (open_run(form, runs) for form in FORMATS)
+    assert (parquet.folder / f"orders_{SYMBOL}.parquet").exists()
+    assert not (parquet.folder / f"orders_{SYMBOL}.csv").exists()
+    for name in (f"fills_{SYMBOL}.csv", f"state_{SYMBOL}.csv", "summary.json"):
+        assert (csv.folder / name).read_bytes() == (parquet.folder / name).read_bytes()
+    assert len(csv.orders_frame())
+    assert parquet.orders_frame().equals(csv.orders_frame())
+    (listed,) = (one for one in parquet.found.manifest["outputs"] if one["path"].startswith("orders"))
+    assert listed["rows"] == len(csv.orders_frame())
+    for one in (csv, parquet):
+        for listed in one.found.manifest["outputs"]:  # also those that were hashed as they were written
+            assert hashlib.sha256((one.folder / listed["path"]).read_bytes()).hexdigest() == listed["sha256"]
+
+
+def test_reports_explanations_and_comparisons_read_parquet(runs, tmp_path):
+    """As they read CSV, word for word."""
+    told = []
+    for form in FORMATS:
+        page = tmp_path / f"{form}.html"
+        run("report", form, "--out-root", runs, "--sensitivity", "0", "--out", page)
+        explained = run("runs", "explain", form, "--out-root", runs, "--fill", 1)
+        told.append((page.read_text().split("Get this page again")[0].count("<svg"), explained))
+    assert told[0] == told[1]
+    run("compare", *FORMATS, "--out-root", runs)

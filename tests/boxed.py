@@ -32,6 +32,9 @@ class Silent:
     info = warning = error = critical = debug
 
 
+_LOG = Silent()
+
+
 class Boxed:
     """A recording of a box.
 
@@ -97,7 +100,7 @@ class Boxed:
             silences=[StallDetector(silence_s) for _ in range(links)],
             start_jitter_s=0.0,
         )
-        self.recording = Recording(self.parts, Silent(), clock)
+        self.recording = Recording(self.parts, _LOG, clock)
         self.task = None
 
     @property

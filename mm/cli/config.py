@@ -254,7 +254,7 @@ class OrdersFile:
     """The form of the file of orders."""
 
     orders_format: str = knob(
-        "csv", one_of("csv", "parquet"), "Form of the orders file; parquet takes a tenth of the room.", matters=False
+        "csv", one_of("csv", "parquet"), "Form of the orders file; parquet takes a tenth of the room."
     )
 
 

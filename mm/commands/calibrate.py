@@ -77,9 +77,9 @@ def main(
 
 
 def _played(run: Run, name: str, play: "Callable[[], Played]") -> "Played":
-    """Play simulated orders, and write their orders, fills and state; of a ladder those of its first permutation."""
+    """Play simulated orders, and write their orders, fills and state."""
     played = play()
-    if played.result is not None and not name.startswith("ladder_"):
+    if played.result is not None:
         with run.timing("write"):
             # a run's order table is as large as all else that is held, and goes with the copy of its journal
             replace(played.result, journal=copy(played.journal)).write_tables(run.path(f"runs/{name}"))

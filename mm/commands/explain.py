@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from mm.backtest.orders_file import CSV, PARQUET, read_orders
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
@@ -57,6 +56,8 @@ def main(console: Console, which: Which, name: str) -> None:
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
     """Return the rows of an order, each cell as the text of the CSV file."""
+    from mm.backtest.orders_file import CSV, PARQUET, read_orders
+
     if not (folder / f"orders_{symbol}.{PARQUET}").exists():
         return [row for row in _rows(folder / f"orders_{symbol}.{CSV}", run) if row["order_id"] == order_id]
     found = read_orders(folder, symbol)

@@ -121,7 +121,7 @@ def played(lab: Lab, name: str, spoil: Spoil, level: str = "ERROR") -> Done:
 
     data = lab.once(f"bad/{name}", make) / "data"
     return lab.command(
-        f"bad-run/{name}", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(data), LOG_LEVEL=level, **QUOTES
+        f"bad-run/{level}/{name}", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(data), LOG_LEVEL=level, **QUOTES
     )
 
 

@@ -20,6 +20,7 @@ from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8, short_text
+from mm.tape.top_of_book import forget_best
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -261,8 +262,7 @@ class Calibrator:
             if config.fills is not None:
                 self.played[name] = replace(run, result=None)
         for one in self.tapes:
-            if self._resting and one.best is not None:
-                one.best.forget()  # no run reads its best prices again
+            forget_best(one)  # no run reads its best prices again
 
     @property
     def fills_name(self) -> str | None:

@@ -114,6 +114,13 @@ def parts(tape: Tape) -> dict[str, Any]:
     return {one.name: getattr(tape, one.name) for one in fields(tape) if one.init}
 
 
+def forget_best(tape: Tape) -> None:
+    """Give back the memory of the best prices of *tape*, where something has used them; make none."""
+    best = vars(tape).get("best")
+    if best is not None:
+        best.forget()
+
+
 def project(tape: Tape) -> BestPrices:
     """Return the best prices and trades of *tape*."""
     wanted = tape.kind != DEPTH

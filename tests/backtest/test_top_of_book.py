@@ -24,7 +24,7 @@ from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import ModelError
 from mm.tape.tape import ARRAYS, Tape, TapeMeta
-from mm.tape.top_of_book import KEPT, BestPrices, project
+from mm.tape.top_of_book import KEPT, BestPrices, forget_best, project
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 EVENTS = (
@@ -310,3 +310,23 @@ def test_a_model_that_looks_deeper_than_it_says_is_told_so(answer, told):
 
 def test_the_tables_are_all_compared():
     assert set(TABLES) == {"orders", "fills", "state", "mids", "breaches"}
+
+
+def test_best_prices_that_nothing_used_are_not_made_to_be_forgotten():
+    """Giving memory back must not cost the pass that makes them; used ones drop what they picked out."""
+    made = []
+
+    def make():
+        made.append(project(plain))
+        return made[-1]
+
+    plain = Tape.of(TEST, EVENTS)
+    tape = plain.with_best(make)
+    forget_best(tape)
+    assert not made
+    count = len(tape.best.trades)
+    assert "trades" in vars(tape.best)
+    forget_best(tape)
+    assert "trades" not in vars(tape.best)
+    assert len(tape.best.trades) == count == 2
+    assert len(made) == 1

@@ -46,9 +46,15 @@ _WORDS: Mapping[str, Sequence[str]] = {
 }
 
 
+def orders_path(folder: Path, symbol: str) -> Path:
+    """Return the file of the orders of the run in *folder*, in whichever form; as CSV where there is none."""
+    parquet = folder / _name(symbol, PARQUET)
+    return parquet if parquet.exists() else folder / _name(symbol, CSV)
+
+
 def write_orders_file(folder: Path, orders: "Table", grid: "Instrument", form: str = CSV) -> tuple[str, str]:
     """Write the *orders* of a journal in one of `FORMATS`; return the name of the file, and its sha256 in hex."""
-    name = f"orders_{grid.symbol}.{form}"
+    name = _name(grid.symbol, form)
     if form == PARQUET:
         _write_parquet(folder / name, orders, grid)
         return name, hash_file(folder / name)
@@ -67,14 +73,17 @@ def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = N
     """
     import polars as pl
 
-    path = folder / f"orders_{symbol}.{PARQUET}"
-    if path.exists():
+    path = orders_path(folder, symbol)
+    if path.suffix == f".{PARQUET}":
         found = pl.read_parquet(path, columns=list(types or ORDER_FILE))
         return found.cast(dict(types)) if types else found.cast(pl.String)  # type: ignore[arg-type]
-    path = path.with_suffix(f".{CSV}")
     if types is None:
         return pl.read_csv(path, infer_schema=False)
     return pl.read_csv(path, columns=list(types), schema_overrides=dict(types))
+
+
+def _name(symbol: str, form: str) -> str:
+    return f"orders_{symbol}.{form}"
 
 
 def _write_parquet(path: Path, orders: "Table", grid: "Instrument") -> None:

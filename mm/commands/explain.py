@@ -56,10 +56,11 @@ def main(console: Console, which: Which, name: str) -> None:
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
     """Return the rows of an order, each cell as the text of the CSV file."""
-    from mm.backtest.orders_file import CSV, PARQUET, read_orders
+    from mm.backtest.orders_file import CSV, orders_path, read_orders
 
-    if not (folder / f"orders_{symbol}.{PARQUET}").exists():
-        return [row for row in _rows(folder / f"orders_{symbol}.{CSV}", run) if row["order_id"] == order_id]
+    path = orders_path(folder, symbol)
+    if path.suffix == f".{CSV}":
+        return [row for row in _rows(path, run) if row["order_id"] == order_id]
     found = read_orders(folder, symbol)
     return found.filter(found["order_id"] == order_id).fill_null("").to_dicts()
 

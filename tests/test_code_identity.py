@@ -22,6 +22,7 @@ from mm.code_identity import (
     imports,
     of_package,
     sources_alone,
+    sources_hash,
 )
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
@@ -183,6 +184,22 @@ def test_other_code_and_other_places_do_not_count(copy, tmp_path):
     assert files_of(copy) == first
     copy.rename(tmp_path / "moved")
     assert files_of(tmp_path / "moved") == first
+
+
+def test_every_source_of_the_package_counts_once_by_name_and_content(copy):
+    """What one walk over all sources returns: an edit, a new module or another name of one is other code."""
+    first = sources_hash(copy)
+    for path in copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+        path.write_bytes(b"compiled elsewhere")
+    assert sources_hash(copy) == first
+    seen = [first]
+    for name in ("quote_tree.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
+        with (copy / name).open("ab") as file:
+            file.write(b"#")
+        seen.append(sources_hash(copy))
+    (copy / "quote_tree.py").rename(copy / "quote_tree_2.py")
+    seen.append(sources_hash(copy))
+    assert len(set(seen)) == len(seen)
 
 
 def test_sources_are_the_same_wherever_they_are_compiled(copy):

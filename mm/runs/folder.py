@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mm
 from mm.cli.config import Day, Output
 from mm.cli.idle import idle
 from mm.cli.knobs import shown
 from mm.clock import now_us, run_stamp
+from mm.code_identity import sources_hash
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
 from mm.whole_file import whole_file
@@ -233,12 +233,12 @@ def take_up(plan: Plan, run_id: str) -> bool:
 def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
     """Return the folder to keep findings in, and whether those of an earlier try were thrown away.
 
-    They are where they were made from other files, or by another version.
+    They are where they were made from other files, or by other code.
     """
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))
-    now = {"version": mm.__version__, "inputs": sorted(one.sha256 for one in inputs)}
+    now = {"code": sources_hash(), "inputs": sorted(one.sha256 for one in inputs)}
     before = {name: work.get(name, now[name]) for name in now}
     if before != now:
         shutil.rmtree(folder)

@@ -88,7 +88,7 @@ class Run:
         """Return where to keep findings for the case that this run is killed; ask when all inputs are noted."""
         folder, thrown_away = checkpoint(self.partial, self._inputs.values())
         if thrown_away:
-            self.log.warning("checkpoint_thrown_away", message="the inputs or the version have changed; starting again")
+            self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
         return folder
 
     def output(self, name: str, rows: int | None = None, *, digest: bool = True, sha256: str | None = None) -> Path:

@@ -216,15 +216,15 @@ def test_other_knobs_do_not_go_on_with_it(tmp_path):
     os.close(folders.hold(killed_plan(tmp_path), "mine"))
 
 
-@pytest.mark.parametrize("changed", ["inputs", "version"])
-def test_other_files_or_another_version_start_anew(tmp_path, monkeypatch, changed):
+@pytest.mark.parametrize("changed", ["inputs", "code"])
+def test_other_files_or_other_code_start_anew(tmp_path, monkeypatch, changed):
     """A day that was mended, or a program that computes otherwise: nothing found before holds."""
     partial = killed(killed_plan(tmp_path), checkpoint__windows="old")
     folder, thrown_away = folders.checkpoint(partial, [InputFile("a", 1, "aa")])
     assert (thrown_away, (folder / "windows").exists()) == (False, True)
     assert folders.checkpoint(partial, [InputFile("b", 1, "aa")]) == (folder, False)
-    if changed == "version":
-        monkeypatch.setattr("mm.__version__", "99")
+    if changed == "code":
+        monkeypatch.setattr(folders, "sources_hash", lambda: "of another checkout")
     sha256 = "bb" if changed == "inputs" else "aa"
     assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, True)
     assert not (folder / "windows").exists()

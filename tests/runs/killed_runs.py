@@ -64,7 +64,7 @@ class Runs:
             self.wrong.append(f"{name} {run_id}: other bytes than the run that nobody killed")
 
     def killed(self, name: str, run_id: str) -> bool:
-        """Start a command, kill it at a random instant, and look at what is left; return whether it was too late.
+        """Start a command, kill it at a random instant, and look at what is left; return whether the run is whole.
 
         Either its process alone is killed, as by the system for want of memory, or all of its processes.
         """
@@ -78,14 +78,14 @@ class Runs:
                 time.sleep(self._chance.uniform(0, 0.15 * self._took_s[name]))
                 break
             time.sleep(_LOOK_S)
-        ended = process.poll() is not None
         all_of_them = self._chance.random() < 0.5
-        if not ended:
+        if process.poll() is None:
             (os.killpg if all_of_them else os.kill)(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
         self._wait_for_workers(process.pid)
-        self.ends[name][self._left(name, run_id)] += 1
-        return ended
+        left = self._left(name, run_id)
+        self.ends[name][left] += 1
+        return left == "whole"  # also of a process that was killed after it renamed its folder
 
     def _started(self, name: str, run_id: str) -> "subprocess.Popen[str]":
         env = {**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, "RUN_ID": run_id}

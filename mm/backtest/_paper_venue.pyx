@@ -415,7 +415,7 @@ cdef class PaperVenue(OrderVenue):
         while not called and event < events and event_us[event] <= until_us:
             row = first_row[event]
             if kind[event] == TRADE:
-                if ticks[row] >= sell if side[row] > 0 else ticks[row] <= buy:
+                if reaches(side[row], ticks[row], sell, buy):
                     break
                 low, high, printed = min(low, ticks[row]), max(high, ticks[row]), event
                 if fills.asks_level:
@@ -444,7 +444,7 @@ cdef class PaperVenue(OrderVenue):
         """Return whether the fill model is to be called with a print."""
         cdef int64_t sell, buy
         self.reached(&sell, &buy)
-        return ticks >= sell if side > 0 else ticks <= buy
+        return reaches(side, ticks, sell, buy)
 
     cdef inline void reached(self, int64_t* sell, int64_t* buy) noexcept nogil:
         """Note the prices from which on the fill model is to be called with a buy, and down from which with a sell."""
@@ -626,6 +626,11 @@ cdef class PaperVenue(OrderVenue):
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
+
+
+cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
+    """Return whether a print is at the price from which on `reached` notes it, or beyond."""
+    return ticks >= sell if side > 0 else ticks <= buy
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:

@@ -80,9 +80,12 @@ def _played(run: Run, name: str, play: "Callable[[], Played]") -> "Played":
     """Play simulated orders, and write their orders, fills and state."""
     played = play()
     if played.result is not None:
+        place, hashes = f"runs/{name}", dict[str, str]()
         with run.timing("write"):
             # a run's order table is as large as all else that is held, and goes with the copy of its journal
-            replace(played.result, journal=copy(played.journal)).write_tables(run.path(f"runs/{name}"))
+            rows = replace(played.result, journal=copy(played.journal)).write_tables(run.path(place), hashes)
+        for file, count in rows.items():
+            run.output(f"{place}/{file}", count, sha256=hashes.get(file))
     return played
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_300_000  # of the columns of a page
 MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
+ROW_BYTES = 5.0  # of a page for each row that is drawn, until some were written
 UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
 CLOSE_MS = 60_000  # what a step to the next fill shows
 
@@ -257,14 +258,18 @@ def _data(
     """Return what the script reads, and the panels with the rows that are in it: as many as the page has room for."""
     fills = [one.us for panel in panels for one in panel.marks if one.stop]
     near = Near(np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64))
-    longest = max((one.rows for panel in panels if not panel.counts for one in panel.series()), default=0)
+    rows = np.array([one.rows for panel in panels if not panel.counts for one in panel.series()], np.int64)
     sizes = sorted(MOST_ROWS)
-    sizes = sizes[: 1 + sum(size < longest for size in sizes)]  # all that are greater change nothing either
-    low, high = 0, len(sizes) - 1
+    sizes = sizes[: 1 + sum(size < rows.max(initial=0) for size in sizes)]  # all that are greater change nothing either
+    drawn = [int(np.minimum(rows, size).sum()) for size in sizes]
+    low, high, row_bytes = 0, len(sizes) - 1, ROW_BYTES
     write = cache(partial(_written, panels, near=near, x=x, excluded=excluded, axis=axis))
-    while low < high:  # a text grows with what is kept
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(write(sizes[middle])[0]) <= MOST_BYTES else (low, middle - 1)
+    while low < high:  # a text grows with what is kept, about as the rows do
+        likely = sum(count * row_bytes <= MOST_BYTES for count in drawn) - 1
+        at = min(max(likely, low + 1), high)
+        written = len(write(sizes[at])[0])
+        low, high = (at, high) if written <= MOST_BYTES else (low, at - 1)
+        row_bytes = written / drawn[at]
     return write(sizes[low])
 
 

@@ -7,6 +7,7 @@ for it. What is imported for annotations alone (``if TYPE_CHECKING:``) does not 
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -142,9 +143,12 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 def sources_hash(folder: Path = PACKAGE) -> str:
     """Return the sha256 of all sources of the package *folder*, in hex: coarser than `code_files`, and quicker."""
     found = hashlib.sha256()
-    for path in sorted(one for one in folder.rglob("*") if one.suffix in _SOURCES):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+    below = os.walk(folder)  # quicker than `Path.rglob`
+    paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))
+    for path in paths:
+        with open(path, "rb") as file:
+            content = file.read()
+        found.update(f"{path.removeprefix(str(folder))} {len(content)}\n".encode())
         found.update(content)
     return found.hexdigest()
 

@@ -111,9 +111,11 @@ def walkforward(
     note_predictors(run, maker.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     result = play(run, tapes, rules, maker, sensitivity)
-    run.write_result(result, "backtest")
     with run.timing("write"):
-        run.write_page(page(run.partial, run.about, run=columns_of(result)))
+        columns = columns_of(result)  # of both pages
+    run.write_result(result, "backtest", columns=columns)
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}
     run.say(text_of(result.summary))
 

@@ -135,16 +135,19 @@ class RunFiles:
         self._other.shutdown()
         sys.setswitchinterval(self._turn_s)
 
-    def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
+    def finish(
+        self, result: "Result", about: About | None = None, columns: RunColumns | None = None
+    ) -> dict[str, int | None]:
         """Write the rest; return the rows of each file, None where it is no table.
 
         Args:
             result: The backtest, with what its summary says of further ones.
             about: The command and the knobs, for the page.
+            columns: What the page draws, where another page draws it too; None: it is found here.
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
-        html = page(result.summary, columns_of(result), about)
+        html = page(result.summary, columns or columns_of(result), about)
         (self._folder / PAGE).write_text(html, encoding="utf-8")
         return {**self._tables.result(), SUMMARY: None, PAGE: None}
 

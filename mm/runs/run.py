@@ -35,6 +35,7 @@ from mm.runs.manifest import (
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.report.frame import About
+    from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
 
@@ -137,6 +138,7 @@ class Run:
         name: str = "",
         further: "Callable[[Result], Result] | None" = None,
         orders_format: str = "csv",
+        columns: "RunColumns | None" = None,
     ) -> "Result":
         """Write a backtest into the run, or into its folder *name*; its summary is the run's main output.
 
@@ -145,6 +147,7 @@ class Run:
             name: The folder within that of the run.
             further: Returns *result* with what further backtests add to its summary; they are played meanwhile.
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
+            columns: What its page draws, where the caller has it already.
         """
         from mm.report.backtest import RunFiles
 
@@ -152,7 +155,7 @@ class Run:
         with self.timing("write"), RunFiles(result, self.partial / place, orders_format) as files:
             result = further(result) if further else result
             result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
-            rows = files.finish(result, self.about)
+            rows = files.finish(result, self.about, columns)
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE, sha256=files.hashes.get(file))
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)

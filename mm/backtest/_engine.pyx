@@ -18,7 +18,7 @@ from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, move, nearest, unreached
+from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, leap, move, nearest, unreached
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
@@ -458,7 +458,7 @@ cdef class Engine:
                     if plain:
                         pass_requotes(manager, us)
                         venue.now_us = us
-                        move(venue, us)
+                        leap(venue, us)
                         position += 1
                         if not lags:
                             look_at_best(manager, open, &venue.touch, us)

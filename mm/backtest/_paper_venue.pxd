@@ -1,4 +1,4 @@
-# cython: cdivision=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # A venue on paper: a market that is played, recorded or live, and our orders in it.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -14,6 +14,7 @@ from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book
+from mm.tape._memory cimport prefetch
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
@@ -142,6 +143,16 @@ cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
     venue.book.best_ask = venue.touch.top.ask_ticks = venue.move_ask_ticks[venue.next_move]
     venue.next_move += 1
     return note_mid(venue, us)
+
+
+cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
+    """Move likewise past events that were not looked at, and fetch those behind the next move, which may have to be."""
+    cdef int64_t event
+    if venue.next_move + 2 < venue.moves:
+        event = venue.move_event[venue.next_move + 1] + 1
+        prefetch(&venue.event_us[event])
+        prefetch(&venue.reach[event])
+    return move(venue, us)
 
 
 cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
 from mm.backtest._account cimport Account
-from mm.tape._memory cimport prefer_large_pages
+from mm.tape._memory cimport prefer_large_pages, prefetch_write
 from mm.backtest.fills.base cimport NEVER, Order
 
 # Positions in the tables of words of journal.py.
@@ -91,17 +91,6 @@ cdef void records_close(Records* records) noexcept nogil
 cdef object handed(Table* table)
 cdef object handed_log(Records* records)
 cdef int grow(Table* table) except -1 nogil
-
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define mm_prefetch_write(place) __builtin_prefetch(place, 1)
-    #else
-    #define mm_prefetch_write(place) ((void) (place))
-    #endif
-    """
-    void prefetch_write "mm_prefetch_write"(void* place) noexcept nogil
 
 
 cdef enum:

@@ -10,16 +10,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define mm_soon(place) __builtin_prefetch(place)
-    #else
-    #define mm_soon(place) ((void) (place))
-    #endif
-    """
-    void soon "mm_soon"(const void* place) noexcept nogil  # have the memory at hand when it is read
+from mm.tape._memory cimport prefetch
 
 cdef enum:
     AHEAD = 24            # rows that are fetched before they are read: those of a level lie far apart
@@ -272,8 +263,8 @@ def known_cancellations(
         follows = False
         for at in range(first[level], first[level + 1]):
             if at + AHEAD < rows.shape[0]:
-                soon(&event[rows[at + AHEAD]])
-                soon(&lots[rows[at + AHEAD]])
+                prefetch(&event[rows[at + AHEAD]])
+                prefetch(&lots[rows[at + AHEAD]])
             what, now = kind[event[rows[at]]], lots[rows[at]]
             if what == TRADE:
                 printed += now

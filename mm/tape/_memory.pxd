@@ -1,4 +1,5 @@
-# Large buffers on large pages, where the system has them: fewer faults to fill them, fewer misses to walk them.
+# Large buffers on large pages, where the system has them: fewer faults to fill them, fewer misses to walk them. And
+# memory that is fetched before it is read or written.
 
 cdef extern from *:
     """
@@ -19,3 +20,17 @@ cdef extern from *:
     }
     """
     void prefer_large_pages "mm_prefer_large_pages"(void* start, size_t bytes) noexcept nogil
+
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define mm_prefetch(place) __builtin_prefetch(place)
+    #define mm_prefetch_write(place) __builtin_prefetch(place, 1)
+    #else
+    #define mm_prefetch(place) ((void) (place))
+    #define mm_prefetch_write(place) ((void) (place))
+    #endif
+    """
+    void prefetch "mm_prefetch"(const void* place) noexcept nogil
+    void prefetch_write "mm_prefetch_write"(void* place) noexcept nogil

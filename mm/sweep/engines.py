@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import play_some
-from mm.sweep.play import Outcome, Task, keep_freed_memory, play
+from mm.sweep.play import Outcome, Task, keep_freed_memory, play, spared
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,10 +38,11 @@ _TALKING = ("asyncio", "distributed", "tornado")
 def in_process(tasks: Sequence[Task]) -> Outcomes:
     """Play one task after another, here."""
     keep_freed_memory()
-    for place, task in enumerate(tasks):
-        with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
-            outcome = play(task)
-        yield place, outcome
+    with spared():
+        for place, task in enumerate(tasks):
+            with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
+                outcome = play(task)
+            yield place, outcome
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:

@@ -1,5 +1,6 @@
 """One point in whatever process: a failure stays its own."""
 
+import gc
 import json
 import math
 
@@ -66,3 +67,15 @@ def test_a_summary_that_json_cannot_hold_fails_its_point_alone(monkeypatch, valu
     assert found.get("error") == told
     if told is None:
         assert found is outcome
+
+
+def test_what_was_there_is_no_garbage_until_the_sweep_ends():
+    """Objects of before are the collector's again behind the block, unless the program keeps it from some itself."""
+    with play.spared():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    with play.spared():
+        pass
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()

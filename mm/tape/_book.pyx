@@ -310,7 +310,7 @@ cdef class TopPath:
     def __cinit__(self) -> None:
         self.rows = np.empty((1 << 16, 5), np.int64)
 
-    cdef int put(self, int64_t event, const Book* book) except -1:
+    cdef int put(self, int64_t event, const Book* book) except -1 nogil:
         """Append the top after *event*, unless it is what it was."""
         cdef int64_t bid = book.best_bid, ask = book.best_ask
         cdef int64_t bid_lots = book_lots_at(book, 1, bid) if bid else 0
@@ -327,9 +327,10 @@ cdef class TopPath:
         self.begun = True
         self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
         if self.used == self.rows.shape[0]:
-            grown = np.empty((2 * self.used, 5), np.int64)
-            grown[: self.used] = self.rows
-            self.rows = grown
+            with gil:
+                grown = np.empty((2 * self.used, 5), np.int64)
+                grown[: self.used] = self.rows
+                self.rows = grown
         row = &self.rows[self.used, 0]
         row[0], row[1], row[2], row[3], row[4] = event, bid, ask, bid_lots, ask_lots
         self.used += 1
@@ -446,25 +447,28 @@ cdef class TapeReplay:
         cdef int64_t event, row, count = kind.shape[0]
         if ticks.shape[0]:
             self.widen(&ticks[0], ticks.shape[0])
-        for event in range(count):
-            if self.void and kind[event] != SNAPSHOT:
-                kept[event] = kind[event] == TRADE
-                continue
-            if kind[event] == SNAPSHOT or kind[event] == GAP:
-                book_clear(&self.book)
-                self.valid, self.void = kind[event] == SNAPSHOT, False
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
-                row = first_row[event]
-                if row < first_row[event + 1]:
-                    book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
-                # Judged after the whole message: within one, a book may cross for a moment.
-                if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
-                    self.crossed.append(self.played + event)
+        with nogil:  # another thread puts the next window in order meanwhile (`mm.tape.build`)
+            for event in range(count):
+                if self.void and kind[event] != SNAPSHOT:
+                    kept[event] = kind[event] == TRADE
+                    continue
+                if kind[event] == SNAPSHOT or kind[event] == GAP:
                     book_clear(&self.book)
-                    self.valid, self.void = False, True
-                self.path.put(self.played + event, &self.book)
-            if keyframe_after[event] and self.valid:
-                self.frames.append((self.played + event, whole(&self.book)))
+                    self.valid, self.void = kind[event] == SNAPSHOT, False
+                if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
+                    row = first_row[event]
+                    if row < first_row[event + 1]:
+                        book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
+                    # Judged after the whole message: within one, a book may cross for a moment.
+                    if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
+                        with gil:
+                            self.crossed.append(self.played + event)
+                        book_clear(&self.book)
+                        self.valid, self.void = False, True
+                    self.path.put(self.played + event, &self.book)
+                if keyframe_after[event] and self.valid:
+                    with gil:
+                        self.frames.append((self.played + event, whole(&self.book)))
         self.played += count
         return self.path.take()
 
@@ -496,18 +500,44 @@ cdef tuple side_levels(const Book* book, int side):
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
     cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
-    cdef const int64_t* lots = book.bid_lots if side > 0 else book.ask_lots
-    ticks = np.empty(0, np.int64)
-    found = np.empty(0, np.int64)
-    if first <= last and (side > 0 or book.best_ask):
-        span = np.asarray(<const int64_t[: last - first + 1]> (lots + (first - book.lo)))
-        ticks = np.flatnonzero(span)
-        found = span[ticks]
-        ticks = ticks + first
-    ticks = np.concatenate((ticks, np.array([far.ticks[i] for i in range(far.used)], np.int64)))
-    found = np.concatenate((found, np.array([far.lots[i] for i in range(far.used)], np.int64)))
-    order = np.argsort(-side * ticks, kind="stable")
-    return ticks[order], found[order]
+    cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
+    cdef int64_t[::1] ticks, found
+    cdef int64_t count
+    if side > 0 or book.best_ask:
+        count = levels_between(lots, first, last, NULL, NULL)
+    else:
+        count = 0
+    every = np.empty(count + far.used, np.int64), np.empty(count + far.used, np.int64)
+    if count:
+        ticks, found = every
+        levels_between(lots, first, last, &ticks[0], &found[0])
+    every[0][count:] = [far.ticks[i] for i in range(far.used)]
+    every[1][count:] = [far.lots[i] for i in range(far.used)]
+    order = np.argsort(-side * every[0], kind="stable")
+    return every[0][order], every[1][order]
+
+
+cdef int64_t levels_between(
+    const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* found
+) noexcept nogil:
+    """Count the levels at ``first <= price <= last``, where *lots* stand by price; write them where there is room."""
+    cdef int64_t at = first, stop, count = 0
+    while at <= last:
+        # A deep book has a level in a few hundred prices: eight empty ones are passed over by one comparison.
+        if at + 7 <= last and not (
+            lots[at] | lots[at + 1] | lots[at + 2] | lots[at + 3]
+            | lots[at + 4] | lots[at + 5] | lots[at + 6] | lots[at + 7]
+        ):
+            at += 8
+            continue
+        stop = min(at + 8, last + 1)
+        while at < stop:
+            if lots[at]:
+                if ticks != NULL:
+                    ticks[count], found[count] = at, lots[at]
+                count += 1
+            at += 1
+    return count
 
 
 def count_levels(

@@ -6,7 +6,9 @@ window that needs it. Event columns are replaced one at a time, so that there ar
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -169,10 +171,17 @@ class TapeBuilder:
     def arrays(self) -> dict[str, Column]:
         """Return all arrays, in memory; rows are released on the way, so this can be done once."""
         rows, first_row = new_rows(int(self.events.size.sum())), bounds(self.events.size)
-        for begin, stop in self._rows.consumed(self.events.start, self.events.size):
+
+        def place(begin: int, stop: int) -> None:
             at, end = int(first_row[begin]), int(first_row[stop])
-            target = rows[0][at:end], rows[1][at:end], rows[2][at:end]
-            self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
+            self._place(begin, stop, (rows[0][at:end], rows[1][at:end], rows[2][at:end]))
+
+        with ThreadPoolExecutor(1) as other:
+            for begin, stop in self._rows.consumed(self.events.start, self.events.size):
+                middle = int(np.searchsorted(first_row, (first_row[begin] + first_row[stop]) // 2))
+                first_half = other.submit(place, begin, middle)
+                place(middle, stop)
+                first_half.result()
         return self._columns(first_row) | dict(zip(ROW_COLUMNS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
@@ -182,10 +191,11 @@ class TapeBuilder:
         """
         yield from ((name, 0, column) for name, column in self._columns(bounds(self.events.size)).items())
         at = 0
-        for begin, stop in self._rows.consumed(self.events.start, self.events.size):
-            rows: tuple[Column, ...] = self._ordered(begin, stop)
-            yield from ((name, at, column) for name, column in zip(ROW_COLUMNS, rows, strict=True))
-            at += len(rows[0])
+        with closing(self._ordered(self._rows.consumed(self.events.start, self.events.size))) as ordered:
+            for _, rows in ordered:
+                columns: tuple[Column, ...] = rows
+                yield from ((name, at, column) for name, column in zip(ROW_COLUMNS, columns, strict=True))
+                at += len(rows[0])
         self._tops = []
         self._rows = RowBlocks(self._rows.steps)
         self.events.change(lambda _, column: column[:0].copy())
@@ -196,20 +206,43 @@ class TapeBuilder:
         events: dict[str, Column] = {name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")}
         return events | {"first_row": first_row} | dict(zip(TOP_COLUMNS, self._tops, strict=True))
 
-    def _ordered(self, begin: int, stop: int) -> Rows:
-        """Return the rows of the events ``begin:stop``, in order."""
-        rows = new_rows(int(self.events.size[begin:stop].sum()))
-        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], rows)
-        return rows
+    def _ordered(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[slice, Rows], None, None]:
+        """Yield spans of events with their rows in order, which are valid until the next, placed by another thread."""
+        rooms = [new_rows(0), new_rows(0)]  # used in turn: new memory for each span would cost as much as its rows
+
+        def placed(span: tuple[int, int]) -> tuple[slice, Rows]:
+            part = slice(*span)
+            size = int(self.events.size[part].sum())
+            rooms.reverse()
+            if len(rooms[0][0]) < size:
+                rooms[0] = new_rows(max(size, WINDOW_ROWS))
+            rows = rooms[0][0][:size], rooms[0][1][:size], rooms[0][2][:size]
+            self._place(*span, rows)
+            return part, rows
+
+        with ThreadPoolExecutor(1) as other:
+            ready = None
+            while True:
+                span = next(spans, None)  # which may release the rows before it: they have all been placed
+                coming = other.submit(placed, span) if span else None
+                if ready:
+                    yield ready
+                if coming is None:
+                    return
+                ready = coming.result()
+
+    def _place(self, begin: int, stop: int, target: Rows) -> None:
+        """Write the rows of the events ``begin:stop`` to *target*, in order."""
+        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
         """Play the book; return the events that left it crossed, and the columns of best prices."""
         events, replay = self.events, TapeReplay()
         kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
-        for begin, stop in windows(bounds(events.size)):
-            part, first_row = slice(begin, stop), bounds(events.size[begin:stop])
-            rows = self._ordered(begin, stop)
-            path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
+        with closing(self._ordered(windows(bounds(events.size)))) as ordered:
+            for part, rows in ordered:
+                first_row = bounds(events.size[part])
+                path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
         tops = [np.concatenate([piece[:, place] for piece in path]) for place in range(5)]
         crossed, frames = [events.name(at) for at in replay.crossed], replay.frames
         if crossed:

@@ -216,7 +216,8 @@ def fill_rates(
         when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
     marked = journal.fills[:, 7] > 0
     fills = journal.fills if marked.all() else journal.fills[marked]
-    total = float(near[:, 2].sum()) if pieces else None
+    with np.errstate(over="ignore"):  # beyond the largest float it is undefined, as its rows are
+        total = float(near[:, 2].sum()) if pieces else None
     half_ticks = distances_before(fills, journal.mids)
     beyond = share_outside_fit(found, (cuts, mid2), pieces)
     ratio = ratio_interval(len(fills), 0.0 if beyond is not None and beyond > MOST_OUTSIDE else total or 0.0)

@@ -288,3 +288,10 @@ def test_no_number_of_a_summary_is_infinite(scribe, A, k, gamma):
     """Fits near the ends of what floats hold leave a summary that is JSON: undefined numbers are null."""
     summary = summary_of(scribe, intensity=Intensity.constant(A, k), gammas=np.array([[gamma, 1.0]]))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_predicted_fills_beyond_the_largest_float_are_no_warning():
+    """Each row's number still is a float, and their sum is none."""
+    for A in np.geomspace(1e304, 1e308, 60):
+        summary = summary_of(seeded(60), intensity=Intensity.constant(A, 1e-12), gammas=np.array([[0.1, 1.0]]))
+        assert json.loads(json.dumps(summary, allow_nan=False)) == summary

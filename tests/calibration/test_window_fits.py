@@ -108,7 +108,9 @@ def test_what_comes_later_changes_no_bit_of_a_curve(mode):
             rates = [
                 intensity_of(each).at(one.start_us, 1, delta) for each in (honest, spoiled) for delta in (0.5, 9.0)
             ]
-            assert rates[:2] == rates[2:] == rates_on(one.lambda_curve, np.array([0.5, 9.0])).tolist()
+            assert rates[:2] == rates[2:]
+            # numpy and the engine may round an exponential differently, by processor
+            assert rates[:2] == pytest.approx(rates_on(one.lambda_curve, np.array([0.5, 9.0])).tolist(), rel=1e-13)
 
 
 def test_a_fit_that_is_not_usable_has_no_curve():

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 METHODS = ("marks", "ladder", "fixed")
 DISTANCES = ("current", "anchor")
 DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
-# Under a fill model every price that a quote near the touch can take has a run: by half ticks from the mid.
-HALF_TICKS, WHOLE_TICKS = (0.5, 1.0, 1.5, 2.0, 2.5, *DELTAS[2:]), (0.0, *DELTAS)
+# Under a fill model, from the mid: prices are whole ticks, so a distance in whole ticks and the one half a tick farther
+# off are the same price under an odd spread, but not when the mid moves by half a tick; near the touch both are played.
+FROM_MID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 5.5, 8.0, 8.5, 13.0)
+FROM_BEST = (0.0, *DELTAS)
 GROUP_FILLS = 20  # neighbouring distances are pooled to so many
 
 
@@ -116,7 +118,7 @@ class CalibrationConfig:
                 f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS out"
             )
         if self.deltas == DELTAS:
-            object.__setattr__(self, "deltas", WHOLE_TICKS if self.reference == "best" else HALF_TICKS)
+            object.__setattr__(self, "deltas", FROM_BEST if self.reference == "best" else FROM_MID)
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class Calibrator:
         self.config = config
         self._rules, self._held = rules, held
         self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
-        if config.fills is not None and config.deltas in (HALF_TICKS, WHOLE_TICKS):
+        if config.fills is not None and config.deltas in (FROM_MID, FROM_BEST):
             known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
             config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
         self.played: dict[str, Played] = {}

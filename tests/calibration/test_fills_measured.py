@@ -18,7 +18,7 @@ from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import HALF_TICKS, CalibrationConfig, Calibrator, FillsMeasured, pooled_rates
+from mm.calibration.calibrator import FROM_MID, CalibrationConfig, Calibrator, FillsMeasured, pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Points
 from mm.calibration.schedule import build_schedule, measured_intensity
@@ -149,7 +149,7 @@ def test_poisson_fills_give_back_their_own_numbers(tape):
     found = measure(tape, config)
     assert isinstance(config.fills.make(), Poisson)
     fit = found.fit
-    assert config.deltas == HALF_TICKS
+    assert config.deltas == FROM_MID
     assert (fit.calib_fills, fit.calib_fill_params, fit.hit) == ("poisson", truth, None)
     for value, (low, high) in ((truth["A"], fit.ci95_A_block), (truth["k"], fit.ci95_k_block)):
         assert low - (high - low) < value < high + (high - low)

@@ -9,7 +9,7 @@ follow. Distances are whole half ticks from the mid.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 StateRow = tuple[float, float, int, int, float, float]
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
 ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
-NODE_SHARE = 0.01  # of the order time of a mean distance: distances sent to less often join the nearest other one
+NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
+NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
 DOUBT = 1.0  # fills beyond the first at which the rate of a state is half its own and half that of the wider one
 TINY = 1e-300
 
@@ -150,9 +151,21 @@ def state_sums(journal: "Journal", recent_us: int, span: tuple[int, int]) -> "Fl
 
 def summed(rows: "Floats") -> "Floats":
     """Return the *rows* of equal state summed, in order of their states."""
-    states, into = np.unique(rows[:, :3], axis=0, return_inverse=True)
-    sums = [np.bincount(into.ravel(), column, len(states)) for column in rows[:, 3:].T]
+    states, into = _states(rows[:, :3])
+    sums = [np.bincount(into, column, len(states)) for column in rows[:, 3:].T]
     return np.column_stack((states, *sums))
+
+
+def _states(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
+    """Return the distinct *rows* in order, int64[n, 3], and which of them each row is.
+
+    What ``np.unique`` returns by axis, which compares rows field by field: here each is one whole number.
+    """
+    whole = rows.astype(np.int64)
+    low = whole.min(axis=0, initial=0)
+    size = tuple((whole.max(axis=0, initial=0) - low + 1).tolist())
+    found, into = np.unique(np.ravel_multi_index(tuple((whole - low).T), size), return_inverse=True)
+    return np.stack(np.unravel_index(found, size), axis=1) + low, into
 
 
 def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":
@@ -176,9 +189,11 @@ def rows_of(sums: "Floats") -> tuple[StateRow, ...]:
     whether the mid's last move was towards them, and recent; order-seconds and fills.
     """
     states = np.column_stack((sums[:, 0], bins(sums[:, 0], sums[:, 1]), sums[:, 2]))
-    _, first, into = np.unique(states, axis=0, return_index=True, return_inverse=True)
+    nearest, into = _states(states)
+    first = np.full(len(nearest), len(into))
+    np.minimum.at(first, into, np.arange(len(into)))
     sums = sums.copy()
-    sums[:, 1] = sums[first[into.ravel()], 1]
+    sums[:, 1] = sums[first[into], 1]
     return tuple(
         (sent / 2, stands / 2, int(move) & 1, int(move) >> 1, seconds, fills)
         for sent, stands, move, seconds, fills in summed(sums).tolist()
@@ -188,7 +203,9 @@ def rows_of(sums: "Floats") -> tuple[StateRow, ...]:
 class FillStates:
     """Fills per second by state, from what was seen; between distances that were sent to they are interpolated.
 
-    A state of few fills is drawn towards the rate of the wider ones that it belongs to, whose sum stays.
+    A state of few fills is drawn towards the rate of the wider ones that it belongs to, whose sum stays. Distances in
+    whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is even with
+    the former and odd with the latter, and orders fill more often while it is not as usual.
 
     Args:
         rows: As ``rows_of`` returns them.
@@ -199,10 +216,7 @@ class FillStates:
     def __init__(self, rows: Sequence[StateRow], recent_s: float, k_per_tick: float) -> None:
         table = np.array(rows, np.float64).reshape(-1, 6) * (2, 2, 1, 1, 1, 1)
         self.recent_us, self._k = round(recent_s * US_PER_S), k_per_tick
-        sent, into = np.unique(table[:, 0], return_inverse=True)
-        waited = np.bincount(into.ravel(), table[:, 4], len(sent))
-        self._nodes = sent[waited >= NODE_SHARE * waited.mean()]
-        node = np.abs(sent[:, None] - self._nodes).argmin(axis=1)[into.ravel()]
+        self._nodes, node = _nodes(table[:, 0], table[:, 4])
         at = node, bins(table[:, 0], table[:, 1]), (table[:, 2] + 2 * table[:, 3]).astype(np.int64)
         seconds, fills = np.zeros((2, len(self._nodes), ZONES * STEPS, MOVES))
         np.add.at(seconds, at, table[:, 4])
@@ -215,14 +229,24 @@ class FillStates:
             total, drawn = ((waited * one).sum(axis=beside, keepdims=True) for one in (rate, own))
             rate = own * np.where(drawn > 0, total / np.maximum(drawn, TINY), 1.0)
         self._rates = rate
+        parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
+        self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
     def rates(self, sent: "Ints", stands: "Ints", move: "Ints") -> "Floats":
         """Return the fills per second of orders in states, distances in half ticks."""
-        nodes, place = self._nodes, bins(sent, stands)
+        found = np.empty(len(sent))
+        for part, at in enumerate(self._parts):
+            rows = np.flatnonzero(sent % 2 == part)
+            found[rows] = self._interpolated(at, sent[rows], bins(sent[rows], stands[rows]), move[rows])
+        return found
+
+    def _interpolated(self, at: "Ints", sent: "Ints", place: "Ints", move: "Ints") -> "Floats":
+        """Return the rates of orders between those of the nodes *at*; *place* is the bin at which they stand."""
+        nodes = self._nodes[at]
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
-        near, far = (self._rates[at, place, move] for at in (lower, upper))
+        near, far = (self._rates[at[one], place, move] for one in (lower, upper))
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
         return found
 
@@ -231,3 +255,22 @@ class FillStates:
         waited = stretches(found, MidPath.of(mids, self.recent_us), (0, found.last_us))
         fills: Floats = self.rates(waited.sent, waited.stands, waited.move) * waited.spent_us / US_PER_S
         return waited.begin_us, waited.stands, fills
+
+
+def _nodes(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
+    """Return the distances that orders were sent to as quotes do, in half ticks, and to which of them each row belongs.
+
+    Others come about while the spread is as it seldom is: what fills then is no measure of a quote that always stands
+    there.
+
+    Args:
+        sent: Distance of each row, in half ticks.
+        seconds: Its order time.
+    """
+    each, into = np.unique(sent, return_inverse=True)
+    waited = np.bincount(into.ravel(), seconds, len(each))
+    apart = np.abs(each[:, None] - each)
+    alike = (apart <= NEARBY + NEARBY_SHARE * np.abs(each)[:, None]) & (apart % 2 == 0)
+    kept = waited >= NODE_SHARE * np.where(alike, waited, 0.0).max(axis=1, initial=0.0)
+    other_part = np.where(apart[:, kept] % 2 == 0, 0.0, apart.max(initial=0.0))
+    return each[kept], (apart[:, kept] + other_part).argmin(axis=1)[into.ravel()]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mm
-from mm.backtest.metrics.fill_states import FillStates, bins, rows_of, state_sums
+from mm.backtest.metrics.fill_states import FillStates, bins, rows_of, state_sums, summed
 from mm.backtest.metrics.order_lives import lives
 
 RECENT_US = 300_000
@@ -130,3 +130,61 @@ def test_every_distance_has_a_bin(sent, stands):
     assert 0 <= one < 4 * 80
     assert (one // 80 == 0) == (stands >= sent)
     assert two == 0
+
+
+def rate_of(states, ticks):
+    """The rate of an order that stands where it was sent, after a move away that is not recent."""
+    return states.rates(*(np.array([one]) for one in (round(2 * ticks), round(2 * ticks), 0))).item()
+
+
+def rows_at(**seen):
+    return [
+        (float(name[1:].replace("_", ".")), float(name[1:].replace("_", ".")), 0, 0, *row) for name, row in seen.items()
+    ]
+
+
+def test_whole_ticks_say_nothing_of_half_ticks():
+    """Under an odd spread orders stand half a tick off; what they do under an even one is another rate."""
+    states = FillStates(
+        rows_at(d3_5=(1e4, 4000.0), d4=(1e4, 9000.0), d5_5=(1e4, 1000.0), d6=(1e4, 4000.0)),
+        recent_s=0.3,
+        k_per_tick=0.5,
+    )
+    at = {ticks: rate_of(states, ticks) for ticks in (3.5, 4, 4.5, 5, 5.5, 6)}
+    assert at[4.5] == pytest.approx((at[3.5] * at[5.5]) ** 0.5)
+    assert at[5] == pytest.approx((at[4] * at[6]) ** 0.5)
+    assert at[4.5] < at[3.5] < at[5] < at[4]
+
+
+def test_half_ticks_take_what_whole_ticks_say_where_nothing_else_is_known():
+    """A market whose spread is never odd, and a quote half a tick off all the same."""
+    states = FillStates(rows_at(d1=(1000.0, 400.0), d2=(1000.0, 100.0)), 0.3, 0.5)
+    assert rate_of(states, 1.5) == pytest.approx((rate_of(states, 1) * rate_of(states, 2)) ** 0.5)
+
+
+def test_a_distance_that_is_seldom_sent_to_is_no_measure_of_it():
+    """A quote 3 ticks from the best price stands 4.5 from the mid while the spread is three ticks, when much trades."""
+    often = rows_at(d3_5=(7e4, 24_000.0), d5_5=(7e4, 17_000.0))
+    seldom = rows_at(d4_5=(5e3, 5_000.0))
+    as_often = rows_at(d4_5=(7e4, 70_000.0))
+    without, rare, common = (rate_of(FillStates(often + rows, 0.3, 0.2), 4.5) for rows in ([], seldom, as_often))
+    assert rare == pytest.approx(without, rel=0.1)
+    assert common == pytest.approx(1.0, rel=0.01)
+
+
+def test_far_distances_keep_their_own_rate():
+    """Under a wide spread each run of orders spreads over many distances, the far ones each for a shorter time."""
+    near = rows_at(**{f"d{ticks}": (1e4, 5e3) for ticks in range(1, 9)})
+    far = rows_at(**{f"d{ticks}": (1e3, 10.0) for ticks in range(40, 60)})
+    assert rate_of(FillStates(near + far, 0.3, 0.2), 50) == pytest.approx(0.01, rel=0.2)
+
+
+@given(st.lists(st.tuples(*[st.integers(-40, 40)] * 2, st.integers(0, 3), st.integers(0, 9), st.integers(0, 9))))
+def test_sums_by_state_are_those_of_a_dictionary(rows):
+    """Any states, in order, with what belongs to them."""
+    plain = defaultdict(lambda: [0, 0])
+    for *state, seconds, fills in rows:
+        plain[tuple(state)][0] += seconds
+        plain[tuple(state)][1] += fills
+    found = summed(np.array(rows, np.float64).reshape(-1, 5))
+    assert found.tolist() == [[*state, *plain[state]] for state in sorted(plain)]

@@ -46,15 +46,13 @@ def rest(
 
 def waits(
     lives: NDArray[np.int64], fills: NDArray[np.int64], first_id: int, last_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return µs from rest to end, from sending to arriving, and from rest and from sending to the first fill.
+) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took, in µs.
 
-    Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
-    ``read_lives`` returns them, of orders from *first_id* on.
+    From rest to end, of orders that rested and ended; from sending to arriving, of those that arrived; from rest and
+    from sending to the first fill, of those that had one. *lives* are as ``read_lives`` returns them, of orders from
+    *first_id* on.
     """
-
-def parts(lives: NDArray[np.int64], fills: NDArray[np.int64], first_id: int) -> int:
-    """Return how many of the orders from *first_id* on have a fill smaller than themselves."""
 
 def rested(lives: NDArray[np.int64], last_us: int) -> NDArray[np.bool_]:
     """Return of each order whether it came to rest: it arrived by the end of the data, and was not rejected."""

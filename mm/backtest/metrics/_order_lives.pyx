@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from mm.backtest._account cimport wide
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.metrics._rows_at cimport row_at
@@ -127,42 +128,38 @@ def rest(
 
 def waits(
     const int64_t[:, ::1] lives, const int64_t[:, ::1] fills, first_id: int, int64_t last_us
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return µs from rest to end, from sending to arriving, and from rest and from sending to the first fill.
+) -> tuple[int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took, in µs.
 
-    Of orders that rested and ended, of those that arrived, and of those that had a fill; *lives* are as
-    ``read_lives`` returns them, of orders from *first_id* on.
+    From rest to end, of orders that rested and ended; from sending to arriving, of those that arrived; from rest and
+    from sending to the first fill, of those that had one. *lives* are as ``read_lives`` returns them, of orders from
+    *first_id* on.
     """
-    cdef int64_t orders = lives.shape[0], first = first_id, i, row, ended = 0, arrived = 0, hit = 0
+    cdef int64_t orders = lives.shape[0], first = first_id, i, row, ended = 0, arrived = 0, hit = 0, partial = 0
+    cdef wide lots = 0
     lived, took = np.empty(orders, np.int64), np.empty(orders, np.int64)
     from_rest, from_sending = np.empty(fills.shape[0], np.int64), np.empty(fills.shape[0], np.int64)
     cdef int64_t[::1] living = lived, taking = took, resting = from_rest, waiting = from_sending
-    cdef uint8_t[::1] met = np.zeros(orders, np.uint8)
+    cdef uint8_t[::1] met = np.zeros(orders, np.uint8), parted = np.zeros(orders, np.uint8)
     with nogil:
         for i in range(orders):  # each is written, and counts where it is one
             living[ended], taking[arrived] = lives[i, 5] - lives[i, 1], lives[i, 1] - lives[i, 0]
             ended += (lives[i, 5] >= 0) & (lives[i, 6] == 0)
             arrived += (lives[i, 5] >= 0) | (lives[i, 1] <= last_us)
+            lots += lives[i, 4]
         for i in range(fills.shape[0]):
             row = fills[i, 1] - first
-            if 0 <= row < orders and not met[row]:
+            if not 0 <= row < orders:
+                continue
+            if fills[i, 4] < lives[row, 4] and not parted[row]:
+                parted[row] = True
+                partial += 1
+            if not met[row]:
                 met[row] = True
                 resting[hit], waiting[hit] = fills[i, 0] - lives[row, 1], fills[i, 0] - lives[row, 0]
                 hit += 1
-    return lived[:ended], took[:arrived], from_rest[:hit], from_sending[:hit]
-
-
-def parts(const int64_t[:, ::1] lives, const int64_t[:, ::1] fills, first_id: int) -> int:
-    """Return how many of the orders from *first_id* on have a fill smaller than themselves."""
-    cdef int64_t first = first_id, i, row, count = 0
-    cdef uint8_t[::1] counted = np.zeros(lives.shape[0], np.uint8)
-    with nogil:
-        for i in range(fills.shape[0]):
-            row = fills[i, 1] - first
-            if 0 <= row < lives.shape[0] and fills[i, 4] < lives[row, 4] and not counted[row]:
-                counted[row] = True
-                count += 1
-    return count
+    whole = (int(<int64_t> (lots >> 32)) << 32) + int(<int64_t> (lots & 0xFFFFFFFF))
+    return whole, int(partial), lived[:ended], took[:arrived], from_rest[:hit], from_sending[:hit]
 
 
 def rested(const int64_t[:, ::1] lives, int64_t last_us) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 """One pass each over fills, marks or draws, where numpy would take many: what the summary of a run adds up."""
 
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, shift_of
@@ -253,22 +253,29 @@ def spread(
     twice the one before, or more, and none is below 0; a time may be, where clocks disagree. Behind them, as of
     ``around``: some of the times, those of the rising *ranks* in order of size among them, and where these rank now.
     """
-    cdef int64_t i, at, least, most, low, high, bucket, n = times.shape[0], before = 0, kept = 0, left_out = 0
+    cdef int64_t i = 0, at, n = times.shape[0], time = times[0], least = time, most = time, low = 0, high = 0
+    cdef int64_t bucket, before = 0, kept = 0, left_out = 0
     cdef int64_t[::1] edge_of = np.full(HALVES // 2, np.iinfo(np.int64).max)  # the one edge of a bucket
     cdef uint32_t[:, ::1] count = np.zeros((2, HALVES), np.uint32)  # in turns: equal times do not wait for each other
     cdef uint8_t[::1] wanted = np.zeros(HALVES, np.uint8)
+    cdef uint16_t[::1] half = np.empty(n, np.uint16)  # of each time
     counts, places = np.zeros(edges.shape[0] + 1, np.int64), np.zeros(ranks.shape[0], np.int64)
     cdef int64_t[::1] between = counts, place = places
-    with nogil:
-        sizes(&times[0], n, &least, &most, &low, &high)
-    if least == most:
+    while i < n and times[i] == time:
+        i += 1
+    if i == n:
         between[np.searchsorted(edges, least)] = n
-        return least, most, (int(high) << 32) + int(low), counts, np.full(1, least), places
+        return least, most, int(least) * n, counts, np.full(1, least), places
     with nogil:
         for i in range(edges.shape[0]):
             edge_of[bucket_of(edges[i])] = edges[i]
         for i in range(n):
-            count[i & 1, half_of(times[i], &edge_of[0])] += 1
+            time = times[i]
+            least, most = min(least, time), max(most, time)
+            low += time & LOW_HALF
+            high += time >> 32
+            half[i] = <uint16_t> half_of(time, &edge_of[0])
+            count[i & 1, half[i]] += 1
         at = 0
         for bucket in range(2 * bucket_of(least), 2 * bucket_of(most) + 2):
             while at < edges.shape[0] and bucket > 2 * bucket_of(edges[at]):
@@ -292,7 +299,7 @@ def spread(
     with nogil:
         for i in range(n):  # each is written, and counts where it is wanted
             some[at] = times[i]
-            at += wanted[half_of(times[i], &edge_of[0])]
+            at += wanted[half[i]]
     return least, most, (int(high) << 32) + int(low), counts, found[:kept], places
 
 
@@ -306,19 +313,6 @@ cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil
     """Return twice the bucket of a time, and one more where it is above the edge in it."""
     cdef int64_t bucket = bucket_of(time)
     return 2 * bucket + (time > edge_of[bucket])
-
-
-cdef void sizes(
-    const int64_t* values, int64_t rows, int64_t* least, int64_t* most, int64_t* low, int64_t* high
-) noexcept nogil:
-    """Note the least and the greatest value, and the sum of all, its lower and its higher 32 bits."""
-    cdef int64_t i, value, lowest = values[0], highest = values[0], lower = 0, higher = 0
-    for i in range(rows):
-        value = values[i]
-        lowest, highest = min(lowest, value), max(highest, value)
-        lower += value & LOW_HALF
-        higher += value >> 32
-    least[0], most[0], low[0], high[0] = lowest, highest, lower, higher
 
 
 def around(

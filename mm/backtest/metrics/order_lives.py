@@ -13,7 +13,6 @@ from mm.backtest.metrics._order_lives import (
     cut_at,
     distances_before,
     outside,
-    parts,
     read_lives,
     rest,
     rested,
@@ -134,27 +133,27 @@ def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
     return found
 
 
-def order_times(found: Lives, fills: "Table") -> dict[str, Any]:
-    """Return how long orders took and lived, in s, each as ``spread_of``; None in it without such an order.
+def order_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
+    """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took and lived.
 
+    Times are in s, each as ``spread_of``; None in it without such an order.
     ``quote_lifetime_s`` is from resting to the end, of orders that rested and ended. ``order_to_ack_s`` is from
     sending to arriving, of those that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` end with an order's first
     fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
-    lived, took, from_rest, from_sending = waits(found.table, fills, found.first_id, found.last_us)
-    return {
-        "hit_rate": len(from_rest) / len(found) if len(found) else None,
-        "quote_lifetime_s": spread_of(lived),
-        "order_to_ack_s": spread_of(took),
-        "live_to_fill_s": spread_of(from_rest),
-        "order_to_fill_s": spread_of(from_sending),
-    }
-
-
-def partial_orders(found: Lives, fills: "Table") -> int:
-    """Return how many of the orders *found* have a fill smaller than themselves."""
-    count: int = parts(found.table, fills, found.first_id)
-    return count
+    lots, partial, *times = waits(found.table, fills, found.first_id, found.last_us)
+    lived, took, from_rest, from_sending = times
+    return (
+        lots,
+        partial,
+        {
+            "hit_rate": len(from_rest) / len(found) if len(found) else None,
+            "quote_lifetime_s": spread_of(lived),
+            "order_to_ack_s": spread_of(took),
+            "live_to_fill_s": spread_of(from_rest),
+            "order_to_fill_s": spread_of(from_sending),
+        },
+    )
 
 
 def spread_of(times_us: "Column") -> dict[str, Any]:

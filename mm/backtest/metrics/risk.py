@@ -259,7 +259,7 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     held -= held.mean()
     lags = _LAGS
     while lags < len(held) and dot(held[lags - 1 :], held[: 1 - lags]) >= half:
-        lags *= 4  # one sum of products says whether it is worth the transform of so many
+        lags *= 2  # one sum of products says whether it is worth the transform of so many
     while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
         lags *= 4
     return float(below[0])

@@ -11,7 +11,7 @@ from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
-from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times, partial_orders
+from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -119,13 +119,14 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
     fills = journal.fills
+    lots, partial, times = order_times(sent, fills)
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
-        "n_partial": partial_orders(sent, fills),
-        "fill_ratio": quotient(whole_sum(fills[:, 4]), whole_sum(sent.lots)),
+        "n_partial": partial,
+        "fill_ratio": quotient(whole_sum(fills[:, 4]), lots),
         "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
-        **order_times(sent, fills),
+        **times,
     }
 
 

@@ -173,12 +173,11 @@ def fit(console: Console, fitted: Fitted) -> None:
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
-    from mm.evaluate.queue_exponent import EXPONENTS, fit_exponent
+    from mm.evaluate.queue_exponent import fit_exponent
 
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
-    with console.progress("exponents", len(EXPONENTS)) as step:
-        found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, step=step)
+    found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
     console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
         console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")

@@ -14,14 +14,13 @@ of cancelled lots is nearest to what was seen. Lots weigh, because the model mov
 likely to be cancelled as any other, lots ahead are cancelled in proportion a / (a + b), which is n = 1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.fills.queue import QueueProbPower
+from mm.evaluate._exponents import QueueByExponents
 from mm.evaluate._price_levels import PriceNumbers, known_cancellations, place_rows
 from mm.evaluate.virtual_orders import by_hand
 from mm.tape.tape import TRADE
@@ -187,24 +186,18 @@ class ExponentFit:
         return ""
 
 
-def fit_exponent(
-    tape: "Tape", *, life_us: int, seed: int = 0, step: Callable[[int], None] = lambda _count: None
-) -> ExponentFit:
+def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
     """Estimate the exponent of *tape*.
 
     Args:
         tape: The market.
         life_us: Virtual orders join at most so long before the cancellation, as far back as ours would wait.
         seed: Of which cancellations are used, and of when the virtual orders join.
-        step: Called with 1 after each of the `EXPONENTS`.
     """
     found, probes = find_probes(tape, life_us, np.random.default_rng(seed))
     if len(probes) < LEAST_PROBES:
         return ExponentFit("too_few", None, None, None, found, len(probes), None, None)
-    shares = np.empty((len(probes), len(EXPONENTS)))
-    for column, exponent in enumerate(EXPONENTS.tolist()):
-        shares[:, column] = predicted_shares(tape, probes, exponent)
-        step(1)
+    shares = predicted_shares(tape, probes, EXPONENTS)
     weight = probes.lots / probes.lots.sum()
     losses = weight[:, None] * (probes.ahead[:, None] - shares) ** 2
     exponent, low, high = _best(losses, _blocks(probes.us))
@@ -253,27 +246,30 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
     return np.array(rows, np.int64).reshape(-1, 7)
 
 
-def predicted_shares(tape: "Tape", probes: Probes, exponent: float) -> "Floats":
-    """Return the probability, by the model, that each probe's cancellation stood ahead of it.
+def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floats":
+    """Return the probability, by the model, that each probe's cancellation stood ahead of it: [probes, exponents].
 
-    The paper exchange itself keeps the queues; one lot of a virtual order is too little to matter to the others.
+    The paper exchange itself keeps the queues, those of all exponents in one play; one lot of a virtual order is too
+    little to matter to the others.
     """
-    exchange = by_hand(tape, QueueProbPower(exponent=exponent))
+    queues = QueueByExponents(exponents, len(probes))
+    exchange = by_hand(tape, queues)
     due = [(us, 0, number) for number, us in enumerate(probes.us.tolist())]
     due += [(us - 1, 1, number) for number, us in enumerate(probes.end_us.tolist())]
-    ahead = np.zeros(len(probes))
+    ahead = np.zeros((len(probes), len(exponents)))
     orders: dict[int, int] = {}
     for us, ends, number in sorted(due):
         exchange.advance(us)
         if ends:
-            ahead[number] = exchange.ahead_lots(orders[number]) or 0.0  # 0 where it has filled in the model
+            if exchange.ahead_lots(orders[number]) is not None:  # else it has filled with every exponent
+                ahead[number] = queues.ahead_lots(orders[number])
             exchange.cancel(orders[number])
         else:
             side, ticks = int(probes.side[number]), int(probes.ticks[number])
             orders[number] = exchange.place(side, ticks, 1)
-    behind = np.maximum(probes.level_lots - ahead, 0.0)
+    behind = np.maximum(probes.level_lots[:, None] - ahead, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        shares: Floats = 1.0 / (1.0 + (behind / ahead) ** exponent)
+        shares: Floats = 1.0 / (1.0 + (behind / ahead) ** exponents)
     return np.where(ahead > 0.0, shares, 0.0)
 
 

@@ -79,7 +79,10 @@ def hawkeses(draw, unit):
     if most > 0.95 or draw(st.booleans()):
         block |= {"mean_per_s": by_side(rate), "mu_per_s": by_side(st.sampled_from([0.0, 0.3e6 / unit]))}
     reference = st.sampled_from(["mid", "micro", "best"])
-    return "hawkes", draw(poisson_pieces(unit)), draw(reference), draw(st.integers(0, 3)), block
+    pieces = draw(poisson_pieces(unit))
+    if draw(st.booleans()):  # each segment with its own means
+        pieces = tuple((*one, *(None, None, None, (), None)[len(one) - 7 :], draw(rate), draw(rate)) for one in pieces)
+    return "hawkes", pieces, draw(reference), draw(st.integers(0, 3)), block
 
 
 def _branching(kernels):

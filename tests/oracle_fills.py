@@ -330,7 +330,8 @@ class Poisson(FillModel):
             begin, end = max(start, order.since_us), min(stop, until_us)
             if begin < end and order.delta is not None:
                 a, k = (a_bid, k_bid) if order.side == BUY else (a_ask, k_ask)
-                rate = along(more[-1], order.delta) if more else a * math.exp(-k * max(order.delta, 0.0))
+                curve = more[3] if more else ()
+                rate = along(curve, order.delta) if curve else a * math.exp(-k * max(order.delta, 0.0))
                 yield begin, end, rate * 1e-6
 
     def due(self, order: Order, left: float) -> int | None:
@@ -346,7 +347,8 @@ class Poisson(FillModel):
 class Hawkes(Poisson):
     """An order fills with that intensity, times lambda_i/mean_i of a process that the recorded orders excite.
 
-    *block* is as in JSON; sums are over all orders so far, and the instant of a fill is found by halving.
+    *block* is as in JSON; sums are over all orders so far, and the instant of a fill is found by halving. A piece may
+    end with the means of bids and asks that hold in it.
     """
 
     name = "hawkes"
@@ -359,8 +361,10 @@ class Hawkes(Poisson):
         self.n = np.array(n).reshape(-1, 2, 2)
         self.beta = np.array([one["beta_per_s"] for one in block["kernels"]])
         mean = block.get("mean_per_s")
-        settled = np.linalg.solve(np.eye(2) - self.n.sum(axis=0), self.mu)
-        self.mean = settled if mean is None else np.array([mean[side] for side in hit])
+        if mean is None:
+            self.mean = np.linalg.solve(np.eye(2) - self.n.sum(axis=0), self.mu)
+        else:
+            self.mean = np.array([mean[side] for side in hit])
         self.sweeps = block.get("sweeps", True)
         self.orders: list[list[int]] = [[], []]  # instants, of those that hit bids and asks
         self.stamp: dict[int, int] = {}
@@ -373,6 +377,10 @@ class Hawkes(Poisson):
         self.orders[0 if side == SELL else 1].append(event.us)
         self.moved_at, self.accepted = (event.us, event.recv_seq), {BUY: 0, SELL: 0}
         return True
+
+    def mean_at(self, us: int, i: int) -> float:
+        (means,) = (piece[12:14] for piece in self.pieces if piece[0] <= us < piece[1])
+        return means[i] if means else self.mean[i]
 
     def begin(self, order: Order, book: Book, us: int) -> None:
         self.end(order, us)
@@ -390,12 +398,13 @@ class Hawkes(Poisson):
             return sum(rate * (stop - start) for start, stop, rate in self.parts(order, until_us))
         i, total = (0 if order.side == BUY else 1), 0.0
         for start, stop, rate in self.parts(order, until_us):
-            more = self.mu[i] / self.mean[i] * (stop - start) * 1e-6
+            mean = self.mean_at(start, i)
+            more = self.mu[i] / mean * (stop - start) * 1e-6
             for j in (0, 1):
                 ages = (start - np.array(self.orders[j][: order.known[j]], float)) * 1e-6
                 for n, beta in zip(self.n[:, i, j], self.beta, strict=True):
                     lasts = -math.expm1(-beta * (stop - start) * 1e-6)
-                    more += n * float(np.exp(-beta * ages).sum()) * lasts / self.mean[i]
+                    more += n * float(np.exp(-beta * ages).sum()) * lasts / mean
             total += rate * more * 1e6
         return total
 

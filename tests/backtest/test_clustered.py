@@ -1,8 +1,10 @@
 """Fills whose intensity the recorded orders raise: engine and oracle, closed forms, true flow, and what is refused."""
 
 import dataclasses
+import itertools
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from scipy import stats
 from test_engine import EXCITING, assert_same, assert_twins_agree, drawn
 from test_live_feed import as_fed, assert_same_bytes
 
+import engine_chance
 import engine_draws
 from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
@@ -51,6 +54,39 @@ RULES = Rules(
 def test_the_engine_agrees_with_the_oracle(case):
     """The oracle sums over all orders so far, and finds the instant of a fill by halving."""
     assert_twins_agree(case)
+
+
+def in_force(chance, unit):
+    """Return the parameters of a model with a kernel or two and segments whose means differ."""
+    sides, rate = ("bid", "ask"), 1e6 / unit
+    kernels = [
+        {
+            "beta_per_s": chance.choice([0.02, 1.0, 40.0]) * rate,
+            "branching": {i: {j: chance.choice([0.0, 0.1, 0.4]) for j in sides} for i in sides},
+        }
+        for _ in range(chance.randint(1, 2))
+    ]
+    block = {name: {side: chance.uniform(0.05, 1) * rate for side in sides} for name in ("mu_per_s", "mean_per_s")}
+    edges = [0, *(BEGIN_US + at * unit for at in (4, 11, 30)), FOREVER]
+    pieces = [
+        (*span, *(chance.choice([0.05, 0.3, 2.0]) * rate, 0.1) * 2, 0.1, None, None, None, (), None, *means)
+        for span in itertools.pairwise(edges)
+        if (means := [chance.uniform(0.05, 1) * rate for _ in sides])
+    ]
+    return "hawkes", tuple(pieces), chance.choice(["mid", "micro", "best"]), 1, block | {"kernels": kernels}
+
+
+@pytest.mark.parametrize("fifty", range(4))
+def test_segments_with_means_of_their_own_agree_with_the_oracle(fifty):
+    """On longer and busier tapes: many fills, and orders that rest over the borders of segments."""
+    fills = 0
+    for seed in range(50 * fifty, 50 * fifty + 50):
+        chance, case = random.Random(f"means {seed}"), engine_chance.case_of(seed)
+        span_us = int(case.tapes[-1].event_us[-1]) - BEGIN_US
+        case = dataclasses.replace(case, fills=in_force(chance, max(span_us // 40, 1)))
+        assert_twins_agree(case)
+        fills += len(case.engine()[0].fills)
+    assert fills > 50
 
 
 FED = cases(tapes=lambda unit: one_tape(unit).map(lambda told: told[:1]), fills=engine_draws.hawkeses).map(as_fed)
@@ -321,7 +357,7 @@ def intensity_with(clustering):
 @pytest.mark.parametrize(
     ("clustering", "error", "text"),
     [
-        (None, UsageError, "the segments of a schedule and what mm fit writes have none"),
+        (None, UsageError, "of mm schedule --schedule-clustering 1"),
         (ONE | {"status": "ok"}, UsageError, "that this version's mm calibrate wrote"),
         ({"status": "few_events", "reason": "3 orders"}, FitError, "few_events: 3 orders"),
         (ONE | {"status": "not_stationary", "reason": "it grew"}, FitError, "fill by poisson"),
@@ -332,6 +368,53 @@ def test_a_fit_without_a_usable_clustering_is_refused(clustering, error, text):
     """With the way out; nothing falls back on poisson by itself."""
     with pytest.raises(error, match=text):
         hawkes(intensity=intensity_with(clustering))
+
+
+def in_segments(*segments, block=ONE | MEAN, A=0.2):
+    """Return an intensity of segments (µs from the begin, A over *A*, mean) that share a process."""
+    edges = [*(us for us, _, _ in segments), FOREVER - BEGIN_US]
+    pieces = [
+        IntensityPiece(
+            BEGIN_US + start, BEGIN_US + end, *(share * A, 1e-18) * 2, 1e-18, mean_bid_per_s=mean, mean_ask_per_s=mean
+        )
+        for (start, share, mean), end in zip(segments, edges[1:], strict=True)
+    ]
+    return Intensity(pieces, clustering=block)
+
+
+@pytest.mark.parametrize(
+    "cuts", [[(0, 1, 1.0)], [(0, 1, 1.0), (7, 1, 1.0)], [(0, 2, 2.0), (5, 0.25, 0.25), (9, 1, 1.0)]]
+)
+def test_an_intensity_that_rises_as_its_mean_does_is_the_same(cuts):
+    """To the byte: one segment of the process' own mean, and A and mean that are both a power of 2 times as large."""
+    tape = standing(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
+    schedule = in_segments(*[(us * SECOND_US, share, mean) for us, share, mean in cuts])
+    plain = hawkes(A=0.2, k=1e-18, clustering=ONE | MEAN)
+    ours, theirs = (
+        backtest(tape, fixed_spread(delta_ticks=1), model, RULES).journal
+        for model in (hawkes(intensity=schedule), plain)
+    )
+    assert len(theirs.fills) > 5
+    assert ours.fills.tobytes() == theirs.fills.tobytes()
+    assert ours.counters["expected_fills"] == pytest.approx(theirs.counters["expected_fills"], rel=1e-12)
+
+
+def test_excitation_goes_on_over_the_border_of_segments():
+    """An order just before it raises the intensity after it, as many times as the new segment's mean is smaller."""
+    tape = standing((4_900_000, -1, 0))
+    schedule = in_segments((0, 1e-9, 1.0), (5 * SECOND_US, 1, 4.0))
+    expected = backtest(tape, fixed_spread(delta_ticks=1), hawkes(intensity=schedule), RULES).journal
+    left = 0.5 * math.exp(-2 * 0.1)  # of what the order excites, of the bids
+    once_filled = expected.counters["expected_fills"]
+    assert once_filled == pytest.approx(0.2 / 4 * (2 * 55 * 0.5 + left), rel=0.02)  # an order is away while it returns
+
+
+def test_means_of_another_process_are_refused():
+    """The means of a schedule's segments are those of its own process."""
+    with pytest.raises(UsageError, match="leave clustering out"):
+        hawkes(intensity=in_segments((0, 1, 1.0)), clustering=ONE)
+    with pytest.raises(UsageError, match="piece 1 has the mean of one side"):
+        Intensity([IntensityPiece(0, FOREVER, 1, 1, 1, 1, 1, mean_bid_per_s=1.0)])
 
 
 def test_no_rates_and_two_forms_of_them_are_refused():

@@ -16,7 +16,7 @@ class ClusteredFills(Poisson):
     """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises for a while.
 
     - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is that of the process of
-      orders that hit side i, after all recorded ones up to t, mean_i its mean
+      orders that hit side i, after all recorded ones up to t, mean_i its mean, or that of the segment, if it has one
     - an order of the process is a sweep: prints of one side and trade time, counted at the first one that the tape has
       in its window, by the exchange's clock where the run plays that
     - each of them begins a new stretch for both sides, as a change of the reference does
@@ -25,7 +25,7 @@ class ClusteredFills(Poisson):
     - where no order excites another this is `poisson`, fill by fill
 
     Args:
-        intensity: A and k or a curve, constant or by segments.
+        intensity: A and k or a curve, constant or by segments, which may have means of the process.
         clustering: The process.
         seed: Keys every draw.
     """

@@ -83,7 +83,7 @@ cdef class ClusteredFills(Poisson):
     """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises for a while.
 
     - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is that of the process of
-      orders that hit side i, after all recorded ones up to t, mean_i its mean
+      orders that hit side i, after all recorded ones up to t, mean_i its mean, or that of the segment, if it has one
     - an order of the process is a sweep: prints of one side and trade time, counted at the first one that the tape has
       in its window, by the exchange's clock where the run plays that
     - each of them begins a new stretch for both sides, as a change of the reference does
@@ -92,7 +92,7 @@ cdef class ClusteredFills(Poisson):
     - where no order excites another this is `poisson`, fill by fill
 
     Args:
-        intensity: A and k or a curve, constant or by segments.
+        intensity: A and k or a curve, constant or by segments, which may have means of the process.
         clustering: The process.
         seed: Keys every draw.
     """
@@ -109,6 +109,7 @@ cdef class ClusteredFills(Poisson):
     )
     cdef int kernels
     cdef bint sweeps
+    cdef double mean_per_s[2]           # by side hit: of the process
     cdef double base[2]                 # by side hit: of the intensity, as a share of its mean
     cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: likewise
     cdef double beta[MOST]              # 1/µs, the largest first
@@ -122,6 +123,7 @@ cdef class ClusteredFills(Poisson):
             raise UsageError(f"hawkes: clustering has {len(kernels)} kernels; give at most {MOST}, mm calibrate fits 4")
         self.kernels, self.sweeps = len(kernels), clustering.sweeps
         for i in range(2):
+            self.mean_per_s[1 - i] = clustering.mean[i]
             self.base[1 - i] = clustering.mu[i] / clustering.mean[i]
             for m, kernel in enumerate(kernels):
                 self.beta[m] = kernel.beta * 1e-6
@@ -157,6 +159,12 @@ cdef class ClusteredFills(Poisson):
             if us != known.us:
                 above[m] *= exp(-self.beta[m] * <double> (us - known.us))
 
+    cdef double rate(self, int64_t piece, const Order* order, int hit) noexcept nogil:
+        """Return the intensity of a segment in 1/µs where that of the process is at its own mean."""
+        cdef double rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+        cdef double mean = self.intensity.pieces[piece].mean_per_s[hit]
+        return rate * (self.mean_per_s[hit] / mean) if mean > 0.0 else rate
+
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
         cdef double left, rate, wait, span_us
         cdef double above[MOST]
@@ -171,7 +179,7 @@ cdef class ClusteredFills(Poisson):
         while piece < self.intensity.count:
             from_us = max(from_us, self.intensity.pieces[piece].start_us)
             span_us = <double> (self.intensity.pieces[piece].end_us - from_us)
-            rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+            rate = self.rate(piece, order, hit)
             if rate > 0.0:
                 self.above_at(&self.now, hit, from_us, above)
                 wait = wait_us(left / rate, self.base[hit], above, self.beta, self.kernels, span_us)
@@ -204,7 +212,7 @@ cdef class ClusteredFills(Poisson):
         while piece < self.intensity.count and self.intensity.pieces[piece].start_us < until_us:
             from_us = max(order.stretch_us, self.intensity.pieces[piece].start_us)
             to_us = min(until_us, self.intensity.pieces[piece].end_us)
-            rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+            rate = self.rate(piece, order, hit)
             if known is &self.before and from_us == known.us and to_us == known.until_us:
                 total += rate * self.between_orders(hit)
             else:
@@ -226,13 +234,18 @@ def hawkes(**given: Any) -> ClusteredFills:
     cdef dict values = ClusteredFills.declared.settle(given)
     intensity = given_intensity("hawkes", "what mm calibrate wrote", values)
     if values["clustering"] is not None:
+        if any(one.mean_bid_per_s is not None for one in intensity.rows()):
+            raise UsageError(
+                "hawkes: the segments have means of the process that their schedule holds; leave clustering out, or "
+                "make a schedule without (WindowPlan(clustered=False))"
+            )
         return ClusteredFills(intensity, Clustering.of(values["clustering"]), values["seed"])
     block = intensity.clustering
     if block is None or (block.get("status") == "ok" and "mean_per_s" not in block):
         raise UsageError(
             "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
-            "calibrate wrote> (the segments of a schedule and what mm fit writes have none), or clustering in "
-            "FILL_PARAMS_JSON beside A and k; poisson fills without it"
+            "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (what mm fit writes and "
+            "other schedules have none), or clustering in FILL_PARAMS_JSON beside A and k; poisson fills without it"
         )
     try:
         return ClusteredFills(intensity, Clustering.of(block), values["seed"])

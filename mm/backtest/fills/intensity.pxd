@@ -12,6 +12,7 @@ cdef struct Piece:
     double k                # of both sides together: what quotes use
     double sigma_ticks      # ticks/√s over the calibrated window; NaN where it is not known
     double adverse_ticks    # what the mid moves against an order after a fill; NaN where it is not known
+    double mean_per_s[2]    # of the process that clusters, of orders that hit asks and bids; 0 for its own mean
     double* deltas          # of the points of the curve, in ticks; NULL where λ is A exp(-k delta)
     double* logs            # ln λ at them
     int64_t points

@@ -24,7 +24,8 @@ class Intensity:
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
         states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
-        clustering: What a fit says of orders that excite each other, as ``poisson_fit.json`` has it; None without.
+        clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
+            without.
     """
     @property
     def reference(self) -> str: ...

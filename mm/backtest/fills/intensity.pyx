@@ -73,7 +73,8 @@ cdef class Intensity:
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
         states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
-        clustering: What a fit says of orders that excite each other, as ``poisson_fit.json`` has it; None without.
+        clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
+            without.
     """
 
     def __cinit__(
@@ -112,6 +113,10 @@ cdef class Intensity:
             self.pieces[i].k = one.k
             self.pieces[i].sigma_ticks = NAN if one.sigma_ticks is None else one.sigma_ticks
             self.pieces[i].adverse_ticks = NAN if one.adverse_ticks is None else one.adverse_ticks
+            if (one.mean_bid_per_s is None) != (one.mean_ask_per_s is None):
+                raise UsageError(f"intensity: piece {i + 1} has the mean of one side; give mean_bid_per_s and mean_ask_per_s")
+            self.pieces[i].mean_per_s[1] = one.mean_bid_per_s or 0.0
+            self.pieces[i].mean_per_s[0] = one.mean_ask_per_s or 0.0
             if one.curve:
                 if falling:
                     _refuse_other_curves(i + 1, one.curve)

@@ -20,6 +20,9 @@ class IntensityPiece(NamedTuple):
         curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none where it is A·exp(-k·δ). ln λ
             runs straight between two points, is flat before the first, and goes on as the last two beyond the last.
         adverse_ticks: What the mid moves against an order after a fill, as its window measured; None where it did not.
+        mean_bid_per_s: Mean intensity of the process that clusters, of orders that hit bids, where fills come as often
+            as λ(δ) says; None for that of the process.
+        mean_ask_per_s: Of orders that hit asks, likewise.
     """
 
     start_us: int
@@ -34,3 +37,5 @@ class IntensityPiece(NamedTuple):
     max_delta_ticks: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
     adverse_ticks: float | None = None
+    mean_bid_per_s: float | None = None
+    mean_ask_per_s: float | None = None

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.hazard_fit import with_numbers
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hawkes, hybrid, queue_hazard
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
@@ -297,16 +297,12 @@ def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int)
             run.log.warning("predictor_not_usable", path=path, does_not_beat=best)
 
 
-def check_names(models: Models, *, scheduled: bool = False) -> None:
+def check_names(models: Models) -> None:
     """Refuse a model, a model inside it or a step that does not exist, before any day is looked for.
-
-    Args:
-        models: As the knobs name them.
-        scheduled: Whether a schedule that is yet to be made gives the fill model its parameters.
 
     Raises:
         UnknownModel: If one is not known, or is no model of its kind.
-        UsageError: If the form of a model that holds others is wrong, or a schedule has not what a model needs.
+        UsageError: If the form of a model that holds others is wrong.
     """
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
@@ -315,16 +311,22 @@ def check_names(models: Models, *, scheduled: bool = False) -> None:
         for name, _ in tree.steps:
             resolve(QUOTE_STEPS, name, "step")
         trees += tree.inner
+    for name, _ in _fill_models(models):
+        resolve(FILL_MODELS, name, "fill model")
+
+
+def takes_clustering(models: Models) -> bool:
+    """Return whether the fill model, or one inside it, takes the clustering of a schedule: `hawkes` without its own."""
+    return any(name == "hawkes" and "clustering" not in params for name, params in _fill_models(models))
+
+
+def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the names of the fill model and of those inside it, with their parameters."""
     waiting = [(models.fill_model, models.fill_params())]
     while waiting:
         name, params = waiting.pop()
-        build = resolve(FILL_MODELS, name, "fill model")
-        if build is hawkes and scheduled and not params:
-            raise UsageError(
-                "--fill-model (FILL_MODEL) is hawkes, and the segments of a schedule have no clustering; take poisson, "
-                "or give A, k and clustering of earlier days in FILL_PARAMS_JSON"
-            )
-        if build is hybrid and "models" in params:
+        yield name, params
+        if name == "hybrid" and "models" in params:
             waiting += [
                 (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
             ]

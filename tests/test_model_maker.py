@@ -11,6 +11,7 @@ from mm.backtest.models import FixedSpread, TradeCross
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.schedule import Schedule, Segment
 from mm.cli.config import Models
+from mm.commands.assemble import unfitted
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
 from mm.model_maker import (
     DEFAULT_K,
@@ -21,6 +22,7 @@ from mm.model_maker import (
     lacking,
     measured_under,
     read_fitted,
+    takes_clustering,
 )
 from mm.tape.tape import Tape
 
@@ -248,10 +250,17 @@ CLUSTERED = {
 }
 
 
-def test_hawkes_takes_the_clustering_of_the_fit(tmp_path):
-    """The file alone is enough; without a clustering, and from a schedule, it is refused and nothing else is drawn."""
+def test_hawkes_takes_the_clustering_of_the_fit_or_the_schedule(tmp_path):
+    """The file alone is enough; without a clustering it is refused and nothing else is drawn."""
     path = tmp_path / "fit.json"
-    for fitted, refused in ((replace(FIT, clustering=CLUSTERED), False), (FIT, True), (SCHEDULE, True)):
+    segments = tuple(replace(one, mean_bid_per_s=1.5, mean_ask_per_s=2.5) for one in SCHEDULE.segments if one.usable)
+    scheduled = replace(SCHEDULE, clustering=CLUSTERED, segments=segments)
+    for fitted, refused in (
+        (replace(FIT, clustering=CLUSTERED), False),
+        (scheduled, False),
+        (FIT, True),
+        (SCHEDULE, True),
+    ):
         path.write_text(json.dumps(fitted.to_json()), encoding="utf-8")
         made = maker(fill_model="hawkes", fill_params_file=path)
         if refused:
@@ -262,12 +271,20 @@ def test_hawkes_takes_the_clustering_of_the_fit(tmp_path):
             assert made.intensity.clustering == CLUSTERED
 
 
-def test_hawkes_is_refused_before_a_schedule_is_made():
-    """Also inside a hybrid; with parameters of its own it needs no schedule."""
+def test_whose_clustering_a_schedule_must_have():
+    """That of hawkes, also inside a hybrid, unless it has one of its own; a name that is none is refused elsewhere."""
     own = json.dumps({"A": 1.0, "k": 1.0, "clustering": CLUSTERED})
-    check_names(Models(fill_model="hawkes", fill_params_json=own), scheduled=True)
-    check_names(Models(fill_model="hawkes"))
     inner = json.dumps({"models": [["trade_cross", {}], ["hawkes", {}]]})
-    for models in (Models(fill_model="hawkes"), Models(fill_model="hybrid", fill_params_json=inner)):
-        with pytest.raises(UsageError, match="the segments of a schedule have no clustering; take poisson"):
-            check_names(models, scheduled=True)
+    given = json.dumps({"models": [["hybrid", {"models": [["hawkes", json.loads(own)], ["poisson", {}]]}]]})
+    needed = {
+        Models(fill_model="hawkes"): True,
+        Models(fill_model="hawkes", fill_params_json='{"A": 1.0, "k": 1.0}'): True,
+        Models(fill_model="hybrid", fill_params_json=inner): True,
+        Models(fill_model="hawkes", fill_params_json=own): False,
+        Models(fill_model="hybrid", fill_params_json=given): False,
+        Models(fill_model="poisson"): False,
+        Models(fill_model="no_such:Model"): False,
+    }
+    assert {models: takes_clustering(models) for models in needed} == needed
+    kept = {models.fill_params_json: unfitted(models).fill_params_json for models in needed}
+    assert kept == {None: None, '{"A": 1.0, "k": 1.0}': None, inner: inner, own: own, given: given}

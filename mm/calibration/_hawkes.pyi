@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 MOST_KERNELS: int
 BEGIN: int
 END: int
+PROBE: int
 
 def likelihood(
     at_s: NDArray[np.float64],
@@ -48,4 +49,25 @@ def rescaled(
     """Return at each row the integrated intensity of both processes (float64[n, 2]), and their intensity before it.
 
     The integral is over the exposed time up to the row; the parameters are those of ``likelihood``.
+    """
+
+def integrals(
+    at_s: NDArray[np.float64],
+    kind: NDArray[np.int8],
+    mu: NDArray[np.float64],
+    branching: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    excited: NDArray[np.float64],
+    since_s: float,
+) -> NDArray[np.float64]:
+    """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
+
+    They count from the first row. What is found at one probe does not depend on the others, nor on what comes after it,
+    to the last bit. Time is not exposed before the first ``BEGIN``.
+
+    Args:
+        at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
+        excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
+            becomes that of the last event or end of exposure.
+        since_s: No later than the first row.
     """

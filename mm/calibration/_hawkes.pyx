@@ -19,6 +19,7 @@ MOST_KERNELS = 6
 
 BEGIN = 2   # an instant at which exposure begins
 END = 3     # … at which it ends; 0 and 1 are events of the processes
+PROBE = 4   # an instant that `integrals` looks at, and nothing else
 
 cdef enum:
     MOST = 6            # MOST_KERNELS
@@ -56,6 +57,19 @@ cdef void passed(Sums* sums, Sums* before, const double[::1] beta, int kernels, 
             sums.q[j][m] = decay * (sums.q[j][m] + dt * (2.0 * sums.d[j][m] + dt * sums.s[j][m]))
             sums.d[j][m] = decay * (sums.d[j][m] + dt * sums.s[j][m])
             sums.s[j][m] = decay * sums.s[j][m]
+
+
+cdef void grown(
+    double* reached, const Sums* before, const Sums* sums, const double[::1] mus, const double[:, :, ::1] n, int kernels,
+    double dt
+) noexcept nogil:
+    """Add to *reached* what the intensities come to over *dt* exposed seconds, from the sums at their begin and end."""
+    cdef int i, j, m
+    for i in range(2):
+        reached[i] += mus[i] * dt
+        for j in range(2):
+            for m in range(kernels):
+                reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
 
 
 def likelihood(
@@ -190,11 +204,7 @@ def rescaled(
                 passed(&sums, &before, betas, kernels, dt)
                 now = at[row]
                 if exposed:
-                    for i in range(2):
-                        reached[i] += mus[i] * dt
-                        for j in range(2):
-                            for m in range(kernels):
-                                reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
+                    grown(reached, &before, &sums, mus, n, kernels, dt)
             for i in range(2):
                 clock[row, i] = reached[i]
                 rates[row, i] = mus[i]
@@ -208,6 +218,71 @@ def rescaled(
             else:
                 sums.new[kinds[row]] += 1.0
     return clock_array, rate_array
+
+
+def integrals(
+    at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
+    beta: NDArray[np.float64], excited: NDArray[np.float64], since_s: float,
+) -> NDArray[np.float64]:
+    """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
+
+    They count from the first row. What is found at one probe does not depend on the others, nor on what comes after it,
+    to the last bit. Time is not exposed before the first ``BEGIN``.
+
+    Args:
+        at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
+        excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
+            becomes that of the last event or end of exposure.
+        since_s: No later than the first row.
+    """
+    cdef int kernels = beta.shape[0], i, j, m
+    cdef int64_t row, rows = at_s.shape[0], probe = 0
+    cdef const double[::1] at = at_s, mus = mu, betas = beta
+    cdef const int8_t[::1] kinds = kind
+    cdef const double[:, :, ::1] n = branching
+    cdef double[:, ::1] carried = excited
+    found_array = np.zeros((int((np.asarray(kind) == PROBE).sum()), 3))
+    cdef double[:, ::1] found = found_array
+    cdef Sums sums, before, there
+    cdef double reached[3]
+    cdef double seen[2]
+    cdef double now = since_s, dt
+    cdef bint exposed = False
+    check(kernels)
+    with nogil:
+        clear(&sums)
+        for j in range(2):
+            for m in range(kernels):
+                sums.s[j][m] = carried[j, m]
+        reached[0] = reached[1] = reached[2] = 0.0
+        for row in range(rows):
+            dt = at[row] - now
+            if kinds[row] == 4:
+                seen[0], seen[1] = reached[0], reached[1]
+                if exposed and dt > 0.0:
+                    there = sums
+                    passed(&there, &before, betas, kernels, dt)
+                    grown(seen, &before, &there, mus, n, kernels, dt)
+                found[probe, 0], found[probe, 1] = seen[0], seen[1]
+                found[probe, 2] = reached[2] + dt if exposed else reached[2]
+                probe += 1
+                continue
+            if dt > 0.0:
+                passed(&sums, &before, betas, kernels, dt)
+                now = at[row]
+                if exposed:
+                    grown(reached, &before, &sums, mus, n, kernels, dt)
+                    reached[2] += dt
+            if kinds[row] == 2:
+                exposed = True
+            elif kinds[row] == 3:
+                exposed = False
+            else:
+                sums.new[kinds[row]] += 1.0
+        for j in range(2):
+            for m in range(kernels):
+                carried[j, m] = sums.s[j][m] + sums.new[j]
+    return found_array
 
 
 cdef int check(int kernels) except -1:

@@ -17,7 +17,7 @@ recording. Only time with a valid book counts. Orders outside of it are history:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -178,25 +178,39 @@ class ArrivalFlow:
         return ArrivalFlow.of(orders, np.concatenate(parts), self.clock, sweeps=self.sweeps)
 
 
-def flow_of(calibrator: "Calibrator") -> ArrivalFlow:
-    """Return the sweeps of the calibrator's days, and the time with a valid book."""
+def flow_of(calibrator: "Calibrator", until_us: int | None = None) -> ArrivalFlow:
+    """Return the sweeps of the calibrator's days up to an instant (None: all), and the time with a valid book."""
     sweeps = calibrator.config.rule.grouped
-    days = [_day(tape, marks.path, sweeps) for tape, marks in zip(calibrator.tapes, calibrator.marks, strict=True)]
+    begun = [day for day, tape in enumerate(calibrator.tapes) if until_us is None or tape.start_us < until_us]
+    days = [sweeps_of(calibrator.tapes[day], calibrator.marks[day].path, sweeps, until_us) for day in begun]
     zero_us = calibrator.start_us
     orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
     spans = (np.concatenate([day[1] for day in days]) - zero_us) / US_PER_S
     return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive", sweeps=sweeps)
 
 
-def _day(tape: "Tape", path: "ReferencePath", grouped: bool) -> tuple[list[Ints], Ints, bool]:
-    """Return the sweeps of a day by side and the stretches with a valid book, in µs, and whether all have stamps."""
-    edges, rows, _ = path.segments(tape.start_us, tape.end_us)
+def sweeps_of(
+    tape: "Tape", path: "ReferencePath", grouped: bool, until_us: int | None = None, *, received: bool = False
+) -> tuple[list[Ints], Ints, bool]:
+    """Return the sweeps of a day by side and the stretches with a valid book, in µs, and whether the clock is stamps'.
+
+    Args:
+        tape: The day.
+        path: Its reference.
+        grouped: Whether prints of one side and trade time are one order.
+        until_us: Nothing that was received from here on is read; None for the whole day.
+        received: Take the clock of the recording also where there are stamps.
+    """
+    end_us = tape.end_us if until_us is None else min(until_us, tape.end_us)
+    edges, rows, _ = path.segments(tape.start_us, end_us)
     valid = np.concatenate(([False], path.touch[1][rows] != CLOSED, [False])).astype(np.int8)
     spans = np.column_stack((edges[np.flatnonzero(np.diff(valid) > 0)], edges[np.flatnonzero(np.diff(valid) < 0)]))
     inside = tape.event_us[tape.trades] >= tape.start_us
+    if until_us is not None:
+        inside &= tape.event_us[tape.trades] < until_us
     trades, aggressor = tape.trades[inside], tape.trade_side[inside]
     stamp, us = tape.event_exch_us[trades], tape.event_us[trades]
-    stamped = bool((stamp > 0).all()) and stamp.size > 0
+    stamped = not received and bool((stamp > 0).all()) and stamp.size > 0
     at = stamp + int(np.median(us - stamp)) if stamped else us
     found = []
     for side in (1, -1):
@@ -291,21 +305,28 @@ class HawkesFit:
 
     def __str__(self) -> str:
         """Return a sentence for people."""
-        if self.law is None or self.ks is None or self.ks_poisson is None:
-            return f"clustering: not fitted ({self.status}: {self.reason})"
-        if not self.law.beta.size:
-            return (
-                f"aggressive orders come independently of each other: no excitation does better than Poisson flow, "
-                f"Kolmogorov-Smirnov distance of the waits {max(self.ks):.3f}"
-            )
-        error = "" if self.se_ratio is None else f" ± {self.se_ratio:.2g}"
-        half_lives = ", ".join(_seconds(math.log(2) / beta) for beta in self.law.beta.tolist())
-        end = "" if self.status == "ok" else f"; {self.status}: {self.reason}"
+        return sentence(self.to_json())
+
+
+def sentence(block: Mapping[str, Any]) -> str:
+    """Return a sentence for people of a fit as JSON holds it."""
+    status, reason = block["status"], block["reason"]
+    if block["branching_ratio"] is None:
+        return f"clustering: not fitted ({status}: {reason})"
+    ks, ks_poisson = (max(block[name].values()) for name in ("ks", "ks_poisson"))
+    if not block["kernels"]:
         return (
-            f"aggressive orders excite each other: branching ratio {self.law.ratio:.2f}{error}, "
-            f"half-lives {half_lives}; Kolmogorov-Smirnov distance of the rescaled waits {max(self.ks):.3f}, of "
-            f"Poisson flow {max(self.ks_poisson):.3f}{end}"
+            f"aggressive orders come independently of each other: no excitation does better than Poisson flow, "
+            f"Kolmogorov-Smirnov distance of the waits {ks:.3f}"
         )
+    error = "" if block["se_branching_ratio"] is None else f" ± {block['se_branching_ratio']:.2g}"
+    half_lives = ", ".join(_seconds(kernel["half_life_s"]) for kernel in block["kernels"])
+    end = "" if status == "ok" else f"; {status}: {reason}"
+    return (
+        f"aggressive orders excite each other: branching ratio {block['branching_ratio']:.2f}{error}, "
+        f"half-lives {half_lives}; Kolmogorov-Smirnov distance of the rescaled waits {ks:.3f}, of "
+        f"Poisson flow {ks_poisson:.3f}{end}"
+    )
 
 
 def _seconds(value: float) -> str:

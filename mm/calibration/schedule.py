@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
-from mm.calibration.schedule_entry import NOT_MEASURED, Entry, Measured, broken
+from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, broken
+from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import dearest
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
@@ -63,6 +64,9 @@ class Segment:
             *A* and *k*, at the distance where an order is worth most by them; None where too few were.
         measured_rates: Distance in ticks and fills per second of the orders that a fill model filled in the training
             window of *A* and *k*, near neighbours pooled to 20 fills; empty where the hit rule measured.
+        mean_bid_per_s: Mean intensity of the schedule's *clustering* of orders that hit bids, over the training window
+            of *A*, weighted as that; None without a usable clustering, or where nothing is usable.
+        mean_ask_per_s: That of orders that hit asks.
     """
 
     start_us: int
@@ -88,6 +92,8 @@ class Segment:
     lambda_curve: Line = ()
     adverse_ticks: float | None = None
     measured_rates: Measured = NOT_MEASURED
+    mean_bid_per_s: float | None = None
+    mean_ask_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,6 +113,8 @@ class Schedule(Shown):
         half_life_min: Age at which data weighs half, in the modes that weigh; None in others.
         max_age_s: Parameters older than this were not carried; None where any were.
         calib_fills: The fill model under which the windows were measured; None where a print at the price was a hit.
+        clustering: How orders excite each other in the first training window, as `HawkesFit.to_json` has it; None where
+            it was not fitted.
     """
 
     symbol: str
@@ -121,6 +129,7 @@ class Schedule(Shown):
     half_life_min: float | None = None
     max_age_s: float | None = None
     calib_fills: str | None = None
+    clustering: Block | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, how many segments have parameters, and the range of these."""
@@ -180,7 +189,7 @@ class Schedule(Shown):
     def check(self, source: str = "schedule") -> None:
         """Raise BrokenFile, naming *source* and the segment, where a rule of the format is broken."""
         for number, segment in enumerate(self.segments):
-            wrong = _wrong(segment)
+            wrong = _wrong(segment) or _wrong_means(segment, (self.clustering or {}).get("status") == "ok")
             if wrong:
                 raise broken(source, f"segments[{number}]: {wrong}")
         for number, (before, after) in enumerate(pairwise(self.segments), start=1):
@@ -206,11 +215,18 @@ def build_schedule(
     """
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or WindowPlan(), fallback or Fallback()
-    fits = list(WindowFits(calibrator, plan, fit=fit).each(plan.over(calibrator.days)))
-    return schedule_of(calibrator, plan, fallback, fits)
+    clustering = WindowClustering(calibrator, plan) if plan.clustered else None
+    fits = list(WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(plan.over(calibrator.days)))
+    return schedule_of(calibrator, plan, fallback, fits, clustering)
 
 
-def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fits: Sequence[WindowFit]) -> Schedule:
+def schedule_of(
+    calibrator: Calibrator,
+    plan: WindowPlan,
+    fallback: Fallback,
+    fits: Sequence[WindowFit],
+    clustering: WindowClustering | None = None,
+) -> Schedule:
     """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
@@ -225,6 +241,7 @@ def schedule_of(calibrator: Calibrator, plan: WindowPlan, fallback: Fallback, fi
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
         calib_fills=calibrator.fills_name,
+        clustering=None if clustering is None else clustering.block,
     )
 
 
@@ -245,6 +262,7 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             (own, "fitted", "") if own.A is not None else fallback.instead(own, last[1] if last else None, age_s)
         )
         line = used.line
+        mean_bid, mean_ask = (used.mean_per_s if used.A is not None else None) or (None, None)
         yield Segment(
             start_us=window.start_us,
             end_us=window.end_us,
@@ -269,6 +287,8 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             lambda_curve=line,
             adverse_ticks=_adverse(used, line),
             measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
+            mean_bid_per_s=mean_bid,
+            mean_ask_per_s=mean_ask,
         )
 
 
@@ -306,6 +326,16 @@ def _wrong(segment: Segment) -> str:
     return ""
 
 
+def _wrong_means(segment: Segment, clustered: bool) -> str:
+    """Return what is wrong with the means of a segment of a schedule with or without a usable clustering."""
+    means = (segment.mean_bid_per_s, segment.mean_ask_per_s)
+    if not (clustered and segment.usable):
+        return "" if means == (None, None) else f"mean_bid_per_s and mean_ask_per_s are {means}; they must be null"
+    if all(mean is not None and mean > 0 for mean in means):
+        return ""
+    return f"mean_bid_per_s and mean_ask_per_s are {means}; they must be above 0, as the clustering is usable"
+
+
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
     """Return λ(δ) over time as a fit or a schedule has it.
 
@@ -321,9 +351,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
 
-    clustering = None
     if isinstance(fitted, PoissonFit):
-        clustering = fitted.clustering
         sides = _sides(fitted, per_side, source)
         pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
     elif per_side:
@@ -339,7 +367,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         ]
         if not pieces:
             raise FitError(f"{source}: {why_unusable(fitted)}")
-    return Intensity(pieces, fitted.reference or "mid", clustering=clustering)
+    return Intensity(pieces, fitted.reference or "mid", clustering=fitted.clustering)
 
 
 def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
@@ -413,6 +441,8 @@ def _piece(
         max_delta_ticks=fitted.max_delta_ticks,
         curve=curve,
         adverse_ticks=fitted.adverse_ticks if isinstance(fitted, Segment) else None,
+        mean_bid_per_s=fitted.mean_bid_per_s if isinstance(fitted, Segment) else None,
+        mean_ask_per_s=fitted.mean_ask_per_s if isinstance(fitted, Segment) else None,
     )
 
 

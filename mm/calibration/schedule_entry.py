@@ -12,6 +12,7 @@ from mm.errors import BrokenFile
 
 Measured = NewType("Measured", Line)  # distance and fills per second, which need not fall with it
 NOT_MEASURED = Measured(())
+Block = dict[str, Any]
 
 
 def is_points(value: Any) -> bool:
@@ -45,6 +46,7 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
         "a finite number",
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
     ),
+    Block: ("an object", lambda value: isinstance(value, dict)),
     Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
     Measured: ("an empty list, or [distance, fills per second] of distances that rise, rates above 0", is_measured),
 }

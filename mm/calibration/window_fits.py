@@ -18,6 +18,7 @@ from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, group
+from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
-
-Memory = Callable[[str, Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class WindowFits:
         points: Points of ``[start, end)`` in µs; None for those of the calibrator, of which it keeps the last.
         fit: Points to fit; None for the calibrator's way.
         memory: Returns a value by its name, from the function where it has none yet.
+        clustering: Has the mean of its process over each window; None where segments have no clustering.
     """
 
     calibrator: "Calibrator"
@@ -46,6 +46,7 @@ class WindowFits:
     points: Callable[[int, int], Points] | None = None
     fit: Callable[[Points], PoissonFit] | None = None
     memory: Memory = lambda _, make: make()
+    clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
         """Yield the fit of each window of the plan, in order of time; windows of one training stretch share it."""
@@ -60,7 +61,8 @@ class WindowFits:
             if span not in known:
                 name = f"fit {self.plan.mode} {span[0]} {span[1]}"
                 make = partial(self._as_json, (points, moves), span, lead)
-                known[span] = _from_json(self.memory(name, make), lead)
+                mean_per_s = None if self.clustering is None else self.clustering.mean(*span)
+                known[span] = replace(_from_json(self.memory(name, make), lead), mean_per_s=mean_per_s)
             found.append(known[span])
             yield known[span]
 

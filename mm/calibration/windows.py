@@ -57,6 +57,7 @@ class WindowPlan:
         mode: One of ``MODES``.
         half_life_min: Age at which data weighs half (``ewma``, ``pooled_k``, k of ``state_space``), in minutes of
             recording.
+        clustered: Whether segments have the clustering of aggressive orders, which the fill model ``hawkes`` takes.
     """
 
     train_window_min: float = 120
@@ -64,6 +65,7 @@ class WindowPlan:
     latency_us: int = 50_000
     mode: str = "rolling"
     half_life_min: float = 30
+    clustered: bool = False
 
     def __post_init__(self) -> None:
         lengths = {
@@ -159,6 +161,7 @@ class WindowFit:
         predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the orders of the window, where a fill model filled them.
+        mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
         ahead: What ``state_space`` foresees.
     """
 
@@ -171,6 +174,7 @@ class WindowFit:
     predicted: tuple[float, float] | None = None
     moves: "Line" = ()
     measured: "Line" = ()
+    mean_per_s: tuple[float, float] | None = None
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
 
     @classmethod

@@ -110,3 +110,8 @@ class Windows:
         common="How windows use earlier data",
     )
     schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
+    schedule_clustering: bool = knob(
+        False,
+        SWITCH,
+        "1 fits how orders excite others, as FILL_MODEL=hawkes needs it; a walk-forward under hawkes does so anyway.",
+    )

@@ -19,7 +19,7 @@ from mm.clock import us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_maker import ModelMaker, check_names, is_fit, read_fitted
+from mm.model_maker import ModelMaker, check_names, is_fit, read_fitted, takes_clustering
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
@@ -359,8 +359,8 @@ def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None
     return FillsMeasured(name, params, make)
 
 
-def plan(windows: Windows, execution: Execution) -> "WindowPlan":
-    """Return the windows of a schedule; training ends an order latency before its segment."""
+def plan(windows: Windows, execution: Execution, *models: Models) -> "WindowPlan":
+    """Return the windows of a schedule that *models* play on; training ends an order latency before its segment."""
     from mm.calibration.windows import WindowPlan
 
     return WindowPlan(
@@ -369,6 +369,7 @@ def plan(windows: Windows, execution: Execution) -> "WindowPlan":
         latency_us=us_from_ms(execution.order_latency_ms),
         mode=windows.schedule_mode,
         half_life_min=windows.schedule_half_life_min,
+        clustered=windows.schedule_clustering or any(map(takes_clustering, models)),
     )
 
 
@@ -402,5 +403,5 @@ def _e8(text: str | None) -> int | None:
 
 def unfitted(models: Models) -> Models:
     """Return *models* that fill and quote by the A and k of whatever they are given, and not by their knobs'."""
-    own = models.fill_params_json if models.fill_model != "poisson" else None
-    return replace(models, fill_params_json=own, fill_params_file=None)
+    fitted = models.fill_model == "poisson" or (models.fill_model == "hawkes" and takes_clustering(models))
+    return replace(models, fill_params_json=None if fitted else models.fill_params_json, fill_params_file=None)

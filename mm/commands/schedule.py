@@ -91,13 +91,13 @@ def walkforward(
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
-    check_names(models, scheduled=True)
+    check_names(models)
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
     assemble.check_agents(run, models, execution, tapes)
-    plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
+    plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
@@ -146,6 +146,7 @@ def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its metrics and what they come to; return how many segments are usable."""
     import msgspec
 
+    from mm.calibration.hawkes import sentence
     from mm.walkforward import window_shapes
     from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 
@@ -170,4 +171,6 @@ def write_study(run: Run, studied: "Study") -> int:
     run.say(f"{len(segments)} segments, {usable} usable")
     for line in lines(found):
         run.say(line)
+    if studied.schedule.clustering is not None:
+        run.say(f"note: first training window: {sentence(studied.schedule.clustering)}")
     return usable

@@ -139,7 +139,7 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
         (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [])),
     ]
     days, clusters = content.get("by_day") or [], content.get("clustering")
-    single = ([_clusters(clusters)] if clusters else []) + ([_days(days)] if days else [])
+    single = ([clusters_card(clusters)] if clusters else []) + ([_days(days)] if days else [])
     return [pair(*cards) for cards in pairs] + single
 
 
@@ -229,13 +229,13 @@ def _spread_range(first: float, last: float | None) -> str:
     return f"{short(first)} to {'more' if last is None else short(last)}"
 
 
-def _clusters(found: Mapping[str, Any]) -> str:
-    """Return what orders excite, by how long it lasts; rows are nothing where there is no fit."""
+def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
+    """Return a card of what orders excite, by how long it lasts; *within* begins its hint."""
     if found["branching_ratio"] is None:
-        return card("Clustering", "", nothing(f"Not fitted: {escape(found['reason'])}."))
+        return card("Clustering", within, nothing(f"Not fitted: {escape(found['reason'])}."))
     ks, plain = max(found["ks"].values()), max(found["ks_poisson"].values())
     hint = (
-        f"Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
+        f"{within}Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
         f"{_excited(found['branching_ratio'], found['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
         f"rescaled waits {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
     )

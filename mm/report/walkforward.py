@@ -14,6 +14,7 @@ from mm.backtest.metrics.notes import NULL
 from mm.errors import BrokenFile
 from mm.numbers import number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
+from mm.report.calibration import clusters_card
 from mm.report.frame import (
     About,
     Row,
@@ -88,6 +89,8 @@ def page(
         body.append(_over_time(rows, over, summary))
         if summary is not None:
             body += _traded(summary, about.folder)
+        if schedule.get("clustering") is not None:
+            body.append(clusters_card(schedule["clustering"], "Fitted to the first training window. "))
         body += [_unseen(unseen), shapes_card(_shapes(folder / FILE)), _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], script() if len(rows) else "")
 

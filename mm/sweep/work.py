@@ -238,6 +238,8 @@ def fits(
         FitError: If no segment is usable.
     """
     from mm.calibration.calibrate import artefact, measure
+    from mm.calibration.fit_result import plain
+    from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.schedule import why_unusable
     from mm.commands.schedule import study_days, write_study
     from mm.errors import FitError
@@ -245,9 +247,13 @@ def fits(
     config, windows = how
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)
     rules = assemble.rules(tapes[0], slowest.execution, slowest.account)
-    plan, fallback = assemble.plan(windows, slowest.execution), assemble.fallback(windows, slowest.models)
+    plan = assemble.plan(windows, slowest.execution, *(point.setup.models for point in points))
+    fallback = assemble.fallback(windows, slowest.models)
     with run.timing("calibrate"):
         whole = measure(list(tapes), config, rules)
+        if plan.clustered:
+            clusters = fit_hawkes(flow_of(whole.calibrator))
+            whole = replace(whole, fit=replace(whole.fit, clustering=plain(clusters.to_json())))
         studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")

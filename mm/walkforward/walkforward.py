@@ -13,7 +13,8 @@ from mm.backtest.journal import Journal
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
-from mm.calibration.window_fits import Memory, WindowFits
+from mm.calibration.window_clustering import Memory, WindowClustering
+from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, by_curve, by_rates, foreseen, waits
@@ -127,11 +128,13 @@ def study(
     points = lru_cache(maxsize=2)(calibrator.points)  # the window's own, and the one of ``static``
     bare = ModeRates(calibrator, plan, points)
     latest: dict[str, Rates] = dict.fromkeys(MODES)
+    clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
     tests: list[Tested] = []
 
     def fitted() -> Iterator[WindowFit]:
-        for fit in WindowFits(calibrator, plan, points, memory=memory).each(windows[plan.mode]):
+        fits = WindowFits(calibrator, plan, points, memory=memory, clustering=clustering)
+        for fit in fits.each(windows[plan.mode]):
             own.append(fit)
             yield fit
 
@@ -146,7 +149,8 @@ def study(
         shown.look(number, segment, own[number])
         if step:
             step(1)
-    return Study(schedule_of(calibrator, plan, fallback, own), tuple(own), tuple(tests), tuple(shown.found))
+    schedule = schedule_of(calibrator, plan, fallback, own, clustering)
+    return Study(schedule, tuple(own), tuple(tests), tuple(shown.found))
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.clustered_fills import dispersion, lines
+from benchmarks.clustered_fills import dispersion, instants, lines
 from engine_tapes import BEGIN_US, TEST
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.models import poisson
 from mm.tape.tape import Tape
 
 SECOND_US = 1_000_000
@@ -21,8 +22,9 @@ def quiet(seconds):
 def test_the_dispersion_is_a_variance_over_a_mean():
     """Counts of whole stretches alone: 3, 0 and 3 in 10 s each; what lies behind them is left out."""
     us = BEGIN_US + np.array([1, 2, 3, 21, 22, 23, 34]) * SECOND_US
-    assert dispersion(us, quiet(35), 10) == pytest.approx(2 / 2)
-    assert np.isnan(dispersion(us[:0], quiet(35), 10))
+    span_us = BEGIN_US, BEGIN_US + 35 * SECOND_US
+    assert dispersion(us, span_us, 10) == pytest.approx(2 / 2)
+    assert np.isnan(dispersion(us[:0], span_us, 10))
 
 
 def test_the_table_has_a_line_for_each_model_and_distance():
@@ -42,3 +44,11 @@ def test_the_table_has_a_line_for_each_model_and_distance():
     assert crossed == 0
     assert poisson > 1500
     assert poisson / hawkes == pytest.approx(3.5, abs=0.5)  # an order is back a moment after its fill
+
+
+def test_a_schedule_counts_from_its_first_segment():
+    """Nothing rests before it, so that the minutes before it do not count as bunching."""
+    intensity = Intensity([IntensityPiece(BEGIN_US + 600 * SECOND_US, FOREVER, 9, 1e-9, 9, 1e-9, 1e-9)])
+    us = instants(quiet(1200), 1.0, poisson(intensity=intensity), intensity)
+    assert us.min() > BEGIN_US + 600 * SECOND_US
+    assert len(us) > 1000

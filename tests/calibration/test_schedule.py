@@ -191,7 +191,7 @@ def test_the_file_has_the_keys_of_the_contract_in_its_order():
         *("start_us", "end_us", "train_start_us", "train_end_us", "A", "k", "se_k", "se_logA"),
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
-        *("shape", "lambda_curve", "adverse_ticks", "measured_rates"),
+        *("shape", "lambda_curve", "adverse_ticks", "measured_rates", "mean_bid_per_s", "mean_ask_per_s"),
     ]
 
 
@@ -335,6 +335,8 @@ def _set(content, path, value):
         (("step_min",), "15", "step_min is '15', not a finite number"),
         (("step_min",), True, "step_min is True, not a finite number"),
         (("fallback_policy",), "hope", "fallback_policy is 'hope', not one of carry_forward"),
+        (("clustering",), [], r"clustering is \[\], not an object"),
+        (("segments", 0, "mean_ask_per_s"), 1, r"segments\[0\]: mean_bid_per_s and mean_ask_per_s are .* must be null"),
         (("segments",), {}, "segments is {}, not a list"),
         (("segments", 0), 3, r"segments\[0\].start_us is missing"),
         (("segments", 0, "end_us"), 1.5, r"segments\[0\].end_us is 1.5, not a whole number of µs"),

@@ -3,23 +3,32 @@
 import gzip
 import json
 import shutil
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.backtest.io import load_day
+from mm.backtest.models import fixed_spread, hawkes
+from mm.backtest.quotes.steps import Gated
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.schedule import Segment, build_schedule
+from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import load
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
 
 METHODS = ("marks", "ladder", "fixed")
 NUMBER = 3  # of the segment whose past is kept
@@ -129,6 +138,56 @@ def test_what_comes_later_changes_no_bit_of_a_segment(day, honest, tmp_path, spo
 def told(segment: Segment) -> dict:
     """Return all that a segment says but its end, which comes earlier where the day does."""
     return {name: getattr(segment, name) for name in Segment.__slots__ if name != "end_us"}
+
+
+@pytest.fixture(scope="module")
+def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
+    """Half an hour of orders that excite each other."""
+    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
+    make_day(folder, Hawkes(mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5), Session("SIMUSDT", "20260105", 0.5, 3))
+    folder.manifest.unlink()
+    return folder
+
+
+def clustered(folder: DayFolder) -> dict[str, tuple["Tape", Schedule]]:
+    """Return the day, and its schedules with clustering, by mode."""
+    tape = load_day(folder)
+    calibrator = Calibrator(tape, config("marks"))
+    return {mode: (tape, build_schedule(calibrator, replace(plan(mode), clustered=True))) for mode in MODES}
+
+
+def fills_until(tape: "Tape", schedule: Schedule, us: int) -> list[list[int]]:
+    """Return instant, order, side and price of the fills before *us*, by hawkes, of orders that rest at 2 ticks."""
+    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
+    intensity = intensity_of(schedule)
+    quotes = Gated(fixed_spread(delta_ticks=2), intensity)
+    fills = backtest(tape, quotes, hawkes(intensity=intensity), rules).journal.fills
+    return fills[fills[:, 0] < us, :4].tolist()
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_what_comes_later_changes_no_excitation(bursts, tmp_path, spoiler):
+    """The process, its means in the segments before and the fills in them, to the last bit; in later ones it does."""
+    honest = clustered(bursts)
+    segments = honest["rolling"][1].segments
+    from_us = segments[NUMBER].train_end_us
+    spoiled = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(bursts.path, spoiled.path)
+    SPOILERS[spoiler](spoiled, from_us)
+    found = clustered(spoiled)
+    for mode, (tape, schedule) in honest.items():
+        other_tape, other = found[mode]
+        assert other.clustering == schedule.clustering, mode
+        assert other.clustering["kernels"], mode
+        known = other.segments[: NUMBER + 1]
+        assert [told(one) for one in known] == [told(one) for one in schedule.segments[: len(known)]], mode
+        until_us = min(from_us, int(other_tape.event_us[-1]))
+        fills = fills_until(tape, schedule, until_us)
+        assert len(fills) > 100, mode
+        assert fills_until(other_tape, other, until_us) == fills, mode
+        later = [[one.mean_bid_per_s for one in each.segments[NUMBER + 1 :]] for each in (schedule, other)]
+        if spoiler in ("prints moved", "prints gone") and mode != "static":
+            assert later[0] != later[1], mode
 
 
 @settings(max_examples=12, deadline=None)

@@ -65,7 +65,8 @@ class Clustering(NamedTuple):
         if status != "ok":
             raise FitError(
                 f"hawkes: the clustering is not usable ({status}: {block.get('reason')}); calibrate more or other "
-                f"days, or fill by poisson, which needs none"
+                f"days (it is that of a schedule's first training window: WF_TRAIN_WINDOW_MIN), or fill by poisson, "
+                f"which needs none"
             )
         given = block.get("kernels")
         if not isinstance(given, list | tuple):

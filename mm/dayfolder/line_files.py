@@ -226,12 +226,12 @@ class _Lines:
         if end < 0:
             self.rest += chunk
             return
-        whole = self.rest + chunk[:end]
-        self.rest = chunk[end + 1 :]
         if len(self.head) < 2:
-            self.head += whole.split(b"\n", 2)[: 2 - len(self.head)]
-        self.count += whole.count(b"\n") + 1
-        self.last = whole[whole.rfind(b"\n") + 1 :]
+            self.head += (self.rest + chunk[:end]).split(b"\n", 2)[: 2 - len(self.head)]
+        self.count += chunk.count(b"\n")
+        begin = chunk.rfind(b"\n", 0, end) + 1
+        self.last = chunk[begin:end] if begin else self.rest + chunk[:end]
+        self.rest = chunk[end + 1 :]
 
     def tail(self, good_bytes: int) -> FileTail:
         """Return the tail of a file that is good up to *good_bytes*."""

@@ -12,9 +12,10 @@ import numpy as np
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
-from mm.calibration.fit_result import FittedWindow, Line, PoissonFit
+from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
-from mm.calibration.points import Floats, Points, group, joined, sum_by
+from mm.calibration.measured_rates import pooled_rates
+from mm.calibration.points import Floats, Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
@@ -36,7 +37,6 @@ DELTAS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 # off are the same price under an odd spread, but not when the mid moves by half a tick; near the touch both are played.
 FROM_MID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 5.5, 8.0, 8.5, 13.0)
 FROM_BEST = (0.0, *DELTAS)
-GROUP_FILLS = 20  # neighbouring distances are pooled to so many
 
 
 @dataclass(frozen=True)
@@ -470,25 +470,6 @@ class Calibrator:
             warnings=(*fit.warnings, *measured.notes),
         )
         return described, measured
-
-
-def pooled_rates(points: Points) -> Line:
-    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; none below two.
-
-    A pool spans a fifth of its distance and a quarter of a tick at most, and is left out where it has no fills. Unlike
-    a curve the rates need not fall: they say what was seen at each distance and no more.
-    """
-    first, groups = group(points.delta_ticks)
-    seconds, fills = (sum_by(groups, column, len(first)) for column in (points.exposure_s, points.fills))
-    pools: list[list[float]] = []  # of each: order-seconds times distance, order-seconds, fills
-    most = -math.inf
-    for delta, waited, count in zip(points.delta_ticks[first].tolist(), seconds.tolist(), fills.tolist(), strict=True):
-        if delta > most or pools[-1][2] >= GROUP_FILLS:
-            pools.append([0.0, 0.0, 0.0])
-            most = 1.2 * delta + 0.25
-        pools[-1] = [one + more for one, more in zip(pools[-1], (delta * waited, waited, count), strict=True)]
-    found = tuple((moment / waited, count / waited) for moment, waited, count in pools if count)
-    return found if len(found) > 1 else ()
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:

@@ -18,8 +18,9 @@ from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import FROM_MID, CalibrationConfig, Calibrator, FillsMeasured, pooled_rates
+from mm.calibration.calibrator import FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.measured_rates import pooled_rates
 from mm.calibration.points import Points
 from mm.calibration.schedule import build_schedule, measured_intensity
 from mm.calibration.sweeps import HitRule

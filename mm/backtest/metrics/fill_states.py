@@ -257,20 +257,31 @@ class FillStates:
         return waited.begin_us, waited.stands, fills
 
 
-def _nodes(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
-    """Return the distances that orders were sent to as quotes do, in half ticks, and to which of them each row belongs.
+def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
+    """Return which distances orders were sent to as quotes do.
 
     Others come about while the spread is as it seldom is: what fills then is no measure of a quote that always stands
     there.
+
+    Args:
+        distance: In half ticks, each once.
+        seconds: Order time of each.
+    """
+    apart = np.abs(distance[:, None] - distance)
+    alike = (apart <= NEARBY + NEARBY_SHARE * np.abs(distance)[:, None]) & (apart % 2 == 0)
+    often: NDArray[np.bool_] = seconds >= NODE_SHARE * np.where(alike, seconds, 0.0).max(axis=1, initial=0.0)
+    return often
+
+
+def _nodes(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
+    """Return the distances that orders were often sent to, in half ticks, and to which of them each row belongs.
 
     Args:
         sent: Distance of each row, in half ticks.
         seconds: Its order time.
     """
     each, into = np.unique(sent, return_inverse=True)
-    waited = np.bincount(into.ravel(), seconds, len(each))
-    apart = np.abs(each[:, None] - each)
-    alike = (apart <= NEARBY + NEARBY_SHARE * np.abs(each)[:, None]) & (apart % 2 == 0)
-    kept = waited >= NODE_SHARE * np.where(alike, waited, 0.0).max(axis=1, initial=0.0)
-    other_part = np.where(apart[:, kept] % 2 == 0, 0.0, apart.max(initial=0.0))
-    return each[kept], (apart[:, kept] + other_part).argmin(axis=1)[into.ravel()]
+    nodes = each[often_sent(each, np.bincount(into.ravel(), seconds, len(each)).astype(np.float64))]
+    apart = np.abs(each[:, None] - nodes)
+    other_part = np.where(apart % 2 == 0, 0.0, apart.max(initial=0.0))
+    return nodes, (apart + other_part).argmin(axis=1)[into.ravel()]

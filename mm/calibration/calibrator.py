@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.rules import Rules
-from mm.calibration.exposure import Anchors, RestingOrders
+from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
-from mm.calibration.measured_rates import pooled_rates
 from mm.calibration.points import Floats, Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.calibration.alternatives import compare
+from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
-from mm.calibration.measured_rates import pooled_rates
 from mm.calibration.points import Floats, Points, group
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves

@@ -19,8 +19,8 @@ from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.measured_rates import pooled_rates
 from mm.calibration.points import Points
 from mm.calibration.schedule import build_schedule, measured_intensity
 from mm.calibration.sweeps import HitRule

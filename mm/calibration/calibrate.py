@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -13,8 +13,8 @@ import numpy as np
 from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.alternatives import CurveComparison, compare
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Keep, Measured, first_blocks
-from mm.calibration.fit_result import PoissonFit, StateRow, plain
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Keep, Measured, Played, first_blocks, recent_us
+from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import BLOCK_US, volatility
 from mm.calibration.references import resolved
@@ -70,11 +70,20 @@ def measure(
     """
     tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
     config, references = resolved(tapes, config or CalibrationConfig())
-    calibrator = Calibrator(tapes, config, rules, keep)
+    by_state: list[Floats] = []
+
+    def looked_at(name: str, play: Callable[[], Played]) -> Played:
+        run = keep(name, play) if keep else play()
+        if config.fills is not None and run.result is not None:
+            span = tapes[0].start_us, tapes[-1].end_us
+            by_state.append(state_sums(run.result.journal, recent_us(rules), span))
+        return run
+
+    calibrator = Calibrator(tapes, config, rules, looked_at)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
     if config.fills is not None:
-        fit = replace(fit, measured_states=measured_states(calibrator), recent_s=calibrator.recent_us / US_PER_S)
+        fit = replace(fit, measured_states=rows_of(np.concatenate(by_state)), recent_s=recent_us(rules) / US_PER_S)
     states = spread_states(calibrator)
     warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)
@@ -309,13 +318,6 @@ class _Hits(NamedTuple):
         deep = self.depth >= distance
         whole = deep.all()
         return self if whole else _Hits(self.touch[deep], self.depth[deep], self.block[deep], self.moves[deep])
-
-
-def measured_states(calibrator: "Calibrator") -> tuple[StateRow, ...]:
-    """Return the order-seconds and fills of the simulated orders by what had happened to them."""
-    span = calibrator.start_us, calibrator.end_us
-    sums = [state_sums(run.journal, calibrator.recent_us, span) for run in calibrator.played.values()]
-    return rows_of(np.concatenate(sums))
 
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:

@@ -14,7 +14,7 @@ from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
-from mm.calibration.points import Floats, Points, joined
+from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
@@ -23,7 +23,7 @@ from mm.instrument import E8, short_text
 from mm.tape.top_of_book import forget_best
 
 if TYPE_CHECKING:
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Table
     from mm.backtest.result import Result
     from mm.calibration.day_marks import DayMarks
     from mm.tape.tape import Tape
@@ -122,25 +122,17 @@ class CalibrationConfig:
 
 @dataclass(frozen=True)
 class Played:
-    """One run of simulated orders.
+    """One run of simulated orders, as far as windows look at it.
 
     Attributes:
-        journal: What happened to them.
-        anchors: float64[n, 3], the references that their quotes were put around: instant, of buys, of sells in ticks.
+        resting: Its orders that came to rest.
+        fills: Its fills, as a journal has them, where a fill model decided on them; else none.
         result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
     """
 
-    journal: "Journal"
-    anchors: Floats
+    resting: RestingOrders
+    fills: "Table"
     result: "Result | None" = None
-
-    def resting(self, config: CalibrationConfig) -> RestingOrders:
-        """Return its orders that came to rest."""
-        return RestingOrders.of(self.journal, self.counted_from(config), by_model=config.fills is not None)
-
-    def counted_from(self, config: CalibrationConfig) -> Anchors | None:
-        """Return the anchors where the config counts distances from them; None for the current reference."""
-        return Anchors.of(self.anchors, config.reference) if config.distance == "anchor" else None
 
 
 def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, object]]":
@@ -161,10 +153,10 @@ def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, obje
             yield f"delta_{delta:g}", quotes
 
 
-def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> Played:
+def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> "Result":
+    """Return the backtest of simulated orders."""
     from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
     from mm.calibration.sweeps import SweptQuantity
 
     grid = tapes[0].instrument
@@ -176,9 +168,23 @@ def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, ru
         fills: object = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
     else:
         probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
-    result = backtest(tapes, quotes, fills, probes)
-    anchors = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
-    return Played(result.journal, anchors, result)
+    return backtest(tapes, quotes, fills, probes)
+
+
+def _anchors(quotes: object, config: CalibrationConfig) -> Anchors | None:
+    """Return the anchors where the config counts distances from them; None for the current reference."""
+    from mm.calibration.quotes import CalibrationLadder, FixedDelta
+
+    if config.distance != "anchor":
+        return None
+    taken = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
+    return Anchors.of(taken, config.reference)
+
+
+def recent_us(rules: Rules | None) -> int:
+    """Return how long a move of the mid is recent: until orders that follow it have arrived."""
+    given = rules or Rules(tick_e8=1, lot_e8=1)
+    return given.requote_us + given.order_latency_us
 
 
 def clip_lots(config: CalibrationConfig, rules: Rules) -> int:
@@ -223,8 +229,7 @@ class Calibrator:
     Attributes:
         tapes: The days, in order of time.
         config: How they are measured.
-        played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``) where a fill model decides on
-            their fills, which are looked at again; of others only the orders that rested are held.
+        played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
     def __init__(
@@ -255,15 +260,17 @@ class Calibrator:
             known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
             config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
         self.played: dict[str, Played] = {}
-        self._resting: dict[str, RestingOrders] = {}
         for name, quotes in _runs(self.tapes[0], config):
-            play = partial(_play, self.tapes, quotes, config, rules)
+            play = partial(self._play, quotes)
             run = keep(name, play) if keep else play()
-            self._resting[name] = run.resting(config)
-            if config.fills is not None:
-                self.played[name] = replace(run, result=None)
+            self.played[name] = replace(run, result=None)
         for one in self.tapes:
             forget_best(one)  # no run reads its best prices again
+
+    def _play(self, quotes: object) -> Played:
+        result, by_model = _play(self.tapes, quotes, self.config, self._rules), self.config.fills is not None
+        resting = RestingOrders.of(result.journal, _anchors(quotes, self.config), by_model=by_model)
+        return Played(resting, result.journal.fills[: None if by_model else 0], result)
 
     @property
     def fills_name(self) -> str | None:
@@ -277,12 +284,6 @@ class Calibrator:
         while 2 * far < reach:
             near, far = far, near + far
             yield far
-
-    @property
-    def recent_us(self) -> int:
-        """How long a move of the mid is recent: until orders that follow it have arrived."""
-        rules = self._rules or Rules(tick_e8=1, lot_e8=1)
-        return rules.requote_us + rules.order_latency_us
 
     @property
     def order_qty(self) -> float | None:
@@ -338,7 +339,7 @@ class Calibrator:
         first = first_blocks(parts)
         if self.config.method != "marks":
             played = [self._orders(*part) for part in parts]
-            runs = {name: joined([part[name][0] for part in played], first) for name in self._resting}
+            runs = {name: joined([part[name][0] for part in played], first) for name in self.played}
             # runs of one tape share its blocks
             points, shown = (
                 joined([joined([run[kind] for run in part.values()], [0] * len(part)) for part in played], first)
@@ -361,12 +362,12 @@ class Calibrator:
     @property
     def ladders(self) -> int:
         """How many permutations of a ladder were played; 1 of another method."""
-        return len(self._resting) if self.config.method == "ladder" else 1
+        return len(self.played) if self.config.method == "ladder" else 1
 
     def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
         """Return the points of each run of simulated orders in a part of a day, to fit and to show."""
         path = self.marks[day].path
-        found = {name: orders.between(path, start_us, end_us).points for name, orders in self._resting.items()}
+        found = {name: run.resting.between(path, start_us, end_us).points for name, run in self.played.items()}
         return {name: (self._late(name, points), points) for name, points in found.items()}
 
     def _late(self, name: str, points: Points) -> Points:

@@ -52,7 +52,7 @@ class WindowMoves:
             self._days = {day: self._days.get(day) or _settled_day(calibrator.marks[day]) for day, *_ in parts}
             return self._by_marks(parts)
         found = [
-            _after_fills(calibrator.marks[day].path, run.journal.fills, span)
+            _after_fills(calibrator.marks[day].path, run.fills, span)
             for day, *span in parts
             for run in calibrator.played.values()
         ]

@@ -83,7 +83,7 @@ def _played(run: Run, name: str, play: "Callable[[], Played]") -> "Played":
         place, hashes = f"runs/{name}", dict[str, str]()
         with run.timing("write"):
             # a run's order table is as large as all else that is held, and goes with the copy of its journal
-            rows = replace(played.result, journal=copy(played.journal)).write_tables(run.path(place), hashes)
+            rows = replace(played.result, journal=copy(played.result.journal)).write_tables(run.path(place), hashes)
         for file, count in rows.items():
             run.output(f"{place}/{file}", count, sha256=hashes.get(file))
     return played

@@ -4,13 +4,13 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.journal import Journal
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
+from mm.calibration.exposure import RestingOrders
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
 from mm.calibration.window_clustering import Memory, WindowClustering
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 Models = Callable[[Schedule], tuple[object, object]]
-TABLES = ("orders", "fills", "state", "mids")
+RESTING = tuple(field.name for field in fields(RestingOrders))
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,10 +214,8 @@ class Checkpoint:
         path = self._folder / f"{name}.npz"
         if not path.exists():
             run = play()
-            tables = {table: getattr(run.journal, table) for table in TABLES}
+            columns = {field: getattr(run.resting, field) for field in RESTING}
             with whole_file(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, anchors=run.anchors, **tables)
+                np.savez(file, run=run.fills, **{name: one for name, one in columns.items() if one is not None})
         with np.load(path) as kept:
-            tables = {table: kept[table] for table in TABLES}
-            journal = Journal(**tables, fill_reasons=())
-            return Played(journal, kept["anchors"])
+            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["run"])

@@ -165,12 +165,12 @@ def test_every_fill_of_a_large_order_counts(tape):
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)
     runs = {}
     found = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play()))
-    placed = {lots for one in runs.values() for lots in one.journal.orders[:, LOTS].tolist()}
-    fills = sum(len(one.journal.fills) for one in runs.values())
+    placed = {lots for one in runs.values() for lots in one.result.journal.orders[:, LOTS].tolist()}
+    fills = sum(len(one.result.journal.fills) for one in runs.values())
     assert found.fit.calib_order_qty == 10**6 * step_e8 / 1e8
     assert max(placed) == 10**6 * tape.step_lots
     assert 0.98 * fills <= found.fit.n_fills <= fills
-    assert len({order for one in runs.values() for order in one.journal.fills[:, 1].tolist()}) < fills
+    assert len({order for one in runs.values() for order in one.result.journal.fills[:, 1].tolist()}) < fills
 
 
 def test_windows_of_a_schedule_are_measured_under_the_model_too(tape):
@@ -266,7 +266,7 @@ def test_moves_after_fills_are_those_of_the_runs(tape):
     )
     moves = defaultdict(list)
     for run in runs.values():
-        for distance, kept in after_fills(run, 5).items():
+        for distance, kept in after_fills(run.result, 5).items():
             moves[distance] += [move for _, move in kept]
     assert len(found.fit.adverse_moves) >= 2
     for distance, move in found.fit.adverse_moves:

@@ -98,12 +98,18 @@ def test_under_a_fill_model_they_follow_its_fills(tape):
     config = CalibrationConfig(
         method="fixed", deltas=(0.5, 1.5), fills=FillsMeasured("queue_prob_power", {}, queue_prob_power)
     )
-    calibrator = Calibrator(tape, config)
+    journals, moves = [], {}
+
+    def keep(_, play):
+        run = play()
+        journals.append(run.result.journal)
+        return run
+
+    calibrator = Calibrator(tape, config, keep=keep)
     start_us, end_us = tape.start_us + 300 * US, tape.start_us + 900 * US
-    moves = {}
-    for run in calibrator.played.values():
-        us, mid2 = (column.tolist() for column in run.journal.mids.T)
-        for at, _, side, ticks, *_ in run.journal.fills.tolist():
+    for journal in journals:
+        us, mid2 = (column.tolist() for column in journal.mids.T)
+        for at, _, side, ticks, *_ in journal.fills.tolist():
             if start_us <= at and at + 5 * US <= end_us:
                 before, after = mid2[bisect_left(us, at) - 1], mid2[bisect_right(us, at + 5 * US) - 1]
                 moves.setdefault(max(side * (before - 2 * ticks) / 2, 0.5), []).append(side * (before - after) / 2)

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from fill_predictors import written
+from journals import Scribe
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.io import load_day
-from mm.backtest.journal import Journal
 from mm.backtest.quotes.signal_steps import ShiftBy
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
+from mm.calibration.exposure import RestingOrders
 from mm.calibration.schedule import build_schedule, intensity_of
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
@@ -25,7 +26,7 @@ from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from mm.walkforward.out_of_sample import out_of_sample, write_window_metrics
-from mm.walkforward.walkforward import TABLES, Checkpoint, study, walkforward
+from mm.walkforward.walkforward import RESTING, Checkpoint, study, walkforward
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -207,22 +208,30 @@ def test_a_torn_last_line_is_forgotten(tmp_path, cut):
     assert Checkpoint(tmp_path).value("b", never) == [2.5]
 
 
-def test_a_run_of_orders_is_played_once(tmp_path):
-    """Its tables and anchors come back as they were."""
-    tables = {name: np.arange(6, dtype=np.int64).reshape(2, 3) + at for at, name in enumerate(TABLES)}
-    run = Played(
-        Journal(**tables, fill_reasons=("x",)), np.array([(1_767_600_000_000_123, 100.5, 101.125)]), SimpleNamespace()
-    )
+@pytest.mark.parametrize("anchored", [False, True])
+@pytest.mark.parametrize("by_model", [False, True])
+def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
+    """What windows need of it comes back as it was: columns of orders, and the fills of a fill model."""
+    columns = {name: np.arange(4, dtype=np.int64) + at for at, name in enumerate(RESTING)}
+    columns |= {
+        "filled": np.array([True, False, True, True]),
+        "fills": np.arange(6).reshape(2, 3) if by_model else None,
+    }
+    columns |= {} if anchored else {"distance": None}
+    run = Played(RestingOrders(**columns), np.arange(16).reshape(2, 8), SimpleNamespace())
     first = Checkpoint(tmp_path).played("delta_2", lambda: run)
     again = Checkpoint(tmp_path).played("delta_2", never)
     for one in (first, again):
-        np.testing.assert_array_equal(one.anchors, run.anchors)
-        for name in TABLES:
-            np.testing.assert_array_equal(getattr(one.journal, name), tables[name])
+        np.testing.assert_array_equal(one.fills, run.fills)
+        for name, wanted in columns.items():
+            found = getattr(one.resting, name)
+            assert (found is None) == (wanted is None)
+            if wanted is not None:
+                np.testing.assert_array_equal(found, wanted, strict=True)
 
 
-def test_a_run_without_an_anchor_can_be_kept(tmp_path):
+def test_a_run_without_an_order_can_be_kept(tmp_path):
     """A day without a book: nothing was quoted."""
-    empty = np.empty((0, 3), np.int64)
-    run = Played(Journal(empty, empty, empty, empty, ()), np.empty((0, 3)))
-    assert Checkpoint(tmp_path).played("ladder", lambda: run).anchors.shape == (0, 3)
+    empty = RestingOrders.of(Scribe().journal())
+    run = Played(empty, np.empty((0, 8), np.int64))
+    assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0

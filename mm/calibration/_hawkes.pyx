@@ -72,6 +72,16 @@ cdef void grown(
                 reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
 
 
+cdef inline bint noted(Sums* sums, int8_t kind, bint exposed) noexcept nogil:
+    """Return whether time is exposed behind a row, and count the event that the row may be."""
+    if kind == 2:
+        return True
+    if kind == 3:
+        return False
+    sums.new[kind] += 1.0
+    return exposed
+
+
 def likelihood(
     at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
     beta: NDArray[np.float64],
@@ -211,12 +221,7 @@ def rescaled(
                 for j in range(2):
                     for m in range(kernels):
                         rates[row, i] += n[i, j, m] * betas[m] * sums.s[j][m]
-            if kinds[row] == 2:
-                exposed = True
-            elif kinds[row] == 3:
-                exposed = False
-            else:
-                sums.new[kinds[row]] += 1.0
+            exposed = noted(&sums, kinds[row], exposed)
     return clock_array, rate_array
 
 
@@ -273,12 +278,7 @@ def integrals(
                 if exposed:
                     grown(reached, &before, &sums, mus, n, kernels, dt)
                     reached[2] += dt
-            if kinds[row] == 2:
-                exposed = True
-            elif kinds[row] == 3:
-                exposed = False
-            else:
-                sums.new[kinds[row]] += 1.0
+            exposed = noted(&sums, kinds[row], exposed)
         for j in range(2):
             for m in range(kernels):
                 carried[j, m] = sums.s[j][m] + sums.new[j]

@@ -153,7 +153,7 @@ def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, obje
             yield f"delta_{delta:g}", quotes
 
 
-def _play(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> "Result":
+def _simulated(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> "Result":
     """Return the backtest of simulated orders."""
     from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
@@ -264,13 +264,13 @@ class Calibrator:
             play = partial(self._play, quotes)
             run = keep(name, play) if keep else play()
             self.played[name] = replace(run, result=None)
-        for one in self.tapes:
+        for one in self.tapes if self.played else ():
             forget_best(one)  # no run reads its best prices again
 
     def _play(self, quotes: object) -> Played:
-        result, by_model = _play(self.tapes, quotes, self.config, self._rules), self.config.fills is not None
+        result, by_model = _simulated(self.tapes, quotes, self.config, self._rules), self.config.fills is not None
         resting = RestingOrders.of(result.journal, _anchors(quotes, self.config), by_model=by_model)
-        return Played(resting, result.journal.fills[: None if by_model else 0], result)
+        return Played(resting, result.journal.fills if by_model else result.journal.fills[:0].copy(), result)
 
     @property
     def fills_name(self) -> str | None:

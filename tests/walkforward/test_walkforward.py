@@ -157,7 +157,7 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, 
     first = study(Calibrator(days[:1], config, keep=known.played), plan, memory=known.value)
     plain = study(Calibrator(days[:1], config), plan)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
-    monkeypatch.setattr("mm.calibration.calibrator._play", lambda *_: never())
+    monkeypatch.setattr("mm.calibration.calibrator._simulated", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
     for number, one in enumerate((first, second, plain)):

@@ -104,7 +104,7 @@ def walked(calibrator: Calibrator) -> Iterator[str]:
 
 
 def gains(cells: dict[str, EndCells]) -> Iterator[str]:
-    """Yield a line for each reference and curve: gain and standard error in nats a fill."""
+    """Yield a line for each reference and curve: gain and standard error in nats per fill."""
     plain, fills = cells["mid"].unseen(EXPONENTIAL), float(cells["mid"].fills.sum())
     for reference, name in METHODS:
         gain, error = gain_of(cells[reference].unseen(FAMILY[name]) - plain, fills)
@@ -138,7 +138,7 @@ def main() -> None:
         cells = cells_of(calibrator)
         mid = cells["mid"]
         print(f"{one.symbol} {one.day}: {mid.fills.sum():,.0f} fills in {len(mid.fills)} blocks")
-        print(f"  {'from':<6}{'curve':<18}{'nats a fill':>18}")
+        print(f"  {'from':<6}{'curve':<18}{'nats per fill':>18}")
         print("\n".join((*gains(cells), *ratios(cells), *walked(calibrator))))
 
 

@@ -1,7 +1,7 @@
 """A trader from a depth message on the socket to the order's bytes on the wire, inside its process; and its parts.
 
 ``python -m benchmarks.live KIND`` is what a turn runs; it prints one JSON object. ``trade LEVELS`` is ``mm trade``
-itself, whole, at an exchange of its own process (`benchmarks.live_venue`) that sends 1,000 depth messages a second; a
+itself, whole, at an exchange of its own process (`benchmarks.live_venue`) that sends 1,000 depth messages per second; a
 stopwatch stands at the two sockets: it starts when a message that moves the best prices comes off the one, before it is
 looked at, and reads when the requests that follow were given to the system by the other. ``parts`` is a risk check and
 a signature; the audit log and the state store are those of `benchmarks.live_state`.
@@ -85,7 +85,7 @@ def measure(turns: int) -> Measured:
         if all(key in one for one in said):
             rows.append(Row(name, "us", [one[key] for one in said], aim=aims.get(key, "")))
     state = live_state.measure(turns)
-    facts = {"messages a second": RATE, "moves a second": RATE // MOVE_EVERY, "seconds": SECONDS}
+    facts = {"messages per second": RATE, "moves a second": RATE // MOVE_EVERY, "seconds": SECONDS}
     notes = [*(one["note"] for one in said[-1:] if "note" in one), *state.notes]
     return Measured([*rows, *state.rows], facts, notes)
 

@@ -49,7 +49,7 @@ def check_us(checks: int = CHECKS) -> float:
 
 
 def requote_us(seconds: int = SECONDS) -> float:
-    """Return the µs that limits add to a requote of a replay, where the mid moves ten times a second."""
+    """Return the µs that limits add to a requote of a replay, where the mid moves ten times per second."""
     tape = _tape(seconds)
     timers: dict[str, Any] = {"requote_us": US_PER_S // REQUOTES_PER_S, "start_cash_e8": 10**13, "start_lots": 10**6}
     limited, free = (

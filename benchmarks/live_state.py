@@ -131,7 +131,7 @@ def reading(folder: Path) -> dict[str, float]:
 
 
 def storing(folder: Path, backend: StateBackend) -> float:
-    """Return how many fills a second go from a log into a store, the reading included."""
+    """Return how many fills per second go from a log into a store, the reading included."""
     backend.connect()
     begun = time.perf_counter()
     rows = bring_up(backend, folder, SYMBOL)

@@ -147,7 +147,7 @@ class LiveVenue:
     """The exchange, on loopback.
 
     Args:
-        rate: Depth messages a second.
+        rate: Depth messages per second.
         levels: See `MovingFeed`.
     """
 

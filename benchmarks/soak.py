@@ -1,7 +1,7 @@
 """A recorder that runs for long at a high rate: its memory, its processor time a message, and whether anything is lost.
 
-``python -m benchmarks.soak --hours 14`` lets 14 hours of a market pass, 2,000 messages a second of its time, as fast as
-the machine takes them, and prints a row for every quarter of an hour. The recorder is a process of its own, with its
+``python -m benchmarks.soak --hours 14`` lets 14 hours of a market pass, 2,000 messages per second of its time, as fast
+as the machine takes them, and prints a row for every quarter of an hour. The recorder is a process of its own, with its
 files, gzip and fsync, whose clock is that of the market (`market_clock`), so that every deadline of it comes as often
 as in 14 hours. The price wanders, so that levels come and go. It ends with 1 where the memory grows, or a message is
 lost. 14 hours take about 21 GB of disk below ``--folder``, which are removed at the end, and an hour or more.

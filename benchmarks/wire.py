@@ -1,4 +1,4 @@
-"""The wire: how many messages a second reach ten clients, at what share of a core, and how late.
+"""The wire: how many messages per second reach ten clients, at what share of a core, and how late.
 
 ``python -m benchmarks.wire SECONDS`` is what a turn runs: an exchange in a box, its market, rules and truth included,
 at a speed at which it has much to say, and another process with ten clients that read. It prints one JSON object.

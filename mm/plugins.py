@@ -51,7 +51,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
         return _model_class(load_class(name, kind), name, kind)
     if name not in registry:
         raise UnknownModel(
-            f"{kind} {name!r} is not known; known are {', '.join(sorted(registry))}, or give package.module:Class"
+            f"unknown {kind} {name!r}; available: {', '.join(sorted(registry))}, or package.module:Class"
             f"{closest(name, registry)}"
         )
     entry = registry[name]

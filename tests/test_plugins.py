@@ -49,8 +49,8 @@ def test_an_unknown_name_names_the_known_and_the_closest():
     """Nothing falls back to a default in silence."""
     with pytest.raises(
         UnknownModel,
-        match=r"^fill model 'shre' is not known; known are ordered, share, "
-        r"or give package.module:Class; did you mean share\?$",
+        match=r"^unknown fill model 'shre'; available: ordered, share, "
+        r"or package.module:Class; did you mean share\?$",
     ):
         resolve(REGISTRY, "shre", "fill model")
 

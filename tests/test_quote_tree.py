@@ -161,7 +161,7 @@ WRONG = [
     ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*; one is \'fixed_spread\''),
     ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is no list"),
     ("steps", {"model": FIXED, "steps": [["post_only"]]}, r"steps takes .*; one is \['post_only'\]"),
-    ("steps", {"model": FIXED, "steps": [["postonly", {}]]}, "step 'postonly' is not known; .*did you mean post_only"),
+    ("steps", {"model": FIXED, "steps": [["postonly", {}]]}, "unknown step 'postonly'; .*did you mean post_only"),
     (
         "steps",
         {"model": FIXED, "steps": [["round_to", {"tick": 1}]]},
@@ -171,7 +171,7 @@ WRONG = [
     ("steps", {"model": FIXED, "steps": [["inventory_bound", {}]]}, "inventory_bound needs q_max"),
     ("steps", {"model": FIXED, "steps": [["post_only", {"inner": 1}]]}, "post_only has no parameter 'inner'"),
     ("steps", {"model": FIXED, "steps": [], "more": 1}, "steps has no parameter 'more'"),
-    ("steps", {"model": ["fixed", {}], "steps": []}, "quote model 'fixed' is not known"),
+    ("steps", {"model": ["fixed", {}], "steps": []}, "unknown quote model 'fixed'"),
     (
         "steps",
         {"model": FIXED, "steps": [["my_tree_models:Wordy", {}]]},

@@ -28,7 +28,7 @@ class Books:
             without one.
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are reported as one.
-        intensity: What foresees fills, to hold them against; None without one.
+        intensity: What predicts fills, to hold them against; None without one.
         fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``; None without one.
         fill_bias: The known bias of the fill model, one sentence; None where it is not known.

@@ -23,7 +23,7 @@ class Latencies:
     Attributes:
         order_us: Of orders and amendments, int64[n].
         cancel_us: Of cancels, int64[n].
-        rate_per_s: Market messages a second at the measurement, rising, float64[n]; None where not given.
+        rate_per_s: Market messages per second at the measurement, rising, float64[n]; None where not given.
     """
 
     order_us: NDArray[np.int64]

@@ -45,7 +45,7 @@ def backtest(
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: What binds our orders; its grid must be the tapes'.
         step: Takes the µs of tape that went by, for a progress bar.
-        intensity: What foresees fills, to hold the run's own against; that of a Poisson model where None.
+        intensity: What predicts fills, to hold the run's own against; that of a Poisson model where None.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
@@ -101,7 +101,7 @@ def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, LevelIn
 
 
 def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> Books:
-    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what foresees."""
+    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and what predicts."""
     quotes, fills, intensity = models
     return Books(
         instrument=replace(tape.instrument, multiplier=rules.multiplier),

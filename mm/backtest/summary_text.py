@@ -116,7 +116,8 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
         return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
     lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
-    return "; ".join([f"{shape}{fit['status']} ({fit['path']}): {fit['reason']}", *(lines if fit["warnings"] else [])])
+    verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
+    return "; ".join([verdict, *(lines if fit["warnings"] else [])])
 
 
 def outside(summary: Mapping[str, Any]) -> str:

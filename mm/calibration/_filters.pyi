@@ -25,5 +25,5 @@ def run_filters(
         grid: float64[3, g], of each filter: what is left of z after a block, standard deviations of z and e.
         mean: float64[2, g], of m and z; before the first block, then after the last.
         cov: float64[3, g], variance of m, covariance, variance of z.
-        evidence: float64[g], raised by how well each filter foresaw the blocks.
+        evidence: float64[g], raised by how well each filter predicted the blocks.
     """

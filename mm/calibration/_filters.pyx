@@ -29,7 +29,7 @@ def run_filters(
         grid: float64[3, g], of each filter: what is left of z after a block, standard deviations of z and e.
         mean: float64[2, g], of m and z; before the first block, then after the last.
         cov: float64[3, g], variance of m, covariance, variance of z.
-        evidence: float64[g], raised by how well each filter foresaw the blocks.
+        evidence: float64[g], raised by how well each filter predicted the blocks.
     """
     cdef Py_ssize_t one, block, blocks = expected.shape[0], count = evidence.shape[0]
     cdef double phi, own, spread, rate, curve, step, along_m, along_z, off, exposed, seen
@@ -58,7 +58,7 @@ def run_filters(
                     continue
                 spread = mm[one] + 2.0 * mz[one] + zz[one]
                 centre[one], prior[one], rest[one] = m[one] + z[one], spread + own, one
-                # Newton's method begins at the mean of what the count says and of what was foreseen (`highest`)
+                # Newton's method begins at the mean of what the count says and of what was predicted (`highest`)
                 peak[one] = (seen * level[block] + centre[one] / prior[one]) / (seen + 1.0 / prior[one])
             if exposed <= 0.0:
                 continue

@@ -27,7 +27,7 @@ class Alternative:
         parameters: How many numbers were fitted, the height included; of the monotone one, its steps.
         loglik: Log-likelihood, factorials of the counts left out, of which no difference depends.
         aic: Akaike's criterion with it.
-        unseen: Gain in nats a fill over the exponential on blocks that neither was fitted to; None without blocks.
+        unseen: Gain in nats per fill over the exponential on blocks that neither was fitted to; None without blocks.
         unseen_se: Its standard error, from the blocks.
         fitted: The curve.
     """
@@ -161,7 +161,7 @@ def _alternative(rows: _Rows, family: Family | None, plain: Floats | None) -> tu
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
-    """Return what blocks gained, in nats a fill, and its standard error."""
+    """Return what blocks gained, in nats per fill, and its standard error."""
     return float(gains.sum()) / fills, math.sqrt(gains.size) * float(gains.std(ddof=1)) / fills
 
 
@@ -195,6 +195,6 @@ def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodnes
     if best.unseen is None or best.unseen_se is None:
         gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
     else:
-        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats a fill on blocks it has not seen"
+        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on blocks it has not seen"
     near = f"trust A exp(-k δ) near δ = {round(pivot, 3):.2g} ticks alone"
     return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"

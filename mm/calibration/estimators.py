@@ -26,7 +26,7 @@ class Estimate:
     At the pivot, the estimated intensity and k are independent; all errors follow from theirs.
 
     Attributes:
-        logA: Ln of A, A in fills a second.
+        logA: Ln of A, A in fills per second.
         k: Decay, in 1/tick.
         pivot_delta: The pivot, in ticks: where the intensity is known best.
         var_pivot: Variance of ln of the intensity there.

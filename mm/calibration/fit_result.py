@@ -22,7 +22,7 @@ EXPONENTIAL = "exponential"
 LEAST_FALL = 1e-9  # of ln λ from the last point but one of a curve to the last
 
 Interval = tuple[float, float]
-Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills a second
+Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills per second
 StateRow = tuple[float, float, int, int, float, float]
 
 
@@ -134,7 +134,7 @@ class ReferenceChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PoissonFit(Shown):
-    """A fit of λ(δ) = A exp(-k δ): fills a second, a side, a resting order, δ ticks from the reference price.
+    """A fit of λ(δ) = A exp(-k δ): fills per second, a side, a resting order, δ ticks from the reference price.
 
     The fields but *points* are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
     for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still hold

@@ -268,7 +268,7 @@ class Residuals:
         return np.sign(self.fills - self.expected) * np.sqrt(np.maximum(2 * (logs - self.fills + self.expected), 0.0))
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
-        """Return fills a second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
+        """Return fills per second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
         from scipy.special import gammaincinv
 
         low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
@@ -338,7 +338,7 @@ class Uniformity:
 
     Attributes:
         n: Waiting times.
-        mean_wait: Their mean; 1 where the model holds, less where more is hit than foreseen.
+        mean_wait: Their mean; 1 where the model holds, less where more is hit than predicted.
         ks: Largest distance from the uniform distribution; None without a waiting time.
         p: Chance of such a distance, were the model right.
     """

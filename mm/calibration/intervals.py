@@ -31,7 +31,7 @@ class Intervals:
     """Intervals of one estimate; None where one has no end.
 
     Attributes:
-        A: Of A in fills a second, taken on the log scale.
+        A: Of A in fills per second, taken on the log scale.
         k: Of k in 1/tick.
     """
 

@@ -1,4 +1,4 @@
-"""λ as a curve: fills a second at each distance and state of the spread, with intervals, as ``lambda_curve`` has it."""
+"""λ as a curve: fills per second at each distance and state of the spread, with intervals (``lambda_curve``)."""
 
 import math
 from collections.abc import Iterable, Sequence

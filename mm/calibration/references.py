@@ -161,7 +161,7 @@ def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
         chosen=chosen,
         gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in sorted(gains.items())}, "sweep": None},
         se=error,
-        why=f"an exponential from the {chosen} predicts unseen blocks best (nats a fill over the mid: {text})",
+        why=f"an exponential from the {chosen} predicts unseen blocks best (nats per fill over the mid: {text})",
     )
 
 

@@ -253,7 +253,7 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
 
 
 def _pooled(waited: Floats, counts: Floats) -> Floats:
-    """Return the rate of each row by pools of adjacent violators: fills a second, falling from pool to pool."""
+    """Return the rate of each row by pools of adjacent violators: fills per second, falling from pool to pool."""
     pools: list[tuple[float, float, int]] = []
     for weight, count in zip(waited.tolist(), counts.tolist(), strict=True):
         pool = weight, count, 1

@@ -8,7 +8,7 @@ m is the level of the days, z a deviation from it that halves in so many minutes
 block has of its own (bursts; standard deviation s). Each block is one step of a Kalman filter whose observation is the
 Gaussian approximation of the posterior of u_b at its peak (Laplace; West, Harrison, Migon, Dynamic generalized linear
 models and Bayesian forecasting, JASA 80, 1985). Half-life, tau and s are not chosen: a grid of them is filtered at
-once, and every forecast is the mean over the grid, weighted by how well each foresaw the blocks so far. Nothing after
+once, and every forecast is the mean over the grid, weighted by how well each predicted the blocks so far. Nothing after
 the last block is read.
 """
 
@@ -194,7 +194,7 @@ def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> Rat
         points: Of the window, by blocks counted from its start.
         k: Decay per tick.
         length_s: Seconds that the window recorded.
-        horizon_s: Length of what is foreseen, in seconds.
+        horizon_s: Length of what is predicted, in seconds.
     """
     if not len(points) or points.block.min() < 0:
         return None

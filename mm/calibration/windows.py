@@ -162,7 +162,7 @@ class WindowFit:
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the orders of the window, where a fill model filled them.
         mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
-        ahead: What ``state_space`` foresees.
+        ahead: What ``state_space`` predicts.
     """
 
     A: float | None

@@ -233,7 +233,7 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
         return folder
     there = days_of(folder.root, folder.symbol)
     if there:
-        known = f"days there: {', '.join(there)}"
+        known = f"available days: {', '.join(there)}"
     else:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
         known = f"no day of {folder.symbol} is there (symbols: {', '.join(symbols) or 'none'})"

@@ -180,8 +180,8 @@ class ExponentFit:
             return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a longer day"
         if self.status == "at_edge":
             return (
-                f"the best one lies at the edge of those that were tried, {EXPONENTS[0]:g} to {EXPONENTS[-1]:g}; "
-                f"the queues of this day say nothing of it"
+                f"the likelihood is highest at the edge of the tried exponents, {EXPONENTS[0]:g} to {EXPONENTS[-1]:g}: "
+                f"the queues of this day do not determine it; fit another day, or keep the default"
             )
         return ""
 

@@ -446,7 +446,7 @@ class TradeRun:
         return by_limit or self._switch.why() or BY_HAND
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms) -> str | None:
-        """Return why trading must end; called many times a second."""
+        """Return why trading must end; called many times per second."""
         desk.look(us)
         self._keep_marks(desk.play)
         if self._switch.thrown:

@@ -105,7 +105,7 @@ def text_frame(text: bytes, mask: bytes) -> bytes:
 
 
 def fresh_masks() -> Iterator[bytes]:
-    """Yield masks that nobody can foresee, fetched many at a time."""
+    """Yield masks that nobody can predict, fetched many at a time."""
     while True:
         drawn = os.urandom(4 * _MASKS_AT_A_TIME)
         for at in range(0, len(drawn), 4):

@@ -152,7 +152,7 @@ def _curves(compared: Mapping[str, Any] | None) -> str:
         (curve["name"].replace("_", " "), number(curve["aic"] - least), estimate(curve["unseen"], curve["unseen_se"]))
         for curve in compared["curves"]
     ]
-    table = grid(("curve", "AIC, less the best", "nats a fill, unseen"), rows)
+    table = grid(("curve", "AIC, less the best", "nats per fill, unseen"), rows)
     return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
 
 

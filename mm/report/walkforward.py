@@ -197,7 +197,7 @@ def _unseen(unseen: Content) -> str:
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
             "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"]),
-            number(one["foreseen"]),
+            number(one["predicted"]),
             number(one["ratio"], 3),
         )
         for mode, one in unseen["modes"].items()

@@ -118,7 +118,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         start_us = int(wanted.pop("start_us", self.np_random.integers(tape.start_us, last_us, endpoint=True)))
         draws_seed = int(self.np_random.integers(2**31)) if self._played.seed is None else self._played.seed
         if wanted:
-            raise UsageError(f"options: {', '.join(wanted)} is not known; known are day, start_us")
+            raise UsageError(f"options: unknown {', '.join(wanted)}; available: day, start_us")
         if not tape.start_us <= start_us < tape.end_us:
             raise UsageError(f"options: start_us is {start_us}; it must be from {tape.start_us} to {tape.end_us - 1}")
         begun_us = self._day.valid_from(start_us)

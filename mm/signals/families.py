@@ -305,7 +305,7 @@ class Signals:
         if found is None:
             known = ", ".join(family.name for family in self.families)
             raise UnknownModel(
-                f"signal {name!r} is not known; known are {known} (n levels, w like 10s, e like 100e), "
+                f"unknown signal {name!r}; available: {known} (n levels, w like 10s, e like 100e), "
                 f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name"
             )
         return found

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
 SIDES = {"bid": 1, "ask": -1}
-FEWEST = 0.5  # foreseen fills of a band whose ratio is shown
+FEWEST = 0.5  # predicted fills of a band whose ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks, between which the terminal sums up distances
 TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
 TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
@@ -77,20 +77,20 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield the same as a small table, for people."""
     used, count = found["mode"], found["fills_compared"]
     if not count:
-        yield "out of sample: no fills in segments that every mode could foresee"
+        yield "out of sample: no fills in segments that every mode could predict"
         return
     yield f"out of sample: {count:,.0f} fills in {found['segments_compared']} segments, {used} used"
-    yield f"{'mode':<12}{'log-lik. per fill':>18}{'beside ' + used:>22}{'fills foreseen':>17}"
+    yield f"{'mode':<12}{'log-lik. per fill':>18}{'beside ' + used:>22}{'fills predicted':>17}"
     for mode, row in found["modes"].items():
         beside = "" if mode == used else f"{row['gain_over_used']:+.4f} ± {row['se_gain'] or math.nan:.4f}"
-        yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['foreseen']:>17,.0f}"
+        yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['predicted']:>17,.0f}"
     curves = found["curves"]
     if curves["gain_nats_per_fill"] is not None:
         yield (
             f"curves of λ(δ) in {curves['segments']} segments: {curves['gain_nats_per_fill']:+.4f} ± "
             f"{curves['se'] or math.nan:.4f} per fill beside their A and k"
         )
-    yield f"{'δ, ticks':<12}{'fills':>18}{'foreseen':>22}{'ratio':>17}   95 %"
+    yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
     for near, far in pairwise((0.0, *BANDS, math.inf)):
         inside = [row for row in found["by_delta"] if near <= row["delta_ticks"] < far]
         if not inside:
@@ -115,13 +115,13 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     total = float(fills.sum())
     if not total:
         ratios = ("ratio", "ratio_low", "ratio_high")
-        return dict.fromkeys(("loglik_per_fill", "foreseen", *ratios, "gain_over_used", "se_gain"))
+        return dict.fromkeys(("loglik_per_fill", "predicted", *ratios, "gain_over_used", "se_gain"))
     mean, error = _gain(fills, gains)
-    foreseen = sum(one.foreseen[mode] or 0.0 for one in compared)
-    ratio, low, high = ratio_interval(total, foreseen)
+    predicted = sum(one.predicted[mode] or 0.0 for one in compared)
+    ratio, low, high = ratio_interval(total, predicted)
     return {
         "loglik_per_fill": sum(one.loglik[mode] or 0.0 for one in compared) / total,
-        "foreseen": foreseen,
+        "predicted": predicted,
         "ratio": ratio,
         "ratio_low": low,
         "ratio_high": high,
@@ -131,7 +131,7 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
 
 
 def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
-    """Return what the curves of segments gain over their A and k, in nats a fill, where another shape was chosen."""
+    """Return what the curves of segments gain over their A and k, in nats per fill, where another shape was chosen."""
     known = [(float(one.points.fills.sum()), one.loglik[used], one.curve[1]) for one in tests if one.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
     gain, error = _gain(*np.array(rows).T) if rows else (None, None)
@@ -140,7 +140,7 @@ def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
 
 
 def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]:
-    """Return what segments gained in nats a fill, and its standard error; None without a fill, or of one segment."""
+    """Return what segments gained in nats per fill, and its standard error; None without a fill, or of one segment."""
     total, count = float(fills.sum()), len(fills)
     if not total:
         return None, None

@@ -1,4 +1,4 @@
-"""How parameters do on data that they have not seen: log-likelihood, fills foreseen at each distance, waiting times.
+"""How parameters do on data that they have not seen: log-likelihood, fills predicted at each distance, waiting times.
 
 If sweeps that reach the best price at distance t come with the intensity A exp(-k t), the expected number of them
 between one and the next is exponential of mean 1, whatever the price does (the time-rescaling theorem); so 1 - exp(-w)
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mm.calibration.depth_counts import DepthCounts
 
 
-def foreseen(points: Points, A: float, k: float) -> Floats:
+def predicted(points: Points, A: float, k: float) -> Floats:
     """Return the expected fills of each row: exposure · A · exp(-k delta), of a cell less that of its far edge."""
     expected: Floats = points.exposure_s * np.exp(_log_rate(points, A, k))
     return expected
@@ -64,10 +64,10 @@ def _log_rate(points: Points, A: float | Floats, k: float | Floats) -> Floats:
 
 
 def realised(parts: Sequence[tuple[Points, Floats]]) -> list[dict[str, float | None]]:
-    """Return the fills seen and foreseen at each distance, over both sides and all parts of (points, expected).
+    """Return the fills seen and predicted at each distance, over both sides and all parts of (points, expected).
 
     ``delta_ticks`` is the distance or the near edge of a cell, ``width_ticks`` the width of the cell (None for resting
-    orders and for the open cell); ``ratio`` is seen over foreseen, None where nothing was, with its 95 % interval,
+    orders and for the open cell); ``ratio`` is seen over predicted, None where nothing was, with its 95 % interval,
     were the count a Poisson count.
     """
     if not parts:
@@ -143,17 +143,17 @@ class Tested:
 
     Attributes:
         points: Seen, as the fits count them.
-        expected: Foreseen fills of each row by the segment's parameters; None where it has none.
-        foreseen: By mode, all fills that it foresaw; None where the mode had no parameters yet.
+        expected: Predicted fills of each row by the segment's parameters; None where it has none.
+        predicted: By mode, all fills that it predicted; None where the mode had no parameters yet.
         loglik: By mode, the Poisson log-likelihood of the rows.
         waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters.
-        curve: By the segment's curve, where its shape is another than the exponential: all fills that it foresaw, and
+        curve: By the segment's curve, where its shape is another than the exponential: all fills that it predicted, and
             the log-likelihood of the rows, None where the curve rules a fill out.
     """
 
     points: Points
     expected: Floats | None
-    foreseen: dict[str, float | None]
+    predicted: dict[str, float | None]
     loglik: dict[str, float | None]
     waits: dict[int, tuple[Waits, ...] | None]
     curve: tuple[float, float | None] | None = None

@@ -17,7 +17,7 @@ from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.unseen import Tested, by_curve, by_rates, foreseen, waits
+from mm.walkforward.unseen import Tested, by_curve, by_rates, predicted, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
@@ -79,8 +79,8 @@ def walkforward(
     config, plan = config or CalibrationConfig(), plan or WindowPlan(latency_us=rules.order_latency_us)
     schedule = build_schedule(Calibrator(tape, config, rules, learn_us=plan.first_us), plan, fallback)
     quotes, fills = (models or _default_models)(schedule)
-    foreseen = intensity_of(schedule, source="the schedule")
-    return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=foreseen))
+    predicted = intensity_of(schedule, source="the schedule")
+    return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=predicted))
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:
@@ -163,8 +163,8 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
     totals, likely = (dict(zip(known, column, strict=True)) for column in by_rates(seen, list(known.values())))
     return Tested(
         points=seen,
-        expected=foreseen(seen, *used) if used else None,
-        foreseen={name: totals.get(name) for name in rates},
+        expected=predicted(seen, *used) if used else None,
+        predicted={name: totals.get(name) for name in rates},
         loglik={name: likely.get(name) for name in rates},
         curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
         waits={

@@ -1,7 +1,7 @@
 """Optimal quotes from their control problems alone, by other roads than the compiled models take.
 
 A maker holds q units (at most Q either way) of something whose mid has volatility sigma and drift mu; an order at
-distance d from the mid fills A·exp(-k·d) times a second, and each fill moves the mid against the maker by xi. What
+distance d from the mid fills A·exp(-k·d) times per second, and each fill moves the mid against the maker by xi. What
 the inventory is worth beyond its marked value is theta(tau, q), with tau the time left. Its equation
 (Hamilton-Jacobi-Bellman) is::
 

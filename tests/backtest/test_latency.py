@@ -80,7 +80,7 @@ def test_messages_of_one_kind_never_overtake_each_other():
 
 
 def test_latency_follows_the_rate_of_messages():
-    """Measured: 1 ms while quiet, 30 ms at 500 messages a second. One quiet second, then one of 500 messages."""
+    """Measured: 1 ms while quiet, 30 ms at 500 messages per second. One quiet second, then one of 500 messages."""
     file = Latencies.of(ms(*[1] * 50, *[30] * 50), None, ms(*[1] * 50, *[500] * 50))
     busy = [(BEGIN_US + 1_000_000 + i * 2_000, "depth", [(97, 1 + i % 2)], []) for i in range(500)]
     placed, _ = messages(file, events=busy, requotes=200)

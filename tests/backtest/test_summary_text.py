@@ -7,7 +7,7 @@ import numpy as np
 from journals import books, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.result import Result
-from mm.backtest.summary_text import assumed, by_distance, outside, sensitivity, text_of, tree
+from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree
 
 
 def test_headlines_are_the_summarys_numbers():
@@ -93,6 +93,13 @@ def test_what_a_run_assumed_stands_in_the_order_of_its_weight():
     assert said["fills seen"].count(" expected)") == said["fills seen"].count(" · ") + 1
     assert [line for line in summary["warnings"] if "poor_fit: deviance" in line]
     assert [line for line in summary["warnings"] if "lacks sigma_ticks" in line]
+
+
+def test_a_usable_fit_has_its_status_and_no_empty_reason():
+    """Found in a terminal: "ok (poisson_fit.json): " with nothing behind the colon."""
+    summary = {"fit": FIT | {"status": "ok", "reason": "", "warnings": []}}
+    assert curve(summary) == "λ = 0.5/s · exp(−0.25 per tick · δ), ok (poisson_fit.json)"
+    assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("ok (poisson_fit.json); a")
 
 
 def test_without_a_fit_nothing_is_said_of_one():

@@ -27,7 +27,7 @@ def made(tmp_path_factory):
 
 
 def test_the_market_is_as_busy_as_the_page_says(made):
-    """30 level changes in each of ten messages a second, 20 trades a second, a deep book that keeps changing."""
+    """30 level changes in each of ten messages per second, 20 trades a second, a deep book that keeps changing."""
     own, day, _ = made
     tape = load_day(day.path, cache=own.out / "tapes")
     seconds, rows = (tape.end_us - tape.start_us) / 1e6, np.diff(tape.first_row)

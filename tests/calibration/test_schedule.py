@@ -104,9 +104,9 @@ def test_a_segment_has_the_curve_of_the_fit_that_it_uses():
     assert [one.shape for one in (first, second, third)] == ["monotone", "monotone", "exponential"]
     assert first.lambda_curve == second.lambda_curve == ((1, 0.8), (2, 0.2))
     assert third.lambda_curve == ()
-    foreseen = intensity_of(schedule(OTHER, EMPTY, GOOD))
-    assert [foreseen.at(one.start_us, 1, 1.0) for one in (first, second)] == [pytest.approx(0.8)] * 2
-    assert foreseen.at(third.start_us, 1, 1.0) == pytest.approx(0.5 * math.exp(-0.3))
+    predicted = intensity_of(schedule(OTHER, EMPTY, GOOD))
+    assert [predicted.at(one.start_us, 1, 1.0) for one in (first, second)] == [pytest.approx(0.8)] * 2
+    assert predicted.at(third.start_us, 1, 1.0) == pytest.approx(0.5 * math.exp(-0.3))
     (default,) = segments(EMPTY, policy="global_default", default=(0.2, 0.9))
     assert (default.shape, default.lambda_curve) == ("exponential", ())
     assert segments(EMPTY)[0].shape is None
@@ -385,9 +385,9 @@ def test_the_interval_of_the_state_is_that_of_its_forecast():
     plan = WindowPlan(train_window_min=50, step_min=15, mode="state_space")
     for segment in build_schedule(calibrator, plan).segments:
         trained = segment.train_start_us, segment.train_end_us
-        foreseen = forecast(calibrator.points(*trained), segment.k, calibrator.length_s(*trained), 900.0)
-        assert (segment.predictive_low, segment.predictive_high) == foreseen.interval
-        assert (segment.A, segment.se_logA) == (foreseen.A, foreseen.se_log)
+        predicted = forecast(calibrator.points(*trained), segment.k, calibrator.length_s(*trained), 900.0)
+        assert (segment.predictive_low, segment.predictive_high) == predicted.interval
+        assert (segment.A, segment.se_logA) == (predicted.A, predicted.se_log)
     (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
     counted = calibrator.predictive_ci95(first.train_start_us, first.train_end_us, 900.0)
     assert (first.predictive_low, first.predictive_high) == counted

@@ -37,13 +37,13 @@ def test_a_schedule_is_that_of_windows_alone(mode):
         alone = calibrator()
         points = alone.points(*span)
         own = WindowFitter(lambda *_, points=points: points, alone.fit_points, plan, alone.length_s).one(*span)
-        foreseen = predictive_ci95(points, 600.0)
+        predicted = predictive_ci95(points, 600.0)
         if mode == "state_space":
-            foreseen = forecast(points, own.k, alone.length_s(*span), 600.0).interval
+            predicted = forecast(points, own.k, alone.length_s(*span), 600.0).interval
         found = [getattr(segment, name) for name in ("A", "k", "se_k", "se_logA", "n_fills", "sigma_ticks")]
         plain = [own.A, own.k, own.se_k, own.se_logA, own.fit.n_fills, alone.sigma_ticks(*span)]
         assert found == pytest.approx(plain, rel=1e-9, abs=0)
-        assert (segment.predictive_low, segment.predictive_high) == pytest.approx(foreseen, rel=1e-9, abs=0)
+        assert (segment.predictive_low, segment.predictive_high) == pytest.approx(predicted, rel=1e-9, abs=0)
 
 
 def test_the_first_window_of_an_hour_has_the_shape_that_is_compared():

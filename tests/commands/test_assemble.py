@@ -14,6 +14,6 @@ def test_a_day_that_is_missing_is_told_before_the_others_are_read(tmp_path):
     book = ([[price(99), qty(5)]], [[price(101), qty(7)]])
     Story([[start, ("snapshot", START_US, "initial", 10, *book, 1)]]).write(tmp_path)
     wanted = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path)
-    with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; days there: {DAY};"):
+    with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; available days: {DAY};"):
         assemble.open_days(wanted, Market(), tmp_path / "tapes")
     assert not (tmp_path / "tapes").exists()

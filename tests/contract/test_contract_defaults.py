@@ -226,7 +226,7 @@ def judge(case: Case, lab: Lab, done: Done, fit: Any) -> Any:
     inevitable_us = 0
     if schedule.exists():  # before its first segment a walk-forward does not quote
         begin_us = max(begin_us, json.loads(schedule.read_text())["segments"][0]["start_us"])
-        inevitable_us = LATENCY_US * summary["n_fills"]  # drawn up to four times a second: a fifth of the time
+        inevitable_us = LATENCY_US * summary["n_fills"]  # drawn up to four times per second: a fifth of the time
     covered_us, spans = known.us[-1] - begin_us, resting(orders, known.us[-1])
     both_us = common_us(merged(spans["BUY"]), merged(spans["SELL"]))
     assert (both_us + inevitable_us) / covered_us >= (0.8 if covered_us < SHORT_US or case.symbol == "BTCUSDT" else 0.9)

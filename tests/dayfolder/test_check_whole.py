@@ -55,7 +55,7 @@ def test_the_figures_of_the_docs_are_those_of_the_list():
 
 
 class Writer:
-    """A recorder's day, a message a second."""
+    """A recorder's day, a message per second."""
 
     def __init__(self, root, run_id="R1", us=US, knobs=KNOBS):
         self.folder = DayFolder(root, "SIMUSDT", "20260105")

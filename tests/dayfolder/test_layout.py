@@ -115,7 +115,7 @@ def test_a_missing_day_names_the_days_that_are_there(tmp_path):
         (tmp_path / "BTCUSDT" / day).mkdir(parents=True)
     assert day_folder(tmp_path, "btcusdt", "20251216").path.is_dir()
     assert days_of(tmp_path, "BTCUSDT") == ("20251216", "20251217")
-    with pytest.raises(MissingDay, match="BTCUSDT/20251218; days there: 20251216, 20251217"):
+    with pytest.raises(MissingDay, match="BTCUSDT/20251218; available days: 20251216, 20251217"):
         day_folder(tmp_path, "BTCUSDT", "20251218")
     with pytest.raises(MissingDay, match="symbols: BTCUSDT"):
         day_folder(tmp_path, "ETHUSDT", "20251216")

@@ -1,4 +1,4 @@
-"""The fit of queue_hazard: known coefficients come back, and a day of long queues is foreseen."""
+"""The fit of queue_hazard: known coefficients come back, and a day of long queues is predicted."""
 
 import json
 

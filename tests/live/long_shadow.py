@@ -2,7 +2,7 @@
 
 .venv/bin/python tests/live/long_shadow.py --minutes 60 [--market-per-s 26] [--seed 11]
 
-About 550 messages a second with 26 market orders a second and side: the exchange's time is five times ours.
+About 550 messages per second with 26 market orders a second and side: the exchange's time is five times ours.
 A fault comes each minute. What it leaves stands in a temporary folder, or in --keep.
 """
 

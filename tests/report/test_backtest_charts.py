@@ -103,14 +103,14 @@ def test_rates_are_drawn_with_bars_and_the_expected_ones():
 
 
 def test_the_rates_heading_compares_all_fills_with_the_expected():
-    """Where something foresees them."""
+    """Where something predicts them."""
     assert "Dashed" not in rate_hint({})
     told = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
     assert "fills were 82 % of that (95 %: 70 % to 95 %)" in told
 
 
 def test_fills_are_held_against_the_expected_ones_hour_by_hour():
-    """Where something foresees them; the run's own summary is what is drawn."""
+    """Where something predicts them; the run's own summary is what is drawn."""
     intensity = Intensity.constant(A=0.05, k=1e-3)
     result = result_of(seeded(4_000), intensity=intensity)
     html = page_of(result)

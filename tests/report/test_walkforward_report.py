@@ -42,7 +42,7 @@ def folder(tmp_path):
     write(tmp_path, rows_of())
     schedule = {"symbol": "SIMUSDT", "day": "20260105", "train_window_min": 20, "step_min": 1.0}
     (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
-    nothing = dict.fromkeys(("loglik_per_fill", "foreseen", "ratio", "ratio_low", "ratio_high"))
+    nothing = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
     modes = {mode: nothing | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
     unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_compared": 0, "fills_compared": 0.0}
     (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen | {"time_rescaling": {"mean_wait": None}}))

@@ -161,7 +161,11 @@ def test_what_cannot_be_used_is_refused(tape, changed, wrong, words):
 def test_options_outside_of_the_days_are_refused(tape):
     """A day that is not there, an instant before the tape, a word that is none."""
     env = MarketMaking([tape], **SHORT)
-    for options, words in (({"day": 1}, "day is 1"), ({"start_us": 5}, "start_us is 5"), ({"begin": 1}, "not known")):
+    for options, words in (
+        ({"day": 1}, "day is 1"),
+        ({"start_us": 5}, "start_us is 5"),
+        ({"begin": 1}, "unknown begin"),
+    ):
         with pytest.raises(UsageError, match=words):
             env.reset(options=options)
 

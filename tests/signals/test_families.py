@@ -11,7 +11,7 @@ from mm.tape.tape import Tape
 
 def test_names_are_refused_that_cannot_be():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
-    with pytest.raises(UnknownModel, match=r"signal 'imbalance' is not known; known are spread"):
+    with pytest.raises(UnknownModel, match=r"unknown signal 'imbalance'; available: spread"):
         list(compute(tape, ["imbalance"]))
     for name, told in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
         with pytest.raises(UsageError, match=told):

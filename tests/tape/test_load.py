@@ -96,7 +96,7 @@ def test_plain_and_packed_files_read_alike(tmp_path):
 def test_a_missing_day_names_those_that_are_there(tmp_path):
     """The way out is usually the neighbouring folder."""
     folder = written(tmp_path, PLAIN)
-    with pytest.raises(MissingDay, match=rf"no day folder .*/SIMUSDT/20260106; days there: {DAY};"):
+    with pytest.raises(MissingDay, match=rf"no day folder .*/SIMUSDT/20260106; available days: {DAY};"):
         load_day(folder.path.parent / "20260106")
     with pytest.raises(UsageError, match="is no day folder: its name is no YYYYMMDD; try data/"):
         load_day(folder.path.parent)

@@ -16,7 +16,7 @@ PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
 def test_what_the_model_foresees_comes(studied):
-    """The market is the model: fills, distances and waiting times agree with what was foreseen."""
+    """The market is the model: fills, distances and waiting times agree with what was predicted."""
     found = out_of_sample(studied)
     assert found["segments_compared"] == 10
     assert found["mode"] == "rolling"
@@ -81,14 +81,14 @@ def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
 
 
 def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):
-    """No fit is usable here: exposure and fills are told, and nothing was foreseen."""
+    """No fit is usable here: exposure and fills are told, and nothing was predicted."""
     empty = study(Calibrator(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, empty)
     (row, *_) = csv.DictReader(path.read_text().splitlines())
     assert (row["usable"], row["test_expected"], row["test_loglik"], row["ks_p"]) == ("false", "", "", "")
     assert float(row["test_fills"]) > 100
-    assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments that every mode could foresee"]
+    assert list(lines(out_of_sample(empty))) == ["out of sample: no fills in segments that every mode could predict"]
 
 
 def test_a_table_of_an_earlier_version_is_read(tmp_path, studied):

@@ -12,7 +12,7 @@ from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import Waits, by_rates, foreseen, linked, realised, waits
+from mm.walkforward.unseen import Waits, by_rates, linked, predicted, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5
@@ -22,13 +22,13 @@ def test_a_resting_order_and_a_cell_are_foreseen_by_their_formulas():
     """T A exp(-k d), and for a cell of one tick T A (exp(-k d) - exp(-k (d + 1)))."""
     points = Points.of([2, 2], [100, 100], [0, 0], width_ticks=[np.inf, 1])
     whole = 100 * RATE * math.exp(-DECAY * 2)
-    assert foreseen(points, RATE, DECAY).tolist() == pytest.approx([whole, whole - 100 * RATE * math.exp(-DECAY * 3)])
+    assert predicted(points, RATE, DECAY).tolist() == pytest.approx([whole, whole - 100 * RATE * math.exp(-DECAY * 3)])
 
 
 def test_the_by_rates_is_that_of_poisson_counts():
     points = Points.of([1, 2, 3], [100, 50, 20], [12, 3, 0], width_ticks=[1, 1, np.inf])
-    expected = foreseen(points, RATE, DECAY)
-    other = foreseen(points, 2 * RATE, DECAY / 2)
+    expected = predicted(points, RATE, DECAY)
+    other = predicted(points, 2 * RATE, DECAY / 2)
     totals, likely = by_rates(points, [(RATE, DECAY), (2 * RATE, DECAY / 2)])
     assert totals == pytest.approx([expected.sum(), other.sum()])
     assert likely == pytest.approx([stats.poisson.logpmf(points.fills, one).sum() for one in (expected, other)])

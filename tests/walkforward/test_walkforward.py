@@ -136,13 +136,13 @@ def test_the_schedule_is_the_one_that_is_built_without_tests(days, studied):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_mode_beside_is_the_schedule_in_that_mode(days, mode):
-    """What the comparison says of a mode is what a schedule in that mode would foresee."""
+    """What the comparison says of a mode is what a schedule in that mode would predict."""
     calibrator = Calibrator(days[:1], CalibrationConfig())
     beside = study(calibrator, WindowPlan(20, 10, 50_000))
     used = study(calibrator, WindowPlan(20, 10, 50_000, mode))
     assert used.schedule.mode == mode
     for one, other in zip(beside.tests, used.tests, strict=True):
-        assert one.foreseen[mode] == pytest.approx(other.foreseen[mode])
+        assert one.predicted[mode] == pytest.approx(other.predicted[mode])
         assert one.loglik[mode] == pytest.approx(other.loglik[mode])
 
 

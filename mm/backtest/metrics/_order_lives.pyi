@@ -31,7 +31,7 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
-        intensity: What foresees fills.
+        intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
         first_window: The number of the first window since 1970; a stretch lies in one.
         window_us: Length of a window.
@@ -40,7 +40,7 @@ def rest(
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them, where fills are foreseen; and the least and the greatest distance at which an order
+        and the last of them, where fills are predicted; and the least and the greatest distance at which an order
         rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
     """
 

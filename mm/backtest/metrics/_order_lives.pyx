@@ -75,7 +75,7 @@ def rest(
         lives: As ``read_lives`` returns them.
         cuts: Instants at which something changes; each stretch lasts until the next, the last one until *last_us*.
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
-        intensity: What foresees fills.
+        intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
         first_window: The number of the first window since 1970; a stretch lies in one.
         window_us: Length of a window.
@@ -84,16 +84,16 @@ def rest(
 
     Returns:
         float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them, where fills are foreseen; and the least and the greatest distance at which an order
+        and the last of them, where fills are predicted; and the least and the greatest distance at which an order
         rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
     """
     cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, half, place, begun = -1
     cdef int64_t until, since, side, price2, least = NEVER, most = -NEVER
     cdef double* sums
     cdef double seconds, predicted
-    cdef bint foresees = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
+    cdef bint predicts = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
     cdef int64_t window, first_of = first_window, length = window_us, cells = cuts.shape[0]
-    windows = cuts[cells - 1] // length - first_of + 1 if cells and foresees else 0
+    windows = cuts[cells - 1] // length - first_of + 1 if cells and predicts else 0
     by_distance, by_window = np.zeros((count, 3)), np.zeros((windows, 2))
     cdef double[:, ::1] near = by_distance, when = by_window
     with nogil:
@@ -114,7 +114,7 @@ def rest(
                 sums = &near[place, 0]
                 sums[0] += seconds
                 sums[1] += seconds * <double> half
-                if foresees:
+                if predicts:
                     window = cuts[at - 1] / length - first_of
                     when[window, 0] += seconds
                     if piece[at - 1] >= 0:

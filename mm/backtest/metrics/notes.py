@@ -103,11 +103,11 @@ REASONS = {
     "fill_bias": "the fill model declares none",
     "quoted_half_spread": "no order rested on a valid book",
     "quoted_half_spread_ticks": "no order rested on a valid book",
-    "predicted_fills": "no intensity foresees fills",
-    "fills_ratio": "no intensity foresees fills from the mid, or a fifth of the order time was outside the fit",
+    "predicted_fills": "no intensity predicts fills",
+    "fills_ratio": "no intensity predicts fills from the mid, or a fifth of the order time was outside the fit",
     "share_outside_fit": "no fit says between which distances it was measured",
-    "fills_by_distance": "no fill was foreseen",
-    "fills_by_hour": "no fill was foreseen",
+    "fills_by_distance": "no fill was predicted",
+    "fills_by_hour": "no fill was predicted",
 }
 
 

@@ -367,7 +367,7 @@ cdef class CarteaJaimungal(Bounded):
     """Optimal quotes for expected wealth less a running and a final penalty on inventory.
 
     Maximised is the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
-    does not matter as long as nobody can foresee it. With q in clips, omega solves omega' = B omega, B tridiagonal:
+    does not matter as long as nobody can predict it. With q in clips, omega solves omega' = B omega, B tridiagonal:
     -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
     1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
 

@@ -147,7 +147,7 @@ def under_water(state):
 
 
 def exposure(placed, path, last_us, tick_size, rate):
-    """Order-seconds and foreseen fills by distance in half ticks and by hour; *rate* is λ(us, sign, ticks)."""
+    """Order-seconds and predicted fills by distance in half ticks and by hour; *rate* is λ(us, sign, ticks)."""
     by_distance, by_hour = defaultdict(lambda: [0.0, 0.0]), defaultdict(lambda: [0.0, 0.0])
     for one in placed.values():
         end = last_us if one["end"] is None else one["end"]

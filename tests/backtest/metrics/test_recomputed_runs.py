@@ -63,13 +63,13 @@ def assert_recomputed(result, folder, pieces):
         assert_close(found["under_water"], plain_lives.under_water(state))
     path = [(us, mid2 * tick_size / 2) for us, mid2 in journal.mids.tolist()]
     spent = plain_lives.exposure(placed, path, last_us, tick_size, plain_lives.Rate(pieces or []))
-    assert_exposed(found, spent, [fill for fill in fills if fill["mid"]], foreseen=bool(pieces))
+    assert_exposed(found, spent, [fill for fill in fills if fill["mid"]], predicted=bool(pieces))
     if pieces and journal.counters["expected_fills"] is None:
-        foreseen = sum(mean for _, mean in spent[1].values())
-        assert found["predicted_fills"] == pytest.approx(foreseen, rel=1e-9, abs=1e-12)
+        predicted = sum(mean for _, mean in spent[1].values())
+        assert found["predicted_fills"] == pytest.approx(predicted, rel=1e-9, abs=1e-12)
 
 
-def assert_exposed(found, spent, fills, *, foreseen):
+def assert_exposed(found, spent, fills, *, predicted):
     by_distance, by_hour = spent
     rows = found["fills_by_distance"]
     seconds, mean = (sum(sums[place] for sums in by_distance.values()) for place in (0, 1))
@@ -78,9 +78,9 @@ def assert_exposed(found, spent, fills, *, foreseen):
         ends = (row["from_ticks"] * 2 if place else -(10**9), row["to_ticks"] * 2 if place < len(rows) - 1 else 10**9)
         inside = [sums for half, sums in by_distance.items() if ends[0] <= half <= ends[1]]
         assert row["exposure_s"] == pytest.approx(sum(one for one, _ in inside), rel=1e-9, abs=1e-9)
-        if foreseen:
+        if predicted:
             assert row["predicted"] == pytest.approx(sum(one for _, one in inside), rel=1e-9, abs=1e-12)
-    if not foreseen:
+    if not predicted:
         assert (found["fills_by_hour"], found["fills_ratio"]["value"]) == ([], None)
         return
     assert {row["start_us"]: row["exposure_s"] for row in found["fills_by_hour"]} == pytest.approx(
@@ -121,8 +121,8 @@ def test_the_engines_own_count_of_foreseen_fills_is_the_journals():
         result, pieces = run_of(seed)
         counted = result.journal.counters["expected_fills"]
         if pieces and counted:
-            foreseen = sum(row["predicted"] for row in result.summary["fills_by_hour"])
-            assert foreseen == pytest.approx(counted, rel=1e-9), seed
+            predicted = sum(row["predicted"] for row in result.summary["fills_by_hour"])
+            assert predicted == pytest.approx(counted, rel=1e-9), seed
             compared += 1
     assert compared > 10
 

@@ -80,11 +80,11 @@ def test_the_numbers_of_a_longer_run_can_be_recomputed(tmp_path):
     """Twenty minutes with fees, parts and stretches without a book leave nothing undefined."""
     scribe = seeded(1_200, orders_a_second=2, fee_rate=0.001)
     assert_recomputed(tmp_path, scribe)
-    foreseen = {"predicted_fills", "share_outside_fit", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
+    predicted = {"predicted_fills", "share_outside_fit", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
     times = {"quote_lifetime_s.mean", "quote_lifetime_s.p50", "quote_lifetime_s.p99", "quote_lifetime_s.p999"}
     others = {"quote_lifetime_s.max", "sharpe_daily", "inventory_at_bound"}
     assumed = {"fit", "fill_bias", "gamma", "share_outside_fit"}
-    assert missing(summary_of(scribe)) == foreseen | times | others | assumed
+    assert missing(summary_of(scribe)) == predicted | times | others | assumed
 
 
 @settings(max_examples=60, deadline=None)

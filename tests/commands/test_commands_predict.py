@@ -162,7 +162,7 @@ def test_a_backtest_takes_it_and_names_it(desk, sided):
         (["--target", "return", "--horizon-s", "0"], 2, "--horizon-s"),
         (["--target", "return", "--horizon-s", "300"], 2, "too long for"),
         (["--target", "return", "--signals", "micro_price"], 2, "micro_price, which is itself fitted"),
-        (["--target", "return", "--signals", "imbalance"], 2, "signal 'imbalance' is not known"),
+        (["--target", "return", "--signals", "imbalance"], 2, "unknown signal 'imbalance'"),
         (["--target", "return", "--signals", "spread,spread"], 2, "twice"),
         (["--target", "return", "--distances", "1,2"], 2, "--distances (PREDICT_DISTANCES) is for --target fill"),
         (["--target", "return", "--signals", "momentum_3600s"], 4, "no sample of return has all of momentum_3600s"),

@@ -71,7 +71,7 @@ def test_scores_have_an_interval_a_half_life_and_a_page(desk):
 @pytest.mark.parametrize(
     ("words", "day", "code", "said"),
     [
-        (("compute", "--signals", "imbalanced_5"), "20260106", 2, "signal 'imbalanced_5' is not known"),
+        (("compute", "--signals", "imbalanced_5"), "20260106", 2, "unknown signal 'imbalanced_5'"),
         (("compute", "--signals", "spread,spread"), "20260106", 2, "twice"),
         (("compute", "--signals", "imbalance_21"), "20260106", 2, "21 levels"),
         (("score", "--signals", "spread"), "20260105:20260106", 2, "scored on one day"),

@@ -181,7 +181,7 @@ def fit(console: Console, fitted: Fitted) -> None:
     console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
         console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
-    console.say(f"{found.probes} of {found.cancellations} cancellations whose order was known to have come")
+    console.say(f"{found.probes} of {found.cancellations} cancellations whose order was seen to arrive")
     if found.ahead_share is not None and found.predicted_share is not None:
         console.say(
             f"of the lots cancelled, {100 * found.ahead_share:.1f} % stood ahead; "

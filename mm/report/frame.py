@@ -208,7 +208,7 @@ def origin(about: About) -> str:
 
     Nothing where none of it is known.
     """
-    out = card("Left out", "Stretches of the days that no number here knows.", notes(about.excluded, "notes"))
+    out = card("Left out", "Parts of the days that no number here covers.", notes(about.excluded, "notes"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
         return out

@@ -116,7 +116,7 @@ def test_a_day_without_queues_ends_with_4(tmp_path):
     answer = call("fills", "fit", *day, "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 4
     assert "the exponent is not usable (too_few)" in answer.stderr
-    assert "cancellations whose order was known to have come" in answer.stdout
+    assert "cancellations whose order was seen to arrive" in answer.stdout
 
 
 @pytest.mark.parametrize(

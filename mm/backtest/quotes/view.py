@@ -9,7 +9,7 @@ Level = float | tuple[float, int | None]
 
 @dataclass(slots=True)
 class Quotes:
-    """The prices and lots a quote model wants in the book: one price per side, or several.
+    """The prices and lots that a quote model places: one price per side, or several.
 
     Attributes:
         bid_ticks: Bid in ticks; a fraction is floored; None is no bid.

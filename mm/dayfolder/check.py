@@ -4,7 +4,8 @@ Every file is read and held against the contract, the ledger against itself, the
 snapshots and diffs give, and the manifest, where the day is sealed, against sizes and hashes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -48,14 +49,19 @@ def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
     if not folder.path.is_dir():
         raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
-    return _DayCheck(folder).report()
+    other = ThreadPoolExecutor(1)
+    try:
+        return _DayCheck(folder, _SealedFiles(folder, other)).report()
+    finally:
+        other.shutdown(cancel_futures=True)
 
 
 class _DayCheck:
-    """One pass over one day."""
+    """One pass over one day; the bytes of its files are *sealed* by a manifest, or not."""
 
-    def __init__(self, folder: DayFolder) -> None:
+    def __init__(self, folder: DayFolder, sealed: "_SealedFiles") -> None:
         self._folder = folder
+        self._sealed = sealed
         self._findings = DefectList(folder)
         self._view = LedgerView.of(folder, self._findings)
         self._numbered: list[RowOrder] = []
@@ -169,50 +175,93 @@ class _DayCheck:
 
     def _check_manifest(self) -> bool:
         """Compare a sealed manifest with the disk, and return whether there is one."""
-        folder, path = self._folder, self._folder.manifest
+        tails = {lines.path: lines.tail() for lines in self._read}
+        for path, trouble in self._sealed.troubles(tails):
+            self._findings.add(path, None, "manifest", trouble)
+        return self._sealed.manifest is not None
+
+
+class _SealedFiles:
+    """The files of a day that has a sealed manifest, compared with it by another thread than that of the checks.
+
+    The checks read rows in kernels, and hashing and inflating release the interpreter's lock as these do; so both go
+    on at the same time.
+
+    Args:
+        folder: The day.
+        other: Runs what is compared; the instance asks for all of it at once.
+
+    Attributes:
+        manifest: The manifest; None where there is none, or it is not sealed, or cannot be read.
+    """
+
+    def __init__(self, folder: DayFolder, other: Executor) -> None:
+        self.manifest: Manifest | None = None
+        self._folder = folder
+        self._files: dict[str, Path] = {}
+        self._compared: dict[str, Future[list[str]]] = {}
+        self._unreadable = ""
         try:
             manifest = read_manifest(folder)
         except BrokenFile as error:
-            self._findings.add(path, None, "manifest", str(error))
-            return False
+            self._unreadable = str(error)
+            return
         if manifest is None or not manifest.sealed:
-            return False
-        if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
-            self._findings.add(path, None, "manifest", f"it is of {manifest.symbol} {manifest.day}")
-        self._check_entries(manifest)
-        return True
-
-    def _check_entries(self, manifest: Manifest) -> None:
-        files = {self._folder.relative(path): path for path in day_files(self._folder)}
-        tails = {lines.path: lines.tail() for lines in self._read}
+            return
+        self.manifest = manifest
+        self._files = {folder.relative(path): path for path in day_files(folder)}
+        read_by_checks = {existing(path) for path in (folder.diffs, folder.frames, folder.trades)}
         for entry in manifest.files:
-            found = files.pop(entry.path, None)
-            if found is None:
-                message = f"the manifest names {entry.path}, which is not there"
-                self._findings.add(self._folder.manifest, None, "manifest", message)
+            if path := self._files.get(entry.path):
+                compare = _compared_bytes if path in read_by_checks else _compared
+                self._compared[entry.path] = other.submit(compare, folder, path, entry)
+
+    def troubles(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
+        """Yield each file that differs from the manifest, and how; what follows from other bytes only once.
+
+        Args:
+            tails: The end of each file that a check has read; None where the end was not reached.
+        """
+        folder, manifest, left = self._folder, self.manifest, dict(self._files)
+        if self._unreadable:
+            yield folder.manifest, self._unreadable
+        if manifest is None:
+            return
+        if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
+            yield folder.manifest, f"it is of {manifest.symbol} {manifest.day}"
+        for entry in manifest.files:
+            path = left.pop(entry.path, None)
+            if path is None:
+                yield folder.manifest, f"the manifest names {entry.path}, which is not there"
                 continue
-            for trouble in _differences(self._folder, found, entry, tails.get(found)):
-                self._findings.add(found, None, "manifest", trouble)
-        for path in files.values():
-            self._findings.add(path, None, "manifest", "the sealed manifest does not name this file")
+            found = self._compared[entry.path].result()
+            if not found and path in tails:
+                found = _compared_rows(folder, path, entry, tails[path])
+            for trouble in found:
+                yield path, trouble
+        for path in left.values():
+            yield path, "the sealed manifest does not name this file"
 
 
-def _differences(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> Iterator[str]:
-    """Yield the differences between the manifest's *entry* and *path*; those that follow from other bytes only once.
+def _compared(folder: DayFolder, path: Path, entry: FileEntry) -> list[str]:
+    """Return how *path* differs from the manifest's *entry*; what follows from other bytes is left out."""
+    return _compared_bytes(folder, path, entry) or _compared_rows(folder, path, entry, None)
 
-    It is read for its rows and ids where its *tail* is not known.
-    """
-    if other := difference(path, entry):
-        yield other
-        return
+
+def _compared_bytes(_: DayFolder, path: Path, entry: FileEntry) -> list[str]:
+    return [trouble] if (trouble := difference(path, entry)) else []
+
+
+def _compared_rows(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> list[str]:
+    """Compare the rows and ids of *path*; it is read for them where its *tail* is not known."""
     try:
         has = contents(folder, path, tail)
     except BrokenFile as error:
-        yield str(error)
-        return
+        return [str(error)]
     sealed = (entry.rows, entry.first_id, entry.last_id)
-    if (has.rows, has.first_id, has.last_id) != sealed:
-        yield f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"
+    if (has.rows, has.first_id, has.last_id) == sealed:
+        return []
+    return [f"rows, first_id, last_id are {has.rows}, {has.first_id}, {has.last_id}, the manifest says {sealed}"]
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.dayfolder.buffered_writer import AppendFile
-from mm.dayfolder.line_files import FileTail, gzip_member, known_tail, scan, sound_tail, unpacked, whole_rows
+from mm.dayfolder.line_files import (
+    FileTail,
+    gzip_member,
+    known_tail,
+    newlines,
+    scan,
+    sound_tail,
+    unpacked,
+    whole_rows,
+)
 from mm.errors import BrokenFile
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
@@ -24,6 +33,13 @@ def recover_tail(path, before=None):
     with ExitStack() as held:
         AppendFile(path, held, found.good_bytes).append(b"")
     return found
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\n" * 300, b"\n" * 8200, b"a", b"\n\x0b\xff" * 99]), max_size=9))
+def test_newlines_are_counted_as_bytes_count_them(parts):
+    """Compiled or not: on texts of any length, full of newlines or without one."""
+    text = b"".join(parts)
+    assert newlines(text) == text.count(b"\n")
 
 
 def test_a_missing_or_empty_file_is_empty(tmp_path):

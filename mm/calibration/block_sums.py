@@ -69,9 +69,22 @@ class BlockSums:
         edges = np.arange(-((span[0] - span[1]) // block_us) + 1)
         self._begins = [np.searchsorted(one, edges).tolist() for one in (stood_block, swept)]  # rows by block
 
+    @property
+    def blocks(self) -> int:
+        """How many there are."""
+        return len(self._begins[0]) - 1
+
+    def number(self, us: int) -> int:
+        """Return the number of the block that an instant lies in."""
+        return (us - self.begin_us) // self._block_us
+
+    def instant(self, number: int) -> int:
+        """Return the first instant of a block."""
+        return self.begin_us + number * self._block_us
+
     def between(self, start_us: int, blocks: int) -> Tally:
         """Return so many whole blocks from *start_us* on, with which a block begins."""
-        first = (start_us - self.begin_us) // self._block_us
+        first = self.number(start_us)
         stood, swept = (slice(begins[first], begins[first + blocks]) for begins in self._begins)
         touch, block, us = (column[stood] for column in self._stood)
         met, depth, begun, count = (column[swept] for column in self._swept)

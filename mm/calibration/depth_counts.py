@@ -19,6 +19,7 @@ import numpy as np
 
 from mm.calibration import _cells
 from mm.calibration._cells import CellColumns, reach_steps
+from mm.calibration.block_cells import BlockCells, block_cells, both_sides, columns
 from mm.calibration.block_sums import MOST_STEPS, BlockSums, SpreadTally, Tally, joined_tallies, quantile
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
@@ -136,6 +137,7 @@ class DepthCounts:
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
+        self._cells: dict[tuple[int, int], BlockCells] = {}
 
     @cached_property
     def grid(self) -> "DistanceGrid":
@@ -194,7 +196,19 @@ class DepthCounts:
     def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*."""
         start_us, end_us = within(self.span, start_us, end_us)
-        return cells_of(grid, self._sides(start_us, end_us), self._blocks(start_us, end_us))
+        blocks, step = self._blocks(start_us, end_us), (start_us - self.span[0]) % self._block_us
+        found = []
+        for side, parts in self._sides(start_us, end_us).items():
+            sums = self._by_block.get((side, step))
+            if sums is None:
+                found.append(block_cells(grid, parts, blocks))
+                continue
+            kept = self._cells.get((side, step))
+            if kept is None or not kept.fits(sums, grid):
+                kept = self._cells[side, step] = BlockCells(sums, grid)
+            whole = (end_us - start_us) // self._block_us
+            found.append(kept.window(start_us, whole, parts[1:], blocks))  # the first part is that of the sums
+        return both_sides(found)
 
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
         """Return what each side saw in ``[start_us, end_us)``, by spread."""
@@ -284,15 +298,13 @@ def depths_of(sides: Sides) -> "list[Swept]":
 
 def points_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> Points:
     """Return the cells of a window by side and block, from what each side saw of it."""
-    rows = [(side, [_columns(one) for one in parts]) for side, parts in sides.items()]
+    rows = [(side, [columns(one) for one in parts]) for side, parts in sides.items()]
     return Points(*_cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S)))
 
 
 def cells_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> "tuple[Times, Times]":
     """Return exposure in s and sweeps of a window, by block and column: those of `points_of`, of all sides together."""
-    found = [block_cells(grid, parts, blocks) for parts in sides.values()]
-    exposure_s = np.sum([exposure_us for exposure_us, _ in found], axis=0) / US_PER_S
-    return exposure_s, np.sum([np.where(exposure_us > 0, fills, 0.0) for exposure_us, fills in found], axis=0)
+    return both_sides([block_cells(grid, parts, blocks) for parts in sides.values()])
 
 
 def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:
@@ -400,17 +412,6 @@ class DistanceGrid:
         time = np.bincount(column, spent[close], self.columns + self.per_tick)
         summed = time.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return np.where(self.near <= self.last, summed, 0.0)
-
-
-def block_cells(grid: DistanceGrid, parts: tuple[Tally, ...], blocks: int) -> "tuple[Times, Times]":
-    """Return µs of exposure and sweeps of one side of a window, each by block and column of *grid*."""
-    exposure_us, fills = _cells.block_cells(grid.lookup, [_columns(one) for one in parts], blocks)
-    return exposure_us, fills
-
-
-def _columns(one: Tally) -> "tuple[tuple[Ints, Ints, Ints], tuple[Ints, Ints, Ints, Ints]]":
-    """Return the columns of a tally as the kernels take them."""
-    return (one.stood, one.stood_block, one.us), (one.touch, one.depth, one.block, one.count)
 
 
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:

@@ -1,0 +1,56 @@
+"""Cells of blocks that are counted once: a window has the same as if all of its rows were counted again."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_block_sums import HOUR, RULES, S, busy_hour, prepared
+
+from mm.calibration import block_cells
+from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid
+from small_tapes import tape
+
+BLOCK_US = 300 * S
+WINDOWS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, HOUR), st.sampled_from((6, 9, 40))), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3), st.sampled_from(RULES), st.sampled_from((0, 77 * S, 5)), WINDOWS)
+def test_windows_have_the_cells_of_their_rows(seed, rule, shift_us, windows):
+    """To the last digit, in any order of windows and grids, also where a border cuts a sweep of an earlier block."""
+    kept, plain = prepared(seed, DepthOptions(rule=rule))
+    for block, length_us, reach in windows:
+        grid, start_us = DistanceGrid.of(reach, kept.path.per_tick), shift_us + block * BLOCK_US
+        found, expected = (one.cells(start_us, start_us + length_us, grid) for one in (kept, plain))
+        for first, second in zip(found, expected, strict=True):
+            assert np.array_equal(first, second)
+
+
+def test_cells_that_widen_are_the_same(monkeypatch):
+    """Where a cell is a mean over its prices, the rows of a block still add up in the same order."""
+    monkeypatch.setattr("mm.calibration.depth_counts.CELLS", 4)
+    kept, plain = prepared(1, DepthOptions())
+    grid = DistanceGrid.of(30, kept.path.per_tick)
+    for minutes in (17, 44, 60):
+        found, expected = (one.cells(0, minutes * 60 * S, grid) for one in (kept, plain))
+        assert all(np.array_equal(first, second) for first, second in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("windows", [6, 12])
+def test_a_block_is_counted_once(monkeypatch, windows):
+    """Windows that reach ever further count the blocks that are new: counted rows, no clock."""
+    marks = DepthCounts(tape(busy_hour(2), 0, HOUR), DepthOptions())
+    for _ in range(3):
+        marks.points(0, HOUR)
+    counted, count = [], block_cells.block_cells
+
+    def counting(grid, parts, blocks):
+        counted.append(sum(len(one.us) for one in parts))
+        return count(grid, parts, blocks)
+
+    monkeypatch.setattr(block_cells, "block_cells", counting)
+    grid = DistanceGrid.of(9, marks.path.per_tick)
+    for number in range(1, windows + 1):
+        marks.cells(0, number * HOUR // windows, grid)
+    rows = sum(len(marks._by_block[side, 0].between(0, 12).us) for side in (1, -1))
+    assert rows <= sum(counted) <= rows + 2 * windows

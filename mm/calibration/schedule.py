@@ -216,18 +216,19 @@ def build_schedule(
     calibrator = tape if isinstance(tape, Calibrator) else Calibrator(tape, CalibrationConfig())
     plan, fallback = plan or WindowPlan(), fallback or Fallback()
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
-    fits = list(WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(plan.over(calibrator.days)))
-    return schedule_of(calibrator, plan, fallback, fits, clustering)
+    windows = plan.over(calibrator.days)
+    fits = WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows)
+    return schedule_of(calibrator, plan, fallback, tuple(segments_of(windows, fits, fallback)), clustering)
 
 
 def schedule_of(
     calibrator: Calibrator,
     plan: WindowPlan,
     fallback: Fallback,
-    fits: Sequence[WindowFit],
+    segments: tuple[Segment, ...],
     clustering: WindowClustering | None = None,
 ) -> Schedule:
-    """Return the schedule that the *fits* of the plan's windows over the calibrator's days make."""
+    """Return the schedule of *segments*, those of the plan's windows over the calibrator's days."""
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -235,7 +236,7 @@ def schedule_of(
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=tuple(segments_of(plan.over(calibrator.days), fits, fallback)),
+        segments=segments,
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,

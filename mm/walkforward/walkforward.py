@@ -130,6 +130,7 @@ def study(
     latest: dict[str, Rates] = dict.fromkeys(MODES)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
+    segments: list[Segment] = []
     tests: list[Tested] = []
 
     def fitted() -> Iterator[WindowFit]:
@@ -147,9 +148,10 @@ def study(
         latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
         tests.append(_tested(calibrator, segment, dict(latest), plan.mode))
         shown.look(number, segment, own[number])
+        segments.append(segment)
         if step:
             step(1)
-    schedule = schedule_of(calibrator, plan, fallback, own, clustering)
+    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
     return Study(schedule, tuple(own), tuple(tests), tuple(shown.found))
 
 

@@ -231,7 +231,7 @@ class DepthCounts:
         return {side: self._last[side][1] for side in self.options.sides}
 
     def _blocks(self, start_us: int, end_us: int) -> int:
-        """Return how many blocks per window has, of which the last may be a part."""
+        """Return how many blocks a window has, of which the last may be a part."""
         return max(-((start_us - end_us) // self._block_us), 1)
 
     def _limit(self, start_us: int, end_us: int, reach: float | None) -> float:

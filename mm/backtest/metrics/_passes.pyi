@@ -54,6 +54,23 @@ def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
 def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
 
+def half_lag(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int, most: int) -> int:
+    """Return the first lag, in steps, at which the autocovariance of ``on_grid`` is below half of that at lag 0.
+
+    It is summed from the changes on the grid: the second difference of the autocovariance of whole numbers is that of
+    their changes, so few changes take far less than a transform, and nothing is rounded until the comparison.
+
+    Args:
+        us: Rising instants, at least one.
+        values: What is read from each of them on.
+        step_us: Width of the grid.
+        most: The most changes on the grid that are worth it.
+
+    Returns:
+        The lag; 0 where the value never changes on the grid, and -1 where there are too many changes, or the sums
+        could exceed 64 bits.
+    """
+
 def spread(
     times: NDArray[np.int64], edges: NDArray[np.int64], ranks: NDArray[np.int64]
 ) -> tuple[int, int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, shift_of
+from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, shift_of, sought_row_at
 
 import numpy as np
 
@@ -28,6 +28,7 @@ cdef enum:
     FINE_BITS = 6  # of a time behind its first one, that choose its bucket
     HALVES = (64 - FINE_BITS) << (FINE_BITS + 1)
     ABREAST = 4  # draws
+    FEW_ROWS = 16  # of an index take as long as seeking one row by halving
 
 cdef int64_t LOW_HALF = 0xFFFFFFFF
 
@@ -66,13 +67,11 @@ def moves_after(
     moved, known = np.zeros(fills.shape[0], np.int64), np.zeros(fills.shape[0], np.bool_)
     cdef int64_t[::1] moving = moved
     cdef uint8_t[::1] knowing = known.view(np.uint8)
-    cdef int64_t i, horizon = horizon_us, last = last_us, rows = mids.shape[0]
-    cdef int64_t shift = shift_of(&mids[0, 0], 2, rows)
-    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
+    cdef int64_t i, horizon = horizon_us, last = last_us, shift = shift_of(&mids[0, 0], 2, mids.shape[0])
+    cdef int32_t[::1] index = _index_for(mids, shift, fills.shape[0])
     with nogil:
-        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
         for i in range(fills.shape[0]):
-            knowing[i] = _moved(&fills[i, 0], mids, shift, &index[0], horizon, last, &moving[i])
+            knowing[i] = _moved(&fills[i, 0], mids, shift, index, horizon, last, &moving[i])
     return moved, known
 
 
@@ -119,11 +118,10 @@ def group_sums(
     cdef double[:, :, ::1] all_lots = lots_by, all_moved = moved_by
     # Of one block, by side, change and distance: a fill is added once, and its groups are found when the block ends.
     cdef double[:, :, ::1] sums = np.zeros((count, cells, 4))
-    cdef int64_t rows = mids.shape[0], shift = shift_of(&mids[0, 0], 2, rows)
-    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
+    cdef int64_t shift = shift_of(&mids[0, 0], 2, mids.shape[0])
+    cdef int32_t[::1] index = _index_for(mids, shift, count * fills.shape[0])
     cdef double* sum
     with nogil:
-        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
         for i in range(fills.shape[0]):
             if fills[i, 7] <= 0:
                 continue
@@ -139,7 +137,7 @@ def group_sums(
             cell = 4 * cell + 2 * (fills[i, 2] < 0) + ((fills[i, 8] - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0)
             lots = <double> fills[i, 4]
             for j in range(count):
-                if _moved(&fills[i, 0], mids, shift, &index[0], horizons_us[j], last, &half):
+                if _moved(&fills[i, 0], mids, shift, index, horizons_us[j], last, &half):
                     sum = &sums[j, cell, 0]
                     sum[0] += 1.0
                     sum[1] += lots
@@ -181,11 +179,22 @@ cdef void _close_block(
             sums[j, cell, 0] = sums[j, cell, 1] = sums[j, cell, 2] = sums[j, cell, 3] = 0
 
 
+cdef int32_t[::1] _index_for(const int64_t[:, ::1] mids, int64_t shift, int64_t wanted):
+    """Return the index of *mids* by stretches of 2^*shift* µs; empty where so few rows are *wanted* that each is sought."""
+    cdef int64_t rows = mids.shape[0]
+    if wanted * FEW_ROWS < rows:
+        return np.empty(0, np.int32)
+    cdef int32_t[::1] index = np.empty(max(rows, 1), np.int32)
+    with nogil:
+        index_rows(&mids[0, 0], 2, rows, shift, &index[0])
+    return index
+
+
 cdef inline bint _moved(
     const int64_t* fill,
     const int64_t[:, ::1] mids,
     int64_t shift,
-    const int32_t* index,
+    const int32_t[::1] index,
     int64_t horizon_us,
     int64_t last_us,
     int64_t* half,
@@ -199,7 +208,10 @@ cdef inline bint _moved(
         return True
     if later_us > last_us:
         return False
-    at = indexed_row_at(&mids[0, 0], 2, mids.shape[0], shift, index, later_us)
+    if index.shape[0]:
+        at = indexed_row_at(&mids[0, 0], 2, mids.shape[0], shift, &index[0], later_us)
+    else:
+        at = sought_row_at(&mids[0, 0], 2, mids.shape[0], later_us)
     if at < 0 or mids[at, 1] <= 0:
         return False
     half[0] = mids[at, 1] - fill[7]
@@ -242,6 +254,81 @@ def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArr
                 at += 1
             found[i] = <double> values[at]
     return grid
+
+
+def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: int) -> int:
+    """Return the first lag, in steps, at which the autocovariance of ``on_grid`` is below half of that at lag 0.
+
+    It is summed from the changes on the grid: the second difference of the autocovariance of whole numbers is that of
+    their changes, so few changes take far less than a transform, and nothing is rounded until the comparison.
+
+    Args:
+        us: Rising instants, at least one.
+        values: What is read from each of them on.
+        step_us: Width of the grid.
+        most: The most changes on the grid that are worth it.
+
+    Returns:
+        The lag; 0 where the value never changes on the grid, and -1 where there are too many changes, or the sums
+        could exceed 64 bits.
+    """
+    cdef int64_t step = step_us, rows = us.shape[0], cells = (us[rows - 1] - us[0]) // step + 1, room = most
+    cdef int64_t runs = 1, at, cell, i, j, held = 0, largest = 0, sum = 0, twice, lag, front = 0, back
+    cdef int64_t last, now, later
+    cdef double mean, half, centred
+    cdef int64_t[::1] begins = np.zeros(room + 2, np.int64), levels = np.zeros(room + 2, np.int64)
+    with nogil:
+        for at in range(1, rows):
+            if values[at] - values[0] == held:
+                continue
+            held = values[at] - values[0]
+            cell = (us[at] - us[0] + step - 1) // step
+            if cell >= cells:
+                break
+            if begins[runs - 1] == cell:  # the run before did not last until a point of the grid
+                runs -= 1
+            if runs and levels[runs - 1] == held:
+                continue
+            if runs > room:
+                with gil:
+                    return -1
+            begins[runs], levels[runs] = cell, held
+            runs += 1
+        held = levels[0]
+        for i in range(runs):  # from 0, which is what lies before and behind them
+            levels[i] -= held
+            largest = max(largest, levels[i] if levels[i] > 0 else -levels[i])
+    if runs == 1:
+        return 0
+    if float(largest) * largest * cells >= 2.0**60:
+        return -1
+    begins[runs], levels[runs] = cells, 0
+    cdef int64_t[::1] of_changes = np.zeros(cells + 1, np.int64)  # autocovariance of the changes, by lag
+    with nogil:
+        now = 0
+        for i in range(runs):
+            sum += levels[i] * (begins[i + 1] - begins[i])
+            now += levels[i] * levels[i] * (begins[i + 1] - begins[i])
+        for i in range(1, runs + 1):
+            for j in range(1, i + 1):
+                of_changes[begins[i] - begins[j]] += (levels[i] - levels[i - 1]) * (levels[j] - levels[j - 1])
+        mean = <double> sum / <double> cells
+        half = 0.5 * (<double> now - mean * <double> sum)
+        twice, lag, back = 2 * sum, 0, runs - 1
+        last = now - of_changes[0] // 2  # at lag -1, as at lag 1
+        while True:
+            later = 2 * now - last - of_changes[lag]
+            twice -= levels[front] + levels[back]
+            last, now = now, later
+            lag += 1
+            while begins[front + 1] <= lag:
+                front += 1
+            while begins[back] > cells - 1 - lag:
+                back -= 1
+            centred = <double> now - mean * <double> twice + mean * mean * <double> (cells - lag)
+            if centred < half:
+                break
+    return lag
 
 
 def spread(

@@ -1,4 +1,4 @@
-# The row in force at an instant, sought from that of an instant near it, or by an index of time.
+# The row in force at an instant, sought from that of an instant near it, by an index of time, or by halving.
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -22,6 +22,18 @@ cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64
     while at + 1 < rows and us[width * (at + 1)] <= instant:
         at += 1
     return at
+
+
+cdef inline int64_t sought_row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant) noexcept nogil:
+    """Return the last of rising rows that begins at or before *instant*, -1 before the first, by halving."""
+    cdef int64_t low = 0, high = rows, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if us[width * middle] <= instant:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
 
 
 cdef inline int64_t shift_of(const int64_t* us, int64_t width, int64_t rows) noexcept nogil:

@@ -133,7 +133,7 @@ def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
     return found
 
 
-def order_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
+def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
     """Return the lots of all orders, how many have a fill smaller than themselves, and how long they took and lived.
 
     Times are in s, each as ``spread_of``; None in it without such an order.

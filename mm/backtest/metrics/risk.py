@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics._money import held_sums
-from mm.backtest.metrics._passes import add_spectra, draw_ratios, on_grid
+from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.clock import US_PER_S
@@ -33,6 +33,7 @@ YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
 _LAGS = 1 << 6  # seconds of an autocorrelation at first
 _AT_ONCE = 1 << 16  # values that are transformed at once, in stretches of as many as there are lags
+_FEW_CHANGES = 400  # of an inventory: their products take less than a transform
 _FEW = 8  # as many stretches or fewer are transformed in one
 LEAST_PERIODS = 20
 ROLLING = 60  # periods of a rolling ratio: an hour
@@ -252,9 +253,10 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     """
     if len(us) == 0:
         return None
+    lag = half_lag(us, inventory, GRID_US, _FEW_CHANGES)
+    if lag >= 0:
+        return float(lag) if lag else None
     held = on_grid(us, inventory, GRID_US)
-    if held.min() == held.max():
-        return None
     half = 0.5 * held.var() * len(held)
     held -= held.mean()
     lags = _LAGS

@@ -11,7 +11,7 @@ from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
 from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused
-from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, order_times
+from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -119,7 +119,7 @@ def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
 
 def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
     fills = journal.fills
-    lots, partial, times = order_times(sent, fills)
+    lots, partial, times = lots_and_times(sent, fills)
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
@@ -173,12 +173,11 @@ def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any
 def _inventory(account: AccountSeries, books: "Books") -> dict[str, Any]:
     """Return the moments of what was held, and of its distance from the target, in the base asset."""
     unit = books.instrument.lot_e8 / E8
+    targets = dict.fromkeys((0, books.target_lots))  # mostly one
+    moments = {target: risk.inventory_moments(account.us, account.inventory, target) for target in targets}
     held, from_target = (
-        {
-            name: None if value is None else value * unit
-            for name, value in risk.inventory_moments(account.us, account.inventory, lots).items()
-        }
-        for lots in (0, books.target_lots)
+        {name: None if value is None else value * unit for name, value in moments[target].items()}
+        for target in (0, books.target_lots)
     )
     return {
         "inventory": {**held, "half_life_s": risk.half_life_s(account.us, account.inventory)},

@@ -30,18 +30,18 @@ def filled(ids, lots):
 
 def test_partial_orders_are_counted_once():
     """Two parts of one order, one order filled whole, one filled short."""
-    assert order_lives.order_times(placed(4, 3, 7, 8), filled([4, 4, 5, 6], [1, 2, 7, 3]))[:2] == (18, 2)
+    assert order_lives.lots_and_times(placed(4, 3, 7, 8), filled([4, 4, 5, 6], [1, 2, 7, 3]))[:2] == (18, 2)
 
 
 def test_fills_of_orders_that_are_not_there_are_no_parts():
     """Those sent before the first, and after the last."""
-    assert order_lives.order_times(placed(4, 3), filled([0, 0, 4, 5], [1, 1, 3, 1]))[:2] == (3, 0)
-    assert order_lives.order_times(placed(1), filled([0, 1], [1, 1]))[:2] == (0, 0)
+    assert order_lives.lots_and_times(placed(4, 3), filled([0, 0, 4, 5], [1, 1, 3, 1]))[:2] == (3, 0)
+    assert order_lives.lots_and_times(placed(1), filled([0, 1], [1, 1]))[:2] == (0, 0)
 
 
 def test_lots_of_orders_beyond_64_bits_are_added_exactly():
     """Six orders of 2^62 lots and some."""
-    assert order_lives.order_times(placed(1, *[2**62 + 12_345] * 6), filled([], []))[0] == 6 * (2**62 + 12_345)
+    assert order_lives.lots_and_times(placed(1, *[2**62 + 12_345] * 6), filled([], []))[0] == 6 * (2**62 + 12_345)
 
 
 def test_orders_far_from_the_mid_are_added_up_as_those_near_it():

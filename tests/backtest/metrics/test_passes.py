@@ -66,6 +66,21 @@ def test_moves_are_read_off_the_path_of_the_mid(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_few_fills_read_the_same_of_a_long_path_of_the_mid(seed):
+    """Each row is sought then, without an index of the path."""
+    random = np.random.default_rng(seed)
+    mids = np.stack((np.cumsum(random.integers(0, 3, 200)), random.integers(180, 220, 200)), axis=1)
+    mids[random.random(200) < 0.2, 1] = 0
+    fills = random_fills(random, 8)
+    fills[:, 0] *= 20
+    fills[0, 0] = mids[0, 0] - 60
+    for horizon in (0, 7, 50):
+        moved, known = _passes.moves_after(fills, mids, horizon, 180)
+        wanted = moved_plainly(fills, mids, horizon, 180)
+        assert [move if is_known else None for move, is_known in zip(moved, known, strict=True)] == wanted
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_sums_of_blocks_and_groups_are_those_of_their_fills(seed):
     """A fill counts in each of its groups, at each horizon at which its move is known."""
     mids, fills = random_market(np.random.default_rng(seed))
@@ -112,6 +127,29 @@ def test_a_grid_reads_the_last_row_at_or_before_each_of_its_instants(seed):
     ends = range(int(us[0]), int(us[-1]) + 1, 10)
     wanted = [[value for at, value in zip(us, values, strict=True) if at <= end][-1] for end in ends]
     assert _passes.on_grid(us, values, 10).tolist() == wanted
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_half_lag_is_the_first_with_less_than_half_of_the_products(seed):
+    """Of the values on the grid less their mean, in whole numbers; none where they are all alike."""
+    random = np.random.default_rng(seed)
+    us = 7 + np.cumsum(random.integers(0, 30, 40))
+    values = random.integers(-9, 9, 40) if seed % 2 else 10**6 + np.repeat(random.integers(-2, 2, 8), 5)
+    us[1] = us[0]  # of two rows at once the later one counts
+    grid = _passes.on_grid(us, values, 10).astype(int).tolist()
+    centred = [len(grid) * value - sum(grid) for value in grid]
+    products = [sum(a * b for a, b in zip(centred, centred[lag:], strict=False)) for lag in range(len(grid))]
+    wanted = next((lag for lag, product in enumerate(products) if 2 * product < products[0]), 0)
+    assert _passes.half_lag(us, values, 10, 40) == wanted
+    assert _passes.half_lag(us, np.full(40, 5), 10, 40) == 0
+
+
+def test_half_lag_is_left_out_of_many_changes_and_of_large_values():
+    """The transform then finds it."""
+    us, values = 10 * np.arange(9), np.arange(9) % 2
+    assert _passes.half_lag(us, values, 10, 8) == 1
+    assert _passes.half_lag(us, values, 10, 7) == -1
+    assert _passes.half_lag(us, values << 32, 10, 8) == -1
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -365,10 +365,12 @@ def test_autocovariance_of_many_rows_is_the_sum_of_products():
 
 
 def test_half_life_longer_than_the_first_lags(monkeypatch):
-    """More lags are taken until one is found."""
+    """More lags are taken until one is found, which is that of the changes."""
     held = np.repeat(np.tile([0, 1], 5), 2_000)
     us = np.arange(len(held)) * 1_000_000
     whole = risk.half_life_s(us, held)
+    monkeypatch.setattr(risk, "_FEW_CHANGES", 0)
+    assert risk.half_life_s(us, held) == whole
     monkeypatch.setattr(risk, "_LAGS", 16)
     assert risk.half_life_s(us, held) == whole
     assert whole > 128

@@ -85,7 +85,7 @@ def measure(turns: int) -> Measured:
         if all(key in one for one in said):
             rows.append(Row(name, "us", [one[key] for one in said], aim=aims.get(key, "")))
     state = live_state.measure(turns)
-    facts = {"messages per second": RATE, "moves a second": RATE // MOVE_EVERY, "seconds": SECONDS}
+    facts = {"messages per second": RATE, "moves per second": RATE // MOVE_EVERY, "seconds": SECONDS}
     notes = [*(one["note"] for one in said[-1:] if "note" in one), *state.notes]
     return Measured([*rows, *state.rows], facts, notes)
 

@@ -185,7 +185,7 @@ class TapeBuilder:
         return self._columns(first_row) | dict(zip(ROW_COLUMNS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
-        """Yield all arrays, rows per window at a time: the name, the position, and the items from there on.
+        """Yield all arrays, the rows of one window at a time: the name, the position, and the items from there on.
 
         The builder is empty after the last.
         """

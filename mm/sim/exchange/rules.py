@@ -1,4 +1,4 @@
-"""What orders per symbol takes: its filters, its order types, its fees."""
+"""What orders a symbol takes: its filters, its order types, its fees."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

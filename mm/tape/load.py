@@ -1,6 +1,7 @@
 """From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import sha256_of
 from mm.dayfolder.seal import Harm, require_sealed
-from mm.errors import BrokenFile, NeverSynced
+from mm.errors import BrokenFile, MMError, NeverSynced
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
@@ -58,15 +59,47 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     """
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
-    harmed = require_sealed(day, damaged=damaged, verified=VerifiedFiles(Path(cache)) if cache else None)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *((True,) if left_out else ()))
+    verified = VerifiedFiles(Path(cache)) if cache else None
+    with ThreadPoolExecutor(1) as other:
+        harms = other.submit(require_sealed, day, damaged=damaged, verified=verified)
+        try:
+            return _loaded(day, options, cache, harms)
+        except _NotAsSealed as found:
+            return _loaded(day, options, cache, harms, found.harmed)
+
+
+class _NotAsSealed(Exception):
+    """The files *harmed* of a day differ from its manifest, and what was read of them counts for nothing."""
+
+    def __init__(self, harmed: Sequence[Harm]) -> None:
+        super().__init__()
+        self.harmed = harmed
+
+
+def _loaded(
+    day: DayFolder,
+    options: tuple[Any, ...],
+    cache: Path | str | None,
+    harms: "Future[list[Harm]]",
+    harmed: Sequence[Harm] = (),
+) -> Tape:
+    """Return the tape of *day* without the files *harmed*, kept or parsed; *harms* compares it with its manifest."""
     made_from = repr((options, [what for _, what, _ in harmed]) if harmed else options)
     kept = KeptTape.of(Path(cache), day, made_from, _inputs(day)) if cache else None
     notes: list[str] = []
     tape = kept.read(notes) if kept else None
     if tape is None:
-        tape = _made(partial(_parsed, day, options, harmed), kept, notes)
+        tape = _made(partial(_parsed, day, options, harms, harmed), kept, notes)
+    else:
+        _require_no_more(harms, harmed)
     return tape.noted(notes) if notes else tape
+
+
+def _require_no_more(harms: "Future[list[Harm]]", harmed: Sequence[Harm]) -> None:
+    """Wait for what differs from the manifest; raises _NotAsSealed where that is not what *harmed* has."""
+    if (found := harms.result()) != list(harmed):
+        raise _NotAsSealed(found)
 
 
 def open_kept(path: Path) -> Tape:
@@ -83,11 +116,23 @@ def open_kept(path: Path) -> Tape:
     return tape
 
 
-def _parsed(day: DayFolder, options: tuple[Any, ...], harmed: Sequence[Harm]) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return what the tape of *day* is made of under the options of `load_day`."""
+def _parsed(
+    day: DayFolder, options: tuple[Any, ...], harms: "Future[list[Harm]]", harmed: Sequence[Harm]
+) -> "tuple[TapeBuilder, TapeFacts]":
+    """Return what the tape of *day* is made of under the options of `load_day`.
+
+    The day is compared with its manifest by another thread meanwhile: where they differ, neither what was read nor
+    what failed counts.
+    """
     from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
 
-    return read_day(day, GridOptions(*options), harmed)
+    try:
+        found = read_day(day, GridOptions(*options), harmed)
+    except MMError:
+        _require_no_more(harms, harmed)
+        raise
+    _require_no_more(harms, harmed)
+    return found
 
 
 def _made(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]) -> Tape:

@@ -8,6 +8,7 @@ from mm.dayfolder import seal
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.seal import harms, require_sealed
 from mm.errors import BrokenFile
+from mm.tape.load import load_day
 from mm.whole_file import VerifiedFiles
 
 
@@ -43,6 +44,24 @@ def test_each_difference_is_refused_and_named(recorded_day, damage, told):
     with pytest.raises(BrokenFile, match=told) as raised:
         require_sealed(recorded_day)
     assert raised.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"no row"),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6", 1)),
+        lambda path: path.unlink(),
+    ],
+    ids=["unreadable", "readable", "missing"],
+)
+def test_what_was_read_beside_the_comparison_counts_for_nothing(recorded_day, tmp_path, damage):
+    """Reading and comparing go on at once: the manifest's word comes first, and no tape is kept of such files."""
+    damage(recorded_day.trades)
+    with pytest.raises(BrokenFile, match="the manifest") as raised:
+        load_day(recorded_day, cache=tmp_path)
+    assert str(recorded_day.trades) in str(raised.value)
+    assert not list(tmp_path.glob("*.arrow"))
 
 
 def test_the_damaged_day_may_be_wanted(recorded_day):

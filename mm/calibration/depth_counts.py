@@ -19,8 +19,18 @@ import numpy as np
 
 from mm.calibration import _cells
 from mm.calibration._cells import CellColumns, reach_steps
-from mm.calibration.block_cells import BlockCells, block_cells, both_sides, columns
-from mm.calibration.block_sums import MOST_STEPS, BlockSums, SpreadTally, Tally, joined_tallies, quantile
+from mm.calibration.block_sums import (
+    MOST_STEPS,
+    BlockCells,
+    BlockSums,
+    SpreadTally,
+    Tally,
+    block_cells,
+    both_sides,
+    columns,
+    joined_tallies,
+    quantile,
+)
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_block_sums import HOUR, RULES, S, busy_hour, prepared
 
-from mm.calibration import block_cells
+from mm.calibration import block_sums
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid
 from small_tapes import tape
 
@@ -42,13 +42,13 @@ def test_a_block_is_counted_once(monkeypatch, windows):
     marks = DepthCounts(tape(busy_hour(2), 0, HOUR), DepthOptions())
     for _ in range(3):
         marks.points(0, HOUR)
-    counted, count = [], block_cells.block_cells
+    counted, count = [], block_sums.block_cells
 
     def counting(grid, parts, blocks):
         counted.append(sum(len(one.us) for one in parts))
         return count(grid, parts, blocks)
 
-    monkeypatch.setattr(block_cells, "block_cells", counting)
+    monkeypatch.setattr(block_sums, "block_cells", counting)
     grid = DistanceGrid.of(9, marks.path.per_tick)
     for number in range(1, windows + 1):
         marks.cells(0, number * HOUR // windows, grid)

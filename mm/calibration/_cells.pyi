@@ -94,6 +94,26 @@ def add_moves(
         sign: What a sweep counts.
     """
 
+def probe_moves(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    move: NDArray[np.float64],
+    places: NDArray[np.int64],
+    per_tick: int,
+    blocks: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the mid moved after sweeps, by the probes that they hit.
+
+    That is int64[p, b], how many moves a probe has by block; float64[p], their mean; and float64[p, b], what the moves
+    of a block are off the mean together, summed in the order of the sweeps.
+
+    Args:
+        swept: int64[n] each: touch that sweeps met, their depth in steps, and their block.
+        move: float64[n], half ticks; NaN where it is not known.
+        places: int64[p], where probes stand, in steps, rising; each is hit from whole ticks nearer.
+        per_tick: Steps of distance in one tick.
+        blocks: How many there are.
+    """
+
 def hit_clock(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],

@@ -7,7 +7,7 @@ numpy calls cost ten times their work (docs/performance.md, "The calibration").
 
 from collections.abc import Sequence
 
-from libc.math cimport INFINITY, exp
+from libc.math cimport INFINITY, exp, isnan
 from libc.stdint cimport int8_t, int64_t
 
 import numpy as np
@@ -283,6 +283,74 @@ def add_moves(
         sums[0, beyond] -= sign
         sums[1, met] += sign * move[row]
         sums[1, beyond] -= sign * move[row]
+
+
+def probe_moves(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    move: NDArray[np.float64],
+    places: NDArray[np.int64],
+    per_tick: int,
+    blocks: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the mid moved after sweeps, by the probes that they hit.
+
+    That is int64[p, b], how many moves a probe has by block; float64[p], their mean; and float64[p, b], what the moves
+    of a block are off the mean together, summed in the order of the sweeps.
+
+    Args:
+        swept: int64[n] each: touch that sweeps met, their depth in steps, and their block.
+        move: float64[n], half ticks; NaN where it is not known.
+        places: int64[p], where probes stand, in steps, rising; each is hit from whole ticks nearer.
+        per_tick: Steps of distance in one tick.
+        blocks: How many there are.
+    """
+    cdef const int64_t[::1] touch = swept[0], depth = swept[1], block = swept[2]
+    cdef const double[::1] moves = move
+    part = np.asarray(places) % per_tick
+    order_array = np.lexsort((places, part))
+    cdef const int64_t[::1] order = order_array, steps = np.asarray(places)[order_array]
+    cdef const int64_t[::1] begins = np.searchsorted(part[order_array], np.arange(per_tick + 1))
+    counts_array = np.zeros((len(places), blocks), np.int64)
+    means_array, off_array = np.zeros(len(places)), np.zeros((len(places), blocks))
+    cdef int64_t[:, ::1] counts = counts_array
+    cdef double[::1] means = means_array
+    cdef double[:, ::1] off = off_array
+    cdef Py_ssize_t row, at, stop
+    cdef int64_t ticks = per_tick
+    if not touch.shape[0] == depth.shape[0] == block.shape[0] == moves.shape[0]:
+        raise ValueError("cells: columns of unequal length of the moves")
+    for row in range(touch.shape[0]):
+        if isnan(moves[row]):
+            continue
+        stop = begins[touch[row] % ticks + 1]
+        at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
+        while at < stop and steps[at] <= depth[row]:
+            counts[order[at], block[row]] += 1
+            means[order[at]] += moves[row]
+            at += 1
+    with np.errstate(invalid="ignore"):
+        means_array /= counts_array.sum(axis=1)
+    for row in range(touch.shape[0]):
+        if isnan(moves[row]):
+            continue
+        stop = begins[touch[row] % ticks + 1]
+        at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
+        while at < stop and steps[at] <= depth[row]:
+            off[order[at], block[row]] += moves[row] - means[order[at]]
+            at += 1
+    return counts_array, means_array, off_array
+
+
+cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t high, int64_t least) noexcept:
+    """Return the first of rising *steps* from *low* to *high* that is *least* or more; *high* where there is none."""
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = (low + high) >> 1
+        if steps[middle] < least:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def hit_clock(

@@ -3,7 +3,8 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
+from mm.calibration._cells import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Keep, Measured, Played, first_blocks, recent_us
 from mm.calibration.fit_result import PoissonFit, plain
@@ -313,47 +315,47 @@ class _Hits(NamedTuple):
         block = first_block + (us - start_us) // BLOCK_US
         return cls(touch[near], np.minimum(hits.depth[near], marks.grid.last), block, moves)
 
-    def reaching(self, distance: int) -> "_Hits":
-        """Return those that went as deep as *distance*, in their order."""
-        deep = self.depth >= distance
-        whole = deep.all()
-        return self if whole else _Hits(self.touch[deep], self.depth[deep], self.block[deep], self.moves[deep])
-
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
     """Return the moves at every distance that was hit, by the marks of all days whatever the method."""
     days = list(zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True))
     hits = {side: [_Hits.of(marks, side, day, first) for marks, day, first in days] for side in (1, -1)}
     per_tick = calibrator.marks[0].path.per_tick
-    places = sorted({int(near) for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last})
+    places = np.unique([near for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last])
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
         pooled = _Hits(*map(np.concatenate, zip(*(one for side in sides for one in hits[side]), strict=True)))
-        rows += _moves(pooled, name, per_tick, places)
+        for column, horizon_s in enumerate(HORIZONS_S):
+            rows += _moves(pooled, column, places, per_tick, (name, horizon_s))
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
 
 
-def _moves(hits: _Hits, side: str, per_tick: int, places: list[int]) -> Iterator[AdverseMove]:
-    """Yield a row for each distance and horizon with a move; probes stand whole ticks from the touch."""
-    for distance in places:
-        hits = hits.reaching(distance)  # what does not reach it reaches none behind it
-        at = np.flatnonzero((hits.touch <= distance) & ((distance - hits.touch) % per_tick == 0))
-        for horizon_s, moves in zip(HORIZONS_S, hits.moves[at].T, strict=True):
-            known = ~np.isnan(moves)
-            if not known.any():
-                continue
-            seen = moves[known]
-            delta, mean, count = distance / per_tick, float(seen.mean()), len(seen)
-            # what the moves of a block are off together: those of one block depend on each other
-            block = hits.block[at[known]]
-            off, n = np.bincount(block, seen - mean), int(np.count_nonzero(np.bincount(block)))
-            error = float(np.sqrt(n / (n - 1) * (off**2).sum())) / count if n > 1 else None
-            yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
+def _moves(hits: _Hits, column: int, places: "Ints", per_tick: int, named: tuple[str, int]) -> Iterator[AdverseMove]:
+    """Yield a row for each distance with a move; probes stand whole ticks from the touch.
+
+    Args:
+        hits: Of one side, or of both.
+        column: Of the moves.
+        places: Where probes stand, in steps.
+        per_tick: Steps of distance in one tick.
+        named: The side and the horizon in s.
+    """
+    side, horizon_s = named
+    swept, blocks = (hits.touch, hits.depth, hits.block), int(hits.block.max(initial=0)) + 1
+    # what the moves of a block are off together: those of one block depend on each other
+    counts, means, off = probe_moves(swept, hits.moves[:, column].copy(), places, per_tick, blocks)
+    for at in np.flatnonzero(counts.any(axis=1)).tolist():
+        with_moves = np.flatnonzero(counts[at])
+        delta, mean, count, n = float(places[at]) / per_tick, float(means[at]), int(counts[at].sum()), len(with_moves)
+        squares = float((off[at, : with_moves[-1] + 1] ** 2).sum())
+        error = float(np.sqrt(n / (n - 1) * squares)) / count if n > 1 else None
+        yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
     """Write ``adverse_selection.csv``; an empty ``se_ticks`` is not known."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(AdverseMove)])
-        writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+        names = [field.name for field in fields(AdverseMove)]
+        writer.writerow(names)
+        writer.writerows(map(attrgetter(*names), rows))  # None is written as an empty cell

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._cells import CellColumns, add_moves, block_cells, cell_rows, hit_clock, reach_steps
+from mm.calibration._cells import CellColumns, add_moves, block_cells, cell_rows, hit_clock, probe_moves, reach_steps
 from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
 from mm.calibration.reference import CLOSED
 
@@ -128,6 +128,30 @@ def test_moves_add_up_at_every_place_that_a_sweep_hits(rows, per_tick, sign):
         found = sums[:, place % per_tick : place + 1 : per_tick].sum(axis=1)
         hit = [move for touch, depth, move in rows if 0 <= touch <= place <= depth and (place - touch) % per_tick == 0]
         assert found.tolist() == [sign * len(hit), sign * sum(hit)]
+
+
+@given(
+    st.sampled_from((1, 2, 8)),
+    st.sets(st.integers(0, 40), min_size=1),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(-1, 60), block, st.sampled_from((0.5, -1.0, 2.5, np.nan)))),
+)
+def test_moves_of_probes_are_those_of_a_look_at_each(per_tick, places, rows):
+    """A probe whole ticks from the touch is hit by what reaches it; a move that is not known does not count."""
+    places = np.array(sorted(places))
+    *swept, move = (np.array([row[one] for row in rows], (INTS, INTS, INTS, float)[one]) for one in range(4))
+    counts, means, off = probe_moves(tuple(swept), move, places, per_tick, BLOCKS)
+    for at, place in enumerate(places.tolist()):
+        hit = [
+            (into, gone)
+            for touch, depth, into, gone in rows
+            if touch <= place <= depth and (place - touch) % per_tick == 0 and not np.isnan(gone)
+        ]
+        assert counts[at].tolist() == [sum(into == number for into, _ in hit) for number in range(BLOCKS)]
+        if hit:
+            mean = sum(gone for _, gone in hit) / len(hit)
+            assert means[at] == mean
+            apart = [sum(gone - mean for into, gone in hit if into == number) for number in range(BLOCKS)]
+            assert off[at] == pytest.approx(apart, abs=1e-12)
 
 
 @given(

@@ -87,7 +87,7 @@ cdef enum:
     ENDS = 1 << CANCEL_ACK | 1 << CLOSE_FILLED | 1 << EXPIRE | 1 << REJECT  # actions with which an order ends
 
 cdef void records_open(Records* records) noexcept nogil
-cdef void records_close(Records* records) noexcept nogil
+cdef void records_close(Records* records) noexcept
 cdef object handed(Table* table)
 cdef object handed_log(Records* records)
 cdef int grow(Table* table) except -1 nogil

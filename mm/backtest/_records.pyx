@@ -31,25 +31,73 @@ cdef void records_open(Records* records) noexcept nogil:
     records.breaches.likely, records.lives.likely = &likely[5], &likely[6]
 
 
-cdef void records_close(Records* records) noexcept nogil:
-    free(records.orders.cells)
-    free(records.lives.cells)
-    free(records.fills.cells)
-    free(records.state.cells)
-    free(records.mids.cells)
-    free(records.decisions.cells)
-    free(records.breaches.cells)
+cdef void records_close(Records* records) noexcept:
+    give_back(records.orders.cells)
+    give_back(records.lives.cells)
+    give_back(records.fills.cells)
+    give_back(records.state.cells)
+    give_back(records.mids.cells)
+    give_back(records.decisions.cells)
+    give_back(records.breaches.cells)
+
+
+# Memory of journals that are gone, for the next ones: the system clears every page that it gives, which is a tenth of a
+# run. A block begins with a line that says how many cells stand behind it. The interpreter's lock guards all of this.
+cdef enum:
+    LINE = 8                # cells of that line
+    SPARES = 8              # blocks that are kept,
+    MOST_SPARE = 1 << 23    # with as many cells in all: 64 MB
+    LEAST_SPARE = 1 << 12   # and each with this many
+
+cdef int64_t* spares[SPARES]
+cdef int64_t spare_cells = 0
+
+
+cdef void give_back(void* cells) noexcept:
+    """Free the cells of a table, or keep them for another."""
+    global spare_cells
+    cdef int64_t* block = <int64_t*> cells - LINE
+    cdef int i
+    if cells is NULL:
+        return
+    if block[0] >= LEAST_SPARE and spare_cells + block[0] <= MOST_SPARE:
+        for i in range(SPARES):
+            if spares[i] is NULL:
+                spares[i] = block
+                spare_cells += block[0]
+                return
+    free(block)
+
+
+cdef int64_t* spare_for(int64_t room) noexcept:
+    """Return the smallest block that is kept with *room* cells, but not with four times as many; NULL without one."""
+    global spare_cells
+    cdef int64_t* block = NULL
+    cdef int i, at = -1
+    for i in range(SPARES):
+        if spares[i] is not NULL and room <= spares[i][0] < 4 * room and (at < 0 or spares[i][0] < spares[at][0]):
+            at = i
+    if at >= 0:
+        block, spares[at] = spares[at], NULL
+        spare_cells -= block[0]
+    return block
 
 
 cdef int grow(Table* table) except -1 nogil:
     """Make room for more rows."""
     cdef int64_t room = max(2 * table.room + 1024 * table.width, table.likely[0])
-    table.cells = <int64_t*> realloc(table.cells, room * sizeof(int64_t))
+    cdef int64_t* block = NULL
     if table.cells is NULL:
         with gil:
-            raise MemoryError(f"no memory for {room * 8} bytes of a journal")
-    prefer_large_pages(table.cells, room * sizeof(int64_t))
-    table.room = room
+            block = spare_for(room)
+    if block is NULL:
+        block = <int64_t*> realloc(table.cells - LINE if table.cells else NULL, (LINE + room) * sizeof(int64_t))
+        if block is NULL:
+            with gil:
+                raise MemoryError(f"no memory for {room * 8} bytes of a journal")
+        prefer_large_pages(block, (LINE + room) * sizeof(int64_t))
+        block[0] = room
+    table.cells, table.room = block + LINE, block[0]
     return 0
 
 
@@ -59,7 +107,7 @@ cdef cython_array taken(Table* table):
         (table.used,), itemsize=sizeof(int64_t), format="q", allocate_buffer=False
     )
     cells.data = <char*> table.cells
-    cells.callback_free_data = free
+    cells.callback_free_data = give_back
     table.likely[0] = table.used
     table.cells = NULL
     table.used = table.room = table.rows = 0

@@ -5,7 +5,13 @@ from copy import copy
 
 import numpy as np
 
+from engine_cases import TABLES
+from engine_tapes import TEST
 from mm.backtest.journal import ORDER_COLUMNS, Journal
+from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.tape.tape import Tape
 
 
 class Log:
@@ -65,3 +71,29 @@ def test_a_journal_of_tables_has_no_log():
 def test_a_table_that_anything_makes_is_no_log():
     """The lives of orders come from the engine's own log alone."""
     assert Journal(empty, empty(), empty(), empty()).order_log() is None
+
+
+def test_memory_of_journals_that_are_gone_is_no_part_of_one_that_is_kept():
+    """It is used again by the next runs, which are longer and shorter than the one before."""
+    played = {length: [Dug(length), Dug(length)] for length in (1500, 10, 4000, 700)}
+    told = {length: both[0].copies for length, both in played.items()}
+    for length in (10, 4000, 1500, 700, 4000):
+        played[length].pop()
+        played[length].append(Dug(length))
+    for length, both in played.items():
+        for one in both:
+            assert [np.array_equal(table, copy) for table, copy in zip(one.tables, told[length], strict=True)] == [
+                True
+            ] * 4
+
+
+class Dug:
+    """The tables of a run over as many prices, and copies of them."""
+
+    def __init__(self, length):
+        told = ((2000 + 100 * at, "depth", [(90 + at % 7, at % 3)], []) for at in range(length))
+        tape = Tape.of(TEST, [(1000, "snapshot", [(80, 5)], [(101, 5)]), *told])
+        rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
+        journal = backtest(tape, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal
+        self.tables = [getattr(journal, name) for name in TABLES[:4]]
+        self.copies = [table.copy() for table in self.tables]

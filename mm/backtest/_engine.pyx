@@ -18,7 +18,7 @@ from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, leap, move, nearest, unreached
+from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, is_plain, leap, move, move_reaches, nearest, unreached
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
@@ -443,7 +443,7 @@ cdef class Engine:
         cdef const int64_t* reach = &venue.reach[0]
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t position = venue.next_event, begin = position, due_us, behind_us = 0, us
-        cdef bint plain = not self.fills.draws and not self.fills.asks_book  # prints alone fill
+        cdef bint plain = is_plain(venue)
         cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
         cdef bint lags = self.lags  # then requotes follow what is received
         cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
@@ -455,7 +455,7 @@ cdef class Engine:
                 us = venue.move_us[venue.next_move]
                 if us < due_us:
                     position = venue.move_event[venue.next_move]
-                    if plain:
+                    if plain and not move_reaches(venue, open):
                         pass_requotes(manager, us)
                         venue.now_us = us
                         leap(venue, us)
@@ -482,7 +482,7 @@ cdef class Engine:
                 pass_requotes(manager, us)
                 venue.now_us = us
                 venue.on_reaching_trade(position, us)
-            elif plain and venue.kind[position] == DEPTH:
+            elif plain and venue.kind[position] == DEPTH and not move_reaches(venue, open):
                 pass_requotes(manager, us)
                 venue.now_us = us
                 move(venue, us)

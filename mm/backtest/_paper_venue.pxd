@@ -8,6 +8,7 @@ from mm.backtest._happened cimport Happened
 from mm.backtest._latency cimport Latency
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
+from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._records cimport Fill, record_mid
 from mm.backtest._taking cimport Market, Prints
 from mm.backtest._venue cimport Touch, OrderVenue
@@ -137,11 +138,27 @@ cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept
     )
 
 
+cdef inline bint is_plain(PaperVenue venue) noexcept nogil:
+    """Return whether best prices that move, and reach no order of ours, leave nothing to be done for the fill model."""
+    if venue.fills.draws or (venue.fills.asks_book and not venue.fills.crossed_only):
+        return False
+    return venue.by_levels or not venue.fills.asks_level
+
+
+cdef inline bint move_reaches(PaperVenue venue, const OpenOrders* open) noexcept nogil:
+    """Return whether the fill model is to be called with the next move: a best price reaches an order of ours then."""
+    cdef int64_t ask = venue.move_ask_ticks[venue.next_move]
+    if not venue.fills.asks_book:
+        return False
+    return venue.move_bid_ticks[venue.next_move] >= open.nearest[0] or open.nearest[1] >= ask > 0
+
+
 cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
     """Move the best prices, where no fill model is called with them."""
     venue.book.best_bid = venue.touch.top.bid_ticks = venue.move_bid_ticks[venue.next_move]
     venue.book.best_ask = venue.touch.top.ask_ticks = venue.move_ask_ticks[venue.next_move]
     venue.next_move += 1
+    venue.last_book_us = us
     return note_mid(venue, us)
 
 

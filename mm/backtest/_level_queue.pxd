@@ -37,8 +37,10 @@ cdef class LevelQueue:
     cdef int64_t passed_us              # events before it have happened
     cdef int64_t printed_from           # no print before it counts
     cdef int64_t begun                  # behind the event with which a book has begun; -1 after other book events
-    cdef int64_t print_event            # of the print that is matched
-    cdef int64_t print_lots             # its lots
+    cdef int64_t print_at               # place in the best prices of the print that is matched,
+    cdef int64_t print_event            # its event
+    cdef int64_t print_lots             # and its lots
+    cdef int64_t[2] page_at             # of the level sought last, in the index; sells, buys
 
     cdef int begin_tape(
         self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed
@@ -46,7 +48,8 @@ cdef class LevelQueue:
     cdef void begin_window(self, int64_t start_us) noexcept nogil
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil
     cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil
-    cdef void rest(self, Order* order) noexcept nogil
+    cdef void expect(self, Order* order) noexcept nogil
+    cdef void rest(self, Order* order, const Top* top) noexcept nogil
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil
     cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil

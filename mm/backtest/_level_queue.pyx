@@ -15,9 +15,12 @@ from mm.backtest._taking cimport Prints, prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
 from mm.tape._book cimport LEVEL_PAGE_BITS, Book, book_apply, book_clear
 from mm.tape._kinds cimport KEYFRAME, TRADE
+from mm.tape._memory cimport prefetch
 
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
-cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
+cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since;
+                            # `level_next` is the number of the level then
+cdef int64_t FETCHED = 64   # changes of a level that are fetched as a whole where they are searched
 
 ctypedef fused Position:
     int32_t
@@ -57,10 +60,13 @@ cdef class LevelQueue:
         self.row_side, self.row_ticks, self.row_lots = tape.row_side, tape.row_ticks, tape.row_lots
         self.happened, self.passed_us = happened, 0
         self.is_open, self.begun, self.printed_from = False, -1, levels.base
+        self.print_at = self.page_at[0] = self.page_at[1] = 0
         for i in range(open.count):
-            if open.orders[i].status != SENT:
-                open.orders[i].level_begin = NO_LEVEL
-                open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
+            if open.orders[i].status == SENT:
+                self.expect(&open.orders[i])
+                continue
+            open.orders[i].level_begin = NO_LEVEL
+            open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
         return 0
 
     # ------------------------------------------------------------------ what happens
@@ -77,11 +83,26 @@ cdef class LevelQueue:
 
     cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil:
         """Note the print that orders are matched with next."""
-        self.print_event, self.print_lots = self.place[event] + self.levels.base, lots
+        self.print_at, self.print_event, self.print_lots = event, self.place[event] + self.levels.base, lots
 
-    cdef void rest(self, Order* order) noexcept nogil:
-        """Let an order rest, as the last of its level; which lots are before it is read when a print reaches it."""
+    cdef void expect(self, Order* order) noexcept nogil:
+        """Note the level of an order that is on its way, and fetch where its changes lie: that takes a while."""
+        order.level_next = level_of(&self.levels, order, &self.page_at[order.side > 0])
+        if order.level_next >= 0:
+            prefetch(&self.levels.begin[order.level_next])
+
+    cdef void rest(self, Order* order, const Top* top) noexcept nogil:
+        """Let an order rest, as the last of its level; which lots are before it is read when a print reaches it.
+
+        That will be soon where it rests at the touch: there changes are fetched already.
+        """
+        cdef int64_t level = order.level_next, begin, eighth
+        cdef int i
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
+        if level >= 0 and order.side * order.ticks >= (top.bid_ticks if order.side > 0 else -top.ask_ticks):
+            begin, eighth = self.levels.begin[level], (self.levels.begin[level + 1] - self.levels.begin[level]) >> 3
+            for i in range(1, 8):
+                prefetch(&self.levels.change_event[begin + i * eighth])
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
         """Bring the place of an order at the price of a print up to it, and count the print."""
@@ -102,7 +123,7 @@ cdef class LevelQueue:
         for i in range(open.count):
             order = &open.orders[i]
             if order.status != SENT:
-                find_level(&self.levels, order, self.begun)
+                find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[order.side > 0]), self.begun)
                 self.set_level(order, level_lots(&self.levels, order, fresh))
         return 0
 
@@ -182,7 +203,8 @@ cdef class LevelQueue:
     cdef int join(self, Order* order, const Top* top) except -1 nogil:
         """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since."""
         cdef int64_t event = order.printed_at
-        find_level(&self.levels, order, event)
+        prefetch(&self.levels.kind[event])  # which `printed_lots` reads
+        find_level(&self.levels, order, order.level_next, event)
         order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         order.printed_at = event - 1
         order.printed_lots = self.printed_lots(event, order)
@@ -199,8 +221,10 @@ cdef class LevelQueue:
 
     cdef int64_t first_print(self, int64_t event) noexcept nogil:
         """Return the place in the window's best prices of the first print since the last book event before *event*."""
-        cdef int64_t first = max(last_book(&self.levels, event) + 1, self.printed_from)
-        return first_from(first_of(self.place), 0, self.place.shape[0], first - self.levels.base)
+        cdef int64_t first = max(last_book(&self.levels, event) + 1, self.printed_from), places = self.place.shape[0]
+        if first >= event:  # as mostly: then nothing is searched
+            return places
+        return first_near(first_of(self.place), self.print_at, places, first - self.levels.base)
 
     cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil:
         """Return the lots printed against an order at its price since the last book event before *event*."""
@@ -230,6 +254,26 @@ cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t st
         else:
             stop = middle
     return begin
+
+
+cdef inline void bisect(const int32_t* rising, int64_t* begin, int64_t* stop, int64_t least) noexcept nogil:
+    """Leave that half of the places in which the first lies that holds *least* or more."""
+    cdef int64_t middle = (begin[0] + stop[0]) // 2
+    if rising[middle] < least:
+        begin[0] = middle + 1
+    else:
+        stop[0] = middle
+
+
+cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop, int64_t least) noexcept nogil:
+    """Return likewise the first place of ``0:stop``, which is not far from *near*, one of them."""
+    cdef int64_t step = 1
+    if near >= stop or rising[near] < least:
+        return first_from(rising, min(near, stop), stop, least)
+    while near >= step and rising[near - step] >= least:
+        near -= step
+        step *= 2
+    return first_from(rising, max(near - step, 0), near, least)
 
 
 cdef inline int64_t booked(const Levels* levels, int64_t event) noexcept nogil:
@@ -263,15 +307,38 @@ cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
     return levels.fresh[fresh - 1] if fresh else -1
 
 
-cdef inline void find_level(const Levels* levels, Order* order, int64_t event) noexcept nogil:
+cdef inline int64_t level_of(const Levels* levels, const Order* order, int64_t* page_at) noexcept nogil:
+    """Return the number of an order's level, -1 where it never changes; *page_at* is the place of the last page sought."""
+    cdef int64_t page = order.ticks >> LEVEL_PAGE_BITS, at = page_at[0]
+    if at >= levels.pages or levels.page[at] != page:
+        at = first_from(levels.page, 0, levels.pages, page)
+        if at == levels.pages or levels.page[at] != page:
+            return -1
+        page_at[0] = at
+    return 2 * ((at << LEVEL_PAGE_BITS) + order.ticks - (page << LEVEL_PAGE_BITS)) + (order.side > 0)
+
+
+cdef inline void find_level(const Levels* levels, Order* order, int64_t level, int64_t event) noexcept nogil:
     """Find the changes of an order's level, and of these the first that is not before an event."""
-    cdef int64_t page = order.ticks >> LEVEL_PAGE_BITS, at = first_from(levels.page, 0, levels.pages, page), slot
-    if at == levels.pages or levels.page[at] != page:
+    cdef int64_t begin, stop, eighth
+    cdef int i
+    if level < 0:
         order.level_begin = order.level_next = order.level_stop = 0
         return
-    slot = 2 * ((at << LEVEL_PAGE_BITS) + order.ticks - (page << LEVEL_PAGE_BITS)) + (order.side > 0)
-    order.level_begin, order.level_stop = levels.begin[slot], levels.begin[slot + 1]
-    order.level_next = first_from(levels.change_event, order.level_begin, order.level_stop, booked(levels, event))
+    begin, stop = levels.begin[level], levels.begin[level + 1]
+    order.level_begin, order.level_stop = begin, stop
+    event = booked(levels, event)
+    # Most of what is looked at lies in no cache: several places are fetched at once, instead of one after the other.
+    while stop - begin > FETCHED:
+        eighth = (stop - begin) >> 3
+        for i in range(1, 8):
+            prefetch(&levels.change_event[begin + i * eighth])
+        for i in range(3):
+            bisect(levels.change_event, &begin, &stop, event)
+    for i in range(0, <int> (stop - begin), 16):
+        prefetch(&levels.change_event[begin + i])
+    order.level_next = first_from(levels.change_event, begin, stop, event)
+    prefetch(&levels.change_lots[order.level_next])
 
 
 cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:

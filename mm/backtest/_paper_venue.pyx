@@ -94,6 +94,8 @@ cdef class PaperVenue(OrderVenue):
     cdef int send(self, Order* order) except -1 nogil:
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
         self.last_active_us = order.active_us
+        if self.by_levels:
+            self.queue.expect(order)
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
         return 0
@@ -170,7 +172,7 @@ cdef class PaperVenue(OrderVenue):
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
         if self.by_levels and self.queue.is_open:
-            self.queue.rest(order)
+            self.queue.rest(order, &self.touch.top)
             return 0
         if self.by_levels or not self.on_best_prices:
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.tape._kinds cimport DEPTH, GAP, SNAPSHOT, TRADE
-from mm.tape._memory cimport prefer_large_pages
+from mm.tape._memory cimport prefer_large_pages, prefetch
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
+cdef int64_t AHEAD = 256  # rows behind those of a message that are fetched for later ones: they mostly stand there
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
 
@@ -204,7 +205,11 @@ cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, co
 
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
     """Apply the rows of one message: each gives the lots now displayed at a price, 0 removes it."""
-    cdef int64_t done = 0
+    cdef int64_t done = 0, row
+    prefetch(side + AHEAD)
+    for row in range(0, rows, 8):
+        prefetch(ticks + row + AHEAD)
+        prefetch(lots + row + AHEAD)
     while done < rows:
         if side[done] > 0:
             done += apply_bids(book, side + done, ticks + done, lots + done, rows - done)

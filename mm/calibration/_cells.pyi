@@ -114,6 +114,43 @@ def probe_moves(
         blocks: How many there are.
     """
 
+def stood_by_block(
+    us: NDArray[np.int64],
+    state: NDArray[np.int64],
+    span: tuple[int, int],
+    block_us: int,
+    second: float,
+    waited: NDArray[np.float64],
+) -> None:
+    """Add the seconds in which the touch stood in each state, by block.
+
+    Args:
+        us: int64[n], when it came to stand so; the first row holds when the span begins.
+        state: int64[n], number of the state; below 0 without a book.
+        span: Begin and end, µs.
+        block_us: Length of a block; they count from the begin.
+        second: µs of one.
+        waited: float64[b, s].
+    """
+
+def ends_by_block(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    begins: NDArray[np.int64],
+    start_us: int,
+    block_us: int,
+    fills: NDArray[np.float64],
+) -> None:
+    """Count sweeps by block, state and how far beyond the touch they ended.
+
+    Args:
+        swept: int64[n] each: when they came, number of the state that they met, below 0 of none, and how many ticks
+            beyond the touch they ended.
+        begins: int64[c], where cells begin, in ticks beyond the touch, from 0; the last one is open.
+        start_us: Begin of the first block.
+        block_us: Length of a block.
+        fills: float64[b, s, c].
+    """
+
 def hit_clock(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],

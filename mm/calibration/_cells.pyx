@@ -353,6 +353,66 @@ cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t 
     return low
 
 
+def stood_by_block(
+    us: NDArray[np.int64], state: NDArray[np.int64], span: tuple[int, int], block_us: int, second: float,
+    double[:, ::1] waited,
+) -> None:
+    """Add the seconds in which the touch stood in each state, by block.
+
+    Args:
+        us: int64[n], when it came to stand so; the first row holds when the span begins.
+        state: int64[n], number of the state; below 0 without a book.
+        span: Begin and end, µs.
+        block_us: Length of a block; they count from the begin.
+        second: µs of one.
+        waited: float64[b, s].
+    """
+    cdef const int64_t[::1] begins = us, states = state
+    cdef int64_t start_us = span[0], end_us = span[1], length = block_us, at, until, cut
+    cdef Py_ssize_t row, rows = begins.shape[0], block
+    cdef double one = second
+    if states.shape[0] != rows or waited.shape[0] * length < end_us - start_us:
+        raise ValueError("cells: columns of unequal length of where the touch stood, or too few blocks")
+    for row in range(rows):
+        if states[row] < 0:
+            continue
+        at = start_us if row == 0 else begins[row]
+        until = begins[row + 1] if row + 1 < rows else end_us
+        while at < until:
+            block = (at - start_us) // length
+            cut = min(start_us + (block + 1) * length, until)
+            waited[block, states[row]] += <double> (cut - at) / one
+            at = cut
+
+
+def ends_by_block(
+    swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    begins: NDArray[np.int64],
+    start_us: int,
+    block_us: int,
+    double[:, :, ::1] fills,
+) -> None:
+    """Count sweeps by block, state and how far beyond the touch they ended.
+
+    Args:
+        swept: int64[n] each: when they came, number of the state that they met, below 0 of none, and how many ticks
+            beyond the touch they ended.
+        begins: int64[c], where cells begin, in ticks beyond the touch, from 0; the last one is open.
+        start_us: Begin of the first block.
+        block_us: Length of a block.
+        fills: float64[b, s, c].
+    """
+    cdef const int64_t[::1] us = swept[0], state = swept[1], beyond = swept[2], edges = begins
+    cdef int64_t begin_us = start_us, length = block_us
+    cdef Py_ssize_t row, cell
+    if not us.shape[0] == state.shape[0] == beyond.shape[0]:
+        raise ValueError("cells: columns of unequal length of the sweeps")
+    for row in range(us.shape[0]):
+        if state[row] >= 0:
+            cell = first_from(edges, 0, edges.shape[0], beyond[row] + 1) - 1
+            fills[(us[row] - begin_us) // length, state[row], cell] += 1.0
+
+
 def hit_clock(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],

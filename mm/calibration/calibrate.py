@@ -71,7 +71,7 @@ def measure(
         keep: As for `Calibrator`.
     """
     tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
-    config, references = resolved(tapes, config or CalibrationConfig())
+    config, references, marks = resolved(tapes, config or CalibrationConfig())
     by_state: list[Floats] = []
 
     def looked_at(name: str, play: Callable[[], Played]) -> Played:
@@ -81,7 +81,7 @@ def measure(
             by_state.append(state_sums(run.result.journal, recent_us(rules), span))
         return run
 
-    calibrator = Calibrator(tapes, config, rules, looked_at)
+    calibrator = Calibrator(tapes, config, rules, looked_at, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
     if config.fills is not None:
@@ -92,8 +92,8 @@ def measure(
     curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
-        marks = [(state.name, state.points) for state in states] if calibrator.config.method == "marks" else []
-        curve, shape = chosen_curve(curves, marks, fit.pivot_delta or 0.0)
+        by_marks = [(state.name, state.points) for state in states] if calibrator.config.method == "marks" else []
+        curve, shape = chosen_curve(curves, by_marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)
     return CalibrationResult(fit, measured, calibrator, states, curves)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Table
     from mm.backtest.result import Result
     from mm.calibration.day_marks import DayMarks
+    from mm.calibration.depth_counts import DepthCounts, DepthOptions
     from mm.tape.tape import Tape
 
 
@@ -232,7 +233,7 @@ class Calibrator:
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most have a default
         self,
         tape: "Tape | Sequence[Tape]",
         config: CalibrationConfig,
@@ -240,6 +241,8 @@ class Calibrator:
         keep: Keep | None = None,
         held: int | None = None,
         learn_us: int | None = None,
+        *,
+        marks: "Sequence[DepthCounts]" = (),
     ) -> None:
         """Prepare the days.
 
@@ -251,10 +254,11 @@ class Calibrator:
             held: How many days are held whole at once, of the others only sums; None holds all.
             learn_us: Length of the first stretch, whose flow alone says how far the default distances of a fill model
                 go, so that later windows know nothing of their future; None for all days.
+            marks: Of each day, where they were counted before.
         """
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
-        self._rules, self._held = rules, held
+        self._rules, self._held, self._found = rules, held, marks
         self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
         if config.fills is not None and config.deltas in (FROM_MID, FROM_BEST):
             known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
@@ -317,11 +321,15 @@ class Calibrator:
     def marks(self) -> "DayMarks":
         """The marks of each day, which are at hand whatever the method."""
         from mm.calibration.day_marks import DayMarks
+
+        return DayMarks(self.tapes, self.depth_options, self._held, self._found)
+
+    @property
+    def depth_options(self) -> "DepthOptions":
+        """How the marks are counted."""
         from mm.calibration.depth_counts import DepthOptions
 
-        config = self.config
-        options = DepthOptions(config.reference, config.rule, config.max_delta_ticks, BLOCK_S)
-        return DayMarks(self.tapes, options, self._held)
+        return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""

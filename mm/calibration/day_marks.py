@@ -70,12 +70,19 @@ class DayMarks(Sequence[DepthCounts]):
         tapes: The days, in order of time.
         options: How they are measured.
         held: How many days are held whole, those needed last; None holds all.
+        found: The marks of each day, where they were counted before.
     """
 
-    def __init__(self, tapes: "Sequence[Tape]", options: DepthOptions, held: int | None = None) -> None:
+    def __init__(
+        self,
+        tapes: "Sequence[Tape]",
+        options: DepthOptions,
+        held: int | None = None,
+        found: Sequence[DepthCounts] = (),
+    ) -> None:
         self._tapes, self._options, self._held = tapes, options, held
         self._spans = [span_of(tape) for tape in tapes]
-        self._whole: OrderedDict[int, DepthCounts] = OrderedDict()
+        self._whole: OrderedDict[int, DepthCounts] = OrderedDict(enumerate(found))
         self._sums: dict[int, DaySums] = {}
         self._moves: dict[tuple[int, int], MoveSums] = {}
         self._looked: set[tuple[int, int]] = set()

@@ -11,6 +11,7 @@ the exposure of a cell is the mean over its prices.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from mm.calibration.block_sums import (
     quantile,
 )
 from mm.calibration.points import NO_BLOCK, Points, joined
-from mm.calibration.reference import BLOCK_S, CLOSED, block_length_us, reference_path, span_of, within
+from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -144,10 +145,24 @@ class DepthCounts:
         self._block_us = block_length_us(self.options.block_s)
         self.path = reference_path(tape, self.options.reference)
         self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
+        self._clear()
+
+    def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
+        """Return the same marks from another *reference*, whose *path* is that of the same tape."""
+        found = copy(self)
+        found.options, found.path = replace(self.options, reference=reference), path
+        found.sweeps = {side: one.along(path) for side, one in self.sweeps.items()}
+        found._clear()
+        return found
+
+    def _clear(self) -> None:
+        """Begin without what windows have left."""
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
         self._cells: dict[tuple[int, int], BlockCells] = {}
+        self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
+        vars(self).pop("grid", None)
 
     @cached_property
     def grid(self) -> "DistanceGrid":
@@ -155,11 +170,19 @@ class DepthCounts:
         return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
 
     def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
-        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and where each met the touch, in steps."""
+        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and where each met the touch, in steps.
+
+        The last answer of each side is kept.
+        """
+        kept = self._hits.get(side)
+        if kept and kept[0] == (start_us, end_us):
+            return kept[1]
         reached = self.sweeps[side].between(start_us, end_us)
         touch = self.path.touch[side][reached.row]
         hit = (touch != CLOSED) & (reached.depth >= touch)
-        return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
+        found = Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
+        self._hits[side] = (start_us, end_us), found
+        return found
 
     def depths(self, start_us: int, end_us: int) -> "list[Swept]":
         """Return what `reach_of` takes of the sweeps of ``[start_us, end_us)``."""

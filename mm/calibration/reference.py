@@ -8,7 +8,7 @@ An order's own distance and the distance of its side's best price always differ 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,11 @@ class ReferencePath:
                 return rows
             rows = rows - wrong
 
+    def rows(self, start_us: int, end_us: int) -> slice:
+        """Return the rows that held in ``[start_us, end_us)``, at least one."""
+        first = int(np.searchsorted(self.us, start_us, side="right")) - 1
+        return slice(first, max(int(np.searchsorted(self.us, end_us, side="left")), first + 1))
+
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
         """Return what held in ``[start_us, end_us)``, cut where a row or a block begins; None is one block.
 
@@ -110,17 +115,17 @@ class ReferencePath:
             force and the number of its block; blocks count from *start_us*.
         """
         block_us = end_us - start_us + 1 if block_us is None else block_us
-        first = int(np.searchsorted(self.us, start_us, side="right")) - 1
-        last = max(int(np.searchsorted(self.us, end_us, side="left")), first + 1)
-        begins = self.us[first:last].copy()
+        rows = self.rows(start_us, end_us)
+        first, last = rows.start, rows.stop
+        begins = self.us[rows].copy()
         begins[0] = start_us
         cuts = np.arange(start_us + block_us, end_us, block_us, dtype=np.int64)
         if not cuts.size:
             return np.append(begins, end_us), np.arange(first, last), np.zeros(last - first, np.int64)
         at = np.searchsorted(begins, cuts, side="right")
-        rows = np.insert(np.arange(first, last), at, first + at - 1)
+        held = np.insert(np.arange(first, last), at, first + at - 1)
         edges = np.append(np.insert(begins, at, cuts), end_us)
-        return edges, rows, (edges[:-1] - start_us) // block_us
+        return edges, held, (edges[:-1] - start_us) // block_us
 
 
 def span_of(tape: "Tape") -> tuple[int, int]:
@@ -147,38 +152,78 @@ def reference_path(tape: "Tape", reference: str) -> ReferencePath:
 
     Most changes of the best quantities move neither a best price nor the reference: the row before them holds on.
     """
-    per_tick = PER_TICK[check_reference(reference)]
+    return reference_paths(tape, (reference,))[reference]
+
+
+def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, ReferencePath]:
+    """Return `reference_path` of several references; those with the same rows share the columns of these."""
+    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+    moved = np.ones(bid.size, np.bool_)
+    moved[1:] = (bid[1:] != bid[:-1]) | (ask[1:] != ask[:-1])
+    prices = _Moved.of(tape, moved) if {*references} - {"micro"} else None
+    found = {}
+    for reference in references:
+        if check_reference(reference) != "micro" and prices is not None:
+            both = (prices.bid, prices.ask) if reference == "best" else (prices.bid + prices.ask,) * 2
+            found[reference] = prices.path(PER_TICK[reference], *both)
+            continue
+        micro = _micro(tape)
+        moved[1:] |= micro[1:] != micro[:-1]
+        found[reference] = _Moved.of(tape, moved).path(PER_TICK[reference], micro[moved], micro[moved])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The best prices of the rows of a path but the first, and its columns that are the same from any reference."""
+
+    bid: "Ints"
+    ask: "Ints"
+    valid: NDArray[np.bool_]
+    event: "Ints"
+    us: "Ints"
+    mid2: "Ints"
+    spread: "Ints"
+
+    @classmethod
+    def of(cls, tape: "Tape", moved: NDArray[np.bool_]) -> Self:
+        """Return the rows of the best prices that *moved*."""
+        bid, ask, event = tape.top_bid_ticks[moved], tape.top_ask_ticks[moved], tape.top_event[moved]
+        valid = (bid > 0) & (bid < ask)
+        return cls(
+            bid=bid,
+            ask=ask,
+            valid=valid,
+            event=np.concatenate(([BEFORE_ALL], event)),
+            us=np.concatenate(([BEFORE_ALL], tape.event_us[event])),
+            mid2=np.concatenate(([0], bid + ask)),
+            spread=np.concatenate(([0], np.where(valid, ask - bid, 0))),
+        )
+
+    def path(self, per_tick: int, buy: "Ints", sell: "Ints") -> ReferencePath:
+        """Return the path of the reference of buy and of sell orders, in steps."""
+        touch = {1: buy - per_tick * self.bid, -1: per_tick * self.ask - sell}
+        return ReferencePath(
+            per_tick=per_tick,
+            event=self.event,
+            us=self.us,
+            mid2=self.mid2,
+            reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
+            touch={
+                side: np.concatenate(([CLOSED], np.where(self.valid, path, CLOSED))) for side, path in touch.items()
+            },
+            spread=self.spread,
+        )
+
+
+def _micro(tape: "Tape") -> "Ints":
+    """Return the micro-price at every change of the best prices, in steps."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     valid = (bid > 0) & (bid < ask)
-    buy, sell = _references(tape, reference, valid)
-    moved = np.ones(bid.size, np.bool_)
-    moved[1:] = (np.diff(bid) != 0) | (np.diff(ask) != 0)
-    if reference == "micro":
-        moved[1:] |= np.diff(buy) != 0
-    bid, ask, buy, sell, event = (column[moved] for column in (bid, ask, buy, sell, tape.top_event))
-    valid = valid[moved]
-    touch = {1: buy - per_tick * bid, -1: per_tick * ask - sell}
-    return ReferencePath(
-        per_tick=per_tick,
-        event=np.concatenate(([BEFORE_ALL], event)),
-        us=np.concatenate(([BEFORE_ALL], tape.event_us[event])),
-        mid2=np.concatenate(([0], bid + ask)),
-        reference={side: np.concatenate(([0], path)) for side, path in ((1, buy), (-1, sell))},
-        touch={side: np.concatenate(([CLOSED], np.where(valid, path, CLOSED))) for side, path in touch.items()},
-        spread=np.concatenate(([0], np.where(valid, ask - bid, 0))),
-    )
-
-
-def _references(tape: "Tape", reference: str, valid: "NDArray[np.bool_]") -> "tuple[Ints, Ints]":
-    bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
-    if reference == "best":
-        return bid, ask
-    if reference == "mid":
-        return bid + ask, bid + ask
     lots = np.where(valid, tape.top_bid_lots + tape.top_ask_lots, 1)
     above_bid = np.rint(PER_TICK["micro"] * (ask - bid) * (tape.top_bid_lots / lots)).astype(np.int64)
-    micro = PER_TICK["micro"] * bid + above_bid
-    return micro, micro
+    found: Ints = PER_TICK["micro"] * bid + above_bid
+    return found
 
 
 STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300)

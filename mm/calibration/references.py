@@ -7,19 +7,21 @@ are compared by the likelihood of the same fills in the same cells. As in `alter
 take turns, and a block's fills count by how they are spread over its states and cells, not by how many they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.calibration._cells import ends_by_block, stood_by_block
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints, distinct, group, sum_by
-from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK
+from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
 from mm.numbers import MINUS
@@ -49,30 +51,22 @@ class EndCells:
     @classmethod
     def of(cls, days: "Sequence[DepthCounts]", begins: Ints, block_us: int = BLOCK_US) -> "EndCells":
         """Return the fills of whole *days*; cells begin so many ticks beyond the touch, blocks have a length."""
-        per_tick = days[0].path.per_tick
-        states: list[tuple[Ints, Ints, Floats]] = []
-        ends: list[tuple[Ints, Ints, Ints]] = []
-        first = 0
-        for day in days:
-            for side in day.options.sides:
-                edges, rows, block = day.path.segments(*day.span, block_us)
-                touch = day.path.touch[side][rows]
-                valid = touch != CLOSED
-                states.append((first + block[valid], touch[valid], np.diff(edges)[valid] / US_PER_S))
-                hits, met = day.hits(side, *day.span)
-                cell = np.searchsorted(begins, (hits.depth - met) // per_tick, side="right") - 1
-                ends.append((first + (hits.us - day.span[0]) // block_us, met, cell))
-            first += -(-(day.span[1] - day.span[0]) // block_us)
-        blocks, touches, seconds = (np.concatenate(column) for column in zip(*states, strict=True))
-        hit_blocks, met, cells = (np.concatenate(column) for column in zip(*ends, strict=True))
-        known, state = distinct(touches)
-        count, width = len(known), len(begins)
-        waited = sum_by(blocks * count + state, seconds, first * count).reshape(first, count)
-        place = (hit_blocks * count + np.searchsorted(known, met)) * width + cells
-        fills = sum_by(place, np.ones(len(place)), first * count * width).reshape(first, count * width)
+        per_tick, width = days[0].path.per_tick, len(begins)
+        *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
+        parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in day.options.sides]
+        known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day, _, side in parts])
+        waited = np.zeros((blocks, len(known)))
+        fills = np.zeros((*waited.shape, width))
+        for (day, begin, side), state in zip(parts, states, strict=True):
+            rows = day.path.rows(*day.span)
+            stood_by_block(day.path.us[rows], state, day.span, block_us, US_PER_S, waited[begin:])
+            hits, met = day.hits(side, *day.span)
+            met_state = state[np.maximum(hits.row - rows.start, 0)]
+            swept = hits.us, met_state, (hits.depth - met) // per_tick
+            ends_by_block(swept, begins, day.span[0], block_us, fills[begin:])
         near = (known[:, None] / per_tick + begins).ravel()
-        wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), count)
-        return cls(Shape(near, wide), np.repeat(waited, width, axis=1), fills, width)
+        wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), len(known))
+        return cls(Shape(near, wide), np.repeat(waited, width, axis=1), fills.reshape(len(fills), -1), width)
 
     def summed(self) -> tuple[Shape, Ints]:
         """Return the rows of distinct distance and width, and of each row here its number among them."""
@@ -119,6 +113,16 @@ class EndCells:
         return total
 
 
+def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
+    """Return the distinct distances of the touch, rising, and of each row the number of its own; -1 without a book."""
+    touch = np.concatenate(touches)
+    valid = touch != CLOSED
+    known, number = distinct(touch[valid])
+    state = np.full(len(touch), -1)
+    state[valid] = number
+    return known, np.split(state, np.cumsum([len(one) for one in touches])[:-1])
+
+
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
     """Return where the cells begin, in ticks beyond the touch: of a tick each, and wider where there would be many."""
     hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
@@ -132,12 +136,23 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
 
 def by_reference(calibrator: Calibrator, block_us: int = BLOCK_US) -> dict[str, EndCells]:
     """Return the fills of whole days from each reference, in the same cells, by blocks of a length."""
-    found: Mapping[str, Sequence[DepthCounts]] = {
-        name: Calibrator(calibrator.tapes, replace(calibrator.config, method="marks", reference=name)).marks
-        for name in PER_TICK
+    return _cells_of(marks_by_reference(calibrator), block_us)
+
+
+def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
+    """Return the marks of whole days from each reference, which share the prints of a day."""
+    options = replace(calibrator.depth_options, reference="mid")
+    by_mid = [DepthCounts(tape, options) for tape in calibrator.tapes]
+    others = [reference_paths(tape, [name for name in PER_TICK if name != "mid"]) for tape in calibrator.tapes]
+    beside = {
+        name: [day.along(paths[name], name) for day, paths in zip(by_mid, others, strict=True)] for name in others[0]
     }
-    begins = end_cells(found["mid"])
-    return {name: EndCells.of(days, begins, block_us) for name, days in found.items()}
+    return {"mid": by_mid, **beside}
+
+
+def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, EndCells]:
+    begins = end_cells(marks["mid"])
+    return {name: EndCells.of(days, begins, block_us) for name, days in marks.items()}
 
 
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
@@ -145,7 +160,10 @@ def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
 
     Another reference than the mid is chosen where its exponential gains more than one standard error.
     """
-    cells = by_reference(calibrator)
+    return _compared(by_reference(calibrator))
+
+
+def _compared(cells: dict[str, EndCells]) -> ReferenceChoice | None:
     mid = cells["mid"]
     if len(mid.fills) < LEAST_BLOCKS or not all(mid.fills[parity::2].any() for parity in (0, 1)):
         return None
@@ -165,11 +183,16 @@ def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
     )
 
 
-def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> tuple[CalibrationConfig, ReferenceChoice | None]:
-    """Return the config with a reference of its own where it is ``auto``, and the choice among the references.
+def resolved(
+    tapes: "Sequence[Tape]", config: CalibrationConfig
+) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts]]:
+    """Return the config with a reference of its own where it is ``auto``, the choice among the references, and marks.
 
-    With ``auto`` and nothing to compare them on, the reference is the mid.
+    The marks are those of the days from the config's reference. With ``auto`` and nothing to compare references on, it
+    is the mid.
     """
     given = config.reference
-    choice = compare_references(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
-    return replace(config, reference=(choice.chosen if choice else "mid") if given == AUTO else given), choice
+    marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
+    choice = _compared(_cells_of(marks, BLOCK_US))
+    reference = (choice.chosen if choice else "mid") if given == AUTO else given
+    return replace(config, reference=reference), choice, marks[reference]

@@ -8,6 +8,7 @@ nearer than the deepest one that is hit is hit too.
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -133,6 +134,23 @@ class Sweeps:
         self._row = path.row_before_event(self._events)
         self._lots, self._needed = tape.trade_lots[mine], rule.lots(tape.instrument.lot_e8)
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
+        self._whole_deepest: Ints | None = None
+
+    def along(self, path: "ReferencePath") -> "Sweeps":
+        """Return the same sweeps from another reference, of the same tape."""
+        found = copy(self)
+        found._path, found._whole_deepest = path, self._deepest_of_all()
+        if path.event is not self._path.event:
+            found._row = path.row_before_event(self._events)
+        vars(found).pop("whole", None)
+        return found
+
+    def _deepest_of_all(self) -> Ints:
+        """Return the deepest price that each whole sweep hits, in signed ticks, whatever the reference."""
+        if self._whole_deepest is None:
+            prints = len(self._us)
+            self._whole_deepest = self._deepest(self._opens, 0, prints) if prints else self._opens
+        return self._whole_deepest
 
     def prints(self, start_us: int, end_us: int) -> int:
         """Return the number of prints in a window."""
@@ -142,7 +160,7 @@ class Sweeps:
     @cached_property
     def whole(self) -> Reached:
         """All sweeps of the tape, each with all of its prints."""
-        return self._part(0, len(self._us))
+        return self._reached(self._opens, self._deepest_of_all())
 
     def between(self, start_us: int, end_us: int) -> Reached:
         """Return the sweeps in a window, each cut to its prints in the window."""
@@ -181,10 +199,13 @@ class Sweeps:
             return Reached(self._us[:0], self._row[:0], self._us[:0])
         begin, end = np.searchsorted(self._opens, (first + 1, last))
         opens = np.concatenate(([first], self._opens[begin:end]))
+        return self._reached(opens, self._deepest(opens, first, last))
+
+    def _reached(self, opens: Ints, deepest: Ints) -> Reached:
+        """Return the sweeps that begin with the prints of these numbers, and hit so deep."""
         row = self._row[opens]
         reference = self._side * self._path.reference[self._side][row]
-        deepest = self._path.per_tick * self._deepest(opens, first, last)
-        return Reached(self._us[opens], row, reference - deepest)
+        return Reached(self._us[opens], row, reference - self._path.per_tick * deepest)
 
     def _deepest(self, opens: Ints, first: int, last: int) -> Ints:
         """Return the deepest price that each sweep hits, in signed ticks."""

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration._cells import CellColumns, add_moves, block_cells, cell_rows, hit_clock, probe_moves, reach_steps
+from mm.calibration._cells import (
+    CellColumns,
+    add_moves,
+    block_cells,
+    cell_rows,
+    ends_by_block,
+    hit_clock,
+    probe_moves,
+    reach_steps,
+    stood_by_block,
+)
 from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
 from mm.calibration.reference import CLOSED
 
@@ -183,6 +193,12 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
         add_moves((one, one, np.ones(1)), np.zeros((2, 6)), 4, 2, 1)
     with pytest.raises(ValueError, match="of the path"):
         hit_clock((one, two), (0, 1), (1.0, 1.0), 9, none)
+    with pytest.raises(ValueError, match="of the moves"):
+        probe_moves((one, one, one), np.ones(2), one, 1, 1)
+    with pytest.raises(ValueError, match="where the touch stood, or too few blocks"):
+        stood_by_block(one, one, (0, 11), 5, 1.0, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="of the sweeps"):
+        ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
     with pytest.raises(ValueError, match="where the touch stood"):
         block_cells(columns, [((one, two, one), (none,) * 4)], 3)
     with pytest.raises(ValueError, match="of the sweeps"):

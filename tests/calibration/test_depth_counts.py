@@ -8,9 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
 
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, reach_of
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
+from mm.calibration.references import marks_by_reference
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from small_tapes import book, events, gap, poisson_day, tape, trade
@@ -425,3 +427,19 @@ def test_any_limit_counts_every_sweep_once(limit, reference):
         for part in range(PER_TICK[reference]):
             some = mine & (np.rint(shown.delta_ticks * PER_TICK[reference]) % PER_TICK[reference] == part)
             assert (np.diff(shown.exposure_s[some]) >= -1e-9).all()
+
+
+@pytest.mark.parametrize("rule", [HitRule(), HitRule(order_e8=2 * LOT, queue_ahead=0.5), HitRule(hit="strict")])
+@pytest.mark.parametrize("hours", [0, 1])
+def test_marks_from_several_references_are_those_from_each_alone(rule, hours):
+    """They share their prints, and nothing of one reference stays in another; also of a day without a print."""
+    day = tape(deep_day(6, hours=1) if hours else [book(0, 100, 102)], 0, 3600 * S)
+    window = 600 * S, 3000 * S
+    for reference, (shared,) in marks_by_reference(Calibrator(day, CalibrationConfig(rule=rule))).items():
+        alone = DepthCounts(day, DepthOptions(reference, rule))
+        assert shared.options == alone.options
+        for span in (alone.span, window):
+            one, other = shared.between(*span), alone.between(*span)
+            assert (one.counts, one.valid_s) == (other.counts, other.valid_s)
+            assert cells(one.cells) == cells(other.cells)
+            assert cells(one.cumulative) == cells(other.cumulative)

@@ -51,12 +51,13 @@ TODAY = {
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page, time at rest in a kernel;
     # issue 17 again, clustering in schedules, rates of whole and half ticks apart; cells of blocks that windows share;
-    # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels.
-    "calibration": (10_850, 42),
+    # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
+    # scipy.special without what it copies.
+    "calibration": (10_900, 43),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_566, 11),
-    "commands": (2_865, 19),  # issue 17: a fit that carries its clustering; 21: runs written as they end
+    "commands": (2_868, 19),  # issue 17: a fit that carries its clustering; 21: runs written as they end
     "evaluate": (3_008, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -78,8 +79,8 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 89_175),
-    "modules": (220, 353),
+    "lines": (46_000, 89_320),
+    "modules": (220, 354),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -98,7 +98,7 @@ def likelihood(
         branching: float64[2, 2, m], events of i that one event of j excites by the kernel m on average.
         beta: float64[m], 1/s; at most ``MOST_KERNELS``.
     """
-    cdef int kernels = beta.shape[0], size = 2 + 5 * kernels, i, j, m, a, b, used
+    cdef int kernels = beta.shape[0], size = 2 + 5 * kernels, used = 1 + 3 * kernels, i, j, m, a, b
     cdef int64_t row, rows = at_s.shape[0]
     cdef const double[::1] at = at_s, mus = mu, betas = beta
     cdef const int8_t[::1] kinds = kind
@@ -147,26 +147,25 @@ def likelihood(
             sums.new[i] += 1.0
             if not exposed:
                 continue
-            rate, used = mus[i], 1
+            rate = mus[i]
             place[0], slope[0] = i, 1.0
             for m in range(kernels):
                 first = 0.0
                 for j in range(2):
                     weight = betas[m] * sums.s[j][m]
                     rate += n[i, j, m] * weight
-                    place[used], slope[used] = 2 + (2 * i + j) * kernels + m, weight
-                    used += 1
+                    place[1 + j * kernels + m], slope[1 + j * kernels + m] = 2 + (2 * i + j) * kernels + m, weight
                     first += n[i, j, m] * (weight - betas[m] * betas[m] * sums.d[j][m])
-                place[used], slope[used] = 2 + 4 * kernels + m, first
-                used += 1
+                place[1 + 2 * kernels + m], slope[1 + 2 * kernels + m] = 2 + 4 * kernels + m, first
             if not rate > 0.0:
                 impossible = True
                 break
             total += log(rate)
+            weight = rate * rate
             for a in range(used):
                 gradient[place[a]] += slope[a] / rate
-                for b in range(used):
-                    hessian[place[a], place[b]] -= slope[a] * slope[b] / (rate * rate)
+                for b in range(a, used):
+                    hessian[place[a], place[b]] -= slope[a] * slope[b] / weight
             for m in range(kernels):
                 b = 2 + 4 * kernels + m
                 for j in range(2):
@@ -176,10 +175,8 @@ def likelihood(
                     hessian[b, b] += n[i, j, m] * (bsum - 3.0 * bend + betas[m] ** 3 * sums.q[j][m]) / rate
     if impossible:
         return -np.inf, np.zeros(size), np.zeros((size, size))
-    # the mixed slopes stand above the diagonal; those of the products are on both sides already
-    cdef int corner = 2 + 4 * kernels
-    for a in range(corner):
-        for b in range(corner, size):
+    for a in range(size):
+        for b in range(a + 1, size):
             hessian[b, a] = hessian[a, b]
     return total, gradient_array, hessian_array
 

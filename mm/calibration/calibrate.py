@@ -24,7 +24,7 @@ from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spr
 from mm.calibration.window_moves import adverse_moves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8
-from mm.tape.tape import DEPTH, TRADE
+from mm.tape.tape import DEPTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -251,13 +251,15 @@ def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
     shared, ages = [], []
     for tape in tapes:
         stamp = tape.event_exch_us
-        trades = np.flatnonzero((tape.kind == TRADE) & (stamp > 0) & (tape.event_us >= tape.start_us))
-        side = tape.row_side[tape.first_row[trades]]
+        printed = (stamp[tape.trades] > 0) & (tape.event_us[tape.trades] >= tape.start_us)
+        trades, side = tape.trades[printed], tape.trade_side[printed]
         same = np.zeros(trades.size, bool)
         for way in (1, -1):
             mine = np.flatnonzero(side == way)
             same[mine[1:]] = np.diff(stamp[trades[mine]]) == 0
-        shown = np.sort(stamp[(tape.kind == DEPTH) & (stamp > 0)])
+        shown = stamp[(tape.kind == DEPTH) & (stamp > 0)]
+        if (shown[1:] < shown[:-1]).any():
+            shown = np.sort(shown)
         after = np.searchsorted(shown, stamp[trades])
         met = after < shown.size
         shared.append(same)

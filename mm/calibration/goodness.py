@@ -55,7 +55,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     The deviance and its degrees of freedom are those of `pools` of neighbouring rows: a row that expects next to
     nothing brings a degree of freedom and no deviance, and a test that counts it finds nothing.
     """
-    from scipy.special import chdtrc, gammaln, xlogy
+    from mm.calibration.special import chdtrc, gammaln, xlogy
 
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
@@ -124,7 +124,7 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
     Small: ln λ(δ) is not a straight line, and must not be used beyond the distances that were fitted. That of the
     likelihood ratio; where there are blocks, that of their scores if it is larger, which holds also for bursts.
     """
-    from scipy.special import chdtrc
+    from mm.calibration.special import chdtrc
 
     delta = table.shape.delta
     if len(delta) < 3 or not ((delta > 0) & (delta < 1)).any():
@@ -151,7 +151,7 @@ def sides_p(
         peaks: Their `likelihood_peak`.
         pooled: The maximum likelihood of both together.
     """
-    from scipy.special import chdtrc
+    from mm.calibration.special import chdtrc
 
     apart = sum(_highest_loglik(side, peak) for side, peak in zip(sides, peaks, strict=True))
     together = 0.0
@@ -183,7 +183,7 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
         estimate: The maximum of the likelihood without the further terms.
         further: Of each point, the derivative of ln λ by each further parameter.
     """
-    from scipy.special import fdtrc
+    from mm.calibration.special import fdtrc
 
     blocks, terms = sample.n_blocks, len(further)
     if blocks < terms + FEWEST_BLOCKS:
@@ -261,7 +261,7 @@ class Residuals:
         Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill where next to none is expected
         stands out by a few units, and not by thousands as in Pearson's residual.
         """
-        from scipy.special import xlogy
+        from mm.calibration.special import xlogy
 
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(self.fills > 0, xlogy(self.fills, self.fills / self.expected), 0.0)
@@ -269,7 +269,7 @@ class Residuals:
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
         """Return fills per second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
-        from scipy.special import gammaincinv
+        from mm.calibration.special import gammaincinv
 
         low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
         high = gammaincinv(self.fills + 1, 0.975)
@@ -351,7 +351,7 @@ class Uniformity:
 
 def uniformity(between: Floats) -> Uniformity:
     """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
-    from scipy.special import kolmogorov
+    from mm.calibration.special import kolmogorov
 
     n = int(between.size)
     if n == 0:

@@ -64,7 +64,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559). Flow that is busy for an hour is not twelve blocks'
     evidence, and the slow cosines are where that is seen.
     """
-    from scipy.special import stdtrit
+    from mm.calibration.special import stdtrit
 
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
@@ -233,7 +233,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         points: Of the window, by blocks in order of time.
         horizon_s: Length of what is predicted, in seconds.
     """
-    from scipy.special import pdtrik, stdtrit
+    from mm.calibration.special import pdtrik, stdtrit
 
     if not len(points) or points.block.min() < 0:
         return None

@@ -95,7 +95,7 @@ def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
     The estimate's errors are what the scores of the blocks make of it (a sandwich), and the variance of their sum is
     taken from their slowest cosines, as that of A and k is. Without two blocks, fills are taken for independent.
     """
-    from scipy.special import stdtrit
+    from mm.calibration.special import stdtrit
 
     points, rows = sample.points, len(fitted.log_gain)
     rate = np.exp(fitted.log_gain)

@@ -53,7 +53,7 @@ class RateForecast:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """The least and the greatest number of fills to expect in the horizon (95 %)."""
-        from scipy.special import pdtr
+        from mm.calibration.special import pdtr
 
         likely = self.chance > NEVER
         chance, fills = self.chance[likely], self.fills[likely]

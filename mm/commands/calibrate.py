@@ -42,6 +42,8 @@ def main(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
+    import msgspec
+
     from mm.calibration.calibrate import adverse_selection, artefact, measure, permutations, write_adverse_selection
     from mm.calibration.fit_result import plain
     from mm.calibration.goodness import table
@@ -61,7 +63,8 @@ def main(
         write_points(run.path(POINTS), found.measured.shown)
         content = artefact(found, permuted)
         moves = adverse_selection(found.calibrator)
-        run.path(FIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow where it indents
+        run.path(FIT).write_text(text + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(drawn(found, content, moves, run.about))
     run.artefact = FIT

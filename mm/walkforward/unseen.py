@@ -35,7 +35,7 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[list
 
     The latter with the factorials of their counts.
     """
-    from scipy.special import gammaln
+    from mm.calibration.special import gammaln
 
     A, k = np.array(rates).reshape(-1, 2, 1).transpose(1, 0, 2)
     log_rate = _log_rate(points, A, k)
@@ -47,7 +47,7 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[list
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
     """Return the expected fills of all rows by a curve, and the log-likelihood; None where it rules a fill out."""
-    from scipy.special import gammaln
+    from mm.calibration.special import gammaln
 
     expected = points.exposure_s * reached(points, line)
     hit = points.fills > 0

@@ -1,6 +1,6 @@
 """scipy.special without what it would import for a copy of numpy's names."""
 
-from support import run_python
+from support import ROOT, run_python
 
 LOADED = """
 import sys
@@ -17,5 +17,5 @@ assert np.f2py is sys.modules["numpy.f2py"]
 
 def test_what_fits_do_not_need_is_not_imported_and_still_there():
     """``numpy.f2py`` takes a third of the import of scipy.special; who wants it gets it."""
-    done = run_python("-c", LOADED)
+    done = run_python("-c", LOADED, cwd=ROOT)
     assert done.returncode == 0, done.stderr

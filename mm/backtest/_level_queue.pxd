@@ -38,7 +38,6 @@ cdef class LevelQueue:
     cdef int64_t printed_from           # no print before it counts
     cdef int64_t begun                  # behind the event with which a book has begun; -1 after other book events
     cdef int64_t print_at               # place in the best prices of the print that is matched,
-    cdef int64_t print_event            # its event
     cdef int64_t print_lots             # and its lots
     cdef int64_t[2] page_at             # of the level sought last, in the index; sells, buys
 
@@ -57,7 +56,7 @@ cdef class LevelQueue:
 
     cdef int64_t happened_before(self, int64_t us) noexcept nogil
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil
-    cdef int walk(self, Order* order, const Top* top, int64_t event) except -1 nogil
+    cdef int walk(self, Order* order, int64_t event) except -1 nogil
     cdef int join(self, Order* order, const Top* top) except -1 nogil
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil
     cdef int64_t first_print(self, int64_t event) noexcept nogil

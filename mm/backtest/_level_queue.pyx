@@ -83,7 +83,8 @@ cdef class LevelQueue:
 
     cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil:
         """Note the print that orders are matched with next."""
-        self.print_at, self.print_event, self.print_lots = event, self.place[event] + self.levels.base, lots
+        self.print_at, self.print_lots = event, lots
+        prefetch(&self.place[event])
 
     cdef void expect(self, Order* order) noexcept nogil:
         """Note the level of an order that is on its way, and fetch where its changes lie: that takes a while."""
@@ -106,9 +107,13 @@ cdef class LevelQueue:
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
         """Bring the place of an order at the price of a print up to it, and count the print."""
-        self.walk(order, top, self.print_event)
+        cdef int64_t event
+        if is_unread(order):
+            self.join(order, top)
+        event = self.place[self.print_at] + self.levels.base
+        self.walk(order, event)
         if order.printed_lots == 0:
-            order.printed_at = self.print_event
+            order.printed_at = event
         order.printed_lots += self.print_lots
         return 0
 
@@ -168,16 +173,17 @@ cdef class LevelQueue:
         """Let the levels of all resting orders change as they did before an event."""
         cdef int64_t i
         for i in range(open.count):
-            if open.orders[i].status != SENT:
-                self.walk(&open.orders[i], top, event)
+            if open.orders[i].status == SENT:
+                continue
+            if is_unread(&open.orders[i]):
+                self.join(&open.orders[i], top)
+            self.walk(&open.orders[i], event)
         return 0
 
-    cdef int walk(self, Order* order, const Top* top, int64_t event) except -1 nogil:
-        """Let the level of a resting order change as it did before an event."""
+    cdef int walk(self, Order* order, int64_t event) except -1 nogil:
+        """Let the level of a resting order, which is known, change as it did before an event."""
         cdef const Levels* levels = &self.levels
         cdef int64_t at, book, lots
-        if order.level_begin == UNREAD and order.ahead_lots != 0.0:
-            self.join(order, top)
         if order.level_begin < 0 or order.ahead_lots == 0.0:  # where nothing is ahead, nothing will be
             return 0
         at = order.level_next
@@ -205,9 +211,9 @@ cdef class LevelQueue:
         cdef int64_t event = order.printed_at
         prefetch(&self.levels.kind[event])  # which `printed_lots` reads
         find_level(&self.levels, order, order.level_next, event)
-        order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         order.printed_at = event - 1
         order.printed_lots = self.printed_lots(event, order)
+        order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         return self.fills.on_rest(order, top)
 
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil:
@@ -237,6 +243,11 @@ cdef class LevelQueue:
                 if self.row_side[row] == -order.side and self.row_ticks[row] == order.ticks:
                     lots += self.row_lots[row]
         return lots
+
+
+cdef inline bint is_unread(const Order* order) noexcept nogil:
+    """Return whether an order has yet to join its level; where nothing is ahead of it, it need not."""
+    return order.level_begin == UNREAD and order.ahead_lots != 0.0
 
 
 cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
@@ -338,7 +349,7 @@ cdef inline void find_level(const Levels* levels, Order* order, int64_t level, i
     for i in range(0, <int> (stop - begin), 16):
         prefetch(&levels.change_event[begin + i])
     order.level_next = first_from(levels.change_event, begin, stop, event)
-    prefetch(&levels.change_lots[order.level_next])
+    prefetch(&levels.change_lots[order.level_next - 1])
 
 
 cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:

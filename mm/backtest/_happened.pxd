@@ -11,6 +11,8 @@ cdef struct Happened:
 cdef inline int64_t happened_before(Happened* happened, int64_t us) noexcept nogil:
     """Return how many events were before an instant; instants must not fall from call to call."""
     cdef int64_t count = happened.count
+    while count + 8 <= happened.events and happened.event_us[count + 7] < us:
+        count += 8
     while count < happened.events and happened.event_us[count] < us:
         count += 1
     happened.count = count

@@ -5,6 +5,7 @@ It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` t
 calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
 """
 
+cimport cython
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -59,6 +60,7 @@ cdef inline int64_t on_step(int64_t ticks, int64_t side, int64_t step) noexcept 
     return ticks - over if side > 0 else ticks + step - over
 
 
+@cython.final
 cdef class OrderManager:
     """Keeps, sends, cancels and amends our orders at a venue.
 

@@ -57,7 +57,7 @@ TODAY = {
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_566, 11),
-    "commands": (2_868, 19),  # issue 17: a fit that carries its clustering; 21: runs written as they end
+    "commands": (2_896, 19),  # issue 17: a fit that carries its clustering; 21: runs written beside the next one
     "evaluate": (3_008, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -79,7 +79,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 89_320),
+    "lines": (46_000, 89_345),
     "modules": (220, 354),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),

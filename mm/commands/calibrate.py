@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
@@ -53,12 +53,13 @@ def main(
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
-    with run.timing("play"):
+    with run.timing("play"), TablesBeside(run) as tables:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-        found = measure(tapes, config, rules, partial(_played, run))
+        found = measure(tapes, config, rules, tables.played)
         permuted = permutations(found)
         clusters = fit_hawkes(flow_of(found.calibrator))
         found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
+        tables.finish()
     with run.timing("write"):
         write_points(run.path(POINTS), found.measured.shown)
         content = artefact(found, permuted)
@@ -79,17 +80,44 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 
 
-def _played(run: Run, name: str, play: "Callable[[], Played]") -> "Played":
-    """Play simulated orders, and write their orders, fills and state."""
-    played = play()
-    if played.result is not None:
-        place, hashes = f"runs/{name}", dict[str, str]()
-        with run.timing("write"):
+class TablesBeside:
+    """Writes the orders, fills and state of simulated runs beside the play of the next one, by another thread.
+
+    Args:
+        run: To whose folder they go.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._other = run, ThreadPoolExecutor(1)
+        self._place, self._hashes = "", dict[str, str]()
+        self._rows: Future[dict[str, int]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let nothing be written any more to a folder that an error takes back."""
+        self._other.shutdown()
+
+    def played(self, name: str, play: "Callable[[], Played]") -> "Played":
+        """Play simulated orders and have their tables written, once those of the run before are."""
+        played = play()
+        if played.result is not None:
+            self.finish()
+            self._place, self._hashes = f"runs/{name}", {}
             # a run's order table is as large as all else that is held, and goes with the copy of its journal
-            rows = replace(played.result, journal=copy(played.result.journal)).write_tables(run.path(place), hashes)
+            result = replace(played.result, journal=copy(played.result.journal))
+            self._rows = self._other.submit(result.write_tables, self._run.path(self._place), self._hashes)
+        return played
+
+    def finish(self) -> None:
+        """Wait for the last run's tables, and say what they hold."""
+        if self._rows is None:
+            return
+        with self._run.timing("write"):
+            rows, self._rows = self._rows.result(), None
         for file, count in rows.items():
-            run.output(f"{place}/{file}", count, sha256=hashes.get(file))
-    return played
+            self._run.output(f"{self._place}/{file}", count, sha256=self._hashes.get(file))
 
 
 def drawn(

@@ -65,6 +65,7 @@ def test_the_next_run_is_played_while_the_last_one_is_written():
 
 
 def test_tables_that_cannot_be_written_end_the_command():
-    with TablesBeside(Folder()) as tables, pytest.raises(OSError, match="No space"):
+    with TablesBeside(Folder()) as tables:
         tables.played("a", lambda: Played(None, None, Tables(-1)))
-        tables.finish()
+        with pytest.raises(OSError, match="No space"):
+            tables.finish()

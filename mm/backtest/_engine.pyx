@@ -524,7 +524,7 @@ cdef class Engine:
             venue.change_book(event, us)
             if not venue.begun:
                 self.begin(us)
-            venue.on_book(us, venue.recv_seq[event] if self.fills.draws or not venue.on_best_prices else -1)
+            venue.on_book(us, venue.recv_seq[event] if self.fills.draws else -1)  # which keys draws alone
         else:
             venue.next_move += 1
             if venue.on_best_prices:

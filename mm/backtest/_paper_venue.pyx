@@ -439,7 +439,7 @@ cdef class PaperVenue(OrderVenue):
             self.next_event, self.now_us = event, event_us[event - 1]
         if changed >= 0:
             self.changed_event = changed
-            self.on_book(event_us[changed], self.recv_seq[changed])
+            self.on_book(event_us[changed], -1)
         return event - begin
 
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:

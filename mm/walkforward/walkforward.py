@@ -1,6 +1,5 @@
 """Calibrate on the past, trade the next slice: one schedule, one continuous backtest."""
 
-import json
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
 from mm.calibration.exposure import RestingOrders
@@ -22,6 +23,8 @@ from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
@@ -176,6 +179,11 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
     )
 
 
+def _of_numpy(value: "np.generic") -> Any:
+    """Return a number of numpy as Python has it."""
+    return value.item()
+
+
 class Checkpoint:
     """Computed values of a run by name, on disk: a run that continues after a kill computes none of them again.
 
@@ -195,18 +203,18 @@ class Checkpoint:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
-        self._values: dict[str, Any] = dict(json.loads(line) for line in whole.splitlines())
+        self._values: dict[str, Any] = dict(msgspec.json.decode(line) for line in whole.splitlines())
         self.found = len(self._values)
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self._path.open("ab")
         weakref.finalize(self, self._file.close)
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """Return the value of *name*, from *make* where there is none yet."""
         if name not in self._values:
-            line = json.dumps([name, make()])
-            self._file.write(line + "\n")
+            line = msgspec.json.encode([name, make()], enc_hook=_of_numpy)
+            self._file.write(line + b"\n")
             self._file.flush()  # then a kill of this process does not take it back
-            self._values[name] = json.loads(line)[1]
+            self._values[name] = msgspec.json.decode(line)[1]
         return self._values[name]
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:

@@ -194,6 +194,13 @@ def test_fresh_and_kept_values_are_of_one_type(tmp_path):
     assert fresh == Checkpoint(tmp_path).value("pair", never) == [1.5, 2]
 
 
+def test_a_kept_value_may_hold_numbers_of_numpy_and_none_that_is_not_finite(tmp_path):
+    """The volatility over two days is one of numpy; a schedule holds no number that is not finite."""
+    made = [np.float64(0.1) + np.float64(0.2), np.int64(7), float("nan"), 1e-300, "δ"]
+    found = Checkpoint(tmp_path).value("numbers", lambda: made)
+    assert found == Checkpoint(tmp_path).value("numbers", never) == [0.1 + 0.2, 7, None, 1e-300, "δ"]
+
+
 @pytest.mark.parametrize("cut", range(1, 12))
 def test_a_torn_last_line_is_forgotten(tmp_path, cut):
     """A kill may leave any part of a line; the whole ones before it hold, and what follows is readable again."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
+FAR_US = 1 << 61
 _WIDTHS = (1, 2, 4)
 _INDEX_BITS = 24  # a column of more rows is not thinned in one go
 _VALUE_BITS = 62 - _INDEX_BITS
@@ -53,11 +54,10 @@ class Near:
         near = self._us
         if not len(near):
             return np.full(len(us), len(CLOSE_S), np.uint8)
-        before = np.concatenate(([0], np.searchsorted(us, near, side="right"), [len(us)]))
-        after = np.repeat(np.arange(len(near) + 1), np.diff(before))  # how many of the instants lie before a row
-        apart_us = np.minimum(
-            np.abs(near[np.minimum(after, len(near) - 1)] - us), np.abs(us - near[np.maximum(after - 1, 0)])
-        )
+        # rows from one of the instants to the next; there is none before the first and behind the last
+        rows = np.diff(np.searchsorted(us, near, side="right"), prepend=0, append=len(us))
+        apart_us = np.repeat(np.append(near, FAR_US), rows) - us
+        np.minimum(apart_us, us - np.repeat(np.concatenate(([-FAR_US], near)), rows), out=apart_us)
         ranks = np.zeros(len(us), np.uint8)
         for one in CLOSE_S:
             ranks += apart_us > one * US_PER_S

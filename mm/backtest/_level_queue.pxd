@@ -47,7 +47,7 @@ cdef class LevelQueue:
     cdef void begin_window(self, int64_t start_us) noexcept nogil
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil
     cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil
-    cdef void expect(self, Order* order) noexcept nogil
+    cdef void expect(self, Order* order, const Top* top) noexcept nogil
     cdef void rest(self, Order* order, const Top* top) noexcept nogil
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil

@@ -18,8 +18,7 @@ from mm.tape._kinds cimport KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
-cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since;
-                            # `level_next` is the number of the level then
+cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
 cdef int64_t FETCHED = 64   # changes of a level that are fetched as a whole where they are searched
 
 ctypedef fused Position:
@@ -63,7 +62,7 @@ cdef class LevelQueue:
         self.print_at = self.page_at[0] = self.page_at[1] = 0
         for i in range(open.count):
             if open.orders[i].status == SENT:
-                self.expect(&open.orders[i])
+                open.orders[i].level_next = -1
                 continue
             open.orders[i].level_begin = NO_LEVEL
             open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
@@ -86,8 +85,11 @@ cdef class LevelQueue:
         self.print_at, self.print_lots = event, lots
         prefetch(&self.place[event])
 
-    cdef void expect(self, Order* order) noexcept nogil:
-        """Note the level of an order that is on its way, and fetch where its changes lie: that takes a while."""
+    cdef void expect(self, Order* order, const Top* top) noexcept nogil:
+        """Fetch where the changes of an order's level lie while it is on its way to the touch: that takes a while."""
+        order.level_next = -1
+        if not at_touch(order, top):
+            return
         order.level_next = level_of(&self.levels, order, &self.page_at[order.side > 0])
         if order.level_next >= 0:
             prefetch(&self.levels.begin[order.level_next])
@@ -100,7 +102,7 @@ cdef class LevelQueue:
         cdef int64_t level = order.level_next, begin, eighth
         cdef int i
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
-        if level >= 0 and order.side * order.ticks >= (top.bid_ticks if order.side > 0 else -top.ask_ticks):
+        if level >= 0 and at_touch(order, top):
             begin, eighth = self.levels.begin[level], (self.levels.begin[level + 1] - self.levels.begin[level]) >> 3
             for i in range(1, 8):
                 prefetch(&self.levels.change_event[begin + i * eighth])
@@ -210,7 +212,7 @@ cdef class LevelQueue:
         """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since."""
         cdef int64_t event = order.printed_at
         prefetch(&self.levels.kind[event])  # which `printed_lots` reads
-        find_level(&self.levels, order, order.level_next, event)
+        find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[order.side > 0]), event)
         order.printed_at = event - 1
         order.printed_lots = self.printed_lots(event, order)
         order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
@@ -243,6 +245,11 @@ cdef class LevelQueue:
                 if self.row_side[row] == -order.side and self.row_ticks[row] == order.ticks:
                     lots += self.row_lots[row]
         return lots
+
+
+cdef inline bint at_touch(const Order* order, const Top* top) noexcept nogil:
+    """Return whether no better price than an order's is displayed on its side."""
+    return order.side * order.ticks >= (top.bid_ticks if order.side > 0 else -top.ask_ticks)
 
 
 cdef inline bint is_unread(const Order* order) noexcept nogil:

@@ -6,11 +6,14 @@ It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` t
 calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
 """
 
+from typing import final
+
 from mm.backtest._risk import Guard
 from mm.backtest._venue import OrderVenue
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.rules import Rules
 
+@final
 class OrderManager:
     """Keeps, sends, cancels and amends our orders at a venue.
 

@@ -95,7 +95,7 @@ cdef class PaperVenue(OrderVenue):
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
         self.last_active_us = order.active_us
         if self.by_levels:
-            self.queue.expect(order)
+            self.queue.expect(order, &self.touch.top)
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
         return 0

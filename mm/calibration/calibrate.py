@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics.fill_states import rows_of, state_sums
 from mm.backtest.rules import Rules
 from mm.calibration._cells import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Keep, Measured, Played, first_blocks, recent_us
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import BLOCK_US, volatility
 from mm.calibration.references import resolved
+from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
 from mm.calibration.window_moves import adverse_moves, later
 from mm.clock import US_PER_S
@@ -72,20 +72,10 @@ def measure(
     """
     tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
     config, references, marks = resolved(tapes, config or CalibrationConfig())
-    by_state: list[Floats] = []
-
-    def looked_at(name: str, play: Callable[[], Played]) -> Played:
-        run = keep(name, play) if keep else play()
-        if config.fills is not None and run.result is not None:
-            span = tapes[0].start_us, tapes[-1].end_us
-            by_state.append(state_sums(run.result.journal, recent_us(rules), span))
-        return run
-
-    calibrator = Calibrator(tapes, config, rules, looked_at, marks=marks)
+    calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
-    if config.fills is not None:
-        fit = replace(fit, measured_states=rows_of(np.concatenate(by_state)), recent_s=recent_us(rules) / US_PER_S)
+    fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us, ()), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
     warnings = (*fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)

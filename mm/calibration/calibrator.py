@@ -4,31 +4,31 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from itertools import accumulate
+from itertools import accumulate, count, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.fill_states import rows_of
 from mm.backtest.rules import Rules
-from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
+from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
+from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.instrument import E8, short_text
+from mm.instrument import E8
 from mm.tape.top_of_book import forget_best
 
 if TYPE_CHECKING:
-    from mm.backtest.journal import Table
-    from mm.backtest.result import Result
+    from mm.backtest.metrics.fill_states import StateRow
     from mm.calibration.day_marks import DayMarks
     from mm.calibration.depth_counts import DepthCounts, DepthOptions
     from mm.tape.tape import Tape
-
 
 METHODS = ("marks", "ladder", "fixed")
 DISTANCES = ("current", "anchor")
@@ -122,91 +122,6 @@ class CalibrationConfig:
 
 
 @dataclass(frozen=True)
-class Played:
-    """One run of simulated orders, as far as windows look at it.
-
-    Attributes:
-        resting: Its orders that came to rest.
-        fills: Its fills, as a journal has them, where a fill model decided on them; else none.
-        result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
-    """
-
-    resting: RestingOrders
-    fills: "Table"
-    result: "Result | None" = None
-
-
-def _runs(first: "Tape", config: CalibrationConfig) -> "Iterator[tuple[str, object]]":
-    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
-    from mm.backtest.quotes.simple import FixedSpread
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
-
-    threshold = config.mid_move_threshold_ticks if config.fills is None else 0.0
-    reference = config.reference
-    if config.method == "ladder":
-        for number in range(config.permutations):
-            name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
-            yield name, CalibrationLadder(config.deltas, config.dwell_ms, threshold, seed, first.start_us, reference)
-    elif config.method == "fixed":
-        for delta in config.deltas:
-            plain = config.fills is not None and (reference, config.distance) == ("mid", "current")
-            quotes = FixedSpread(delta_ticks=delta) if plain else FixedDelta(delta, threshold, reference)
-            yield f"delta_{delta:g}", quotes
-
-
-def _simulated(tapes: "Sequence[Tape]", quotes: object, config: CalibrationConfig, rules: Rules | None) -> "Result":
-    """Return the backtest of simulated orders."""
-    from mm.backtest.fills.crossing import TradeCross
-    from mm.backtest.replay import backtest
-    from mm.calibration.sweeps import SweptQuantity
-
-    grid = tapes[0].instrument
-    given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
-    probes = replace(given, enforce_balances=False, min_notional_e8=0, quote_levels=1, risk=None)
-    rule, measured = config.rule, config.fills
-    if measured is None:
-        probes = replace(probes, quote_lots=1, step_lots=1, step_ticks=1)
-        fills: object = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
-    else:
-        probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
-    return backtest(tapes, quotes, fills, probes)
-
-
-def _anchors(quotes: object, config: CalibrationConfig) -> Anchors | None:
-    """Return the anchors where the config counts distances from them; None for the current reference."""
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
-
-    if config.distance != "anchor":
-        return None
-    taken = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
-    return Anchors.of(taken, config.reference)
-
-
-def recent_us(rules: Rules | None) -> int:
-    """Return how long a move of the mid is recent: until orders that follow it have arrived."""
-    given = rules or Rules(tick_e8=1, lot_e8=1)
-    return given.requote_us + given.order_latency_us
-
-
-def clip_lots(config: CalibrationConfig, rules: Rules) -> int:
-    """Return the lots of an order that is measured under a fill model: CALIB_ORDER_QTY, or the clip of the rules.
-
-    Raises:
-        UsageError: If the quantity is no multiple of the quantity step.
-    """
-    wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
-    if wanted % step_e8:
-        raise UsageError(
-            f"CALIB_ORDER_QTY (--calib-order-qty) is {short_text(wanted)}; it must be a multiple of the quantity step "
-            f"{short_text(step_e8)}"
-        )
-    return wanted // rules.lot_e8 if wanted else rules.quote_lots
-
-
-Keep = Callable[[str, Callable[[], Played]], Played]
-
-
-@dataclass(frozen=True)
 class Measured:
     """What one stretch of tape showed.
 
@@ -253,28 +168,47 @@ class Calibrator:
             keep: Returns a run of simulated orders by its name, from the function where it has none yet.
             held: How many days are held whole at once, of the others only sums; None holds all.
             learn_us: Length of the first stretch, whose flow alone says how far the default distances of a fill model
-                go, so that later windows know nothing of their future; None for all days.
+                go and up to which states of orders are summed first, so that later windows know nothing of their
+                future; None for all days.
             marks: Of each day, where they were counted before.
         """
         self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
         self.config = config
         self._rules, self._held, self._found = rules, held, marks
         self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
+        self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas in (FROM_MID, FROM_BEST):
-            known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
-            config = self.config = replace(config, deltas=(*config.deltas, *self._farther(known_us)))
+            config = self.config = replace(config, deltas=(*config.deltas, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
-        for name, quotes in _runs(self.tapes[0], config):
-            play = partial(self._play, quotes)
+        for name, quotes in runs_of(self.tapes[0], config):
+            play = partial(simulated, self.tapes, quotes, config, rules, self._periods)
             run = keep(name, play) if keep else play()
             self.played[name] = replace(run, result=None)
         for one in self.tapes if self.played else ():
             forget_best(one)  # no run reads its best prices again
 
-    def _play(self, quotes: object) -> Played:
-        result, by_model = _simulated(self.tapes, quotes, self.config, self._rules), self.config.fills is not None
-        resting = RestingOrders.of(result.journal, _anchors(quotes, self.config), by_model=by_model)
-        return Played(resting, result.journal.fills if by_model else result.journal.fills[:0].copy(), result)
+    @property
+    def _periods(self) -> list[int]:
+        """The begin, and the ends of the stretches that states are summed over, each twice as long as the one before.
+
+        So any later instant has the states of half its past or more, in few of them.
+        """
+        first_us, last_us = self._known_us - self.start_us, self.end_us - self.start_us
+        lengths = takewhile(lambda length_us: length_us <= last_us, (first_us << power for power in count()))
+        return [self.start_us, *(self.start_us + length_us for length_us in lengths)]
+
+    @cached_property
+    def states(self) -> "dict[int, tuple[StateRow, ...]]":
+        """Order-seconds and fills up to some instants by what had happened to the orders; empty of the hit rule."""
+        if self.config.fills is None:
+            return {}
+        sums = np.concatenate([run.states for run in self.played.values()])
+        return {us: rows_of(sums[sums[:, 0] < number]) for number, us in enumerate(self._periods[1:], start=1)}
+
+    @property
+    def recent_s(self) -> float | None:
+        """How long a move of the mid is recent in *states*; None of the hit rule."""
+        return recent_us(self._rules) / US_PER_S if self.config.fills else None
 
     @property
     def fills_name(self) -> str | None:

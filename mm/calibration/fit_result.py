@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+from mm.backtest.metrics.fill_states import STATE_ROW, StateRow, is_state
 from mm.errors import BrokenFile, FitError, Mismatch
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS
@@ -23,7 +24,6 @@ LEAST_FALL = 1e-9  # of ln λ from the last point but one of a curve to the last
 
 Interval = tuple[float, float]
 Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills per second
-StateRow = tuple[float, float, int, int, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,9 @@ class PoissonFit(Shown):
         measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
             they need not fall, and a backtest under that model predicts its fills by them.
         measured_states: The same by what has happened to an order: distances in ticks at which it was sent and at which
-            it stands, whether the mid's last move was towards it and is recent (1 or 0), order-seconds and fills.
+            it stands, whether the mid's last move was towards it and is recent (1 or 0), whether it has rested for 1 s,
+            whether the other side was filled in the last 2 s, and whether its own was (2: unknown), order-seconds and
+            fills.
         recent_s: How long a move of the mid is recent.
         adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
             distances of 20 fills or more.
@@ -454,12 +456,8 @@ def _measured_rates(rates: Any) -> Line:
 
 def _measured_states(rows: Any) -> tuple[StateRow, ...]:
     for row in rows:
-        sent, stands, towards, recent, seconds, fills = row
-        halves = all(float(2 * one).is_integer() for one in (sent, stands))
-        if not halves or towards not in (0, 1) or recent not in (0, 1) or not 0 <= seconds < math.inf or not fills >= 0:
-            raise ValueError(
-                f"measured_states holds {row}, where half ticks, half ticks, 0 or 1, 0 or 1, seconds and fills belong"
-            )
+        if not is_state(row):
+            raise ValueError(f"measured_states holds {str(row)[:60]}, where [{STATE_ROW}] belongs")
     return tuple(tuple(row) for row in rows)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
-from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, broken
+from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import dearest
@@ -67,6 +67,9 @@ class Segment:
         mean_bid_per_s: Mean intensity of the schedule's *clustering* of orders that hit bids, over the training window
             of *A*, weighted as that; None without a usable clustering, or where nothing is usable.
         mean_ask_per_s: That of orders that hit asks.
+        states_until_us: Which of the schedule's *measured_states* predict fills; None where none do.
+        states_level: How many times as many fills orders had in the training window of *A* and *k* as their rates by
+            distance up to there say; None where these say nothing.
     """
 
     start_us: int
@@ -94,6 +97,8 @@ class Segment:
     measured_rates: Measured = NOT_MEASURED
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
+    states_until_us: int | None = None
+    states_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,6 +120,9 @@ class Schedule(Shown):
         calib_fills: The fill model under which the windows were measured; None where a print at the price was a hit.
         clustering: How orders excite each other in the first training window, as `HawkesFit.to_json` has it; None where
             it was not fitted.
+        measured_states: Order-seconds and fills under a fill model from the start up to some instants in µs, by what
+            has happened to the orders, as a fit has them; None of the hit rule.
+        recent_s: How long a move of the mid is recent in them, in s; None of the hit rule.
     """
 
     symbol: str
@@ -130,6 +138,8 @@ class Schedule(Shown):
     max_age_s: float | None = None
     calib_fills: str | None = None
     clustering: Block | None = None
+    measured_states: States | None = None
+    recent_s: float | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, how many segments have parameters, and the range of these."""
@@ -159,6 +169,8 @@ class Schedule(Shown):
         names = [field.name for field in fields(Segment)]
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
+        if self.measured_states is not None:  # names in JSON are texts
+            plan["measured_states"] = {str(us): rows for us, rows in self.measured_states.items()}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 
@@ -189,7 +201,8 @@ class Schedule(Shown):
     def check(self, source: str = "schedule") -> None:
         """Raise BrokenFile, naming *source* and the segment, where a rule of the format is broken."""
         for number, segment in enumerate(self.segments):
-            wrong = _wrong(segment) or _wrong_means(segment, (self.clustering or {}).get("status") == "ok")
+            clustered = (self.clustering or {}).get("status") == "ok"
+            wrong = _wrong(segment) or _wrong_means(segment, clustered) or _wrong_states(segment, self.measured_states)
             if wrong:
                 raise broken(source, f"segments[{number}]: {wrong}")
         for number, (before, after) in enumerate(pairwise(self.segments), start=1):
@@ -243,6 +256,8 @@ def schedule_of(
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
+        measured_states=States(calibrator.states) if calibrator.states else None,
+        recent_s=calibrator.recent_s,
     )
 
 
@@ -290,6 +305,8 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
             measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
             mean_bid_per_s=mean_bid,
             mean_ask_per_s=mean_ask,
+            states_until_us=used.states_until_us if used.A is not None else None,
+            states_level=used.states_level if used.A is not None else None,
         )
 
 
@@ -337,6 +354,18 @@ def _wrong_means(segment: Segment, clustered: bool) -> str:
     return f"mean_bid_per_s and mean_ask_per_s are {means}; they must be above 0, as the clustering is usable"
 
 
+def _wrong_states(segment: Segment, states: States | None) -> str:
+    """Return what is wrong with the states by which a segment predicts fills."""
+    until_us = segment.states_until_us
+    if until_us is None:
+        return "" if segment.states_level is None else f"states_level is {segment.states_level} without states_until_us"
+    if until_us not in (states or {}):
+        return f"states_until_us {until_us} is not an instant of measured_states"
+    if until_us > segment.train_end_us:
+        return f"states_until_us {until_us} lies after train_end_us {segment.train_end_us}: it would look ahead"
+    return ""
+
+
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
     """Return λ(δ) over time as a fit or a schedule has it.
 
@@ -375,8 +404,9 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     """Return the fills per second that orders had under a fill model, to predict those of others.
 
     They are by distance, and need not fall with it, so no quote and no fill is made of them; beyond the last one they
-    fall by k. Where a fit has them by what has happened to an order, they are from the mid, whatever the reference.
-    Segments without them predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
+    fall by k. Where they are known by what has happened to an order, too, they are from the mid, whatever the
+    reference: those of a schedule are of data up to a segment's training window, at its level. Segments without rates
+    predict by λ(δ). None where nothing was measured under a fill model, or at one distance alone.
     """
     from mm.backtest.fills.intensity import FOREVER, Intensity
     from mm.backtest.metrics.fill_states import FillStates
@@ -384,16 +414,25 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     if isinstance(fitted, Schedule):
         if not any(one.measured_rates for one in fitted.segments):
             return None
-        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in fitted.segments if one.A is not None]
-        return Intensity(pieces, fitted.reference or "mid", falling=False)
+        used = [one for one in fitted.segments if one.A is not None]
+        pieces = [_measured_piece(one, (one.start_us, one.end_us)) for one in used]
+        levels = [one.states_level for one in used if one.states_level is not None]
+        if not fitted.measured_states or fitted.recent_s is None or len(levels) < len(used):
+            return Intensity(pieces, fitted.reference or "mid", falling=False)
+        numbers: dict[int | None, int] = {us: number for number, us in enumerate(fitted.measured_states)}
+        pieces = [
+            piece._replace(states=numbers[one.states_until_us], states_level=level)
+            for piece, one, level in zip(pieces, used, levels, strict=True)
+        ]
+        states = [FillStates(rows, fitted.recent_s, used[0].k or 0.0) for rows in fitted.measured_states.values()]
+        return Intensity(pieces, "mid", falling=False, states=states)
     if not fitted.usable or not fitted.measured_rates or not fitted.k:
         return None
     piece = _measured_piece(fitted, (0, FOREVER))
     if not fitted.measured_states or fitted.recent_s is None:
         return Intensity([piece], fitted.reference or "mid", falling=False)
-    return Intensity(
-        [piece], "mid", falling=False, states=FillStates(fitted.measured_states, fitted.recent_s, fitted.k)
-    )
+    states = [FillStates(fitted.measured_states, fitted.recent_s, fitted.k)]
+    return Intensity([piece], "mid", falling=False, states=states)
 
 
 def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":

@@ -7,11 +7,13 @@ from itertools import pairwise
 from types import NoneType
 from typing import Any, NewType, get_args
 
+from mm.backtest.metrics.fill_states import STATE_ROW, StateRow, is_state
 from mm.calibration.fit_result import Line
 from mm.errors import BrokenFile
 
 Measured = NewType("Measured", Line)  # distance and fills per second, which need not fall with it
 NOT_MEASURED = Measured(())
+States = NewType("States", dict[int, tuple[StateRow, ...]])  # up to instants in µs, by which they are ordered
 Block = dict[str, Any]
 
 
@@ -37,6 +39,13 @@ def is_measured(value: Any) -> bool:
     return is_points(value) and all(one[0] < two[0] for one, two in pairwise(value))
 
 
+def is_states(value: Any) -> bool:
+    """Return whether *value* is an object of lists of rows, by instant in µs."""
+    if not isinstance(value, dict) or not all(us.isdecimal() for us in value):
+        return False
+    return all(isinstance(rows, list | tuple) and all(is_state(row) for row in rows) for rows in value.values())
+
+
 # What JSON must hold for a field of each type; None as well where the type allows it.
 KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a text", lambda value: isinstance(value, str)),
@@ -49,6 +58,7 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     Block: ("an object", lambda value: isinstance(value, dict)),
     Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
     Measured: ("an empty list, or [distance, fills per second] of distances that rise, rates above 0", is_measured),
+    States: (f"by instant in µs a list of [{STATE_ROW}]", is_states),
 }
 
 
@@ -84,7 +94,9 @@ class Entry:
             raise self._refused(key, wanted)
         if known and value not in known:
             raise self._refused(key, f"one of {', '.join(known)}")
-        return tuple((delta, rate) for delta, rate in value) if kind in (Line, Measured) else value
+        if options[0] is States:
+            return {int(us): tuple(map(tuple, rows)) for us, rows in value.items()}
+        return tuple(map(tuple, value)) if kind in (Line, Measured) else value
 
     def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
         """Return the fields of the dataclass *record* by name; those with a default may be missing."""

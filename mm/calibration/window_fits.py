@@ -66,6 +66,16 @@ class WindowFits:
             found.append(known[span])
             yield known[span]
 
+    def _states(self, points: Points, end_us: int) -> dict[str, Any]:
+        """Return up to where the newest states are that a window may use, and its level beside them."""
+        calibrator = self.calibrator
+        until_us = max((us for us in calibrator.states if us <= end_us), default=None)
+        if until_us is None:
+            return {"states_until_us": None, "states_level": None}
+        name, start_us = f"rates until {until_us}", calibrator.start_us
+        rates = self.memory(name, lambda: pooled_rates(calibrator.points(start_us, until_us)))
+        return {"states_until_us": until_us, "states_level": level_within(points, rates) if rates else None}
+
     def _as_json(
         self,
         shared: tuple[Callable[[int, int], Points], WindowMoves],
@@ -93,6 +103,7 @@ class WindowFits:
             "predicted": predicted,
             "moves": moves.between(*span),
             "measured": pooled_rates(points(*span)) if calibrator.config.fills else (),
+            **self._states(points(*span), span[1]),
         }
         return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 
@@ -102,7 +113,9 @@ def _from_json(kept: dict[str, Any], lead: PoissonFit | None) -> WindowFit:
     if lead is not None and kept["level"] is not None:
         fit = at_level(fit, lead, kept["level"])
     return WindowFit(
-        **{name: kept[name] for name in ("A", "k", "se_k", "se_logA", "sigma_ticks")},
+        **{
+            name: kept[name] for name in ("A", "k", "se_k", "se_logA", "sigma_ticks", "states_until_us", "states_level")
+        },
         fit=fit,
         predicted=kept["predicted"] and tuple(kept["predicted"]),
         moves=tuple((delta, move) for delta, move in kept["moves"]),
@@ -135,6 +148,16 @@ def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) 
 def level_of(points: Points, line: Line) -> float:
     """Return how many times as many fills *points* have as a curve expects of them."""
     return float(points.fills.sum() / (points.exposure_s * reached(points, line)).sum())
+
+
+def level_within(points: Points, line: Line) -> float | None:
+    """Return how many times as many fills *points* have as rates by distance expect, between the ends of these.
+
+    None where nothing is expected there.
+    """
+    inside = (points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0])
+    expected = (points.exposure_s * rates_on(line, points.delta_ticks))[inside].sum()
+    return float(points.fills[inside].sum() / expected) if expected > 0 else None
 
 
 def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:

@@ -161,6 +161,9 @@ class WindowFit:
         predicted: Least and greatest number of fills, of both sides, that a segment after it may bring (95 %).
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the orders of the window, where a fill model filled them.
+        states_until_us: End of the newest states of orders that the window may use; None of the hit rule.
+        states_level: How many times as many fills the window had as rates by distance up to there say; None where they
+            say nothing.
         mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
         ahead: What ``state_space`` predicts.
     """
@@ -174,6 +177,8 @@ class WindowFit:
     predicted: tuple[float, float] | None = None
     moves: "Line" = ()
     measured: "Line" = ()
+    states_until_us: int | None = None
+    states_level: float | None = None
     mean_per_s: tuple[float, float] | None = None
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
 

@@ -16,7 +16,7 @@ from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.calibration.calibrate import AdverseMove, CalibrationResult
-    from mm.calibration.calibrator import Played
+    from mm.calibration.simulated_runs import Played
     from mm.report.frame import About
 
 POINTS = "calibration_points.csv"

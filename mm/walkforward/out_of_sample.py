@@ -36,7 +36,14 @@ LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for
 CLOCK = ("waits", "mean_wait", "ks_p")
 CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
 LATER = ("adverse_ticks",)  # columns behind those that scripts count
-NO_COLUMN = ("lambda_curve", "measured_rates", "mean_bid_per_s", "mean_ask_per_s")  # of a segment
+NO_COLUMN = (
+    "lambda_curve",
+    "measured_rates",
+    "mean_bid_per_s",
+    "mean_ask_per_s",
+    "states_until_us",
+    "states_level",
+)  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)
 COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)

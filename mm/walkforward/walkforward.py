@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, schedule_of, segments_of
+from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
@@ -226,6 +227,7 @@ class Checkpoint:
             run = play()
             columns = {field: getattr(run.resting, field) for field in RESTING}
             with whole_file(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, run=run.fills, **{name: one for name, one in columns.items() if one is not None})
+                kept = {name: one for name, one in columns.items() if one is not None}
+                np.savez(file, run=run.fills, states=run.states, **kept)
         with np.load(path) as kept:
-            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["run"])
+            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["run"], kept["states"])

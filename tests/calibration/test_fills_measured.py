@@ -287,3 +287,49 @@ def test_moves_after_fills_enter_the_quotes(tape, model):
     assert default.journal.orders.tolist() == same.journal.orders.tolist() != none.journal.orders.tolist()
     apart = [run.summary["quoted_half_spread_ticks"]["p50"] for run in (default, none)]
     assert apart[0] > apart[1], "costs push quotes away"
+
+
+def test_segments_predict_by_states_of_their_past(tape):
+    """States are those that the past alone shows, of half of it or more; their level is that of the window's fills."""
+    plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
+    calibrator = Calibrator(tape, config, learn_us=plan.first_us)
+    schedule = build_schedule(calibrator, plan)
+    for segment in schedule.segments:
+        until_us, past_us = segment.states_until_us, segment.train_end_us - tape.start_us
+        assert past_us / 2 <= until_us - tape.start_us <= past_us
+        known = Calibrator(tape.between(tape.start_us, until_us), config)
+        assert schedule.measured_states[until_us] == known.states[until_us]
+        rates = dict(pooled_rates(calibrator.points(tape.start_us, until_us)))
+        points = calibrator.points(segment.train_start_us, segment.train_end_us)
+        if set(points.delta_ticks.tolist()) <= rates.keys():
+            expected = sum(s * rates[d] for d, s in zip(points.delta_ticks, points.exposure_s, strict=True))
+            assert segment.states_level == pytest.approx(points.fills.sum() / expected)
+    assert len(schedule.measured_states) > 1
+    assert [len(measured_intensity(schedule).states)] == [len(schedule.measured_states)]
+    rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
+    assert (rule.measured_states, rule.recent_s, {one.states_level for one in rule.segments}) == (None, None, {None})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda content: content["segments"][0].update(states_until_us=1), "not an instant of measured_states"),
+        (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
+        (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
+        (lambda content: states(content)[min(states(content))][0].pop(), "measured_states is .* not by instant"),
+    ],
+)
+def test_states_that_cannot_be_are_refused(tape, change, text):
+    """A segment predicts by states of its own past."""
+    plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER)
+    schedule = build_schedule(Calibrator(tape, config, learn_us=plan.first_us), plan)
+    content = json.loads(json.dumps(schedule.to_json()))
+    assert type(schedule).from_json(content, "the test") == schedule
+    change(content)
+    with pytest.raises(BrokenFile, match=text):
+        type(schedule).from_json(content, "the test")
+
+
+def states(content):
+    """The states of a schedule's file."""
+    return content["measured_states"]

@@ -15,9 +15,10 @@ from mm.backtest.quotes.signal_steps import ShiftBy
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Played
+from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.schedule import build_schedule, intensity_of
+from mm.calibration.simulated_runs import Played
 from mm.calibration.windows import MODES, WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
@@ -157,7 +158,7 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, 
     first = study(Calibrator(days[:1], config, keep=known.played), plan, memory=known.value)
     plain = study(Calibrator(days[:1], config), plan)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
-    monkeypatch.setattr("mm.calibration.calibrator._simulated", lambda *_: never())
+    monkeypatch.setattr("mm.calibration.simulated_runs._backtested", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
     for number, one in enumerate((first, second, plain)):
@@ -225,11 +226,14 @@ def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
         "fills": np.arange(6).reshape(2, 3) if by_model else None,
     }
     columns |= {} if anchored else {"distance": None}
-    run = Played(RestingOrders(**columns), np.arange(16).reshape(2, 8), SimpleNamespace())
+    run = Played(
+        RestingOrders(**columns), np.arange(16).reshape(2, 8), np.arange(14.0).reshape(2, 7), SimpleNamespace()
+    )
     first = Checkpoint(tmp_path).played("delta_2", lambda: run)
     again = Checkpoint(tmp_path).played("delta_2", never)
     for one in (first, again):
         np.testing.assert_array_equal(one.fills, run.fills)
+        np.testing.assert_array_equal(one.states, run.states)
         for name, wanted in columns.items():
             found = getattr(one.resting, name)
             assert (found is None) == (wanted is None)
@@ -240,5 +244,5 @@ def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
 def test_a_run_without_an_order_can_be_kept(tmp_path):
     """A day without a book: nothing was quoted."""
     empty = RestingOrders.of(Scribe().journal())
-    run = Played(empty, np.empty((0, 8), np.int64))
+    run = Played(empty, np.empty((0, 8), np.int64), np.empty((0, 7)))
     assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0

@@ -24,7 +24,7 @@ cdef class Intensity:
     cdef Piece* pieces
     cdef int64_t count
     cdef readonly str reference
-    cdef readonly object states  # type: FillStates | None
+    cdef readonly object states  # type: tuple[FillStates, ...]
     cdef readonly object clustering  # type: Mapping[str, Any] | None
     cdef object given
     cdef keep(self, int64_t i, list curve)

@@ -23,14 +23,15 @@ class Intensity:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
-        states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
+        states: Fills per second by what has happened to an order, for predictions alone, which a piece has by number;
+            none where they are not known.
         clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
             without.
     """
     @property
     def reference(self) -> str: ...
     @property
-    def states(self) -> FillStates | None: ...
+    def states(self) -> tuple[FillStates, ...]: ...
     @property
     def clustering(self) -> Mapping[str, Any] | None: ...
     def __new__(
@@ -38,7 +39,7 @@ class Intensity:
         pieces: Iterable[IntensityPiece],
         reference: str = "mid",
         falling: bool = True,
-        states: FillStates | None = None,
+        states: Sequence[FillStates] = (),
         clustering: Mapping[str, Any] | None = None,
     ) -> Self: ...
     @classmethod

@@ -72,7 +72,8 @@ cdef class Intensity:
         pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
-        states: Fills per second by what has happened to an order, for predictions alone; None where they are not known.
+        states: Fills per second by what has happened to an order, for predictions alone, which a piece has by number;
+            none where they are not known.
         clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
             without.
     """
@@ -82,13 +83,13 @@ cdef class Intensity:
         pieces: Iterable[IntensityPiece],
         reference: str = "mid",
         falling: bool = True,
-        states: "FillStates | None" = None,
+        states: "Sequence[FillStates]" = (),
         clustering: Mapping[str, Any] | None = None,
     ) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
-        self.reference, self.states, self.clustering = reference, states, clustering
+        self.reference, self.states, self.clustering = reference, tuple(states), clustering
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))
         if self.pieces is NULL:

@@ -23,6 +23,8 @@ class IntensityPiece(NamedTuple):
         mean_bid_per_s: Mean intensity of the process that clusters, of orders that hit bids, where fills come as often
             as λ(δ) says; None for that of the process.
         mean_ask_per_s: Of orders that hit asks, likewise.
+        states: Number of the intensity's ``states`` that predict.
+        states_level: How many times as many fills come as these say.
     """
 
     start_us: int
@@ -39,3 +41,5 @@ class IntensityPiece(NamedTuple):
     adverse_ticks: float | None = None
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
+    states: int = 0
+    states_level: float = 1.0

@@ -20,6 +20,7 @@ from mm.backtest.metrics._order_lives import (
 )
 from mm.backtest.metrics._passes import spread
 from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
+from mm.backtest.metrics.resting_states import MidPath, OwnFills, stretches
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def fill_rates(
         intensity: What predicts fills, by the distance from the mid; or by the states of orders, where it has them.
     """
     pieces = [] if intensity is None else intensity.rows()
-    cuts, mid2 = _cuts(journal, [one.start_us for one in pieces] + [one.end_us for one in pieces])
+    cuts, mid2 = _cuts(journal, _ends(pieces).tolist())
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
     path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), first_hour, WINDOW_US)
     near, when, (least, most) = rest(found.table, *path, found.last_us, LIKELY)
@@ -209,8 +210,8 @@ def fill_rates(
         near = near[least - LIKELY[0] :][: bins[2]]
     else:
         near, when, _ = rest(found.table, *path, found.last_us, bins)
-    if intensity is not None and intensity.states is not None:
-        us, half_ticks, mean = intensity.states.predicted(found, journal.mids)
+    if intensity is not None and intensity.states:
+        us, half_ticks, mean = _by_states(found, journal, intensity)
         near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
         when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
     marked = journal.fills[:, 7] > 0
@@ -265,6 +266,25 @@ def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:
     inside = sorted({*hours, *(at for at in more if first_us < at < last_us)})
     found: tuple[Column, Column] = cut_at(mids, np.array(inside, np.int64))
     return found
+
+
+def _by_states(found: "Lives", journal: "Journal", intensity: "Intensity") -> "tuple[Column, Column, Floats]":
+    """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts."""
+    pieces, states = intensity.rows(), intensity.states
+    path = MidPath.of(journal.mids, states[0].recent_us)
+    waited = stretches(found, path, OwnFills.of(found, path, journal.fills), (0, found.last_us), _ends(pieces))
+    at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.order))
+    used = np.array([*(one.states for one in pieces), -1])[at]
+    for number, one in enumerate(states):
+        rows = np.flatnonzero(used == number)
+        mean[rows] = one.predicted(waited.where(rows))
+    mean *= np.array([*(one.states_level for one in pieces), 0.0])[at]
+    return waited.begin_us, waited.stands, mean
+
+
+def _ends(pieces: "list[IntensityPiece]") -> "Column":
+    """Return the instants at which one of *pieces* begins or ends."""
+    return np.unique(np.array([(one.start_us, one.end_us) for one in pieces], np.int64))
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":

@@ -1,123 +1,58 @@
-"""Seconds and fills by what has happened to an order: against a plain reading of the journal, and as predictions."""
+"""Fills per second by what has happened to an order, as predictions."""
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mm
 from mm.backtest.metrics.fill_states import FillStates, bins, rows_of, state_sums, summed
 from mm.backtest.metrics.order_lives import lives
+from mm.backtest.metrics.resting_states import MidPath, OwnFills, stretches
 
 RECENT_US = 300_000
-
-
-@pytest.fixture(scope="module")
-def journal(tmp_path_factory):
-    """A run of fixed quotes on ten minutes of a simulated market, under a queue model."""
-    from mm.dayfolder.layout import DayFolder
-    from mm.sim.flow.day import make_day
-    from mm.sim.flow.scenario import PoissonMarket
-    from mm.sim.flow.session import Session
-
-    folder = DayFolder(tmp_path_factory.mktemp("states"), "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
-    terms = {"initial_cash": 10**8, "initial_inventory": 10**5, "sensitivity": False}
-    quotes = {"delta_ticks": 1.5}
-    return mm.backtest(mm.load_day(folder.path), "fixed_spread", "queue_risk_averse", quote_params_json=quotes, **terms)
-
-
-def plainly(journal):
-    """Seconds and fills by state: one order and one µs of change at a time."""
-    path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
-    path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
-    times = [us for us, _ in path]
-    last_us = journal.counters["last_us"]
-    found = lives(journal)
-    seen = defaultdict(lambda: [0.0, 0])
-    orders = {}
-    for number, order in enumerate(found.table.tolist(), start=found.first_id):
-        sent_us, begin, side, ticks, _, end, rejected = order
-        end = last_us if end < 0 else end
-        orders[number] = sent_us, side, ticks
-        if rejected or begin > end:
-            continue
-        cuts = {begin, end, *(us + extra for us in times for extra in (0, RECENT_US) if begin < us + extra < end)}
-        ordered = sorted(cuts)
-        for one, two in pairwise(ordered):
-            state = state_of(path, times, (sent_us, side, ticks), bisect_right(times, one) - 1, one)
-            if state:
-                seen[state][0] += (two - one) / 1e6
-    for us, number, *_ in journal.fills.tolist():
-        state = state_of(path, times, orders[number], bisect_left(times, us) - 1, us - 1)
-        if state:
-            seen[state][1] += 1
-    return seen
-
-
-def state_of(path, times, order, row, us):
-    """The state of an order in a row of the path at an instant; None without a book."""
-    sent_us, side, ticks = order
-    at_sending = path[bisect_right(times, sent_us) - 1][1]
-    if row < 0 or not path[row][1] or not at_sending:
-        return None
-    before = path[row - 1][1] if row else path[0][1]
-    towards = before > 0 and side * (path[row][1] - before) < 0
-    recent = before > 0 and us - path[row][0] < RECENT_US
-    return side * (at_sending - 2 * ticks), side * (path[row][1] - 2 * ticks), towards + 2 * recent
-
-
-def test_sums_are_those_of_a_plain_reading(journal):
-    """Every second and every fill, in the state that one order after another shows."""
-    span = 0, 1 << 62
-    found = {tuple(map(int, row[:3])): row[3:] for row in state_sums(journal.journal, RECENT_US, span).tolist()}
-    seen = plainly(journal.journal)
-    assert sum(fills for _, fills in seen.values()) > 100
-    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= found.keys()
-    for state, (seconds, fills) in found.items():
-        assert seconds == pytest.approx(seen[state][0], abs=1e-5), state
-        assert fills == seen[state][1], state
-
-
-def test_two_halves_are_the_whole(journal):
-    """A window cuts lives at its border, and no second or fill is lost or counted twice."""
-    run = journal.journal
-    middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, RECENT_US, span) for span in ((0, 1 << 62), (0, middle), (middle, 1 << 62)))
-    assert sum(half[:, 3:] for half in (one.sum(axis=0, keepdims=True) for one in halves)) == pytest.approx(
-        whole[:, 3:].sum(axis=0, keepdims=True)
-    )
+EVER = 0, 1 << 62
+NOWHERE = np.empty(0, np.int64)
 
 
 def test_orders_predict_themselves(journal):
     """The rates of a run predict its own fills, in all and by distance, but for what few fills cannot say."""
     run = journal.journal
-    states = FillStates(rows_of(state_sums(run, RECENT_US, (0, 1 << 62))), RECENT_US / 1e6, 0.4)
-    _, stands, mean = states.predicted(lives(run), run.mids)
+    states = FillStates(rows_of(state_sums(run, RECENT_US, EVER)), RECENT_US / 1e6, 0.4)
+    found, path = lives(run), MidPath.of(run.mids, RECENT_US)
+    own = OwnFills.of(found, path, run.fills)
+    waited = stretches(found, path, own, (0, run.counters["last_us"]), NOWHERE)
+    mean = states.predicted(waited)
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)
     assert np.all(mean >= 0)
-    assert len(mean) == len(stands)
 
 
 def test_a_row_without_time_or_fills_says_nothing():
     """A rate far above the others, of one fill in a millisecond, is not believed; one of forty fills is."""
-    quiet = (1.0, 1.0, 0, 0, 10_000.0, 100.0)
-    few, many = (1.0, 0.5, 1, 1, 0.001, 1.0), (1.0, 0.5, 1, 1, 0.4, 40.0)
-    sent, stands, move = (np.array([one]) for one in (2, 1, 3))
-    rates = [FillStates([quiet, one], 0.3, 1.0).rates(sent, stands, move).item() for one in (few, many)]
+    quiet = (1.0, 1.0, 0, 0, 0, 0, 0, 10_000.0, 100.0)
+    few, many = (1.0, 0.5, 1, 1, 0, 1, 2, 0.001, 1.0), (1.0, 0.5, 1, 1, 0, 1, 2, 0.4, 40.0)
+    state = [np.array([one]) for one in (2, 1, 3, 5)]
+    rates = [FillStates([quiet, one], 0.3, 1.0).rates(*state).item() for one in (few, many)]
     assert rates[0] < 10
     assert rates[1] == pytest.approx(100, rel=0.1)
 
 
+def test_a_moment_needs_many_fills():
+    """A few bursts show that fills come in bursts and no more: the rates of moments need hundreds of fills."""
+    sent, stands, move = (np.array([2, 2]) for _ in range(3))
+    for times, share in ((1, 0.1), (1_000, 1.0)):
+        rows = [(1.0, 1.0, 0, 0, 0, 0, own, seconds * times, 50.0 * times) for own, seconds in ((0, 90.0), (1, 10.0))]
+        quiet, burst = FillStates(rows, 0.3, 1.0).rates(sent, stands, 0 * move, np.array([0, 1])).tolist()
+        assert 90 * quiet + 10 * burst == pytest.approx(100, rel=0.01)
+        assert burst - 1 == pytest.approx(share * 4, rel=0.5 if share < 1 else 0.02)
+
+
 def test_between_two_distances_the_rate_lies_between():
     """Orders sent to 1 and to 3 ticks say what one sent to 2 does, and one beyond both fills less often by k."""
-    states = FillStates([(1.0, 1.0, 0, 0, 1000.0, 400.0), (3.0, 3.0, 0, 0, 1000.0, 100.0)], 0.3, 0.5)
-    at = {ticks: states.rates(*(np.array([one]) for one in (2 * ticks, 2 * ticks, 0))).item() for ticks in (1, 2, 3, 5)}
+    states = FillStates(rows_at(d1=(1000.0, 400.0), d3=(1000.0, 100.0)), 0.3, 0.5)
+    at = {ticks: rate_of(states, ticks) for ticks in (1, 2, 3, 5)}
     assert at[1] == pytest.approx(0.4, rel=0.02)
     assert at[2] == pytest.approx((at[1] * at[3]) ** 0.5)
     assert at[5] == pytest.approx(at[3] * np.exp(-0.5 * 2))
@@ -134,13 +69,12 @@ def test_every_distance_has_a_bin(sent, stands):
 
 def rate_of(states, ticks):
     """The rate of an order that stands where it was sent, after a move away that is not recent."""
-    return states.rates(*(np.array([one]) for one in (round(2 * ticks), round(2 * ticks), 0))).item()
+    return states.rates(*(np.array([one]) for one in (round(2 * ticks), round(2 * ticks), 0, 0))).item()
 
 
 def rows_at(**seen):
-    return [
-        (float(name[1:].replace("_", ".")), float(name[1:].replace("_", ".")), 0, 0, *row) for name, row in seen.items()
-    ]
+    at = {name: float(name[1:].replace("_", ".")) for name in seen}
+    return [(at[name], at[name], 0, 0, 0, 0, 0, *row) for name, row in seen.items()]
 
 
 def test_whole_ticks_say_nothing_of_half_ticks():

@@ -1,0 +1,122 @@
+"""The runs of simulated orders that ``ladder`` and ``fixed`` play: their quotes, and what windows need of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.metrics.fill_states import state_sums
+from mm.backtest.rules import Rules
+from mm.calibration.exposure import Anchors, RestingOrders
+from mm.errors import UsageError
+from mm.instrument import short_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.backtest.journal import Table
+    from mm.backtest.result import Result
+    from mm.calibration.calibrator import CalibrationConfig
+    from mm.tape.tape import Tape
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Played:
+    """One run of simulated orders, as far as windows look at it.
+
+    Attributes:
+        resting: Its orders that came to rest.
+        fills: Its fills, as a journal has them, where a fill model decided on them; else none.
+        states: Its order-seconds and fills by what had happened to the orders, as `state_sums` has them, where a fill
+            model decided on the fills; else none.
+        result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
+    """
+
+    resting: RestingOrders
+    fills: "Table"
+    states: "Floats"
+    result: "Result | None" = None
+
+
+def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, object]]":
+    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
+    from mm.backtest.quotes.simple import FixedSpread
+    from mm.calibration.quotes import CalibrationLadder, FixedDelta
+
+    threshold = config.mid_move_threshold_ticks if config.fills is None else 0.0
+    reference = config.reference
+    if config.method == "ladder":
+        for number in range(config.permutations):
+            name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
+            yield name, CalibrationLadder(config.deltas, config.dwell_ms, threshold, seed, first.start_us, reference)
+    elif config.method == "fixed":
+        for delta in config.deltas:
+            plain = config.fills is not None and (reference, config.distance) == ("mid", "current")
+            quotes = FixedSpread(delta_ticks=delta) if plain else FixedDelta(delta, threshold, reference)
+            yield f"delta_{delta:g}", quotes
+
+
+def simulated(
+    tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None, periods: Sequence[int]
+) -> Played:
+    """Return a run of simulated orders; a fill model's states are summed between the instants of *periods*, in µs."""
+    result, by_model = _backtested(tapes, quotes, config, rules), config.fills is not None
+    resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=by_model)
+    if not by_model:
+        return Played(resting, result.journal.fills[:0].copy(), np.empty((0, 7)), result)
+    return Played(resting, result.journal.fills, state_sums(result.journal, recent_us(rules), periods), result)
+
+
+def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":
+    """Return the backtest of simulated orders."""
+    from mm.backtest.fills.crossing import TradeCross
+    from mm.backtest.replay import backtest
+    from mm.calibration.sweeps import SweptQuantity
+
+    grid = tapes[0].instrument
+    given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
+    probes = replace(given, enforce_balances=False, min_notional_e8=0, quote_levels=1, risk=None)
+    rule, measured = config.rule, config.fills
+    if measured is None:
+        probes = replace(probes, quote_lots=1, step_lots=1, step_ticks=1)
+        fills: object = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
+    else:
+        probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
+    return backtest(tapes, quotes, fills, probes)
+
+
+def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
+    """Return the anchors where the config counts distances from them; None for the current reference."""
+    from mm.calibration.quotes import CalibrationLadder, FixedDelta
+
+    if config.distance != "anchor":
+        return None
+    taken = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
+    return Anchors.of(taken, config.reference)
+
+
+def recent_us(rules: Rules | None) -> int:
+    """Return how long a move of the mid is recent: until orders that follow it have arrived."""
+    given = rules or Rules(tick_e8=1, lot_e8=1)
+    return given.requote_us + given.order_latency_us
+
+
+def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
+    """Return the lots of an order that is measured under a fill model: CALIB_ORDER_QTY, or the clip of the rules.
+
+    Raises:
+        UsageError: If the quantity is no multiple of the quantity step.
+    """
+    wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
+    if wanted % step_e8:
+        raise UsageError(
+            f"CALIB_ORDER_QTY (--calib-order-qty) is {short_text(wanted)}; it must be a multiple of the quantity step "
+            f"{short_text(step_e8)}"
+        )
+    return wanted // rules.lot_e8 if wanted else rules.quote_lots
+
+
+Keep = Callable[[str, Callable[[], Played]], Played]

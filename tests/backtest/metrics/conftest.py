@@ -1,0 +1,20 @@
+"""A run whose orders are looked at one by one."""
+
+import pytest
+
+import mm
+
+
+@pytest.fixture(scope="module", params=[("fixed_spread", {}), ("inventory_skew", {"skew_ticks": 1.0})])
+def journal(tmp_path_factory, request):
+    """A run on ten minutes of a simulated market, under a queue model; quotes that follow the inventory, or do not."""
+    from mm.dayfolder.layout import DayFolder
+    from mm.sim.flow.day import make_day
+    from mm.sim.flow.scenario import PoissonMarket
+    from mm.sim.flow.session import Session
+
+    folder = DayFolder(tmp_path_factory.mktemp("states"), "SIMUSDT", "20260105")
+    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
+    terms = {"initial_cash": 10**8, "initial_inventory": 10**5, "sensitivity": False}
+    model, quotes = request.param[0], {"delta_ticks": 1.5, **request.param[1]}
+    return mm.backtest(mm.load_day(folder.path), model, "queue_risk_averse", quote_params_json=quotes, **terms)

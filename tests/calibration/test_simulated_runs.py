@@ -1,0 +1,72 @@
+"""The runs of simulated orders: their names and quotes, and what is kept of each."""
+
+import numpy as np
+import pytest
+
+import mm
+from mm.backtest.models import FILL_MODELS
+from mm.backtest.rules import Rules
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.simulated_runs import clip_lots, recent_us, runs_of
+from mm.calibration.sweeps import HitRule
+from mm.errors import UsageError
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.session import Session
+
+FILLS = FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory):
+    """Ten minutes of a simulated market."""
+    from mm.dayfolder.layout import DayFolder
+
+    folder = DayFolder(tmp_path_factory.mktemp("runs"), "SIMUSDT", "20260105")
+    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
+    return mm.load_day(folder.path)
+
+
+def test_a_fill_model_plays_plain_quotes_from_the_mid_alone(tape):
+    """Orders that a backtest sends are measured as it sends them; others hold their distance by themselves."""
+    for config, names, quotes in (
+        (CalibrationConfig(method="fixed", deltas=(0.5, 2.0)), ["delta_0.5", "delta_2"], "FixedDelta"),
+        (CalibrationConfig(method="fixed", deltas=(0.5, 2.0), fills=FILLS), ["delta_0.5", "delta_2"], "FixedSpread"),
+        (CalibrationConfig(method="ladder", permutations=2), ["ladder", "ladder_1"], "CalibrationLadder"),
+        (CalibrationConfig(), [], None),
+    ):
+        runs = dict(runs_of(tape, config))
+        assert list(runs) == names
+        assert {type(one).__name__ for one in runs.values()} == ({quotes} if quotes else set())
+
+
+def test_states_are_summed_under_a_fill_model_alone(tape):
+    """Their seconds are those of all orders at rest on a valid book, and their fills the run's."""
+    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5))
+    plain = Calibrator(tape, config)
+    assert (plain.states, plain.recent_s) == ({}, None)
+    assert {(len(run.states), len(run.fills)) for run in plain.played.values()} == {(0, 0)}
+    measured = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=FILLS))
+    for run in measured.played.values():
+        assert run.states[:, 6].sum() == len(run.fills) > 20
+        rested = np.minimum(run.resting.end_us, tape.end_us) - run.resting.start_us
+        assert run.states[:, 5].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
+    rows = measured.states[tape.end_us]
+    assert sum(row[8] for row in rows) == sum(len(run.fills) for run in measured.played.values())
+
+
+def test_a_move_is_recent_until_orders_that_follow_it_arrive():
+    """A requote and the way of an order."""
+    rules = Rules(1, 1, requote_us=250_000, order_latency_us=7_000)
+    assert recent_us(rules) == 257_000
+    assert recent_us(None) == Rules(1, 1).requote_us + Rules(1, 1).order_latency_us
+
+
+def test_a_clip_is_the_quantity_of_calibration_or_that_of_the_rules():
+    """It is whole steps."""
+    rules = Rules(1, lot_e8=10, step_lots=5, quote_lots=15)
+    config = CalibrationConfig(method="fixed", fills=FILLS)
+    assert clip_lots(config, rules) == 15
+    assert clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=200)), rules) == 20
+    with pytest.raises(UsageError, match="CALIB_ORDER_QTY"):
+        clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=201)), rules)

@@ -226,7 +226,7 @@ def _hours_card(summary: Summary) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
-    hint = "By hour, 95 % Poisson bars; dashed: expected by A and k. Where they differ, A and k did not hold."
+    hint = "By hour, 95 % Poisson bars; dashed: expected by the fit. Where they differ, it did not hold."
     return card("Fills and expected fills", hint, wide(hours_chart(rows)))
 
 

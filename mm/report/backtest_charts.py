@@ -445,6 +445,6 @@ def rate_hint(summary: Mapping[str, Any]) -> str:
     if ratio.get("value") is None:
         return text
     return (
-        f"{text} Dashed: expected by A and k; fills were {percent(ratio['value'])} of that "
+        f"{text} Dashed: expected by the fit; fills were {percent(ratio['value'])} of that "
         f"(95 %: {percent(ratio['low'])} to {percent(ratio['high'])})."
     )

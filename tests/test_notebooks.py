@@ -64,7 +64,8 @@ def test_a_cell_that_raises_is_named_and_nothing_is_written(tmp_path):
     before = path.read_text(encoding="utf-8")
     done = run_python("-m", "tools.notebooks", str(path), cwd=tmp_path)
     assert done.returncode == 1
-    assert "a cell raised AssertionError: two was promised" in done.stderr.splitlines()[0]
+    # a kernel that is stopped under load may have its own word before
+    assert any("a cell raised AssertionError: two was promised" in line for line in done.stderr.splitlines())
     assert path.read_text(encoding="utf-8") == before
 
 

@@ -242,6 +242,8 @@ def schedule_of(
     clustering: WindowClustering | None = None,
 ) -> Schedule:
     """Return the schedule of *segments*, those of the plan's windows over the calibrator's days."""
+    used = {one.states_until_us for one in segments}
+    states = {us: rows for us, rows in calibrator.states.items() if us in used}
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -256,8 +258,8 @@ def schedule_of(
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
-        measured_states=States(calibrator.states) if calibrator.states else None,
-        recent_s=calibrator.recent_s,
+        measured_states=States(states) if states else None,
+        recent_s=calibrator.recent_s if states else None,
     )
 
 

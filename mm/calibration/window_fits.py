@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
+STATES_FILLS = 1_000  # states of fewer fills say less of a later window than its own rates by distance
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class WindowFits:
     def _states(self, points: Points, end_us: int) -> dict[str, Any]:
         """Return up to where the newest states are that a window may use, and its level beside them."""
         calibrator = self.calibrator
-        until_us = max((us for us in calibrator.states if us <= end_us), default=None)
+        known = (us for us, rows in calibrator.states.items() if sum(row[-1] for row in rows) >= STATES_FILLS)
+        until_us = max((us for us in known if us <= end_us), default=None)
         if until_us is None:
             return {"states_until_us": None, "states_level": None}
         name, start_us = f"rates until {until_us}", calibrator.start_us

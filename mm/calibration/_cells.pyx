@@ -317,27 +317,25 @@ def probe_moves(
     cdef double[:, ::1] off = off_array
     cdef Py_ssize_t row, at, stop
     cdef int64_t ticks = per_tick
+    cdef bint means_known
     if not touch.shape[0] == depth.shape[0] == block.shape[0] == moves.shape[0]:
         raise ValueError("cells: columns of unequal length of the moves")
-    for row in range(touch.shape[0]):
-        if isnan(moves[row]):
-            continue
-        stop = begins[touch[row] % ticks + 1]
-        at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
-        while at < stop and steps[at] <= depth[row]:
-            counts[order[at], block[row]] += 1
-            means[order[at]] += moves[row]
-            at += 1
-    with np.errstate(invalid="ignore"):
-        means_array /= counts_array.sum(axis=1)
-    for row in range(touch.shape[0]):
-        if isnan(moves[row]):
-            continue
-        stop = begins[touch[row] % ticks + 1]
-        at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
-        while at < stop and steps[at] <= depth[row]:
-            off[order[at], block[row]] += moves[row] - means[order[at]]
-            at += 1
+    for means_known in range(2):
+        for row in range(touch.shape[0]):
+            if isnan(moves[row]):
+                continue
+            stop = begins[touch[row] % ticks + 1]
+            at = first_from(steps, begins[touch[row] % ticks], stop, touch[row])
+            while at < stop and steps[at] <= depth[row]:
+                if means_known:
+                    off[order[at], block[row]] += moves[row] - means[order[at]]
+                else:
+                    counts[order[at], block[row]] += 1
+                    means[order[at]] += moves[row]
+                at += 1
+        if not means_known:
+            with np.errstate(invalid="ignore"):
+                means_array /= counts_array.sum(axis=1)
     return counts_array, means_array, off_array
 
 

@@ -53,7 +53,7 @@ class WindowFits:
         """Yield the fit of each window of the plan, in order of time; windows of one training stretch share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
-        moves = WindowMoves(self.calibrator)
+        moves, rates = WindowMoves(self.calibrator), self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
         found: list[WindowFit] = []
         for number, window in enumerate(windows):
@@ -61,31 +61,29 @@ class WindowFits:
             lead = found[number - number % apart].fit if number % apart else None
             if span not in known:
                 name = f"fit {self.plan.mode} {span[0]} {span[1]}"
-                make = partial(self._as_json, (points, moves), span, lead)
+                make = partial(self._as_json, (points, moves, rates), span, lead)
                 mean_per_s = None if self.clustering is None else self.clustering.mean(*span)
                 known[span] = replace(_from_json(self.memory(name, make), lead), mean_per_s=mean_per_s)
             found.append(known[span])
             yield known[span]
 
-    def _states(self, points: Points, end_us: int) -> dict[str, Any]:
-        """Return up to where the newest states are that a window may use, and its level beside them."""
-        calibrator = self.calibrator
-        known = (us for us, rows in calibrator.states.items() if sum(row[-1] for row in rows) >= STATES_FILLS)
-        until_us = max((us for us in known if us <= end_us), default=None)
-        if until_us is None:
-            return {"states_until_us": None, "states_level": None}
-        name, start_us = f"rates until {until_us}", calibrator.start_us
-        rates = self.memory(name, lambda: pooled_rates(calibrator.points(start_us, until_us)))
-        return {"states_until_us": until_us, "states_level": level_within(points, rates) if rates else None}
+    def _rates(self) -> dict[int, Line]:
+        """Return fills per second by distance up to each instant up to which states of orders are enough to predict."""
+        calibrator, start_us = self.calibrator, self.calibrator.start_us
+        known = [us for us, rows in calibrator.states.items() if sum(row[-1] for row in rows) >= STATES_FILLS]
+        made = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
+        found = {us: self.memory(f"rates until {us}", make) for us, make in made.items()}
+        return {us: tuple((delta, rate) for delta, rate in rates) for us, rates in found.items() if rates}
 
     def _as_json(
         self,
-        shared: tuple[Callable[[int, int], Points], WindowMoves],
+        shared: tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]],
         span: tuple[int, int],
         lead: PoissonFit | None,
     ) -> dict[str, Any]:
         """Return a window's fit as JSON holds it; of one whose curve has the shape of *lead*, the level alone."""
-        (points, moves), calibrator, plan = shared, self.calibrator, self.plan
+        (points, moves, known), calibrator, plan = shared, self.calibrator, self.plan
+        until_us = max((us for us in known if us <= span[1]), default=None)
         plain = self.fit or calibrator.fit_window
         level: float | None = None
 
@@ -105,7 +103,8 @@ class WindowFits:
             "predicted": predicted,
             "moves": moves.between(*span),
             "measured": pooled_rates(points(*span)) if calibrator.config.fills else (),
-            **self._states(points(*span), span[1]),
+            "states_until_us": until_us,
+            "states_level": None if until_us is None else level_within(points(*span), known[until_us]),
         }
         return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 

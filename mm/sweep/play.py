@@ -11,14 +11,14 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from mm.cli.config import Day, Market
 from mm.commands.setup import Setup
@@ -37,6 +37,7 @@ _KEPT_BYTES = 1 << 28
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD = -1, -3, 1 << 25  # of malloc.h
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
+Found = TypeVar("Found")
 
 
 def play(task: Task) -> Outcome:
@@ -48,17 +49,35 @@ def play(task: Task) -> Outcome:
             ``inputs``, which must be the same here as where the task was made; and ``kept``, where the
             days are elsewhere, the files of their tapes.
     """
-    try:
-        from mm.backtest.metrics._json_values import check
+    return came(played(task))
 
-        outcome = outcome_of(_played(task))
-        check(outcome)
-        return outcome
+
+def played(task: Task) -> "Result | Outcome":
+    """Play *task* and return its backtest, of which `came` makes the outcome; where it fails, that outcome."""
+    return _tried(_played, task)
+
+
+def came(found: "Result | Outcome") -> Outcome:
+    """Return the outcome of what `played` has found, in whatever thread."""
+    return found if isinstance(found, dict) else _tried(_checked, found)
+
+
+def _tried(step: Callable[..., Found], given: object) -> Found | Outcome:
+    """Return what a *step* makes of what is *given*, or the outcome of a point at which it raised."""
+    try:
+        return step(given)
     except MMError as error:
         return failed(error)
     except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() ends its own point alone
         line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
         return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
+
+
+def _checked(result: "Result") -> Outcome:
+    from mm.backtest.metrics._json_values import check
+
+    check(outcome := outcome_of(result))
+    return outcome
 
 
 def failed(error: MMError) -> Outcome:
@@ -77,16 +96,13 @@ def outcome_of(result: "Result") -> Outcome:
 
     journal, books = result.journal, result.books
     account = ledger(journal.state, books.instrument, books.initial_cash_e8)
-    summary = summarise(journal, books, account)
-    if len(account.us) == 0:
-        return {"summary": summary, "series": {"start_us": None, "period_s": PERIOD_S, "pnl": []}}
-    row, used = periods(account.us, account.valid)
-    changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
-    pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
-    return {
-        "summary": summary,
-        "series": {"start_us": int(account.us[0]), "period_s": PERIOD_S, "pnl": pnl},
-    }
+    summary, start_us, pnl = summarise(journal, books, account), None, []
+    if len(account.us):
+        row, used = periods(account.us, account.valid)
+        changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
+        start_us = int(account.us[0])
+        pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
+    return {"summary": summary, "series": {"start_us": start_us, "period_s": PERIOD_S, "pnl": pnl}}
 
 
 def _played(task: Task) -> "Result":

@@ -3,12 +3,13 @@
 import gc
 import json
 import math
+from threading import Event
 
 import numpy as np
 import pytest
 from sweep_desk import folder_of, found, manifest, own_model, swept
 
-from mm.sweep import play
+from mm.sweep import engines, play
 
 
 def test_a_point_that_fails_is_named_and_the_others_are_kept(sweep_data, tmp_path):
@@ -67,6 +68,26 @@ def test_a_summary_that_json_cannot_hold_fails_its_point_alone(monkeypatch, valu
     assert found.get("error") == told
     if told is None:
         assert found is outcome
+
+
+def test_a_point_is_summed_up_while_the_next_one_is_played(monkeypatch):
+    """Each waits for the other here: one after the other they would never end. The order stays that of the tasks."""
+    turns, summed = [Event(), Event(), Event()], [Event(), Event(), Event()]
+
+    def played(task):
+        turns[task].set()
+        assert task == 0 or summed[task - 1].wait(10)
+        return task
+
+    def came(task):
+        assert task == 2 or turns[task + 1].wait(10)
+        summed[task].set()
+        return {"summary": task}
+
+    monkeypatch.setattr(engines, "played", played)
+    monkeypatch.setattr(engines, "came", came)
+    assert list(engines.in_process([0, 1, 2])) == [(task, {"summary": task}) for task in range(3)]
+    assert list(engines.in_process([])) == []
 
 
 def test_what_was_there_is_no_garbage_until_the_sweep_ends():

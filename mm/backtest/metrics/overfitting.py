@@ -5,8 +5,7 @@ fourth moment, 3 for a normal distribution. What is undefined is None.
 """
 
 import math
-from collections.abc import Iterator
-from itertools import combinations, islice
+from itertools import combinations
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
+    Blocks = NDArray[np.int64]
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
@@ -98,49 +97,42 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
         return None
     cut = performance[periods - length * blocks :].reshape(blocks, length, trials)
     means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    missed = 0.0
-    for halves in _halves(blocks):
-        chosen = _half_sharpes(means, squares, halves, length)
-        missed += _missed(chosen, _half_sharpes(means, squares, ~halves, length))
-    return missed / math.comb(blocks, blocks // 2)
+    halves = np.array(list(combinations(range(blocks), blocks // 2)))
+    missed, others = np.empty(len(halves)), halves[::-1]  # each beside its other half
+    for begin in range(0, len(halves) // 2, _AT_ONCE):
+        rows = slice(begin, min(begin + _AT_ONCE, len(halves) // 2))
+        one, other = (_half_sharpes(means, squares, some[rows], length) for some in (halves, others))
+        missed[rows], missed[::-1][rows] = _missed(one, other), _missed(other, one)
+    total = 0.0
+    for begin in range(0, len(halves), _AT_ONCE):
+        total += float(missed[begin : begin + _AT_ONCE].sum())
+    return total / len(halves)
 
 
-def _halves(blocks: int) -> "Iterator[Flags]":
-    """Yield every half of the blocks as a row of flags, some thousand rows at a time."""
-    rows = combinations(range(blocks), blocks // 2)
-    while chunk := list(islice(rows, _AT_ONCE)):
-        flags = np.zeros((len(chunk), blocks), dtype=bool)
-        np.put_along_axis(flags, np.array(chunk), True, axis=1)
-        yield flags
-
-
-def _half_sharpes(means: "Floats", squares: "Floats", halves: "Flags", length: int) -> "Floats":
+def _half_sharpes(means: "Floats", squares: "Floats", halves: "Blocks", length: int) -> "Floats":
     """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows), from means and squares."""
-    count = halves.shape[1] // 2
-    mean = _over(halves, means) / count
+    count = halves.shape[1]
+    mean = np.zeros((len(halves), means.shape[1]))
+    for block in halves.T:  # not a product of matrices, see ``arithmetic.dot``
+        mean += means[block]
+    mean /= count
     variance = np.zeros_like(mean)
-    for block, taken in enumerate(halves.T):
-        variance += taken[:, None] * (squares[block] + length * (means[block] - mean) ** 2)
+    for block in halves.T:
+        variance += squares[block] + length * (means[block] - mean) ** 2
     deviation = np.sqrt(variance / (length * count - 1))
     sharpe: Floats = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
     np.divide(mean, deviation, out=sharpe, where=deviation > 0)
     return sharpe
 
 
-def _over(halves: "Flags", values: "Floats") -> "Floats":
-    """Return the sum of the blocks' *values* over each half; not a product of matrices, see ``arithmetic.dot``."""
-    total = np.zeros((len(halves), values.shape[1]))
-    for block, taken in enumerate(halves.T):
-        total += taken[:, None] * values[block]
-    return total
-
-
-def _missed(chosen: "Floats", other: "Floats") -> float:
-    """Return, summed over halves, the share of the best by *chosen* that rank at the median or below by *other*."""
+def _missed(chosen: "Floats", other: "Floats") -> "Floats":
+    """Return of each half the share of the best by *chosen* that rank at the median or below by *other*."""
     best = chosen == chosen.max(axis=1, keepdims=True)
     missed, trials = np.zeros(len(chosen)), chosen.shape[1]
     for trial in np.flatnonzero(best.any(axis=0)):
-        picked = other[:, trial, None]
-        rank = ((other < picked).sum(axis=1) + (other <= picked).sum(axis=1) + 1) / 2
-        missed += best[:, trial] & (rank <= (trials + 1) / 2)
-    return float((missed / best.sum(axis=1)).sum())
+        rows = np.flatnonzero(best[:, trial])
+        others, picked = other[rows], other[rows, trial, None]
+        twice = np.einsum("ij->i", (others < picked).view(np.int8) + (others <= picked), dtype=np.int64)
+        missed[rows] += twice <= trials  # the rank, half of one more than that, is the median or below
+    share: Floats = missed / best.sum(axis=1)
+    return share

@@ -1,30 +1,20 @@
 """The functions of ``scipy.special`` that fits need, without the package around them.
 
-They are compiled and stand in a module of their own; what ``scipy.special`` itself does when it is imported, mostly for
-arrays of other libraries, takes several times as long as loading them. The package is imported as ever where somebody
-imports it later: until these functions are there, a module that runs nothing stands in its place.
+What the package does when it is imported, mostly for arrays of other libraries, takes several times as long as loading
+its compiled functions. Until these are there, a module that runs nothing stands in its place; whoever imports the
+package later gets all of it.
 """
 
 import sys
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
-from typing import Any
+from importlib import import_module, util
 
-_PACKAGE = "scipy.special"
-
-
-def _functions() -> Any:
-    """Return what holds the functions: the package where it was imported before, else its compiled module."""
-    spec = find_spec(_PACKAGE)
-    if _PACKAGE in sys.modules or spec is None:
-        return import_module(_PACKAGE)
-    sys.modules[_PACKAGE] = module_from_spec(spec)
+_found = sys.modules.get("scipy.special")
+if _found is None:
+    sys.modules["scipy.special"] = util.module_from_spec(util.find_spec("scipy.special"))  # type: ignore[arg-type]
     try:
-        return import_module(f"{_PACKAGE}._ufuncs")
+        _found = import_module("scipy.special._ufuncs")
     finally:
-        del sys.modules[_PACKAGE]
+        del sys.modules["scipy.special"]
 
-
-_found = _functions()
 chdtrc, fdtrc, stdtrit, pdtr, pdtrik = _found.chdtrc, _found.fdtrc, _found.stdtrit, _found.pdtr, _found.pdtrik
 gammaincinv, gammaln, kolmogorov, xlogy = _found.gammaincinv, _found.gammaln, _found.kolmogorov, _found.xlogy

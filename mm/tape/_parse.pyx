@@ -135,11 +135,9 @@ cdef class Words:
         self.oldest = (self.oldest + 1) % RECENT
         memcpy(slot.text, text, size)
         slot.size = size
-        with gil:
-            word = text[:size].decode("utf-8", "replace")
-            if word not in self.words:
-                self.words.append(word)
-            slot.code = self.words.index(word)
+        with gil:  # without a variable of Python, which would take its lock at the end of every call
+            self.words = list(dict.fromkeys([*self.words, text[:size].decode("utf-8", "replace")]))
+            slot.code = self.words.index(text[:size].decode("utf-8", "replace"))
         return slot.code
 
 

@@ -68,9 +68,10 @@ cdef inline const char* blank(const char* p) noexcept nogil:
 
 cdef inline bint take(const char** at, char sign) noexcept nogil:
     """Step over blanks and *sign*; False where something else stands."""
-    at[0] = blank(at[0])
     if at[0][0] != sign:
-        return False
+        at[0] = blank(at[0])
+        if at[0][0] != sign:
+            return False
     at[0] += 1
     return True
 

@@ -17,6 +17,7 @@ from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 
 HALF = 0.5  # of a fill: how much two exponentials weigh in each row of the curve that only has to fall
+LEAST_LOG = -25.0  # of what two exponentials weigh in, below the highest: sums of steps hold no smaller ones
 TURNS_EM = 400
 ENOUGH_EM = 1e-4
 
@@ -229,13 +230,15 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
     Two exponentials weigh in as half a fill in each row, so that no row is thought to be out of reach.
     """
     smooth = search(FAMILIES[-1], cells, exposure_s, fills)
-    counts, waited = fills + HALF, exposure_s + HALF / np.exp(smooth.log_gain)
+    least = smooth.log_gain.max() + LEAST_LOG
+    counts, waited = fills + HALF, exposure_s + HALF / np.exp(np.maximum(smooth.log_gain, least))
     begin, end = cells.spans
     size = len(cells.edges)
     if (end == size).all():
         steps = -np.diff(np.append(_pooled(waited, counts), 0.0))
     else:
-        steps = _deconvolved((begin, end), waited, counts, -np.diff(np.append(np.exp(smooth.at_edges), 0.0)))
+        steps = np.maximum(-np.diff(np.append(np.exp(smooth.at_edges), 0.0)), math.exp(least))
+        climb((begin, end), counts, waited, steps, TURNS_EM, ENOUGH_EM)
     steps *= fills.sum() / float((exposure_s * _summed(steps, (begin, end))).sum())
     gain = _summed(steps, (begin, end))
     rate = steps[::-1].cumsum()[::-1]
@@ -270,9 +273,3 @@ def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
     steps.cumsum(out=total[1:])
     found: Floats = np.maximum(total[spans[1]] - total[spans[0]], 1e-300)
     return found
-
-
-def _deconvolved(spans: tuple[Ints, Ints], waited: Floats, counts: Floats, steps: Floats) -> Floats:
-    """Return the steps of highest likelihood, from positive ones to begin with."""
-    climb(spans, counts, waited, steps, TURNS_EM, ENOUGH_EM)
-    return steps

@@ -104,6 +104,21 @@ def test_the_falling_curve_is_at_its_peak(seed):
     assert (np.diff(found.at_edges) <= 1e-12).all()
 
 
+def test_a_curve_that_falls_at_once_is_finite_far_out():
+    """All fills in the two nearest cells of two hundred, whose rate by two exponentials is too small for any sum."""
+    delta = np.arange(1.5, 99.5, 0.5)
+    cells = Cells(Shape(delta, np.where(delta < 98, 1.0, np.inf)), 0.435)
+    waited, fills = np.where(np.arange(196) % 2, 9000.0, 3000.0), np.zeros(196)
+    fills[:2] = 98, 78
+    assert search(FAMILIES[-1], cells, waited, fills).log_gain.min() < -100
+    found = monotone(cells, waited, fills)
+    assert all(np.isfinite(one).all() for one in (found.log_gain, found.at_edges, found.gain_slopes, found.edge_slopes))
+    assert (np.diff(found.at_edges) <= 1e-12).all()
+    expected = waited * np.exp(found.log_gain)
+    assert expected[:2] == pytest.approx([98, 78], rel=0.02)
+    assert expected[20:].sum() < 1e-5
+
+
 def test_cells_of_one_parity_need_no_search():
     """Steps are then the rates of the cells themselves: (fills + ½) over the seconds with the prior's."""
     rng = np.random.default_rng(3)

@@ -29,8 +29,12 @@ ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move
 MOMENTS = 12  # rested for long or not; the other side just filled or not; what is known of the own one
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
 NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
-DOUBT = 1.0  # fills beyond the first at which the rate of a state is half its own and half that of the wider one
-MOMENT_DOUBT = 700.0  # likewise of a moment beside all moments: bursts of fills are few where fills are not
+# Fills beyond the first at which the rate of a state is half its own and half that of the wider one, by bin: the parts
+# of an order that the mid has come close to fill at once, and say as much as one fill.
+DOUBT = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
+MOMENT_DOUBT = 700.0  # such fills of a moment beside all moments: bursts of fills are few where fills are not
+ALIKE = 0.3  # of the logarithm of distance, which makes two distances alike
+HALF = 0.5  # of a fill, and of a second, beside what was seen at a distance
 TINY = 1e-300
 
 
@@ -144,25 +148,23 @@ class FillStates:
         seconds, fills = np.zeros((2, len(self._nodes), ZONES * STEPS, MOVES, MOMENTS))
         np.add.at(seconds, at, table[:, 7])
         np.add.at(fills, at, table[:, 8])
-        rate = np.full((1, 1, 1, 1), fills.sum() / max(seconds.sum(), TINY))
-        levels = (((0, 2, 3), 1, DOUBT), ((2, 3), 0, DOUBT), ((3,), 2, DOUBT), ((), 3, MOMENT_DOUBT))
-        for within, beside, doubt in levels:  # by bin; by node and bin; by move; by moment
-            waited, seen = (one.sum(axis=within, keepdims=True) for one in (seconds, fills))
-            known = np.maximum(seen - 1, 0) + waited * rate
-            own = rate + known / (known + doubt) * (seen / np.maximum(waited, TINY) - rate)
-            total, drawn = ((waited * one).sum(axis=beside, keepdims=True) for one in (rate, own))
-            rate = own * np.where(drawn > 0, total / np.maximum(drawn, TINY), 1.0)
-        self._rates = rate
+        self._rates = _by_moment(_by_move(self._nodes, seconds.sum(axis=3), fills.sum(axis=3)), seconds, fills)
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
     def rates(self, sent: "Ints", stands: "Ints", move: "Ints", moment: "Ints") -> "Floats":
-        """Return the fills per second of orders in states, distances in half ticks."""
+        """Return the fills per second of orders in states, distances in half ticks.
+
+        Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
+        """
         found = np.empty(len(sent))
         for part, at in enumerate(self._parts):
             rows = np.flatnonzero(sent % 2 == part)
-            state = bins(sent[rows], stands[rows]), move[rows], moment[rows]
-            found[rows] = self._interpolated(at, sent[rows], state)
+            if not len(rows):
+                continue
+            counted = np.maximum(sent[rows], self._nodes[at[0]])
+            state = bins(counted, stands[rows] + counted - sent[rows]), move[rows], moment[rows]
+            found[rows] = self._interpolated(at, counted, state)
         return found
 
     def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, Ints, Ints]") -> "Floats":
@@ -180,6 +182,46 @@ class FillStates:
         rates = self.rates(waited.sent, waited.stands, waited.move, waited.moment)
         fills: Floats = rates * waited.spent_us / US_PER_S
         return fills
+
+
+def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
+    """Return the fills per second by node, bin and last move.
+
+    What few orders saw at a distance is drawn towards what was seen at distances like it, in proportion to the rates of
+    all orders sent there: an order that stays where it is while the mid comes up by half a tick may be seen at some
+    distances alone. The fills of each node stay.
+
+    Args:
+        nodes: Distances, in half ticks.
+        seconds: float64[nodes, bins, moves], order time.
+        fills: Likewise.
+    """
+    waited, seen = seconds.sum(axis=(1, 2)), fills.sum(axis=(1, 2))
+    level = ((seen + HALF) / (waited + HALF))[:, None, None]
+    scale = np.log(np.maximum(nodes, 0.0) + EXACT)
+    alike = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
+    expected, rate = seconds * level, np.ones((1, 1, 1))
+    for wide in ((0, 2), (0,)):  # by bin; by bin and move
+        rate = _drawn(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), DOUBT)
+    rate = level * _drawn(rate, np.tensordot(alike, expected, 1), np.tensordot(alike, fills, 1), DOUBT)
+    own = _drawn(rate, seconds, fills, DOUBT)
+    found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
+    return found
+
+
+def _by_moment(rate: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
+    """Return the fills per second by node, bin, last move and moment, those of all moments together being *rate*."""
+    own = _drawn(rate[..., None], seconds, fills, MOMENT_DOUBT)
+    total, drawn = ((seconds * one).sum(axis=3, keepdims=True) for one in (rate[..., None], own))
+    found: Floats = own * np.where(drawn > 0, total / np.maximum(drawn, TINY), 1.0)
+    return found
+
+
+def _drawn(rate: "Floats", seconds: "Floats", fills: "Floats", doubt: "float | Floats") -> "Floats":
+    """Return fills per second as they were seen, drawn towards a *rate* where few were."""
+    known = np.maximum(fills - 1, 0) + seconds * rate
+    found: Floats = rate + known / (known + doubt) * (fills / np.maximum(seconds, TINY) - rate)
+    return found
 
 
 def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":

@@ -58,6 +58,31 @@ def test_between_two_distances_the_rate_lies_between():
     assert at[5] == pytest.approx(at[3] * np.exp(-0.5 * 2))
 
 
+def test_a_state_that_a_distance_never_saw_is_taken_from_distances_like_it():
+    """An order that stays while the mid comes up by half a tick is seen at 10.5 ticks alone, but as seldom filled."""
+    still = rows_at(d10=(1e4, 40.0), d10_5=(1e4, 40.0), d16=(1e4, 20.0))
+    stays = (10.5, 10.0, 1, 0, 1, 0, 0, 1e4, 50.0)
+    passing = [(at, at - 0.5, 1, 1, 0, 0, 0, 10.0, 20.0) for at in (10.0, 10.5, 16.0)]
+    states = FillStates([*still, stays, *passing], 0.3, 0.1)
+    at = {
+        ticks: states.rates(*(np.array([one]) for one in (2 * ticks, 2 * ticks - 1, 1, 6))).item() for ticks in (10, 16)
+    }
+    assert at[10] == pytest.approx(50 / 1e4, rel=0.1)
+    assert at[16] == pytest.approx(25 / 1e4, rel=0.5)  # half as many fills in all: 40 of 60 to 60 of 110
+    recent = states.rates(*(np.array([one]) for one in (20, 19, 3, 0))).item()
+    assert recent == pytest.approx(2.0, rel=0.1)
+
+
+def test_an_order_nearer_than_all_others_counts_as_the_nearest():
+    """It stands where it was sent, or has come nearer by as much."""
+    rows = [*rows_at(d0_5=(1e3, 500.0), d1=(1e3, 300.0)), (0.5, -0.5, 1, 1, 0, 0, 0, 10.0, 50.0)]
+    states = FillStates(rows, 0.3, 0.5)
+    assert rate_of(states, -6.5) == rate_of(states, 0.5)
+    assert rate_of(states, -6) == rate_of(states, 1)
+    at = [states.rates(*(np.array([one]) for one in (sent, sent - 2, 3, 0))).item() for sent in (-13, 1)]
+    assert at[0] == at[1] > 3
+
+
 @given(st.integers(-500, 2000), st.integers(-3000, 3000))
 def test_every_distance_has_a_bin(sent, stands):
     """Whatever the distances, the bin exists, and a bin holds both or neither side of the distance sent to."""

@@ -9,6 +9,10 @@ from sweep_desk import FILES, called, folder_of, found, manifest, own_model, sam
 
 from mm.commands.backtest import main as backtest
 from mm.commands.schedule import walkforward
+from mm.dayfolder.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import Hawkes as HawkesMarket
+from mm.sim.flow.session import Session
 
 
 def test_what_was_played_is_not_played_again(serial, sweep_data, monkeypatch):
@@ -91,3 +95,22 @@ def test_a_schedule_is_fitted_once_and_every_point_is_played_on_it(sweep_data, t
     best = next(row["point"] for row in rows.values() if row["rank"] == 1)
     kept_run = manifest(tmp_path / f"out/backtest/SIMUSDT/20260105_again_p{best}")
     assert kept_run["summary"]["pnl_total"] == rows[best]["pnl_total"]
+
+
+def test_points_whose_fills_cluster_have_the_process_of_the_schedule(tmp_path, monkeypatch):
+    """A point of ``hawkes`` is, walk-forward, what ``mm walkforward`` plays; other points are as without it."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    scenario = HawkesMarket(mu_per_s=0.4, branching_ratio=0.6, spread_ticks=1)
+    make_day(DayFolder(data, "SIMUSDT", "20260105"), scenario, Session("SIMUSDT", "20260105", 0.5, 4))
+    knobs = {"SWEEP_WALKFORWARD": "1", "WF_TRAIN_WINDOW_MIN": "10", "WF_STEP_MIN": "5", "JOBS": "1"}
+    done = called(data, GRID="FILL_MODEL=hawkes,poisson", **knobs)
+    assert done.exit_code == 0, done.stderr
+    rows = {row["FILL_MODEL"]: row for row in found(done, tmp_path)["rows"]}
+    windows = {name: value for name, value in knobs.items() if name.startswith("WF_")}
+    for model, row in rows.items():
+        forward = json.loads(called(data, walkforward, ["--json"], FILL_MODEL=model, **windows).stdout)
+        assert forward["pnl_total"] == row["walkforward_pnl_total"], model
+    assert rows["hawkes"]["walkforward_pnl_total"] != rows["poisson"]["walkforward_pnl_total"]
+    alone = found(called(data, GRID="FILL_MODEL=poisson", **knobs), tmp_path)["rows"][0]
+    assert alone["walkforward_pnl_total"] == rows["poisson"]["walkforward_pnl_total"]

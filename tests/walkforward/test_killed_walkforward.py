@@ -12,7 +12,7 @@ import pytest
 
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
 from support import ROOT, run_python
 
@@ -55,11 +55,11 @@ def manifest_of(folder: Path) -> dict:
     return json.loads((folder / "run_manifest.json").read_text())
 
 
-def start(cwd: Path, data: Path) -> subprocess.Popen[str]:
+def start(cwd: Path, data: Path, **knobs: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "mm", "walkforward"],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, "DATA_ROOT": str(data), "RUN_ID": "mine"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **KNOBS, **knobs, "DATA_ROOT": str(data), "RUN_ID": "mine"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -111,6 +111,38 @@ def test_a_walk_forward_killed_again_and_again_ends_like_one_that_never_stopped(
     again = run_python("-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="mine", **KNOBS)
     assert again.returncode == 2
     assert "was used before" in again.stderr
+
+
+def test_a_killed_walk_forward_whose_fills_cluster_fits_its_process_once(tmp_path):
+    """The process of ``hawkes`` and its means are kept beside the fits of windows, and the fills are the same."""
+    data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}
+    for seed, day in enumerate(("20260105", "20260106")):
+        scenario, session = Hawkes(mu_per_s=0.4, branching_ratio=0.6), Session("SIMUSDT", day, 0.25, seed)
+        make_day(DayFolder(data, "SIMUSDT", day), scenario, session)
+    whole = run_python(
+        "-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="whole", **{**KNOBS, **knobs}
+    )
+    assert whole.returncode == 0, whole.stderr
+    runs = tmp_path / "out/walkforward/SIMUSDT"
+    partial = runs / f"{LABEL}_mine.partial"
+    for least in (3, 40):  # lines of the checkpoint
+        process = start(tmp_path, data, **knobs)
+        while lines_of(partial) < least and process.poll() is None:
+            time.sleep(0.0005)
+        process.kill()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == -9, told
+    kept = (partial / "checkpoint/windows.jsonl").read_text()
+    assert '"clustering' in kept
+    process = start(tmp_path, data, **knobs)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "windows_known" in told
+    one, other = (manifest_of(runs / f"{LABEL}_{name}") for name in ("mine", "whole"))
+    assert hashes(one) == hashes(other)
+    found = json.loads((runs / f"{LABEL}_mine/poisson_schedule.json").read_text())
+    assert found["clustering"]["kernels"]
+    assert len({one["mean_bid_per_s"] for one in found["segments"]}) > 5
 
 
 def hashes(manifest: dict) -> dict[str, str]:

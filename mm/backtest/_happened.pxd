@@ -10,10 +10,11 @@ cdef struct Happened:
 
 cdef inline int64_t happened_before(Happened* happened, int64_t us) noexcept nogil:
     """Return how many events were before an instant; instants must not fall from call to call."""
-    cdef int64_t count = happened.count
+    cdef int64_t count = happened.count, begin, i
     while count + 8 <= happened.events and happened.event_us[count + 7] < us:
         count += 8
-    while count < happened.events and happened.event_us[count] < us:
-        count += 1
+    begin = count
+    for i in range(begin, min(begin + 8, happened.events)):  # counted, because nobody foresees where to stop
+        count += happened.event_us[i] < us
     happened.count = count
     return count

@@ -7,14 +7,14 @@ from mm.backtest._happened cimport Happened
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints
 from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
-from mm.tape._book cimport Book
+from mm.tape._book cimport Book, Change
 
 # Columns of `mm.tape.level_changes.LevelIndex`, whose docstring describes them.
 cdef struct Levels:
     const int64_t* page
     const int64_t* begin
-    const int32_t* change_event
-    const int64_t* change_lots
+    const Change* change
+    const int32_t* mark
     const int64_t* fresh
     const uint8_t* kind
     int64_t pages

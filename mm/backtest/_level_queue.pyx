@@ -13,13 +13,12 @@ from mm.backtest._happened cimport Happened, happened_before
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints, prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
-from mm.tape._book cimport LEVEL_PAGE_BITS, Book, book_apply, book_clear
+from mm.tape._book cimport LEVEL_PAGE_BITS, MARK_EVERY, Book, Change, book_apply, book_clear
 from mm.tape._kinds cimport KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
 cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
-cdef int64_t FETCHED = 64   # changes of a level that are fetched as a whole where they are searched
 
 ctypedef fused Position:
     int32_t
@@ -43,14 +42,15 @@ cdef class LevelQueue:
         """Begin the best prices of a tape, and the index of its levels; *printed* is since the last book event."""
         cdef Levels* levels = &self.levels
         cdef const int64_t[::1] page = index.page, begin = index.begin, fresh = index.fresh, books = index.books
-        cdef const int64_t[::1] lots = index.change_lots
-        cdef const int32_t[::1] event = index.change_event
+        cdef const Change[::1] change = index.change
+        cdef const int32_t[::1] mark = index.mark
         cdef const uint8_t[::1] kind = index.kind
         cdef int64_t i
         self.index = index
-        levels.page, levels.begin, levels.change_lots = first_of(page), first_of(begin), first_of(lots)
+        levels.page, levels.begin = first_of(page), first_of(begin)
         levels.fresh, levels.fresh_count = first_of(fresh), fresh.shape[0]
-        levels.change_event = &event[0] if event.shape[0] else NULL
+        levels.change = &change[0] if change.shape[0] else NULL
+        levels.mark = &mark[0] if mark.shape[0] else NULL
         levels.kind = &kind[0] if kind.shape[0] else NULL
         levels.pages, levels.base, levels.framed = page.shape[0], index.base, index.framed
         levels.books = first_of(books)
@@ -84,6 +84,7 @@ cdef class LevelQueue:
         """Note the print that orders are matched with next."""
         self.print_at, self.print_lots = event, lots
         prefetch(&self.place[event])
+        prefetch(&self.place[event + 16])  # of the prints behind it
 
     cdef void expect(self, Order* order, const Top* top) noexcept nogil:
         """Fetch where the changes of an order's level lie while it is on its way to the touch: that takes a while."""
@@ -95,17 +96,11 @@ cdef class LevelQueue:
             prefetch(&self.levels.begin[order.level_next])
 
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
-        """Let an order rest, as the last of its level; which lots are before it is read when a print reaches it.
-
-        That will be soon where it rests at the touch: there changes are fetched already.
-        """
-        cdef int64_t level = order.level_next, begin, eighth
-        cdef int i
+        """Let an order rest, as the last of its level; what is before it is read when a print reaches it."""
+        cdef int64_t level = order.level_next
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
-        if level >= 0 and at_touch(order, top):
-            begin, eighth = self.levels.begin[level], (self.levels.begin[level + 1] - self.levels.begin[level]) >> 3
-            for i in range(1, 8):
-                prefetch(&self.levels.change_event[begin + i * eighth])
+        if level >= 0:
+            order.level_next = narrowed(&self.levels, level, order.printed_at) if at_touch(order, top) else -1
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
         """Bring the place of an order at the price of a print up to it, and count the print."""
@@ -142,18 +137,19 @@ cdef class LevelQueue:
         """Give a book the levels, and a list the prints since the last book event, as they are after what was played."""
         cdef Levels* levels = &self.levels
         cdef int64_t event = self.happened_before(self.passed_us), fresh = began(levels, event), i, at, row
-        cdef int64_t inside = (<int64_t> 1 << LEVEL_PAGE_BITS) - 1, ticks
+        cdef int64_t inside = (<int64_t> 1 << LEVEL_PAGE_BITS) - 1, ticks, lots
         cdef int8_t side
         cdef Trade print_
         if not self.is_open:
             return 0
         book_clear(book)
         for i in range(2 * (levels.pages << LEVEL_PAGE_BITS)):
-            at = first_from(levels.change_event, levels.begin[i], levels.begin[i + 1], booked(levels, event)) - 1
-            if at >= levels.begin[i] and levels.change_event[at] >= fresh and levels.change_lots[at]:
+            at = first_change(levels, narrowed(levels, i, event), levels.begin[i + 1], event) - 1
+            if at >= levels.begin[i] and levels.change[at].event >= fresh and levels.change[at].lots:
                 side = 1 if i & 1 else -1
                 ticks = (levels.page[i >> (LEVEL_PAGE_BITS + 1)] << LEVEL_PAGE_BITS) + ((i >> 1) & inside)
-                book_apply(book, &side, &ticks, &levels.change_lots[at], 1)
+                lots = levels.change[at].lots
+                book_apply(book, &side, &ticks, &lots, 1)
         printed.used = 0
         for at in range(self.first_print(event), self.place.shape[0]):
             if self.place[at] + levels.base >= event:
@@ -194,15 +190,15 @@ cdef class LevelQueue:
             if book == event:
                 return 0
             lots, book = order.level_lots, booked(levels, book)
-            while at < order.level_stop and levels.change_event[at] <= book:
-                lots = levels.change_lots[at]
+            while at < order.level_stop and levels.change[at].event <= book:
+                lots = levels.change[at].lots
                 at += 1
             self.set_level(order, lots)
         event = booked(levels, event)
-        while at < order.level_stop and levels.change_event[at] < event:
-            book = levels.change_event[at]
-            while at < order.level_stop and levels.change_event[at] == book:
-                lots = levels.change_lots[at]
+        while at < order.level_stop and levels.change[at].event < event:
+            book = levels.change[at].event
+            while at < order.level_stop and levels.change[at].event == book:
+                lots = levels.change[at].lots
                 at += 1
             self.set_level(order, lots)
         order.level_next = at
@@ -274,13 +270,12 @@ cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t st
     return begin
 
 
-cdef inline void bisect(const int32_t* rising, int64_t* begin, int64_t* stop, int64_t least) noexcept nogil:
-    """Leave that half of the places in which the first lies that holds *least* or more."""
-    cdef int64_t middle = (begin[0] + stop[0]) // 2
-    if rising[middle] < least:
-        begin[0] = middle + 1
-    else:
-        stop[0] = middle
+cdef inline int64_t first_change(const Levels* levels, int64_t begin, int64_t stop, int64_t event) noexcept nogil:
+    """Return the first change of ``begin:stop`` that is not before an event, *stop* where there is none."""
+    event = booked(levels, event)
+    while begin < stop and levels.change[begin].event < event:
+        begin += 1
+    return begin
 
 
 cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop, int64_t least) noexcept nogil:
@@ -336,30 +331,29 @@ cdef inline int64_t level_of(const Levels* levels, const Order* order, int64_t* 
     return 2 * ((at << LEVEL_PAGE_BITS) + order.ticks - (page << LEVEL_PAGE_BITS)) + (order.side > 0)
 
 
+cdef inline int64_t narrowed(const Levels* levels, int64_t level, int64_t event) noexcept nogil:
+    """Return the first of some changes of a level, which are fetched: among them is the first not before an event."""
+    cdef int64_t begin = levels.begin[level], above = MARK_EVERY - 1
+    cdef int64_t first = (begin + above) // MARK_EVERY, stop = (levels.begin[level + 1] + above) // MARK_EVERY
+    begin = max(begin, (first_from(levels.mark, first, stop, booked(levels, event)) - 1) * MARK_EVERY + 1)
+    prefetch(&levels.change[begin - 1])
+    prefetch(&levels.change[begin + 5])
+    prefetch(&levels.change[begin + 10])
+    return begin
+
+
 cdef inline void find_level(const Levels* levels, Order* order, int64_t level, int64_t event) noexcept nogil:
     """Find the changes of an order's level, and of these the first that is not before an event."""
-    cdef int64_t begin, stop, eighth
-    cdef int i
     if level < 0:
         order.level_begin = order.level_next = order.level_stop = 0
         return
-    begin, stop = levels.begin[level], levels.begin[level + 1]
-    order.level_begin, order.level_stop = begin, stop
-    event = booked(levels, event)
-    # Most of what is looked at lies in no cache: several places are fetched at once, instead of one after the other.
-    while stop - begin > FETCHED:
-        eighth = (stop - begin) >> 3
-        for i in range(1, 8):
-            prefetch(&levels.change_event[begin + i * eighth])
-        for i in range(3):
-            bisect(levels.change_event, &begin, &stop, event)
-    for i in range(0, <int> (stop - begin), 16):
-        prefetch(&levels.change_event[begin + i])
-    order.level_next = first_from(levels.change_event, begin, stop, event)
-    prefetch(&levels.change_lots[order.level_next - 1])
+    if order.level_begin != UNREAD or order.level_next < 0:  # else it was narrowed when the order came to rest
+        order.level_next = narrowed(levels, level, event)
+    order.level_begin, order.level_stop = levels.begin[level], levels.begin[level + 1]
+    order.level_next = first_change(levels, order.level_next, order.level_stop, event)
 
 
 cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:
     """Return the lots that an order's level displays before its next change, in a book that began with event *fresh*."""
     cdef int64_t at = order.level_next - 1
-    return levels.change_lots[at] if at >= order.level_begin and levels.change_event[at] >= fresh else 0
+    return levels.change[at].lots if at >= order.level_begin and levels.change[at].event >= fresh else 0

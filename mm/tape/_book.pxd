@@ -7,10 +7,15 @@
 # Rows of one message are stored first and the best price is settled once, after them: four times
 # faster than keeping it right at every row (docs/performance.md).
 
-from libc.stdint cimport int8_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
 
 cdef enum:
     LEVEL_PAGE_BITS = 8     # a page of prices in an index of levels (`mm.tape.level_changes`) has 2 to this many
+    MARK_EVERY = 16         # changes there, of which the first has a mark
+
+cdef packed struct Change:  # of a level in such an index: position of the event, lots displayed after it
+    int32_t event
+    int64_t lots
 
 cdef struct Far:
     int64_t* ticks

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 LEVEL_PAGE: int
+EVERY: int
 
 class TopPath:
     """Grows the path of best prices: one row whenever bid, ask or the lots at either change."""
@@ -96,8 +97,7 @@ def place_levels(
     begin_event: int,
     begin_level: int,
     place: NDArray[np.int64],
-    of_event: NDArray[np.int32],
-    of_lots: NDArray[np.int64],
+    change: NDArray[np.void],
 ) -> None:
     """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
 
@@ -106,5 +106,5 @@ def place_levels(
         begin_event: The number of the first event.
         begin_level: The first level of the span, as ``2 * slot + is_bid``.
         place: Of each level of the span where its next row goes; is moved on.
-        of_event, of_lots: The rows by level: event and lots.
+        change: The rows by level: event and lots.
     """

@@ -16,6 +16,7 @@ Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ti
 cdef int64_t AHEAD = 256  # rows behind those of a message that are fetched for later ones: they mostly stand there
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
+EVERY = MARK_EVERY  # type: int
 
 
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
@@ -579,8 +580,7 @@ def place_levels(
     int64_t begin_event,
     int64_t begin_level,
     int64_t[::1] place,
-    int32_t[::1] of_event,
-    int64_t[::1] of_lots,
+    Change[::1] change,
 ) -> None:
     """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
 
@@ -589,7 +589,7 @@ def place_levels(
         begin_event: The number of the first event.
         begin_level: The first level of the span, as ``2 * slot + is_bid``.
         place: Of each level of the span where its next row goes; is moved on.
-        of_event, of_lots: The rows by level: event and lots.
+        change: The rows by level: event and lots.
     """
     cdef int64_t event, row, level, levels = place.shape[0]
     with nogil:
@@ -598,6 +598,6 @@ def place_levels(
                 for row in range(first_row[event], first_row[event + 1]):
                     level = 2 * slot[row] + (row_side[row] > 0) - begin_level
                     if 0 <= level < levels:
-                        of_event[place[level]] = <int32_t> (begin_event + event)
-                        of_lots[place[level]] = row_lots[row]
+                        change[place[level]].event = <int32_t> (begin_event + event)
+                        change[place[level]].lots = row_lots[row]
                         place[level] += 1

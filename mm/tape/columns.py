@@ -28,7 +28,8 @@ ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
 DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
     "kind": np.uint8,
     "row_side": np.int8,
-    "change_event": np.int32,
+    "change": np.int32,
+    "mark": np.int32,
     "whole_kind": np.uint8,
 }
 

@@ -173,18 +173,20 @@ class KeptTape:
 
     def _levels(self, tape: Tape) -> "LevelIndex":
         """Make the changes of the levels of *tape*, and keep them."""
-        from mm.tape import level_changes
+        from mm.tape import _book, level_changes
 
         place, opened = self._beside("levels"), partial(level_changes.opened, tape)
         making = level_changes.Making.of(tape)
         begin, page, size = making.begin, making.page, int(making.begin[-1])
-        sizes = {"page": len(page), "begin": len(begin), "change_event": size, "change_lots": size}
+        every, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
+        sizes = {"page": len(page), "begin": len(begin), "change": size * words, "mark": -(-size // every)}
         shapes = {name: (DTYPES.get(name, np.int64), length) for name, length in sizes.items()}
 
         def pieces() -> Iterator[tuple[str, int, Column]]:
             yield from (("page", 0, page), ("begin", 0, begin))
-            for at, event, lots in making.pieces():
-                yield from (("change_event", at, event), ("change_lots", at, lots))
+            for at, change in making.pieces():
+                yield "change", at * words, change.view(np.int32)
+                yield "mark", -(-at // every), change["event"][-at % every :: every]
 
         try:
             with place._unfinished() as path:

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.tape._book import EVERY, count_levels, place_levels
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape._book import count_levels, place_levels
 from mm.tape.columns import GAP, KEYFRAME, PIECE, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
@@ -21,7 +21,8 @@ MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of th
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level
 _IN_ORDER: Ints = np.empty(0, np.int64)
-KEPT = ("page", "begin", "change_event", "change_lots")
+CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
+KEPT = ("page", "begin", "change", "mark")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,8 +33,9 @@ class LevelIndex:
         page: Pages of `PAGE` prices that have any changes, ``ticks // PAGE``, rising, int64[pages].
         begin: Where the changes of the asks at a price begin, and then of the bids there, for all prices of the pages,
             int64[2 * PAGE * pages + 1].
-        change_event: Position in the whole tape of the event that changed it, rising within a level, int32[n].
-        change_lots: Lots displayed after it, int64[n]; of several in one event the last counts.
+        change: Position in the whole tape of the event that changed it, rising within a level, and lots displayed after
+            it, `CHANGE`[n]; of several in one event the last counts. What is read of them mostly lies in no cache.
+        mark: The event of each `EVERY`-th change, int32: few enough to lie in a cache, they are searched first.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
         kind: The kind of each event of the whole tape, uint8[events].
         base: Position in the whole tape of the window's first event.
@@ -44,8 +46,8 @@ class LevelIndex:
 
     page: Ints
     begin: Ints
-    change_event: NDArray[np.int32]
-    change_lots: Ints
+    change: NDArray[np.void]
+    mark: NDArray[np.int32]
     fresh: Ints
     kind: NDArray[np.uint8]
     base: int
@@ -58,7 +60,7 @@ class LevelIndex:
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks."""
-        begin, event = self.begin, self.change_event
+        begin, event = self.begin, self.change["event"]
         if (
             len(begin) != 2 * PAGE * len(self.page) + 1
             or begin[0]
@@ -72,42 +74,34 @@ class LevelIndex:
         falls[inner - 1] = False  # from one level to the next
         if (np.diff(self.page) <= 0).any() or falls.any():
             yield "pages, or the changes of a level, do not rise"
-        if len(event) != len(self.change_lots) or (self.change_lots < 0).any():
-            yield f"{len(event)} changes have {len(self.change_lots)} numbers of lots, or one is negative"
+        if not np.array_equal(self.mark, event[::EVERY]) or (self.change["lots"] < 0).any():
+            yield "marks are not the events of their changes, or lots are negative"
         if ((event < 0) | (event >= len(self.kind))).any():
             yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
     def let_go(self) -> None:
         """Release the memory of all changes, where they are mapped; it is read again when used."""
-        for column in (self.change_event, self.change_lots):
-            release(column)
+        release(self.change)
 
     def in_lots(self, times: int) -> Self:
         """Return them in lots *times* as fine."""
-        return replace(self, change_lots=self.change_lots * times)
+        change = self.change.copy()
+        change["lots"] *= times
+        return replace(self, change=change)
 
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
     own = {"fresh": _fresh(tape), "kind": tape.kind, "base": 0, "framed": 0, "books": _IN_ORDER}
-    return LevelIndex(**arrays | own)
+    return LevelIndex(**arrays | own | {"change": arrays["change"].view(CHANGE)})
 
 
 def level_changes(tape: Tape) -> LevelIndex:
     """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
     making = Making.of(tape)
-    parts = [(event, lots) for _, event, lots in making.pieces()]
-    return LevelIndex(
-        page=making.page,
-        begin=making.begin,
-        change_event=np.concatenate([np.empty(0, np.int32), *(event for event, _ in parts)]),
-        change_lots=np.concatenate([np.empty(0, np.int64), *(lots for _, lots in parts)]),
-        fresh=_fresh(tape),
-        kind=tape.kind,
-        base=0,
-        framed=0,
-        books=_IN_ORDER,
-    )
+    change = np.concatenate([np.empty(0, CHANGE), *(change for _, change in making.pieces())])
+    arrays = {"page": making.page, "begin": making.begin, "change": change, "mark": change["event"][::EVERY].copy()}
+    return opened(tape, {}, arrays)
 
 
 @dataclass(frozen=True)
@@ -151,22 +145,21 @@ class Making:
         np.cumsum(making.begin, out=making.begin)
         return making
 
-    def pieces(self) -> Iterator[tuple[int, NDArray[np.int32], Ints]]:
-        """Yield the changes of some levels after those of others: the place of the first, their events, their lots."""
+    def pieces(self) -> Iterator[tuple[int, NDArray[np.void]]]:
+        """Yield the changes of some levels after those of others, and the place of the first."""
         begin, first_level, last = self.begin, 0, len(self.begin) - 1
         while begin[first_level] < begin[last]:
             stop = int(np.searchsorted(begin, begin[first_level] + MOST_ROWS, side="right")) - 1
             stop = min(max(stop, first_level + 1), last)
-            event = np.empty(begin[stop] - begin[first_level], np.int32)
-            lots = np.empty(len(event), np.int64)
+            change = np.empty(begin[stop] - begin[first_level], CHANGE)
             place = begin[first_level:stop] - begin[first_level]
             for a, b, slot in self._blocks():
                 rows = self.tape.row_lots[self.tape.first_row[a] : self.tape.first_row[b]]
                 framed = a == 0 and _framed(self.tape)
                 columns = self.tape.kind[a:b], *self._rows(a, b), slot, rows
-                place_levels(*columns, framed, a, first_level, place, event, lots)
+                place_levels(*columns, framed, a, first_level, place, change)
                 release(rows)
-            yield int(begin[first_level]), event, lots
+            yield int(begin[first_level]), change
             first_level = stop
 
     def _blocks(self) -> Iterator[tuple[int, int, Ints]]:

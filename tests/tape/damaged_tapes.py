@@ -186,8 +186,8 @@ def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
         },
         bench.levels: {
             "begin": (-1, MOST),
-            "change_event": (-1, 2**31 - 1),
-            "change_lots": (-1, -MOST),
+            "change": (-1, 2**31 - 1),
+            "mark": (-1, 2**31 - 1),
         },
     }
     for name, columns in wrong.items():
@@ -197,7 +197,7 @@ def crafted(bench: Bench) -> Iterator[tuple[str, Content]]:
             items = kept[column]
             for value in values:
                 changed = items.copy()
-                changed[len(changed) // 2] = value
+                changed[len(changed) // 6 * 3] = value  # of a change, three words, the first: its event
                 yield f"crafted {which}: {column} {value}", bench.crafted(name, {column: changed})
             for what, other in (("shorter", items[:-1]), ("longer", np.append(items, items[-1:])), ("gone", items[:0])):
                 yield f"crafted {which}: {column} {what}", bench.crafted(name, {column: other})

@@ -94,7 +94,7 @@ def test_the_changes_of_levels_are_kept_from_the_second_run_on(folder, cache):
         assert np.array_equal(getattr(again.levels, name), getattr(made, name))
     for path in cache.glob("*.levels.arrow"):
         path.unlink()
-    assert len(load_day(folder, cache=cache).levels.change_event) == len(made.change_event)
+    assert len(load_day(folder, cache=cache).levels.change) == len(made.change)
 
 
 def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_stays(folder, cache, monkeypatch):
@@ -102,14 +102,14 @@ def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_sta
     first = load_day(folder, cache=cache)
     assert first.staying().levels
     tape = load_day(folder, cache=cache)
-    lots = tape.levels.change_lots.copy()
+    change = tape.levels.change.copy()
     released = []
     monkeypatch.setattr(level_changes, "release", released.append)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
-    for one, count in ((tape.staying(), 0), (tape, 2)):
+    for one, count in ((tape.staying(), 0), (tape, 1)):
         backtest(one, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
-    assert np.array_equal(tape.levels.change_lots, lots)
+    assert np.array_equal(tape.levels.change, change)
 
 
 def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):

@@ -29,7 +29,7 @@ def of_level(found: LevelIndex, side: int, ticks: int) -> list[tuple[int, int]]:
         return []
     level = 2 * (256 * pages.index(ticks // 256) + ticks % 256) + (side > 0)
     place = slice(*found.begin[level : level + 2].tolist())
-    return list(zip(found.change_event[place].tolist(), found.change_lots[place].tolist(), strict=True))
+    return found.change[place].tolist()
 
 
 def plain(tape: Tape) -> dict[tuple[int, int], list[tuple[int, int]]]:
@@ -49,7 +49,7 @@ def test_every_row_of_a_book_stands_at_its_level(drawn):
     """In order of time; trades and keyframes change nothing, and a book begins where it says."""
     for tape in drawn:
         found, wanted = level_changes(tape), plain(tape)
-        assert sum(map(len, wanted.values())) == len(found.change_event)
+        assert sum(map(len, wanted.values())) == len(found.change)
         assert all(of_level(found, *level) == changes for level, changes in wanted.items())
         begins = [event for event, kind in enumerate(tape.kind.tolist()) if kind in (SNAPSHOT, GAP)]
         framed = [0] if len(tape) and tape.kind[0] == KEYFRAME else []
@@ -86,8 +86,9 @@ def test_windows_and_finer_lots():
     ("name", "values", "fault"),
     [
         ("begin", [0, 9], "do not begin one after the other"),
-        ("change_event", [5, 4, 3, 2, 1, 0, 0], "do not rise"),
-        ("change_lots", [1], "numbers of lots"),
+        ("change", [(event, 1) for event in (5, 4, 3, 2, 1, 0, 0)], "do not rise"),
+        ("change", [(0, -1)] * 7, "negative"),
+        ("mark", [7], "marks"),
     ],
 )
 def test_a_damaged_index_is_named(name, values, fault):

@@ -409,8 +409,8 @@ cdef class Engine:
                 break
             due_us = self.next_due(venue, manager, open)
             if us >= due_us:
-                self.catch_up(venue, manager, us, us - 1)
-            elif venue.passes_over and venue.begun and not manager.decides:
+                due_us = self.catch_up(venue, manager, us, us - 1)
+            if venue.passes_over and venue.begun and not manager.decides:
                 passed = venue.pass_over(self.fills, min(due_us - 1, until_us))
                 if passed:
                     pass_requotes(manager, venue.now_us)

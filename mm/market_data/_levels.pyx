@@ -214,15 +214,14 @@ cdef class Side:
 
     cdef Py_ssize_t place(self, int64_t key) noexcept nogil:
         """Return how many levels are below *key*."""
-        cdef Level* levels = self.room + self.begin
-        cdef Py_ssize_t low = 0, high = self.count, middle
-        while low < high:
-            middle = (low + high) >> 1
-            if levels[middle].key < key:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        cdef Level* first = self.room + self.begin
+        cdef Level* level = first
+        cdef Py_ssize_t left = self.count, half
+        while left > 1:  # without a branch that depends on keys: half of such guesses would be wrong
+            half = left >> 1
+            level += half * (level[half - 1].key < key)
+            left -= half
+        return level - first + (1 if left and level.key < key else 0)
 
     cdef int set(self, int64_t key, const Level* given) except -1 nogil:
         """Set the level *key* as it is *given*; a quantity of 0 removes it, and what was kept of its texts goes."""

@@ -180,6 +180,8 @@ class Calibrator:
         if config.fills is not None and config.deltas in (FROM_MID, FROM_BEST):
             config = self.config = replace(config, deltas=(*config.deltas, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
+        for one in self.tapes if config.method != "marks" else ():
+            one.forget()  # what is played are its best prices
         for name, quotes in runs_of(self.tapes[0], config):
             play = partial(simulated, self.tapes, quotes, config, rules, self._periods)
             run = keep(name, play) if keep else play()

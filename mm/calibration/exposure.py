@@ -237,8 +237,8 @@ def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Poi
     A hit at the very instant at which its order came to stand so, where no order ever rested, is left out.
     """
     hit_keys = hits.keys
-    hit_keys = hit_keys[np.isin(hit_keys, keys)]
-    fills = np.bincount(np.searchsorted(keys, hit_keys), minlength=keys.size)
+    at = np.searchsorted(keys, hit_keys)
+    fills = np.bincount(at[np.append(keys, -1)[at] == hit_keys], minlength=keys.size)
     side, block, distance = places_of(keys)
     return Points.of(distance / per_tick, spent_us / US_PER_S, fills, side=side, block=block)
 

@@ -1,8 +1,7 @@
 """The functions of ``scipy.special`` that fits need, without the package around them.
 
-What the package does when it is imported, mostly for arrays of other libraries, takes several times as long as loading
-its compiled functions. Until these are there, a module that runs nothing stands in its place; whoever imports the
-package later gets all of it.
+Its import, mostly of what arrays of other libraries need, takes several times as long. Until its compiled functions are
+there, a module that runs nothing stands in its place; whoever imports the package later gets all of it.
 """
 
 import sys

@@ -45,8 +45,7 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
                 coming.append(other.submit(came, played(task)))
             if place:
                 yield place - 1, coming.popleft().result()
-        if coming:
-            yield len(tasks) - 1, coming.pop().result()
+        yield from ((len(tasks) - 1, last.result()) for last in coming)
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:

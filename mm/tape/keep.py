@@ -208,6 +208,8 @@ class KeptTape:
 
             def sound() -> bool:
                 wrong.extend(islice(chain(file.wrong_sums(), kept.faults()), 1))
+                for column in file.columns.values():
+                    release(column)  # all of it was looked at, once
                 return not wrong
 
             if VerifiedFiles(self.path.parent).once(self.path, code["digest"], sound):

@@ -59,6 +59,16 @@ def same(one, two):
     )
 
 
+def test_memory_of_a_tape_that_is_verified_goes_back(folder, cache, monkeypatch):
+    """The first to open it looks at every page; all columns are let go, so it holds no more than later ones."""
+    load_day(folder, cache=cache)
+    (record := next(cache.glob("*.verified"), None)) and record.unlink()
+    released = []
+    monkeypatch.setattr(keep, "release", lambda column: released.append(len(column)))
+    tape = load_day(folder, cache=cache)
+    assert sorted(released) == sorted(len(getattr(tape, name)) for name in ARRAYS)
+
+
 def test_what_a_killed_process_left_of_a_tape_is_cleared(folder, cache):
     """Half a tape of a full day is a hundred MB, and nobody would ever come for it."""
     cache.mkdir(parents=True)

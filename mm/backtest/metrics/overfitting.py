@@ -134,5 +134,4 @@ def _missed(chosen: "Floats", other: "Floats") -> "Floats":
         others, picked = other[rows], other[rows, trial, None]
         twice = np.einsum("ij->i", (others < picked).view(np.int8) + (others <= picked), dtype=np.int64)
         missed[rows] += twice <= trials  # the rank, half of one more than that, is the median or below
-    share: Floats = missed / best.sum(axis=1)
-    return share
+    return np.asarray(missed / best.sum(axis=1))

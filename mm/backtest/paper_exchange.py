@@ -298,15 +298,15 @@ class PaperExchange:
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        us = tape.start_us
+        us, small = tape.start_us, isinstance(tape, BestPrices)  # better kept for the next run, and played at once
         while us < tape.end_us:
-            to_us = min(us + STRIDE_US, tape.end_us)
+            to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
             while due and due[0][0] <= to_us:
                 at_us, act = due.popleft()
                 self.advance(at_us)
                 act()
             self.advance(to_us)
-            if not isinstance(tape, BestPrices):  # a small one is better kept for the next run
+            if not small:
                 tape.let_go(us, to_us)
             if step:
                 step(to_us - us)

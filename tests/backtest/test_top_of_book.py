@@ -208,6 +208,22 @@ def test_rows_are_passed_over_and_counted_nevertheless():
     assert len(project(both()[0])) == len(EVENTS) - 2
 
 
+def test_hours_that_a_bar_counts_leave_the_journal_of_a_play_at_once():
+    """A play that nobody follows is one call of the engine; with a bar each hour of it is one."""
+    hour = 3_600 * 10**6
+    events = [(1000, "snapshot", [(99, 5)], [(101, 5)])]
+    events += [(1000 + n * hour // 7, "trade", 1 - n % 2 * 2, 100 + 2 - n % 2 * 4, 3) for n in range(1, 30)]
+    tape, seen = with_best(Tape.of(TEST, events)), []
+    at_once, by_hours = (
+        backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON, step=step).journal
+        for step in (None, seen.append)
+    )
+    assert len(seen) == 5
+    assert sum(seen) == tape.end_us - tape.start_us
+    assert len(at_once.fills) > 20
+    assert_same(*map(read_journal, (at_once, by_hours)))
+
+
 def both():
     tape = Tape.of(TEST, EVENTS)
     return tape, with_best(tape)

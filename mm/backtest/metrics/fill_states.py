@@ -34,6 +34,7 @@ NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are
 DOUBT = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
 MOMENT_DOUBT = 700.0  # such fills of a moment beside all moments: bursts of fills are few where fills are not
 ALIKE = 0.3  # of the logarithm of distance, which makes two distances alike
+JUMP_S = 0.01  # beside the order time of a state with fills: an order that a jump of the mid passes fills in no time
 HALF = 0.5  # of a fill, and of a second, beside what was seen at a distance
 TINY = 1e-300
 
@@ -200,11 +201,12 @@ def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     level = ((seen + HALF) / (waited + HALF))[:, None, None]
     scale = np.log(np.maximum(nodes, 0.0) + EXACT)
     alike = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
-    expected, rate = seconds * level, np.ones((1, 1, 1))
+    lasted = seconds + JUMP_S * (fills > 0)
+    expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
         rate = _drawn(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), DOUBT)
     rate = level * _drawn(rate, np.tensordot(alike, expected, 1), np.tensordot(alike, fills, 1), DOUBT)
-    own = _drawn(rate, seconds, fills, DOUBT)
+    own = _drawn(rate, lasted, fills, DOUBT)
     found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
     return found
 

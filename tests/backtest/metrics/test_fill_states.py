@@ -73,6 +73,14 @@ def test_a_state_that_a_distance_never_saw_is_taken_from_distances_like_it():
     assert recent == pytest.approx(2.0, rel=0.1)
 
 
+def test_parts_that_fill_in_a_jump_are_no_rate_of_thousands():
+    """The mid jumps across an order, whose parts fill within a millisecond: no order that it passes fills so fast."""
+    jump = (5.0, -20.0, 1, 1, 0, 0, 0, 0.001, 16.0)
+    states = FillStates([*rows_at(d5=(1e3, 100.0), d8=(1e3, 60.0)), jump], 0.3, 0.2)
+    rates = [states.rates(*(np.array([one]) for one in (sent, -40, 3, 0))).item() for sent in (10, 16)]
+    assert max(rates) < 2_000  # and not 16,000
+
+
 def test_an_order_nearer_than_all_others_counts_as_the_nearest():
     """It stands where it was sent, or has come nearer by as much."""
     rows = [*rows_at(d0_5=(1e3, 500.0), d1=(1e3, 300.0)), (0.5, -0.5, 1, 1, 0, 0, 0, 10.0, 50.0)]

@@ -1,5 +1,6 @@
 """A clean environment for every test; what tests import from each other is in support.py."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -18,6 +19,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the processes of ``-n auto``: half as many again as cores, since many tests wait for clocks and ports."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -129,9 +129,10 @@ def rows_of(sums: "Floats") -> tuple[StateRow, ...]:
 class FillStates:
     """Fills per second by state, from what was seen; between distances that were sent to they are interpolated.
 
-    A state of few fills is drawn towards the rate of the wider ones that it belongs to, whose sum stays. Distances in
-    whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is even with
-    the former and odd with the latter, and orders fill more often while it is not as usual.
+    A state of few fills is drawn towards what was seen at distances like its own, and a moment of few towards all
+    moments together; the fills of each distance stay. Distances in whole ticks are interpolated apart from those half a
+    tick off: prices are whole ticks, so the spread is even with the former and odd with the latter, and orders fill
+    more often while it is not as usual.
 
     Args:
         rows: As ``rows_of`` returns them.
@@ -205,8 +206,9 @@ def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
         rate = _drawn(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), DOUBT)
-    rate = level * _drawn(rate, np.tensordot(alike, expected, 1), np.tensordot(alike, fills, 1), DOUBT)
-    own = _drawn(rate, lasted, fills, DOUBT)
+    # not by a product of matrices, see ``arithmetic.dot``
+    likewise, met = (np.einsum("nm,mbv->nbv", alike, one) for one in (expected, fills))
+    own = _drawn(level * _drawn(rate, likewise, met, DOUBT), lasted, fills, DOUBT)
     found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
     return found
 

@@ -67,8 +67,9 @@ def test_a_state_that_a_distance_never_saw_is_taken_from_distances_like_it():
     at = {
         ticks: states.rates(*(np.array([one]) for one in (2 * ticks, 2 * ticks - 1, 1, 6))).item() for ticks in (10, 16)
     }
-    assert at[10] == pytest.approx(50 / 1e4, rel=0.1)
-    assert at[16] == pytest.approx(25 / 1e4, rel=0.5)  # half as many fills in all: 40 of 60 to 60 of 110
+    level = {10: 60 / 10_010, 10.5: 110 / 20_010, 16: 40 / 10_010}  # all fills per second of orders sent there
+    for ticks, rate in at.items():
+        assert rate == pytest.approx(50 / 1e4 * level[ticks] / level[10.5], rel=0.02)
     recent = states.rates(*(np.array([one]) for one in (20, 19, 3, 0))).item()
     assert recent == pytest.approx(2.0, rel=0.1)
 

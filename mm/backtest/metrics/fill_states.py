@@ -29,10 +29,10 @@ ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move
 MOMENTS = 12  # rested for long or not; the other side just filled or not; what is known of the own one
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
 NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
-# Fills beyond the first at which the rate of a state is half its own and half that of the wider one, by bin: the parts
-# of an order that the mid has come close to fill at once, and say as much as one fill.
-DOUBT = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
-MOMENT_DOUBT = 700.0  # such fills of a moment beside all moments: bursts of fills are few where fills are not
+# Weight of the rate that the rate of a state is shrunk towards, in fills beyond the first, by bin: the parts of an
+# order that the mid has come close to fill at once, and say as much as one fill.
+PRIOR_FILLS = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
+MOMENT_PRIOR_FILLS = 700.0  # likewise of all moments together: bursts of fills are few where fills are not
 ALIKE = 0.3  # of the logarithm of distance, which makes two distances alike
 JUMP_S = 0.01  # beside the order time of a state with fills: an order that a jump of the mid passes fills in no time
 HALF = 0.5  # of a fill, and of a second, beside what was seen at a distance
@@ -129,7 +129,7 @@ def rows_of(sums: "Floats") -> tuple[StateRow, ...]:
 class FillStates:
     """Fills per second by state, from what was seen; between distances that were sent to they are interpolated.
 
-    A state of few fills is drawn towards what was seen at distances like its own, and a moment of few towards all
+    A state of few fills is shrunk towards what was seen at distances like its own, and a moment of few towards all
     moments together; the fills of each distance stay. Distances in whole ticks are interpolated apart from those half a
     tick off: prices are whole ticks, so the spread is even with the former and odd with the latter, and orders fill
     more often while it is not as usual.
@@ -189,8 +189,8 @@ class FillStates:
 def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     """Return the fills per second by node, bin and last move.
 
-    What few orders saw at a distance is drawn towards what was seen at distances like it, in proportion to the rates of
-    all orders sent there: an order that stays where it is while the mid comes up by half a tick may be seen at some
+    What few orders saw at a distance is shrunk towards what was seen at distances like it, in proportion to the rates
+    of all orders sent there: an order that stays where it is while the mid comes up by half a tick may be seen at some
     distances alone. The fills of each node stay.
 
     Args:
@@ -205,26 +205,26 @@ def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     lasted = seconds + JUMP_S * (fills > 0)
     expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
-        rate = _drawn(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), DOUBT)
+        rate = _shrunk(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), PRIOR_FILLS)
     # not by a product of matrices, see ``arithmetic.dot``
-    likewise, met = (np.einsum("nm,mbv->nbv", alike, one) for one in (expected, fills))
-    own = _drawn(level * _drawn(rate, likewise, met, DOUBT), lasted, fills, DOUBT)
+    expected_near, fills_near = (np.einsum("nm,mbv->nbv", alike, one) for one in (expected, fills))
+    own = _shrunk(level * _shrunk(rate, expected_near, fills_near, PRIOR_FILLS), lasted, fills, PRIOR_FILLS)
     found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
     return found
 
 
 def _by_moment(rate: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     """Return the fills per second by node, bin, last move and moment, those of all moments together being *rate*."""
-    own = _drawn(rate[..., None], seconds, fills, MOMENT_DOUBT)
-    total, drawn = ((seconds * one).sum(axis=3, keepdims=True) for one in (rate[..., None], own))
-    found: Floats = own * np.where(drawn > 0, total / np.maximum(drawn, TINY), 1.0)
+    own = _shrunk(rate[..., None], seconds, fills, MOMENT_PRIOR_FILLS)
+    total, shrunk = ((seconds * one).sum(axis=3, keepdims=True) for one in (rate[..., None], own))
+    found: Floats = own * np.where(shrunk > 0, total / np.maximum(shrunk, TINY), 1.0)
     return found
 
 
-def _drawn(rate: "Floats", seconds: "Floats", fills: "Floats", doubt: "float | Floats") -> "Floats":
-    """Return fills per second as they were seen, drawn towards a *rate* where few were."""
+def _shrunk(rate: "Floats", seconds: "Floats", fills: "Floats", prior_fills: "float | Floats") -> "Floats":
+    """Return fills per second as they were seen, shrunk towards a *rate* where few were."""
     known = np.maximum(fills - 1, 0) + seconds * rate
-    found: Floats = rate + known / (known + doubt) * (fills / np.maximum(seconds, TINY) - rate)
+    found: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
     return found
 
 

@@ -6,16 +6,18 @@ from typing import Any
 
 from benchmarks.engine import ACCOUNT, EXECUTION, PEER, flags_of, models
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
+from mm.errors import DataError
 
 FEW, MANY = 2, 12  # points of two sweeps: what the further ones cost is the cost of a point
 SWEPT = ("trade_cross", "queue_prob_power")
+CHECK = "data check"  # it has done its work also where the day has defects, as the other generator's has
 AIMS = {
     "calibrate, marks": "under 1 s",
     "calibrate, ladder": "under 2 s",
     "calibrate, fixed": "under 3 s",
     "schedule": "under 1.2 s",
     "walkforward": "under 1.5 s",
-    "data check": "under 5 s, better 3",
+    CHECK: "under 5 s, better 3",
     "fills fit": "under 3 s",
 }
 MEMORY_AIM = "under 500 MB"
@@ -33,7 +35,7 @@ def commands(bench: Bench) -> dict[str, list[str]]:
     where = where_of(bench)
     found = {f"calibrate, {one}": ["calibrate", *where, "--method", one] for one in ("marks", "ladder", "fixed")}
     found |= {name: [name, *where] for name in ("schedule", "walkforward")}
-    found["data check"] = ["data", "check", str(bench.folder.path), "--json"]
+    found[CHECK] = ["data", "check", str(bench.folder.path), "--json"]
     found["fills fit"] = ["fills", "fit", *where]
     return {name: [*PYTHON, "mm", *words] for name, words in found.items()}
 
@@ -55,7 +57,7 @@ def measure(bench: Bench) -> Measured:
     peers = []
     for turn in range(bench.turns + 1):  # the first one makes what is kept
         for name, words in named.items():
-            done = _removed(run(words))
+            done = _removed(run(words, defects=DataError.exit_code if name == CHECK else 0))
             if turn:
                 ran[name].append(done)
         for fills, pairs in points.items():

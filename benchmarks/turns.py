@@ -145,7 +145,7 @@ class Measured:
         return [head.rstrip(), *rows, *facts, *(f"  {note}" for note in self.notes)]
 
 
-def run(command: Sequence[str], *, listen: bool = True) -> Ran:
+def run(command: Sequence[str], *, listen: bool = True, defects: int = 0) -> Ran:
     """Run *command* to its end.
 
     No knob of the shell that started us reaches it, nor a ban on keeping bytecode, which no user has.
@@ -153,9 +153,10 @@ def run(command: Sequence[str], *, listen: bool = True) -> Ran:
     Args:
         command: Its words; no shell.
         listen: False throws its stdout away, unread.
+        defects: A further code of success, where the command has printed its JSON object: a check that found some.
 
     Raises:
-        MMError: If it ends with another code than 0.
+        MMError: If it ends with another code than these.
     """
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as report:
         subprocess.run(
@@ -167,11 +168,11 @@ def run(command: Sequence[str], *, listen: bool = True) -> Ran:
             pass_fds=(report.fileno(),),
             check=False,
         )
-        taken = _json(_last_line(report))
-        if taken.get("code") != 0:
+        taken, answer = _json(_last_line(report)), _json(_last_line(said))
+        if taken.get("code") not in ((0, defects) if answer else (0,)):
             code, last = taken.get("code", "no exit code"), _last_line(errors)
             raise MMError(f"{' '.join(command)}: ended with {code}: {last or 'it said nothing'}")
-        return Ran(taken["wall_s"], taken["user_s"], taken["peak"] / _PER_MB, _json(_last_line(said)))
+        return Ran(taken["wall_s"], taken["user_s"], taken["peak"] / _PER_MB, answer)
 
 
 def clean() -> dict[str, str]:

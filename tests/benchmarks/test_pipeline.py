@@ -19,8 +19,9 @@ def test_a_point_costs_what_further_points_add(bench, monkeypatch):
     """Starting, opening the day and writing the page are in both sweeps, and cancel out."""
     told: list[list[str]] = []
 
-    def run(words, **_):
+    def run(words, defects=0):
         told.append(words)
+        assert defects == (3 if "check" in words else 0), "a day with defects is checked all the same"
         if words[0] == "peer":
             return Ran(9.0, 9.0, 1.0, {"runs": [{"run_s": 9.0, "run_user_s": 9.0}, {"run_s": 2.0, "run_user_s": 1.0}]})
         points = words[-1].count(",") + 1 if "sweep" in words else 0

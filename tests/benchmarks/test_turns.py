@@ -166,6 +166,15 @@ def test_a_process_that_fails_is_told_with_its_last_words():
         run([sys.executable, "-c", "import sys; print('the reason', file=sys.stderr); sys.exit(3)"])
 
 
+def test_a_check_that_finds_defects_has_done_its_work():
+    """Code 3 is its answer then; without a JSON object it is a day that cannot be read, and no other command's."""
+    found = "print('{\"ok\": false}'); raise SystemExit(3)"
+    assert run([sys.executable, "-c", found], defects=3).said == {"ok": False}
+    for code, defects in ((found, 0), ("raise SystemExit(3)", 3), (found.replace("3", "4"), 3)):
+        with pytest.raises(MMError, match="ended with"):
+            run([sys.executable, "-c", code], defects=defects)
+
+
 def test_the_shell_s_knobs_do_not_reach_what_is_measured(monkeypatch):
     """ORDER_TTL_MS of a session before would measure another strategy."""
     monkeypatch.setenv("ORDER_TTL_MS", "1")

@@ -114,23 +114,17 @@ def probe_moves(
         blocks: How many there are.
     """
 
-def stood_by_block(
-    us: NDArray[np.int64],
-    state: NDArray[np.int64],
-    span: tuple[int, int],
-    block_us: int,
-    second: float,
-    waited: NDArray[np.float64],
-) -> None:
-    """Add the seconds in which the touch stood in each state, by block.
+def stood_between(
+    begins: NDArray[np.int64], touch: NDArray[np.int64], span: tuple[int, int], block_us: int, first_block: int
+) -> Stood:
+    """Return where the touch stood, in which block, and for how many µs, cut where a row or a block begins.
 
     Args:
-        us: int64[n], when it came to stand so; the first row holds when the span begins.
-        state: int64[n], number of the state; below 0 without a book.
+        begins: int64[n], when it came to stand so, µs; the first row holds when the span begins.
+        touch: int64[n], where, in steps.
         span: Begin and end, µs.
         block_us: Length of a block; they count from the begin.
-        second: µs of one.
-        waited: float64[b, s].
+        first_block: Number of the first block.
     """
 
 def ends_by_block(

@@ -351,36 +351,34 @@ cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t 
     return low
 
 
-def stood_by_block(
-    us: NDArray[np.int64], state: NDArray[np.int64], span: tuple[int, int], block_us: int, second: float,
-    double[:, ::1] waited,
-) -> None:
-    """Add the seconds in which the touch stood in each state, by block.
+def stood_between(
+    const int64_t[::1] begins, const int64_t[::1] touch, span: tuple[int, int], int64_t block_us, int64_t first_block
+) -> Stood:
+    """Return where the touch stood, in which block, and for how many µs, cut where a row or a block begins.
 
     Args:
-        us: int64[n], when it came to stand so; the first row holds when the span begins.
-        state: int64[n], number of the state; below 0 without a book.
+        begins: int64[n], when it came to stand so, µs; the first row holds when the span begins.
+        touch: int64[n], where, in steps.
         span: Begin and end, µs.
         block_us: Length of a block; they count from the begin.
-        second: µs of one.
-        waited: float64[b, s].
+        first_block: Number of the first block.
     """
-    cdef const int64_t[::1] begins = us, states = state
-    cdef int64_t start_us = span[0], end_us = span[1], length = block_us, at, until, cut
-    cdef Py_ssize_t row, rows = begins.shape[0], block
-    cdef double one = second
-    if states.shape[0] != rows or waited.shape[0] * length < end_us - start_us:
-        raise ValueError("cells: columns of unequal length of where the touch stood, or too few blocks")
+    cdef int64_t start_us = span[0], end_us = span[1], at, until, cut, block
+    cdef Py_ssize_t row, rows = begins.shape[0], found = 0
+    if touch.shape[0] != rows:
+        raise ValueError("cells: columns of unequal length of where the touch stood")
+    table = np.empty((3, rows + max(end_us - start_us, 0) // block_us), np.int64)
+    cdef int64_t[:, ::1] stood = table
     for row in range(rows):
-        if states[row] < 0:
-            continue
         at = start_us if row == 0 else begins[row]
         until = begins[row + 1] if row + 1 < rows else end_us
         while at < until:
-            block = (at - start_us) // length
-            cut = min(start_us + (block + 1) * length, until)
-            waited[block, states[row]] += <double> (cut - at) / one
+            block = (at - start_us) // block_us
+            cut = min(start_us + (block + 1) * block_us, until)
+            stood[0, found], stood[1, found], stood[2, found] = touch[row], first_block + block, cut - at
             at = cut
+            found += 1
+    return table[0, :found], table[1, :found], table[2, :found]
 
 
 def ends_by_block(

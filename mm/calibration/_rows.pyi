@@ -3,13 +3,17 @@
 """The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
-numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
+numpy call costs more than its work (``mm bench calibration``, row "one fit").
 """
 
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+LEAST_K: float
+FARTHEST: float
 
 class At:
     """The likelihood of the rows at one k, and its moments.
@@ -85,6 +89,32 @@ class Rows:
     ) -> Self: ...
     def at(self, k: float) -> At:
         """Return likelihood and moments at *k*."""
+    def falls_at(
+        self, slope: Callable[[At], tuple[float, float]] | None, start: float, low: float, high: float, floor: float
+    ) -> float:
+        """Return where a slope falls through zero, by Newton steps kept between two ends; the least k if it only falls.
+
+        Of several such places it is one.
+
+        Args:
+            slope: The slope and its own slope at one k; None for the score.
+            start: The k to start from.
+            low: The end below.
+            high: The end above.
+            floor: The least k.
+        """
+    def alone(self, peak: float, narrowest: float, wider: Sequence[tuple[float, float]]) -> bool:
+        """Return whether the likelihood of cells can have no other peak than *peak*.
+
+        The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
+        deeper the fills lie within their cells than they would within the narrowest: so between two places F
+        rises by no more than B falls.
+
+        Args:
+            peak: The k of a peak.
+            narrowest: Width of the narrowest cell.
+            wider: Widths of the other cells that hold fills, with the share of all fills in each.
+        """
 
 def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
     """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.

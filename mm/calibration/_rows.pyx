@@ -2,15 +2,27 @@
 """The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
-numpy call costs more than its work (``python -m mm.bench calibration``, row "one fit").
+numpy call costs more than its work (``mm bench calibration``, row "one fit").
 """
 
-from libc.math cimport INFINITY, cosh, exp, expm1, isfinite, log, sinh
+from collections.abc import Callable, Sequence
+
+from libc.math cimport INFINITY, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh
 from libc.stdlib cimport free, malloc
 
 cdef double SMALL = 0.1    # below, the series are exact to the last digit and the closed forms are not
 cdef double LARGE = 700.0  # exp(LARGE) is still finite
 cdef double TINY = 1e-290  # a variance below is lost to underflow
+
+cdef int TURNS = 200  # no root needs as many steps
+cdef double CLOSE = 1e-9  # a Newton step so short, as a share of k, leaves an error of its square
+cdef double DIGITS = 1e-15  # nothing is nearer than the last digit
+cdef double REACH = 8.0  # a step goes no further than so many times the k it starts from, or 1
+
+LEAST_K = 1e-6  # cells only: below this, over the whole span, k is 0 to any data
+FARTHEST = 1e100
+cdef double LEAST_CELL_K = LEAST_K, FARTHEST_K = FARTHEST
+cdef double[4] LEAPS = [8.0, 2.0, 1.3, 1.1]  # where there may be a second peak, the largest that cannot miss it is taken
 
 
 cdef struct Within:
@@ -137,6 +149,82 @@ cdef class Rows:
         self.spread(k, found)
         return found
 
+    def falls_at(
+        self,
+        slope: Callable[[At], tuple[float, float]] | None,
+        double start,
+        double low,
+        double high,
+        double floor,
+    ) -> float:
+        """Return where a slope falls through zero, by Newton steps kept between two ends; the least k if it only falls.
+
+        Of several such places it is one.
+
+        Args:
+            slope: The slope and its own slope at one k; None for the score.
+            start: The k to start from.
+            low: The end below.
+            high: The end above.
+            floor: The least k.
+        """
+        cdef double k = start, value, bend, step, longest
+        cdef int turn
+        cdef At at
+        for turn in range(TURNS):
+            at = self.at(k)
+            value, bend = (at.score, at.bend) if slope is None else slope(at)
+            if value > 0:
+                low = k
+            elif value < 0 and k > floor:
+                high = k
+            else:
+                return k
+            step = -value / bend if bend < 0 else copysign(INFINITY, value)
+            if fabs(step) <= CLOSE * fabs(k):
+                return max(k + step, floor)
+            longest = REACH * max(fabs(k), 1.0)
+            if not (fabs(step) <= longest and low < k + step < high):
+                step = (low + high) / 2 - k if isfinite(high - low) else copysign(longest, value)
+            k = max(k + step, floor)
+            if fabs(step) <= DIGITS * max(fabs(k), 1e-3):
+                break
+        return k
+
+    def alone(self, double peak, double narrowest, wider: Sequence[tuple[float, float]]) -> bool:
+        """Return whether the likelihood of cells can have no other peak than *peak*.
+
+        The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
+        deeper the fills lie within their cells than they would within the narrowest: so between two places F
+        rises by no more than B falls.
+
+        Args:
+            peak: The k of a peak.
+            narrowest: Width of the narrowest cell.
+            wider: Widths of the other cells that hold fills, with the share of all fills in each.
+        """
+        cdef double k, leap, depth, spare
+        cdef int way, size
+        cdef At at
+        for way in (1, -1):
+            k, leap = peak, LEAPS[3]
+            while LEAST_CELL_K < k < FARTHEST_K:
+                k *= leap if way > 0 else 1 / leap
+                at = self.at(k)
+                depth = way * (at.seen - at.mean)
+                if not depth > 0:
+                    return False
+                spare = deeper(k, narrowest, wider)
+                if way > 0 and depth > spare:
+                    break
+                for size in range(4):
+                    leap = LEAPS[size]
+                    if way * (spare - deeper(k * (leap if way > 0 else 1 / leap), narrowest, wider)) < depth:
+                        break
+                else:
+                    return False
+        return True
+
     cdef void weigh(self, double k, At found) noexcept:
         """Find the shares, and what is linear in them."""
         cdef Py_ssize_t row
@@ -223,6 +311,19 @@ cdef Within within_cell(double k, double width) noexcept:
     cell.variance *= width * width
     cell.third *= width * width * width
     return cell
+
+
+cdef double deeper(double k, double narrowest, list wider):
+    """Return how much deeper the fills of wider cells lie than they would within the narrowest: B of `Rows.alone`."""
+    cdef double found = 0, share, width, least = overhang(k, narrowest)
+    for width, share in wider:
+        found += share * (least - overhang(k, width))
+    return found
+
+
+cdef double overhang(double k, double width) noexcept:
+    """Return by how much the mean of an exponential depth is less within [0, width) than without an end."""
+    return width * exp(-k * width) / -expm1(-k * width) if k * width > 0 and isfinite(width) else 0.0
 
 
 def tilted(const double[::1] offset, const double[::1] delta, const double[::1] fills, int degree) -> float:

@@ -6,6 +6,7 @@ cells of a block, its exposure and sweeps by column of a grid, are counted once 
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -227,5 +228,5 @@ def columns(one: Tally) -> "tuple[tuple[Ints, Ints, Ints], tuple[Ints, Ints, Int
 
 def both_sides(found: "Sequence[tuple[Times, Times]]") -> "tuple[Times, Times]":
     """Return exposure in s and sweeps of all sides together, from the µs and sweeps of each by block and column."""
-    exposure_s = np.sum([exposure_us for exposure_us, _ in found], axis=0) / US_PER_S
-    return exposure_s, np.sum([np.where(exposure_us > 0, fills, 0.0) for exposure_us, fills in found], axis=0)
+    exposure_us = reduce(np.add, (exposure_us for exposure_us, _ in found))
+    return exposure_us / US_PER_S, reduce(np.add, (np.where(each_us > 0, fills, 0.0) for each_us, fills in found))

@@ -282,14 +282,17 @@ class DepthCounts:
         sums = self._sums(side, start_us, end_us)
         blocks = (end_us - start_us) // block_us if sums else 0
         rest_us = start_us + blocks * block_us
-        stood, stood_block, us = self._stood(side, rest_us, end_us)
+        rows = self.path.rows(rest_us, end_us)
+        stood, stood_block, us = _cells.stood_between(
+            self.path.us[rows], self.path.touch[side][rows], (rest_us, end_us), block_us, blocks
+        )
         swept, count = sweeps.beside(start_us, rest_us, end_us)
         whole = (sums.between(start_us, blocks),) if sums else ()
         if whole and not len(us) and not len(count):
             return whole
         own = Tally(
             stood=stood,
-            stood_block=stood_block + blocks,
+            stood_block=stood_block,
             us=us,
             touch=self.path.touch[side][swept.row],
             depth=swept.depth,
@@ -298,16 +301,6 @@ class DepthCounts:
             prints=0,
         )
         return *whole, own
-
-    def _stood(self, side: int, start_us: int, end_us: int) -> "tuple[Ints, Ints, Ints]":
-        """Return where the touch of a side stood in ``[start_us, end_us)``, in which block, and for how many µs."""
-        if start_us == end_us:
-            nowhere = np.zeros(0, np.int64)
-            return nowhere, nowhere, nowhere
-        edges, rows, block = self.path.segments(start_us, end_us, self._block_us)
-        us = np.diff(edges)
-        lasted = us > 0
-        return self.path.touch[side][rows[lasted]], block[lasted], us[lasted]
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
         """Return the sums of the day's blocks in step with *start_us*; None as long as windows alone cost less.

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mm.calibration._rows import At
-from mm.calibration.likelihood import LEAST_K, Table
+from mm.calibration._rows import FARTHEST, LEAST_K, At
+from mm.calibration.likelihood import Table
 from mm.calibration.points import as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
@@ -217,15 +217,9 @@ def _in_ticks(
 
 Slope = Callable[[At], tuple[float, float]]  # a slope, and its own slope
 
-TURNS = 200  # no root needs as many steps
-CLOSE = 1e-9  # a Newton step so short, as a share of k, leaves an error of its square
-DIGITS = 1e-15  # nothing is nearer than the last digit
 ROUNDING = 1e-14  # of the score of one fill
-REACH = 8.0  # a step goes no further than so many times the k it starts from, or 1
 STRIDE = 0.1  # of a scan, as a share of k: peaks nearer to each other are one
-FARTHEST = 1e100
 SURE = 4  # a function that falls in so many places, each four times as far as the one before, rises no more
-LEAPS = (8.0, 2.0, 1.3, 1.1)  # where there may be a second peak, the largest leap that cannot miss it is taken
 
 
 def score_peak(table: Table) -> float | None:
@@ -233,9 +227,9 @@ def score_peak(table: Table) -> float | None:
     if not table.cells:
         at = table.at(0.0)
         level = abs(at.mean - at.seen) < ROUNDING
-        return 0.0 if level else falls_at(table, _score, _first_guess(at.seen))
+        return 0.0 if level else falls_at(table, None, _first_guess(at.seen))
     guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
-    peak = falls_at(table, _score, guess if guess > 0 else 1.0)
+    peak = falls_at(table, None, guess if guess > 0 else 1.0)
     if _alone(table, peak):
         return peak if peak > LEAST_K else None
     return _highest(table, _score, lambda at: at.log_likelihood, (LEAST_K, _beyond(table, _score, 1)))
@@ -255,30 +249,14 @@ def penalised_peak(table: Table, peak: float | None) -> float | None:
     return _highest(table, _penalised, lambda at: at.penalised_log_likelihood, ends)
 
 
-def falls_at(table: Table, slope: Slope, start: float, between: tuple[float, float] = (-math.inf, math.inf)) -> float:
+def falls_at(
+    table: Table, slope: Slope | None, start: float, between: tuple[float, float] = (-math.inf, math.inf)
+) -> float:
     """Return where *slope* falls through zero, by Newton steps kept *between* two ends; the least k if it only falls.
 
-    Of several such places it is one.
+    Of several such places it is one. None is the slope of the likelihood.
     """
-    (low, high), k, floor = between, start, table.least_k
-    for _ in range(TURNS):
-        value, bend = slope(table.at(k))
-        if value > 0:
-            low = k
-        elif value < 0 and k > floor:
-            high = k
-        else:
-            return k
-        step = -value / bend if bend < 0 else math.copysign(math.inf, value)
-        if abs(step) <= CLOSE * abs(k):
-            return max(k + step, floor)
-        longest = REACH * max(abs(k), 1.0)
-        if not (abs(step) <= longest and low < k + step < high):
-            step = (low + high) / 2 - k if math.isfinite(high - low) else math.copysign(longest, value)
-        k = max(k + step, floor)
-        if abs(step) <= DIGITS * max(abs(k), 1e-3):
-            break
-    return k
+    return table.rows.falls_at(slope, start, *between, table.least_k)
 
 
 def _score(at: At) -> tuple[float, float]:
@@ -296,40 +274,9 @@ def _first_guess(seen: float) -> float:
 
 
 def _alone(table: Table, peak: float) -> bool:
-    """Return whether the likelihood of cells can have no other peak than *peak*.
-
-    The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
-    deeper the fills lie within their cells than they would within the narrowest: so between two places F
-    rises by no more than B falls.
-    """
-    narrow, wider = table.narrowest, table.wider
-    if not wider:
-        return True
-
-    def rise(k: float) -> float:
-        return sum(share * (_overhang(k, narrow) - _overhang(k, width)) for width, share in wider)
-
-    for way in (1, -1):
-        k = peak
-        leap: float | None = LEAPS[-1]
-        while leap is not None and LEAST_K < k < FARTHEST:
-            k *= leap**way
-            at = table.at(k)
-            depth = way * (at.seen - at.mean)
-            if not depth > 0:
-                return False
-            spare = rise(k)
-            if way > 0 and depth > spare:
-                break
-            leap = next((leap for leap in LEAPS if way * (spare - rise(k * leap**way)) < depth), None)
-            if leap is None:
-                return False
-    return True
-
-
-def _overhang(k: float, width: float) -> float:
-    """Return by how much the mean of an exponential depth is less within [0, width) than without an end."""
-    return width * math.exp(-k * width) / -math.expm1(-k * width) if k * width > 0 and width < math.inf else 0.0
+    """Return whether the likelihood of cells can have no other peak than *peak*."""
+    wider = table.wider
+    return not wider or table.rows.alone(peak, table.narrowest, wider)
 
 
 def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:

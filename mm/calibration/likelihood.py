@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._rows import At, Rows
+from mm.calibration._rows import LEAST_K, At, Rows
 from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, sum_by
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 LARGE = 700.0  # exp(LARGE) is still finite
-LEAST_K = 1e-6  # cells only: below this, over the whole span, k is 0 to any data
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ class Table:
         return np.log(self.exposure_s)
 
     @cached_property
-    def _rows(self) -> Rows:
+    def rows(self) -> Rows:
+        """The rows as the kernel takes them."""
         return Rows(self.shape.delta, self.shape.width, self.log_exposure, self.fills)
 
     @cached_property
@@ -136,7 +136,7 @@ class Table:
 
     def at(self, k: float) -> At:
         """Return likelihood and moments at *k*, in units of the span."""
-        return self._rows.at(k)
+        return self.rows.at(k)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._cells import ends_by_block, stood_by_block
+from mm.calibration._cells import ends_by_block, stood_between
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import CELLS, REACHED, DepthCounts
@@ -59,7 +59,9 @@ class EndCells:
         fills = np.zeros((*waited.shape, width))
         for (day, begin, side), state in zip(parts, states, strict=True):
             rows = day.path.rows(*day.span)
-            stood_by_block(day.path.us[rows], state, day.span, block_us, US_PER_S, waited[begin:])
+            stood, block, us = stood_between(day.path.us[rows], state, day.span, block_us, begin)
+            known_state = stood >= 0
+            np.add.at(waited, (block[known_state], stood[known_state]), us[known_state] / US_PER_S)
             hits, met = day.hits(side, *day.span)
             met_state = state[np.maximum(hits.row - rows.start, 0)]
             swept = hits.us, met_state, (hits.depth - met) // per_tick

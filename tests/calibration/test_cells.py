@@ -16,7 +16,7 @@ from mm.calibration._cells import (
     hit_clock,
     probe_moves,
     reach_steps,
-    stood_by_block,
+    stood_between,
 )
 from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
 from mm.calibration.reference import CLOSED
@@ -182,6 +182,25 @@ def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
     assert total == pytest.approx(sum(rate[begin:end]), abs=1e-12)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(-1, 8)), min_size=1, max_size=8),
+    st.integers(0, 30),
+    st.integers(1, 7),
+    st.integers(0, 3),
+)
+def test_where_the_touch_stood_covers_its_window(path, length, block_us, first_block):
+    """µs by µs: where it stands and in which block; a row that ends when it begins is none."""
+    begin, end = 5, 5 + length
+    us = np.sort(np.array([begin - 2, *(begin + 1 + after for after, _ in path[1:])]))
+    rows = us < max(end, begin + 1)
+    us, touch = us[rows], np.array([where for _, where in path])[rows]
+    stood, block, lasted = stood_between(us, touch, (begin, end), block_us, first_block)
+    assert (lasted > 0).all()
+    now = np.arange(begin, end)
+    assert np.repeat(stood, lasted).tolist() == touch[np.searchsorted(us, now, side="right") - 1].tolist()
+    assert np.repeat(block, lasted).tolist() == (first_block + (now - begin) // block_us).tolist()
+
+
 def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     columns, none = CellColumns(np.arange(3), 2, 4), np.zeros(0, INTS)
     one, two = np.ones(1, INTS), np.ones(2, INTS)
@@ -195,8 +214,8 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
         hit_clock((one, two), (0, 1), (1.0, 1.0), 9, none)
     with pytest.raises(ValueError, match="of the moves"):
         probe_moves((one, one, one), np.ones(2), one, 1, 1)
-    with pytest.raises(ValueError, match="where the touch stood, or too few blocks"):
-        stood_by_block(one, one, (0, 11), 5, 1.0, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="where the touch stood"):
+        stood_between(one, two, (0, 1), 5, 0)
     with pytest.raises(ValueError, match="of the sweeps"):
         ends_by_block((one, one, two), one, 0, 5, np.zeros((1, 2, 1)))
     with pytest.raises(ValueError, match="where the touch stood"):

@@ -317,6 +317,17 @@ def test_a_slope_that_only_falls_ends_at_the_least_k():
     assert score_peak(table) is None
 
 
+def test_the_slope_of_the_likelihood_is_that_without_another():
+    """None is the score: the same steps as those of a function that returns it, to the last bit."""
+    rng = np.random.default_rng(8)
+    for cells in (False, True):
+        for _ in range(20):
+            fills = rng.poisson(60 * np.exp(-rng.uniform(0.05, 0.6) * np.arange(9)))
+            width = [1.0] * 8 + [np.inf] if cells else None
+            table = Raw.of(np.arange(9), rng.uniform(50, 90, 9), fills + 1, width).table
+            assert falls_at(table, None, 2.0) == falls_at(table, lambda at: (at.score, at.bend), 2.0)
+
+
 def test_far_starts_and_flat_slopes_reach_the_same_root():
     """A Newton step that leaves the known ends is not taken."""
     table = Raw.of([1, 2, 3, 5, 8], [1000] * 5, [62, 45, 38, 22, 9]).table

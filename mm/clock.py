@@ -127,7 +127,7 @@ def parse_day(day: str) -> date:
     if len(day) != 8 or not day.isascii() or not day.isdigit():
         raise ValueError(f"{day!r} is not a day of the form YYYYMMDD")
     try:
-        return datetime.strptime(day, "%Y%m%d").date()
+        return date(int(day[:4]), int(day[4:6]), int(day[6:]))
     except ValueError:
         raise ValueError(f"{day!r} is in no calendar") from None
 

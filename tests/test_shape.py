@@ -57,8 +57,8 @@ TODAY = {
     "calibration": (11_030, 44),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
-    "cli": (2_566, 11),
-    "commands": (2_896, 19),  # issue 17: a fit that carries its clustering; 21: runs written beside the next one
+    "cli": (2_568, 11),
+    "commands": (2_919, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
     "evaluate": (3_008, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -76,13 +76,13 @@ TODAY = {
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape; issue 21, what is kept of tapes, its pruning, and the order of the exchange,
     # rows put in order, and files compared with the manifest, by another thread.
-    "tape": (5_645, 17),
+    "tape": (5_646, 17),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 89_850),
-    "modules": (220, 356),
+    "lines": (46_000, 89_999),
+    "modules": (220, 357),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.95),

@@ -6,7 +6,6 @@ A reader turns the text of a flag or a variable into the field's value, or says 
 """
 
 import dataclasses
-import difflib
 import itertools
 import json
 import math
@@ -142,6 +141,8 @@ def shown(value: Any) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the known name nearest to *word*, or nothing."""
+    import difflib  # of no use to a command that runs
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

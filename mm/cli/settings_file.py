@@ -6,7 +6,6 @@ the environment does not set them.
 """
 
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -136,6 +135,8 @@ def _unquoted(value: str) -> str:
 
 
 def _read(path: Path) -> SettingsFile:
+    import tomllib  # most commands find no such file
+
     try:
         text = path.read_text(encoding="utf-8")
         content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text, parse_float=Decimal)

@@ -1,13 +1,17 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner
-from mm.runs.run import Run
+from mm.runs.run import Run, short_turns
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -54,12 +58,31 @@ def main(
     whole = Backtest(tapes, rules, maker, sensitivity, models.fit_draws)
     with run.progress("play", whole.events) as advance:
         step = by_events(tapes, advance)
-        with run.timing("play"):
+        with run.timing("play"), imported_beside("mm.report.backtest", "numpy.random", "numpy.fft"):
             base = whole.play_base(step)
         result = run.write_result(
             base, further=partial(whole.with_further, step=step), orders_format=orders_file.orders_format
         )
     run.say(text_of(result.summary))
+
+
+@contextmanager
+def imported_beside(*modules: str) -> Iterator[None]:
+    """Import *modules* in another thread, beside a play, which mostly needs no lock of the interpreter.
+
+    What cannot be imported is left to who needs it.
+    """
+    thread = Thread(target=_import_all, args=(modules,), daemon=True)
+    with short_turns():
+        thread.start()
+        yield
+        thread.join()
+
+
+def _import_all(modules: Iterable[str]) -> None:
+    with suppress(ImportError):
+        for name in modules:
+            import_module(name)
 
 
 def play(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
 from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
 from mm.instrument import E8
-from mm.report.drawn_columns import changes
 from mm.report.frame import card, document, grid, header, minute, notes, nothing, tile, tiles
 from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.timeline import Line, Marks, Panel, TimelineAxis, script, timeline

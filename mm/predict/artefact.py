@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +213,8 @@ def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | F
 
 
 def _arrays(data: bytes, folder: Path) -> Arrays:
+    import zipfile  # as numpy does to load them; a run without a predictor starts sooner
+
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}

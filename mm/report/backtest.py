@@ -1,7 +1,6 @@
 """The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
+from mm.backtest.metrics.summary import scale
 from mm.backtest.orders_file import CSV
 from mm.backtest.summary_text import assumptions
 from mm.clock import US_PER_S, iso
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
-TURN_S = 0.0005  # after which a thread hands on the interpreter's lock: who needs it once for much work waits for it
 LONGEST = 3  # stretches without a book that are named
 EFFECTIVE = (  # knobs that stand at the top of the page, by name
     "quote_params_json",
@@ -72,7 +71,9 @@ EFFECTIVE = (  # knobs that stand at the top of the page, by name
 Summary = Mapping[str, Any]
 
 
-def page(summary: Summary, run: RunColumns, about: About | None = None, extra_notes: Sequence[str] = ()) -> str:
+def page(
+    summary: Summary, run: RunColumns, about: About | None = None, extra_notes: Sequence[str] = (), charts: str = ""
+) -> str:
     """Return the page as HTML.
 
     Args:
@@ -80,6 +81,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, extra_no
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
+        charts: What `charts_of` returns of them, where it is there already.
     """
     about = about or About()
     title = title_of(summary)
@@ -87,7 +89,7 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, extra_no
         *headline(summary, run, about.name),
         notes([*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
-        time_card(summary, run),
+        time_card(summary, run, charts),
         abreast(
             split_card(summary),
             _markout_card(summary, run.fills),
@@ -107,48 +109,50 @@ def page(summary: Summary, run: RunColumns, about: About | None = None, extra_no
 class RunFiles:
     """The files of a backtest's run folder but its manifest.
 
-    The tables, which the journal alone decides, are written in another thread from the beginning of the block on:
-    without the interpreter's lock, beside summary and page, and beside further backtests that the summary waits for.
+    Tables and charts, which need no summary, are made in other threads from the beginning of the block on, mostly
+    without the interpreter's lock: beside further backtests, summary and page.
 
     Args:
         result: The backtest itself.
         folder: Created where it does not exist.
         orders_format: Form of the orders file, ``csv`` or ``parquet``.
+        columns: What the page draws, where another page draws it too; None: it is found here.
 
     Attributes:
         hashes: The sha256 of files that were hashed as they were written, in hex, once they are finished.
     """
 
-    def __init__(self, result: "Result", folder: Path, orders_format: str = CSV) -> None:
-        self._result, self._folder, self._form = result, folder, orders_format
-        self._turn_s = sys.getswitchinterval()
-        self._other = ThreadPoolExecutor(1)
+    def __init__(
+        self, result: "Result", folder: Path, orders_format: str = CSV, columns: RunColumns | None = None
+    ) -> None:
+        self._result, self._folder, self._form, self._columns = result, folder, orders_format, columns
+        self._others = ThreadPoolExecutor(2)
         self.hashes: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        sys.setswitchinterval(TURN_S)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._tables = self._other.submit(self._result.write_tables, self._folder, self.hashes, self._form)
+        self._tables = self._others.submit(self._result.write_tables, self._folder, self.hashes, self._form)
+        self._drawn = self._others.submit(self._draw)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._other.shutdown()
-        sys.setswitchinterval(self._turn_s)
+        self._others.shutdown()
 
-    def finish(
-        self, result: "Result", about: About | None = None, columns: RunColumns | None = None
-    ) -> dict[str, int | None]:
-        """Write the rest; return the rows of each file, None where it is no table.
+    def _draw(self) -> tuple[RunColumns, str]:
+        """Return what the page draws, and its charts over time."""
+        run, books = self._columns or columns_of(self._result), self._result.books
+        terms = {"symbol": books.instrument.symbol, **scale(books)}
+        return run, charts_of(terms, run) if len(run.state["recv_us"]) else ""
 
-        Args:
-            result: The backtest, with what its summary says of further ones.
-            about: The command and the knobs, for the page.
-            columns: What the page draws, where another page draws it too; None: it is found here.
+    def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
+        """Write the rest of *result*, whose summary may name further backtests; return the rows of each file.
+
+        They are None where it is no table; *about* is the command and the knobs, for the page.
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
-        html = page(result.summary, columns or columns_of(result), about)
-        (self._folder / PAGE).write_text(html, encoding="utf-8")
+        run, charts = self._drawn.result()
+        (self._folder / PAGE).write_text(page(result.summary, run, about, charts=charts), encoding="utf-8")
         return {**self._tables.result(), SUMMARY: None, PAGE: None}
 
 
@@ -187,15 +191,19 @@ def _tiles(summary: Summary) -> str:
     )
 
 
-def time_card(summary: Summary, run: RunColumns) -> str:
+def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
     """Return the card of the charts over time, which zoom together in a page with the timeline's script."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    drawn = course(run)
     off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
-    hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; "
-    hint += "mm runs explain shows the market around it."
-    return card("Over time", hint, timeline(panels(run, drawn, summary), drawn.x, run.excluded), off)
+    hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; mm runs explain"
+    return card("Over time", f"{hint} shows the market around it.", charts or charts_of(summary, run), off)
+
+
+def charts_of(terms: Summary, run: RunColumns) -> str:
+    """Return the charts over time; *terms* are the symbol, assets, tick and quantity of a summary."""
+    drawn = course(run)
+    return timeline(panels(run, drawn, terms), drawn.x, run.excluded)
 
 
 def split_card(summary: Summary) -> str:
@@ -271,8 +279,7 @@ def _numbers(summary: Summary) -> str:
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
     """Return the rows of some numbers; those that an older run does not have are left out."""
-    known = [(name, numbers[name]) for name in names if name in numbers]
-    answers = {True: "yes", False: "no"}
+    known, answers = [(name, numbers[name]) for name in names if name in numbers], {True: "yes", False: "no"}
     return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
 
 
@@ -486,9 +493,7 @@ def sensitivity_card(summary: Summary) -> str:
         )
         for row in rows
     ]
-    signs = {(row["pnl_total"] or 0) > 0 for row in rows}
-    verdict = (
-        "The sign of the PnL depends on the assumptions." if len(signs) > 1 else "The PnL has the same sign in all."
-    )
+    unsure = len({(row["pnl_total"] or 0) > 0 for row in rows}) > 1
+    verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
     hint = f"The same strategy under optimistic and pessimistic fills, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.arithmetic import changes, quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, lasting, number, percent, power, short, signed
-from mm.report.drawn_columns import changes, unit_of
+from mm.report._drawn_rows import prints_of
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import Course, MarketColumns, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
@@ -127,11 +128,10 @@ def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants
 
 def _prints_of(market: "MarketColumns", sign: int, kind: str, tick: float) -> Marks:
     """Return the trades of the market of one aggressor."""
-    rows = np.flatnonzero(market.trade_side == sign)
-    price, qty = market.trade_price[rows], market.trade_qty[rows]
+    us, price, qty = prints_of(market.trade_side, sign, market.trade_us, market.trade_price, market.trade_qty)
     who = "buyer" if sign > 0 else "seller"
     tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
-    return Marks(f"{who}s' trades", f"print {kind}", sign, market.trade_us[rows], price, tick, tip, "dot", stop=False)
+    return Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False)
 
 
 def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:

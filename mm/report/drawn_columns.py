@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import distinct
 from mm.clock import US_PER_S
+from mm.report._drawn_rows import least_and_greatest, parted, ranks_near, whole_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
-FAR_US = 1 << 61
+_SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
 _WIDTHS = (1, 2, 4)
-_INDEX_BITS = 24  # a column of more rows is not thinned in one go
-_VALUE_BITS = 62 - _INDEX_BITS
 
 
 class Near:
@@ -38,31 +38,16 @@ class Near:
         self._us = us
         self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by identity of the series, held here
 
-    def close(self, us: "Instants", most: int) -> "NDArray[np.bool_]":
-        """Return which rows of a series lie within the longest of `CLOSE_S`, and the last before each of them.
+    def parted(self, us: "Instants", most: int) -> "tuple[Rows, Rows]":
+        """Return the rows of a series within the longest of `CLOSE_S`, the last before each among them; and the others.
 
         It is the longest that leaves no more than half of *most* rows; no row is close where the shortest leaves more.
         """
         if id(us) not in self._known:
-            ranks = self._ranks(us)
-            self._known[id(us)] = us, ranks, np.cumsum(np.bincount(ranks, minlength=len(CLOSE_S)))
-        _, ranks, counts = self._known[id(us)]
-        return ranks < np.searchsorted(counts, most // 2, side="right")
-
-    def _ranks(self, us: "Instants") -> "NDArray[np.uint8]":
-        """Return of each row how many of `CLOSE_S` do not hold it, nor the row after it."""
-        near = self._us
-        if not len(near):
-            return np.full(len(us), len(CLOSE_S), np.uint8)
-        # rows from one of the instants to the next; there is none before the first and behind the last
-        rows = np.diff(np.searchsorted(us, near, side="right"), prepend=0, append=len(us))
-        apart_us = np.repeat(np.append(near, FAR_US), rows) - us
-        np.minimum(apart_us, us - np.repeat(np.concatenate(([-FAR_US], near)), rows), out=apart_us)
-        ranks = np.zeros(len(us), np.uint8)
-        for one in CLOSE_S:
-            ranks += apart_us > one * US_PER_S
-        ranks[:-1] = np.minimum(ranks[:-1], ranks[1:])  # the last before one still holds
-        return ranks
+            self._known[id(us)] = us, *ranks_near(us, self._us, _SPANS_US)
+        _, ranks, below = self._known[id(us)]
+        spans = int(np.searchsorted(below[1:-1], most // 2, side="right"))
+        return parted(ranks, spans, int(below[spans]))
 
 
 def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
@@ -74,12 +59,10 @@ def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], R
         near: Around what all rows stay, within the longest of `CLOSE_S` that takes half at most.
         thin: Returns the places of a few of the other rows.
     """
-    rows = np.arange(len(us))
     if len(us) <= most:
-        return rows
-    close = near.close(us, most)
-    others = np.flatnonzero(~close)
-    return np.sort(np.append(rows[close], others[thin(others, most - int(np.count_nonzero(close)))]))
+        return np.arange(len(us))
+    close, others = near.parted(us, most)
+    return np.sort(np.append(close, others[thin(others, most - len(close))]))
 
 
 def evenly(rows: "Rows", most: int) -> "Rows":
@@ -121,34 +104,17 @@ def unit_of(values: "Floats") -> float:
 
 def whole(values: "Floats", unit: float) -> tuple["Ints", float]:
     """Return *values* as whole *units* above the least of them, plus one, with 0 for NaN; and the least."""
-    hole = np.isnan(values)
-    low = float(values[~hole].min()) if not hole.all() else 0.0
-    return np.where(hole, 0, np.rint((np.nan_to_num(values) - low) / unit) + 1).astype(np.int64), low
+    codes, low = whole_units(np.ascontiguousarray(values, np.float64).reshape(-1), unit)
+    return codes.reshape(values.shape), low
 
 
-def changes(values: "Ints") -> "NDArray[np.intp]":
-    """Return where *values* differ from the one before; the first always does."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.arange(0)
-
-
-def extremes(values: "Ints", most: int) -> "NDArray[np.intp]":
-    """Return the rows to keep of a step function so that *most* or fewer are left.
+def extremes(values: "Ints", rows: "Rows", most: int) -> "Rows":
+    """Return the places to keep among *rows* of a step function so that *most* or fewer are left.
 
     Of each equal share of the rows the first, the least, the greatest and the last are kept, so no peak is lost.
     """
-    if len(values) <= most:
-        return np.arange(len(values))
-    first = np.linspace(0, len(values), max(1, most // 4), endpoint=False).astype(np.int64)
-    last = np.append(first[1:], len(values)) - 1
-    over = max(0, int(values.max() - values.min()).bit_length() - _VALUE_BITS)
-    rows = np.arange(len(values))
-    least = np.minimum.reduceat((values - values.min()) >> over << _INDEX_BITS | rows, first)
-    greatest = np.minimum.reduceat((values.max() - values) >> over << _INDEX_BITS | rows, first)
-    mask = (1 << _INDEX_BITS) - 1
-    return distinct(np.concatenate((first, least & mask, greatest & mask, last)))
-
-
-def distinct(rows: "Rows") -> "Rows":
-    """Return *rows* in order, each once; `np.unique` does it slower, and imports all of `numpy.ma` for it."""
-    ordered = np.sort(rows)
-    return ordered[changes(ordered)]
+    if len(rows) <= most:
+        return np.arange(len(rows))
+    first = np.linspace(0, len(rows), max(1, most // 4), endpoint=False).astype(np.int64)
+    last = np.append(first[1:], len(rows)) - 1
+    return distinct(np.concatenate((first, *least_and_greatest(values, rows, first), last)))

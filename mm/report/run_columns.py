@@ -13,6 +13,8 @@ from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.report._drawn_rows import pick_prints
+from mm.tape.columns import TRADE, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ DRAWN = ("inventory", "mid", "equity")
 ALL_DRAWN = 200_000
 """State rows of a run, of which every one is drawn; of more, those at which nothing changes are thinned."""
 STILL_US = 5 * US_PER_S
+EVENTS = 1 << 17  # whose rows are looked at before they are let go
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -166,13 +169,26 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        begun = int(np.searchsorted(tape.event_us[tape.trades], tape.start_us))
-        at, ticks, lots, side = (
-            one[begun:] for one in (tape.trades, tape.trade_ticks, tape.trade_lots, tape.trade_side)
-        )
-        prints.append((tape.event_us[at], floats(ticks, tick_e8), floats(lots, lot_e8), side))
+        us, ticks, lots, side = _prints(tape)
+        prints.append((us, floats(ticks, tick_e8), floats(lots, lot_e8), side))
         tape.forget()  # days go one by one, and the last one before the page is drawn
-    return MarketColumns(*(np.concatenate(column) for rows in (best, prints) for column in zip(*rows, strict=True)))
+    columns = (column for rows in (best, prints) for column in zip(*rows, strict=True))
+    return MarketColumns(*(column[0] if len(column) == 1 else np.concatenate(column) for column in columns))
+
+
+def _prints(tape: "Tape") -> tuple["Instants", "Instants", "Instants", "NDArray[np.int8]"]:
+    """Return instants, ticks, lots and sides of the prints of *tape*; the rows of a mapped one go piece by piece."""
+    begun = int(np.searchsorted(tape.event_us, tape.start_us))
+    count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
+    numbers, side, done = np.empty((3, count), np.int64), np.empty(count, np.int8), 0
+    events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
+    for begin in range(begun, len(tape), EVENTS):
+        stop = min(begin + EVENTS, len(tape))
+        done = pick_prints(*events, *rows, numbers, side, done, begin, stop)
+        for column in rows:
+            release(column[int(tape.first_row[begin]) : int(tape.first_row[stop])])
+    us, ticks, lots = numbers
+    return us, ticks, lots, side
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
 from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.backtest_charts import under_water
-from mm.report.drawn_columns import changes, unit_of
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
 from mm.report.run_columns import RunColumns, course
 from mm.report.svg import WIDE, Plot, padded, steps

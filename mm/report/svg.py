@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import distinct
 from mm.clock import US_PER_S
 from mm.numbers import labels
-from mm.report.drawn_columns import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

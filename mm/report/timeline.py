@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
-from mm.report.drawn_columns import Near, changes, evenly, extremes, kept, packed, whole
+from mm.report.drawn_columns import Near, evenly, extremes, kept, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -59,7 +60,7 @@ class Line:
     def thinned(self, most: int, near: "Near") -> "Line":
         """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
         at, us, codes = self.steps
-        at = at[kept(us, most, near, lambda rows, few: extremes(codes[rows], few))]
+        at = at[kept(us, most, near, partial(extremes, codes))]
         return replace(self, us=self.us[at], values=self.values[at])
 
     @cached_property
@@ -140,11 +141,15 @@ class Marks:
         """How many there are."""
         return len(self.us)
 
+    @cached_property
+    def codes(self) -> "Ints":
+        """Their values as `whole`."""
+        return whole(self.values, self.unit)[0]
+
     def thinned(self, most: int, near: "Near") -> "Marks":
         """Return some of them, likewise: of dots the extremes, of others one of several."""
-        codes = whole(self.values, self.unit)[0]
         dots = self.shape == "dot"
-        at = kept(self.us, most, near, (lambda rows, few: extremes(codes[rows], few)) if dots else evenly)
+        at = kept(self.us, most, near, partial(extremes, self.codes) if dots else evenly)
         if len(at) == len(self.us):
             return self
         tip = [

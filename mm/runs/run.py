@@ -7,6 +7,7 @@ manifest last. A run that fails leaves no folder, only its log.
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
+TURN_S = 0.0005
 
 
 class Run:
@@ -152,10 +154,14 @@ class Run:
         from mm.report.backtest import RunFiles
 
         place = PurePosixPath(name)
-        with self.timing("write"), RunFiles(result, self.partial / place, orders_format) as files:
+        with (
+            self.timing("write"),
+            short_turns(),
+            RunFiles(result, self.partial / place, orders_format, columns) as files,
+        ):
             result = further(result) if further else result
             result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
-            rows = files.finish(result, self.about, columns)
+            rows = files.finish(result, self.about)
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE, sha256=files.hashes.get(file))
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
@@ -260,6 +266,17 @@ class Run:
         path = self.folder.resolve() / self.artefact
         content = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else self.summary
         return {**content, "path": str(path)}
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Let threads hand on the interpreter's lock sooner: who needs it once for much work waits for it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager

@@ -41,9 +41,11 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
     common = math.gcd(step, per)
     step, per = step // common, per // common
     limit = EXACT // step
-    far = np.flatnonzero((units > limit) | (units < -limit))
-    found: NDArray[np.float64] = np.asarray(units, np.float64) * step / per
-    found[far] = [int(one) * step / per for one in units[far].tolist()]  # Python rounds such a quotient once, too
+    found: NDArray[np.float64] = np.asarray(units, np.float64) * step
+    found /= per
+    if len(units) and not -limit <= units.min() <= units.max() <= limit:
+        far = np.flatnonzero((units > limit) | (units < -limit))
+        found[far] = [int(one) * step / per for one in units[far].tolist()]  # Python rounds such a quotient once, too
     return found
 
 

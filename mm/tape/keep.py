@@ -250,7 +250,7 @@ def _is_ours(code: Json) -> bool:
 
 def _stats(names: Iterable[str]) -> dict[str, list[int]]:
     """Return size and time of files of this package; raises OSError where one is missing."""
-    stats = {name: (PACKAGE / name).stat() for name in names}
+    stats = {name: os.stat(f"{PACKAGE}/{name}") for name in names}  # quicker than `Path.stat`
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 

@@ -14,8 +14,9 @@ from mm.backtest._journal_csv import FILL_FILE, ORDER_FILE, STATE_FILE
 from mm.backtest.result import Result
 from mm.backtest.risk import LIMITS
 from mm.instrument import E8, Instrument
-from mm.report.backtest import write_run
+from mm.report.backtest import page, write_run
 from mm.report.frame import About
+from mm.report.run_columns import columns_of
 from support import run_python
 
 FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
@@ -117,6 +118,14 @@ def test_the_page_names_the_command(tmp_path):
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "mm backtest --day 20251216" in html
     assert ">SEED<" in html
+
+
+def test_charts_drawn_beside_the_summary_are_those_of_the_page_alone(tmp_path):
+    """They need its symbol, assets, tick and quantity; a run of no state rows has none."""
+    for seed in (30, None):
+        result = result_of(Scribe() if seed is None else seeded(seed))
+        write_run(result, tmp_path)
+        assert (tmp_path / "report.html").read_text(encoding="utf-8") == page(result.summary, columns_of(result))
 
 
 def test_a_result_prints_itself_in_a_few_lines():

@@ -100,3 +100,17 @@ def test_the_first_run_of_a_day_needs_less_memory_a_row_than_its_tape(tmp_path):
         peaks.append(int(told[2]) * 1024)
     assert rows[1] - rows[0] == 4_000_000
     assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 17
+
+
+def test_what_is_imported_beside_a_play_is_there_behind_it_or_left_to_who_needs_it(tmp_path):
+    """The page of a run is imported while the run is played; what is missing is reported by what imports it then."""
+    code = (
+        "import sys\n"
+        "from mm.commands.backtest import imported_beside\n"
+        "before = sys.getswitchinterval()\n"
+        "with imported_beside('mm.report.backtest', 'no_such_module', 'ftplib'):\n"
+        "    assert sys.getswitchinterval() < before\n"
+        "print('mm.report.backtest' in sys.modules, 'ftplib' in sys.modules, sys.getswitchinterval() == before)\n"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert done.stdout == "True False True\n", done.stderr

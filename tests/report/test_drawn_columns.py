@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from timelines import unpacked
 
+from mm.backtest.metrics.arithmetic import changes
 from mm.report import drawn_columns as module
-from mm.report.drawn_columns import Near, changes, extremes, kept, packed, unit_of, whole
+from mm.report.drawn_columns import Near, extremes, kept, packed, unit_of, whole
 
 COLUMNS = arrays(np.int64, st.integers(0, 60), elements=st.integers(-(2**50), 2**50))
 
@@ -69,7 +70,7 @@ def test_what_repeats_is_left_out(values):
 )
 def test_thinning_keeps_the_peaks_and_the_ends(values, most):
     """The least and the greatest of all rows are among the kept, which are not too many."""
-    kept = extremes(values, most)
+    kept = extremes(values, np.arange(len(values)), most)
     assert len(kept) <= max(4, most)
     assert (np.diff(kept) > 0).all()
     assert {kept[0], kept[-1]} == {0, len(values) - 1}

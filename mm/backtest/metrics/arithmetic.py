@@ -147,3 +147,14 @@ def _fraction(shape: float, value: float) -> float:
         if abs(upper * lower - 1) < ENOUGH:
             break
     return total
+
+
+def changes(values: "Numbers") -> "NDArray[np.intp]":
+    """Return where *values* differ from the one before; the first always does."""
+    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.arange(0)
+
+
+def distinct(rows: "Numbers") -> "Numbers":
+    """Return *rows* in order, each once; `np.unique` does it slower, and imports all of `numpy.ma` for it."""
+    ordered = np.sort(rows)
+    return ordered[changes(ordered)]

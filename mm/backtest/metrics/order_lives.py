@@ -19,7 +19,7 @@ from mm.backtest.metrics._order_lives import (
     waits,
 )
 from mm.backtest.metrics._passes import spread
-from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
+from mm.backtest.metrics.arithmetic import between, distinct, mean_interval, ranks_of, ratio_interval, standing
 from mm.backtest.metrics.resting_states import MidPath, OwnFills, stretches
 from mm.clock import US_PER_S
 
@@ -284,7 +284,7 @@ def _by_states(found: "Lives", journal: "Journal", intensity: "Intensity") -> "t
 
 def _ends(pieces: "list[IntensityPiece]") -> "Column":
     """Return the instants at which one of *pieces* begins or ends."""
-    return np.unique(np.array([(one.start_us, one.end_us) for one in pieces], np.int64))
+    return distinct(np.array([(one.start_us, one.end_us) for one in pieces], np.int64).ravel())
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":

@@ -54,7 +54,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
         **risk.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
         **_coverage(journal),
         **_predicted(journal, books, sent),
-        **_scale(books),
+        **scale(books),
         **_optional(books),
         **_limits(journal),
     }
@@ -225,7 +225,8 @@ def _coverage(journal: "Journal") -> dict[str, Any]:
     }
 
 
-def _scale(books: "Books") -> dict[str, Any]:
+def scale(books: "Books") -> dict[str, Any]:
+    """Return the part of the summary that is known before the run: tick, quantity of a quote, and assets."""
     instrument = books.instrument
     return {
         "tick_size": instrument.tick_e8 / E8,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
 from mm.instrument import E8, Instrument, assets_of
 from mm.numbers import lasting, number, short, signed
-from mm.report.drawn_columns import changes, unit_of
+from mm.report.drawn_columns import unit_of
 from mm.report.frame import Row as TableRow
 from mm.report.frame import card, coloured, document, gain_or_loss, grid, header, listing, nothing, table, tile, tiles
 from mm.report.svg import WIDE, Plot, padded, steps

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
-FUNDED_BY = {"insufficient_cash": "INITIAL_CASH", "insufficient_inventory": "INITIAL_INVENTORY"}
+MOST_CAUSES = 3  # why quotes were not sent; what is rarer than three others explains little
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
 # Why an order was not sent or was rejected, and what to change.
@@ -26,7 +26,7 @@ WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
     "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
     "insufficient_inventory": "there is not enough to sell; raise INITIAL_INVENTORY, or lower QUOTE_QTY",
-    "min_notional": "price times quantity is under the least notional; raise QUOTE_QTY, or lower MIN_NOTIONAL",
+    "min_notional": "price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY to reach it, or lower MIN_NOTIONAL",
     "book_invalid": "the book was not valid when they were wanted; see mm data coverage",
     "price_not_positive": "the quote model returns prices of 0 or less",
     "quantity_below_step": "the quantity is no whole step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
@@ -167,20 +167,18 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
         )
     if not summary["n_fills"] and not found[:1]:
         found.append(_nothing_filled(summary))
-    found += one_sided(summary)
+    if not reason:
+        found += one_sided(summary)
     return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Return why quotes rested on one side only for long: a balance that was too small."""
-    uptime = summary["two_sided_uptime"]
-    lacking = {reason: knob for reason, knob in FUNDED_BY.items() if summary["skips"].get(reason)}
-    if uptime is None or uptime >= LITTLE_UPTIME or not lacking:
+    """Return why quotes rested on one side only for long, or on none: what was not sent, and the way out of each."""
+    uptime, skips = summary["two_sided_uptime"], summary["skips"]
+    if uptime is None or uptime >= LITTLE_UPTIME or not skips:
         return []
-    return [
-        f"orders rested on both sides in {100 * uptime:.0f} % of the time: {', '.join(lacking)}; "
-        f"raise {' and '.join(lacking.values())} to quote both sides"
-    ]
+    causes = "; ".join(f"{reason} {count:,} ({WAYS[reason]})" for reason, count in list(skips.items())[:MOST_CAUSES])
+    return [f"orders rested on both sides in {100 * uptime:.0f} % of the time; not sent: {causes}"]
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

@@ -30,7 +30,7 @@ def test_each_rule_is_named_once_and_has_a_way_out():
     """Those that were not sent, and those that the exchange turned away."""
     told = why_no_orders(rows(SKIP, SKIP, *CROSSED), reached=False)
     assert told.startswith("no order reached the book: would_cross (each would have crossed")
-    assert "; min_notional (price times quantity is under the least notional; raise QUOTE_QTY" in told
+    assert "; min_notional (price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY" in told
     assert set(WAYS) == set(REJECT_REASONS) - {""}
 
 
@@ -67,14 +67,30 @@ def test_a_bid_that_rests_until_the_end_reached_the_book(bid_ticks, told):
 @pytest.mark.parametrize(
     ("uptime", "skips", "noted"),
     [
-        (0.6, {"insufficient_inventory": 3}, "INITIAL_INVENTORY"),
-        (0.6, {"insufficient_cash": 1, "insufficient_inventory": 3}, "INITIAL_CASH and INITIAL_INVENTORY"),
-        (0.95, {"insufficient_inventory": 3}, None),
-        (0.6, {"order_limit_10s": 3}, None),
-        (None, {"insufficient_inventory": 3}, None),
+        (0.6, {"insufficient_inventory": 3}, ["insufficient_inventory 3", "INITIAL_INVENTORY"]),
+        (0.0, {"min_notional": 8, "insufficient_inventory": 4}, ["min_notional 8", "raise QUOTE_QTY", "inventory 4"]),
+        (0.0, {"min_notional": 13}, ["on both sides in 0 % of the time; not sent: min_notional 13", "raise QUOTE_QTY"]),
+        (0.6, {"order_limit_10s": 3}, ["ORDER_LIMIT_10S"]),
+        (0.6, {"max_position": 9, "insufficient_cash": 8, "min_notional": 7, "price_rejected": 1}, ["min_notional 7"]),
     ],
 )
-def test_a_side_without_funds_is_noted(uptime, skips, noted):
-    """A run that starts with nothing to sell quotes bids alone, which its reader must not take for the strategy."""
-    found = one_sided({"two_sided_uptime": uptime, "skips": skips})
-    assert (noted in found[0]) if noted else found == []
+def test_low_uptime_names_what_was_not_sent_and_the_way_out_of_each(uptime, skips, noted):
+    """A run that quotes one side, or none, must not be taken for the strategy, and its reader needs the real cause."""
+    [line] = one_sided({"two_sided_uptime": uptime, "skips": skips})
+    assert all(one in line for one in noted)
+    assert "price_rejected" not in line
+
+
+@pytest.mark.parametrize(("uptime", "skips"), [(0.95, {"min_notional": 3}), (None, {"min_notional": 3}), (0.6, {})])
+def test_no_cause_is_named_where_uptime_is_high_or_unknown_or_all_was_sent(uptime, skips):
+    """The strategy itself may quote one side."""
+    assert one_sided({"two_sided_uptime": uptime, "skips": skips}) == []
+
+
+def test_causes_are_named_once():
+    """Where no order reached the book, its note names the causes already."""
+    grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
+    tape = Tape.of(grid, [(0, "snapshot", [(999, 50)], [(1001, 50)]), (1_000_000, "depth", [(998, 5)], [])])
+    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30, min_notional_e8=10**12)
+    found = backtest(tape, Far(900), trade_cross(), rules).summary["warnings"]
+    assert sum("min_notional" in line for line in found) == 1

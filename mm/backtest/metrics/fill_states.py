@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import MidPath, OwnFills, Stretches, states_filled, stretches
+from mm.backtest.metrics.resting_states import RestingStates, Stretches
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -50,16 +50,20 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int]) -> "Floa
         recent_us: How long a move of the mid is recent.
         cuts: Begin of the first period, of each other one, and end of the last, in µs.
     """
-    found, path, at = lives(journal), MidPath.of(journal.mids, recent_us), np.array(cuts, np.int64)
-    own = OwnFills.of(found, path, journal.fills)
-    span = cuts[0], cuts[-1]
-    waited, filled = stretches(found, path, own, span, at[1:-1]), states_filled(found, path, own, journal.fills, span)
-    rested = np.stack((waited.begin_us, waited.sent, waited.stands, waited.move, waited.moment))
-    states = np.concatenate((rested, filled), axis=1).T
-    states[:, 0] = np.searchsorted(at, states[:, 0], side="right") - 1
-    seconds = np.append(waited.spent_us / US_PER_S, np.zeros(filled.shape[1]))
-    count = np.append(np.zeros(len(waited.order)), np.ones(filled.shape[1]))
-    return summed(np.column_stack((states, seconds, count)))
+    at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us)
+    waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
+    size = len(cuts) * len(states)
+    begun, came = (
+        (np.searchsorted(at, us, side="right") - 1) * len(states) + state
+        for us, state in ((waited.begin_us, waited.state), (filled_us, filled))
+    )
+    seconds = np.bincount(begun, waited.spent_us, size) / US_PER_S
+    fills = np.bincount(came, minlength=size)
+    seen = np.flatnonzero((seconds > 0) | (fills > 0))
+    period, state = np.divmod(seen, max(len(states), 1))
+    rows = np.column_stack((period, states[state], seconds[seen], fills[seen]))
+    return rows[np.lexsort(rows[:, 4::-1].T)]
 
 
 def summed(rows: "Floats") -> "Floats":
@@ -181,8 +185,7 @@ class FillStates:
 
     def predicted(self, waited: Stretches) -> "Floats":
         """Return the fills that each of the stretches predicts."""
-        rates = self.rates(waited.sent, waited.stands, waited.move, waited.moment)
-        fills: Floats = rates * waited.spent_us / US_PER_S
+        fills: Floats = self.rates(*waited.states.T)[waited.state] * waited.spent_us / US_PER_S
         return fills
 
 

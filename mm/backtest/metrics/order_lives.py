@@ -19,8 +19,8 @@ from mm.backtest.metrics._order_lives import (
     waits,
 )
 from mm.backtest.metrics._passes import spread
-from mm.backtest.metrics.arithmetic import between, distinct, mean_interval, ranks_of, ratio_interval, standing
-from mm.backtest.metrics.resting_states import MidPath, OwnFills, stretches
+from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
+from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -200,7 +200,8 @@ def fill_rates(
         intensity: What predicts fills, by the distance from the mid; or by the states of orders, where it has them.
     """
     pieces = [] if intensity is None else intensity.rows()
-    cuts, mid2 = _cuts(journal, _ends(pieces).tolist())
+    borders = _borders(journal, pieces)
+    cuts, mid2 = cut_at(journal.mids, borders)
     first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
     path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), first_hour, WINDOW_US)
     near, when, (least, most) = rest(found.table, *path, found.last_us, LIKELY)
@@ -211,7 +212,7 @@ def fill_rates(
     else:
         near, when, _ = rest(found.table, *path, found.last_us, bins)
     if intensity is not None and intensity.states:
-        us, half_ticks, mean = _by_states(found, journal, intensity)
+        us, half_ticks, mean = _by_states(found, journal, intensity, borders)
         near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
         when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
     marked = journal.fills[:, 7] > 0
@@ -258,33 +259,32 @@ def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "
     return out / total if total > 0 else None
 
 
-def _cuts(journal: "Journal", more: list[int]) -> tuple["Column", "Column"]:
-    """Return the instants at which the mid or the intensity changes or an hour begins, and the mid from each on."""
+def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
+    """Return the instants after the first one at which an hour begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
     hours = range((first_us // WINDOW_US + 1) * WINDOW_US, last_us, WINDOW_US)
-    inside = sorted({*hours, *(at for at in more if first_us < at < last_us)})
-    found: tuple[Column, Column] = cut_at(mids, np.array(inside, np.int64))
-    return found
+    ends = (at for one in pieces for at in (one.start_us, one.end_us) if first_us < at < last_us)
+    return np.array(sorted({*hours, *ends}), np.int64)
 
 
-def _by_states(found: "Lives", journal: "Journal", intensity: "Intensity") -> "tuple[Column, Column, Floats]":
-    """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts."""
+def _by_states(
+    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column"
+) -> "tuple[Column, Column, Floats]":
+    """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts.
+
+    No stretch goes on over one of the *borders*.
+    """
     pieces, states = intensity.rows(), intensity.states
-    path = MidPath.of(journal.mids, states[0].recent_us)
-    waited = stretches(found, path, OwnFills.of(found, path, journal.fills), (0, found.last_us), _ends(pieces))
-    at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.order))
+    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us)
+    waited = orders.stretches((0, found.last_us), borders)
+    at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.state))
     used = np.array([*(one.states for one in pieces), -1])[at]
     for number, one in enumerate(states):
         rows = np.flatnonzero(used == number)
         mean[rows] = one.predicted(waited.where(rows))
     mean *= np.array([*(one.states_level for one in pieces), 0.0])[at]
-    return waited.begin_us, waited.stands, mean
-
-
-def _ends(pieces: "list[IntensityPiece]") -> "Column":
-    """Return the instants at which one of *pieces* begins or ends."""
-    return distinct(np.array([(one.start_us, one.end_us) for one in pieces], np.int64).ravel())
+    return waited.begin_us, waited.states[waited.state, 1], mean
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.backtest.metrics.fill_states import FillStates, bins, rows_of, state_sums, summed
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import MidPath, OwnFills, stretches
+from mm.backtest.metrics.resting_states import RestingStates
 
 RECENT_US = 300_000
 EVER = 0, 1 << 62
@@ -20,10 +20,8 @@ def test_orders_predict_themselves(journal):
     """The rates of a run predict its own fills, in all and by distance, but for what few fills cannot say."""
     run = journal.journal
     states = FillStates(rows_of(state_sums(run, RECENT_US, EVER)), RECENT_US / 1e6, 0.4)
-    found, path = lives(run), MidPath.of(run.mids, RECENT_US)
-    own = OwnFills.of(found, path, run.fills)
-    waited = stretches(found, path, own, (0, run.counters["last_us"]), NOWHERE)
-    mean = states.predicted(waited)
+    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US)
+    mean = states.predicted(orders.stretches((0, run.counters["last_us"]), NOWHERE))
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)
     assert np.all(mean >= 0)

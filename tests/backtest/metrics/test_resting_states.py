@@ -4,8 +4,10 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
+from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
 from mm.backtest.metrics.fill_states import state_sums
 from mm.backtest.metrics.order_lives import lives
 
@@ -112,3 +114,103 @@ def test_two_halves_are_the_whole(journal):
     both = state_sums(run, RECENT_US, (0, middle, 1 << 62))
     for number, half in enumerate(halves):
         assert both[both[:, 0] == number][:, 1:] == pytest.approx(half[:, 1:])
+
+
+QUARTER = 250_000  # µs: all instants of a market of chance are multiples of it, and a move is recent for three
+
+
+def market_of_chance(random):
+    """Orders, a path of the mid with stretches without a book, and fills by side, all within forty quarters."""
+    times = np.unique(np.append(random.choice(40, random.integers(0, 12)), 0)) * QUARTER
+    mid2 = random.integers(198, 206, len(times)) * (random.random(len(times)) > 0.2)
+    count = int(random.integers(1, 9))
+    sent_us = np.sort(random.integers(0, 30, count)) * QUARTER
+    active_us = sent_us + QUARTER * random.integers(0, 3)
+    open_ended = random.random(count) < 0.3
+    end_us = np.where(open_ended, -1, active_us + QUARTER * random.integers(0, 20, count))
+    side = random.choice([1, -1], count)
+    lives = [sent_us, active_us, side, random.integers(97, 105, count), np.ones(count), end_us, np.zeros(count)]
+    table = np.ascontiguousarray(np.stack(lives, axis=1).astype(np.int64))
+    sent = random.integers(-3, 9, count)
+    sent[random.random(count) < 0.1] = NOWHERE
+    fills = [
+        (np.sort(random.integers(0, 40, size) * QUARTER), random.integers(-3, 9, size))
+        for size in random.integers(0, 5, 2)
+    ]
+    flags = [(random.random(count) < share).astype(np.uint8) for share in (0.9, 0.4)]
+    return table, sent, *flags, (times, mid2), fills
+
+
+def state_in(market, order, us):
+    """The state of an order at an instant, from one rule after the other; None without one."""
+    table, sent, rested, came_near, (times, mid2), fills = market
+    _, active_us, side, ticks, *_ = table[order].tolist()
+    row = int(np.searchsorted(times, us, side="right")) - 1
+    if not rested[order] or row < 0 or mid2[row] == 0 or sent[order] == NOWHERE:
+        return None
+    before = mid2[max(row - 1, 0)]
+    move = 0
+    if before > 0:
+        move = int(side * (mid2[row] - before) < 0) + 2 * int(us - times[row] < 3 * QUARTER)
+    last = []
+    for when, from_sent in fills:
+        came = [(at, distance) for at, distance in zip(when.tolist(), from_sent.tolist(), strict=True) if at <= us]
+        last.append(came[-1] if came and us - came[-1][0] < 2 * SECOND else None)
+    own, other = last if side == 1 else last[::-1]
+    moment = 6 * (us - active_us >= SECOND) + 3 * (other is not None)
+    if own is not None:
+        moment += 2 if own[1] < sent[order] - 2 else 1
+    elif came_near[order] and us - active_us < 2 * SECOND:
+        moment += 2
+    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, moment
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
+    """Quarter by quarter: time by state and by number of the further instants that have passed, none lost."""
+    random = np.random.default_rng(seed)
+    market = market_of_chance(random)
+    table, sent, rested, came_near, path, fills = market
+    also = np.unique(random.integers(0, 40, 3)) * QUARTER
+    start_us, end_us = 2 * QUARTER, 38 * QUARTER
+    states = LifeStates(table, rested, sent, came_near, path, 3 * QUARTER, tuple(fills))
+    begin_us, spent_us, number = states.stretches(start_us, end_us, also)
+    met = [tuple(row) for row in states.met().tolist()]
+    assert len(set(met)) == len(met)
+    seen, found = defaultdict(int), defaultdict(int)
+    for begin, spent, state in zip(begin_us.tolist(), spent_us.tolist(), number.tolist(), strict=True):
+        assert spent > 0
+        assert not ((also > begin) & (also < begin + spent)).any()
+        found[met[state], int((also <= begin).sum())] += spent
+    for order, (_, active_us, *_, stop_us, _) in enumerate(table.tolist()):
+        for us in range(max(active_us, start_us), min(stop_us if stop_us >= 0 else end_us, end_us), QUARTER):
+            state = state_in(market, order, us)
+            if state:
+                seen[state, int((also <= us).sum())] += QUARTER
+    assert found == seen
+    instants, orders = np.sort(random.integers(1, 40, 9)) * QUARTER, random.integers(0, len(table), 9)
+    rows = states.filled(instants, orders).tolist()
+    met = [tuple(row) for row in states.met().tolist()]
+    for row, us, order in zip(rows, instants.tolist(), orders.tolist(), strict=True):
+        rests = market[2].copy()
+        rests[:] = 1  # a fill shows that its order rested
+        assert (met[row] if row >= 0 else None) == state_in((*market[:2], rests, *market[3:]), order, us - 1)
+
+
+def test_columns_that_do_not_fit_together_are_refused():
+    """Of orders, the path and fills; and fills of an order that is none."""
+    one, two = np.ones(1, np.int64), np.ones(2, np.int64)
+    flag, lives = np.ones(1, np.uint8), np.ones((1, 7), np.int64)
+    whole = [lives, flag, one, flag, (one, one), 1, ((one, one), (one, one))]
+    for at, wrong, about in (
+        (2, two, "of the orders"),
+        (4, (one, two), "of the path"),
+        (6, ((one, one), (two, one)), "fills of sells"),
+    ):
+        with pytest.raises(ValueError, match=about):
+            LifeStates(*whole[:at], wrong, *whole[at + 1 :])
+    states = LifeStates(*whole)
+    with pytest.raises(ValueError, match="of the instants"):
+        states.filled(one, two)
+    with pytest.raises(ValueError, match="order 1 of 1"):
+        states.filled(one, one)

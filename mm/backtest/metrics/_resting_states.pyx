@@ -1,0 +1,292 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
+
+Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
+that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+
+from mm.backtest.metrics._rows_at cimport row_at
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESTED_US = 1_000_000  # an order that has rested so long has rested for long
+JUST_US = 2_000_000  # what is younger has just happened
+A_TICK = 2  # half ticks: what one order shows does not hold for another whose distance differs by more
+NOWHERE = 1 << 62  # the distance of an order that was sent without a valid book
+
+cdef int64_t RESTED = RESTED_US, JUST = JUST_US, TICK = A_TICK, UNKNOWN = NOWHERE
+
+
+cdef struct State:
+    int64_t sent    # distance at which the order was sent, in half ticks
+    int64_t stands  # distance at which it stands
+    int64_t move    # as `Stretches` has it
+    int64_t moment  # likewise
+
+
+cdef struct Stretch:
+    int64_t begin_us
+    int64_t spent_us
+    int64_t state
+
+
+cdef struct Place:
+    int64_t row     # of the path
+    int64_t[2] fill  # of each side: the last fill, -1 before the first
+    int64_t also    # the last further instant, likewise
+
+
+cdef class LifeStates:
+    """The orders of a run, its path of the mid and its fills, and the states that were met so far, each once.
+
+    Args:
+        lives: int64[orders, 7], the table of `Lives`.
+        rested: Of each order, whether it came to rest.
+        sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
+        came_near: Whether an order of its side was sent, or stood, farther off by more than a tick just before it.
+        path: When the mid changed, and bid + ask from then on (0: no valid book).
+        recent_us: How long a move of the mid is recent.
+        fills: Of buys and of sells, in order of time: when they came, and the distance at which their order was sent.
+    """
+
+    cdef const int64_t[:, ::1] lives
+    cdef const uint8_t[::1] rested, came_near
+    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_sent, sell_us, sell_sent
+    cdef int64_t recent_us
+    cdef const int64_t* fill_us[2]
+    cdef const int64_t* fill_sent[2]
+    cdef int64_t[2] fills
+    cdef State* table
+    cdef int64_t* slots  # by hash, the number of a state and one; 0 is free
+    cdef int64_t states, slot_mask
+
+    def __cinit__(
+        self,
+        const int64_t[:, ::1] lives,
+        const uint8_t[::1] rested,
+        const int64_t[::1] sent,
+        const uint8_t[::1] came_near,
+        path: tuple[NDArray[np.int64], NDArray[np.int64]],
+        int64_t recent_us,
+        fills: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+    ) -> None:
+        self.lives, self.rested, self.sent, self.came_near = lives, rested, sent, came_near
+        (self.us, self.mid2), self.recent_us = path, recent_us
+        (self.buy_us, self.buy_sent), (self.sell_us, self.sell_sent) = fills
+        if not lives.shape[0] == rested.shape[0] == sent.shape[0] == came_near.shape[0]:
+            raise ValueError("states: columns of unequal length of the orders")
+        if self.us.shape[0] != self.mid2.shape[0] or self.buy_us.shape[0] != self.buy_sent.shape[0]:
+            raise ValueError("states: columns of unequal length of the path or of the fills of buys")
+        if self.sell_us.shape[0] != self.sell_sent.shape[0]:
+            raise ValueError("states: columns of unequal length of the fills of sells")
+        self.fills = [self.buy_us.shape[0], self.sell_us.shape[0]]
+        if self.fills[0]:
+            self.fill_us[0], self.fill_sent[0] = &self.buy_us[0], &self.buy_sent[0]
+        if self.fills[1]:
+            self.fill_us[1], self.fill_sent[1] = &self.sell_us[0], &self.sell_sent[0]
+        self.slot_mask = -1
+
+    def __dealloc__(self) -> None:
+        free(self.table)
+        free(self.slots)
+
+    def stretches(
+        self, int64_t start_us, int64_t end_us, const int64_t[::1] also
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return begin and length of each stretch in ``[start, end)``, in µs, and the number of its state.
+
+        Args:
+            start_us: First instant.
+            end_us: The first one after it.
+            also: Instants, rising, at which stretches are cut, beside those at which a state changes.
+        """
+        cdef Stretch* found = NULL
+        cdef int64_t count = 0, room = 0, order, at
+        cdef Place place = Place(-1, [-1, -1], -1)
+        try:
+            with nogil:
+                for order in range(self.lives.shape[0]):
+                    if self.us.shape[0] and self.rested[order] and self.sent[order] < UNKNOWN:
+                        self.follow(order, start_us, end_us, also, &place, &found, &count, &room)
+            columns = np.empty((3, count), np.int64)
+            self.copy(found, count, columns)
+        finally:
+            free(found)
+        return columns[0], columns[1], columns[2]
+
+    cdef void copy(self, const Stretch* found, int64_t count, int64_t[:, ::1] columns) noexcept:
+        cdef int64_t at
+        for at in range(count):
+            columns[0, at], columns[1, at] = found[at].begin_us, found[at].spent_us
+            columns[2, at] = found[at].state
+
+    cdef int follow(
+        self,
+        int64_t order,
+        int64_t start_us,
+        int64_t end_us,
+        const int64_t[::1] also,
+        Place* place,
+        Stretch** found,
+        int64_t* count,
+        int64_t* room,
+    ) except -1 nogil:
+        """Add the stretches of one order; *place*, of the order before, is where to begin to look."""
+        cdef const int64_t* life = &self.lives[order, 0]
+        cdef int64_t us = max(life[1], start_us, self.us[0]), until, side
+        cdef int64_t[2] ages = [life[1] + RESTED, life[1] + JUST]
+        if life[5] >= 0:
+            end_us = min(end_us, life[5])
+        if us >= end_us:
+            return 0
+        self.seek(us, also, place)
+        while us < end_us:
+            until = end_us
+            if place.row + 1 < self.us.shape[0]:
+                until = min(until, self.us[place.row + 1])
+            until = sooner(until, self.us[place.row] + self.recent_us, us)
+            for side in range(2):
+                if place.fill[side] >= 0:
+                    until = sooner(until, self.fill_us[side][place.fill[side]] + JUST, us)
+                if place.fill[side] + 1 < self.fills[side]:
+                    until = min(until, self.fill_us[side][place.fill[side] + 1])
+                until = sooner(until, ages[side], us)
+            if place.also + 1 < also.shape[0]:
+                until = min(until, also[place.also + 1])
+            if self.mid2[place.row] > 0:
+                if count[0] == room[0]:
+                    grow(found, room)
+                found[0][count[0]] = Stretch(us, until - us, self.number(order, us, place))
+                count[0] += 1
+            us = until
+            self.seek(us, also, place)
+        return 0
+
+    cdef void seek(self, int64_t us, const int64_t[::1] also, Place* place) noexcept nogil:
+        """Move *place* to an instant."""
+        cdef int64_t side
+        place.row = row_at(&self.us[0], 1, self.us.shape[0], us, place.row)
+        for side in range(2):
+            if self.fills[side]:
+                place.fill[side] = row_at(self.fill_us[side], 1, self.fills[side], us, place.fill[side])
+        if also.shape[0]:
+            place.also = row_at(&also[0], 1, also.shape[0], us, place.also)
+
+    def filled(self, const int64_t[::1] us, const int64_t[::1] order) -> NDArray[np.int64]:
+        """Return the number of the state in which orders stood just before instants; -1 without a valid book.
+
+        Args:
+            us: int64[n], rising.
+            order: int64[n], rows of the orders.
+        """
+        cdef int64_t at
+        cdef Place place = Place(-1, [-1, -1], -1)
+        if us.shape[0] != order.shape[0]:
+            raise ValueError("states: columns of unequal length of the instants")
+        found = np.full(us.shape[0], -1, np.int64)
+        cdef int64_t[::1] numbers = found
+        if self.us.shape[0] == 0:
+            return found
+        for at in range(us.shape[0]):
+            if not 0 <= order[at] < self.lives.shape[0]:
+                raise ValueError(f"states: order {order[at]} of {self.lives.shape[0]}")
+            self.seek(us[at] - 1, numbers[:0], &place)
+            if place.row >= 0 and self.mid2[place.row] > 0 and self.sent[order[at]] < UNKNOWN:
+                numbers[at] = self.number(order[at], us[at] - 1, &place)
+        return found
+
+    def met(self) -> NDArray[np.int64]:
+        """Return the states that were met, int64[n, 4]: sent, stands, move and moment as `Stretches` has them."""
+        found = np.empty((self.states, 4), np.int64)
+        cdef int64_t[:, ::1] rows = found
+        cdef int64_t at
+        for at in range(self.states):
+            rows[at, 0], rows[at, 1] = self.table[at].sent, self.table[at].stands
+            rows[at, 2], rows[at, 3] = self.table[at].move, self.table[at].moment
+        return found
+
+    cdef int64_t number(self, int64_t order, int64_t us, const Place* place) except -1 nogil:
+        """Return the number of the state of an order at an instant; a state that was not met yet has the next one."""
+        cdef const int64_t* life = &self.lives[order, 0]
+        cdef int64_t side = life[2], mid2 = self.mid2[place.row], before = self.mid2[max(place.row - 1, 0)]
+        cdef int64_t own = 0 if side > 0 else 1, rested_us = us - life[1], slot, at
+        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, RESTED <= rested_us)
+        if before > 0:
+            state.move = (side * (mid2 - before) < 0) + 2 * (us - self.us[place.row] < self.recent_us)
+        state.moment *= 6
+        if self.just(own, us, place):
+            state.moment += 1 + (self.fill_sent[own][place.fill[own]] < state.sent - TICK)
+        elif self.came_near[order] and rested_us < JUST:
+            state.moment += 2
+        state.moment += 3 * self.just(1 - own, us, place)
+        if 2 * self.states > self.slot_mask:
+            self.widen()
+        slot = hashed(&state) & self.slot_mask
+        while self.slots[slot]:
+            at = self.slots[slot] - 1
+            if same(&self.table[at], &state):
+                return at
+            slot = (slot + 1) & self.slot_mask
+        self.table[self.states] = state
+        self.states += 1
+        self.slots[slot] = self.states
+        return self.states - 1
+
+    cdef bint just(self, int64_t side, int64_t us, const Place* place) noexcept nogil:
+        """Return whether an order of a side has just been filled."""
+        return place.fill[side] >= 0 and us - self.fill_us[side][place.fill[side]] < JUST
+
+    cdef int widen(self) except -1 nogil:
+        """Make room for twice as many states."""
+        cdef int64_t size = max(2 * (self.slot_mask + 1), 1024), at, slot
+        cdef State* table = <State*> realloc(self.table, size * sizeof(State))
+        cdef int64_t* slots = <int64_t*> calloc(size, sizeof(int64_t))
+        if table is not NULL:
+            self.table = table
+        if table is NULL or slots is NULL:
+            free(slots)
+            with gil:
+                raise MemoryError("no memory for the states of orders")
+        free(self.slots)
+        self.slots, self.slot_mask = slots, size - 1
+        for at in range(self.states):
+            slot = hashed(&self.table[at]) & self.slot_mask
+            while slots[slot]:
+                slot = (slot + 1) & self.slot_mask
+            slots[slot] = at + 1
+        return 0
+
+
+cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept nogil:
+    """Return *instant* where it lies between now and *until*."""
+    return instant if us < instant < until else until
+
+
+cdef inline uint64_t hashed(const State* state) noexcept nogil:
+    cdef uint64_t mixed = <uint64_t> state.sent * <uint64_t> 0x9E3779B97F4A7C15
+    mixed ^= (<uint64_t> state.stands * 64 + state.move * 16 + state.moment) * <uint64_t> 0xC2B2AE3D27D4EB4F
+    return mixed ^ (mixed >> 29)
+
+
+cdef inline bint same(const State* one, const State* other) noexcept nogil:
+    return (
+        one.sent == other.sent
+        and one.stands == other.stands
+        and one.move == other.move
+        and one.moment == other.moment
+    )
+
+
+cdef int grow(Stretch** found, int64_t* room) except -1 nogil:
+    """Make room for twice as many stretches."""
+    cdef int64_t size = max(2 * room[0], 4096)
+    cdef Stretch* longer = <Stretch*> realloc(found[0], size * sizeof(Stretch))
+    if longer is NULL:
+        with gil:
+            raise MemoryError("no memory for the stretches of orders")
+    found[0], room[0] = longer, size
+    return 0

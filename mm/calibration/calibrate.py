@@ -188,7 +188,7 @@ def options(config: "CalibrationConfig") -> dict[str, Any]:
         "calib_queue_ahead": config.rule.queue_ahead,
         "calib_sweeps": config.rule.grouped,
         "calib_distance": config.distance if simulated else None,
-        "calib_deltas": list(config.deltas) if simulated else None,
+        "calib_deltas": list(config.distances) if simulated else None,
         "calib_dwell_ms": config.dwell_ms if config.method == "ladder" else None,
         "calib_mid_move_threshold_ticks": config.mid_move_threshold_ticks if simulated and not config.fills else None,
         "permutations": config.permutations if config.method == "ladder" else None,
@@ -222,7 +222,7 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
 
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
     """Return a warning where trades reach far beyond the farthest order that was played; nothing where they do not."""
-    reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.deltas[-1]
+    reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.distances[-1]
     if reach <= 2 * far:
         return ()
     return (

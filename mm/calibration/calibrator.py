@@ -61,14 +61,15 @@ class CalibrationConfig:
     Attributes:
         method: ``marks`` (every aggressive order's depth), ``ladder`` (orders that hold one distance
             after another) or ``fixed`` (a run of orders for each distance).
-        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all.
+        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all. None is 1 to 13 by
+            the hit rule, and from the touch as far as the flow under a fill model.
         dwell_ms: How long the ladder holds a distance.
         mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
         reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
         rule: What a sweep must bring to an order.
         fills: The fill model that decides on the fills of ``ladder`` and ``fixed``, in the place of *rule*, of which
             the quantity alone counts (0: the clip of the rules). Orders then follow the reference at every requote, as
-            those of a backtest do, and the default distances go from the touch as far as the flow. None is the rule.
+            those of a backtest do. None is the rule.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
         seed: Of the ladder's order.
         permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
@@ -80,7 +81,7 @@ class CalibrationConfig:
     """
 
     method: str = "marks"
-    deltas: tuple[float, ...] = DELTAS
+    deltas: tuple[float, ...] | None = None
     dwell_ms: float = 60_000.0
     mid_move_threshold_ticks: float = 2.0
     reference: str = "mid"
@@ -117,8 +118,15 @@ class CalibrationConfig:
                 f"CALIB_FILLS (--calib-fills) is {fills.name}, which decides on the fills; leave CALIB_HIT, "
                 f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS out"
             )
-        if self.deltas == DELTAS:
-            object.__setattr__(self, "deltas", FROM_BEST if self.reference == "best" else FROM_MID)
+
+    @property
+    def distances(self) -> tuple[float, ...]:
+        """Distances of ``ladder`` and ``fixed``, in ticks: those given, or the default ones of the reference."""
+        if self.deltas is not None:
+            return self.deltas
+        if self.fills is None:
+            return DELTAS
+        return FROM_BEST if self.reference == "best" else FROM_MID
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class Calibrator:
 
     Attributes:
         tapes: The days, in order of time.
-        config: How they are measured.
+        config: How they are measured; under a fill model with the distances that were played.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -177,8 +185,8 @@ class Calibrator:
         self._rules, self._held, self._found = rules, held, marks
         self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
-        if config.fills is not None and config.deltas in (FROM_MID, FROM_BEST):
-            config = self.config = replace(config, deltas=(*config.deltas, *self._farther(self._known_us)))
+        if config.fills is not None and config.deltas is None:
+            config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
         for one in self.tapes if config.method != "marks" else ():
             one.forget()  # what is played are its best prices
@@ -219,7 +227,7 @@ class Calibrator:
 
     def _farther(self, until_us: int) -> Iterator[float]:
         """Yield distances beyond the default ones, as far as the flow until an instant reaches."""
-        near, far = self.config.deltas[-2:]
+        near, far = self.config.distances[-2:]
         reach = self.reach(self.start_us, until_us)
         while 2 * far < reach:
             near, far = far, near + far
@@ -319,7 +327,7 @@ class Calibrator:
 
         Such orders waited for their cancels. Those of the nearest quotes count there; those of others are left out.
         """
-        near = min(self.config.deltas)
+        near = min(self.config.distances)
         if self.config.fills is None:
             return points
         if name == f"delta_{near:g}" or self.config.method == "ladder":

@@ -51,9 +51,9 @@ def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, 
     if config.method == "ladder":
         for number in range(config.permutations):
             name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
-            yield name, CalibrationLadder(config.deltas, config.dwell_ms, threshold, seed, first.start_us, reference)
+            yield name, CalibrationLadder(config.distances, config.dwell_ms, threshold, seed, first.start_us, reference)
     elif config.method == "fixed":
-        for delta in config.deltas:
+        for delta in config.distances:
             plain = config.fills is not None and (reference, config.distance) == ("mid", "current")
             quotes = FixedSpread(delta_ticks=delta) if plain else FixedDelta(delta, threshold, reference)
             yield f"delta_{delta:g}", quotes

@@ -57,7 +57,7 @@ class WindowMoves:
             for run in calibrator.played.values()
         ]
         distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
-        distance = np.maximum(distance, min(calibrator.config.deltas))
+        distance = np.maximum(distance, min(calibrator.config.distances))
         means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
         return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
 

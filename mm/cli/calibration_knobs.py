@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, knob, matching, number, number_or, numbers, one_of, whole
+from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, knob, matching, number, number_or, numbers_or, one_of, whole
 
+AUTO = "auto"
+DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
 
 
@@ -21,10 +23,11 @@ class Calibration:
         flag="--method",
         common="How exposure is measured",
     )
-    calib_deltas: tuple[float, ...] = knob(
-        (1.0, 2.0, 3.0, 5.0, 8.0, 13.0),
-        numbers(0, 1e6),
-        "Distances of ladder and fixed, in ticks.",
+    calib_deltas: tuple[float, ...] | str = knob(
+        AUTO,
+        numbers_or(AUTO, 0, 1e6),
+        "Distances of ladder and fixed, in ticks; auto: 1,2,3,5,8,13, and under a fill model from the touch as far as "
+        "the flow reaches.",
         flag="--deltas",
         common="Distances of ladder and fixed",
     )
@@ -57,9 +60,13 @@ class Calibration:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the method ``fixed`` where a fill model is given for ``marks``, which play no orders."""
-        played = params["calib_fills"] is not None and params["calib_method"] == "marks"
-        return {"calib_method": "fixed"} if played else {}
+        """Return the method ``fixed`` where a fill model is given for ``marks``, which play no orders.
+
+        Without a fill model, the distances where they are ``auto``; with one, they follow the flow.
+        """
+        if params["calib_fills"] is None:
+            return {"calib_deltas": DISTANCES} if params["calib_deltas"] == AUTO else {}
+        return {"calib_method": "fixed"} if params["calib_method"] == "marks" else {}
 
     def fill_params(self) -> dict[str, Any]:
         """Return CALIB_FILL_PARAMS_JSON as a dict; empty where it was not given."""

@@ -21,7 +21,7 @@ from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, interruptible, write_line
-from mm.cli.knobs import SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
+from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
@@ -277,8 +277,9 @@ def _make(
         from mm.runs.manifest import SetKnob
 
         ctx = click.get_current_context()
-        for group in groups:
-            params |= getattr(group, "resolved", dict)(params)
+        params = _resolved(groups, params)
+        defaults = {one.name: one.default for one in declared if one.default is not REQUIRED}
+        usual = _resolved(groups, params | defaults)
         objects = [group(**{one.name: params[one.name] for one in knobs(group)}) for group in groups]
         settings = {
             one.name: SetKnob(
@@ -286,7 +287,7 @@ def _make(
                 source_of(ctx, one.name),
                 one.matters,
                 one.flag,
-                params[one.name] == one.default,
+                params[one.name] == usual[one.name],
             )
             for one in declared
         }
@@ -301,6 +302,14 @@ def _make(
     whole = [] if is_short(params) else [_help_all()]
     params = [*params, *whole]
     return Command(body.__name__, callback=callback, params=params, help=body.__doc__, context_settings=_SETTINGS)
+
+
+def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *params* with the values of knobs that others decide on."""
+    found = dict(params)
+    for group in groups:
+        found |= getattr(group, "resolved", dict)(found)
+    return found
 
 
 def _help_all() -> click.Option:

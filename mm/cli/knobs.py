@@ -212,19 +212,23 @@ def number(low: float | None = None, high: float | None = None) -> Reader:
     return Reader("NUMBER", _bounded(_finite, "a number", low, high))
 
 
-def number_or(word: str, low: float, high: float) -> Reader:
-    """Read a finite number within bounds that belong to the range, or the one *word* that stands for none."""
-    read = number(low, high)
+def _or_word(word: str, read: Reader) -> Reader:
+    """Read what *read* reads, or the one *word*."""
 
-    def parse(text: str) -> float | str:
+    def parse(text: str) -> Any:
         if text == word:
             return word
         try:
-            return float(read.parse(text))
+            return read.parse(text)
         except ValueError as error:
             raise ValueError(f"{word} or {error}") from None
 
-    return Reader(f"NUMBER|{word}", parse)
+    return Reader(f"{read.metavar}|{word}", parse)
+
+
+def number_or(word: str, low: float, high: float) -> Reader:
+    """Read a finite number within bounds that belong to the range, or the one *word* that stands for none."""
+    return _or_word(word, number(low, high))
 
 
 def numbers(low: float, high: float) -> Reader:
@@ -241,6 +245,11 @@ def numbers(low: float, high: float) -> Reader:
         return values
 
     return Reader("N,N,…", parse)
+
+
+def numbers_or(word: str, low: float, high: float) -> Reader:
+    """Read what `numbers` reads, or the one *word* that stands for numbers which depend on other knobs."""
+    return _or_word(word, numbers(low, high))
 
 
 def decimal(low: str | None = None, high: str | None = None) -> Reader:

@@ -326,7 +326,7 @@ def calibration_config(
     return CalibrationConfig(
         method="fixed" if fills and calibration.calib_method == "marks" else calibration.calib_method,
         fills=fills,
-        deltas=calibration.calib_deltas,
+        deltas=calibration.calib_deltas if isinstance(calibration.calib_deltas, tuple) else None,
         dwell_ms=calibration.calib_dwell_ms,
         mid_move_threshold_ticks=calibration.calib_mid_move_threshold_ticks,
         reference=calibration.calib_reference,

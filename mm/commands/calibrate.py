@@ -69,7 +69,8 @@ def main(
         write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(drawn(found, content, moves, run.about))
     run.artefact = FIT
-    run.summary = {"usable": found.fit.usable, "status": found.fit.status, "A": found.fit.A, "k": found.fit.k}
+    run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
+    run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
     run.say(table(found.measured.fitted, found.fit))
     run.say(found.fit.headline())
     choices = (found.fit.reference_choice, found.fit.shape)

@@ -167,6 +167,7 @@ def write_study(run: Run, studied: "Study") -> int:
         "loglik_per_fill": {mode: row["loglik_per_fill"] for mode, row in found["modes"].items()},
         "time_rescaling_p": clock["p"],
         "mean_wait": clock["mean_wait"],
+        "calib_deltas": list(studied.deltas) or None,
     }
     run.say(f"{len(segments)} segments, {usable} usable")
     for line in lines(found):

@@ -140,12 +140,13 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     seen = float(rows.numbers["test_fills"][~np.isnan(expected)].sum())
     ratio = seen / float(np.nansum(expected)) if np.nansum(expected) > 0 else None
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
+    waited = clock["mean_wait"]  # None but by marks
     return tiles(
         *first,
         tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", ", ".join(others) or "none carried"),
         tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
         tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"unseen, {escape(unseen['mode'])} windows"),
-        tile("Model's clock", number(clock["mean_wait"], 3), "1 where the model holds"),
+        "" if waited is None else tile("Model's clock", number(waited, 3), "1 where the model holds"),
     )
 
 

@@ -146,7 +146,8 @@ class Tested:
         expected: Predicted fills of each row by the segment's parameters; None where it has none.
         predicted: By mode, all fills that it predicted; None where the mode had no parameters yet.
         loglik: By mode, the Poisson log-likelihood of the rows.
-        waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters.
+        waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters, and
+            with those of simulated orders.
         curve: By the segment's curve, where its shape is another than the exponential: all fills that it predicted, and
             the log-likelihood of the rows, None where the curve rules a fill out.
     """

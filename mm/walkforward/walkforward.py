@@ -19,7 +19,7 @@ from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.unseen import Tested, by_curve, by_rates, predicted, waits
+from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, predicted, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
@@ -104,12 +104,14 @@ class Study:
         fits: Of each segment's own training window.
         tests: How each segment did.
         shapes: Some windows at which shapes of λ(δ) were compared, with what they saw.
+        deltas: Distances of the simulated orders that were played, in ticks; empty by marks.
     """
 
     schedule: Schedule
     fits: tuple[WindowFit, ...]
     tests: tuple[Tested, ...]
     shapes: tuple[WindowShape, ...] = ()
+    deltas: tuple[float, ...] = ()
 
 
 def study(
@@ -156,14 +158,14 @@ def study(
         if step:
             step(1)
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
-    return Study(schedule, tuple(own), tuple(tests), tuple(shown.found))
+    played = calibrator.config.distances if calibrator.played else ()
+    return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
     """Return the test of a segment: its own parameters in the *mode* that is used, *rivals* in the others."""
     seen = calibrator.points(segment.start_us, segment.end_us)
     used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-    parts = calibrator.parts(segment.start_us, segment.end_us)
     rates = {**rivals, mode: used}
     known = {name: one for name, one in rates.items() if one}
     totals, likely = (dict(zip(known, column, strict=True)) for column in by_rates(seen, list(known.values())))
@@ -173,11 +175,22 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
         predicted={name: totals.get(name) for name in rates},
         loglik={name: likely.get(name) for name in rates},
         curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
-        waits={
-            side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) if used else None
-            for side in (1, -1)
-        },
+        waits=_waits(calibrator, segment, used),
     )
+
+
+def _waits(
+    calibrator: Calibrator, segment: Segment, used: tuple[float, float] | None
+) -> dict[int, tuple[Waits, ...] | None]:
+    """Return the waiting times of a segment by side; None without parameters, or with those of simulated orders.
+
+    They are between sweeps, as the marks count them. Simulated orders are away while they follow the reference, or are
+    filled in parts and behind a queue, so their A and k are the intensity of other events.
+    """
+    if used is None or calibrator.config.method != "marks":
+        return {1: None, -1: None}
+    parts = calibrator.parts(segment.start_us, segment.end_us)
+    return {side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) for side in (1, -1)}
 
 
 def _of_numpy(value: "np.generic") -> Any:

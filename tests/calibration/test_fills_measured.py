@@ -18,7 +18,7 @@ from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Points
@@ -72,11 +72,11 @@ def mids_of(folder: Path) -> tuple[list[int], list[int]]:
     return list(found), list(found.values())
 
 
-def run(root: Path, *words: str) -> dict:
+def run(root: Path, *words: str, **variables: str) -> dict:
     """Call mm with a folder of days and of results, and return what it prints as JSON."""
     where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(root / "data")]
     runs = [] if words[0] == "sim" else ["--out-root", str(root / "out"), "--json"]
-    done = CliRunner().invoke(main, [*words, *where, *runs])
+    done = CliRunner().invoke(main, [*words, *where, *runs], env=variables)
     assert done.exit_code == 0, done.output
     return {} if words[0] == "sim" else json.loads(done.stdout.splitlines()[-1])
 
@@ -150,12 +150,51 @@ def test_poisson_fills_give_back_their_own_numbers(tape):
     found = measure(tape, config)
     assert isinstance(config.fills.make(), Poisson)
     fit = found.fit
-    assert config.deltas == FROM_MID
+    assert (config.deltas, config.distances) == (None, FROM_MID)
     assert (fit.calib_fills, fit.calib_fill_params, fit.hit) == ("poisson", truth, None)
     for value, (low, high) in ((truth["A"], fit.ci95_A_block), (truth["k"], fit.ci95_k_block)):
         assert low - (high - low) < value < high + (high - low)
     again = PoissonFit.from_json(json.loads(json.dumps(fit.to_json())), "the test")
     assert (again.measured_rates, again.calib_fill_params) == (fit.measured_rates, truth)
+
+
+def test_distances_that_are_given_are_those_that_are_played(tape):
+    """Also those that are the default of the hit rule; those that are not given follow the reference and the flow."""
+    for reference, defaults in (("mid", FROM_MID), ("best", FROM_BEST)):
+        config = CalibrationConfig(method="fixed", reference=reference, fills=POWER)
+        assert list(Calibrator(tape, replace(config, deltas=DELTAS)).played) == [f"delta_{delta:g}" for delta in DELTAS]
+        followed = Calibrator(tape, config)
+        assert followed.config.distances[: len(defaults)] == defaults
+        assert list(followed.played) == [f"delta_{delta:g}" for delta in followed.config.distances]
+
+
+@pytest.mark.parametrize("source", ["flag", "environment", "file"])
+def test_a_manifest_has_the_distances_that_were_given(measured, source):
+    """By flag, variable and file of settings, of the same numbers as the default of the hit rule."""
+    text, words, root = "1,2,3,5,8,13", [], measured[0]
+    settings, variables = root / f"{source}.toml", {"CALIB_DELTAS": text} if source == "environment" else {}
+    settings.write_text(f'calib_deltas = "{text}"\n' if source == "file" else "")
+    words = ["--deltas", text] if source == "flag" else []
+    fit = run(root, "calibrate", "--calib-fills", "queue_prob_power", *words, MM_CONFIG=str(settings), **variables)
+    manifest = json.loads((Path(fit["path"]).parent / "run_manifest.json").read_text())
+    assert manifest["knobs"]["calib_deltas"] == {"value": text, "source": source}
+    assert fit["options"]["calib_deltas"] == manifest["summary"]["calib_deltas"] == [1, 2, 3, 5, 8, 13]
+    played = {Path(one["path"]).parts[1] for one in manifest["outputs"] if one["path"].startswith("runs/")}
+    assert played == {f"delta_{delta}" for delta in (1, 2, 3, 5, 8, 13)}
+
+
+def test_a_manifest_has_the_default_distances_that_were_played(measured):
+    """Those of a fill model follow the flow, and a schedule has them too."""
+    fit = run(measured[0], "calibrate", "--calib-fills", "queue_prob_power")
+    manifest = json.loads((Path(fit["path"]).parent / "run_manifest.json").read_text())
+    assert manifest["knobs"]["calib_deltas"] == {"value": "auto", "source": "default"}
+    assert manifest["summary"]["calib_deltas"] == fit["options"]["calib_deltas"]
+    assert tuple(fit["options"]["calib_deltas"][: len(FROM_MID)]) == FROM_MID
+    words = ("--calib-fills", "queue_prob_power", "--deltas", "0.5,1.5,2.5")
+    windows = ("--wf-train-window-min", "10", "--wf-step-min", "5")
+    schedule = run(measured[0], "schedule", *words, *windows)
+    manifest = json.loads((Path(schedule["path"]).parent / "run_manifest.json").read_text())
+    assert manifest["summary"]["calib_deltas"] == [0.5, 1.5, 2.5]
 
 
 def test_every_fill_of_a_large_order_counts(tape):

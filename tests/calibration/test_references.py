@@ -6,9 +6,10 @@ import random
 import numpy as np
 import pytest
 
+from mm.backtest.models import queue_prob_power
 from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
 from mm.calibration.references import by_reference, compare_references, end_cells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search
@@ -127,6 +128,17 @@ def test_auto_takes_the_choice_and_windows_refuse_it():
     assert measure(day, CalibrationConfig()).fit.reference_choice == fit.reference_choice
     with pytest.raises(UsageError, match="choose one of mid, micro, best"):
         Calibrator(day, CalibrationConfig(reference="auto")).points(0, 60 * S)
+
+
+@pytest.mark.parametrize("method", ["fixed", "ladder"])
+def test_auto_under_a_fill_model_is_the_reference_that_it_chose(method):
+    """Its default distances are those of the reference, so that the touch is among them."""
+    day, fills = flow("best", 1), FillsMeasured("queue_prob_power", {}, queue_prob_power)
+    configs = [CalibrationConfig(method=method, reference=name, fills=fills) for name in ("auto", "best")]
+    chosen, given = (measure(day, config) for config in configs)
+    assert chosen.calibrator.config.distances[: len(FROM_BEST)] == FROM_BEST
+    assert list(chosen.calibrator.played) == list(given.calibrator.played)
+    assert chosen.calibrator.config == given.calibrator.config
 
 
 def test_too_few_blocks_are_no_comparison():

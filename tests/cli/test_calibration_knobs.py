@@ -2,6 +2,7 @@
 
 import pytest
 
+from mm.calibration.calibrator import DELTAS
 from mm.cli.calibration_knobs import Calibration
 from mm.cli.config import GROUPS
 
@@ -12,8 +13,15 @@ from mm.cli.config import GROUPS
 )
 def test_a_fill_model_is_measured_by_orders(fills, method, used):
     """Marks play none, so without another method each distance has a run."""
-    found = Calibration.resolved({"calib_fills": fills, "calib_method": method})
+    found = Calibration.resolved({"calib_fills": fills, "calib_method": method, "calib_deltas": (1.0, 2.0)})
     assert found == ({} if used is None else {"calib_method": used})
+
+
+@pytest.mark.parametrize("fills", [None, "trade_cross"])
+def test_default_distances_are_numbers_without_a_fill_model(fills):
+    """With one they follow the reference and the flow, which no knob shows."""
+    found = Calibration.resolved({"calib_fills": fills, "calib_method": "ladder", "calib_deltas": "auto"})
+    assert found == ({} if fills else {"calib_deltas": DELTAS})
 
 
 def test_parameters_of_the_fill_model_are_an_object():

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from mm import errors
 from mm.backtest.rules import Execution
+from mm.calibration.calibrator import DELTAS
 from mm.cli.calibration_knobs import Calibration
 from mm.cli.config import Day, Models, Output, Results
 from mm.cli.console import Console
@@ -91,8 +92,32 @@ def test_a_manifest_holds_every_knob_of_the_command():
     """Flags that nobody gave are there with their defaults."""
     found = read_manifest(Path(answer(call(probe, "--json"))["path"]).parent)["knobs"]
     assert found["calib_deltas"] == {"value": "1,2,3,5,8,13", "source": "default"}
+    assert tuple(map(float, found["calib_deltas"]["value"].split(","))) == DELTAS
     assert found["out_root"] == {"value": "out", "source": "default"}
     assert {"log_level", "log_root", "run_id"} <= set(found)
+
+
+def test_default_distances_may_be_given_where_nothing_uses_them():
+    """A flag of the value that counts anyhow is not refused, nor is the word for it."""
+    for text in ("1,2,3,5,8,13", "auto"):
+        found = answer(call(probe, "--json", "--deltas", text))
+        assert found["deltas"] == list(DELTAS)
+    assert "(CALIB_DELTAS) is 1,2, but" in call(probe, "--deltas", "1,2").stderr
+
+
+def test_distances_under_a_fill_model_are_those_given_or_follow_the_flow():
+    """By flag, by variable, or neither; the manifest says which, so that a run that is reproduced plays the same."""
+    under = ("--json", "--calib-fills", "trade_cross")
+    for words, variables, value, source in (
+        ((), {}, "auto", "default"),
+        (("--deltas", "1,2,3,5,8,13"), {}, "1,2,3,5,8,13", "flag"),
+        ((), {"CALIB_DELTAS": "1,2,3,5,8,13"}, "1,2,3,5,8,13", "environment"),
+        (("--deltas", "auto"), {"CALIB_DELTAS": "1,2"}, "auto", "flag"),
+    ):
+        found = answer(call(probe, *under, *words, **variables))
+        assert found["deltas"] == (list(DELTAS) if value != "auto" else "auto")
+        knobs = read_manifest(Path(found["path"]).parent)["knobs"]
+        assert knobs["calib_deltas"] == {"value": value, "source": source}
 
 
 @pytest.mark.parametrize(

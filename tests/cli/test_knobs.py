@@ -93,6 +93,8 @@ def test_a_decimal_is_plain_and_within_its_bounds():
 def test_a_list_keeps_its_order_and_refuses_repeats():
     """The ladder goes through its distances in the order given."""
     assert k.numbers(0, 100).parse("5, 1,2.5") == (5.0, 1.0, 2.5)
+    assert [k.numbers_or("auto", 0, 9).parse(text) for text in ("auto", "2,1")] == ["auto", (2.0, 1.0)]
+    assert refused(k.numbers_or("auto", 0, 9), "10").startswith("auto or a list such as 1,2,3,5, each entry a number")
     assert refused(k.numbers(0, 100), "1,2,1") == "a list without repeats, such as 1,2,3,5"
     assert refused(k.numbers(0, 100), "1,,2").endswith("each entry a number between 0 and 100")
 

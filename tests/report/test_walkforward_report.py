@@ -70,6 +70,15 @@ def test_what_was_written_is_read_back(tmp_path):
     assert rows.x == (0.0, 4.0 * MINUTE)
 
 
+def test_the_clock_is_a_tile_where_it_was_measured(folder):
+    """By marks alone; of simulated orders there is no tile, rather than one without a number."""
+    assert "Model's clock" not in page(folder, About(["mm", "schedule"]))
+    path = folder / "oos_metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"time_rescaling": {"mean_wait": 1.274}}))
+    words = " ".join(read(page(folder, About(["mm", "schedule"]))).words)
+    assert "Model's clock 1.27 1 where the model holds" in words
+
+
 def test_the_page_tells_the_sources_of_its_parameters(folder):
     """A carried segment and one without parameters are told apart, and a reason cannot break out of its cell."""
     html = page(folder, About(["mm", "schedule"]))

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.backtest.models import queue_prob_power
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.windows import WindowPlan
 from mm.walkforward.out_of_sample import COLUMNS, NEWER, lines, out_of_sample, read_segments, write_window_metrics
 from mm.walkforward.walkforward import study
 
+POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
@@ -78,6 +80,30 @@ def test_window_metrics_have_a_row_for_each_segment(tmp_path, studied):
         assert row["usable"] == "true"
     seen, expected = (sum(float(row[name]) for row in rows) for name in ("test_fills", "test_expected"))
     assert abs(seen - expected) < 4 * (expected + expected**2 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CalibrationConfig(method="ladder", permutations=1, dwell_ms=5_000),
+        CalibrationConfig(method="fixed", deltas=(1.0, 2.0, 4.0)),
+        CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER),
+    ],
+)
+def test_rates_of_simulated_orders_have_no_clock(tmp_path, days, config):
+    """Sweeps are not the events whose intensity they are: nothing is printed or drawn, and no number is written."""
+    found = study(Calibrator(days[:1], config), PLAN)
+    assert found.deltas == config.distances
+    unseen = out_of_sample(found)
+    clocks = [unseen["time_rescaling"], *unseen["time_rescaling"]["sides"].values()]
+    assert [(one["n"], one["mean_wait"], one["ks"], one["p"]) for one in clocks] == [(0, None, None, None)] * 3
+    assert unseen["fills_compared"] > 100
+    assert not any("waiting times" in line for line in lines(unseen))
+    path = tmp_path / "window_metrics.csv"
+    write_window_metrics(path, found)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert {(row["waits"], row["mean_wait"], row["ks_p"]) for row in rows} == {("0", "", "")}
+    assert all(float(row["test_expected"]) > 0 for row in rows)
 
 
 def test_segments_without_parameters_leave_their_tests_empty(tmp_path, days):

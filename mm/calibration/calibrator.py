@@ -384,8 +384,8 @@ class Calibrator:
         return fit_window(points, self._options(ladders)).times(ladders)
 
     def fit_single(self, points: Points) -> PoissonFit:
-        """Return the fit of the points of one run of simulated orders, or of marks, whatever the method."""
-        return fit_poisson(points, **asdict(self._options(1)))
+        """Return the fit of the points of one run of a ladder, or of marks, whatever the method."""
+        return fit_poisson(points, **asdict(replace(self._options(1), intervals="profile")))
 
     def _options(self, ladders: int) -> FitOptions:
         """Return how points of so many ladders are fitted."""

@@ -67,7 +67,7 @@ def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[i
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
-    """Return the fit of each of *states*.
+    """Return the fit of each of *states*, of the marks as they are, whatever the method.
 
     ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
     keys are those of the fit, in which ``n_fills`` counts sweeps.
@@ -75,7 +75,7 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
     names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
     found = []
     for state in states:
-        fit = calibrator.fit_points(state.points)
+        fit = calibrator.fit_single(state.points)
         head = {"from_ticks": state.low, "to_ticks": state.high, "share": state.share}
         found.append(head | {name: getattr(fit, name) for name in names})
     return found

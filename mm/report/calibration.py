@@ -134,9 +134,10 @@ def _numbers(fit: "PoissonFit") -> str:
 
 def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) -> list[str]:
     """Return cards of what ``poisson_fit.json`` holds beside the fit (*content*), and of the *moves* after fills."""
+    simulated = content.get("method", "marks") != "marks"
     pairs = [
-        (_curves(content.get("alternatives")), _moves(moves)),
-        (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [])),
+        (_curves(content.get("alternatives")), _moves(moves, simulated)),
+        (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [], simulated)),
     ]
     days, clusters = content.get("by_day") or [], content.get("clustering")
     single = ([clusters_card(clusters)] if clusters else []) + ([_days(days)] if days else [])
@@ -156,11 +157,12 @@ def _curves(compared: Mapping[str, Any] | None) -> str:
     return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
 
 
-def _moves(moves: Sequence["AdverseMove"]) -> str:
+def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
     hint = (
         f"Ticks that the mid moves against an order within {HORIZON_S} s of a fill at each distance, 95 % bars by "
         f"blocks; dashed: the distance itself. A fill above the dashed line loses."
     )
+    hint += " Fills are hits of the marks, not those of simulated orders." if simulated else ""
     return card("What a fill costs later", hint, _moves_chart(moves))
 
 
@@ -205,8 +207,13 @@ def _volatility(found: Mapping[str, Any]) -> str:
     return card("Volatility", hint, plot.picture(*marks, title="Volatility by sampling step, in seconds"))
 
 
-def _spreads(states: Sequence[Mapping[str, Any]]) -> str:
+def _spreads(states: Sequence[Mapping[str, Any]], simulated: bool) -> str:
     hint = "The same fit on the time in which the spread was so many ticks."
+    if simulated:
+        hint = (
+            "By the marks, whatever the method: every aggressive order in the time in which the spread was so many "
+            "ticks, not the fills of the simulated orders above."
+        )
     if not states:
         return card("By spread", hint, nothing("No spread was long enough in place."))
     rows = [
@@ -220,7 +227,9 @@ def _spreads(states: Sequence[Mapping[str, Any]]) -> str:
         )
         for state in states
     ]
-    return card("By spread", hint, grid(("ticks", "of the time", "A", "k", "fills", ""), rows))
+    return card(
+        "By spread", hint, grid(("ticks", "of the time", "A", "k", "sweeps" if simulated else "fills", ""), rows)
+    )
 
 
 def _spread_range(first: float, last: float | None) -> str:

@@ -1,6 +1,7 @@
 """The states of the spread: their share of the time, and the rate of each."""
 
 import numpy as np
+import pytest
 
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -46,6 +47,17 @@ def test_states_share_out_seconds_and_sweeps():
     states = states_of(calibrator)
     assert sum(state["n_fills"] for state in states) == whole.fills.sum()
     assert abs(sum(state["exposure_s"] for state in states) - whole.exposure_s.sum()) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["ladder", "fixed"])
+def test_states_are_those_of_the_marks_whatever_the_method(method):
+    """A ladder is played eight times, and its marks are counted once."""
+    day = market(hours=1)
+    by_marks, other = (
+        Calibrator(day, CalibrationConfig(method=name, max_delta_ticks=15)) for name in ("marks", method)
+    )
+    assert states_of(other) == states_of(by_marks)
+    assert other.ladders == (8 if method == "ladder" else 1)
 
 
 def test_shares_are_of_the_time_with_a_book():

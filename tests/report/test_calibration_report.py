@@ -184,6 +184,15 @@ def test_spreads_and_days_are_tables():
     assert ["20240723", "0.1033", "1.35", "2,014", "ok"] in rows
 
 
+@pytest.mark.parametrize(("method", "simulated"), [("marks", False), ("ladder", True), ("fixed", True)])
+def test_a_page_of_simulated_orders_says_what_the_marks_measured(method, simulated):
+    """Spreads and moves are those of the marks, whose hits are other ones than the fills above them."""
+    text = html({"by_spread": SPREADS, "method": method}, moves((0.5, 0.3, 0.02)))
+    assert ("By the marks, whatever the method" in text) == simulated
+    assert ("Fills are hits of the marks" in text) == simulated
+    assert (">sweeps<" in text) == simulated
+
+
 def test_the_signature_shows_steps_with_a_variance():
     """0.2 and 0.1 ticks per root second; a step nobody could sample has no point."""
     text = html({"volatility": VOLATILITY})

@@ -37,6 +37,8 @@ class Books:
         sensitivity: The same strategy under other assumptions; None where nobody asked.
         pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
         lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
+        untraded: Share of the days' time in stretches without a trade that last for more than half a day's window; 1
+            without a trade, None where it is not known.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence where it was not in order;
             None of a replay.
         predictors: What the fitted predictors that the models read say of themselves: ``target``, ``model``,
@@ -55,6 +57,7 @@ class Books:
     gammas: "NDArray[np.float64] | None" = field(default=None, compare=False)
     seed: int = 0
     lost_lines: int = 0
+    untraded: float | None = None
     funding_e8: int | None = None
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None

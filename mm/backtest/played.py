@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from mm.tape.columns import TRADE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mm.tape.tape import Tape
 
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
 UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
@@ -31,6 +35,20 @@ def bound_clips(model: object) -> float | None:
             bounds.append(float(bound))
         model = getattr(model, "inner", None)
     return min(bounds, default=None)
+
+
+def untraded_us(tape: "Tape") -> tuple[int, int]:
+    """Return how long the stretch without a trade lasts that is more than half the window (0: none), and the window.
+
+    Such a stretch contains the middle of the window, so the two trades around the middle decide.
+    """
+    window = tape.end_us - tape.start_us
+    middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
+    first = int(np.searchsorted(tape.event_us, tape.start_us))
+    before, after = tape.kind[first:middle][::-1] == TRADE, tape.kind[middle:] == TRADE
+    begin = int(tape.event_us[middle - 1 - before.argmax()]) if before.any() else tape.start_us
+    end = int(tape.event_us[middle + after.argmax()]) if after.any() else tape.end_us
+    return (end - begin if 2 * (end - begin) > window else 0), window
 
 
 def gammas_of(model: object) -> "NDArray[np.float64] | None":

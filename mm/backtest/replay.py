@@ -10,7 +10,7 @@ from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.played import bound_clips, played
+from mm.backtest.played import bound_clips, played, untraded_us
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.dayfolder.layout import USDM
@@ -56,16 +56,16 @@ def backtest(
     exchange = PaperExchange(quotes, fills, rules)
     days, starts_us = list[str](), list[int]()
     first: Tape | None = None
-    passed, lost_lines = [0, 0], 0
+    passed, sums = [0, 0], np.zeros(3, np.int64)  # lost lines, time without trades, all time
     predictors = list["Artefact"]()
     for one in _each(tape):
         if first is None:
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
         starts_us.append(one.start_us)
-        lost_lines += one.meta.counts.get("lost_lines", 0)
         best, levels, ahead = _best_of(one, exchange)
         exchange.run(best or one, step, levels=levels, ahead=ahead)
+        sums += one.meta.counts.get("lost_lines", 0), *untraded_us(best or one)
         if levels is not None and not one.stays:
             levels.let_go()
         if best is not None:
@@ -73,7 +73,8 @@ def backtest(
     if first is None:
         raise UsageError("backtest was given no tape; give at least one")
     models = (quotes, fills, intensity)
-    books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us), lost_lines=lost_lines)
+    books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us))
+    books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1))
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:

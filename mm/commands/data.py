@@ -161,6 +161,10 @@ def check_command(console: Console, folder: Path) -> None:
         console.say(f"{defect.file}{row}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
+    if not report.trades:
+        console.say(
+            "note: 0 trades: a backtest fills only where the book moves through an order, and a fit has no flow"
+        )
     if not report.ok:
         raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` repairs what can be repaired")
 

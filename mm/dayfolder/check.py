@@ -36,6 +36,7 @@ class CheckReport(msgspec.Struct, frozen=True):
         defects: What is wrong, with file and row.
         covered_s: Seconds in which the book is valid.
         gaps: Gaps of update ids that the ledger declares; they are no defects.
+        trades: Rows of the trades file; none is no defect, and no command can fit the flow of such a day.
     """
 
     ok: bool
@@ -43,6 +44,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     defects: list[Defect]
     covered_s: float
     gaps: int
+    trades: int = 0
 
 
 def check_day(folder: DayFolder) -> CheckReport:
@@ -74,21 +76,25 @@ class _DayCheck:
         folder, findings = self._folder, self._findings
         if self._there(folder.events):
             check_events(self._view, findings, self._order(self._view.path, counts=True))
-        if gaps := existing(folder.gaps):
-            check_gap_rows(self._view, findings, self._order(gaps))
+        if gap_rows := existing(folder.gaps):
+            check_gap_rows(self._view, findings, self._order(gap_rows))
         check_snapshot_files(folder, self._view, findings)
         grids = DayGrids.of(folder, self._view, findings)
         covered_us, prices_e8 = self._check_books(grids)
         trades = self._there(folder.trades)
+        count = 0
         if trades:
-            check_trades(self._view, grids, findings, self._source(trades, 0), TradeRange.of(folder, prices_e8))
+            source = self._source(trades, 0)
+            check_trades(self._view, grids, findings, source, TradeRange.of(folder, prices_e8))
+            count = max(source.lines.row, 0)
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
         self._check_schema()
         sealed = self._check_manifest()
         defects = findings.defects()
-        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, len(self._view.of_kind("gap")))
+        gaps = len(self._view.of_kind("gap"))
+        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gaps, count)
 
     def _there(self, path: Path) -> Path | None:
         """Return the file at *path* or its twin; that it is missing is a finding."""

@@ -150,8 +150,8 @@ class ExponentFit:
     """The exponent of a tape, and how sure it is.
 
     Attributes:
-        status: ``ok``, ``too_few`` cancellations, or ``at_edge`` of the exponents that were tried.
-        exponent: The best one; None with ``too_few``.
+        status: ``ok``, ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the exponents that were tried.
+        exponent: The best one; None with ``too_few`` and ``no_trades``.
         low, high: Its 95 % interval, by resampling stretches of the day; None likewise.
         cancellations: Orders that were known when they were cancelled.
         probes: Of these, how many were used: a virtual order could wait in their queue.
@@ -178,6 +178,11 @@ class ExponentFit:
         """Why it is not usable, and what helps; empty where it is."""
         if self.status == "too_few":
             return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a longer day"
+        if self.status == "no_trades":
+            return (
+                "the day has no trades, so executions cannot be told from cancellations; check that the capture has "
+                "its trade stream, or give another day"
+            )
         if self.status == "at_edge":
             return (
                 f"the likelihood is highest at the edge of the tried exponents, {EXPONENTS[0]:g} to {EXPONENTS[-1]:g}: "
@@ -195,8 +200,9 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
         seed: Of which cancellations are used, and of when the virtual orders join.
     """
     found, probes = find_probes(tape, life_us, np.random.default_rng(seed))
-    if len(probes) < LEAST_PROBES:
-        return ExponentFit("too_few", None, None, None, found, len(probes), None, None)
+    missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
+    if missing:
+        return ExponentFit(missing, None, None, None, found, len(probes), None, None)
     shares = predicted_shares(tape, probes, EXPONENTS)
     weight = probes.lots / probes.lots.sum()
     losses = weight[:, None] * (probes.ahead[:, None] - shares) ** 2

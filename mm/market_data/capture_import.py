@@ -422,6 +422,11 @@ class _Import:
                 f"{short_text(step_e8)}; the ledger has what they are multiples of (anomaly grid); give --tick-size "
                 f"and --qty-step if these are not the exchange's"
             )
+        if silent := [day.day for day in report.days if not day.trades and day.synced]:
+            report.warnings.append(
+                f"{', '.join(silent)}: 0 trades, so a backtest fills only where the book moves through an order, and "
+                f"a fit has no flow; check that the capture has the trade stream of {self.symbol}"
+            )
         if not any(day.synced for day in report.days):
             report.warnings.append(
                 "no day ever synced: no snapshot became the book (snapshot_failed in the ledger says why); "

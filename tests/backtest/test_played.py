@@ -1,10 +1,18 @@
 """What a run says of the strategy that it played."""
 
 import math
+from itertools import pairwise
+
+import hypothesis
+from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS
-from mm.backtest.played import bound_clips, gammas_of, played, strategy_of
+from mm.backtest.played import bound_clips, gammas_of, played, strategy_of, untraded_us
+from mm.instrument import Instrument
+from mm.tape.tape import Tape
+
+GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 
 
 class Mine:
@@ -83,3 +91,15 @@ def test_k_and_a_read_what_was_used():
         assert (found["k"], found["A"]) == ("fit", "fit")
         found = parameters(name, k=0.5, A=1.0)
         assert (found["k"], found["A"]) == (0.5, 1.0)
+
+
+@hypothesis.given(st.lists(st.integers(0, 60), max_size=6), st.integers(0, 30), st.integers(31, 60))
+def test_the_stretch_without_a_trade_is_that_of_a_plain_walk(seconds, start, end):
+    """The longest of all stretches between trades and the ends of a window, where it is more than half of it."""
+    events = [(s * 1_000_000 + 5, "trade", 1, 1001, 1) for s in sorted(seconds)]
+    tape = Tape.of(GRID, [(0, "snapshot", [(999, 50)], [(1001, 50)]), *events, (61_000_000, "depth", [(998, 1)], [])])
+    a_us, b_us = start * 1_000_000, end * 1_000_000
+    inside = [us for us, *_ in events if a_us <= us < b_us]
+    longest = max(later - earlier for earlier, later in pairwise([a_us, *inside, b_us]))
+    wanted = longest if 2 * longest > b_us - a_us else 0
+    assert untraded_us(tape.between(a_us, b_us)) == (wanted, b_us - a_us)

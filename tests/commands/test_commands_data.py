@@ -52,6 +52,19 @@ def test_a_capture_becomes_day_folders():
     assert checked.stdout.splitlines()[-1].startswith(f"{DAY}: sealed; ")
 
 
+def test_a_day_without_trades_is_imported_and_checked_with_a_note():
+    """It is whole as far as its files go, and what is measured on it is not of a market that trades."""
+    with gzip.open("capture.gz", "wt") as file:
+        file.writelines(one for one in capture().splitlines(keepends=True) if "@trade" not in one)
+    result = call(import_command, "capture.gz", "--symbol", "simusdt")
+    assert result.exit_code == 0
+    assert "warning: 20260105: 0 trades, so a backtest fills only where the book moves" in result.stdout
+    checked = call(check_command, str(DAY))
+    assert checked.exit_code == 0
+    assert checked.stdout.splitlines()[-1].startswith("note: 0 trades: ")
+    assert json.loads(call(check_command, str(DAY), "--json").stdout)["trades"] == 0
+
+
 def test_the_import_answers_in_json():
     """Its knobs come from flags and variables like those of any command."""
     result = call(import_command, "capture.gz", "--json", "--tick-size", "0.01", SYMBOL="SIMUSDT", RUN_ID="r7")
@@ -93,7 +106,11 @@ def test_defects_are_named_and_end_with_3():
     trades.write_text(trades.read_text() + "x\n")
     result = call(check_command, str(DAY), "--json")
     found = json.loads(result.stdout)
-    assert (result.exit_code, found["ok"], set(found)) == (3, False, {"ok", "sealed", "defects", "covered_s", "gaps"})
+    assert (result.exit_code, found["ok"], set(found)) == (
+        3,
+        False,
+        {"ok", "sealed", "defects", "covered_s", "gaps", "trades"},
+    )
     assert any(defect["file"] == trades.name for defect in found["defects"])
     assert result.stderr.startswith(f"error: {DAY}: {len(found['defects'])} defects")
     assert f"{trades.name}:2: " in call(check_command, str(DAY)).stdout

@@ -268,6 +268,7 @@ def test_a_clean_day_has_no_defect(recorded_day):
     """Restarts, gaps, resyncs, refreshes, stale diffs, a crossed book: all of it, told in the ledger, is in order."""
     report = check_day(recorded_day)
     assert (report.ok, report.sealed, report.defects, report.gaps) == (True, True, [], 2)
+    assert report.trades == len(recorded_day.trades.read_text().splitlines()) - 1 > 0
     # 0.2 s in epoch 1, 0.8 s in epoch 2, single frames in the others.
     assert report.covered_s == pytest.approx(2.0)
 

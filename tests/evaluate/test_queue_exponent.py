@@ -203,6 +203,23 @@ def test_too_few_cancellations_are_said_to_be_too_few() -> None:
     assert f"{fit.probes} cancellations could be used, {LEAST_PROBES} are needed" in fit.reason
 
 
+def test_a_day_without_trades_has_no_exponent() -> None:
+    """Its executions would count as cancellations, each of them from the front of its queue."""
+    tape = leaning_tape(0.0, steps=9000)
+    kept = [event for event in range(len(tape)) if tape.kind[event] != TRADE]
+    names = {SNAPSHOT: "snapshot", DEPTH: "depth"}
+    sides = [
+        [[(ticks, lots) for side, ticks, lots in tape.rows(event) if side == sign] for sign in (1, -1)]
+        for event in kept
+    ]
+    events = [
+        (int(tape.event_us[event]), names[tape.kind[event]], *both) for event, both in zip(kept, sides, strict=True)
+    ]
+    fit = fit_exponent(Tape.of(GRID, events), life_us=LIFE_US)
+    assert (fit.status, fit.exponent, fit.usable) == ("no_trades", None, False)
+    assert "trade stream" in fit.reason
+
+
 def test_a_seed_chooses_and_chooses_alike() -> None:
     """Two fits of one seed are equal."""
     tape = leaning_tape(0.0, steps=3000)

@@ -139,7 +139,7 @@ def test_cross_trades_repeat_what_was_executed(tmp_path):
     messages = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201", 6, -1, 500, 5_850_000, -1)]
     report = imported("lobster", pair(tmp_path, messages, [BOOK, BOOK]), tmp_path / "data", "AAPL", qty_step="1")
     assert report.days[0].trades == 0
-    assert report.warnings == ["1 cross trades (type 6) were left out: they repeat executions of an auction"]
+    assert "1 cross trades (type 6) were left out: they repeat executions of an auction" in report.warnings
 
 
 GOOD = [("34200.5", 1, 1, 10, 5_850_000, 1), ("34201.5", 1, 2, 10, 5_850_000, 1), ("34202.5", 4, 1, 3, 5_850_000, 1)]

@@ -51,6 +51,7 @@ WAYS: Mapping[str, str] = {
     "price_band": "the price lay too far from the mid; raise PRICE_BAND, or quote nearer to it",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
+MOST_UNTRADED = 0.5  # of a run, in one stretch without a trade; a quiet market has shorter ones
 NULL = "null: "  # how a warning begins that only explains nulls
 NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
@@ -179,6 +180,18 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
         return []
     causes = "; ".join(f"{reason} {count:,} ({WAYS[reason]})" for reason, count in list(skips.items())[:MOST_CAUSES])
     return [f"orders rested on both sides in {100 * uptime:.0f} % of the time; not sent: {causes}"]
+
+
+def without_trades(books: "Books") -> list[str]:
+    """Return that no trade could fill an order in most of a run, or in any of it."""
+    if books.untraded is None or books.untraded <= MOST_UNTRADED:
+        return []
+    when = "all" if books.untraded == 1 else f"{100 * books.untraded:.0f} %"
+    return [
+        f"no trade in {when} of the time: fills there come only from the book moving through an order, the dearest "
+        f"ones, and PnL, fill ratio and win rate are not those of a market that trades; check that the capture has "
+        f"its trade stream"
+    ]
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

@@ -94,3 +94,22 @@ def test_causes_are_named_once():
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30, min_notional_e8=10**12)
     found = backtest(tape, Far(900), trade_cross(), rules).summary["warnings"]
     assert sum("min_notional" in line for line in found) == 1
+
+
+def of_trades(*seconds: int, end: int = 100) -> list[str]:
+    """Return the notes on silence of a run of *end* seconds with a trade at some of them."""
+    grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
+    trades = dict.fromkeys(seconds, ("trade", 1, 1001, 1))
+    events = [(s * 1_000_000, *trades.get(s, ("depth", [(998, 50 + s)], []))) for s in range(1, end + 1)]
+    tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *events])
+    rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
+    return [line for line in backtest(tape, Far(900), trade_cross(), rules).summary["warnings"] if "no trade" in line]
+
+
+def test_a_run_without_trades_says_where_its_fills_come_from():
+    """PnL and win rate of such a day are of a book that moves, without a market."""
+    [line] = of_trades()
+    assert line.startswith("no trade in all of the time: fills there come only from the book moving through an order")
+    [line] = of_trades(1, 2, 3)
+    assert line.startswith("no trade in 97 % of the time: ")
+    assert of_trades(50) == of_trades(*range(1, 100)) == []

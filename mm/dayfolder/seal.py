@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,38 @@ class Harm(NamedTuple):
     entry: FileEntry | None
 
 
-def harms(folder: DayFolder, verified: VerifiedFiles | None = None) -> list[Harm]:
+class FilesInReading:
+    """Files that another thread reads, and hashes as it does: they need no second reading to be compared.
+
+    Args:
+        paths: The files.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths, self._hashes = frozenset(paths), Future[Mapping[Path, tuple[int, str]]]()
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._paths
+
+    def give(self, hashes: Mapping[Path, tuple[int, str]]) -> None:
+        """Give size and sha256 of each file that was read to its end; only what is given first counts."""
+        if not self._hashes.done():
+            self._hashes.set_result(hashes)
+
+    def sha256(self, path: Path, size: int) -> str | None:
+        """Wait for the hashes, and return that of *path*; None where it was not read, or had another size."""
+        found = self._hashes.result().get(path)
+        return found[1] if found and found[0] == size else None
+
+
+NO_READING = FilesInReading(())
+
+
+def harms(folder: DayFolder, verified: VerifiedFiles | None = None, reading: FilesInReading = NO_READING) -> list[Harm]:
     """Return the files of *folder* that differ from its manifest; none where it is not sealed.
 
-    Sizes and hashes are compared, where *verified* remembers them once for the same identities of all files.
+    Sizes and hashes are compared, where *verified* remembers them once for the same identities of all files; those of
+    files *reading* come from there.
 
     Raises:
         BrokenFile: If the manifest cannot be read.
@@ -40,7 +69,7 @@ def harms(folder: DayFolder, verified: VerifiedFiles | None = None) -> list[Harm
     found: list[Harm] = []
 
     def whole() -> bool:
-        found.extend(_differing(folder, manifest))
+        found.extend(_differing(folder, manifest, reading))
         return not found
 
     claim = _claim(folder, manifest) if verified else None
@@ -51,9 +80,15 @@ def harms(folder: DayFolder, verified: VerifiedFiles | None = None) -> list[Harm
     return found
 
 
-def require_sealed(folder: DayFolder, *, damaged: bool = False, verified: VerifiedFiles | None = None) -> list[Harm]:
+def require_sealed(
+    folder: DayFolder,
+    *,
+    damaged: bool = False,
+    verified: VerifiedFiles | None = None,
+    reading: FilesInReading = NO_READING,
+) -> list[Harm]:
     """Return `harms`; raises BrokenFile where there are some, unless the *damaged* day is wanted."""
-    found = harms(folder, verified)
+    found = harms(folder, verified, reading)
     if found and not damaged:
         path, what, _ = found[0]
         more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
@@ -64,12 +99,12 @@ def require_sealed(folder: DayFolder, *, damaged: bool = False, verified: Verifi
     return found
 
 
-def difference(path: Path, entry: FileEntry) -> str:
+def difference(path: Path, entry: FileEntry, reading: FilesInReading = NO_READING) -> str:
     """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty where they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it has {size} bytes, the manifest says {entry.bytes}"
-    found = sha256_of(path)
+    found = (path in reading and reading.sha256(path, size)) or sha256_of(path)
     return "" if found == entry.sha256 else f"its sha256 is {found}, the manifest says {entry.sha256}"
 
 
@@ -87,14 +122,17 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
     return json.dumps([[name for name in there if not is_passing(name)], files])
 
 
-def _differing(folder: DayFolder, manifest: Manifest) -> Iterator[Harm]:
+def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -> Iterator[Harm]:
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield Harm(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
-    for entry in manifest.files:
-        path = folder.path / entry.path
-        what = difference(path, entry) if path.is_file() else "the manifest names it, but it is not there"
-        if what:
-            yield Harm(path, what, entry)
+    entries = [(folder.path / entry.path, entry) for entry in manifest.files]
+    differing = dict[str, str]()
+    for path, entry in sorted(entries, key=lambda one: one[0] in reading):  # whose hashes come last
+        there = path.is_file()
+        differing[entry.path] = (
+            difference(path, entry, reading) if there else "the manifest names it, but it is not there"
+        )
+    yield from (Harm(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
     named = {entry.path for entry in manifest.files}
     for path in _read(folder):
         if folder.relative(path) not in named:

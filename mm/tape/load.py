@@ -11,7 +11,7 @@ import numpy as np
 
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import sha256_of
-from mm.dayfolder.seal import Harm, require_sealed
+from mm.dayfolder.seal import FilesInReading, Harm, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
@@ -61,12 +61,16 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
     day_folder(day.root, day.symbol, day.day)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *((True,) if left_out else ()))
     verified = VerifiedFiles(Path(cache)) if cache else None
+    book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
+    reading = FilesInReading(filter(None, (book, trades)))
     with ThreadPoolExecutor(1) as other:
-        harms = other.submit(require_sealed, day, damaged=damaged, verified=verified)
+        harms = other.submit(require_sealed, day, damaged=damaged, verified=verified, reading=reading)
         try:
-            return _loaded(day, options, cache, harms)
+            return _loaded(day, options, cache, harms, reading)
         except _NotAsSealed as found:
-            return _loaded(day, options, cache, harms, found.harmed)
+            return _loaded(day, options, cache, harms, reading, found.harmed)
+        finally:
+            reading.give({})  # whatever happened: the other thread is waited for
 
 
 class _NotAsSealed(Exception):
@@ -82,6 +86,7 @@ def _loaded(
     options: tuple[Any, ...],
     cache: Path | str | None,
     harms: "Future[list[Harm]]",
+    reading: FilesInReading,
     harmed: Sequence[Harm] = (),
 ) -> Tape:
     """Return the tape of *day* without the files *harmed*, kept or parsed; *harms* compares it with its manifest."""
@@ -90,8 +95,9 @@ def _loaded(
     notes: list[str] = []
     tape = kept.read(notes) if kept else None
     if tape is None:
-        tape = _made(partial(_parsed, day, options, harms, harmed), kept, notes)
+        tape = _made(partial(_parsed, day, options, harms, reading, harmed), kept, notes)
     else:
+        reading.give({})
         _require_no_more(harms, harmed)
     return tape.noted(notes) if notes else tape
 
@@ -117,7 +123,11 @@ def open_kept(path: Path) -> Tape:
 
 
 def _parsed(
-    day: DayFolder, options: tuple[Any, ...], harms: "Future[list[Harm]]", harmed: Sequence[Harm]
+    day: DayFolder,
+    options: tuple[Any, ...],
+    harms: "Future[list[Harm]]",
+    reading: FilesInReading,
+    harmed: Sequence[Harm],
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Return what the tape of *day* is made of under the options of `load_day`.
 
@@ -127,8 +137,9 @@ def _parsed(
     from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
 
     try:
-        found = read_day(day, GridOptions(*options), harmed)
+        found = read_day(day, GridOptions(*options), harmed, reading)
     except MMError:
+        reading.give({})
         _require_no_more(harms, harmed)
         raise
     _require_no_more(harms, harmed)
@@ -150,14 +161,16 @@ def _made(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape 
     return Tape.built(facts, builder.arrays())
 
 
-def read_day(folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm] = ()) -> "tuple[TapeBuilder, TapeFacts]":
+def read_day(
+    folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm], reading: FilesInReading
+) -> "tuple[TapeBuilder, TapeFacts]":
     """Return what the tape of *folder* is made of, as far as the files *harmed* allow; raises as `load_day`."""
     if not harmed:
-        return _read(folder, options)
+        return _read(folder, options, reading)
     from mm.tape.damage import what_is_left
 
     with what_is_left(folder, harmed) as (left, losses):
-        builder, facts = _read(left, options, losses)
+        builder, facts = _read(left, options, reading, losses)
         there, here = str(left.root.resolve()), str(folder.root)
         warnings = tuple(warning.replace(there, here) for warning in facts.meta.warnings)
     names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in harmed}
@@ -168,7 +181,9 @@ def read_day(folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm] =
     return builder, replace(facts, meta=replace(facts.meta, inputs=inputs, warnings=warnings))
 
 
-def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = None) -> "tuple[TapeBuilder, TapeFacts]":
+def _read(
+    folder: DayFolder, options: "GridOptions", reading: FilesInReading, losses: "Losses | None" = None
+) -> "tuple[TapeBuilder, TapeFacts]":
     """Read a day without the stretches that are lost, and without those whose trades are missing."""
     from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
@@ -181,6 +196,7 @@ def _read(folder: DayFolder, options: "GridOptions", losses: "Losses | None" = N
     ledger, ledger_read = read_ledger(folder)
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger)
+    reading.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     day = sync_day(recorded, findings)
     events, rows, raised = merged(day)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))

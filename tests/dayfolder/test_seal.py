@@ -64,6 +64,40 @@ def test_what_was_read_beside_the_comparison_counts_for_nothing(recorded_day, tm
     assert not list(tmp_path.glob("*.arrow"))
 
 
+def test_what_is_read_anyhow_is_hashed_once(recorded_day, tmp_path, monkeypatch):
+    """The bytes that rows came from are those that are compared; where reading fails, or a tape is kept, all are."""
+    hashed = []
+    sha256_of = seal.sha256_of
+    monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
+    read = {recorded_day.diffs, recorded_day.trades}
+    load_day(recorded_day)
+    files = set(hashed)
+    assert not read & files
+    assert recorded_day.frames in files
+    load_day(recorded_day, cache=tmp_path)
+    monkeypatch.setattr("mm.whole_file.FileIdentity.settled", lambda _identity: False)
+    hashed.clear()
+    assert load_day(recorded_day, cache=tmp_path).meta.cache == "hit"
+    assert set(hashed) == files | read
+    recorded_day.diffs.write_bytes(b"{}\n" + recorded_day.diffs.read_bytes()[3:])
+    hashed.clear()
+    with pytest.raises(BrokenFile, match=f"{recorded_day.diffs.name}: its sha256 is"):
+        load_day(recorded_day)
+    assert set(hashed) == files | read
+
+
+def test_a_hash_of_another_size_or_of_no_reading_does_not_count(tmp_path):
+    """Of a file that grew while it was read, what was read is not what is there."""
+    path = tmp_path / "a"
+    reading = seal.FilesInReading([path])
+    reading.give({path: (3, "found")})
+    reading.give({})
+    assert (reading.sha256(path, 3), reading.sha256(path, 4)) == ("found", None)
+    assert path in reading
+    assert tmp_path not in reading
+    assert seal.FilesInReading([]).__contains__(path) is False
+
+
 def test_the_damaged_day_may_be_wanted(recorded_day):
     """Then the caller has the list, to name it."""
     recorded_day.gaps.unlink()

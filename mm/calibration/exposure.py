@@ -124,7 +124,8 @@ class RestingOrders:
         filled: Whether a fill ended that.
         mid2: Best bid plus best ask at the first fill.
         distance: From the anchor, in steps; None where that from the current reference counts.
-        fills: int64[fills, 2], the row of the order and the instant of every fill; None where first fills count.
+        fills: int64[2, fills], the row of the order and the instant of every fill, in order of time; None where first
+            fills count.
     """
 
     side: "Ints"
@@ -223,9 +224,10 @@ class RestingOrders:
 
     def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
         """Return where orders stood when each of their fills in a *window* came: by the book until that instant."""
-        (start_us, end_us, block_us), (order, us) = window, fills
+        start_us, end_us, block_us = window
+        order, us = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
         begun = np.maximum(self.start_us[order], start_us)
-        counted = (begun < us) & (us < end_us) & (begun < self.end_us[order])
+        counted = (begun < us) & (begun < self.end_us[order])
         order, us = order[counted], us[counted]
         rows = np.searchsorted(path.us, us, side="left") - 1
         return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.backtest.journal import FILL_COLUMNS
 from mm.calibration._cells import add_moves
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
@@ -166,10 +165,9 @@ def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED
 def _after_fills(path: "ReferencePath", fills: "Ints", span: list[int]) -> "tuple[Floats, Floats]":
     """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
     fills = fills[(fills[:, 0] >= span[0]) & (fills[:, 0] + SETTLED_S * US_PER_S <= span[1])]
-    column = dict(zip(FILL_COLUMNS, fills.T, strict=True))
-    us, side = column["us"], column["side"]
+    us, side, ticks = fills.T
     row = np.searchsorted(path.us, us, side="left") - 1
-    us, side, row, ticks = (one[row >= 0] for one in (us, side, row, column["ticks"]))
+    us, side, row, ticks = (one[row >= 0] for one in (us, side, row, ticks))
     then, seen = later(path, us, row)
     reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
     distance = side * (reference - path.per_tick * ticks) / path.per_tick

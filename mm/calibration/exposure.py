@@ -121,8 +121,8 @@ class RestingOrders:
         ticks: Their prices.
         start_us: When each came to rest.
         end_us: When that counted no more; far in the future while an order is open.
-        filled: Whether a fill ended that.
-        mid2: Best bid plus best ask at the first fill.
+        filled: Whether a fill ended that; empty where all fills count.
+        mid2: Best bid plus best ask at the first fill; likewise.
         distance: From the anchor, in steps; None where that from the current reference counts.
         fills: int64[2, fills], the row of the order and the instant of every fill, in order of time; None where first
             fills count.
@@ -159,14 +159,15 @@ class RestingOrders:
             end_us = np.minimum(end_us, first_us)
         # where first fills count, an order that never rested is of no use; copies let the table go
         rests = slice(None) if by_model else active_us < end_us
+        first = slice(0) if by_model else rests
         distance = None if anchors is None else anchors.distances(sent_us, side, ticks)
         return cls(
             side=side[rests].copy(),
             ticks=ticks[rests].copy(),
             start_us=active_us[rests].copy(),
             end_us=end_us[rests],
-            filled=((first_us == end_us) & (end_us < FOREVER))[rests],
-            mid2=first_mid2[rests],
+            filled=((first_us == end_us) & (end_us < FOREVER))[first].copy(),
+            mid2=first_mid2[first].copy(),
             distance=None if distance is None else distance[rests],
             fills=np.stack((row[::-1], us[::-1])) if by_model else None,
         )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.fill_states import state_sums
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
@@ -16,7 +15,6 @@ from mm.instrument import short_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Table
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
@@ -30,14 +28,12 @@ class Played:
 
     Attributes:
         resting: Its orders that came to rest.
-        fills: int64[fills, 3], instant, side and price of its fills, where a fill model decided on them; else none.
         states: Its order-seconds and fills by what had happened to the orders, as `state_sums` has them, where a fill
             model decided on the fills; else none.
         result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
     """
 
     resting: RestingOrders
-    fills: "Table"
     states: "Floats"
     result: "Result | None" = None
 
@@ -67,9 +63,8 @@ def simulated(
     result, by_model = _backtested(tapes, quotes, config, rules), config.fills is not None
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=by_model)
     if not by_model:
-        return Played(resting, np.empty((0, 3), np.int64), np.empty((0, 7)), result)
-    fills = result.journal.fills[:, [FILL_COLUMNS.index(name) for name in ("us", "side", "ticks")]]
-    return Played(resting, fills, state_sums(result.journal, recent_us(rules), periods), result)
+        return Played(resting, np.empty((0, 7)), result)
+    return Played(resting, state_sums(result.journal, recent_us(rules), periods), result)
 
 
 def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":

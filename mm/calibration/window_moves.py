@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mm.calibration.calibrator import Calibrator
     from mm.calibration.depth_counts import DepthCounts
+    from mm.calibration.exposure import RestingOrders
     from mm.calibration.reference import ReferencePath
 
     Floats = NDArray[np.float64]
@@ -51,7 +52,7 @@ class WindowMoves:
             self._days = {day: self._days.get(day) or _settled_day(calibrator.marks[day]) for day, *_ in parts}
             return self._by_marks(parts)
         found = [
-            _after_fills(calibrator.marks[day].path, run.fills, span)
+            _after_fills(calibrator.marks[day].path, run.resting, span)
             for day, *span in parts
             for run in calibrator.played.values()
         ]
@@ -162,10 +163,12 @@ def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED
     return then, (breaks[then - first] == breaks[row - first]) & (path.touch[1][row] != CLOSED)
 
 
-def _after_fills(path: "ReferencePath", fills: "Ints", span: list[int]) -> "tuple[Floats, Floats]":
+def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> "tuple[Floats, Floats]":
     """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
-    fills = fills[(fills[:, 0] >= span[0]) & (fills[:, 0] + SETTLED_S * US_PER_S <= span[1])]
-    us, side, ticks = fills.T
+    order, us = np.empty((2, 0), np.int64) if orders.fills is None else orders.fills
+    settled = (us >= span[0]) & (us + SETTLED_S * US_PER_S <= span[1])
+    order, us = order[settled], us[settled]
+    side, ticks = orders.side[order], orders.ticks[order]
     row = np.searchsorted(path.us, us, side="left") - 1
     us, side, row, ticks = (one[row >= 0] for one in (us, side, row, ticks))
     then, seen = later(path, us, row)

@@ -241,6 +241,6 @@ class Checkpoint:
             columns = {field: getattr(run.resting, field) for field in RESTING}
             with whole_file(path) as unfinished, unfinished.open("wb") as file:
                 kept = {name: one for name, one in columns.items() if one is not None}
-                np.savez(file, run=run.fills, states=run.states, **kept)
+                np.savez(file, states=run.states, **kept)
         with np.load(path) as kept:
-            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["run"], kept["states"])
+            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["states"])

@@ -226,13 +226,10 @@ def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
         "fills": np.arange(6).reshape(2, 3) if by_model else None,
     }
     columns |= {} if anchored else {"distance": None}
-    run = Played(
-        RestingOrders(**columns), np.arange(16).reshape(2, 8), np.arange(14.0).reshape(2, 7), SimpleNamespace()
-    )
+    run = Played(RestingOrders(**columns), np.arange(14.0).reshape(2, 7), SimpleNamespace())
     first = Checkpoint(tmp_path).played("delta_2", lambda: run)
     again = Checkpoint(tmp_path).played("delta_2", never)
     for one in (first, again):
-        np.testing.assert_array_equal(one.fills, run.fills)
         np.testing.assert_array_equal(one.states, run.states)
         for name, wanted in columns.items():
             found = getattr(one.resting, name)
@@ -244,5 +241,5 @@ def test_a_run_of_orders_is_played_once(tmp_path, anchored, by_model):
 def test_a_run_without_an_order_can_be_kept(tmp_path):
     """A day without a book: nothing was quoted."""
     empty = RestingOrders.of(Scribe().journal())
-    run = Played(empty, np.empty((0, 8), np.int64), np.empty((0, 7)))
+    run = Played(empty, np.empty((0, 7)))
     assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0

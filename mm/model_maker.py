@@ -67,15 +67,12 @@ class ModelMaker:
                 run.input_file(models.fill_params_file)
 
     def note_fit(self, tapes: "Sequence[Tape]") -> None:
-        """Log which fit is taken, and warn where it was made of a stretch that *tapes* play: it knows their future."""
+        """Log which fit is taken, and warn where it was made of what *tapes* play, or of what came later."""
         fitted, path = self._fitted, self._models.fill_params_file
         if self._run is None or fitted is None or path is None:
             return
         self._run.log.info("fit_taken", path=str(path), day=fitted.day)
-        if is_schedule(fitted) or fitted.window.start_us is None or fitted.window.end_us is None:
-            return  # each segment of a schedule is fitted to its own past
-        begin, end = fitted.window.start_us, fitted.window.end_us
-        if any(int(one.event_us[0]) < end and int(one.event_us[-1]) > begin for one in tapes):
+        if fitted_after(fitted, tapes[0].start_us):
             way_out = "read the PnL as in-sample, give a fit of earlier days, or run mm walkforward"
             self._run.log.warning("fit_in_sample", day=fitted.day, way_out=way_out)
 
@@ -131,6 +128,7 @@ class ModelMaker:
             return result
         name = "poisson_schedule.json" if is_schedule(self._fitted) else "poisson_fit.json"
         terms = fit_terms(self._fitted, name, self._lacks)
+        terms["in_sample"] = fitted_after(self._fitted, result.journal.counters["first_us"])
         terms["adverse_ticks"] = self._adverse
         terms["measured_under"] = measured_under(self._fitted, result.books)
         return replace(result, books=replace(result.books, fit=terms))
@@ -341,6 +339,14 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
     return model
 
 
+def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
+    """Return whether a fit was made of anything after *begin_us* (below 0: nothing was played).
+
+    A run from then on is in-sample. Each segment of a schedule is fitted to its own past.
+    """
+    return not is_schedule(fitted) and 0 <= begin_us < (fitted.window.end_us or 0)
+
+
 def is_schedule(fitted: "Fitted | None") -> "TypeIs[Schedule]":
     """Return whether what was fitted is a schedule."""
     return hasattr(fitted, "segments")
@@ -388,6 +394,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
         return _schedule_terms(fitted, name)
     return {
         "path": name,
+        "day": fitted.day,
         "status": fitted.status,
         "reason": fitted.reason,
         "warnings": list(fitted.warnings),
@@ -427,6 +434,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     verdicts = ", ".join(f"{status} {count}" for status, count in counts.most_common())
     return {
         "path": name,
+        "day": schedule.day,
         "status": counts.most_common(1)[0][0] if counts else None,
         "reason": f"{len(used)} of {len(schedule.segments)} segments usable: {verdicts}",
         "warnings": [],

@@ -30,7 +30,8 @@ class Books:
         starts_us: When each of the days begins; empty where they are reported as one.
         intensity: What predicts fills, to hold them against; None without one.
         fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
-            ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``; None without one.
+            ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample``,
+            whether it was made of what was played or came later; None without one.
         fill_bias: The known bias of the fill model, one sentence; None where it is not known.
         target_lots: The inventory that quotes, bounds and risk count from.
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.

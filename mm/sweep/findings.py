@@ -1,5 +1,6 @@
 """What a sweep found: ranked rows, the selection bias of the best one, and the result of choosing by the past."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -49,6 +50,7 @@ FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
 ENOUGH, LITTLE = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
+IN_SAMPLE = "_in_sample"  # how the key at the head of such a warning ends
 Row = dict[str, Any]
 
 
@@ -348,7 +350,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "warnings": [],
         "rows": rows,
     }
-    content["warnings"] = _warnings(content, panel)
+    content["warnings"] = _warnings(content, panel, _in_sample(points))
     return SweepFindings(content, panel, chosen, columns, points)
 
 
@@ -421,8 +423,14 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
     return {**{name: best[name] for name in chosen}, "point": best["point"], rank_by: best[rank_by]}
 
 
-def _warnings(content: Mapping[str, Any], panel: PnlPanel | None) -> list[str]:
-    """Return in words what a reader of the best row has to know."""
+def _in_sample(points: Sequence[PlayedPoint]) -> Counter[str]:
+    """Return the warnings of points whose fit or predictor was made of what they play, each with its points."""
+    summaries = [one.outcome.get("summary") or {} for one in points]
+    return Counter(line for one in summaries for line in one.get("warnings", ()) if IN_SAMPLE in line.split(":")[0])
+
+
+def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, in_sample: Mapping[str, int]) -> list[str]:
+    """Return in words what a reader of the best row has to know; *in_sample* as by `_in_sample`."""
     lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
@@ -445,6 +453,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None) -> list[str]:
             f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
             f"assumption, and see the worst case over all of them"
         )
+    lines += [f"{count} of {content['points']} points: {line}" for line, count in in_sample.items()]
     if panel is None and trials > 1:
         lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
     return lines

@@ -38,6 +38,23 @@ def test_the_fit_that_is_taken_is_named_and_one_that_knows_the_day_is_warned_of(
         assert events["fit_taken"]["day"] == "20260105"
     assert logs["20260105"]["fit_in_sample"]["level"] == "warning"
     assert "fit_in_sample" not in logs["20260106"]
+    runs = tmp_path / "out" / "backtest" / SYMBOL
+    for day, noted in (("20260105", True), ("20260106", False)):
+        summary = json.loads((runs / f"{day}_{day}" / "summary.json").read_text())
+        assert (summary["fit"]["day"], summary["fit"]["in_sample"]) == ("20260105", noted)
+        heads = [line for line in summary["warnings"] if line.startswith("fit_in_sample: the fit was made of 20260105")]
+        assert len(heads) == noted
+        assert ("fit_in_sample" in (runs / f"{day}_{day}" / "report.html").read_text()) == noted
+    words = [*where, *out, "--fit", "last", "--grid", "GAMMA=0.01,0.1", "--jobs", "1"]
+    for day, noted in (("20260105", True), ("20260106", False)):
+        swept = CliRunner().invoke(main, ["sweep", *words, "--day", day, "--run-id", f"s{day}"])
+        assert swept.exit_code == 0, swept.output
+        (folder,) = (tmp_path / "out" / "sweep").rglob(f"*_s{day}")
+        assert ("note: 2 of 2 points: fit_in_sample: the fit was made of 20260105" in swept.output) == noted
+        assert ("2 of 2 points: fit_in_sample" in (folder / "report.html").read_text()) == noted
+        assert (
+            any("fit_in_sample" in one for one in json.loads((folder / "sweep.json").read_text())["warnings"]) == noted
+        )
 
 
 UNUSED = ("asyncio", "mm.calibration.schedule", "polars", "scipy")

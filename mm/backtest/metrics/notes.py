@@ -253,6 +253,11 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
     found = []
     near, far, share = fit["min_delta_ticks"], fit["max_delta_ticks"], summary["share_outside_fit"]
     reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks"
+    if fit.get("in_sample"):
+        found.append(
+            f"fit_in_sample: the fit was made of {fit['day']}, not before this run: the PnL is in-sample; give a fit "
+            f"of earlier days, or run mm walkforward"
+        )
     if fit["status"] == "poor_fit":
         found.append(f"the fit is poor_fit: {fit['reason']}; its A and k describe the flow roughly at best")
     if summary["reference"] != "mid":

@@ -54,7 +54,7 @@ TODAY = {
     # issue 17 again, clustering in schedules, rates of whole and half ticks apart; cells of blocks that windows share;
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules.
-    "calibration": (11_047, 44),
+    "calibration": (11_062, 44),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_593, 11),  # distances that follow a fill model unless they were given
@@ -82,7 +82,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 90_399),
+    "lines": (46_000, 90_414),
     "modules": (220, 358),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -165,9 +165,19 @@ def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
     return _compared(by_reference(calibrator))
 
 
+def _lacking(mid: EndCells) -> str:
+    """Return what there is too little of to compare references; empty where there is enough."""
+    blocks, length = len(mid.fills), f"blocks of {BLOCK_US // US_PER_S // 60} minutes"
+    if blocks < LEAST_BLOCKS:
+        return f"{blocks} {length} were recorded, and references are compared on {LEAST_BLOCKS} or more"
+    if not all(mid.fills[parity::2].any() for parity in (0, 1)):
+        return f"references are compared between even and odd {length}, and one of the two have no fills"
+    return ""
+
+
 def _compared(cells: dict[str, EndCells]) -> ReferenceChoice | None:
     mid = cells["mid"]
-    if len(mid.fills) < LEAST_BLOCKS or not all(mid.fills[parity::2].any() for parity in (0, 1)):
+    if _lacking(mid):
         return None
     plain, fills = mid.unseen(EXPONENTIAL), float(mid.fills.sum())
     gains: dict[str, tuple[float, float]] = {
@@ -187,14 +197,19 @@ def _compared(cells: dict[str, EndCells]) -> ReferenceChoice | None:
 
 def resolved(
     tapes: "Sequence[Tape]", config: CalibrationConfig
-) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts]]:
+) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts], tuple[str, ...]]:
     """Return the config with a reference of its own where it is ``auto``, the choice among the references, and marks.
 
-    The marks are those of the days from the config's reference. With ``auto`` and nothing to compare references on, it
-    is the mid.
+    The marks are those of the days from the config's reference. With ``auto`` and too little to compare references on,
+    it is the mid, and a remark says why.
     """
     given = config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
-    choice = _compared(_cells_of(marks, BLOCK_US))
-    reference = (choice.chosen if choice else "mid") if given == AUTO else given
-    return replace(config, reference=reference), choice, marks[reference]
+    cells = _cells_of(marks, BLOCK_US)
+    choice = _compared(cells)
+    if given != AUTO:
+        return replace(config, reference=given), choice, marks[given], ()
+    if choice:
+        return replace(config, reference=choice.chosen), choice, marks[choice.chosen], ()
+    note = f"CALIB_REFERENCE=auto (--calib-reference) is the mid here: {_lacking(cells['mid'])}"
+    return replace(config, reference="mid"), None, marks["mid"], (note,)

@@ -142,7 +142,21 @@ def test_auto_under_a_fill_model_is_the_reference_that_it_chose(method):
 
 
 def test_too_few_blocks_are_no_comparison():
-    """Then auto is the mid."""
+    """Then auto is the mid, and the fit says why; another reference has nothing to say."""
     day = flow("best", 1, minutes=10)
     assert compare_references(Calibrator(day, CalibrationConfig())) is None
-    assert measure(day, CalibrationConfig(reference="auto")).fit.reference == "mid"
+    fit = measure(day, CalibrationConfig(reference="auto")).fit
+    assert (fit.reference, fit.reference_choice) == ("mid", None)
+    said = "is the mid here: 2 blocks of 5 minutes were recorded, and references are compared on 4 or more"
+    assert [said in warning for warning in fit.warnings].count(True) == 1
+    assert not any("CALIB_REFERENCE" in line for line in measure(day, CalibrationConfig(reference="best")).fit.warnings)
+
+
+def test_fills_in_every_second_block_are_no_comparison():
+    """There is nothing to compare curves of the one half on, or with."""
+    events = [book(0, 1000, 1003), *(trade((at * 60 + one) * S, 1, 1003) for at in (1, 11, 21) for one in range(50))]
+    fit = measure(tape(events, 0, 1800 * S), CalibrationConfig(reference="auto")).fit
+    assert (fit.reference, fit.reference_choice) == ("mid", None)
+    assert any(
+        "between even and odd blocks of 5 minutes, and one of the two have no fills" in one for one in fit.warnings
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit
 
+    Floats = NDArray[np.float64]
+
 BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
 SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
 MOST_RESIDUALS = 60  # distances that are drawn
 NUDGE = 0.06  # ticks that part the two sides' points
+LEAST_DECADES = 0.5  # beyond the estimates of A that intervals may take of its chart
+TINY = 1e-300  # an end of an interval of which there is a logarithm
 Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 
@@ -87,32 +92,29 @@ def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
     """Return the card of A and k over the day, which zoom together."""
     hint = (
         "Each piece of the day alone, with 95 % intervals; dashed: the whole day. Where pieces lie farther apart than "
+        "their bars, one A and k do not describe the day. A bar that ends at the edge of its chart goes on beyond it."
     )
-    hint += "their bars, one A and k do not describe the day."
     if not any(one.usable for *_, one in pieces):
         return card("A and k over the day", hint, nothing("No piece of the day gives a usable fit on its own."))
     x = (float(pieces[0][0]), float(pieces[-1][1]))
     close_ms = 5 * (x[1] - x[0]) / len(pieces) / US_PER_MS
     panels = [
-        _piece_panel(pieces, name, note, whole) for name, note, whole in (("k", "1/tick", fit.k), ("A", "1/s", fit.A))
+        _piece_panel(pieces, name, note, whole)
+        for name, note, whole in (("k", "1/tick", fit.k), ("A", "1/s, logarithmic", fit.A))
     ]
     return card("A and k over the day", hint, timeline(panels, x, None, TimelineAxis(stop="piece", close_ms=close_ms)))
 
 
 def _piece_panel(pieces: Pieces, name: str, note: str, whole: float | None) -> Panel:
-    found = [((start + end) // 2, *_ends(one, name)) for start, end, one in pieces if one.usable]
-    value, low, high = np.array([row[1:] for row in found], dtype=np.float64).T
-    span = _piece_range(found, whole)
+    found = _Estimates.of(pieces, name, whole)
+    words = [(label, [number(value) for value in column.tolist()], 1.0) for label, column in found.named(name)]
+    value, low, high = found.drawn()
     unit = unit_of(np.concatenate([value, low, high]))
-    tip = [(name, value, unit), ("95 % from", low, unit), ("to", high, unit)]
-    drawn = (np.clip(value, *span), np.clip(low, *span), np.clip(high, *span))
-    us = np.array([row[0] for row in found], dtype=np.int64)
-    points = Marks(name, "whisker", 1, us, drawn[0], unit, tip, "whisker", (drawn[1], drawn[2]), stop=name == "k")
+    points = Marks(name, "whisker", 1, found.us, value, unit, words, "whisker", (low, high), stop=name == "k")
     ends = np.array([pieces[0][0], pieces[-1][1]], dtype=np.int64)
-    level = [] if whole is None else [Line("whole day", "dash", ends, np.full(2, whole), unit)]
-    return Panel(
-        name, note, parameter_chart(pieces, name, whole, f"{name} of each piece of the day"), 190, level, marks=[points]
-    )
+    level = [] if whole is None else [Line("whole day", "dash", ends, np.full(2, found.scaled(whole)), unit)]
+    picture = parameter_chart(pieces, name, whole, f"{name} of each piece of the day")
+    return Panel(name, note, picture, 190, level, marks=[points], log=found.log)
 
 
 def residual_part(points: Points, fit: "PoissonFit") -> ChartPart:
@@ -204,26 +206,70 @@ def residual_chart(rows: Residuals) -> str:
     return plot.picture(*marks, title="Standardised residuals by distance")
 
 
-def _piece_range(found: Sequence[tuple[float, ...]], whole: float | None) -> tuple[float, float]:
-    """Return the values that the chart of a parameter shows: a piece with hardly a fill must not flatten the others."""
-    values = [row[1] for row in found] + [whole or found[0][1]]
-    low, high = min(row[2] for row in found), max(row[3] for row in found)
-    return padded(max(low, 0.0), min(high, 4 * max(values)))
+@dataclass(frozen=True)
+class _Estimates:
+    """A parameter of each piece that has a usable fit, with the ends of its interval.
+
+    Attributes:
+        us: The middle of each piece.
+        value, low, high: Estimates and ends.
+        whole: Of the whole day; None where it is not known.
+        log: Whether it is drawn by its logarithm to base ten: A, whose intervals are factors.
+    """
+
+    us: "NDArray[np.int64]"
+    value: "Floats"
+    low: "Floats"
+    high: "Floats"
+    whole: float | None
+    log: bool
+
+    @classmethod
+    def of(cls, pieces: Pieces, name: str, whole: float | None) -> "_Estimates":
+        """Return the parameter *name* (``A`` or ``k``); at least one of the *pieces* is usable."""
+        fits = [(start, end, fit) for start, end, fit in pieces if fit.usable]
+        us = np.array([(start + end) // 2 for start, end, _ in fits], dtype=np.int64)
+        value, low, high = np.array([_ends(fit, name) for *_, fit in fits], dtype=np.float64).T
+        return cls(us, value, low, high, whole, name == "A")
+
+    def named(self, name: str) -> "tuple[tuple[str, Floats], ...]":
+        """Return what stands under the pointer."""
+        return (name, self.value), ("95 % from", self.low), ("to", self.high)
+
+    def scaled(self, values: "float | Floats") -> "Floats":
+        """Return *values* as they are drawn."""
+        return np.log10(np.maximum(values, TINY)) if self.log else np.asarray(values, dtype=np.float64)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """What the chart shows: all estimates, and of the intervals so much that they do not flatten them."""
+        known = self.scaled(np.append(self.value, self.value if self.whole is None else self.whole))
+        low, high = float(known.min()), float(known.max())
+        room = max((high - low) / 3, LEAST_DECADES if self.log else high / 2)
+        least, most = float(self.scaled(self.low).min()), float(self.scaled(self.high).max())
+        return padded(max(min(least, low), low - room), min(max(most, high), high + room))
+
+    def drawn(self) -> "tuple[Floats, Floats, Floats]":
+        """Return estimates and ends as they are drawn; an end beyond the chart is at its edge."""
+        value, low, high = (np.clip(self.scaled(one), *self.span) for one in (self.value, self.low, self.high))
+        return value, low, high
 
 
 def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
     """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and the whole tape's as a line."""
-    found = [((start + end) / 2, *_ends(fit, name)) for start, end, fit in pieces if fit.usable]
-    if not found:
+    if not any(fit.usable for *_, fit in pieces):
         return nothing("No piece of the day gives a usable fit on its own.")
-    x = (float(pieces[0][0]), float(pieces[-1][1]))
-    plot = Plot(WIDE, 190, x, _piece_range(found, whole))
-    marks = [plot.value_axis(most=5), plot.time_axis()]
+    found = _Estimates.of(pieces, name, whole)
+    plot = Plot(WIDE, 190, (float(pieces[0][0]), float(pieces[-1][1])), found.span)
+    text = (lambda exponent: number(10**exponent, 2)) if found.log else None
+    marks = [plot.value_axis(text, most=5), plot.time_axis()]
     if whole is not None:
-        marks.append(plot.level(whole))
-    for middle, value, least, most in found:
-        title = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
-        marks.append(plot.whisker(middle, value, (least, most), "whisker", title))
+        marks.append(plot.level(float(found.scaled(whole))))
+    numbers = zip(found.us.tolist(), found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    for (middle, *own), at, *ends in zip(numbers, *(column.tolist() for column in found.drawn()), strict=True):
+        value, least, most = own
+        tip = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
+        marks.append(plot.whisker(middle, at, (ends[0], ends[1]), "whisker", tip))
     return plot.picture(*marks, title=title)
 
 

@@ -65,11 +65,12 @@ def test_points_lines_and_residuals_are_those_of_the_fit(points):
 
 
 def test_pieces_are_drawn_at_their_middle_with_their_own_parameters(points):
-    """k and A of each piece, and the whole day's as a line."""
+    """k and the logarithm of A of each piece, and the whole day's as a line."""
     fit = fit_poisson(points)
     pieces = [(START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit) for i in range(3)]
     _, (data, columns) = timelines(page(fit, Measured(points, points), pieces))
-    for panel, value in zip(data["panels"], (fit.k, fit.A), strict=True):
+    assert [panel["log"] for panel in data["panels"]] == [False, True]
+    for panel, value in zip(data["panels"], (fit.k, np.log10(fit.A)), strict=True):
         (marks,), (level,) = panel["marks"], panel["lines"]
         assert columns[marks["t"]].tolist() == [(i + 0.5) * HALF_HOUR / 1_000 for i in range(3)]
         assert values(marks, columns) == pytest.approx([value] * 3, rel=1e-4)

@@ -12,7 +12,9 @@ from mm.calibration.calibrate import AdverseMove
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
+from mm.numbers import number
 from mm.report.calibration import further_cards, page
+from mm.report.calibration_charts import parameter_chart
 from mm.report.frame import About
 from pages import read
 
@@ -100,6 +102,47 @@ def test_pieces_of_one_block_have_no_interval_and_a_place():
     read(html)
     assert "no interval" in html
     assert not re.search(r"\bnan\b|\binf\b", html)
+
+
+def uncertain():
+    """Five pieces of a day, and one of six fills, whose interval of A ends far beyond everything else."""
+    found = [exponential(seed, A=0.02, k=1.0) for seed in range(1, 6)]
+    few = Points.of([4.0, 5.0, 6.0] * 2, [3_600.0] * 6, [3, 1, 0, 2, 0, 0], ["bid"] * 3 + ["ask"] * 3)
+    return [*found, few]
+
+
+@pytest.mark.parametrize("name", ["A", "k"])
+def test_an_interval_that_says_little_flattens_no_estimate(name):
+    """Estimates take more than half of the chart; the interval is cut at its edge, and its title has the numbers."""
+    pieces = [
+        (START + i * HALF_HOUR, START + (i + 1) * HALF_HOUR, fit_poisson(one)) for i, one in enumerate(uncertain())
+    ]
+    ends = pieces[-1][2].ci95_A
+    assert pieces[-1][2].usable
+    assert ends[1] > 1_000 * pieces[-1][2].A
+    whole = getattr(fit_poisson(exponential(0, A=0.02, k=1.0)), name)
+    picture = parameter_chart(pieces, name, whole, name)
+    read(f"<html><body>{picture}</body></html>")
+    heights = [float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)"', picture)]
+    bars = [tuple(map(float, ends)) for ends in re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)"', picture)]
+    assert len(heights) == len(bars) == 6
+    top, bottom = min(high for _, high in bars), max(low for low, _ in bars)
+    assert max(heights) - min(heights) > 0.4 * (bottom - top)
+    assert all(low >= y >= high for y, (low, high) in zip(heights, bars, strict=True))
+    assert f"{number(ends[1])}<" in picture or name == "k"
+
+
+def test_the_whole_day_is_labelled_with_its_digits(chrome, tmp_path):
+    """In a browser, beside a piece whose interval ends a million times higher; it had been 0."""
+    html = page_of(exponential(0, A=0.02, k=1.0), uncertain())
+    path = tmp_path / "report.html"
+    path.write_text(html, encoding="utf-8")
+    seen = chrome.opened(path)
+    assert seen.errors == []
+    fit = fit_poisson(exponential(0, A=0.02, k=1.0))
+    (k, A) = re.findall(r"whole day\s*(\d+\.\d+)", seen.text)
+    assert float(A) == pytest.approx(fit.A, rel=1e-3)
+    assert float(k) == pytest.approx(fit.k, rel=1e-3)
 
 
 def test_every_label_can_be_read(chrome, tmp_path):

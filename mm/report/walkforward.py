@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))
 SOURCES = (("buy", "fitted"), ("sell", "carried or default"), ("off", "none: nothing is quoted"))
+OUTSIDE = 0.05  # of the segments have a number of fills outside a 95 % interval
 Content = Mapping[str, Any]
 
 
@@ -161,14 +162,24 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there is nothing to trade on; the last one: {status}, {reason}")
-    low, high = (rows.numbers[f"test_ratio_{end}"] for end in ("low", "high"))
-    off, known = int(np.count_nonzero((low > 1) | (high < 1))), int(np.count_nonzero(~np.isnan(low)))
-    if known and off > 0.2 * known:
+    off, known = outside_predicted(rows)
+    if off > OUTSIDE * known + 3 * (OUTSIDE * (1 - OUTSIDE) * known) ** 0.5:  # beyond three standard deviations
         warnings.append(
-            f"{off} of {known} segments had a number of fills outside the 95 % interval of their fit; "
-            "with a right model it would be one in twenty"
+            f"{off} of {known} segments had a number of fills outside the 95 % interval that their training window "
+            f"predicts (predictive_low, predictive_high); with a right model it would be one in twenty"
         )
     return notes(warnings, "notes")
+
+
+def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
+    """Return how many segments had fewer or more fills than was predicted with 95 %, and of how many that is known.
+
+    The interval is of a whole step of the schedule: a segment that the end of the data cuts short is left out.
+    """
+    names = ("start_us", "end_us", "test_fills", "predictive_low", "predictive_high")
+    begin, end, fills, low, high = (rows.numbers[name] for name in names)
+    whole = ~np.isnan(low) & (end - begin >= (end - begin).max(initial=0.0))
+    return int(np.count_nonzero(whole & ((fills < low) | (fills > high)))), int(np.count_nonzero(whole))
 
 
 def _over_time(rows: SegmentRows, over: Course | None, summary: Content | None) -> str:

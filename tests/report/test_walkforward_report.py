@@ -11,7 +11,7 @@ from mm.errors import BrokenFile
 from mm.report.frame import About, card, document, wide
 from mm.report.run_columns import Course
 from mm.report.segment_charts import earned, equity_chart, parameter_chart, ratio_chart
-from mm.report.walkforward import page
+from mm.report.walkforward import outside_predicted, page
 from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
 from pages import read
 
@@ -68,6 +68,22 @@ def test_what_was_written_is_read_back(tmp_path):
     assert rows.numbers["A"][[0, 1, 3]].tolist() == [0.5, 1.5, 3.5]
     assert np.isnan(rows.numbers["A"][2])
     assert rows.x == (0.0, 4.0 * MINUTE)
+
+
+@pytest.mark.parametrize(("fills", "noted"), [((5, 5, 5, 5), False), ((5, 99, 0, 99), True)])
+def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
+    """Fills come in bursts: intervals of a Poisson count leave out half of the segments of a right model."""
+    rows = rows_of(("fitted",) * 4)
+    for row, count in zip(rows, fills, strict=True):
+        row |= {"test_fills": count, "predictive_low": 2, "predictive_high": 9, "test_ratio_low": 2.0}
+    write(folder, rows)
+    text = "3 of 4 segments had a number of fills outside the 95 % interval that their training window predicts"
+    assert (text in " ".join(read(page(folder, About(["mm", "schedule"]))).words)) == noted
+    rows[1]["end_us"] -= MINUTE // 2
+    write(folder, rows)
+    assert outside_predicted(read_segments(folder / "window_metrics.csv")) == (2 * noted, 3), (
+        "a step that was cut short"
+    )
 
 
 def test_the_clock_is_a_tile_where_it_was_measured(folder):

@@ -49,16 +49,16 @@ def test_the_next_run_is_played_while_the_last_one_is_written():
     """And each file is said with its own rows and hash, in the order of the runs."""
     folder, may = Folder(), Event()
     with TablesBeside(folder) as tables:
-        one = tables.played("a", lambda: Played(None, None, None, Tables(1, may=may)))
+        one = tables.played("a", lambda: Played(None, None, Tables(1, may=may)))
         assert isinstance(one.result, Tables)
         assert folder.said == []
 
         def play():
             may.set()  # the first may be written from now on
-            return Played(None, None, None, Tables(2))
+            return Played(None, None, Tables(2))
 
         tables.played("b", play)
-        tables.played("c", lambda: Played(None, None, None, None))  # one that a checkpoint kept
+        tables.played("c", lambda: Played(None, None, None))  # one that a checkpoint kept
         tables.finish()
         tables.finish()
     assert folder.said == [("runs/a/orders.csv", 1, "hash of runs/a"), ("runs/b/orders.csv", 2, "hash of runs/b")]
@@ -66,6 +66,6 @@ def test_the_next_run_is_played_while_the_last_one_is_written():
 
 def test_tables_that_cannot_be_written_end_the_command():
     with TablesBeside(Folder()) as tables:
-        tables.played("a", lambda: Played(None, None, None, Tables(-1)))
+        tables.played("a", lambda: Played(None, None, Tables(-1)))
         with pytest.raises(OSError, match="No space"):
             tables.finish()

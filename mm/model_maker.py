@@ -35,6 +35,10 @@ if TYPE_CHECKING:  # what is fitted is imported where there is a fit: most runs 
 
 DEFAULT_K = 1.0  # per tick; what quotes take without a fit, but for the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
+# Share by which a run's quantity may differ from that of its fit. The default clip follows the price, which moves by a
+# few per cent from day to day; clips of 1 and 10 times the least quantity differ in their fills by a third (see
+# docs/calibration.md), so a tenth more or less changes them by some 2 %, less than the interval of the fills.
+OTHER_QTY = 0.1
 DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit: none is measured under them
 FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
 QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
@@ -392,6 +396,8 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
     """
     if is_schedule(fitted):
         return _schedule_terms(fitted, name)
+    from mm.calibration.fit_result import EXPONENTIAL
+
     return {
         "path": name,
         "day": fitted.day,
@@ -400,6 +406,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
         "warnings": list(fitted.warnings),
         "A": fitted.A,
         "k": fitted.k,
+        "shape": fitted.shape.chosen if fitted.shape and fitted.line else EXPONENTIAL,
         "min_delta_ticks": fitted.min_delta_ticks,
         "max_delta_ticks": fitted.max_delta_ticks,
         "lacks": list(lacks),
@@ -418,7 +425,7 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
     played = books.quote_lots * books.instrument.lot_e8 / E8
     if books.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
         differs = f"fills under {fitted.calib_fills}, and this run plays {books.fill_model}"
-    elif qty is not None and round(qty * E8) != round(played * E8):
+    elif qty is not None and abs(played - qty) > OTHER_QTY * qty:
         differs = f"orders of {qty:g}, and this run quotes {played:g}"
     else:
         differs = None
@@ -431,6 +438,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     counts = Counter(one.status for one in schedule.segments)
     near = [one.min_delta_ticks for one in used if one.min_delta_ticks is not None]
     far = [one.max_delta_ticks for one in used if one.max_delta_ticks is not None]
+    shapes = Counter(one.shape for one in used if one.shape is not None)
     verdicts = ", ".join(f"{status} {count}" for status, count in counts.most_common())
     return {
         "path": name,
@@ -440,6 +448,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
         "warnings": [],
         "A": median(one.A for one in used if one.A is not None) if used else None,
         "k": median(one.k for one in used if one.k is not None) if used else None,
+        "shape": shapes.most_common(1)[0][0] if shapes else None,
         "min_delta_ticks": min(near, default=None),
         "max_delta_ticks": max(far, default=None),
         "lacks": [],

@@ -236,6 +236,12 @@ def test_a_fit_under_another_model_or_quantity_says_how_the_run_differs():
     assert measured_under(fit, books)["differs"] is None
     more = SimpleNamespace(**vars(books) | {"quote_lots": 6})
     assert measured_under(fit, more)["differs"] == "orders of 1, and this run quotes 3"
+    for lots, fitted in ((454, 4.58), (454, 4.2)):  # the default clip follows the price from day to day
+        near = SimpleNamespace(quote_lots=lots, instrument=SimpleNamespace(lot_e8=1_000_000), fill_model="trade_cross")
+        assert measured_under(replace(fit, calib_order_qty=fitted), near)["differs"] is None
+    assert (
+        measured_under(replace(fit, calib_order_qty=4.1), near)["differs"] == "orders of 4.1, and this run quotes 4.54"
+    )
     queue = SimpleNamespace(**vars(books) | {"fill_model": "queue_prob_log"})
     assert measured_under(fit, queue)["differs"] == "fills under trade_cross, and this run plays queue_prob_log"
     drawn = SimpleNamespace(**vars(books) | {"fill_model": "poisson"})

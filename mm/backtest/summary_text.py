@@ -51,7 +51,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
     ]
     if (funding := summary.get("funding")) is not None:
-        rows.insert(3, ("    with funding of", _number(_negative(funding), 4)))
+        rows.insert(3, ("    with funding", _number(_negative(funding), 4)))
     if band := summary.get("pnl_band"):
         text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
         rows.insert(1, ("  as fit allows", text))
@@ -106,6 +106,8 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
     rows = assumptions(summary, warnings=False)
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
+    if (moved := (summary["fit"] or {}).get("adverse_ticks")) is not None:
+        rows.insert(2, ("adverse_ticks", f"{number(moved)} ticks that the mid moves against a fill, of the fit"))
     return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
 
 
@@ -115,6 +117,8 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
+    if fit.get("shape") not in (None, "exponential"):
+        shape = f"{fit['shape']} (lambda_curve, by which optimal_curve quotes); its exponential {shape}"
     lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
     verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
     return "; ".join([verdict, *(lines if fit["warnings"] else [])])

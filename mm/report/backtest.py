@@ -328,6 +328,10 @@ def used_parameters(summary: Summary) -> list[Row]:
 
     if summary.get("strategy"):
         take(summary["strategy"])
+    if (moved := fit.get("adverse_ticks")) is not None and not any(
+        name.startswith("adverse_ticks") for name, _ in rows
+    ):
+        rows.append(("adverse_ticks", f"{number(moved)} (fit)"))
     return rows
 
 

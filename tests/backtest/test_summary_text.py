@@ -102,6 +102,23 @@ def test_a_usable_fit_has_its_status_and_no_empty_reason():
     assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("ok (poisson_fit.json); a")
 
 
+def test_the_curve_and_the_adverse_move_that_quotes_go_by_are_named():
+    """`optimal_curve` quotes on the curve of the fit, and allows for the move after fills: neither is A and k."""
+    fit = FIT | {"status": "ok", "reason": "", "warnings": [], "shape": "monotone", "adverse_ticks": 0.697}
+    assert curve({"fit": fit}).startswith(
+        "monotone (lambda_curve, by which optimal_curve quotes); its exponential λ = 0.5"
+    )
+    assert curve({"fit": fit | {"shape": "exponential"}}).startswith("λ = 0.5")
+    summary = Result(seeded(60).journal(), books(fit=fit)).summary
+    assert any(line.startswith("  adverse_ticks   0.697 ticks that the mid moves") for line in assumed(summary))
+
+
+def test_names_of_rows_leave_room_for_their_numbers():
+    """Found in a terminal: ``with funding of0.0427``."""
+    lines = text_of(Result(seeded(60).journal(), books()).summary | {"funding": 0.0427}).splitlines()
+    assert "    with funding  −0.0427" in lines
+
+
 def test_without_a_fit_nothing_is_said_of_one():
     lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), books()).summary)
     names = {line[:18].strip() for line in lines}

@@ -205,6 +205,7 @@ def test_the_parameters_are_those_that_quoted():
     rows = dict(used_parameters({"strategy": strategy, "fit": {"k": 0.25}}))
     assert rows == {"k, Glft": "0.25 (fit)", "sigma, Glft": "of the tape", "horizon_s, Glft": "30"}
     assert used_parameters({}) == []
+    assert ("adverse_ticks", "0.697 (fit)") in used_parameters({"strategy": strategy, "fit": {"adverse_ticks": 0.697}})
 
 
 def test_without_a_fit_no_parameter_is_said_to_be_fitted():

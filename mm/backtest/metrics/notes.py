@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # a share of the covered time; less of it with orders on both sides is worth a note
 MOST_CAUSES = 3  # why quotes were not sent; what is rarer than three others explains little
+OTHER_LEVEL = 1.2  # times as many fills as predicted, or as few, are worth a note where chance does not explain them
 MANY_REJECTS = 0.01  # of the orders; more is worth a note
 FROM_THE_MID = "quotes and fills of this run count distances from the mid"
 # Why an order was not sent or was rejected, and what to change.
@@ -101,6 +102,9 @@ REASONS = {
     "sharpe_daily": "fewer than two days, or all alike",
     "reference_why": "the fit does not say",
     "fit": "no fit or schedule was given, or it does not say",
+    "fit.adverse_ticks": "the quote model takes none, it was given, or the fit has no moves after fills",
+    "fit.measured_under": "the fit counts trades, not the fills of a fill model (CALIB_FILLS)",
+    "fit.measured_under.differs": "the run plays what the fit measured",
     "fill_bias": "the fill model declares none",
     "quoted_half_spread": "no order rested on a valid book",
     "quoted_half_spread_ticks": "no order rested on a valid book",
@@ -277,9 +281,27 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
             f"the fit measured {differs}: its predictions are not of these orders; calibrate with this run's "
             f"CALIB_FILLS and CALIB_ORDER_QTY"
         )
+    found += _other_level(summary, fit)
     if fit.get("lacks"):
         found.append(
             f"the fit {fit['path']} comes from an older version and lacks {', '.join(fit['lacks'])}; "
             f"calibrate again to have them"
         )
     return found
+
+
+def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
+    """Return that the fills seen are not as many as predicted, and what of the fit may be the reason."""
+    value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
+    if not value or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
+        return []
+    why = []
+    if not fit.get("in_sample") and fit.get("day") not in (None, ",".join(summary["days"])):
+        why.append(f"the fit is of {fit['day']}")
+    if fit.get("measured_under") is None:
+        why.append("it counts trades that reach a price, not fills under this run's fill model (CALIB_FILLS)")
+    reasons = f"; {', and '.join(why)}" if why else ""
+    return [
+        f"{summary['observed_fills']:,} fills seen and {summary['predicted_fills']:,.0f} predicted, a ratio of "
+        f"{value:.2f} (95 % {low:.2f} to {high:.2f}){reasons}"
+    ]

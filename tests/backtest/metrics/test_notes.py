@@ -6,7 +6,7 @@ import pytest
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics._order_lives import read_lives
-from mm.backtest.metrics.notes import WAYS, one_sided, why_no_orders
+from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -113,3 +113,28 @@ def test_a_run_without_trades_says_where_its_fills_come_from():
     [line] = of_trades(1, 2, 3)
     assert line.startswith("no trade in 97 % of the time: ")
     assert of_trades(50) == of_trades(*range(1, 100)) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noted"),
+    [
+        ((0.85, 0.76, 0.95), False),  # less than a fifth
+        ((0.70, 0.45, 1.05), False),  # chance
+        ((0.70, 0.60, 0.80), True),
+        ((1.30, 1.20, 1.40), True),
+        ((0.00, 0.00, 0.10), False),  # nothing filled has a note of its own
+        ((None, None, None), False),
+    ],
+)
+def test_fills_that_are_not_as_many_as_predicted_are_noted(ratio, noted):
+    """Where neither chance nor a fifth explains them, with what of the fit may be the reason."""
+    summary = {"fills_ratio": dict(zip(("value", "low", "high"), ratio, strict=True)), "days": ["20240724"]}
+    summary |= {"observed_fills": 70, "predicted_fills": 100.0}
+    fit = {"day": "20240723", "in_sample": False, "measured_under": {"differs": None}}
+    lines = _other_level(summary, fit)
+    assert len(lines) == noted
+    if noted:
+        assert lines[0].startswith("70 fills seen and 100 predicted, a ratio of ")
+        assert lines[0].endswith("; the fit is of 20240723")
+        assert "CALIB_FILLS" in _other_level(summary, fit | {"measured_under": None})[0]
+        assert ";" not in _other_level(summary, fit | {"day": "20240724", "in_sample": True})[0]

@@ -6,10 +6,12 @@ knobs as frozen dataclasses of mm/cli/config.py, both understand ``--json``.
 
 import errno
 import functools
+import gc
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -400,8 +402,21 @@ def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
 def _imported(target: str) -> click.Command:
     """Return the command at ``module:function``."""
     module, _, attribute = target.partition(":")
-    found: click.Command = getattr(import_module(module), attribute)
+    with uncollected():
+        found: click.Command = getattr(import_module(module), attribute)
     return found
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let the collector of garbage rest: what imports make stays, and it would look at all of it again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
-from mm.cli.frame import runner
+from mm.cli.frame import runner, uncollected
 from mm.runs.run import Run, short_turns
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.backtest.replay import by_events
-    from mm.backtest.summary_text import text_of
-    from mm.backtest_call import Backtest
-    from mm.commands import assemble
-    from mm.model_maker import ModelMaker, check_names, note_predictors
+    with uncollected():
+        from mm.backtest.replay import by_events
+        from mm.backtest.summary_text import text_of
+        from mm.backtest_call import Backtest
+        from mm.commands import assemble
+        from mm.model_maker import ModelMaker, check_names, note_predictors
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)

@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from mm.calibration.calibrator import DELTAS
 from mm.cli.calibration_knobs import Calibration
 from mm.cli.config import Day, Models, Output, Results
 from mm.cli.console import Console
-from mm.cli.frame import Command, Program, command, runner
+from mm.cli.frame import Command, Program, command, runner, uncollected
 from mm.cli.knobs import REQUIRED, Reader, knob
 from mm.runs.manifest import read_manifest
 from mm.runs.run import Run
@@ -415,3 +416,22 @@ def test_the_help_of_a_group_with_a_command_is_that_commands(grouped):
     unknown = call(grouped, "group", "third")
     assert unknown.exit_code == 2
     assert "has no command 'third'; it has other" in unknown.stderr
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_rests_while_a_command_is_imported_and_then_is_as_it_was(enabled):
+    """Also where an import fails; who has switched it off finds it off."""
+
+    def fail() -> None:
+        with uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(ImportError):
+            fail()
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

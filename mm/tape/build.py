@@ -294,9 +294,12 @@ def merged(day: "SyncedDay") -> tuple[EventColumns, RowBlocks, Ints]:
         book.give(unused)
         trades.give(unused)
 
+    unordered = np.empty(len(order), np.int64)  # of one column after the other: new memory for each costs as much
+
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
         _trim_heap()  # the columns before it, which are too small for this one
-        return np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades))[order]
+        there = unordered.view(of_book.dtype)[: len(order)]
+        return np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
 
     def column(name: str, place: int) -> Ints:
         return ordered(place, book.give(name)[applied], trades.give(name))

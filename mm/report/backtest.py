@@ -208,14 +208,14 @@ def charts_of(terms: Summary, run: RunColumns) -> str:
 
 def split_card(summary: Summary) -> str:
     """Return the card that splits the PnL by its sources."""
-    return card("Where the PnL came from", f"In {_quote(summary)}, from zero to the total.", split_chart(summary))
+    return card("Where the PnL came from", f"In {quote_asset(summary)}, from zero to the total.", split_chart(summary))
 
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
     paid = f" Fees took {number(fee)} per unit (dashed, where it fits)." if fee else ""
-    hint = f"Half-spread left, in {_quote(summary)} per unit, with 95 % bars.{paid}"
+    hint = f"Half-spread left, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
     return card("What a fill was worth later", hint, markout_chart(summary, fee))
 
 
@@ -236,10 +236,6 @@ def _hours_card(summary: Summary) -> str:
         return ""
     hint = "By hour, 95 % Poisson bars; dashed: expected by the fit. Where they differ, it did not hold."
     return card("Fills and expected fills", hint, wide(hours_chart(rows)))
-
-
-def _quote(summary: Summary) -> str:
-    return quote_asset(summary)
 
 
 def _numbers(summary: Summary) -> str:
@@ -356,7 +352,7 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     trips = summary["round_trips"]
     text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
     if trips["n"]:
-        text += f", on average {signed(trips['mean'])} {_quote(summary)}, held {lasting(trips['holding_s'])}"
+        text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {lasting(trips['holding_s'])}"
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
     hint = f"{text}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
     head = ("fill", "time, UTC", "side", "price", "quantity", "worth at once", "fee", "because")

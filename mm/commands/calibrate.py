@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
-from mm.cli.config import Day, Market
+from mm.cli.config import Day, Market, OrdersFile
 from mm.cli.frame import runner
 from mm.errors import FitError
 from mm.runs.run import Run
@@ -25,7 +25,7 @@ ADVERSE = "adverse_selection.csv"
 
 
 @runner(
-    *("calibration", Day, Market, Calibration, Fit, Execution, Account),
+    *("calibration", Day, Market, Calibration, Fit, Execution, Account, OrdersFile),
     method="calib_method",
     brief=(Day, Calibration, Fit),
 )
@@ -37,6 +37,7 @@ def main(
     fit: Fit,
     execution: Execution,
     account: Account,
+    orders_file: OrdersFile,
 ) -> None:
     """Measure how often trades reach each distance, and fit A and k; several days are pooled.
 
@@ -53,7 +54,7 @@ def main(
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account)
-    with run.timing("play"), TablesBeside(run) as tables:
+    with run.timing("play"), TablesBeside(run, orders_file.orders_format) as tables:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         found = measure(tapes, config, rules, tables.played)
         permuted = permutations(found)
@@ -86,10 +87,11 @@ class TablesBeside:
 
     Args:
         run: To whose folder they go.
+        orders_format: Form of the files of orders, ``csv`` or ``parquet``.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._other = run, ThreadPoolExecutor(1)
+    def __init__(self, run: Run, orders_format: str) -> None:
+        self._run, self._other, self._form = run, ThreadPoolExecutor(1), orders_format
         self._place, self._hashes = "", dict[str, str]()
         self._rows: Future[dict[str, int]] | None = None
 
@@ -108,7 +110,8 @@ class TablesBeside:
             self._place, self._hashes = f"runs/{name}", {}
             # a run's order table is as large as all else that is held, and goes with the copy of its journal
             result = replace(played.result, journal=copy(played.result.journal))
-            self._rows = self._other.submit(result.write_tables, self._run.path(self._place), self._hashes)
+            folder = self._run.path(self._place)
+            self._rows = self._other.submit(result.write_tables, folder, self._hashes, self._form)
         return played
 
     def finish(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import Day, Market, Models, Sensitivity
+from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
 from mm.cli.frame import runner
 from mm.commands.backtest import play
 from mm.errors import FitError
@@ -61,7 +61,7 @@ def main(
 
 
 @runner(
-    *("walkforward", *STUDY, Risk, Sensitivity),
+    *("walkforward", *STUDY, Risk, Sensitivity, OrdersFile),
     defaults={"fill_model": "poisson"},
     resumable=True,
     brief=(Day, Models, Windows),
@@ -78,6 +78,7 @@ def walkforward(
     models: Models,
     risk: Risk,
     sensitivity: Sensitivity,
+    orders_file: OrdersFile,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
 
@@ -113,7 +114,7 @@ def walkforward(
     result = play(run, tapes, rules, maker, sensitivity)
     with run.timing("write"):
         columns = columns_of(result)  # of both pages
-    run.write_result(result, "backtest", columns=columns)
+    run.write_result(result, "backtest", orders_format=orders_file.orders_format, columns=columns)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}

@@ -14,7 +14,7 @@ from mm.commands.calibrate import TablesBeside
 
 @dataclass
 class Folder:
-    """A run that notes what it is told."""
+    """A run that keeps a list of its outputs."""
 
     said: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -36,19 +36,19 @@ class Tables:
     journal: object = None
     may: Event | None = None
 
-    def write_tables(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:
+    def write_tables(self, folder: Path, hashes: dict[str, str], form: str) -> dict[str, int]:
         if self.may:
             self.may.wait(10)
         if self.rows < 0:
             raise OSError(28, "No space left on device")
-        hashes["orders.csv"] = f"hash of {folder}"
-        return {"orders.csv": self.rows}
+        hashes[f"orders.{form}"] = f"hash of {folder}"
+        return {f"orders.{form}": self.rows}
 
 
 def test_the_next_run_is_played_while_the_last_one_is_written():
     """And each file is said with its own rows and hash, in the order of the runs."""
     folder, may = Folder(), Event()
-    with TablesBeside(folder) as tables:
+    with TablesBeside(folder, "parquet") as tables:
         one = tables.played("a", lambda: Played(None, None, Tables(1, may=may)))
         assert isinstance(one.result, Tables)
         assert folder.said == []
@@ -61,11 +61,14 @@ def test_the_next_run_is_played_while_the_last_one_is_written():
         tables.played("c", lambda: Played(None, None, None))  # one that a checkpoint kept
         tables.finish()
         tables.finish()
-    assert folder.said == [("runs/a/orders.csv", 1, "hash of runs/a"), ("runs/b/orders.csv", 2, "hash of runs/b")]
+    assert folder.said == [
+        ("runs/a/orders.parquet", 1, "hash of runs/a"),
+        ("runs/b/orders.parquet", 2, "hash of runs/b"),
+    ]
 
 
 def test_tables_that_cannot_be_written_end_the_command():
-    with TablesBeside(Folder()) as tables:
+    with TablesBeside(Folder(), "csv") as tables:
         tables.played("a", lambda: Played(None, None, Tables(-1)))
         with pytest.raises(OSError, match="No space"):
             tables.finish()

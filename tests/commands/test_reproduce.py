@@ -276,11 +276,11 @@ def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk,
     assert not (place / "pwned").exists()
 
 
-@pytest.mark.parametrize("module", [subprocess, click.testing])
-def test_an_installed_package_needs_trust_whatever_the_manifest_lists(desk, tmp_path, module):
+@pytest.mark.parametrize(("module", "name"), [(subprocess, "Popen"), (click.testing, "CliRunner")])
+def test_an_installed_package_needs_trust_whatever_the_manifest_lists(desk, tmp_path, module, name):
     """Its source has a hash that anybody can put into a manifest."""
     place = shutil.copytree(desk, tmp_path / "desk")
-    claim(folder_of(place, "mine"), {"quote_model": f"{module.__name__}:Popen"})
+    claim(folder_of(place, "mine"), {"quote_model": f"{module.__name__}:{name}"})
     folder, source = folder_of(place, "mine"), Path(module.__file__)
     shutil.copy(source, place / "data")
     manifest = read_manifest(folder)

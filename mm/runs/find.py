@@ -279,7 +279,12 @@ def _source(module: str, search: Sequence[str]) -> Path | None:
 
 
 def _within(path: Path, folders: Sequence[Path]) -> bool:
-    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+    """Return whether a path is in one of the folders, by its name or as a link there leads."""
+    return any(
+        one.is_relative_to(place)
+        for folder in folders
+        for one, place in ((path.absolute(), folder.absolute()), (path.resolve(), folder.resolve()))
+    )
 
 
 def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:

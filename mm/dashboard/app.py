@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 import streamlit as st
@@ -36,7 +37,7 @@ def home(folders: Folders) -> None:
     st.title("mm")
     st.caption(f"Days in {folders.data_root}, runs in {folders.out_root}.")
     days = [(symbol, day) for symbol in folders.symbols() for day in folders.days(symbol)]
-    runs = folders.runs()
+    runs = folders.menu()
     for (name, count), column in zip(
         (("Recorded days", len(days)), ("Finished runs", len(runs)), ("Unfinished", len(folders.strays()))),
         st.columns(3),
@@ -45,11 +46,12 @@ def home(folders: Folders) -> None:
         column.metric(name, count)
     rows = [
         {
-            **{name: str(run.manifest[name]) for name in ("kind", "symbol", "day", "status")},
-            "run": f"/runs?run={run.manifest['run_id']}",
+            **{name: str(run.manifest[name]) for name in ("kind", "symbol", "day")},
+            "status": str(run.manifest["summary"].get("status", run.manifest["status"])),
+            "run": f"/runs?run={quote(key)}",
             "found": ", ".join(f"{name} {shown(value)}" for name, value in headlines(run.manifest).items()),
         }
-        for run in runs[:MOST_RUNS]
+        for key, run in list(runs.items())[:MOST_RUNS]
     ]
     if not rows:
         st.info("There are no finished runs yet: start one on Backtest, or by mm backtest.")

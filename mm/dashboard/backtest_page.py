@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 import streamlit as st
@@ -15,14 +16,13 @@ from mm.cli.options import KnobOption
 from mm.commands import backtest, sweep
 from mm.dashboard.charts import chart, layer
 from mm.dashboard.jobs import StartedCommand, words_of
-from mm.dashboard.sources import Folders, one_line, sweep_of
+from mm.dashboard.sources import Folders, label_of, one_line, sweep_of
 from mm.errors import UsageError
 from mm.numbers import number, probability, signed
-from mm.runs.find import LAST
+from mm.runs.find import FITS, LAST
 
 PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # where things lie is the dashboard's own
 MODELS = {"quote_model": ("quote", "quote_params_json"), "fill_model": ("fill", "fill_params_json")}
-FITS = ("calibration", "schedule")
 POLL_S = 0.5
 COLUMNS = 4
 GRID_HELP = "An axis a line, such as GAMMA=0.01,0.1,1"
@@ -95,7 +95,9 @@ def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
     if one.name == "day":
         return folders.days(texts.get("symbol", "").upper())
     if one.name == "fill_params_file":
-        return [LAST, *(str(run.manifest["run_id"]) for run in folders.runs(*FITS))]
+        runs = folders.menu(*FITS).items()
+        files = {str(run.folder): str(run.folder / FITS[run.manifest["kind"]]) for _, run in runs}
+        return [LAST, *(files.get(key, key) for key, _ in runs)]
     return list(one.reader.words)
 
 
@@ -199,8 +201,9 @@ def _follow(folders: Folders) -> None:
     if job.code:
         st.error(f"It ended with {job.code}: {job.error or 'no reason was given'}", icon=":material/error:")
     if folder is not None:
-        name = json.loads((folder / "run_manifest.json").read_text(encoding="utf-8"))["run_id"]
-        _result(job.answer(), name)
+        here = folder.resolve()
+        names = (key for key, run in folders.menu().items() if run.folder.resolve() == here)
+        _result(job.answer(), next(names, str(folder)))
 
 
 def _result(answer: Mapping[str, Any], name: str) -> None:
@@ -212,7 +215,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
     pnl.metric("PnL", signed(answer.get("pnl_total")))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
     drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
-    link.markdown(f"[Open the run {name}](/runs?run={name})")
+    link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")
 
 
 # Grids
@@ -220,15 +223,16 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
 
 def _grid(folders: Folders) -> None:
     """Draw a sweep: the best point with its deflated figure, the ranking, a heat map of two axes."""
-    sweeps = {str(run.manifest["run_id"]): run for run in folders.runs("sweep")}
+    sweeps = folders.menu("sweep")
     st.subheader("Grids", anchor=False)
     if not sweeps:
         st.caption(f"No sweeps below {folders.out_root}.")
         return
     names = list(sweeps)
     asked = st.session_state.pop("sweep shown", None) or st.session_state.get("sweep") or st.query_params.get("sweep")
+    asked = folders.choice(asked, sweeps)
     st.session_state["sweep"] = asked if asked in names else names[0]
-    name = st.selectbox("Sweep", names, key="sweep")
+    name = st.selectbox("Sweep", names, key="sweep", format_func=lambda one: label_of(sweeps[one]))
     with one_line():
         content = sweep_of(sweeps[name])
         rows = content["rows"]

@@ -10,14 +10,13 @@ from mm.calibration.goodness import residuals
 from mm.clock import iso
 from mm.dashboard import charts
 from mm.dashboard.charts import Bars, Trace, Zoom
-from mm.dashboard.sources import Folders, one_line
+from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import BrokenFile
 from mm.numbers import number
 from mm.report.calibration_charts import curve_area
 from mm.report.curve import curves
 from mm.report.svg import Plot
 from mm.run_folder import RunFolder
-from mm.runs.find import Found
 
 KINDS = ("calibration", "schedule", "walkforward")
 BOTH_SIDES = (("bid", 1, charts.BUY), ("ask", -1, charts.SELL))
@@ -27,14 +26,15 @@ NORMAL_95 = 1.96
 def show(folders: Folders) -> None:
     """Draw the page; ``?run=RUN_ID`` chooses a calibration, a schedule or a walk-forward."""
     st.title("Calibration")
-    runs = {str(run.manifest["run_id"]): run for run in folders.runs(*KINDS)}
-    asked = st.session_state.setdefault("calibration", st.query_params.get("run") or next(iter(runs), None))
+    runs = folders.menu(*KINDS)
+    asked = folders.choice(st.query_params.get("run"), runs) or next(iter(runs), None)
+    asked = st.session_state.setdefault("calibration", asked)
     if asked is None:
         st.info(f"No calibration below {folders.out_root}: mm calibrate or mm schedule makes one.")
         return
-    name = st.selectbox(
-        "Run", list(dict.fromkeys([asked, *runs])), key="calibration", format_func=lambda one: _label(one, runs)
-    )
+    labels = {key: label_of(run) for key, run in runs.items()}
+    names = list(dict.fromkeys([asked, *runs]))
+    name = st.selectbox("Run", names, key="calibration", format_func=lambda one: labels.get(one, one))
     with one_line():
         found = folders.run(name)
         try:
@@ -45,15 +45,6 @@ def show(folders: Folders) -> None:
         except (LookupError, TypeError, ValueError) as error:
             why = " ".join(f"{type(error).__name__} {error}".split())
             raise BrokenFile(f"{found.folder}: not what a calibration leaves ({why}); make the run again") from error
-
-
-def _label(name: str, runs: dict[str, Found]) -> str:
-    manifest = runs[name].manifest if name in runs else None
-    return (
-        name
-        if manifest is None
-        else f"{name}: {manifest['kind']} {manifest['symbol']} {manifest['day']}, {manifest['status']}"
-    )
 
 
 def _interval(ends: object) -> str:

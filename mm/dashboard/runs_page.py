@@ -1,6 +1,7 @@
 """Runs: what a run earned and how, over time and at any zoom; two runs beside each other."""
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -10,13 +11,12 @@ from mm.backtest.metrics.risk import rolling_sharpe
 from mm.clock import iso
 from mm.dashboard import charts
 from mm.dashboard.charts import Bars, Dots, Trace, Zoom
-from mm.dashboard.sources import Folders, TradedRun, market_of_run, one_line, traded_run
+from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
 from mm.errors import MMError
 from mm.numbers import SHARPE_DAYS, number, percent, signed
 from mm.report.backtest_charts import SIDES, under_water
 from mm.report.run_pages import NO_MATTER, compared
-from mm.runs.find import Found
-from mm.runs.manifest import headlines, shown
+from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
@@ -28,9 +28,9 @@ ACCOUNT = ("Equity, change", "Drawdown", "Sharpe ratio, rolling", "Inventory")
 def show(folders: Folders) -> None:
     """Draw the page; ``?run=RUN_ID`` chooses a run, ``&with=RUN_ID`` another one beside it."""
     st.title("Runs")
-    runs = folders.runs(*KINDS)
-    labels = {str(run.manifest["run_id"]): _label(run) for run in runs}
-    asked, beside = (st.query_params.get(name) for name in ("run", "with"))
+    runs = folders.menu(*KINDS)
+    labels = {key: label_of(run) for key, run in runs.items()}
+    asked, beside = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
     _strays(folders)
     if not labels and asked is None:
         st.info(f"No finished backtest, walk-forward, shadow or trade below {folders.out_root}: start one on Backtest.")
@@ -56,18 +56,13 @@ def show(folders: Folders) -> None:
                 found = folders.run(name)
                 if found.manifest["kind"] in OTHERS:
                     page, word = OTHERS[found.manifest["kind"]]
-                    st.info(f"{name} is a {found.manifest['kind']}: [see it on its page](/{page}?{word}={name}).")
+                    st.info(
+                        f"{name} is a {found.manifest['kind']}: [see it on its page](/{page}?{word}={quote(name)})."
+                    )
                 else:
                     pair.append(traded_run(found))
     if pair:
         _draw(pair, folders)
-
-
-def _label(run: Found) -> str:
-    manifest = run.manifest
-    pnl = headlines(manifest).get("pnl_total")
-    earned = f", PnL {signed(pnl)}" if isinstance(pnl, int | float) else ""
-    return f"{manifest['run_id']}: {manifest['kind']} {manifest['symbol']} {manifest['day']}{earned}"
 
 
 def _keep(chosen: str | None, other: str | None) -> None:

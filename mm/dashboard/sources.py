@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ import streamlit as st
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
+from mm.numbers import signed
 from mm.report.run_columns import Course, MarketColumns, RunColumns, course, market_of, read_columns
 from mm.run_folder import SWEEP, TRADED, open_run
 from mm.runs.find import Found, Stray, find_run, find_runs
+from mm.runs.manifest import headlines
 from mm.tape.load import load_day
 
 LISTED_S = 2.0  # for which the list of runs is kept
@@ -51,6 +54,17 @@ class Folders:
         found = _found(str(self.out_root))[0]
         return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
 
+    def menu(self, *kinds: str) -> dict[str, Found]:
+        """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder where several have one."""
+        ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
+        found = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
+        return {name if ids[name] == 1 else str(run.folder): run for name, run in found}
+
+    @staticmethod
+    def choice(name: str | None, menu: Mapping[str, Found]) -> str | None:
+        """Return what a *menu* calls the newest run of a RUN_ID; *name* itself where it has none of it."""
+        return next((key for key, run in menu.items() if name not in menu and run.manifest["run_id"] == name), name)
+
     @staticmethod
     def list_again() -> None:
         """Read the list of runs again at its next use, because one has ended."""
@@ -78,6 +92,15 @@ class Folders:
 @st.cache_data(ttl=LISTED_S, show_spinner=False)
 def _found(out_root: str) -> tuple[list[Found], list[Stray]]:
     return find_runs(Path(out_root)) if Path(out_root).is_dir() else ([], [])
+
+
+def label_of(run: Found) -> str:
+    """Return a run in a line: RUN_ID, command and method, symbol, day, and what it earned or the status of its fit."""
+    manifest, summary = run.manifest, run.manifest["summary"]
+    words = [manifest["kind"], run.knob("calib_method") if manifest["kind"] == "calibration" else None]
+    pnl = headlines(manifest).get("pnl_total")
+    found = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
+    return f"{manifest['run_id']}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {found}"
 
 
 @contextlib.contextmanager

@@ -24,6 +24,29 @@ def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
     assert "95 %" in text_of(at)
 
 
+def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, tmp_path):
+    """Found in a browser: "4 runs are called 'tour'", and none of them could be opened."""
+    shutil.copytree(made / FIT, tmp_path / FIT)
+    other = tmp_path / FIT.replace("/marks/", "/ladder/")
+    shutil.copytree(made / FIT, other)
+    manifest = json.loads((other / "run_manifest.json").read_text())
+    manifest["knobs"]["calib_method"]["value"] = "ladder"
+    manifest["summary"]["status"] = "poor_fit"
+    (other / "run_manifest.json").write_text(json.dumps(manifest))
+    at = opened("calibration_page", tmp_path, run="fitted")
+    assert not at.exception
+    assert not at.error
+    menu = at.selectbox(key="calibration")
+    assert sorted(one.split(",")[0] for one in menu.options) == [
+        f"fitted: calibration {method} SIMUSDT 20260105" for method in ("ladder", "marks")
+    ]
+    assert "fitted: calibration ladder SIMUSDT 20260105, poor_fit" in menu.options
+    for folder in (other, tmp_path / FIT):
+        at.selectbox(key="calibration").set_value(str(folder)).run()
+        assert not at.error
+        assert len(at.metric) == 4
+
+
 def test_the_scale_of_rates_is_that_of_what_was_seen(opened, made):
     """A fit reaches farther than it says anything, and would press the points into a band."""
     at = opened("calibration_page", run="fitted")

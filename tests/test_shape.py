@@ -54,7 +54,7 @@ TODAY = {
     # issue 17 again, clustering in schedules, rates of whole and half ticks apart; cells of blocks that windows share;
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules.
-    "calibration": (11_062, 44),
+    "calibration": (11_068, 44),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_608, 11),  # distances that follow a fill model unless they were given

@@ -27,6 +27,8 @@ from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError
 from mm.model_maker import measured_under
+from small_tapes import book
+from small_tapes import tape as small_tape
 
 POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
 LOTS = ORDER_COLUMNS.index("lots")
@@ -372,3 +374,12 @@ def test_states_that_cannot_be_are_refused(tape, change, text):
 def states(content):
     """The states of a schedule's file."""
     return content["measured_states"]
+
+
+def test_a_day_without_a_trade_is_warned_of(tape):
+    """Its fills are those of the book that moves through orders, and say little of a market that trades."""
+    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER)
+    silent = small_tape([book(0, 100, 102), book(30 * US, 103, 105), book(60 * US, 100, 102)], 0, 90 * US)
+    (note,) = Calibrator(silent, config).between(silent.start_us, silent.end_us).notes
+    assert note.startswith(f"no trade on {silent.days[0]}: ")
+    assert Calibrator(tape, config).between(tape.start_us, tape.end_us).notes == ()

@@ -130,7 +130,7 @@ COMMANDS: Commands = {
     ),
     "risk": ("Read, throw and re-arm the kill switch.", _RISK),
     "audit": ("Verify and show audit logs.", _AUDIT),
-    "state": ("Create, rebuild and show the state store.", _STATE),
+    "state": ("Initialise, rebuild and show the state store.", _STATE),
     "sim": ("Make markets to practise on.", sim.COMMANDS),
     "demo": ("Make a synthetic day, calibrate it and play it.", "mm.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),

@@ -127,7 +127,7 @@ def _played(*runs: Artefact) -> list[str]:
         f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
         *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
         f"The walk-forward has {len(segments)} segments, {usable} of them usable, and trades from the second hour on.",
-        "Fills drawn from an intensity know no adverse selection: read their PnL beside that of the prints.",
+        "Fills drawn from an intensity have no adverse selection: read their PnL beside that of the prints.",
     ]
 
 

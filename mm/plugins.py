@@ -85,6 +85,17 @@ def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def _example(source: str, accepted: "Sequence[Parameter]", missing: Sequence[str]) -> str:
+    """Return what *missing* parameters mean, with their units, and a setting that has them; empty of other kinds."""
+    wanted = [one for one in accepted if one.name in missing]
+    if any(one.kind not in (int, float) for one in wanted):
+        return ""
+    meanings = [f"{one.help.rstrip('.')}{f', in {one.unit.text}' if one.unit else ''}" for one in wanted if one.help]
+    means = f" ({'; '.join(meanings)})" if meanings else ""
+    values = ", ".join(f'"{one.name}": 2' for one in wanted)
+    return f"{means}, for example {source}='{{{values}}}'"
+
+
 def construct(
     build: Callable[..., Any], params: Mapping[str, Any], source: str, own: Mapping[str, Any] | None = None
 ) -> Any:
@@ -119,7 +130,8 @@ def construct(
         params = {key: value for key, value in params.items() if key not in settings}
     missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
     if missing:
-        raise UsageError(f"{source}: {name} needs {', '.join(missing)}; known are {', '.join(known)}")
+        more = "" if missing == known else f"; known are {', '.join(known)}"
+        raise UsageError(f"{source}: {name} needs {', '.join(missing)}{_example(source, accepted, missing)}{more}")
     try:
         return build(**own, **params)
     except MMError:

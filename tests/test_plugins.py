@@ -1,8 +1,10 @@
 import inspect
+import json
 import sys
 
 import pytest
 
+from mm.backtest.models import QUOTE_MODELS
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.plugins import construct, require_signature, resolve
 
@@ -199,3 +201,14 @@ def test_a_hook_of_the_wrong_signature_is_refused_by_name():
         require_signature(Share(1), "on_rest", 1)
     with pytest.raises(UsageError, match=r"Share.level is 3; it must be a method"):
         require_signature(Share(1), "level", 1)
+
+
+def test_a_missing_parameter_is_explained_with_its_unit_and_an_example():
+    """Found in a terminal: "fixed_spread needs delta_ticks; known are delta_ticks", without a value or a unit."""
+    build = resolve(QUOTE_MODELS, "fixed_spread", "quote model")
+    with pytest.raises(UsageError) as refused:
+        construct(build, {}, "QUOTE_PARAMS_JSON")
+    text = str(refused.value)
+    assert "needs delta_ticks (Each side's distance from the mid, in ticks)" in text
+    params = json.loads(text.partition("QUOTE_PARAMS_JSON='")[2].partition("'")[0])
+    construct(build, params, "QUOTE_PARAMS_JSON")

@@ -289,7 +289,7 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise BrokenFile(
                 f"{path.name}:1: {'no' if name not in header else 'more than one'} column {name} in "
                 f"{','.join(header)[:80]!r}; a table of points has {','.join(COLUMNS)} and perhaps side, block, "
-                f"parted by commas"
+                f"separated by commas"
             )
 
 

@@ -34,7 +34,7 @@ class Checked(DamagedDay, Results, Source):
     check_skip: str | None = knob(
         None,
         matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),
-        "Tests that are left out: shifted for a model that knows the calendar, opened for one that reads the past.",
+        "Tests that are left out: shifted for a model with a calendar of dates, opened for one that reads the past.",
         flag="--skip",
     )
 

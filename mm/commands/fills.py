@@ -207,7 +207,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     log = order_log(day_folder(scored.data_root, symbol, day))
     if not log.is_file():
         raise DataError(
-            f"{log}: there is no such file; only a simulated day knows every order (mm sim day), or an import order by "
+            f"{log}: there is no such file; only a simulated day (mm sim day) has every order, or an import order by "
             f"order (mm data import --format bitstamp)"
         )
     return tape, log, f"{symbol} {day}"

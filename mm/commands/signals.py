@@ -176,7 +176,7 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
     more = "Intervals by a block bootstrap; halves of the day's time. A correlation is no profit: fees are not in it."
     parts = [
-        header(content["symbol"], ",".join(content["days"]), "What signals know of the next move of the mid"),
+        header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
         card("Correlation by horizon", hint, chart),
         card("Intervals and halves", more, listing(head, cells)),
         origin(about),

@@ -126,6 +126,11 @@ def claim(plan: Plan) -> str:
                 return run_id
         except OSError as error:
             raise cannot_write(plan.folder(run_id), error, "--out-root (OUT_ROOT) or --out-dir (OUT_DIR)") from error
+    if left_over(plan.folder(str(given))):
+        raise RunExists(
+            f"--run-id (RUN_ID) {given!r} was used before: a run works on {partial_folder(plan.folder(str(given)))}, "
+            f"or was killed; if none does, remove that folder, or give another name"
+        )
     raise RunExists(
         f"--run-id (RUN_ID) {given!r} was used before: see {plan.folder(str(given))} and "
         f"{plan.log_file(str(given)).parent}; give another one, or none"

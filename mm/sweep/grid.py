@@ -216,7 +216,7 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
         try:
             points.append(_point(number, chosen, base, unfit, known))
         except MMError as error:
-            raise UsageError(f"{FLAG}: the point {_text(chosen)} cannot be: {error}") from error
+            raise UsageError(f"{FLAG}: the point {_text(chosen)} is invalid: {error}") from error
     return points
 
 

@@ -301,7 +301,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
             continue
         except UsageError as error:
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
-            raise UsageError(f"{FLAG}: the point {named} cannot be: {error}") from error
+            raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
         predictors |= maker.predictors
         if assemble.MICRO_PRICE in signals:
             reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)

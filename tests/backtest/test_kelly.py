@@ -74,7 +74,7 @@ def test_skewed_quotes_have_one_size(lots, stake, drawn):
 
 
 def test_fees_and_the_cap_count():
-    """(5 - 1)·1000/100 = 40 lots at most; twice what the inner model wants is the cap."""
+    """(5 - 1)·1000/100 = 40 lots at most; twice what the inner model quotes is the cap."""
     cash = 1000 * BOOK["tick_lot"]
     model = KellySize(fixed_spread(delta_ticks=5), horizon_s=1.0, fraction=1.0, fee_ticks=1.0, most=2.0)
     found = model.answer(**BOOK, cash=cash, sigma_ticks=10.0)

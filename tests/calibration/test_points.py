@@ -43,7 +43,7 @@ def test_a_byte_order_mark_does_not_hide_the_first_column(tmp_path):
     ("text", "said"),
     [
         ("", "points.csv:1: no column delta_ticks"),
-        ("delta_ticks;exposure_s;fills\n1;2;3\n", "parted by commas"),
+        ("delta_ticks;exposure_s;fills\n1;2;3\n", "separated by commas"),
         ("delta_ticks,exposure_s\n1,2\n", "points.csv:1: no column fills"),
         ("fills,delta_ticks,exposure_s,fills\n1,2,3,4\n", "points.csv:1: more than one column fills"),
         ("delta_ticks,exposure_s,fills\n1,2,3\n1,2\n", "points.csv:3: 2 fields under 3 columns"),

@@ -148,7 +148,7 @@ def test_a_recorded_day_has_no_truth(desk, tmp_path):
     next(log.parent.glob("manifest_*.json")).unlink()
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
-    assert "only a simulated day knows every order" in answer.stderr
+    assert "only a simulated day (mm sim day) has every order" in answer.stderr
 
 
 def test_a_hazard_is_fitted_and_played(desk, tmp_path):

@@ -71,8 +71,11 @@ def test_a_given_name_is_used_once(name):
     """A folder that exists is never overwritten, nor one that somebody works on."""
     folder = plan(run_id="mine").folder("mine").with_name(name)
     folder.mkdir(parents=True)
-    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before"):
+    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as refused:
         claim(plan(run_id="mine"))
+    killed = name.endswith(".partial")
+    assert ("or was killed; if none does, remove that folder" in str(refused.value)) == killed
+    assert name in str(refused.value)
 
 
 def test_the_name_of_a_run_that_failed_may_be_given_again():

@@ -109,7 +109,7 @@ def test_an_axis_adds_to_the_parameters_that_were_given():
         ("K=1", {"fill_model": "poisson"}, "K is a parameter of quotes and of fills; write QUOTE.k or FILL.k"),
         ("QUOTE.gama=1", {}, "no model takes QUOTE.gama"),
         ("FILL.share=1", {}, "no model takes FILL.share; fill model queue_prob_power takes"),
-        ("GAMMA=1;QUOTE_MODEL=avellaneda_stoikov,fixed_spread", {}, "QUOTE_MODEL=fixed_spread cannot be"),
+        ("GAMMA=1;QUOTE_MODEL=avellaneda_stoikov,fixed_spread", {}, "QUOTE_MODEL=fixed_spread is invalid"),
         (";".join(f"{name}={','.join(map(str, range(20)))}" for name in ("SEED", "GAMMA", "K", "HORIZON_S")), {},
          "160,000 points, more than the 20,000 of one sweep"),
     ],

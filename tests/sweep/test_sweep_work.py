@@ -50,10 +50,10 @@ def test_a_model_that_was_edited_is_another_one(sweep_data, tmp_path, monkeypatc
     ("knobs", "told"),
     [
         ({"GRID": "GAMMX=1"}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
-        ({"GRID": "GAMMA=0.1,-1"}, "the point GAMMA=-1 cannot be: "),
+        ({"GRID": "GAMMA=0.1,-1"}, "the point GAMMA=-1 is invalid: "),
         ({"GRID": "GAMMA=a"}, "gamma is 'a'; it must be above 0, in 1/(tick·clip), or auto"),
-        ({"GRID": "QUOTE_QTY=0.5,0.0000001"}, "the point QUOTE_QTY=0.0000001 cannot be: "),
-        ({"GRID": "FILL_MODEL=trade_cross,poisson"}, "the point FILL_MODEL=poisson cannot be: poisson needs A and k"),
+        ({"GRID": "QUOTE_QTY=0.5,0.0000001"}, "the point QUOTE_QTY=0.0000001 is invalid: "),
+        ({"GRID": "FILL_MODEL=trade_cross,poisson"}, "the point FILL_MODEL=poisson is invalid: poisson needs A and k"),
         ({"GRID": ""}, "--grid (GRID) is missing"),
         ({"JOBS": "0"}, "--jobs (JOBS) was '0'"),
         ({"CLUSTER": "host:1"}, "--cluster (CLUSTER) was 'host:1': it must be the address of a Dask scheduler"),

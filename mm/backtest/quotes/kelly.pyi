@@ -59,7 +59,7 @@ class KellySkew(Kelly):
 class KellySize(Kelly):
     """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
-    For an ask m and q change their signs. At most *most* times what the inner model wants; a side whose size is below
+    For an ask m and q change their signs. At most *most* times what the inner model quotes; a side whose size is below
     one lot has no quote. None has one while the volatility is not known.
     """
 

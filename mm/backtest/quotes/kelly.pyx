@@ -122,7 +122,7 @@ cdef class KellySkew(Kelly):
 cdef class KellySize(Kelly):
     """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
-    For an ask m and q change their signs. At most *most* times what the inner model wants; a side whose size is below
+    For an ask m and q change their signs. At most *most* times what the inner model quotes; a side whose size is below
     one lot has no quote. None has one while the volatility is not known.
     """
 
@@ -131,7 +131,7 @@ cdef class KellySize(Kelly):
         (
             *SHARED,
             FEE_TICKS,
-            Parameter("most", float, "The largest size, in times of what the inner model wants.", 1.0, must=ABOVE_0),
+            Parameter("most", float, "The largest size, in times of what the inner model quotes.", 1.0, must=ABOVE_0),
         ),
     )
     cdef readonly double fee_ticks, most

@@ -125,7 +125,7 @@ cdef class InventoryBound(Step):
 cdef class FushimiSize(Step):
     """Fewer lots on the side that adds to the inventory: all while it does not, else times ``exp(-eta·|q|)``.
 
-    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with what the inner model wants as
+    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with what the inner model quotes as
     its largest size. Lots are floored.
     """
 

@@ -77,12 +77,12 @@ TODAY = {
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape; issue 21, what is kept of tapes, its pruning, and the order of the exchange,
     # rows put in order, and files compared with the manifest, by another thread.
-    "tape": (5_665, 17),
+    "tape": (5_678, 17),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 90_556),
+    "lines": (46_000, 90_569),
     "modules": (220, 358),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),

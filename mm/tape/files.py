@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from gzip import BadGzipFile
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -37,6 +37,7 @@ FEW = 3
 
 _PIECE = 1 << 20
 _PACKED_PIECE = 1 << 18
+_STRETCH = 1 << 12  # rows of a table, which caches hold
 _GZIP_FORMAT = 31
 
 
@@ -323,7 +324,7 @@ def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
 
 def read_trades(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
     """Read the trades; a row's side is the aggressor's. *lenient* leaves those off the tick out."""
-    table = _Table(path, _TRADE_CELLS, steps, lenient=lenient)
+    table = _Table(path, _TRADE_CELLS, steps, lenient=lenient).apart()
     maker = table["is_buyer_maker"]
     traded = table["trade_time_ms"]
     ids = table["trade_id"]
@@ -429,6 +430,7 @@ class _Table:
         self.words = tuple(parser.words)
         self.cells = parser.cells.values.reshape(-1, len(columns))
         self._place = {name: place for place, name in enumerate(columns)}
+        self._apart: list[Ints] = []
         self.ids_out = _NONE
         self.left_out = self._leave_out(steps.tick_e8) if lenient else _NONE
 
@@ -440,8 +442,19 @@ class _Table:
         self.steps = Steps(tick_e8, self.steps.lot_e8)
         return np.flatnonzero(~on_tick) + 2
 
+    def apart(self) -> Self:
+        """Put each column in memory of its own, a stretch of rows at a time: one by one, each would read all cells."""
+        columns = [np.empty(len(self.cells), np.int64) for _ in self._place]
+        for begin in range(0, len(self.cells), _STRETCH):
+            stretch = self.cells[begin : begin + _STRETCH]
+            for place, column in enumerate(columns):
+                column[begin : begin + _STRETCH] = stretch[:, place]
+        self._apart, self.cells = columns, np.empty((0, len(columns)), np.int64)
+        return self
+
     def __getitem__(self, name: str) -> Ints:
-        return np.ascontiguousarray(self.cells[:, self._place[name]])
+        place = self._place[name]
+        return self._apart[place] if self._apart else np.ascontiguousarray(self.cells[:, place])
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop all other rows."""

@@ -125,6 +125,18 @@ def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
         load_day(folder)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 4, 9])
+def test_columns_of_a_table_are_the_same_apart(tmp_path, monkeypatch, rows):
+    """Stretch by stretch, the last of which may be short."""
+    monkeypatch.setattr(files, "_STRETCH", 4)
+    (tmp_path / "a.csv").write_text("id,more\n" + "".join(f"{row},{row * row}\n" for row in range(rows)))
+    table = files._Table(tmp_path / "a.csv", {name: int(files.Cell.INT) for name in ("more", "id")}, files.Steps(0, 0))
+    together = [table[name].tolist() for name in ("id", "more")]
+    table.apart()
+    assert together == [table[name].tolist() for name in ("id", "more")]
+    assert together == [list(range(rows)), [row * row for row in range(rows)]]
+
+
 def test_frames_alone_are_whole_books(tmp_path):
     """A recording without raw messages still shows its best levels; a frame that repeats the last says nothing."""
     book = [[price(99), qty(5)], [price(98), qty(1)]], [[price(101), qty(7)]]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
+NEAREST = 4096  # events that are looked at first
 PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
 UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
 
@@ -45,10 +46,20 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
     first = int(np.searchsorted(tape.event_us, tape.start_us))
-    before, after = tape.kind[first:middle][::-1] == TRADE, tape.kind[middle:] == TRADE
-    begin = int(tape.event_us[middle - 1 - before.argmax()]) if before.any() else tape.start_us
-    end = int(tape.event_us[middle + after.argmax()]) if after.any() else tape.end_us
+    before, after = _first_trade(tape.kind[first:middle][::-1]), _first_trade(tape.kind[middle:])
+    begin = tape.start_us if before is None else int(tape.event_us[middle - 1 - before])
+    end = tape.end_us if after is None else int(tape.event_us[middle + after])
     return (end - begin if 2 * (end - begin) > window else 0), window
+
+
+def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
+    """Return the place of the first trade among *kinds* of events; None without one. Mostly it is among the nearest."""
+    width = NEAREST
+    while not (found := kinds[:width] == TRADE).any():
+        if width >= len(kinds):
+            return None
+        width *= 16
+    return int(found.argmax())
 
 
 def gammas_of(model: object) -> "NDArray[np.float64] | None":

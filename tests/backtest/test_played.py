@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from unittest.mock import patch
 
 import hypothesis
 from hypothesis import strategies as st
@@ -102,4 +103,6 @@ def test_the_stretch_without_a_trade_is_that_of_a_plain_walk(seconds, start, end
     inside = [us for us, *_ in events if a_us <= us < b_us]
     longest = max(later - earlier for earlier, later in pairwise([a_us, *inside, b_us]))
     wanted = longest if 2 * longest > b_us - a_us else 0
-    assert untraded_us(tape.between(a_us, b_us)) == (wanted, b_us - a_us)
+    for nearest in (1, 4096):
+        with patch("mm.backtest.played.NEAREST", nearest):
+            assert untraded_us(tape.between(a_us, b_us)) == (wanted, b_us - a_us)

@@ -65,8 +65,8 @@ lint: install
 notebooks: build  ## Execute docs/notebooks anew, and keep what their cells print
 	$(RUN) tools/notebooks.py docs/notebooks/*.ipynb
 
-pages: build     ## Run the commands of README and tour again, and keep what they print
-	PYTHONPATH=tests $(RUN) tests/console_pages.py README.md docs/tour.md
+pages: build     ## Run the commands of README, tour and the pages that build on it again, and keep what they print
+	PYTHONPATH=tests $(RUN) tests/console_pages.py $(PAGES)
 
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	$(RUN) tools/picture.py

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from difflib import SequenceMatcher
-from itertools import zip_longest
 from pathlib import Path
 
 from support import ROOT, SHARED
@@ -170,33 +169,42 @@ def first_difference(shown: list[str], real: list[str]) -> str | None:
 
 
 def renewed(shown: list[str], real: list[str]) -> list[str]:
-    """Return the shown lines with what the command printed now, the elisions kept where they were."""
+    """Return the shown lines with what the command printed now, the elisions kept where they were.
+
+    A stretch of several lines goes from the line most like its first to the one most like its last, so that it
+    grows where the command prints more.
+    """
     segments = _segments(shown)
     if len(segments) == 1:
         return _shortened(shown, real)
     out: list[str] = []
     at = 0
     for number, segment in enumerate(segments):
-        if number == len(segments) - 1:
-            start = max(at, len(real) - len(segment))
-        else:
-            start = _nearest(segment, real, at) if number else 0
         if number:
             out.append(ELISION)
-        out += _shortened(segment, real[start : start + len(segment)])
-        at = start + len(segment)
+        if not segment:
+            continue
+        last = number == len(segments) - 1
+        if last and len(segment) == 1:
+            at = max(at, len(real) - 1)
+        elif number:
+            at = _nearest(segment[0], real, at)
+        end = at + 1 if len(segment) == 1 else _nearest(segment[-1], real, at + 1) + 1
+        end = len(real) if last else end
+        out += _shortened(segment, real[at:end])
+        at = end
     return out
 
 
 def _shortened(shown: list[str], real: list[str]) -> list[str]:
-    """Return the real lines, those cut off where the shown line at the same place is cut off and begins alike."""
-    pairs = zip_longest(shown, real)
-    return [old if old and ELISION in old and _same(old, new) else new for old, new in pairs if new is not None]
+    """Return the real lines, those cut off of which a shown line that is cut off has the beginning."""
+    cut = [line for line in shown if ELISION in line]
+    return [next((old for old in cut if _same(old, new)), new) for new in real]
 
 
-def _nearest(segment: list[str], real: list[str], at: int) -> int:
-    """Return the position from *at* on whose line is most like the first line of a segment."""
-    likeness = [SequenceMatcher(None, segment[0], line).ratio() if segment else 0.0 for line in real[at:]]
+def _nearest(line: str, real: list[str], at: int) -> int:
+    """Return the position from *at* on whose line is most like a line."""
+    likeness = [SequenceMatcher(None, line, other).ratio() for other in real[at:]]
     return at + likeness.index(max(likeness)) if likeness else at
 
 

@@ -37,6 +37,9 @@ def test_renewed_output_keeps_what_the_page_leaves_out() -> None:
     assert renewed(["1", "…", "thre", "…", "4"], PRINTED) == ["one", "…", "three", "…", "four"]
     assert renewed(["anything"], PRINTED) == PRINTED
     assert renewed(["on…", "…", "thr…", "…"], PRINTED) == ["on…", "…", "thr…", "…"]
+    assert renewed(["a 1", "b 2", "…", "y 3", "z 4"], ["a 5", "n", "b 6", "q", "y 7", "m", "z 8"]) == [
+        *("a 5", "n", "b 6", "…", "y 7", "m", "z 8")
+    ]
 
 
 def test_a_command_may_go_over_several_lines() -> None:

@@ -44,8 +44,9 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it 
     "docs/sweeps.md": (_IMPORT,),
     "docs/walkforward.md": (_IMPORT,),
 }
-# Days of known orders and their scores, twenty simulated days, an import of 370,000 messages: renewed, not compared.
-SLOW = re.compile(r"ZIUSDT|LTUSDT|benchmarks\.schedules|bitstamp")
+# Renewed, not compared: days of known orders and their scores, twenty simulated days, an import of 370,000 messages,
+# and fits that need the extra [ml].
+SLOW = re.compile(r"ZIUSDT|LTUSDT|benchmarks\.schedules|bitstamp|mm predict|mm check lookahead")
 
 
 def steps(block: str) -> list[tuple[str, list[str]]]:

@@ -6,8 +6,9 @@
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
 #   a short PLACE    nothing; the rest as in the order's life
 #   a short request  cancel; the rest as in the order's last row
-#   a short ack      nothing; the rest as in the order's last row
-# A head is a number, then 24 bits of codes. The number is the order's id, or for a short request or ack the place
+#   a short FILL     lots left; the rest as in the order's last row
+#   a short end      nothing; the rest as in the order's last row; the end of an order that is cancelled or filled
+# A head is a number, then 24 bits of codes. The number is the order's id, or for a short row other than PLACE the place
 # of the order's last row.
 
 from libc.stdint cimport int64_t
@@ -91,6 +92,7 @@ cdef void records_close(Records* records) noexcept
 cdef object handed(Table* table)
 cdef object handed_log(Records* records)
 cdef int grow(Table* table) except -1 nogil
+cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) except NULL nogil
 
 
 cdef enum:
@@ -152,14 +154,15 @@ cdef inline int record_order(Records* records, Order* order, int64_t us, int act
         row = new_row(&records.orders, 3)
         row[1] = order.row << 24 | SHORT | head
         row[2] = order.cancel_us
-    elif action == CANCEL_ACK and order.row >= 0 and order.cancel_reason != EPOCH_BREAK:
+    elif action == FILL and order.row >= 0:
+        row = new_row(&records.orders, 3)
+        row[1] = order.row << 24 | SHORT | head
+        row[2] = order.lots
+    elif order.row >= 0 and (action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK):
         row = new_row(&records.orders, 2)
         row[1] = order.row << 24 | SHORT | head
     else:
-        row = new_row(&records.orders, 9)
-        row[1] = order.id << 24 | head
-        row[2], row[3], row[4], row[5] = order.ticks, order.placed_lots, order.lots, order.active_us
-        row[6], row[7], row[8] = order.expire_us, order.cancel_req_us, order.cancel_us
+        row = whole_row(records, order, head)
     row[0] = us
     order.row = records.orders.rows - 1
     return 0

@@ -101,6 +101,15 @@ cdef int grow(Table* table) except -1 nogil:
     return 0
 
 
+cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) except NULL nogil:
+    """Return a new row of the log that says all of an order but the instant; apart, for few rows are whole."""
+    cdef int64_t* row = new_row(&records.orders, 9)
+    row[1] = order.id << 24 | head
+    row[2], row[3], row[4], row[5] = order.ticks, order.placed_lots, order.lots, order.active_us
+    row[6], row[7], row[8] = order.expire_us, order.cancel_req_us, order.cancel_us
+    return row
+
+
 cdef cython_array taken(Table* table):
     """Return the cells of a table that has some, and leave an empty one behind."""
     cdef cython_array cells = cython_array(
@@ -177,6 +186,8 @@ cdef void read_log(
             memcpy(row, first + 14 * number, 14 * sizeof(int64_t))
             if action == CANCEL_REQ:
                 row[10], row[11] = word[0], known(word[2])
+            elif action == FILL:
+                row[7] = word[2]
         row[0], row[2], row[3] = word[0], action, head >> 4 & 7
         row[4] = 1 if head >> 18 & 1 else -1
         row[12], row[13] = head >> 7 & 63, head >> 13 & 31
@@ -188,4 +199,4 @@ cdef inline int size_of(int64_t head) noexcept nogil:
     """Return how many words a row of a log has."""
     if not head & SHORT:
         return 9
-    return 3 if head & 15 == CANCEL_REQ else 2
+    return 3 if head & 15 == CANCEL_REQ or head & 15 == FILL else 2

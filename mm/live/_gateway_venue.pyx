@@ -160,6 +160,7 @@ cdef class GatewayVenue(OrderVenue):
         orders.open.lots[slot_of(order.side)] -= lots
         if order.lots == 0:
             order.status = FILLED
+        order.row = -1  # which does not say when the exchange accepted it
         record_order(&orders.records, order, fill.us, FILL, COVERED)
         record_fill(&orders.records, order, fill, &orders.account)
         if order.lots == 0:

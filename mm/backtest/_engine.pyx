@@ -18,7 +18,7 @@ from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, is_plain, leap, move, move_reaches, nearest, unreached
+from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, is_plain, leap, matters, move, move_reaches, nearest, unreached
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
@@ -442,7 +442,7 @@ cdef class Engine:
         cdef const int64_t* event_us = &venue.event_us[0]
         cdef const int64_t* reach = &venue.reach[0]
         cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, begin = position, due_us, behind_us = 0, us
+        cdef int64_t position = venue.next_event, begin = position, events = venue.events, due_us, behind_us = 0, us
         cdef bint plain = is_plain(venue)
         cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
         cdef bint lags = self.lags  # then requotes follow what is received
@@ -465,11 +465,13 @@ cdef class Engine:
                             due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                         continue
             else:
-                while position < venue.events and event_us[position] < behind_us:
+                while position < events and event_us[position] < behind_us:
                     position += 1
-                while position < venue.events and event_us[position] < due_us and not hits(<int32_t> reach[position], sell, buy):
+                while position < events and event_us[position] < due_us and not (
+                    hits(<int32_t> reach[position], sell, buy) and matters(venue, position)
+                ):
                     position += 1
-                us = event_us[position] if position < venue.events else NEVER
+                us = event_us[position] if position < events else NEVER
             venue.next_event = position
             if us >= due_us:
                 if due_us > until_us or us == NEVER:
@@ -478,10 +480,8 @@ cdef class Engine:
                 due_us = self.catch_up(venue, manager, due_us, due_us - 1)
                 sell, buy = nearest(venue, 0), nearest(venue, 1)
                 continue
-            if <int32_t> reach[position] != ALWAYS:
+            if <int32_t> reach[position] != ALWAYS:  # a print that has filled an order
                 pass_requotes(manager, us)
-                venue.now_us = us
-                venue.on_reaching_trade(position, us)
             elif plain and venue.kind[position] == DEPTH and not move_reaches(venue, open):
                 pass_requotes(manager, us)
                 venue.now_us = us

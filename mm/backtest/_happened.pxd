@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t
 
+from mm.tape._memory cimport prefetch
+
 cdef struct Happened:
     const int64_t* event_us     # of all events of the tape, never falling
     int64_t events              # how many of them count: none before the tape's window has begun
@@ -11,6 +13,7 @@ cdef struct Happened:
 cdef inline int64_t happened_before(Happened* happened, int64_t us) noexcept nogil:
     """Return how many events were before an instant; instants must not fall from call to call."""
     cdef int64_t count = happened.count, begin, i
+    prefetch(&happened.event_us[count + 32])
     while count + 8 <= happened.events and happened.event_us[count + 7] < us:
         count += 8
     begin = count

@@ -24,14 +24,25 @@ cdef struct Levels:
     const int64_t* books        # NULL where the events are in the order of the tape
 
 
+# The best prices, and the lots at them, after each event that changes either; sells, buys.
+cdef struct Tops:
+    const int64_t* event        # its place in the best prices
+    const int64_t* ticks[2]
+    const int64_t* lots[2]
+    int64_t count
+    int64_t happened            # the last one that has, as last looked; -1 for none
+
+
 @cython.final
 cdef class LevelQueue:
     cdef FillModel fills
     cdef object index                   # of the tape, and the columns of its best prices that are read here
     cdef Levels levels
-    cdef const int64_t[::1] place, first_row, event_us, event_id, row_ticks, row_lots
+    cdef const int64_t[::1] place, first_row, event_us, event_id, row_ticks, row_lots, reach
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
+    cdef const int64_t[::1] top_event, top_bid_ticks, top_bid_lots, top_ask_ticks, top_ask_lots
+    cdef Tops tops                      # of the best prices
     cdef bint is_open                   # whether a book of this tape has begun
     cdef Happened* happened             # of the window's events
     cdef int64_t passed_us              # events before it have happened
@@ -46,8 +57,6 @@ cdef class LevelQueue:
     ) except -1
     cdef void begin_window(self, int64_t start_us) noexcept nogil
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil
-    cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil
-    cdef void expect(self, Order* order, const Top* top) noexcept nogil
     cdef void rest(self, Order* order, const Top* top) noexcept nogil
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil
@@ -56,8 +65,12 @@ cdef class LevelQueue:
 
     cdef int64_t happened_before(self, int64_t us) noexcept nogil
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil
+    cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil
+    cdef int64_t top_place(self, int64_t top) noexcept nogil
+    cdef int follow(self, Order* order, int64_t event) except -1 nogil
+    cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil
     cdef int walk(self, Order* order, int64_t event) except -1 nogil
-    cdef int join(self, Order* order, const Top* top) except -1 nogil
+    cdef int join(self, Order* order, const Top* top, int64_t now) except -1 nogil
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil
     cdef int64_t first_print(self, int64_t event) noexcept nogil
     cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil

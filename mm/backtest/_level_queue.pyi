@@ -4,6 +4,8 @@
 
 Between two prints at an order's price only changes of its level matter to its place, so they are walked through when
 the second print comes. An order joins its level no sooner than a print reaches its price: most are never reached.
+At the touch the tape's best prices say what its level displays: they are read one after another, and changes of a level
+lie anywhere in the index.
 Events are counted in the whole tape, of which a window may be played.
 """
 

@@ -3,6 +3,8 @@
 
 Between two prints at an order's price only changes of its level matter to its place, so they are walked through when
 the second print comes. An order joins its level no sooner than a print reaches its price: most are never reached.
+At the touch the tape's best prices say what its level displays: they are read one after another, and changes of a level
+lie anywhere in the index.
 Events are counted in the whole tape, of which a window may be played.
 """
 
@@ -17,8 +19,16 @@ from mm.tape._book cimport LEVEL_PAGE_BITS, MARK_EVERY, Book, Change, book_apply
 from mm.tape._kinds cimport KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
 
+cdef extern from "<stdint.h>":
+    const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
+
+cdef enum:
+    FETCHED = 32            # tops, and prints, that are fetched before they are read
+    LOOKED_BACK = 64        # tops since an order came to rest; where there were more, its level is looked up
+
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
 cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
+cdef int64_t AT_TOUCH = -3  # no better price is displayed on its side: its level is that of the last tops, up to *level_next*
 
 ctypedef fused Position:
     int32_t
@@ -57,15 +67,20 @@ cdef class LevelQueue:
         self.place, self.kind, self.first_row = tape.place, tape.kind, tape.first_row
         self.event_us, self.event_id = tape.event_us, tape.event_id
         self.row_side, self.row_ticks, self.row_lots = tape.row_side, tape.row_ticks, tape.row_lots
+        self.reach = tape.reach
+        self.top_event = tape.top_event
+        self.top_bid_ticks, self.top_bid_lots = tape.top_bid_ticks, tape.top_bid_lots
+        self.top_ask_ticks, self.top_ask_lots = tape.top_ask_ticks, tape.top_ask_lots
+        self.tops.event, self.tops.count, self.tops.happened = first_of(self.top_event), self.top_event.shape[0], -1
+        self.tops.ticks[0], self.tops.ticks[1] = first_of(self.top_ask_ticks), first_of(self.top_bid_ticks)
+        self.tops.lots[0], self.tops.lots[1] = first_of(self.top_ask_lots), first_of(self.top_bid_lots)
         self.happened, self.passed_us = happened, 0
         self.is_open, self.begun, self.printed_from = False, -1, levels.base
         self.print_at = self.page_at[0] = self.page_at[1] = 0
         for i in range(open.count):
-            if open.orders[i].status == SENT:
-                open.orders[i].level_next = -1
-                continue
-            open.orders[i].level_begin = NO_LEVEL
-            open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
+            if open.orders[i].status != SENT:
+                open.orders[i].level_begin = NO_LEVEL
+                open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
         return 0
 
     # ------------------------------------------------------------------ what happens
@@ -80,35 +95,23 @@ cdef class LevelQueue:
         if begins:
             self.is_open, self.begun = True, self.place[event] + self.levels.base + 1
 
-    cdef void note_print(self, int64_t event, int64_t lots) noexcept nogil:
-        """Note the print that orders are matched with next."""
-        self.print_at, self.print_lots = event, lots
-        prefetch(&self.place[event])
-        prefetch(&self.place[event + 16])  # of the prints behind it
-
-    cdef void expect(self, Order* order, const Top* top) noexcept nogil:
-        """Fetch where the changes of an order's level lie while it is on its way to the touch: that takes a while."""
-        order.level_next = -1
-        if not at_touch(order, top):
-            return
-        order.level_next = level_of(&self.levels, order, &self.page_at[order.side > 0])
-        if order.level_next >= 0:
-            prefetch(&self.levels.begin[order.level_next])
-
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
         """Let an order rest, as the last of its level; what is before it is read when a print reaches it."""
-        cdef int64_t level = order.level_next
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
-        if level >= 0:
-            order.level_next = narrowed(&self.levels, level, order.printed_at) if at_touch(order, top) else -1
+        order.level_next = -1
+        if at_touch(order, top.bid_ticks, top.ask_ticks):
+            order.level_next = 0
+            prefetch(&self.levels.kind[order.printed_at])  # which `join` reads
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
-        """Bring the place of an order at the price of a print up to it, and count the print."""
-        cdef int64_t event
-        if is_unread(order):
-            self.join(order, top)
-        event = self.place[self.print_at] + self.levels.base
-        self.walk(order, event)
+        """Bring the place of an order at the price of the print at `print_at` up to it, and count the print."""
+        cdef int64_t event = self.place[self.print_at] + self.levels.base
+        if order.ahead_lots == 0.0:  # where nothing is ahead, nothing will be
+            return 0
+        if order.level_begin == UNREAD:
+            self.join(order, top, event)
+        prefetch(&self.place[self.print_at + FETCHED])  # of prints behind it
+        self.follow(order, event)
         if order.printed_lots == 0:
             order.printed_at = event
         order.printed_lots += self.print_lots
@@ -174,22 +177,47 @@ cdef class LevelQueue:
             if open.orders[i].status == SENT:
                 continue
             if is_unread(&open.orders[i]):
-                self.join(&open.orders[i], top)
-            self.walk(&open.orders[i], event)
+                self.join(&open.orders[i], top, event)
+            if open.orders[i].ahead_lots != 0.0:  # where nothing is ahead, nothing will be
+                self.follow(&open.orders[i], event)
+        return 0
+
+    cdef inline int follow(self, Order* order, int64_t event) except -1 nogil:
+        """Let the level of a resting order change as it did before an event, where it did and is known."""
+        if order.printed_lots and next_book(&self.levels, order.printed_at + 1, event) == event:
+            return 0  # what is printed counts at the next book event
+        if order.level_begin == AT_TOUCH:
+            return self.walk_touch(order, event)
+        return self.walk(order, event) if order.level_begin >= 0 else 0
+
+    cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil:
+        """Let the level of an order at the touch change so; where another price is the best one, it is looked up."""
+        cdef int slot = order.side > 0
+        cdef const Tops* tops = &self.tops
+        cdef int64_t at = order.level_next + 1, book = next_book(&self.levels, order.printed_at + 1, event), place
+        while at < tops.count:
+            place = self.top_place(at)
+            if place >= event:
+                break
+            if order.printed_lots and place > book:
+                self.set_level(order, order.level_lots)
+            if tops.ticks[slot][at] != order.ticks:
+                find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[slot]), place)
+                return self.walk(order, event)
+            self.set_level(order, tops.lots[slot][at])
+            at += 1
+        if order.printed_lots:
+            self.set_level(order, order.level_lots)
+        order.level_next = at - 1
         return 0
 
     cdef int walk(self, Order* order, int64_t event) except -1 nogil:
-        """Let the level of a resting order, which is known, change as it did before an event."""
+        """Let the level of a resting order that was looked up change so."""
         cdef const Levels* levels = &self.levels
         cdef int64_t at, book, lots
-        if order.level_begin < 0 or order.ahead_lots == 0.0:  # where nothing is ahead, nothing will be
-            return 0
         at = order.level_next
         if order.printed_lots:
-            book = next_book(levels, order.printed_at + 1, event)
-            if book == event:
-                return 0
-            lots, book = order.level_lots, booked(levels, book)
+            lots, book = order.level_lots, booked(levels, next_book(levels, order.printed_at + 1, event))
             while at < order.level_stop and levels.change[at].event <= book:
                 lots = levels.change[at].lots
                 at += 1
@@ -204,15 +232,45 @@ cdef class LevelQueue:
         order.level_next = at
         return 0
 
-    cdef int join(self, Order* order, const Top* top) except -1 nogil:
-        """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since."""
-        cdef int64_t event = order.printed_at
-        prefetch(&self.levels.kind[event])  # which `printed_lots` reads
-        find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[order.side > 0]), event)
+    cdef int join(self, Order* order, const Top* top, int64_t now) except -1 nogil:
+        """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since.
+
+        At the touch tops say what is displayed: they are few, and read one after another. *now* is an event of now.
+        """
+        cdef const Tops* tops = &self.tops
+        cdef int64_t event = order.printed_at, at = -1
+        cdef int slot = order.side > 0
+        if order.level_next >= 0:
+            at = self.top_before(event, now)
+        if at >= 0 and at_touch(order, tops.ticks[1][at], tops.ticks[0][at]):
+            order.level_begin, order.level_next = AT_TOUCH, at
+            order.level_lots = tops.lots[slot][at] if tops.ticks[slot][at] == order.ticks else 0
+        else:
+            find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[slot]), event)
+            order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         order.printed_at = event - 1
         order.printed_lots = self.printed_lots(event, order)
-        order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         return self.fills.on_rest(order, top)
+
+    cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil:
+        """Return the last top before an event, -1 where it is not among the last ones before *now*."""
+        cdef Tops* tops = &self.tops
+        cdef int64_t at = tops.happened, stop
+        cdef int slot
+        while at + 1 < tops.count and self.top_place(at + 1) < now:
+            at += 1
+        tops.happened, stop = at, max(at - LOOKED_BACK, -1)
+        prefetch(&tops.event[at + FETCHED])
+        for slot in range(2):
+            prefetch(&tops.ticks[slot][at + FETCHED])
+            prefetch(&tops.lots[slot][at + FETCHED])
+        while at > stop and self.top_place(at) >= event:
+            at -= 1
+        return at if at > stop else -1
+
+    cdef inline int64_t top_place(self, int64_t top) noexcept nogil:
+        """Return the event of a top."""
+        return self.place[self.tops.event[top]] + self.levels.base
 
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil:
         """Let the level of an order be what a book event made of it, as `PaperVenue.match_levels` does."""
@@ -232,20 +290,22 @@ cdef class LevelQueue:
 
     cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil:
         """Return the lots printed against an order at its price since the last book event before *event*."""
-        cdef int64_t at, row, lots = 0
+        cdef int64_t at, row, ticks, printed, against = -order.side * order.ticks, lots = 0
         for at in range(self.first_print(event), self.place.shape[0]):
             if self.place[at] + self.levels.base >= event:
                 break
-            if self.kind[at] == TRADE:
-                row = self.first_row[at]
-                if self.row_side[row] == -order.side and self.row_ticks[row] == order.ticks:
-                    lots += self.row_lots[row]
+            ticks, printed = <int32_t> self.reach[at], self.reach[at] >> 32
+            if ticks == ALWAYS or printed == ALWAYS:  # no print, or one that is too large to stand there
+                if self.kind[at] == TRADE:
+                    row = self.first_row[at]
+                    ticks, printed = self.row_side[row] * self.row_ticks[row], self.row_lots[row]
+            lots += printed if ticks == against else 0
         return lots
 
 
-cdef inline bint at_touch(const Order* order, const Top* top) noexcept nogil:
+cdef inline bint at_touch(const Order* order, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:
     """Return whether no better price than an order's is displayed on its side."""
-    return order.side * order.ticks >= (top.bid_ticks if order.side > 0 else -top.ask_ticks)
+    return order.ticks >= bid_ticks if order.side > 0 else order.ticks <= ask_ticks
 
 
 cdef inline bint is_unread(const Order* order) noexcept nogil:
@@ -347,8 +407,7 @@ cdef inline void find_level(const Levels* levels, Order* order, int64_t level, i
     if level < 0:
         order.level_begin = order.level_next = order.level_stop = 0
         return
-    if order.level_begin != UNREAD or order.level_next < 0:  # else it was narrowed when the order came to rest
-        order.level_next = narrowed(levels, level, event)
+    order.level_next = narrowed(levels, level, event)
     order.level_begin, order.level_stop = levels.begin[level], levels.begin[level + 1]
     order.level_next = first_change(levels, order.level_next, order.level_stop, event)
 

@@ -94,7 +94,7 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
     order.sent_us = us
     order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = order.amend_us = NEVER
     order.cancel_reason = NOT_CANCELLED
-    order.queue_lots = order.level_lots = order.printed_lots = order.amend_lots = order.amends = 0
+    order.level_lots = order.printed_lots = order.amend_lots = order.amends = 0
     order.due_us = order.stretch_us = NEVER
     order.level_begin = order.printed_at = -1
     order.ahead_lots, order.delta, order.row = NAN, 0.0, -1

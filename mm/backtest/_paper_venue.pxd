@@ -24,6 +24,7 @@ cdef class PaperVenue(OrderVenue):
     cdef FillModel fills
     cdef SignalSet signals              # that the fill model reads, else None
     cdef bint signalled                 # whether there are any
+    cdef bint reached_only              # whether the fill model is called with prints, but with none that reaches no order
     # the events: a tape's, or those that were fed
     cdef const int64_t[::1] event_us, event_exch_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
@@ -129,6 +130,14 @@ cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
     return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
+cdef inline int matters(PaperVenue venue, int64_t event) except -1 nogil:
+    """Match our orders with a print that reaches one; return whether more is to be done at an event: not if none filled."""
+    if <int32_t> venue.reach[event] == ALWAYS:
+        return True
+    venue.next_event, venue.now_us = event, venue.event_us[event]
+    return venue.on_reaching_trade(event, venue.now_us)
+
+
 cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept nogil:
     """Return whether surely no print before the next move reaches these prices."""
     return (
@@ -155,6 +164,13 @@ cdef inline bint move_reaches(PaperVenue venue, const OpenOrders* open) noexcept
 
 cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
     """Move the best prices, where no fill model is called with them."""
+    cdef int64_t ahead = venue.next_move + 16
+    prefetch(&venue.move_bid_ticks[ahead])
+    prefetch(&venue.move_ask_ticks[ahead])
+    prefetch(&venue.move_low_ticks[ahead])
+    prefetch(&venue.move_high_ticks[ahead])
+    prefetch(&venue.move_us[ahead])
+    prefetch(&venue.move_event[ahead])
     venue.book.best_bid = venue.touch.top.bid_ticks = venue.move_bid_ticks[venue.next_move]
     venue.book.best_ask = venue.touch.top.ask_ticks = venue.move_ask_ticks[venue.next_move]
     venue.next_move += 1

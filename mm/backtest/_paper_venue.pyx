@@ -11,7 +11,7 @@ from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
@@ -42,6 +42,7 @@ cdef class PaperVenue(OrderVenue):
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
         fills.restart()
+        self.reached_only = fills.asks_trade and fills.reached_only
         self.queue = LevelQueue(fills)
         orders.open.counts_prices = fills.asks_level
         self.ttl_us = rules.ttl_us
@@ -94,8 +95,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int send(self, Order* order) except -1 nogil:
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
         self.last_active_us = order.active_us
-        if self.by_levels:
-            self.queue.expect(order, &self.touch.top)
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
         return 0
@@ -366,8 +365,7 @@ cdef class PaperVenue(OrderVenue):
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
         if self.fills.asks_level and not self.by_levels:
             prints_add(&self.printed, &print_)
-        if self.by_levels:
-            self.queue.note_print(event, print_.lots)
+        self.queue.print_at, self.queue.print_lots = event, print_.lots
         if self.concerns_fills(print_.side, print_.ticks):
             self.match_trade(&print_)
         return self.show_print(event, us) if self.fills.follows_prints else 0
@@ -378,23 +376,30 @@ cdef class PaperVenue(OrderVenue):
         return Trade(us, self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event])
 
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Match our orders with a print that reaches one of them; `reach` holds all of it that matters here.
+        """Match our orders with a print that reaches one of them; return whether anything of ours may be due otherwise.
 
+        `reach` holds all of it that matters here.
         A price or a quantity too large for it stands there as ALWAYS: such a print is read from its row.
         """
-        cdef int64_t ticks = <int32_t> self.reach[event]
+        cdef int64_t ticks = <int32_t> self.reach[event], lots = self.reach[event] >> 32
+        cdef int filled
         cdef Trade print_
-        if not self.fills.asks_trade:
-            return self.show_print(event, us)
-        print_.lots = self.reach[event] >> 32
-        if ticks == ALWAYS or print_.lots == ALWAYS or not self.fills.reached_only:
-            return self.on_trade(event, us)
-        print_.us, print_.id = us, -1
-        print_.side, print_.ticks = (1, ticks) if ticks > 0 else (-1, -ticks)
-        if self.by_levels:
-            self.queue.note_print(event, print_.lots)
-        self.match_trade(&print_)
-        return self.show_print(event, us) if self.fills.follows_prints else 0
+        if not self.reached_only or ticks == ALWAYS or lots == ALWAYS:
+            if self.fills.asks_trade:
+                self.on_trade(event, us)
+            else:
+                self.show_print(event, us)
+            return True
+        print_.us, print_.id, print_.lots = us, -1, lots
+        print_.side = 1 if ticks > 0 else -1
+        print_.ticks = print_.side * ticks
+        self.queue.print_at, self.queue.print_lots = event, lots
+        print_.lots = self.fills.print_lots(&print_)
+        filled = self.match_side(ticks < 0, &print_)
+        if self.fills.follows_prints:
+            self.show_print(event, us)
+            return True
+        return filled
 
     cdef int64_t pass_over(self, FillModel fills, int64_t until_us) except -1 nogil:
         """Play the next events up to an instant, to the first that may need more than this, and return how many.
@@ -458,37 +463,43 @@ cdef class PaperVenue(OrderVenue):
             sell[0], buy[0] = 0, NEVER
 
     cdef int match_trade(self, Trade* print_) except -1 nogil:
-        """Call the fill model with a print, order by order.
+        """Call the fill model with a print, order by order; return whether an order has filled.
 
         A fill may end one: then the next one has its rank. Where nothing but a print that reaches an order matters to it,
         the orders are those of the other side, and the first that is not reached ends them.
         """
-        cdef int slot = slot_of(print_.side), of
+        cdef int slot = slot_of(print_.side)
         print_.lots = self.fills.print_lots(print_)
-        for of in range(1, -1, -1):
-            if of != slot or not self.fills.reached_only:
-                self.match_side(of, print_)
-        return 0
+        if self.fills.reached_only:
+            return self.match_side(1 - slot, print_)
+        return self.match_side(1, print_) | self.match_side(0, print_)
 
     cdef int match_side(self, int slot, Trade* print_) except -1 nogil:
-        """Call the fill model with a print for the orders of a side."""
+        """Call the fill model with a print for the orders of a side; return whether one has filled."""
         cdef OpenOrders* open = &self.orders.open
-        cdef int64_t rank = 0, lots, resting = open.resting[slot]
+        cdef int64_t rank = 0, lots, beyond, resting = open.resting[slot]
+        cdef bint filled = False
+        cdef const Ranked* ranked = open.ranked[slot]
         cdef Order* order
         while rank < resting:
-            order = open.ranked[slot][rank].order
-            if self.fills.reached_only and print_.side * (print_.ticks - order.ticks) < 0:
+            order = ranked[rank].order
+            beyond = print_.side * (print_.ticks - ranked[rank].ticks)
+            if beyond < 0 and self.fills.reached_only:
                 break
-            if self.by_levels and print_.ticks == order.ticks:
+            if beyond == 0 and self.by_levels:
                 self.queue.meet_print(order, &self.touch.top)
             lots = self.fills.on_trade(order, print_)
+            rank += 1
+            if lots <= 0:
+                continue
             lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
             if lots > 0:
                 print_.lots -= lots
+                filled = True
                 self.fill(order - open.orders, print_.us, lots, self.fills.by + BY_TRADE)
-            rank += open.resting[slot] == resting
-            resting = open.resting[slot]
-        return 0
+                rank -= open.resting[slot] != resting
+                resting = open.resting[slot]
+        return filled
 
     cdef bint crossed(self) noexcept nogil:
         """Return whether a best price reaches an order of the other side."""

@@ -19,6 +19,7 @@ from mm.tape.tape import Tape, TapeMeta
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 BOOK = (1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)])  # our orders rest at 98 and 102 from 1010 on
+BOOKS = {"behind a better price": BOOK, "at the touch": (1000, "snapshot", [(98, 4)], [(102, 6)])}
 
 
 CASES = {  # events, and what fills when
@@ -42,17 +43,52 @@ CASES = {  # events, and what fills when
         [(1020, "snapshot", [(99, 5)], [(101, 5)]), (1030, "trade", -1, 98, 3)],
         [(1030, 3)],
     ),
+    "a better price comes and goes": (
+        [
+            (1020, "depth", [(99, 2)], []),
+            (1025, "depth", [(98, 1)], []),
+            (1030, "depth", [(99, 0)], []),
+            (1040, "trade", -1, 98, 3),
+        ],
+        [(1040, 2)],
+    ),
+    "a better price comes while one is printed at": (
+        [
+            (1020, "trade", -1, 98, 1),
+            (1025, "depth", [(99, 2), (98, 3)], []),
+            (1030, "depth", [(98, 1)], []),
+            (1040, "trade", -1, 98, 3),
+        ],
+        [(1040, 2)],
+    ),
+    "all lots go, and others come": (
+        [(1020, "depth", [(98, 0)], []), (1030, "depth", [(98, 9)], []), (1040, "trade", -1, 98, 3)],
+        [(1040, 3)],
+    ),
+    "the other side changes often": (
+        [*((us, "depth", [], [(102, 7 + us % 2)]) for us in range(1011, 1089)), (1090, "trade", -1, 98, 5)],
+        [(1090, 1)],
+    ),
+    "the other side changes often between prints": (
+        [
+            (1011, "trade", -1, 98, 3),
+            *((us, "depth", [], [(102, 7 + us % 2)]) for us in range(1012, 1089)),
+            (1090, "trade", -1, 98, 5),
+        ],
+        [(1090, 4)],
+    ),
     "a print through the price": ([(1020, "trade", -1, 97, 1)], [(1020, 1)]),
     "a print of the other side": ([(1020, "trade", 1, 98, 9)], []),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("book", BOOKS)
 @pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_a_careful_queue_is_what_was_worked_out(whole, case):
+def test_a_careful_queue_is_what_was_worked_out(whole, book, case):
     """Cancels come from behind, and lots that came later stand behind us."""
     events, fills = CASES[case]
-    tape = with_best(Tape.of(TEST, [BOOK, *events]))
+    tape = with_best(Tape.of(TEST, [BOOKS[book], *events]))
     tape = dataclasses.replace(tape) if whole else tape  # which has no levels then
     assert (tape.levels is None) == whole
     played = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)

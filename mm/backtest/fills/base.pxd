@@ -48,7 +48,6 @@ cdef struct Order:
     int64_t amend_lots
     int64_t amends          # how often it was amended
     double ahead_lots       # a queue model's own note
-    int64_t queue_lots      # the same in whole lots, rounded up, for Python models
     int64_t level_lots      # displayed at its price, as last seen
     int64_t printed_lots    # printed against it at its price since the last book event
     int64_t printed_at      # an event since then, where levels are looked up (_level_queue.pyx)

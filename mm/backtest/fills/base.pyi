@@ -46,7 +46,7 @@ class OrderView:
         """Instant at which it reached the book."""
     @property
     def queue_lots(self) -> int:
-        """Lots ahead of it, as a queue model noted."""
+        """Lots ahead of it, as a queue model noted, rounded up."""
     @property
     def printed_lots(self) -> int:
         """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""

@@ -6,6 +6,7 @@ print, balances, fees and the journal.
 """
 
 from cpython.object cimport PyObject
+from libc.math cimport ceil, isnan
 from libc.stdint cimport int64_t
 
 from mm.tape._book cimport Book, book_lots_at
@@ -127,8 +128,9 @@ cdef class OrderView:
 
     @property
     def queue_lots(self) -> int:
-        """Lots ahead of it, as a queue model noted."""
-        return self.seen().queue_lots
+        """Lots ahead of it, as a queue model noted, rounded up."""
+        cdef double ahead = self.seen().ahead_lots
+        return 0 if isnan(ahead) else <int64_t> ceil(ahead)
 
     @property
     def printed_lots(self) -> int:

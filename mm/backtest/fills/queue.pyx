@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Fills by place in the queue, estimated from a book that shows prices and no orders."""
 
-from libc.math cimport ceil, floor, log1p
+from libc.math cimport log1p
 from libc.math cimport pow as power
 from libc.stdint cimport int64_t
 
@@ -52,7 +52,7 @@ cdef class Queue(FillModel):
             return min(order.lots, trade.lots)
         reach = <double> trade.lots - order.ahead_lots
         set_ahead(order, -reach)
-        return min(order.lots, <int64_t> floor(reach)) if reach > 0.0 else 0
+        return min(order.lots, <int64_t> reach) if reach > 0.0 else 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         cdef double ahead = order.ahead_lots, behind, cancelled, gone
@@ -70,9 +70,8 @@ cdef class Queue(FillModel):
 
 
 cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
-    """Note how many lots are ahead, and the whole number that covers them for Python models to see."""
+    """Note how many lots are ahead."""
     order.ahead_lots = max(lots, 0.0)
-    order.queue_lots = <int64_t> ceil(order.ahead_lots)
 
 
 cdef class QueueRiskAverse(Queue):

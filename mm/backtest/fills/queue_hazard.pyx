@@ -107,7 +107,7 @@ cdef class QueueHazard(QueueProbPower):
         if trade.side == order.side or order.ticks != trade.ticks or trade.lots <= 0:
             return Queue.on_trade(self, order, trade)
         if order.lots < order.placed_lots:  # it was reached before, so nothing is ahead
-            order.ahead_lots, order.queue_lots = 0.0, 0
+            order.ahead_lots = 0.0
             return min(order.lots, trade.lots)
         self.measure(order, trade)
         Queue.on_trade(self, order, trade)
@@ -119,7 +119,7 @@ cdef class QueueHazard(QueueProbPower):
             score += self.b[place] * self.x[place]
         if uniform(self.seed, trade.us, trade.id, order.id) >= 1.0 / (1.0 + exp(-score)):
             return 0
-        order.ahead_lots, order.queue_lots = 0.0, 0
+        order.ahead_lots = 0.0
         return min(order.lots, trade.lots)
 
     cdef void measure(self, const Order* order, const Trade* trade) noexcept nogil:

@@ -318,6 +318,23 @@ def test_a_partial_fill_leaves_the_rest():
     assert [journal.fill_reasons[row[6]] for row in journal.fills] == ["exchange:maker", "exchange:taker"]
 
 
+def test_rows_of_a_fill_say_when_the_exchange_accepted_the_order():
+    """The row of its sending could not: nobody knew then."""
+    engine = live()
+    engine.feed([snapshot(SECOND_US)])
+    engine.advance(SECOND_US)
+    engine.accepted(1, SECOND_US + 5)
+    engine.filled(1, SECOND_US + 9, 1, 100, 4, 0, 0, False)
+    engine.filled(1, SECOND_US + 10, 1, 100, 6, 0, 0, False)
+    rows = [row for row in engine.journal().orders if row[1] == 1]
+    assert [(ACTIONS[row[2]], *row[5:9].tolist()) for row in rows] == [
+        ("PLACE", 100, 10, 10, -1),
+        ("FILL", 100, 10, 6, SECOND_US + 5),
+        ("FILL", 100, 10, 0, SECOND_US + 5),
+        ("CLOSE_FILLED", 100, 10, 0, SECOND_US + 5),
+    ]
+
+
 def test_the_balances_of_the_exchange_bind_orders():
     engine = live(enforce_balances=True)
     engine.funds(9, 10**8)  # nine lots: an ask is ten

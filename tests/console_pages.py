@@ -4,8 +4,9 @@
 test_console_pages.py compares.
 A line of output that is ``…`` stands for any number of lines, and ``…`` inside a line for the rest of it.
 Stamps, digests and commits differ from run to run and are not compared.
-A page runs in a folder of its own, after the blocks of the tour that it builds on; a file of which the page says
-``Put this into `name` `` is in that folder. What a page renews is compared as well, but for the commands of SLOW.
+A page runs in a folder of its own, after the commands of the tour that it builds on; the files of which
+docs/models.md and the page say ``Put this into `name` `` are in that folder, parts of one file in one file.
+What a page renews is compared as well, but for the commands of SLOW.
 """
 
 import os
@@ -28,18 +29,20 @@ _NOT_RUN = re.compile(
 )
 _TIMEOUT_S = 300
 
-TOUR = "docs/tour.md"
+TOUR, MODELS = "docs/tour.md", "docs/models.md"
 _IMPORT = "mm data import ../shared/data/binance-spot-nexousdt-20240723-24/"
 PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it builds on, a part of each
     "README.md": (),
     TOUR: (),
+    "docs/as2008.md": (),
     "docs/calibration.md": (_IMPORT, "mm calibrate --symbol NEXOUSDT", "--method ladder"),
     "docs/data.md": (_IMPORT,),
     "docs/learning.md": (_IMPORT,),
     "docs/metrics.md": (_IMPORT,),
-    "docs/models.md": (_IMPORT,),
+    MODELS: (_IMPORT,),
     "docs/presets.md": (),
     "docs/quotes.md": (_IMPORT,),
+    "docs/runs.md": (),
     "docs/signals.md": (_IMPORT,),
     "docs/sweeps.md": (_IMPORT,),
     "docs/walkforward.md": (_IMPORT,),
@@ -72,6 +75,11 @@ def blocks(page: Path) -> list[str]:
     ]
 
 
+def recorded(name: str) -> bool:
+    """Return whether a page needs the recorded days beside the checkout."""
+    return bool(PAGES[name]) or "../shared" in "".join(blocks(ROOT / name))
+
+
 class Desk:
     """A folder with the recorded data beside it, in which the commands of one page are run in order.
 
@@ -90,8 +98,10 @@ class Desk:
             "PYTHONPATH": str(ROOT),
             "NO_COLOR": "1",
         }
-        for name, text in _OWN_FILE.findall(page.read_text(encoding="utf-8")):
-            (self.work / name).write_text(text, encoding="utf-8")
+        for source in dict.fromkeys((ROOT / MODELS, page)):
+            for name, text in _OWN_FILE.findall(source.read_text(encoding="utf-8")):
+                with (self.work / name).open("a", encoding="utf-8") as file:
+                    file.write(text)
         needed = PAGES[page.relative_to(ROOT).as_posix()]
         for block in blocks(ROOT / TOUR) if needed else ():
             for command, shown in steps(block):

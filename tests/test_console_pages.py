@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console_pages import PAGES, SLOW, Desk, blocks, first_difference, renewed, steps
+from console_pages import PAGES, SLOW, Desk, blocks, first_difference, recorded, renewed, steps
 from support import ROOT, SHARED
 
 PRINTED = ["one", "two 2026-11-20T17:31:59.392123Z", "three", "four"]
@@ -50,7 +50,7 @@ def test_a_command_may_go_over_several_lines() -> None:
 RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded days in ../shared")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "README.md" else RECORDED) for name in PAGES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in PAGES])
 def test_a_page_shows_what_its_commands_print(name: str, tmp_path: Path) -> None:
     """The blocks run in a folder that holds nothing but what the page says, and what the blocks before have made."""
     page = ROOT / name

@@ -220,7 +220,7 @@ def _nearest(line: str, real: list[str], at: int) -> int:
 
 
 def renew(page: Path) -> None:
-    """Run the blocks of a page and write it again with what they print."""
+    """Run the blocks of a page and write those again that print something else, stamps and digests aside."""
     runnable = set(blocks(page))
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(Path(folder), page)
@@ -229,8 +229,13 @@ def renew(page: Path) -> None:
             if match[2] not in runnable:
                 return match[0]
             lines: list[str] = []
+            differs = False
             for command, shown in steps(match[2]):
-                lines += [f"$ {command}", *renewed(shown, desk.run(command, shown))]
+                real = desk.run(command, shown)
+                differs |= first_difference(shown, real) is not None
+                lines += [f"$ {command}", *renewed(shown, real)]
+            if not differs:
+                return match[0]
             return match[1] + "".join(f"{line}\n" for line in lines) + match[3]
 
         text = _FENCE.sub(block, page.read_text(encoding="utf-8"))

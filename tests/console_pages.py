@@ -46,6 +46,7 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it 
     "docs/signals.md": (_IMPORT,),
     "docs/sweeps.md": (_IMPORT,),
     "docs/walkforward.md": (_IMPORT,),
+    "mm/backtest/README.md": (_IMPORT,),
 }
 # Renewed, not compared: days of known orders and their scores, twenty simulated days, an import of 370,000 messages,
 # and fits that need the extra [ml].

@@ -156,7 +156,7 @@ def deep(levels):
 
 
 WRONG = [
-    ("steps", {}, "steps needs model, steps; known are model, steps"),
+    ("steps", {}, "QUOTE_PARAMS_JSON: steps needs model, steps$"),
     ("steps", {"model": FIXED}, "steps needs steps"),
     ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*; one is \'fixed_spread\''),
     ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is no list"),

@@ -301,11 +301,11 @@ class Calibrator:
             if ladders > 1:
                 points = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
             silent = [tape.days[0] for tape in (self.tapes[day] for day, *_ in parts) if not tape.trade_side.size]
-            warned = (
+            note = (
                 f"no trade on {', '.join(silent)}: fills come from the book moving through orders alone, the dearest "
-                f"ones; check that the capture has its trade stream",
+                f"ones; check that the capture has its trade stream"
             )
-            return Measured(points, shown, warned if silent else (), runs)
+            return Measured(points, shown, (note,) if silent else (), runs)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         sweeps, counted = (sum(getattr(one.counts, name) for one in found) for name in ("sweeps", "counted"))

@@ -1,10 +1,10 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
@@ -73,17 +73,9 @@ def imported_beside(*modules: str) -> Iterator[None]:
 
     What cannot be imported is left to who needs it.
     """
-    thread = Thread(target=_import_all, args=(modules,), daemon=True)
-    with short_turns():
-        thread.start()
+    with short_turns(), ThreadPoolExecutor(1) as other:
+        other.map(import_module, modules)
         yield
-        thread.join()
-
-
-def _import_all(modules: Iterable[str]) -> None:
-    with suppress(ImportError):
-        for name in modules:
-            import_module(name)
 
 
 def play(

@@ -105,7 +105,7 @@ cdef class LifeStates:
             also: Instants, rising, at which stretches are cut, beside those at which a state changes.
         """
         cdef Stretch* found = NULL
-        cdef int64_t count = 0, room = 0, order, at
+        cdef int64_t count = 0, room = 0, order
         cdef Place place = Place(-1, [-1, -1], -1)
         try:
             with nogil:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Stretches(NamedTuple):
-    """How orders stood, each stretch in one state; in no order.
+    """How orders stood, each stretch in one state; one order after the other.
 
     Attributes:
         begin_us: int64[n], begin of each stretch.

@@ -139,7 +139,7 @@ class TradeAccount:
         terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, paid_e8 or 0, not fill.maker)
         engine.filled(order_id, us, fill.side, *terms)
         after = (engine.state_rows - 1, self.position_e8, self.cash_e8)
-        self.fills.append(BookedFill(order_id, fill, engine.now_us, paid_e8, *after))
+        self.fills.append(BookedFill(order_id, fill, max(us, engine.now_us), paid_e8, *after))
         return True
 
 

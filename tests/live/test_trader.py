@@ -232,6 +232,16 @@ def test_each_fill_names_the_state_row_and_the_cash_after_it():
         assert START_CASH_E8 * 10**8 + moved_e16 == booked.cash_e8 * 10**8
 
 
+def test_a_fill_has_the_instant_of_its_report_also_before_the_first_message_of_the_market():
+    """Of a run that was killed the next start books what was missed, before its engine has seen any instant."""
+    engine, reported = LiveEngine(Touch(), Rules(GRID.tick_e8, GRID.lot_e8)), [7 * SECOND_US, 8 * SECOND_US]
+    account = TradeAccount(engine, Ledger(GRID), GRID, (0, START_CASH_E8))
+    for trade_id, us in enumerate(reported, 5):
+        account.book(0, fill(trade_id), us)
+    assert [booked.us for booked in account.fills] == reported
+    assert engine.journal().fills[:, 0].tolist() == reported
+
+
 @pytest.mark.parametrize(
     ("code", "message", "side", "reason"),
     [

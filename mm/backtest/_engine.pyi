@@ -59,6 +59,8 @@ class Engine:
 
         Each is instant, order id, side, ticks, lots.
         """
+    def order_rows(self, action: int, reject: int) -> int:
+        """Return how many rows of orders the journal would hold, by their codes."""
     def attach(
         self,
         tape: Tape,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel
-from mm.backtest.journal import KINDS
+from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
@@ -100,11 +100,6 @@ class PaperExchange:
         return self._engine.manager.quoted
 
     @property
-    def orders_sent(self) -> int:
-        """How many orders were sent."""
-        return self._engine.manager.sent
-
-    @property
     def killed(self) -> tuple[int, str] | None:
         """Since when nothing is sent any more, µs, and why; None where orders may be sent."""
         return self._engine.manager.killed()
@@ -124,6 +119,10 @@ class PaperExchange:
         Each is instant in µs, order id, side, ticks, lots.
         """
         return self._engine.fills_from(first)
+
+    def order_rows(self, action: str, reject: str = "") -> int:
+        """Return how many rows of orders the journal would hold by now, of an action and of a reject reason."""
+        return self._engine.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
     def attach(self, tape: "Tape", levels: "LevelIndex | None" = None, ahead: "ExchangePrices | None" = None) -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.

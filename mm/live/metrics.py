@@ -22,7 +22,7 @@ from mm.market_data.metrics import (
     metrics_served,
 )
 
-POSITION = MetricFamily("mm_position", "gauge", "Position of our own fills, in the base asset.")
+POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY and what our own fills changed, in the base asset.")
 PNL = MetricFamily("mm_pnl", "gauge", "Profit and loss since the ledger began, by part, in the quote asset.", ("part",))
 EQUITY = MetricFamily("mm_equity", "gauge", "Worth of the account, in the quote asset.")
 DISTANCE = MetricFamily(

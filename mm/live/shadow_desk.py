@@ -1,10 +1,12 @@
 """What others see of a shadow: the metrics of a trader, and the state store, filled from the paper exchange."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from mm.backtest.journal import REJECT_REASONS
 from mm.clock import now_us
 from mm.instrument import E8, decimal_text
 from mm.live.ledger import AccountFill, Ledger
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mm.market_data.live_session import EventLog
 
 REFRESH_S, WRITER_S = 0.25, 2.0
+REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # and their rows in the journal
 
 
 class ShadowDesk:
@@ -48,7 +51,7 @@ class ShadowDesk:
         self._ledger = Ledger(play.grid, position_e8=held_e8)
         self.market = MarketWatch(self.metrics, writer)
         self._breaches = BreachWarnings(play.exchange, SeldomWarnings(log))
-        self._log, self._fills, self._sent, self._killed = log, 0, 0, False
+        self._log, self._fills, self._counted, self._killed = log, 0, Counter[str](), False
 
     @asynccontextmanager
     async def shown(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
@@ -74,9 +77,7 @@ class ShadowDesk:
         bid, ask = exchange.best
         mid2 = bid + ask if bid and ask else 0
         self._take_fills()
-        while self._sent < exchange.orders_sent:
-            self._sent += 1
-            metrics.order("place")
+        self._count_requests()
         self.market.show()
         self._breaches.warned(us)
         self._show_kill()
@@ -109,6 +110,18 @@ class ShadowDesk:
             fill = AccountFill(self._fills, order_id, "", side, price, qty, fee, grid.quote_asset, us, maker=True)
             self._ledger.book(fill)
             self.metrics.fill(side)
+
+    def _count_requests(self) -> None:
+        """Count the requests and the rejections that are new since the last look."""
+        exchange, metrics = self._play.exchange, self.metrics
+        now = Counter({name: exchange.order_rows(action) for name, action in REQUESTS.items()})
+        now |= Counter({reason: exchange.order_rows("REJECT", reason) for reason in REJECT_REASONS if reason})
+        for name in (now - self._counted).elements():
+            if name in REQUESTS:
+                metrics.order(name)
+            else:
+                metrics.reject(name)
+        self._counted |= now
 
     def _show_money(self, us: int, mid_e8: int) -> None:
         """Show PnL and equity at a mid, and give the state store what it keeps of a run without an audit log."""

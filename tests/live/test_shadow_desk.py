@@ -1,10 +1,12 @@
 """What a shadow shows while it is on: the paper exchange's own numbers, as metrics and in a store."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
@@ -13,7 +15,7 @@ from mm.backtest.rules import Rules
 from mm.instrument import Instrument
 from mm.live.shadow_desk import ShadowDesk
 from mm.market_data.market_events import BookLost
-from mm.tape.tape import SNAPSHOT, TRADE
+from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")  # tick 0.01, lot 0.001
 SECOND_US = 1_000_000
@@ -99,6 +101,30 @@ def test_the_page_shows_the_exchanges_account():
     assert shown(page, "mm_quote_distance_ticks", side="buy") == 1
     assert shown(page, "mm_orders_total", action="place") == 3  # the bid is replaced when it has filled
     assert shown(page, "mm_killed") == 0
+
+
+def test_cancels_and_rejections_are_counted_as_the_journal_has_them():
+    """Shadows showed 0 cancels and no rejection, whatever the paper exchange had done."""
+    play = Play(requote_us=SECOND_US)
+    desk = ShadowDesk(play, Lines())
+    desk.refresh(3 * SECOND_US)
+    down = ((1, 10_000, 0), (1, 9_990, 50), (-1, 9_995, 50))
+    play.exchange.place(+1, 10_002, 10)  # crosses, as an order that rests only
+    play.exchange.feed([FeedEvent(DEPTH, 4 * SECOND_US, 3, 2, down)])
+    play.exchange.advance(9 * SECOND_US)
+    for _ in range(2):
+        desk.refresh(9 * SECOND_US)
+    page = desk.metrics.page()
+    rows = play.exchange.journal().orders
+    done = Counter(ACTIONS[row[ORDER_COLUMNS.index("action")]] for row in rows)
+    refused = Counter(REJECT_REASONS[row[ORDER_COLUMNS.index("reject_reason")]] for row in rows)
+    del refused[""]
+    assert done["CANCEL_REQ"] > 0
+    assert shown(page, "mm_orders_total", action="cancel") == done["CANCEL_REQ"]
+    assert shown(page, "mm_orders_total", action="place") == done["PLACE"]
+    assert sum(refused.values()) > 0
+    for reason, count in refused.items():
+        assert shown(page, "mm_rejects_total", reason=reason) == count
 
 
 def test_a_second_look_counts_nothing_twice():

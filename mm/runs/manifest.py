@@ -201,6 +201,7 @@ _TRADED = ("pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
     "shadow": _TRADED,
+    "trade": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
     "sweep": ("trials", "best.pnl_total", "walkforward.pnl"),

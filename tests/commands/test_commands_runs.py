@@ -96,6 +96,9 @@ def test_each_kind_is_known_by_its_own_numbers():
     """A kind that is not known here shows its first numbers."""
     walked = {"pnl_total": 1.25, "n_fills": 3, "sharpe": None, "walkforward": {"segments": 48, "usable": 40}}
     summaries = {
+        **dict.fromkeys(
+            ("backtest", "shadow", "trade"), ({"gamma": 0.5, **walked}, "pnl_total=1.25 n_fills=3 sharpe=null")
+        ),
         "walkforward": (walked, "pnl_total=1.25 n_fills=3 sharpe=null segments=48 usable=40"),
         "calibration": ({"usable": True, "status": "ok", "A": 0.123456789, "k": 0.5}, "status=ok A=0.123457 k=0.5"),
         "sweep": ({"trials": 27, "best": {"pnl_total": 2, "point": 3}}, "trials=27 best.pnl_total=2"),

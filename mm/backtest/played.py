@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mm.tape.columns import TRADE
+from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,8 @@ def bound_clips(model: object) -> float | None:
 def untraded_us(tape: "Tape") -> tuple[int, int]:
     """Return how long the stretch without a trade lasts that is more than half the window (0: none), and the window.
 
-    Such a stretch contains the middle of the window, so the two trades around the middle decide.
+    Such a stretch contains the middle of the window, so the two trades around the middle decide. Where there is one,
+    the time without a book counts in neither: nobody quotes there.
     """
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
@@ -49,7 +50,17 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
     before, after = _first_trade(tape.kind[first:middle][::-1]), _first_trade(tape.kind[middle:])
     begin = tape.start_us if before is None else int(tape.event_us[middle - 1 - before])
     end = tape.end_us if after is None else int(tape.event_us[middle + after])
-    return (end - begin if 2 * (end - begin) > window else 0), window
+    if 2 * (end - begin) <= window:
+        return 0, window
+    found, covered = _with_book_us(tape, begin, end), _with_book_us(tape, tape.start_us, tape.end_us)
+    return (found if 2 * found > covered else 0), covered
+
+
+def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
+    """Return for how long of a span of time there is a book."""
+    turns = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME) | (tape.kind == GAP))
+    ends_us = np.clip(np.append(tape.event_us[turns], end_us), begin_us, end_us)
+    return int(np.diff(ends_us)[tape.kind[turns] != GAP].sum())
 
 
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:

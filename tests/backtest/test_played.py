@@ -5,6 +5,7 @@ from itertools import pairwise
 from unittest.mock import patch
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
@@ -106,3 +107,22 @@ def test_the_stretch_without_a_trade_is_that_of_a_plain_walk(seconds, start, end
     for nearest in (1, 4096):
         with patch("mm.backtest.played.NEAREST", nearest):
             assert untraded_us(tape.between(a_us, b_us)) == (wanted, b_us - a_us)
+
+
+@pytest.mark.parametrize(
+    ("traded", "wanted"),
+    [
+        ([1, 3, 5, 7, 9, 91, 93, 95, 97, 99], (0, 20)),  # a recorder was away for 80 s: no day without trades
+        ([9, 91, 93, 95, 97, 99], (0, 20)),
+        ([93, 95, 97, 99], (13, 20)),  # all of the first 10 s, and 3 s after the pause
+        ([], (20, 20)),
+    ],
+)
+def test_time_without_a_book_is_no_time_without_a_trade(traded, wanted):
+    """The recorder's own pause was named as time in which no trade could fill an order."""
+    book = ([(999, 50)], [(1001, 50)])
+    trades = [(s * 1_000_000, "trade", 1, 1001, 1) for s in traded]
+    pause = [(10_000_000, "gap"), (90_000_000, "snapshot", *book)]
+    events = sorted([*trades, *pause, (100_000_000, "depth", [(998, 1)], [])])
+    tape = Tape.of(GRID, [(0, "snapshot", *book), *events])
+    assert untraded_us(tape) == tuple(s * 1_000_000 for s in wanted)

@@ -230,6 +230,8 @@ def missing_trades(runs: Iterable[ConsecutiveIds], declared: IdRanges) -> list[M
     """
     sequence, came, holes, last_us = IdSequence(), IdRanges(declared), list[MissingIds](), 0
     for run in runs:
+        if run.last_id <= (sequence.last_id or 0) and declared.covers(run.first_id, run.last_id):
+            continue  # fetched by REST; as far back as that, a reset otherwise
         hole = sequence.missing_before(run.first_id)
         found = sequence.take(run.first_id, run.last_id)
         if hole:

@@ -129,6 +129,15 @@ def test_missing_trades_are_those_that_no_arrival_and_no_row_of_the_ledger_names
         assert hole.to_us == arrived[min(one for one in live if one > hole.last_id)]
 
 
+def test_trades_that_a_recorder_fetches_are_no_reset_of_a_young_exchange():
+    """They lie more than half of all ids back, in parts, with trades of the stream between them."""
+    came = [(1, 8_035), (27_851, 27_884), (8_036, 10_035), (27_885, 27_889), (10_036, 27_850), (27_890, 27_900)]
+    runs = [ConsecutiveIds(*ids, place, place) for place, ids in enumerate(came)]
+    assert missing_trades(runs, IdRanges([(8_036, 27_850)])) == []
+    lost = [runs[0], runs[1], runs[2], ConsecutiveIds(27_887, 27_900, 3, 3)]
+    assert missing_trades(lost, IdRanges([(8_036, 27_850)])) == [MissingIds(27_885, 27_886, 1, 3)]
+
+
 def test_ranges_of_any_size_take_no_memory():
     """An exchange that names an id of 19 digits leaves a hole of as many ids."""
     huge = IdRanges([(1, 10**18), (3 * 10**18, 2**63)])

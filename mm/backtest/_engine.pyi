@@ -59,8 +59,6 @@ class Engine:
 
         Each is instant, order id, side, ticks, lots.
         """
-    def order_rows(self, action: int, reject: int) -> int:
-        """Return how many rows of orders the journal would hold, by their codes."""
     def attach(
         self,
         tape: Tape,

@@ -146,10 +146,6 @@ cdef class Engine:
             found.append((row[0], row[1], row[2], row[3], row[4]))
         return found
 
-    def order_rows(self, action: int, reject: int) -> int:
-        """Return how many rows of orders the journal would hold, by their codes."""
-        return self.venue.orders.records.counts[action << 6 | reject]
-
     def attach(
         self,
         tape: Tape,

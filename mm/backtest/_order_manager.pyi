@@ -46,6 +46,8 @@ class OrderManager:
         """Return since when nothing is sent any more, and why; None where orders may be sent."""
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
         """Return the breaches of risk limits from row *first* on: instant, knob, found and allowed in 1e-8, side."""
+    def order_rows(self, action: int, reject: int) -> int:
+        """Return how many rows of orders the journal would hold, by their codes."""
     @property
     def quoted(self) -> tuple[int, int]:
         """Prices in ticks of our best resting bid and ask; 0 where none rests."""

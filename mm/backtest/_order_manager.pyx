@@ -580,6 +580,10 @@ cdef class OrderManager:
             found.append((row[0], LIMITS[row[1]], row[2], row[3], row[4]))
         return found
 
+    def order_rows(self, action: int, reject: int) -> int:
+        """Return how many rows of orders the journal would hold, by their codes."""
+        return self.orders.records.counts[action << 6 | reject]
+
     # ------------------------------------------------------------------ orders from outside
 
     @property

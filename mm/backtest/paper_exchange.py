@@ -122,7 +122,7 @@ class PaperExchange:
 
     def order_rows(self, action: str, reject: str = "") -> int:
         """Return how many rows of orders the journal would hold by now, of an action and of a reject reason."""
-        return self._engine.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
+        return self._engine.manager.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
     def attach(self, tape: "Tape", levels: "LevelIndex | None" = None, ahead: "ExchangePrices | None" = None) -> None:
         """Make *tape* what is played next; positions, cash, orders and timers carry over.

@@ -12,8 +12,8 @@ from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, knob, matching, whole
-from mm.clock import now_us, run_stamp
 from mm.errors import SafetyError
+from mm.runs.folder import new_page
 
 if TYPE_CHECKING:
     from mm.commands.setup import Setup
@@ -142,7 +142,7 @@ def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], 
 
 
 def _page_of(checked: Checked) -> Path:
-    return checked.out_root / "lookahead" / checked.symbol / f"{checked.day}_{run_stamp(now_us())}.html"
+    return new_page(checked.out_root / "lookahead" / checked.symbol, f"{checked.day}_")
 
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:

@@ -21,14 +21,14 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
 
     A RUN is a folder, a RUN_ID or how one begins. Example: mm compare 20260105T0800 20260105T0801
     """
-    from mm.clock import now_us, run_stamp
     from mm.live.compare import compare_runs, read_run
     from mm.live.compare_page import comparison_page, comparison_text
     from mm.runs.find import find_run
+    from mm.runs.folder import new_page
 
     read = [read_run(find_run(name, results.out_root)) for name in runs]
     found = compare_runs(read)
-    path = Path(out) if out else results.out_root / "compare" / found.symbol / f"{run_stamp(now_us())}.html"
+    path = Path(out) if out else new_page(results.out_root / "compare" / found.symbol)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(comparison_page(found, read), encoding="utf-8")
     console.say(comparison_text(found))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.orders_file import read_orders
-from mm.clock import US_PER_S
+from mm.clock import US_PER_S, iso
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing, read_columns
 
@@ -208,7 +208,11 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
         raise Mismatch(f"the runs are of {' and '.join(sorted(symbols))}; compare runs of one symbol")
     begin_us, end_us = max(run.span[0] for run in runs), min(run.span[1] for run in runs)
     if begin_us >= end_us:
-        raise Mismatch("the runs have no time in common; replay the day that the shadow or the trade has recorded")
+        spans = "; ".join(f"{run.kind} {run.run_id} {iso(run.span[0])} to {iso(run.span[1])}" for run in runs)
+        raise Mismatch(
+            f"the runs have no time in common: {spans}; compare runs of one time, such as the backtest of the "
+            f"day that the shadow or the trade has recorded"
+        )
     span = (begin_us, end_us)
     figures = [figures_of(run, span) for run in runs]
     first = runs[0]
@@ -380,5 +384,5 @@ def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
     for run in runs:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]
         if common < 0.9 * whole:
-            notes.append(f"{run.kind} {run.run_id} covers more time: {common / whole:.0%} of it is compared")
+            notes.append(f"{run.kind} {run.run_id} covers more time: {100 * common / whole:.0f} % of it is compared")
     return notes

@@ -180,6 +180,12 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
         )
 
 
+def new_page(folder: Path, prefix: str = "") -> Path:
+    """Return where a page of *folder* goes: *prefix* and a stamp, a name that no page there has."""
+    paths = (folder / f"{prefix}{stamp}.html" for stamp in _stamps())
+    return next(path for path in paths if not path.exists())
+
+
 def _stamps() -> Iterator[str]:
     stamp = run_stamp(now_us())
     yield stamp

@@ -1,9 +1,11 @@
 """Runs side by side: numbers from small files whose answers are counted by hand."""
 
 import json
+import re
 
 import pytest
 
+from mm.clock import iso
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.live.compare import compare_runs, read_run
 from mm.runs.find import Found
@@ -115,7 +117,7 @@ def test_only_the_common_time_counts(tmp_path):
     assert found.end_us == at(40)
     assert [run.fills["BUY"] for run in found.runs] == [1, 1]
     assert [run.pnl for run in found.runs] == [40, 40]
-    assert found.notes == ["backtest one covers more time: 40% of it is compared"]
+    assert found.notes == ["backtest one covers more time: 40 % of it is compared"]
 
 
 def test_a_fill_has_one_partner_at_most(tmp_path):
@@ -136,7 +138,10 @@ def test_runs_that_cannot_be_compared(both, tmp_path):
         compare_runs([both[0], other])
     later = Files()
     later.state = [f"{at(500 + s)},100,1000,0" for s in range(5)]
-    with pytest.raises(Mismatch, match="no time in common"):
+    spans = re.escape(
+        f"one {iso(at(0))} to {iso(at(100))}; backtest one {iso(at(500))} to {iso(at(504))}; compare runs"
+    )
+    with pytest.raises(Mismatch, match=f"no time in common: backtest {spans}"):
         compare_runs([both[0], read_run(later.write(tmp_path / "d"))])
     with pytest.raises(UsageError, match="kind 'sweep'"):
         read_run(Files("sweep").write(tmp_path / "e"))

@@ -8,7 +8,7 @@ from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.errors import RunExists, UsageError
 from mm.runs import folder as folders
-from mm.runs.folder import CHECKPOINT, Plan, claim, partial_folder
+from mm.runs.folder import CHECKPOINT, Plan, claim, new_page, partial_folder
 from mm.runs.manifest import InputFile, SetKnob
 from mm.runs.run import working
 
@@ -254,3 +254,13 @@ def test_an_out_dir_with_files_of_another_run_is_refused(tmp_path):
     (partial / "orders.csv").touch()
     with pytest.raises(RunExists, match="a run works on it, or was killed"):
         claim(one)
+
+
+def test_two_pages_of_a_second_have_names_of_their_own(tmp_path):
+    """The second of two comparisons within a second was written over the first."""
+    names = []
+    for _ in range(3):
+        page = new_page(tmp_path, "20251216_")
+        page.touch()
+        names.append(page.name)
+    assert names == [f"20251216_20251217T060000Z{more}.html" for more in ("", "_2", "_3")]

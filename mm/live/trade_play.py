@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mm.market_data.market_state import MarketState
     from mm.runs.run import Run
 
+OWN_FILLS = "the venue itself filled the orders, so nothing is assumed of fills"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TradeStart:
@@ -89,7 +91,7 @@ class TradePlay:
         """Return what has happened, as a backtest's result; *ended* is why it ended, as `Books` holds it."""
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
-        books = replace(books, fill_model="exchange", fill_bias=None, starts_us=begun, ended=ended)
+        books = replace(books, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
         return self._maker.with_predictors(Result(journal, books))
 
 

@@ -434,6 +434,8 @@ class TradeRun:
         reason = self._killed_for(self.desk.play if self.desk else None)
         if self.desk:
             self.desk.look(self._clock())
+            if self.desk.play.engine.manager.killed_for is None:
+                self.desk.play.engine.manager.kill(reason)
         audit.append("kill", reason=reason)
         gateway.cancel_all()
         self._switch.throw(reason, self._clock())

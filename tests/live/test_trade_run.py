@@ -166,6 +166,11 @@ def test_sigusr1_kills(tmp_path):
         code, output, _ = ended(process, signal.SIGUSR1)
         assert code == 5, output
         assert json.loads(box.run("risk", "status", "--json").stdout)["killed"] is True
+        (kill,) = box.rows("kill")
+        summary = json.loads((box.folders()[-1] / "summary.json").read_text())
+        assert summary["risk"]["killed"]["reason"] == kill["reason"] == "SIGUSR1"  # it was null: "nothing ended …"
+        assert abs(summary["risk"]["killed"]["us"] - kill["us"]) < 1_000_000
+        assert "no bias is declared" not in output
 
 
 @pytest.mark.parametrize(

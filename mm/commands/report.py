@@ -72,7 +72,11 @@ def _page(redraw: Redraw, path: Path) -> str:
     }
     kind = redraw.run.manifest["kind"]
     if kind not in pages:
-        raise DataError(f"{redraw.run.folder} is a run of the kind {kind!r}; there are pages of {', '.join(pages)}")
+        own = redraw.run.folder / PAGE
+        raise DataError(
+            f"{redraw.run.folder} is a run of the kind {kind!r}; mm report draws pages of {', '.join(pages)}"
+            + (f"; open the page that the run left, {own}" if own.is_file() else "")
+        )
     manifest, way = redraw.run.manifest, _way(path, redraw.run.folder)
     about = About(_words(redraw.run), manifest["knobs"], way, run_id=manifest["run_id"], version=manifest["version"])
     return pages[kind](redraw, about)

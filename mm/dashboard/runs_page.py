@@ -79,7 +79,7 @@ def _strays(folders: Folders) -> None:
     """Name the folders that should be runs and are none, a line each."""
     strays = folders.strays()
     if strays:
-        with st.expander(f"{len(strays)} folders are no finished runs"):
+        with st.expander(f"Folders that are not finished runs: {len(strays)}"):
             for stray in strays:
                 st.text(f"{stray.folder}: {stray.why}")
 

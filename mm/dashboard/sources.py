@@ -169,8 +169,8 @@ def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
     for entry in manifest["inputs"]:
         there = folders.data_root / entry["path"]
         if there.is_file() and there.stat().st_size != entry["bytes"]:
-            size = f"{there.stat().st_size:,} bytes, then {entry['bytes']:,}"
-            raise DataError(f"{there} is not what the run read: {size}")
+            sizes = f"it has {there.stat().st_size:,} bytes, and had {entry['bytes']:,} when the run read it"
+            raise DataError(f"{there} is not what the run read: {sizes}")
     for knob, name in (("tick_size", "tick_size_e8"), ("qty_step", "qty_step_e8")):
         if (value := run.found.knob(knob)) is not None:
             steps[name] = e8(str(value))

@@ -303,10 +303,13 @@ class Signals:
             return _own(name)
         found = next((family for family in self.families if family.match(name)), None)
         if found is None:
+            from difflib import get_close_matches  # of no use where every name is known
+
             known = ", ".join(family.name for family in self.families)
+            meant = "".join(f"; did you mean {near}?" for near in get_close_matches(name, self.usual, 1))
             raise UnknownModel(
                 f"unknown signal {name!r}; available: {known} (n levels, w like 10s, e like 100e), "
-                f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name"
+                f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name{meant}"
             )
         return found
 

@@ -212,7 +212,8 @@ def test_a_run_of_another_kind_and_a_place_that_cannot_be_written(own):
     write_manifest(folder, manifest | {"kind": "recording"})
     done = mm(own, "report", str(folder))
     assert done.exit_code == 3
-    assert "kind 'recording'; there are pages of backtest, calibration" in done.stderr
+    assert "kind 'recording'; mm report draws pages of backtest, calibration" in done.stderr
+    assert f"open the page that the run left, {folder / 'report.html'}" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["planned", "walked"])

@@ -13,6 +13,11 @@ def test_names_are_refused_that_cannot_be():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
     with pytest.raises(UnknownModel, match=r"unknown signal 'imbalance'; available: spread"):
         list(compute(tape, ["imbalance"]))
+    for name, meant in (("microprice", "micro_price"), ("imbalanced_5", "imbalance_5"), ("ofi10s", "ofi_10s")):
+        with pytest.raises(UnknownModel, match=rf"in their name; did you mean {meant}\?$"):
+            list(compute(tape, [name]))
+    with pytest.raises(UnknownModel, match=r"in their name$"):
+        list(compute(tape, ["xyz"]))
     for name, told in (("imbalance_21", "21 levels"), ("momentum_100000s", "86400s is the longest")):
         with pytest.raises(UsageError, match=told):
             list(live(tape, [name]))

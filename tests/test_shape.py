@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (3_407, 26),
+    "root": (3_409, 26),
     # Issue 17 gave it room: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
@@ -47,7 +47,7 @@ TODAY = {
     # issue 17 again, fills that cluster as the recorded orders do; issue 21, walks over the values of a summary, orders
     # as Parquet, half-lives from few changes, rows that are fetched early, memory that is used again; issue 17, what
     # was just filled beside an order; issue 21, lots at the best prices read in their order, fills in short rows.
-    "backtest": (19_125, 70),
+    "backtest": (19_139, 70),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page, time at rest in a kernel;
@@ -68,7 +68,7 @@ TODAY = {
     "market_data": (18_342, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
     "report": (5_850, 23),
-    "runs": (1_601, 6),  # issue 18: numbers within a tolerance
+    "runs": (1_608, 6),  # issue 18: numbers within a tolerance
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_950, 52),
     # Issue 18 gave it room: what a notebook shows; issue 21, chunks of points, workers without a shared disk,
@@ -82,7 +82,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 90_696),
+    "lines": (46_000, 90_715),
     "modules": (220, 358),
     "modules under 100 lines": (25, 57),  # a kernel of one loop, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -1,6 +1,7 @@
 """``mm.backtest``: what ``mm backtest`` plays, in one call; every knob by its own name, with the same default."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -72,9 +73,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
     if rules is not None:
         _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
-    tapes = [tape] if isinstance(tape, Tape) else list(tape)
-    if not tapes:
-        raise UsageError("backtest was given no tape; give at least one")
+    tapes = _tapes(tape)
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
@@ -82,6 +81,8 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
     if fit is not None:
         if models.fill_params_file or models.fill_params_json:
             raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
+        if isinstance(fit, str | os.PathLike):
+            raise UsageError(f"fit is {str(fit)!r}; give a fit or a schedule, or its file as fill_params_file")
         maker.use(fit)
     terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
     if micro_price is not None:
@@ -169,6 +170,19 @@ class Backtest:
             drawn = [replay.backtest(self.tapes, *pair, self.rules, step=step) for pair in self.maker.redrawn()]
             result = with_band(result, drawn)
         return result
+
+
+def _tapes(given: Tape | Iterable[Tape]) -> list[Tape]:
+    """Return what was given as tapes; refuse what is none, such as the folder of a day."""
+    if isinstance(given, Tape):
+        return [given]
+    several: list[Any] = [given] if isinstance(given, str | os.PathLike) else list(given)
+    if not several:
+        raise UsageError("backtest was given no tape; give at least one")
+    for one in several:
+        if not isinstance(one, Tape):
+            raise UsageError(f"backtest was given {one!r} for a tape; give what mm.load_day returns of a day folder")
+    return several
 
 
 def _same(model: object) -> object:

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,15 @@ def test_rules_are_taken_whole(tapes):
 def test_what_cannot_be_is_refused_by_name(tapes, given, error, says):
     with pytest.raises(error, match=says):
         mm.backtest(tapes[0], **given)
+
+
+def test_paths_in_the_place_of_a_tape_or_a_fit_are_refused(tapes):
+    """Both ended in an AttributeError of a line inside."""
+    for given in ("data/SIMUSDT/20260105", Path("data/SIMUSDT/20260105"), [tapes[0], "data/SIMUSDT/20260106"]):
+        with pytest.raises(UsageError, match=r"data/SIMUSDT/2026010\d.*mm\.load_day"):
+            mm.backtest(given)
+    with pytest.raises(UsageError, match=r"fit is 'fit\.json'; .* fill_params_file"):
+        mm.backtest(tapes, fit="fit.json")
 
 
 def test_no_tape_and_a_fit_of_another_market_are_refused(desk, tapes):

@@ -48,6 +48,7 @@ STEP_S = 0.002  # between two looks at what is due while nothing arrives
 FINER = 1_000  # lots of a quantity step: recorded books hold finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
+_SAY_EVERY = 60  # attempts with one cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """OpenSSL's word in the cause of a request that a certificate has ended."""
 
@@ -187,7 +188,7 @@ async def _until(
     rest: "RestClient", symbol: str, log: "Logger", ask: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
     """Return when an answer of *kind* came, and the answer."""
-    decoder, last_cause = rest.venue.decoder(symbol, Grid()), ""
+    decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
     while True:
         answer: Answer = await ask()
         cause = answer.cause
@@ -205,9 +206,10 @@ async def _until(
         if answer.status == 400:
             said = answer.body[:200].decode(errors="replace")
             raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} answered {said}")
-        if cause != last_cause:  # once for each cause
+        if cause != last_cause or tried % _SAY_EVERY == 0:
             last_cause = cause
-            log.warning("exchange_silent", url=answer.url, cause=cause)
+            log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)
+        tried += 1
         await asyncio.sleep(_RETRY_S)
 
 

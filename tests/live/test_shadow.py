@@ -293,6 +293,13 @@ def test_an_exchange_that_does_not_answer_is_asked_again(monkeypatch):
     assert found.entry["symbol"] == SYMBOL
 
 
+def test_an_exchange_that_stays_silent_is_named_again(monkeypatch):
+    """A wrong address showed one line, and nothing for hours."""
+    monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
+    _, told = asyncio.run(_learned(SYMBOL, "at request 1 of /api/v3/exchangeInfo do status code=503 n=125"))
+    assert told == [("exchange_silent", "http 503")] * 3
+
+
 def test_a_symbol_that_is_not_there_is_refused():
     with pytest.raises(UsageError, match="NOSUCH"):
         asyncio.run(_learned("NOSUCH"))

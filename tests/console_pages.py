@@ -47,6 +47,8 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: the commands of the tour that it 
     "docs/sweeps.md": (_IMPORT,),
     "docs/walkforward.md": (_IMPORT,),
     "mm/backtest/README.md": (_IMPORT,),
+    "mm/calibration/README.md": (),
+    "mm/market_data/README.md": (),
 }
 # Renewed, not compared: days of known orders and their scores, twenty simulated days, an import of 370,000 messages,
 # and fits that need the extra [ml].

@@ -328,7 +328,8 @@ class Tape(Shown):
     def between(self, a_us: Instant, b_us: Instant) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        It begins no earlier than the tape. Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
+        It begins no earlier than the tape; where it ends later, the last book stands until then. Both may also be ISO
+        8601 text or datetimes, in UTC where no zone is given.
 
         It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
         where there is none, with the window's first event. Only a window that leaves out nothing at

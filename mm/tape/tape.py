@@ -328,12 +328,11 @@ class Tape(Shown):
     def between(self, a_us: Instant, b_us: Instant) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        It begins no earlier than the tape; where it ends later, the last book stands until then. Both may also be ISO
-        8601 text or datetimes, in UTC where no zone is given.
+        Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
 
-        It begins with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on;
-        where there is none, with the window's first event. Only a window that leaves out nothing at
-        an end continues the tape before it, or is continued by the tape after it.
+        It begins no earlier than the tape; where it ends later, the last book stands until then. Its events begin with
+        the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on; where there is none,
+        with the window's first. Only a window that leaves out nothing at an end continues the tape before or after it.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:

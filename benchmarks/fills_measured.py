@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fills_measured CAPTURES [unseen]``: does a fit measured under a fill model predict its fills?
+"""``python -m benchmarks.fills_measured CAPTURES [unseen|following]``: does a fit under a fill model predict its fills?
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Each fill model and quantity is calibrated under
 itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, most of which are
@@ -6,7 +6,8 @@ none of these, are backtested with that fit, and with one by marks. A row is a d
 fills or more. A line is what the fits predict over what was seen, over all rows of a model and quantity: the least and
 the greatest ratio, and how many rows lie outside .9 to 1.1. With ``unseen`` the fits are of the first half of a day and
 the orders are played in the second: a level, all predicted fills over all seen, says how far the whole flow has moved
-in between, and ratios are over the level.
+in between, and ratios are over the level. With ``following`` the quotes are those of models that follow the inventory
+or the volatility, on the whole day.
 """
 
 import sys
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
 CROSSED = ("price_cross", "queue_prob_power")  # of the hybrid
 MODELS = ("queue_risk_averse", "queue_prob_log", "queue_prob_power", "trade_cross", "hybrid", "poisson")
 CLIPS = (1, 10, 100)
+FOLLOWING = ("avellaneda_stoikov", "glft", "symmetric")
 QUOTED = (0.5, 1.0, 1.5, 2.0, 2.5, 4.0, 6.0, 10.0, 20.0, 50.0)  # ticks from the mid
 CLOSE = 0.9, 1.1
 HEAD = (
     f"{'fill model':<19}{'clips':>6}{'rows':>6}{'fills':>9}{'default δ':>18}{'outside':>9}{'marks':>18}{'outside':>9}"
+)
+
+
+FOLLOWING_HEAD = (
+    f"{'fill model':<19}{'clips':>6}  {'quote model':<19}{'rows':>5}{'fills':>9}{'predicted/seen':>18}{'outside':>9}"
+    f"{'all':>7}"
 )
 
 
@@ -90,13 +98,35 @@ def fitted(tape: "Tape", fills: FillsMeasured, qty_e8: int) -> "PoissonFit":
     return measure(tape, CalibrationConfig(method="fixed", rule=HitRule(order_e8=qty_e8), fills=fills)).fit
 
 
-def ratios(tape: "Tape", fills: FillsMeasured, qty_e8: int, delta: float, fit: "PoissonFit") -> list[tuple[int, float]]:
-    """Return the fills and predicted over seen fills of the rows of orders at one distance."""
-    quotes: dict[str, Any] = {"quote_params_json": {"delta_ticks": delta}, "quote_qty": short_text(qty_e8)}
-    terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 10**7, "sensitivity": False}
-    result = mm.backtest(tape, "fixed_spread", fills.name, fit=fit, **quotes, **terms)
+def ratios(
+    tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit"
+) -> list[tuple[int, float]]:
+    """Return the fills and predicted over seen fills of the rows of orders at one distance, or of a quote model."""
+    quotes: dict[str, Any] = {"quote_qty": short_text(qty_e8)}
+    terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 0, "sensitivity": False}
+    if not isinstance(quoted, str):
+        quotes["quote_params_json"], terms["initial_inventory"] = {"delta_ticks": quoted}, 10**7
+    model = quoted if isinstance(quoted, str) else "fixed_spread"
+    result = mm.backtest(tape, model, fills.name, fit=fit, **quotes, **terms)
     rows = result.summary["fills_by_distance"]
     return [(row["fills"], row["predicted"] / row["fills"]) for row in rows if row["fills"] >= LEAST_FILLS]
+
+
+def following(market: Market) -> Iterator[str]:
+    """Yield the table of a market for quotes that follow the inventory or the volatility."""
+    marks = mm.calibrate(market.tape)
+    yield FOLLOWING_HEAD
+    for name in MODELS[:4]:
+        fills = filled_by(name, marks)
+        for clips in CLIPS:
+            fit = fitted(market.tape, fills, clips * market.clip_e8)
+            for quotes in FOLLOWING:
+                pairs = ratios(market.tape, fills, clips * market.clip_e8, quotes, fit)
+                if pairs:
+                    seen = sum(count for count, _ in pairs)
+                    level = sum(count * ratio for count, ratio in pairs) / seen
+                    shown = _range(pairs, levelled=False)
+                    yield f"{name:<19}{clips:>6}  {quotes:<19}{len(pairs):>5}{seen:>9,}{shown}{level:>7.3f}"
 
 
 def lines(market: Market) -> Iterator[str]:
@@ -126,14 +156,14 @@ def _range(pairs: list[tuple[int, float]], *, levelled: bool) -> str:
     return f"{shown}{level:>8.3f}" if levelled else shown
 
 
-def main(captures: str, unseen: str = "") -> None:
+def main(captures: str, which: str = "") -> None:
     """Print the tables of the markets."""
-    if unseen not in ("", "unseen"):
-        sys.exit(f"{unseen!r} is not known; give unseen, or nothing")
+    if which not in ("", "unseen", "following"):
+        sys.exit(f"{which!r} is not known; give unseen, following, or nothing")
     found = markets(Path(captures))
-    for market in (one.halves() for one in found) if unseen else found:
+    for market in (one.halves() for one in found) if which == "unseen" else found:
         print(f"{market.name}: predicted over seen fills, rows of {LEAST_FILLS} fills or more")
-        for line in lines(market):
+        for line in (following if which == "following" else lines)(market):
             print(line, flush=True)
 
 

@@ -29,6 +29,8 @@ class Books:
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are reported as one.
         intensity: What predicts fills, to hold them against; None without one.
+        hits: The aggressive orders of the market, as `mm.backtest.metrics.flow_levels.aggressors` returns them, where
+            the intensity predicts fills by the states of orders; else None.
         fit: What the fit or schedule behind the run says of itself: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample``,
             whether it was made of what was played or came later; None without one.
@@ -66,6 +68,7 @@ class Books:
     sensitivity: Mapping[str, Any] | None = None
     starts_us: tuple[int, ...] = ()
     intensity: "Intensity | None" = None
+    hits: "NDArray[np.int64] | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None
     target_lots: int = 0

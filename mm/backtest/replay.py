@@ -8,6 +8,7 @@ import numpy as np
 
 from mm.backtest.books import Books
 from mm.backtest.fills.intensity import Intensity, Poisson
+from mm.backtest.metrics.flow_levels import aggressors, joined
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.played import bound_clips, played, untraded_us
@@ -19,6 +20,8 @@ from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from mm.predict.artefact import Artefact
     from mm.tape.feed import ExchangePrices
@@ -57,8 +60,8 @@ def backtest(
     days, starts_us = list[str](), list[int]()
     first: Tape | None = None
     passed, sums = [0, 0], np.zeros(3, np.int64)  # lost lines, time without trades, all time
-    predictors = list["Artefact"]()
-    for one in _each(tape):
+    predictors, hits = list["Artefact"](), list["NDArray[np.int64]"]()
+    for one in _each(tape, intensity, hits):
         if first is None:
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
@@ -74,7 +77,7 @@ def backtest(
         raise UsageError("backtest was given no tape; give at least one")
     models = (quotes, fills, intensity)
     books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us))
-    books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1))
+    books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1), hits=joined(hits))
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:
@@ -131,8 +134,14 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     return list(found.values())
 
 
-def _each(tape: Tape | Iterable[Tape]) -> "Iterator[Tape]":
-    yield from [tape] if isinstance(tape, Tape) else tape
+def _each(
+    tape: Tape | Iterable[Tape], intensity: Intensity | None, hits: "list[NDArray[np.int64]]"
+) -> "Iterator[Tape]":
+    """Yield the tapes; *hits* takes their aggressive orders, where an intensity predicts fills by them."""
+    for one in [tape] if isinstance(tape, Tape) else tape:
+        if intensity is not None and intensity.states:
+            hits.append(aggressors(one))
+        yield one
 
 
 def model_name(model: object) -> str:

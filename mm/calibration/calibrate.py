@@ -75,7 +75,7 @@ def measure(
     calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
-    fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us, ()), recent_s=calibrator.recent_s)
+    fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
     warnings = (*notes, *fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))
     fit = replace(fit, warnings=warnings, reference_choice=references, points=measured.shown)

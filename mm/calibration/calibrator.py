@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.fill_states import rows_of
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
@@ -18,6 +17,7 @@ from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
+from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -25,7 +25,7 @@ from mm.instrument import E8
 from mm.tape.top_of_book import forget_best
 
 if TYPE_CHECKING:
-    from mm.backtest.metrics.fill_states import StateRow
+    from mm.backtest.metrics.fill_states import StateRates
     from mm.calibration.day_marks import DayMarks
     from mm.calibration.depth_counts import DepthCounts, DepthOptions
     from mm.tape.tape import Tape
@@ -208,12 +208,12 @@ class Calibrator:
         return [self.start_us, *(self.start_us + length_us for length_us in lengths)]
 
     @cached_property
-    def states(self) -> "dict[int, tuple[StateRow, ...]]":
-        """Order-seconds and fills up to some instants by what had happened to the orders; empty of the hit rule."""
+    def states(self) -> "dict[int, StateRates]":
+        """How often orders filled up to some instants, by what had happened to them; empty of the hit rule."""
         if self.config.fills is None:
             return {}
         sums = np.concatenate([run.states for run in self.played.values()])
-        return {us: rows_of(sums[sums[:, 0] < number]) for number, us in enumerate(self._periods[1:], start=1)}
+        return {us: rates_of(sums[sums[:, 0] < number]) for number, us in enumerate(self._periods[1:], start=1)}
 
     @property
     def recent_s(self) -> float | None:

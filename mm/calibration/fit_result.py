@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from mm.backtest.metrics.fill_states import STATE_ROW, StateRow, is_state
+from mm.backtest.metrics.fill_states import StateRates
 from mm.errors import BrokenFile, FitError, Mismatch
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS
@@ -167,10 +167,7 @@ class PoissonFit(Shown):
         calib_order_qty: Quantity of the orders that it filled, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
             they need not fall, and a backtest under that model predicts its fills by them.
-        measured_states: The same by what has happened to an order: distances in ticks at which it was sent and at which
-            it stands, whether the mid's last move was towards it and is recent (1 or 0), whether it has rested for 1 s,
-            whether the other side was filled in the last 2 s, and whether its own was (2: unknown), order-seconds and
-            fills.
+        measured_states: The same by what has happened to an order, and by the flow of its market.
         recent_s: How long a move of the mid is recent.
         adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
             distances of 20 fills or more.
@@ -234,7 +231,7 @@ class PoissonFit(Shown):
     calib_fill_params: dict[str, Any] | None = None
     calib_order_qty: float | None = None
     measured_rates: Line = ()
-    measured_states: tuple[StateRow, ...] = ()
+    measured_states: StateRates | None = None
     recent_s: float | None = None
     adverse_moves: Line = ()
     clustering: dict[str, Any] | None = None
@@ -454,11 +451,11 @@ def _measured_rates(rates: Any) -> Line:
     return line
 
 
-def _measured_states(rows: Any) -> tuple[StateRow, ...]:
-    for row in rows:
-        if not is_state(row):
-            raise ValueError(f"measured_states holds {str(row)[:60]}, where [{STATE_ROW}] belongs")
-    return tuple(tuple(row) for row in rows)
+def _measured_states(content: Any) -> StateRates | None:
+    try:
+        return None if content is None else StateRates.read(content)
+    except ValueError as error:
+        raise ValueError(f"measured_states {error}") from error
 
 
 _READ: dict[str, Any] = {

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -68,8 +68,8 @@ class Segment:
             of *A*, weighted as that; None without a usable clustering, or where nothing is usable.
         mean_ask_per_s: That of orders that hit asks.
         states_until_us: Which of the schedule's *measured_states* predict fills; None where none do.
-        states_level: How many times as many fills orders had in the training window of *A* and *k* as their rates by
-            distance up to there say; None where these say nothing.
+        states_level: How many times as many fills orders had in the training window of *A* and *k* as is expected from
+            there, in the window's flow; None where nothing is.
     """
 
     start_us: int
@@ -120,8 +120,8 @@ class Schedule(Shown):
         calib_fills: The fill model under which the windows were measured; None where a print at the price was a hit.
         clustering: How orders excite each other in the first training window, as `HawkesFit.to_json` has it; None where
             it was not fitted.
-        measured_states: Order-seconds and fills under a fill model from the start up to some instants in µs, by what
-            has happened to the orders, as a fit has them; None of the hit rule.
+        measured_states: How often orders filled under a fill model from the start up to some instants in µs, by what
+            had happened to them, as a fit has it; None of the hit rule.
         recent_s: How long a move of the mid is recent in them, in s; None of the hit rule.
     """
 
@@ -170,7 +170,7 @@ class Schedule(Shown):
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
         if self.measured_states is not None:  # names in JSON are texts
-            plan["measured_states"] = {str(us): rows for us, rows in self.measured_states.items()}
+            plan["measured_states"] = {str(us): asdict(rates) for us, rates in self.measured_states.items()}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 
@@ -426,7 +426,7 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
             piece._replace(states=numbers[one.states_until_us], states_level=level)
             for piece, one, level in zip(pieces, used, levels, strict=True)
         ]
-        states = [FillStates(rows, fitted.recent_s, used[0].k or 0.0) for rows in fitted.measured_states.values()]
+        states = [FillStates(rates, fitted.recent_s, used[0].k or 0.0) for rates in fitted.measured_states.values()]
         return Intensity(pieces, "mid", falling=False, states=states)
     if not fitted.usable or not fitted.measured_rates or not fitted.k:
         return None

@@ -7,13 +7,13 @@ from itertools import pairwise
 from types import NoneType
 from typing import Any, NewType, get_args
 
-from mm.backtest.metrics.fill_states import STATE_ROW, StateRow, is_state
+from mm.backtest.metrics.fill_states import StateRates
 from mm.calibration.fit_result import Line
 from mm.errors import BrokenFile
 
 Measured = NewType("Measured", Line)  # distance and fills per second, which need not fall with it
 NOT_MEASURED = Measured(())
-States = NewType("States", dict[int, tuple[StateRow, ...]])  # up to instants in µs, by which they are ordered
+States = NewType("States", dict[int, StateRates])  # up to instants in µs, by which they are ordered
 Block = dict[str, Any]
 
 
@@ -40,10 +40,15 @@ def is_measured(value: Any) -> bool:
 
 
 def is_states(value: Any) -> bool:
-    """Return whether *value* is an object of lists of rows, by instant in µs."""
+    """Return whether *value* is an object of what `StateRates` reads, by instant in µs."""
     if not isinstance(value, dict) or not all(us.isdecimal() for us in value):
         return False
-    return all(isinstance(rows, list | tuple) and all(is_state(row) for row in rows) for rows in value.values())
+    try:
+        for rates in value.values():
+            StateRates.read(rates)
+    except ValueError:
+        return False
+    return True
 
 
 # What JSON must hold for a field of each type; None as well where the type allows it.
@@ -58,7 +63,7 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     Block: ("an object", lambda value: isinstance(value, dict)),
     Line: ("an empty list, or [distance, fills per second] of two distances or more, falling at the end", is_line),
     Measured: ("an empty list, or [distance, fills per second] of distances that rise, rates above 0", is_measured),
-    States: (f"by instant in µs a list of [{STATE_ROW}]", is_states),
+    States: ("by instant in µs an object of states and flow", is_states),
 }
 
 
@@ -95,7 +100,7 @@ class Entry:
         if known and value not in known:
             raise self._refused(key, f"one of {', '.join(known)}")
         if options[0] is States:
-            return {int(us): tuple(map(tuple, rows)) for us, rows in value.items()}
+            return {int(us): StateRates.read(rates) for us, rates in value.items()}
         return tuple(map(tuple, value)) if kind in (Line, Measured) else value
 
     def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

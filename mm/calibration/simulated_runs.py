@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.metrics.fill_states import state_sums
+from mm.backtest.metrics.flow_levels import aggressors
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
 from mm.errors import UsageError
@@ -63,8 +64,9 @@ def simulated(
     result, by_model = _backtested(tapes, quotes, config, rules), config.fills is not None
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=by_model)
     if not by_model:
-        return Played(resting, np.empty((0, 7)), result)
-    return Played(resting, state_sums(result.journal, recent_us(rules), periods), result)
+        return Played(resting, np.empty((0, 8)), result)
+    hits = np.concatenate([aggressors(one) for one in tapes])
+    return Played(resting, state_sums(result.journal, recent_us(rules), periods, hits), result)
 
 
 def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":

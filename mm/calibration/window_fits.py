@@ -7,7 +7,7 @@ fills. What a window has is from its own training data and that of earlier windo
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, group
+from mm.calibration.state_levels import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
-STATES_FILLS = 1_000  # states of fewer fills say less of a later window than its own rates by distance
+STATES_FILLS = 300  # states of fewer fills say less of a later window than its own rates by distance
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,18 @@ class WindowFits:
     def _rates(self) -> dict[int, Line]:
         """Return fills per second by distance up to each instant up to which states of orders are enough to predict."""
         calibrator, start_us = self.calibrator, self.calibrator.start_us
-        known = [us for us, rows in calibrator.states.items() if sum(row[-1] for row in rows) >= STATES_FILLS]
+        known = [us for us, rows in calibrator.states.items() if rows.fills >= STATES_FILLS]
         made = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
         found = {us: self.memory(f"rates until {us}", make) for us, make in made.items()}
         return {us: tuple((delta, rate) for delta, rate in rates) for us, rates in found.items() if rates}
+
+    def _level(self, points: Points, line: Line, until_us: int, span: tuple[int, int]) -> float | None:
+        """Return how many times as many fills a window has as the states up to an instant expect."""
+        return self._levels.level(points, line, (until_us, self.calibrator.states[until_us]), span)
+
+    @cached_property
+    def _levels(self) -> StateLevels:
+        return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
     def _as_json(
         self,
@@ -104,7 +113,7 @@ class WindowFits:
             "moves": moves.between(*span),
             "measured": pooled_rates(points(*span)) if calibrator.config.fills else (),
             "states_until_us": until_us,
-            "states_level": None if until_us is None else level_within(points(*span), known[until_us]),
+            "states_level": None if until_us is None else self._level(points(*span), known[until_us], until_us, span),
         }
         return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 
@@ -149,16 +158,6 @@ def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) 
 def level_of(points: Points, line: Line) -> float:
     """Return how many times as many fills *points* have as a curve expects of them."""
     return float(points.fills.sum() / (points.exposure_s * reached(points, line)).sum())
-
-
-def level_within(points: Points, line: Line) -> float | None:
-    """Return how many times as many fills *points* have as rates by distance expect, between the ends of these.
-
-    None where nothing is expected there.
-    """
-    inside = (points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0])
-    expected = (points.exposure_s * rates_on(line, points.delta_ticks))[inside].sum()
-    return float(points.fills[inside].sum() / expected) if expected > 0 else None
 
 
 def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:

@@ -162,8 +162,8 @@ class WindowFit:
         moves: What the mid moved against orders after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the orders of the window, where a fill model filled them.
         states_until_us: End of the newest states of orders that the window may use; None of the hit rule.
-        states_level: How many times as many fills the window had as rates by distance up to there say; None where they
-            say nothing.
+        states_level: How many times as many fills the window had as is expected from there, in its flow; None
+            where nothing is.
         mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
         ahead: What ``state_space`` predicts.
     """

@@ -6,14 +6,17 @@ written down (`ShadowTerms`), so that the replay of the day begins with the same
 
 import asyncio
 import json
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from mm.backtest.live_feed import LiveFeed
+from mm.backtest.metrics.flow_levels import aggressors_of
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import books_of
 from mm.backtest.result import Result
@@ -30,9 +33,12 @@ from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
 from mm.model_maker import ModelMaker, note_predictors
 from mm.signals.micro_price import MicroPriceFit
-from mm.tape.tape import Tape
+from mm.tape.tape import TRADE, Tape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mm.backtest.live_feed import FeedEvent
     from mm.cli.console import Logger
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.live_session import LiveSession
@@ -239,13 +245,29 @@ class PaperPlay:
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument
+        intensity = self._maker.intensity
+        self._looks_at_prints = intensity is not None and bool(intensity.states)
+        self._prints = array("q")  # that were fed: arrival, trade time and side of the aggressor of each
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Play events of a live market at the exchange."""
+        events = tuple(events)
+        self.exchange.feed(events)
+        for one in events if self._looks_at_prints else ():
+            if one.kind == TRADE:
+                self._prints.extend((one.us, one.exch_us, one.rows[0][0]))
+
+    def advance(self, until_us: int) -> None:
+        """Play what is due up to an instant."""
+        self.exchange.advance(until_us)
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
         """Return what has happened; *ended* is why a live run ended, as `Books` holds it."""
         journal = self.exchange.journal()
         books = books_of(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
         begun = (max(journal.counters["first_us"], 0),)
-        return self._maker.based(Result(journal, replace(books, starts_us=begun, ended=ended)))
+        hits = aggressors_of(*np.array(self._prints).reshape(-1, 3).T) if self._prints else None
+        return self._maker.based(Result(journal, replace(books, starts_us=begun, ended=ended, hits=hits)))
 
 
 class ShadowFollower:
@@ -281,7 +303,7 @@ class ShadowFollower:
     def take(self, journal: "DayJournal") -> "Subscriber":
         """Return what takes the events of the market, each when *journal* has numbered it."""
         self.rows_run_id = journal.writer.run_id
-        feed = self._feed = LiveFeed(self._play.exchange, self._play.grid, journal)
+        feed = self._feed = LiveFeed(self._play, self._play.grid, journal)
         note, watch = self.lags.note, self._watch
 
         def take(event: "MarketEvent") -> None:

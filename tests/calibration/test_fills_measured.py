@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,13 +16,16 @@ import mm
 from mm.__main__ import main
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
+from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.lambda_curve import rates_on
 from mm.calibration.points import Points
+from mm.calibration.reference import BLOCK_US
 from mm.calibration.schedule import build_schedule, measured_intensity
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
@@ -335,16 +339,23 @@ def test_segments_predict_by_states_of_their_past(tape):
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
     calibrator = Calibrator(tape, config, learn_us=plan.first_us)
     schedule = build_schedule(calibrator, plan)
+    apart = []
     for segment in schedule.segments:
         until_us, past_us = segment.states_until_us, segment.train_end_us - tape.start_us
         assert past_us / 2 <= until_us - tape.start_us <= past_us
         known = Calibrator(tape.between(tape.start_us, until_us), config)
         assert schedule.measured_states[until_us] == known.states[until_us]
-        rates = dict(pooled_rates(calibrator.points(tape.start_us, until_us)))
+        line = pooled_rates(calibrator.points(tape.start_us, until_us))
         points = calibrator.points(segment.train_start_us, segment.train_end_us)
-        if set(points.delta_ticks.tolist()) <= rates.keys():
-            expected = sum(s * rates[d] for d, s in zip(points.delta_ticks, points.exposure_s, strict=True))
-            assert segment.states_level == pytest.approx(points.fills.sum() / expected)
+        points = points.where((points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0]))
+        spans = (segment.train_start_us, segment.train_end_us), (tape.start_us, until_us)
+        sent = sorted({at for at, *_ in known.states[until_us].flow})
+        here, past = ([mean_factor(tape, known.states[until_us], at, span) for at in sent] for span in spans)
+        times = np.interp(points.delta_ticks, sent, np.array(here) / past)
+        expected = (points.exposure_s * rates_on(line, points.delta_ticks) * times).sum()
+        assert segment.states_level == pytest.approx(points.fills.sum() / expected, rel=1e-3)
+        apart.append(max(abs(times - 1)))
+    assert max(apart) > 0.02, "some window is busier than its past"
     assert len(schedule.measured_states) > 1
     assert [len(measured_intensity(schedule).states)] == [len(schedule.measured_states)]
     rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
@@ -357,7 +368,8 @@ def test_segments_predict_by_states_of_their_past(tape):
         (lambda content: content["segments"][0].update(states_until_us=1), "not an instant of measured_states"),
         (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
         (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
-        (lambda content: states(content)[min(states(content))][0].pop(), "measured_states is .* not by instant"),
+        (lambda content: first(content)["states"][0].pop(), "measured_states is .* not by instant"),
+        (lambda content: first(content).pop("flow"), "measured_states is .* not by instant"),
     ],
 )
 def test_states_that_cannot_be_are_refused(tape, change, text):
@@ -374,6 +386,23 @@ def test_states_that_cannot_be_are_refused(tape, change, text):
 def states(content):
     """The states of a schedule's file."""
     return content["measured_states"]
+
+
+def mean_factor(tape, rates, delta, span):
+    """The mean factor of the flow over the blocks that begin in a span, for orders sent to a distance."""
+    flow = {level + 12: times for at, rested, level, times in rates.flow if at == delta and rested}
+    total = 0.0
+    end_us = min(-((tape.start_us - span[1]) // BLOCK_US) * BLOCK_US + tape.start_us, tape.end_us)
+    for since, levels in flow_of_sides(aggressors(tape)):
+        for begin_us, until_us, level in zip(since, [*since[1:], end_us], levels, strict=True):
+            nearest = min(flow, key=lambda one, level=level: abs(one - level))
+            total += max(min(int(until_us), end_us) - max(int(begin_us), span[0]), 0) * flow[nearest]
+    return total / (2 * (end_us - span[0]))
+
+
+def first(content):
+    """Those of its first instant."""
+    return states(content)[min(states(content))]
 
 
 def test_a_day_without_a_trade_is_warned_of(tape):

@@ -2,7 +2,7 @@
 
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of four sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
 
@@ -12,31 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESTED_US: int
-JUST_US: int
-A_TICK: int
 NOWHERE = 1 << 62
 
 class LifeStates:
-    """The orders of a run, its path of the mid and its fills, and the states that were met so far, each once.
+    """The orders of a run, its path of the mid and the levels of the flow, and the states that were met, each once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
         rested: Of each order, whether it came to rest.
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
-        came_near: Whether an order of its side was sent, or stood, farther off by more than a tick just before it.
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
-        fills: Of buys and of sells, in order of time: when they came, and the distance at which their order was sent.
+        levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
     """
     def __new__(
         cls,
         lives: NDArray[np.int64],
         rested: NDArray[np.uint8],
         sent: NDArray[np.int64],
-        came_near: NDArray[np.uint8],
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         recent_us: int,
-        fills: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+        levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
     ) -> Self: ...
     def stretches(
         self, start_us: int, end_us: int, also: NDArray[np.int64]
@@ -56,4 +52,4 @@ class LifeStates:
             order: int64[n], rows of the orders.
         """
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 4]: sent, stands, move and moment as `Stretches` has them."""
+        """Return the states that were met, int64[n, 4]: sent, stands, move and level as `Stretches` has them."""

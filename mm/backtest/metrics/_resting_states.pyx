@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """How orders stand from instant to instant, in one pass over the lives of a run: what ``resting_states.py`` returns.
 
-Why compiled: some ten stretches an order, each from a merge of five sequences of instants. On 14 busy hours of orders
+Why compiled: some ten stretches an order, each from a merge of four sequences of instants. On 14 busy hours of orders
 that follow the mid this is two million of them, and columns of them took seconds and 300 MB.
 """
 
@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESTED_US = 1_000_000  # an order that has rested so long has rested for long
-JUST_US = 2_000_000  # what is younger has just happened
-A_TICK = 2  # half ticks: what one order shows does not hold for another whose distance differs by more
 NOWHERE = 1 << 62  # the distance of an order that was sent without a valid book
 
-cdef int64_t RESTED = RESTED_US, JUST = JUST_US, TICK = A_TICK, UNKNOWN = NOWHERE
+cdef int64_t RESTED = RESTED_US, UNKNOWN = NOWHERE
 
 
 cdef struct State:
     int64_t sent    # distance at which the order was sent, in half ticks
     int64_t stands  # distance at which it stands
     int64_t move    # as `Stretches` has it
-    int64_t moment  # likewise
+    int64_t level   # likewise
 
 
 cdef struct Stretch:
@@ -35,31 +33,30 @@ cdef struct Stretch:
 
 
 cdef struct Place:
-    int64_t row     # of the path
-    int64_t[2] fill  # of each side: the last fill, -1 before the first
-    int64_t also    # the last further instant, likewise
+    int64_t row       # of the path
+    int64_t[2] level  # of each side, of its levels
+    int64_t also      # the last further instant, -1 before the first
 
 
 cdef class LifeStates:
-    """The orders of a run, its path of the mid and its fills, and the states that were met so far, each once.
+    """The orders of a run, its path of the mid and the levels of the flow, and the states that were met, each once.
 
     Args:
         lives: int64[orders, 7], the table of `Lives`.
         rested: Of each order, whether it came to rest.
         sent: Distance at which each was sent, in half ticks; `NOWHERE` without a valid book.
-        came_near: Whether an order of its side was sent, or stood, farther off by more than a tick just before it.
         path: When the mid changed, and bid + ask from then on (0: no valid book).
         recent_us: How long a move of the mid is recent.
-        fills: Of buys and of sells, in order of time: when they came, and the distance at which their order was sent.
+        levels: Of buys and of sells, as `flow_of_sides` returns them: instants, and the level from then on.
     """
 
     cdef const int64_t[:, ::1] lives
-    cdef const uint8_t[::1] rested, came_near
-    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_sent, sell_us, sell_sent
+    cdef const uint8_t[::1] rested
+    cdef const int64_t[::1] sent, us, mid2, buy_us, buy_level, sell_us, sell_level
     cdef int64_t recent_us
-    cdef const int64_t* fill_us[2]
-    cdef const int64_t* fill_sent[2]
-    cdef int64_t[2] fills
+    cdef const int64_t* level_us[2]
+    cdef const int64_t* level[2]
+    cdef int64_t[2] levels
     cdef State* table
     cdef int64_t* slots  # by hash, the number of a state and one; 0 is free
     cdef int64_t states, slot_mask
@@ -69,25 +66,21 @@ cdef class LifeStates:
         const int64_t[:, ::1] lives,
         const uint8_t[::1] rested,
         const int64_t[::1] sent,
-        const uint8_t[::1] came_near,
         path: tuple[NDArray[np.int64], NDArray[np.int64]],
         int64_t recent_us,
-        fills: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+        levels: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
     ) -> None:
-        self.lives, self.rested, self.sent, self.came_near = lives, rested, sent, came_near
+        self.lives, self.rested, self.sent = lives, rested, sent
         (self.us, self.mid2), self.recent_us = path, recent_us
-        (self.buy_us, self.buy_sent), (self.sell_us, self.sell_sent) = fills
-        if not lives.shape[0] == rested.shape[0] == sent.shape[0] == came_near.shape[0]:
+        (self.buy_us, self.buy_level), (self.sell_us, self.sell_level) = levels
+        if not lives.shape[0] == rested.shape[0] == sent.shape[0]:
             raise ValueError("states: columns of unequal length of the orders")
-        if self.us.shape[0] != self.mid2.shape[0] or self.buy_us.shape[0] != self.buy_sent.shape[0]:
-            raise ValueError("states: columns of unequal length of the path or of the fills of buys")
-        if self.sell_us.shape[0] != self.sell_sent.shape[0]:
-            raise ValueError("states: columns of unequal length of the fills of sells")
-        self.fills = [self.buy_us.shape[0], self.sell_us.shape[0]]
-        if self.fills[0]:
-            self.fill_us[0], self.fill_sent[0] = &self.buy_us[0], &self.buy_sent[0]
-        if self.fills[1]:
-            self.fill_us[1], self.fill_sent[1] = &self.sell_us[0], &self.sell_sent[0]
+        if self.us.shape[0] != self.mid2.shape[0]:
+            raise ValueError("states: columns of unequal length of the path")
+        self.levels = [self.buy_us.shape[0], self.sell_us.shape[0]]
+        if not self.levels[0] == self.buy_level.shape[0] > 0 or not self.levels[1] == self.sell_level.shape[0] > 0:
+            raise ValueError("states: no levels of a side, or columns of unequal length of them")
+        self.level_us, self.level = [&self.buy_us[0], &self.sell_us[0]], [&self.buy_level[0], &self.sell_level[0]]
         self.slot_mask = -1
 
     def __dealloc__(self) -> None:
@@ -106,7 +99,7 @@ cdef class LifeStates:
         """
         cdef Stretch* found = NULL
         cdef int64_t count = 0, room = 0, order
-        cdef Place place = Place(-1, [-1, -1], -1)
+        cdef Place place = Place(-1, [0, 0], -1)
         try:
             with nogil:
                 for order in range(self.lives.shape[0]):
@@ -137,24 +130,20 @@ cdef class LifeStates:
     ) except -1 nogil:
         """Add the stretches of one order; *place*, of the order before, is where to begin to look."""
         cdef const int64_t* life = &self.lives[order, 0]
-        cdef int64_t us = max(life[1], start_us, self.us[0]), until, side
-        cdef int64_t[2] ages = [life[1] + RESTED, life[1] + JUST]
+        cdef int64_t us = max(life[1], start_us, self.us[0]), until, side = 0 if life[2] > 0 else 1
         if life[5] >= 0:
             end_us = min(end_us, life[5])
         if us >= end_us:
             return 0
-        self.seek(us, also, place)
+        self.seek(us, side, also, place)
         while us < end_us:
             until = end_us
             if place.row + 1 < self.us.shape[0]:
                 until = min(until, self.us[place.row + 1])
+            if place.level[side] + 1 < self.levels[side]:
+                until = min(until, self.level_us[side][place.level[side] + 1])
             until = sooner(until, self.us[place.row] + self.recent_us, us)
-            for side in range(2):
-                if place.fill[side] >= 0:
-                    until = sooner(until, self.fill_us[side][place.fill[side]] + JUST, us)
-                if place.fill[side] + 1 < self.fills[side]:
-                    until = min(until, self.fill_us[side][place.fill[side] + 1])
-                until = sooner(until, ages[side], us)
+            until = sooner(until, life[1] + RESTED, us)
             if place.also + 1 < also.shape[0]:
                 until = min(until, also[place.also + 1])
             if self.mid2[place.row] > 0:
@@ -163,16 +152,13 @@ cdef class LifeStates:
                 found[0][count[0]] = Stretch(us, until - us, self.number(order, us, place))
                 count[0] += 1
             us = until
-            self.seek(us, also, place)
+            self.seek(us, side, also, place)
         return 0
 
-    cdef void seek(self, int64_t us, const int64_t[::1] also, Place* place) noexcept nogil:
-        """Move *place* to an instant."""
-        cdef int64_t side
+    cdef void seek(self, int64_t us, int64_t side, const int64_t[::1] also, Place* place) noexcept nogil:
+        """Move *place* to an instant, as the orders of a side see it."""
         place.row = row_at(&self.us[0], 1, self.us.shape[0], us, place.row)
-        for side in range(2):
-            if self.fills[side]:
-                place.fill[side] = row_at(self.fill_us[side], 1, self.fills[side], us, place.fill[side])
+        place.level[side] = row_at(self.level_us[side], 1, self.levels[side], us, place.level[side])
         if also.shape[0]:
             place.also = row_at(&also[0], 1, also.shape[0], us, place.also)
 
@@ -184,7 +170,7 @@ cdef class LifeStates:
             order: int64[n], rows of the orders.
         """
         cdef int64_t at
-        cdef Place place = Place(-1, [-1, -1], -1)
+        cdef Place place = Place(-1, [0, 0], -1)
         if us.shape[0] != order.shape[0]:
             raise ValueError("states: columns of unequal length of the instants")
         found = np.full(us.shape[0], -1, np.int64)
@@ -194,35 +180,30 @@ cdef class LifeStates:
         for at in range(us.shape[0]):
             if not 0 <= order[at] < self.lives.shape[0]:
                 raise ValueError(f"states: order {order[at]} of {self.lives.shape[0]}")
-            self.seek(us[at] - 1, numbers[:0], &place)
+            self.seek(us[at] - 1, 0 if self.lives[order[at], 2] > 0 else 1, numbers[:0], &place)
             if place.row >= 0 and self.mid2[place.row] > 0 and self.sent[order[at]] < UNKNOWN:
                 numbers[at] = self.number(order[at], us[at] - 1, &place)
         return found
 
     def met(self) -> NDArray[np.int64]:
-        """Return the states that were met, int64[n, 4]: sent, stands, move and moment as `Stretches` has them."""
+        """Return the states that were met, int64[n, 4]: sent, stands, move and level as `Stretches` has them."""
         found = np.empty((self.states, 4), np.int64)
         cdef int64_t[:, ::1] rows = found
         cdef int64_t at
         for at in range(self.states):
             rows[at, 0], rows[at, 1] = self.table[at].sent, self.table[at].stands
-            rows[at, 2], rows[at, 3] = self.table[at].move, self.table[at].moment
+            rows[at, 2], rows[at, 3] = self.table[at].move, self.table[at].level
         return found
 
     cdef int64_t number(self, int64_t order, int64_t us, const Place* place) except -1 nogil:
         """Return the number of the state of an order at an instant; a state that was not met yet has the next one."""
         cdef const int64_t* life = &self.lives[order, 0]
         cdef int64_t side = life[2], mid2 = self.mid2[place.row], before = self.mid2[max(place.row - 1, 0)]
-        cdef int64_t own = 0 if side > 0 else 1, rested_us = us - life[1], slot, at
-        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, RESTED <= rested_us)
+        cdef int64_t own = 0 if side > 0 else 1, slot, at
+        cdef State state = State(self.sent[order], side * (mid2 - 2 * life[3]), 0, us - life[1] >= RESTED)
         if before > 0:
             state.move = (side * (mid2 - before) < 0) + 2 * (us - self.us[place.row] < self.recent_us)
-        state.moment *= 6
-        if self.just(own, us, place):
-            state.moment += 1 + (self.fill_sent[own][place.fill[own]] < state.sent - TICK)
-        elif self.came_near[order] and rested_us < JUST:
-            state.moment += 2
-        state.moment += 3 * self.just(1 - own, us, place)
+        state.level += 2 * self.level[own][place.level[own]]
         if 2 * self.states > self.slot_mask:
             self.widen()
         slot = hashed(&state) & self.slot_mask
@@ -235,10 +216,6 @@ cdef class LifeStates:
         self.states += 1
         self.slots[slot] = self.states
         return self.states - 1
-
-    cdef bint just(self, int64_t side, int64_t us, const Place* place) noexcept nogil:
-        """Return whether an order of a side has just been filled."""
-        return place.fill[side] >= 0 and us - self.fill_us[side][place.fill[side]] < JUST
 
     cdef int widen(self) except -1 nogil:
         """Make room for twice as many states."""
@@ -268,7 +245,7 @@ cdef inline int64_t sooner(int64_t until, int64_t instant, int64_t us) noexcept 
 
 cdef inline uint64_t hashed(const State* state) noexcept nogil:
     cdef uint64_t mixed = <uint64_t> state.sent * <uint64_t> 0x9E3779B97F4A7C15
-    mixed ^= (<uint64_t> state.stands * 64 + state.move * 16 + state.moment) * <uint64_t> 0xC2B2AE3D27D4EB4F
+    mixed ^= (<uint64_t> state.stands * 4096 + state.move * 1024 + state.level) * <uint64_t> 0xC2B2AE3D27D4EB4F
     return mixed ^ (mixed >> 29)
 
 
@@ -277,7 +254,7 @@ cdef inline bint same(const State* one, const State* other) noexcept nogil:
         one.sent == other.sent
         and one.stands == other.stands
         and one.move == other.move
-        and one.moment == other.moment
+        and one.level == other.level
     )
 
 

@@ -1,15 +1,19 @@
 """Fills per second of orders by what has happened to them since they were sent, and the fills that this predicts.
 
-The states are those of `mm.backtest.metrics.resting_states`. That of an order whose own side shows nothing of it never
-comes about where orders keep their distance, so it has the rate of all other moments together.
+The states are those of `mm.backtest.metrics.resting_states`. The rate of one is that of its distances and the mid's
+last move, times a factor of the flow that the order's side sees: to measure each state on its own there are too few
+fills. `mm.calibration.state_rates` finds both from what was seen.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW
+from mm.backtest.metrics.flow_levels import FLOWS
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import RestingStates, Stretches
 from mm.clock import US_PER_S
@@ -22,58 +26,93 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-StateRow = tuple[float, float, int, int, int, int, int, float, float]
-STATE_ROW = "sent at, stands at, towards, recent, rested, other, own, seconds, fills"
+StateRow = tuple[float, float, int, int, float, float, float]
+FlowRow = tuple[float, int, int, float]
+STATE_ROW = "sent at, stands at, towards, recent, seconds, weighted seconds, fills"
+FLOW_ROW = "sent at, rested, level, times"
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: of one half tick up to so many, then wider by this factor; how many
 ZONES, MOVES = 4, 4  # stretches of distance in which bins count anew; last move towards or away, recent or not
-MOMENTS = 12  # rested for long or not; the other side just filled or not; what is known of the own one
 NODE_SHARE = 0.3  # of the most order time at a distance nearby: distances sent to less often join the nearest other one
 NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
 # Weight of the rate that the rate of a state is shrunk towards, in fills beyond the first, by bin: the parts of an
 # order that the mid has come close to fill at once, and say as much as one fill.
 PRIOR_FILLS = np.repeat((1.0, 1.0, 10.0, 10.0), STEPS)[:, None]
-MOMENT_PRIOR_FILLS = 700.0  # likewise of all moments together: bursts of fills are few where fills are not
 ALIKE = 0.3  # of the logarithm of distance, which makes two distances alike
 JUMP_S = 0.01  # beside the order time of a state with fills: an order that a jump of the mid passes fills in no time
 HALF = 0.5  # of a fill, and of a second, beside what was seen at a distance
 TINY = 1e-300
 
 
-def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int]) -> "Floats":
-    """Return the order-seconds and fills of a run by period and state: float64[rows, 7].
+@dataclass(frozen=True, slots=True)
+class StateRates:
+    """How often orders fill by their state, as a fit holds it; distances in ticks.
 
-    The columns: number of the period, distance at which orders were sent and at which they stood, in half ticks, last
-    move and moment as `Stretches` has them, seconds, fills.
+    Attributes:
+        states: By distances and last move: the distance at which orders were sent, and the nearest one of the bin at
+            which they stood; whether the mid's last move was towards them, and recent (1 or 0); order-seconds, the same
+            weighted by how often orders fill in the flow of the time, and fills.
+        flow: By distance at which orders were sent, by whether they had rested for long, and by the level of the flow:
+            how many times as often they fill.
+    """
+
+    states: tuple[StateRow, ...]
+    flow: tuple[FlowRow, ...]
+
+    @property
+    def fills(self) -> float:
+        """All fills that were seen."""
+        return sum(row[-1] for row in self.states)
+
+    @classmethod
+    def read(cls, content: Any) -> "StateRates":
+        """Return the rates from JSON.
+
+        Raises:
+            ValueError: Where it holds something else.
+        """
+        if not isinstance(content, dict) or set(content) != set(_ROWS):
+            raise ValueError(f"is {str(content)[:60]}, where an object of {', '.join(_ROWS)} belongs")
+        for name, (of, is_row) in _ROWS.items():
+            rows = content[name]
+            wrong = [row for row in rows if not is_row(row)] if isinstance(rows, list | tuple) else [rows]
+            if wrong:
+                raise ValueError(f"{name} holds {str(wrong[0])[:60]}, where [{of}] belongs")
+        return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
+
+
+def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], hits: "Ints") -> "Floats":
+    """Return the order-seconds and fills of a run by period and state: float64[rows, 8].
+
+    The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
+    stood, the nearest one of it that came about, last move and level as `Stretches` has them, seconds, fills.
 
     Args:
         journal: The run.
         recent_us: How long a move of the mid is recent.
         cuts: Begin of the first period, of each other one, and end of the last, in µs.
+        hits: The aggressive orders of the market, as `aggressors` returns them.
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us)
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, hits)
     waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
-    size = len(cuts) * len(states)
+    sent, stands, move, level = states.T
+    groups, group = distinct(np.column_stack((sent, bins(sent, stands), move, level)))
+    nearest = np.full(len(groups), np.inf)
+    np.minimum.at(nearest, group, stands)
+    size = len(cuts) * len(groups)
     begun, came = (
-        (np.searchsorted(at, us, side="right") - 1) * len(states) + state
+        (np.searchsorted(at, us, side="right") - 1) * len(groups) + group[state]
         for us, state in ((waited.begin_us, waited.state), (filled_us, filled))
     )
     seconds = np.bincount(begun, waited.spent_us, size) / US_PER_S
     fills = np.bincount(came, minlength=size)
     seen = np.flatnonzero((seconds > 0) | (fills > 0))
-    period, state = np.divmod(seen, max(len(states), 1))
-    rows = np.column_stack((period, states[state], seconds[seen], fills[seen]))
-    return rows[np.lexsort(rows[:, 4::-1].T)]
+    period, row = np.divmod(seen, max(len(groups), 1))
+    found = groups[row]
+    return np.column_stack((period, found[:, :2], nearest[row], found[:, 2:], seconds[seen], fills[seen]))
 
 
-def summed(rows: "Floats") -> "Floats":
-    """Return the *rows* of equal state summed, in order of their states; the last two columns are seconds and fills."""
-    states, into = _states(rows[:, :-2])
-    sums = [np.bincount(into, column, len(states)) for column in rows[:, -2:].T]
-    return np.column_stack((states, *sums))
-
-
-def _states(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
+def distinct(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
     """Return the distinct *rows* in order, as whole numbers, and which of them each row is.
 
     What ``np.unique`` returns by axis, which compares rows field by field: here each is one whole number.
@@ -99,66 +138,74 @@ def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":
     return found
 
 
-def is_state(row: Any) -> bool:
-    """Return whether *row* is one of measured states: half ticks, 0 or 1 (the last 0 to 2), seconds and fills."""
-    if not isinstance(row, list | tuple) or [type(value) in (int, float) for value in row] != [True] * 9:
+def _is_state(row: Any) -> bool:
+    """Return whether *row* is one of measured states: half ticks, flags, seconds and fills."""
+    if not _are_numbers(row, 7):
         return False
-    sent, stands, towards, recent, rested, other, own, seconds, fills = row
-    flags = {towards, recent, rested, other} <= {0, 1} and own in (0, 1, 2)
-    halves = math.isfinite(sent + stands) and float(2 * sent).is_integer() and float(2 * stands).is_integer()
-    return flags and halves and 0 <= seconds < math.inf and 0 <= fills < math.inf
-
-
-def rows_of(sums: "Floats") -> tuple[StateRow, ...]:
-    """Return *sums* by bins, as ``poisson_fit.json`` holds them; their first column, the period, does not count.
-
-    Of each: the distance at which orders were sent and the nearest one of the bin at which they stood, in ticks;
-    whether the mid's last move was towards them, and recent; whether they had rested for long, whether the other side
-    was just filled, and whether the own one was (1; 2: unknown); order-seconds and fills.
-    """
-    sums = sums[:, 1:].copy()
-    found, into = _states(np.column_stack((sums[:, 0], bins(sums[:, 0], sums[:, 1]), sums[:, 2:4])))
-    nearest = np.full(len(found), np.inf)
-    np.minimum.at(nearest, into, sums[:, 1])
-    sums[:, 1] = nearest[into]
-    columns = summed(sums)
-    return tuple(
-        (sent / 2, stands / 2, move & 1, move >> 1, moment // 6, moment // 3 % 2, moment % 3, round(seconds, 6), fills)
-        for (sent, stands, seconds, fills), (move, moment) in zip(
-            columns[:, (0, 1, 4, 5)].tolist(), columns[:, 2:4].astype(int).tolist(), strict=True
-        )
+    sent, stands, towards, recent, *sums = row
+    return (
+        _is_half(sent) and _is_half(stands) and {towards, recent} <= {0, 1} and all(0 <= one < math.inf for one in sums)
     )
+
+
+def _is_flow(row: Any) -> bool:
+    """Return whether *row* is a distance, a flag, a level of the flow, and a factor."""
+    return (
+        _are_numbers(row, 4)
+        and _is_half(row[0])
+        and row[1] in (0, 1)
+        and row[2] in range(LEAST_FLOW, MOST_FLOW + 1)
+        and 0 <= row[3] < math.inf
+    )
+
+
+def _are_numbers(row: Any, count: int) -> bool:
+    return isinstance(row, list | tuple) and [type(value) in (int, float) for value in row] == [True] * count
+
+
+def _is_half(ticks: float) -> bool:
+    return math.isfinite(ticks) and float(2 * ticks).is_integer()
+
+
+_ROWS = {"states": (STATE_ROW, _is_state), "flow": (FLOW_ROW, _is_flow)}
 
 
 class FillStates:
     """Fills per second by state, from what was seen; between distances that were sent to they are interpolated.
 
-    A state of few fills is shrunk towards what was seen at distances like its own, and a moment of few towards all
-    moments together; the fills of each distance stay. Distances in whole ticks are interpolated apart from those half a
-    tick off: prices are whole ticks, so the spread is even with the former and odd with the latter, and orders fill
-    more often while it is not as usual.
+    A state of few fills is shrunk towards what was seen at distances like its own; the fills of each distance stay.
+    Distances in whole ticks are interpolated apart from those half a tick off: prices are whole ticks, so the spread is
+    even with the former and odd with the latter, and orders fill more often while it is not as usual. A level
+    of the flow that never came about counts as the next one that did.
 
     Args:
-        rows: As ``rows_of`` returns them.
+        rates: As ``rates_of`` returns them.
         recent_s: How long a move of the mid is recent.
         k_per_tick: How fast fills get rarer beyond the farthest distance that was sent to.
     """
 
-    def __init__(self, rows: Sequence[StateRow], recent_s: float, k_per_tick: float) -> None:
-        table = np.array(rows, np.float64).reshape(-1, 9) * (2, 2, *[1] * 7)
+    def __init__(self, rates: StateRates, recent_s: float, k_per_tick: float) -> None:
         self.recent_us, self._k = round(recent_s * US_PER_S), k_per_tick
-        self._nodes, node = _nodes(table[:, 0], table[:, 7])
-        towards, recent, rested, other, own = table[:, 2:7].astype(np.int64).T
-        move, moment = towards + 2 * recent, own + 3 * other + 6 * rested
-        at = node, bins(table[:, 0], table[:, 1]), move, moment
-        seconds, fills = np.zeros((2, len(self._nodes), ZONES * STEPS, MOVES, MOMENTS))
-        np.add.at(seconds, at, table[:, 7])
-        np.add.at(fills, at, table[:, 8])
-        self._rates = _by_moment(_by_move(self._nodes, seconds.sum(axis=3), fills.sum(axis=3)), seconds, fills)
+        sums = Sums.of(rates.states)
+        self._nodes, self._rates = sums.nodes, by_move(sums.nodes, sums.weighted_s, sums.fills)
+        flow = np.array(rates.flow, np.float64).reshape(-1, 4)
+        at = np.searchsorted(self._nodes, 2 * flow[:, 0]), *(flow[:, 1:3] - (0, LEAST_FLOW)).T.astype(np.int64)
+        self._flow = _everywhere((len(self._nodes), 2, FLOWS), at, flow[:, 3])
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
-    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", moment: "Ints") -> "Floats":
+    @property
+    def ticks(self) -> "Floats":
+        """Distances that orders were often sent to, in ticks."""
+        return self._nodes / 2
+
+    @property
+    def times(self) -> "Floats":
+        """How many times as often orders that have rested for long fill, by these distances and level of the flow."""
+        found: Floats = self._flow[:, 1]
+        return found
+
+    def rates(self, sent: "Ints", stands: "Ints", move: "Ints", level: "Ints") -> "Floats":
         """Return the fills per second of orders in states, distances in half ticks.
 
         Orders that are sent nearer than any other count as those, moved with the distance at which they stand.
@@ -169,17 +216,18 @@ class FillStates:
             if not len(rows):
                 continue
             counted = np.maximum(sent[rows], self._nodes[at[0]])
-            state = bins(counted, stands[rows] + counted - sent[rows]), move[rows], moment[rows]
+            columns = move[rows], level[rows] & 1, level[rows] >> 1
+            state = bins(counted, stands[rows] + counted - sent[rows]), *columns
             found[rows] = self._interpolated(at, counted, state)
         return found
 
-    def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, Ints, Ints]") -> "Floats":
+    def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, ...]") -> "Floats":
         """Return the rates of orders between those of the nodes *at*, by the bin at which they stand and the rest."""
-        nodes = self._nodes[at]
+        nodes, (stands, move, rested, flow) = self._nodes[at], state
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
-        near, far = (self._rates[at[one], *state] for one in (lower, upper))
+        near, far = (self._rates[one, stands, move] * self._flow[one, rested, flow] for one in (at[lower], at[upper]))
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
         return found
 
@@ -189,7 +237,46 @@ class FillStates:
         return fills
 
 
-def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
+class Sums(NamedTuple):
+    """Order time and fills by node, bin and last move.
+
+    Attributes:
+        nodes: Distances that orders were often sent to, in half ticks.
+        weighted_s: float64[nodes, bins, moves], order time, weighted by how often orders fill in the flow.
+        fills: Likewise.
+    """
+
+    nodes: "Floats"
+    weighted_s: "Floats"
+    fills: "Floats"
+
+    @classmethod
+    def of(cls, rows: Sequence[StateRow]) -> "Sums":
+        """Return the sums of rows of ``StateRates``."""
+        table = np.array(rows, np.float64).reshape(-1, 7) * (2, 2, *[1] * 5)
+        nodes, node = nodes_of(table[:, 0], table[:, 4])
+        move = (table[:, 2] + 2 * table[:, 3]).astype(np.int64)
+        return cls(nodes, *by_state(len(nodes), (node, bins(table[:, 0], table[:, 1]), move), *table[:, 5:].T))
+
+
+def by_state(nodes: int, at: "tuple[Ints, Ints, Ints]", *columns: "Floats") -> "list[Floats]":
+    """Return columns summed by node, bin and last move."""
+    shape = nodes, ZONES * STEPS, MOVES
+    place = np.ravel_multi_index(at, shape)
+    return [np.bincount(place, one, math.prod(shape)).astype(np.float64).reshape(shape) for one in columns]
+
+
+def _everywhere(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Floats") -> "Floats":
+    """Return factors by node and level, those of levels that never came about as of the next one that did."""
+    found = np.full(shape, np.nan)
+    found[at] = times
+    for row in found.reshape(-1, shape[-1]):
+        known = np.flatnonzero(~np.isnan(row))
+        row[:] = row[known[np.abs(np.arange(len(row))[:, None] - known).argmin(axis=1)]] if len(known) else 1.0
+    return found
+
+
+def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     """Return the fills per second by node, bin and last move.
 
     What few orders saw at a distance is shrunk towards what was seen at distances like it, in proportion to the rates
@@ -198,33 +285,31 @@ def _by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
 
     Args:
         nodes: Distances, in half ticks.
-        seconds: float64[nodes, bins, moves], order time.
+        seconds: float64[nodes, bins, moves], order time, weighted.
         fills: Likewise.
     """
     waited, seen = seconds.sum(axis=(1, 2)), fills.sum(axis=(1, 2))
     level = ((seen + HALF) / (waited + HALF))[:, None, None]
-    scale = np.log(np.maximum(nodes, 0.0) + EXACT)
-    alike = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
+    near = alike(nodes)
     lasted = seconds + JUMP_S * (fills > 0)
     expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
-        rate = _shrunk(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), PRIOR_FILLS)
+        rate = shrunk(rate, expected.sum(axis=wide, keepdims=True), fills.sum(axis=wide, keepdims=True), PRIOR_FILLS)
     # not by a product of matrices, see ``arithmetic.dot``
-    expected_near, fills_near = (np.einsum("nm,mbv->nbv", alike, one) for one in (expected, fills))
-    own = _shrunk(level * _shrunk(rate, expected_near, fills_near, PRIOR_FILLS), lasted, fills, PRIOR_FILLS)
+    expected_near, fills_near = (np.einsum("nm,mbv->nbv", near, one) for one in (expected, fills))
+    own = shrunk(level * shrunk(rate, expected_near, fills_near, PRIOR_FILLS), lasted, fills, PRIOR_FILLS)
     found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
     return found
 
 
-def _by_moment(rate: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
-    """Return the fills per second by node, bin, last move and moment, those of all moments together being *rate*."""
-    own = _shrunk(rate[..., None], seconds, fills, MOMENT_PRIOR_FILLS)
-    total, shrunk = ((seconds * one).sum(axis=3, keepdims=True) for one in (rate[..., None], own))
-    found: Floats = own * np.where(shrunk > 0, total / np.maximum(shrunk, TINY), 1.0)
+def alike(nodes: "Floats") -> "Floats":
+    """Return how much each of the distances says of each other one, at most 1."""
+    scale = np.log(np.maximum(nodes, 0.0) + EXACT)
+    found: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
     return found
 
 
-def _shrunk(rate: "Floats", seconds: "Floats", fills: "Floats", prior_fills: "float | Floats") -> "Floats":
+def shrunk(rate: "Floats", seconds: "Floats", fills: "Floats", prior_fills: "float | Floats") -> "Floats":
     """Return fills per second as they were seen, shrunk towards a *rate* where few were."""
     known = np.maximum(fills - 1, 0) + seconds * rate
     found: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
@@ -242,12 +327,12 @@ def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
         seconds: Order time of each.
     """
     apart = np.abs(distance[:, None] - distance)
-    alike = (apart <= NEARBY + NEARBY_SHARE * np.abs(distance)[:, None]) & (apart % 2 == 0)
-    often: NDArray[np.bool_] = seconds >= NODE_SHARE * np.where(alike, seconds, 0.0).max(axis=1, initial=0.0)
+    similar = (apart <= NEARBY + NEARBY_SHARE * np.abs(distance)[:, None]) & (apart % 2 == 0)
+    often: NDArray[np.bool_] = seconds >= NODE_SHARE * np.where(similar, seconds, 0.0).max(axis=1, initial=0.0)
     return often
 
 
-def _nodes(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
+def nodes_of(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
     """Return the distances that orders were often sent to, in half ticks, and to which of them each row belongs.
 
     Args:

@@ -180,7 +180,7 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
 
 
 def fill_rates(
-    journal: "Journal", found: "Lives", intensity: "Intensity | None"
+    journal: "Journal", found: "Lives", intensity: "Intensity | None", hits: "Column | None" = None
 ) -> tuple[dict[str, Any], float | None]:
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
 
@@ -198,6 +198,7 @@ def fill_rates(
         journal: Its fills, and its path of the mid.
         found: Its orders.
         intensity: What predicts fills, by the distance from the mid; or by the states of orders, where it has them.
+        hits: The aggressive orders of the market, as `aggressors` returns them, for states; None predicts by distance.
     """
     pieces = [] if intensity is None else intensity.rows()
     borders = _borders(journal, pieces)
@@ -211,8 +212,8 @@ def fill_rates(
         near = near[least - LIKELY[0] :][: bins[2]]
     else:
         near, when, _ = rest(found.table, *path, found.last_us, bins)
-    if intensity is not None and intensity.states:
-        us, half_ticks, mean = _by_states(found, journal, intensity, borders)
+    if intensity is not None and intensity.states and hits is not None:
+        us, half_ticks, mean = _by_states(found, journal, intensity, borders, hits)
         near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
         when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
     marked = journal.fills[:, 7] > 0
@@ -269,14 +270,14 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 
 
 def _by_states(
-    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column"
+    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", hits: "Column"
 ) -> "tuple[Column, Column, Floats]":
     """Return when each stretch of orders begins, its distance in half ticks and the fills that its state predicts.
 
     No stretch goes on over one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
-    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us)
+    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, hits)
     waited = orders.stretches((0, found.last_us), borders)
     at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.state))
     used = np.array([*(one.states for one in pieces), -1])[at]

@@ -1,16 +1,13 @@
-"""What has happened to resting orders: at which distances they were sent and stand, and what came about since.
+"""What has happened to resting orders: at which distances they were sent and stand, and the flow of aggressive orders.
 
 How often a resting order fills depends on more than its distance from the mid. One that was sent farther away, and that
 the mid has just come up to, waits for its cancel while the price runs; one that stays at its price through moves back
 and forth keeps its place in the queue. One that has rested for long has fewer orders before it. And aggressive orders
-cluster by side, so a fill is followed by more on its side and by fewer on the other one. A strategy that follows its
-inventory sends orders at just these moments: farther off on the side that was filled, nearer on the other one.
+come in bursts, from which a strategy that follows its inventory moves away.
 
 So an order's state is the distance at which it was sent, the distance at which it stands, which way the mid went last
 (towards the order or away), whether that is as recent as quotes need to follow, whether the order has rested for long,
-whether the other side was just filled, and whether the own side was. That may be unknown: an order near the mid that
-was filled does not show what reaches a farther one, and one far from it that was not does not show what reaches a
-nearer one. Distances are whole half ticks from the mid.
+and the flow of `mm.backtest.metrics.flow_levels`. Distances are whole half ticks from the mid.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
-from mm.backtest.metrics._resting_states import A_TICK, JUST_US, NOWHERE, LifeStates
+from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
+from mm.backtest.metrics.flow_levels import flow_of_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +36,7 @@ class Stretches(NamedTuple):
         state: int64[n], its row in *states*.
         states: int64[m, 4], each state once. The columns are the distance at which the order was sent, in half ticks;
             that at which it stands; the mid's last move, 0 to 3: away from the order, or towards it (1), and recent
-            (+ 2); and the moment, 0 to 11: its own side was not just filled; or it was, at least about as far off (1);
-            or that is unknown (2); the other side was (+ 3); and it has rested for long (+ 6).
+            (+ 2); and whether it has rested for long (1), plus twice the number of the level of the flow.
     """
 
     begin_us: "Ints"
@@ -60,24 +57,18 @@ class RestingStates:
         mids: The journal's path of the mid: when it was looked at, and bid + ask (0: no valid book).
         fills: The journal's fills.
         recent_us: How long a move of the mid is recent.
+        hits: The aggressive orders of the market, as `aggressors` returns them.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int) -> None:
+    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, hits: "Ints") -> None:
         us, mid2 = np.ascontiguousarray(mids.T)
         moved = np.append(True, np.diff(mid2) != 0) if len(mid2) else np.zeros(0, bool)
         us, mid2 = us[moved], mid2[moved]
-        self._found, side = found, found.side
-        sent = _sent_at(found, us, mid2)
-        came_near = np.zeros(len(sent), bool)
-        for one in (1, -1):
-            rows = np.flatnonzero((side == one) & (sent < NOWHERE))
-            came_near[rows] = _farthest_before(found.sent_us[rows], sent[rows]) > sent[rows] + A_TICK
+        self._found = found
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
-        self._fills = filled_us, filled = fills[row >= 0, 0], row[row >= 0]
-        of_side = (side[filled] == one for one in (1, -1))
-        bought, sold = ((filled_us[mine], sent[filled[mine]]) for mine in of_side)
-        rested, near = (one.view(np.uint8) for one in (found.rested, came_near))
-        self._orders = LifeStates(found.table, rested, sent, near, (us, mid2), recent_us, (bought, sold))
+        self._fills = fills[row >= 0, 0], row[row >= 0]
+        levels, rested = flow_of_sides(hits), found.rested.view(np.uint8)
+        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, levels)
 
     def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
         """Return how orders stood in ``[start, end)``; time without a valid book is left out.
@@ -99,24 +90,6 @@ class RestingStates:
         us = us[counted]
         state = self._orders.filled(us, row[counted])
         return us[state >= 0], state[state >= 0], self._orders.met()
-
-
-def _farthest_before(us: "Ints", sent: "Ints") -> "Ints":
-    """Return the farthest distance among each order, those sent just before it, and the last one before these.
-
-    Args:
-        us: When they were sent, in order of time.
-        sent: Their distances.
-    """
-    first = np.maximum(np.searchsorted(us, us - JUST_US) - 1, 0)
-    length = np.arange(1, len(us) + 1) - first
-    found, most = np.empty(len(us), np.int64), sent  # most: over so many orders from each on
-    for power in range(int(length.max(initial=0)).bit_length()):
-        over = 1 << power
-        at = np.flatnonzero((length >= over) & (length < 2 * over))
-        found[at] = np.maximum(most[first[at]], most[first[at] + length[at] - over])
-        most = np.maximum(most[:-over], most[over:])
-    return found
 
 
 def _sent_at(found: "Lives", us: "Ints", mid2: "Ints") -> "Ints":

@@ -161,7 +161,7 @@ def _at_bound(journal: "Journal", books: "Books") -> float | None:
 def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:
     """Return fills by distance and hour, beside what the intensity predicts where it counts from the mid."""
     intensity = books.intensity if books.intensity is not None and books.intensity.reference == "mid" else None
-    rates, here = fill_rates(journal, sent, intensity)
+    rates, here = fill_rates(journal, sent, intensity, books.hits)
     engine_says = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if engine_says is None else engine_says,

@@ -1,15 +1,15 @@
 """Fills per second by what has happened to an order, as predictions."""
 
-from collections import defaultdict
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.metrics.fill_states import FillStates, bins, rows_of, state_sums, summed
+from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_sums
+from mm.backtest.metrics.flow_levels import aggressors
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import RestingStates
+from mm.calibration.state_rates import rates_of
 
 RECENT_US = 300_000
 EVER = 0, 1 << 62
@@ -18,9 +18,9 @@ NOWHERE = np.empty(0, np.int64)
 
 def test_orders_predict_themselves(journal):
     """The rates of a run predict its own fills, in all and by distance, but for what few fills cannot say."""
-    run = journal.journal
-    states = FillStates(rows_of(state_sums(run, RECENT_US, EVER)), RECENT_US / 1e6, 0.4)
-    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US)
+    run, hits = journal.journal, aggressors(journal.tapes[0])
+    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, hits)), RECENT_US / 1e6, 0.4)
+    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, hits)
     mean = states.predicted(orders.stretches((0, run.counters["last_us"]), NOWHERE))
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)
@@ -29,27 +29,29 @@ def test_orders_predict_themselves(journal):
 
 def test_a_row_without_time_or_fills_says_nothing():
     """A rate far above the others, of one fill in a millisecond, is not believed; one of forty fills is."""
-    quiet = (1.0, 1.0, 0, 0, 0, 0, 0, 10_000.0, 100.0)
-    few, many = (1.0, 0.5, 1, 1, 0, 1, 2, 0.001, 1.0), (1.0, 0.5, 1, 1, 0, 1, 2, 0.4, 40.0)
-    state = [np.array([one]) for one in (2, 1, 3, 5)]
-    rates = [FillStates([quiet, one], 0.3, 1.0).rates(*state).item() for one in (few, many)]
+    quiet = (1.0, 1.0, 0, 0, 10_000.0, 10_000.0, 100.0)
+    few, many = (1.0, 0.5, 1, 1, 0.001, 0.001, 1.0), (1.0, 0.5, 1, 1, 0.4, 0.4, 40.0)
+    rates = [states_of([quiet, one]).rates(*states_at(2, 1, 3)).item() for one in (few, many)]
     assert rates[0] < 10
     assert rates[1] == pytest.approx(100, rel=0.1)
 
 
-def test_a_moment_needs_many_fills():
-    """A few bursts show that fills come in bursts and no more: the rates of moments need hundreds of fills."""
-    sent, stands, move = (np.array([2, 2]) for _ in range(3))
-    for times, share in ((1, 0.1), (1_000, 1.0)):
-        rows = [(1.0, 1.0, 0, 0, 0, 0, own, seconds * times, 50.0 * times) for own, seconds in ((0, 90.0), (1, 10.0))]
-        quiet, burst = FillStates(rows, 0.3, 1.0).rates(sent, stands, 0 * move, np.array([0, 1])).tolist()
-        assert 90 * quiet + 10 * burst == pytest.approx(100, rel=0.01)
-        assert burst - 1 == pytest.approx(share * 4, rel=0.5 if share < 1 else 0.02)
+def test_levels_that_never_came_about_are_as_the_next_ones():
+    """A flow above all that was seen counts as the highest, one below as the lowest; between distances both count."""
+    flow = [(1.0, 0, -3, 0.5), (1.0, 0, 2, 3.0), (3.0, 0, -3, 0.25), (3.0, 0, 2, 5.0)]
+    states = FillStates(StateRates(rows_at(d1=(1e4, 4e3), d3=(1e4, 1e3)), tuple(flow)), 0.3, 0.5)
+    for at, plain, times in ((2, 0.4, flow[:2]), (6, 0.1, flow[2:])):
+        for level, (*_, factor) in zip((-3, 2), times, strict=True):
+            for seen in {-3: (-12, -5, -3, -1), 2: (0, 2, 7)}[level]:
+                rate = states.rates(*states_at(at, at, 0, flow=seen)).item()
+                assert rate == pytest.approx(plain * factor, rel=0.01)
+    between = states.rates(*states_at(4, 4, 0, flow=2)).item()
+    assert between == pytest.approx((0.4 * 3.0 * 0.1 * 5.0) ** 0.5, rel=0.01)
 
 
 def test_between_two_distances_the_rate_lies_between():
     """Orders sent to 1 and to 3 ticks say what one sent to 2 does, and one beyond both fills less often by k."""
-    states = FillStates(rows_at(d1=(1000.0, 400.0), d3=(1000.0, 100.0)), 0.3, 0.5)
+    states = states_of(rows_at(d1=(1000.0, 400.0), d3=(1000.0, 100.0)), k=0.5)
     at = {ticks: rate_of(states, ticks) for ticks in (1, 2, 3, 5)}
     assert at[1] == pytest.approx(0.4, rel=0.02)
     assert at[2] == pytest.approx((at[1] * at[3]) ** 0.5)
@@ -59,34 +61,32 @@ def test_between_two_distances_the_rate_lies_between():
 def test_a_state_that_a_distance_never_saw_is_taken_from_distances_like_it():
     """An order that stays while the mid comes up by half a tick is seen at 10.5 ticks alone, but as seldom filled."""
     still = rows_at(d10=(1e4, 40.0), d10_5=(1e4, 40.0), d16=(1e4, 20.0))
-    stays = (10.5, 10.0, 1, 0, 1, 0, 0, 1e4, 50.0)
-    passing = [(at, at - 0.5, 1, 1, 0, 0, 0, 10.0, 20.0) for at in (10.0, 10.5, 16.0)]
-    states = FillStates([*still, stays, *passing], 0.3, 0.1)
-    at = {
-        ticks: states.rates(*(np.array([one]) for one in (2 * ticks, 2 * ticks - 1, 1, 6))).item() for ticks in (10, 16)
-    }
+    stays = (10.5, 10.0, 1, 0, 1e4, 1e4, 50.0)
+    passing = [(at, at - 0.5, 1, 1, 10.0, 10.0, 20.0) for at in (10.0, 10.5, 16.0)]
+    states = states_of([*still, stays, *passing], k=0.1)
+    at = {ticks: states.rates(*states_at(2 * ticks, 2 * ticks - 1, 1)).item() for ticks in (10, 16)}
     level = {10: 60 / 10_010, 10.5: 110 / 20_010, 16: 40 / 10_010}  # all fills per second of orders sent there
     for ticks, rate in at.items():
         assert rate == pytest.approx(50 / 1e4 * level[ticks] / level[10.5], rel=0.02)
-    recent = states.rates(*(np.array([one]) for one in (20, 19, 3, 0))).item()
+    recent = states.rates(*states_at(20, 19, 3)).item()
     assert recent == pytest.approx(2.0, rel=0.1)
 
 
 def test_parts_that_fill_in_a_jump_are_no_rate_of_thousands():
     """The mid jumps across an order, whose parts fill within a millisecond: no order that it passes fills so fast."""
-    jump = (5.0, -20.0, 1, 1, 0, 0, 0, 0.001, 16.0)
-    states = FillStates([*rows_at(d5=(1e3, 100.0), d8=(1e3, 60.0)), jump], 0.3, 0.2)
-    rates = [states.rates(*(np.array([one]) for one in (sent, -40, 3, 0))).item() for sent in (10, 16)]
+    jump = (5.0, -20.0, 1, 1, 0.001, 0.001, 16.0)
+    states = states_of([*rows_at(d5=(1e3, 100.0), d8=(1e3, 60.0)), jump], k=0.2)
+    rates = [states.rates(*states_at(sent, -40, 3)).item() for sent in (10, 16)]
     assert max(rates) < 2_000  # and not 16,000
 
 
 def test_an_order_nearer_than_all_others_counts_as_the_nearest():
     """It stands where it was sent, or has come nearer by as much."""
-    rows = [*rows_at(d0_5=(1e3, 500.0), d1=(1e3, 300.0)), (0.5, -0.5, 1, 1, 0, 0, 0, 10.0, 50.0)]
-    states = FillStates(rows, 0.3, 0.5)
+    rows = [*rows_at(d0_5=(1e3, 500.0), d1=(1e3, 300.0)), (0.5, -0.5, 1, 1, 10.0, 10.0, 50.0)]
+    states = states_of(rows, k=0.5)
     assert rate_of(states, -6.5) == rate_of(states, 0.5)
     assert rate_of(states, -6) == rate_of(states, 1)
-    at = [states.rates(*(np.array([one]) for one in (sent, sent - 2, 3, 0))).item() for sent in (-13, 1)]
+    at = [states.rates(*states_at(sent, sent - 2, 3)).item() for sent in (-13, 1)]
     assert at[0] == at[1] > 3
 
 
@@ -99,22 +99,31 @@ def test_every_distance_has_a_bin(sent, stands):
     assert two == 0
 
 
+def states_of(rows, k=1.0):
+    """The rates of *rows*, in a market without bursts."""
+    return FillStates(StateRates(tuple(rows), ()), 0.3, k)
+
+
+def states_at(sent, stands, move, flow=0):
+    """The columns of one state, distances in half ticks, of an order that has not rested for long."""
+    return [np.array([one]) for one in (sent, stands, move, 2 * (flow + 12))]
+
+
 def rate_of(states, ticks):
     """The rate of an order that stands where it was sent, after a move away that is not recent."""
-    return states.rates(*(np.array([one]) for one in (round(2 * ticks), round(2 * ticks), 0, 0))).item()
+    return states.rates(*states_at(round(2 * ticks), round(2 * ticks), 0)).item()
 
 
 def rows_at(**seen):
     at = {name: float(name[1:].replace("_", ".")) for name in seen}
-    return [(at[name], at[name], 0, 0, 0, 0, 0, *row) for name, row in seen.items()]
+    return [(at[name], at[name], 0, 0, seconds, seconds, fills) for name, (seconds, fills) in seen.items()]
 
 
 def test_whole_ticks_say_nothing_of_half_ticks():
     """Under an odd spread orders stand half a tick off; what they do under an even one is another rate."""
-    states = FillStates(
+    states = states_of(
         rows_at(d3_5=(1e4, 4000.0), d4=(1e4, 9000.0), d5_5=(1e4, 1000.0), d6=(1e4, 4000.0)),
-        recent_s=0.3,
-        k_per_tick=0.5,
+        k=0.5,
     )
     at = {ticks: rate_of(states, ticks) for ticks in (3.5, 4, 4.5, 5, 5.5, 6)}
     assert at[4.5] == pytest.approx((at[3.5] * at[5.5]) ** 0.5)
@@ -124,7 +133,7 @@ def test_whole_ticks_say_nothing_of_half_ticks():
 
 def test_half_ticks_take_what_whole_ticks_say_where_nothing_else_is_known():
     """A market whose spread is never odd, and a quote half a tick off all the same."""
-    states = FillStates(rows_at(d1=(1000.0, 400.0), d2=(1000.0, 100.0)), 0.3, 0.5)
+    states = states_of(rows_at(d1=(1000.0, 400.0), d2=(1000.0, 100.0)), k=0.5)
     assert rate_of(states, 1.5) == pytest.approx((rate_of(states, 1) * rate_of(states, 2)) ** 0.5)
 
 
@@ -133,7 +142,7 @@ def test_a_distance_that_is_seldom_sent_to_is_no_measure_of_it():
     often = rows_at(d3_5=(7e4, 24_000.0), d5_5=(7e4, 17_000.0))
     seldom = rows_at(d4_5=(5e3, 5_000.0))
     as_often = rows_at(d4_5=(7e4, 70_000.0))
-    without, rare, common = (rate_of(FillStates(often + rows, 0.3, 0.2), 4.5) for rows in ([], seldom, as_often))
+    without, rare, common = (rate_of(states_of(often + rows, k=0.2), 4.5) for rows in ([], seldom, as_often))
     assert rare == pytest.approx(without, rel=0.1)
     assert common == pytest.approx(1.0, rel=0.01)
 
@@ -142,15 +151,4 @@ def test_far_distances_keep_their_own_rate():
     """Under a wide spread each run of orders spreads over many distances, the far ones each for a shorter time."""
     near = rows_at(**{f"d{ticks}": (1e4, 5e3) for ticks in range(1, 9)})
     far = rows_at(**{f"d{ticks}": (1e3, 10.0) for ticks in range(40, 60)})
-    assert rate_of(FillStates(near + far, 0.3, 0.2), 50) == pytest.approx(0.01, rel=0.2)
-
-
-@given(st.lists(st.tuples(*[st.integers(-40, 40)] * 2, st.integers(0, 3), st.integers(0, 9), st.integers(0, 9))))
-def test_sums_by_state_are_those_of_a_dictionary(rows):
-    """Any states, in order, with what belongs to them."""
-    plain = defaultdict(lambda: [0, 0])
-    for *state, seconds, fills in rows:
-        plain[tuple(state)][0] += seconds
-        plain[tuple(state)][1] += fills
-    found = summed(np.array(rows, np.float64).reshape(-1, 5))
-    assert found.tolist() == [[*state, *plain[state]] for state in sorted(plain)]
+    assert rate_of(states_of(near + far, k=0.2), 50) == pytest.approx(0.01, rel=0.2)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
-from mm.backtest.metrics.fill_states import state_sums
+from mm.backtest.metrics.fill_states import bins, state_sums
+from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.metrics.order_lives import lives
 
 SECOND = 1_000_000
@@ -16,68 +17,39 @@ RECENT_US = 300_000
 EVER = 0, 1 << 62
 
 
-def plainly(journal):
+def plainly(journal, hits):
     """Seconds and fills by state: one order and one µs of change at a time."""
     path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
     path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
     times = [us for us, _ in path]
+    levels = dict(zip((1, -1), ((at.tolist(), one) for at, one in flow_of_sides(hits)), strict=True))
     last_us = journal.counters["last_us"]
     found = lives(journal)
     seen = defaultdict(lambda: [0.0, 0])
     rows = enumerate(found.table.tolist(), start=found.first_id)
     orders = {number: (sent_us, begin, side, ticks) for number, (sent_us, begin, side, ticks, *_) in rows}
-    filled = [(us, orders[order]) for us, order, *_ in journal.fills.tolist()]
-    every = [us for us, _ in filled]
     for number, order in enumerate(found.table.tolist(), start=found.first_id):
-        _, begin, _, _, _, end, rejected = order
+        _, begin, side, _, _, end, rejected = order
         end = last_us if end < 0 else end
         if rejected or begin > end:
             continue
-        cuts = {
-            begin,
-            end,
-            begin + SECOND,
-            begin + 2 * SECOND,
-            *(us + extra for us in times for extra in (0, RECENT_US)),
-        }
-        cuts |= {us + extra for us in every for extra in (0, 2 * SECOND)}
+        cuts = {begin, end, begin + SECOND, *(us + extra for us in times for extra in (0, RECENT_US)), *levels[side][0]}
         ordered = sorted(us for us in cuts if begin <= us <= end)
         for one, two in pairwise(ordered):
             state = state_of(path, times, orders[number], bisect_right(times, one) - 1, one)
             if state:
-                before = filled[: bisect_right(every, one)]
-                seen[*state, moment_of(path, times, orders, orders[number], before, one)][0] += (two - one) / 1e6
+                seen[*state, level_of(levels, orders[number], one)][0] += (two - one) / 1e6
     for us, number, *_ in journal.fills.tolist():
         state = state_of(path, times, orders[number], bisect_left(times, us) - 1, us - 1)
         if state:
-            before = filled[: bisect_left(every, us)]
-            seen[*state, moment_of(path, times, orders, orders[number], before, us - 1)][1] += 1
+            seen[*state, level_of(levels, orders[number], us - 1)][1] += 1
     return seen
 
 
-def sent_from(path, times, order):
-    """The distance at which an order was sent."""
-    sent_us, _, side, ticks = order
-    return side * (path[bisect_right(times, sent_us) - 1][1] - 2 * ticks)
-
-
-def farthest_before(path, times, orders, order):
-    """The farthest distance of the orders of a side that were sent in two seconds, and of the last one before that."""
-    earlier = [one for one in orders.values() if one[2] == order[2] and one[0] < order[0] - 2 * SECOND]
-    sent = [one for one in orders.values() if one[2] == order[2] and order[0] - 2 * SECOND <= one[0] <= order[0]]
-    return max(sent_from(path, times, one) for one in earlier[-1:] + sent)
-
-
-def moment_of(path, times, orders, order, filled, us):
-    """What was filled in the two seconds before, and whether an order has rested for one second at an instant."""
-    last = {side: next(((at, one) for at, one in reversed(filled) if one[2] == side), None) for side in (1, -1)}
-    own, other = (one and (us - one[0] < 2 * SECOND) and one for one in (last[order[2]], last[-order[2]]))
-    sent = sent_from(path, times, order)
-    if own:
-        known = sent_from(path, times, own[1]) >= sent - 2
-    else:
-        known = us - order[1] >= 2 * SECOND or farthest_before(path, times, orders, order) <= sent + 2
-    return (bool(own) if known else 2) + 3 * bool(other) + 6 * (us - order[1] >= SECOND)
+def level_of(levels, order, us):
+    """Whether an order has rested for one second at an instant, and the level of the flow."""
+    at, number = levels[order[2]]
+    return 2 * int(number[bisect_right(at, us) - 1]) + (us - order[1] >= SECOND)
 
 
 def state_of(path, times, order, row, us):
@@ -93,34 +65,41 @@ def state_of(path, times, order, row, us):
 
 
 def test_sums_are_those_of_a_plain_reading(journal):
-    """Every second and every fill, in the state that one order after another shows."""
-    found = {tuple(map(int, row[1:5])): row[5:] for row in state_sums(journal.journal, RECENT_US, EVER).tolist()}
-    seen = plainly(journal.journal)
+    """Every second and every fill, in the state that one order after another shows, by bins of where it stood."""
+    hits = aggressors(journal.tapes[0])
+    seen, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
+    for (sent, stands, move, level), (seconds, fills) in plainly(journal.journal, hits).items():
+        state = sent, int(bins(np.array([sent]), np.array([stands])).item()), move, level
+        seen[state] = [seen[state][0] + seconds, seen[state][1] + fills]
+        nearest[state].append(stands)
+    found = state_sums(journal.journal, RECENT_US, EVER, hits).tolist()
     assert sum(fills for _, fills in seen.values()) > 100
-    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= found.keys()
-    for state, (seconds, fills) in found.items():
+    assert len({state[-1] for state in seen}) > 4, "levels come about"
+    assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:6]) for row in found}
+    for _, sent, stood, near, move, level, seconds, fills in found:
+        state = sent, stood, move, level
         assert seconds == pytest.approx(seen[state][0], abs=1e-5), state
         assert fills == seen[state][1], state
+        assert near == min(nearest[state]), state
 
 
 def test_two_halves_are_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
-    run = journal.journal
+    run, hits = journal.journal, aggressors(journal.tapes[0])
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, RECENT_US, cuts) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
-    assert sum(half[:, 5:] for half in (one.sum(axis=0, keepdims=True) for one in halves)) == pytest.approx(
-        whole[:, 5:].sum(axis=0, keepdims=True)
-    )
-    both = state_sums(run, RECENT_US, (0, middle, 1 << 62))
+    whole, *halves = (state_sums(run, RECENT_US, cuts, hits) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
+    assert sum(half[:, 6:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 6:].sum(axis=0))
+    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), hits)
     for number, half in enumerate(halves):
-        assert both[both[:, 0] == number][:, 1:] == pytest.approx(half[:, 1:])
+        mine = both[both[:, 0] == number]
+        assert np.delete(mine, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))
 
 
 QUARTER = 250_000  # µs: all instants of a market of chance are multiples of it, and a move is recent for three
 
 
 def market_of_chance(random):
-    """Orders, a path of the mid with stretches without a book, and fills by side, all within forty quarters."""
+    """Orders, a path of the mid with stretches without a book, and levels by side, all within forty quarters."""
     times = np.unique(np.append(random.choice(40, random.integers(0, 12)), 0)) * QUARTER
     mid2 = random.integers(198, 206, len(times)) * (random.random(len(times)) > 0.2)
     count = int(random.integers(1, 9))
@@ -133,17 +112,17 @@ def market_of_chance(random):
     table = np.ascontiguousarray(np.stack(lives, axis=1).astype(np.int64))
     sent = random.integers(-3, 9, count)
     sent[random.random(count) < 0.1] = NOWHERE
-    fills = [
-        (np.sort(random.integers(0, 40, size) * QUARTER), random.integers(-3, 9, size))
+    levels = [
+        (np.unique(np.append(random.integers(0, 40, size), -1)) * QUARTER, random.integers(0, 20, 9))
         for size in random.integers(0, 5, 2)
     ]
-    flags = [(random.random(count) < share).astype(np.uint8) for share in (0.9, 0.4)]
-    return table, sent, *flags, (times, mid2), fills
+    levels = [(at, number[: len(at)].copy()) for at, number in levels]
+    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), levels
 
 
 def state_in(market, order, us):
     """The state of an order at an instant, from one rule after the other; None without one."""
-    table, sent, rested, came_near, (times, mid2), fills = market
+    table, sent, rested, (times, mid2), levels = market
     _, active_us, side, ticks, *_ = table[order].tolist()
     row = int(np.searchsorted(times, us, side="right")) - 1
     if not rested[order] or row < 0 or mid2[row] == 0 or sent[order] == NOWHERE:
@@ -152,17 +131,9 @@ def state_in(market, order, us):
     move = 0
     if before > 0:
         move = int(side * (mid2[row] - before) < 0) + 2 * int(us - times[row] < 3 * QUARTER)
-    last = []
-    for when, from_sent in fills:
-        came = [(at, distance) for at, distance in zip(when.tolist(), from_sent.tolist(), strict=True) if at <= us]
-        last.append(came[-1] if came and us - came[-1][0] < 2 * SECOND else None)
-    own, other = last if side == 1 else last[::-1]
-    moment = 6 * (us - active_us >= SECOND) + 3 * (other is not None)
-    if own is not None:
-        moment += 2 if own[1] < sent[order] - 2 else 1
-    elif came_near[order] and us - active_us < 2 * SECOND:
-        moment += 2
-    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, moment
+    at, number = levels[0 if side == 1 else 1]
+    level = 2 * int(number[np.searchsorted(at, us, side="right") - 1]) + (us - active_us >= SECOND)
+    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -170,10 +141,10 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
     """Quarter by quarter: time by state and by number of the further instants that have passed, none lost."""
     random = np.random.default_rng(seed)
     market = market_of_chance(random)
-    table, sent, rested, came_near, path, fills = market
+    table, sent, rested, path, levels = market
     also = np.unique(random.integers(0, 40, 3)) * QUARTER
     start_us, end_us = 2 * QUARTER, 38 * QUARTER
-    states = LifeStates(table, rested, sent, came_near, path, 3 * QUARTER, tuple(fills))
+    states = LifeStates(table, rested, sent, path, 3 * QUARTER, tuple(levels))
     begin_us, spent_us, number = states.stretches(start_us, end_us, also)
     met = [tuple(row) for row in states.met().tolist()]
     assert len(set(met)) == len(met)
@@ -198,14 +169,15 @@ def test_stretches_and_fills_are_those_of_each_quarter_of_a_second(seed):
 
 
 def test_columns_that_do_not_fit_together_are_refused():
-    """Of orders, the path and fills; and fills of an order that is none."""
+    """Of orders, the path and levels; and fills of an order that is none."""
     one, two = np.ones(1, np.int64), np.ones(2, np.int64)
     flag, lives = np.ones(1, np.uint8), np.ones((1, 7), np.int64)
-    whole = [lives, flag, one, flag, (one, one), 1, ((one, one), (one, one))]
+    whole = [lives, flag, one, (one, one), 1, ((one, one), (one, one))]
     for at, wrong, about in (
         (2, two, "of the orders"),
-        (4, (one, two), "of the path"),
-        (6, ((one, one), (two, one)), "fills of sells"),
+        (3, (one, two), "of the path"),
+        (5, ((one, one), (two, one)), "no levels of a side"),
+        (5, ((one, one), (one[:0], one[:0])), "no levels of a side"),
     ):
         with pytest.raises(ValueError, match=about):
             LifeStates(*whole[:at], wrong, *whole[at + 1 :])

@@ -1,0 +1,66 @@
+"""The flow that a resting order sees: how many aggressive orders came to its side lately.
+
+Aggressive orders come in bursts, and each side has its own. An order that always stands at one distance meets the
+bursts as often as they come. One of a strategy that follows its inventory does not: it moves away from the side that
+was just filled, so it stands near the mid mostly while few aggressive orders come, and meets fewer than the other one
+would at the same distance. So rates of fills are told apart by the flow.
+
+The flow is the aggressive orders a second that hit one side, the mean of averages over 2, 30 and 300 s in which older
+ones count less by e a window: an intensity as that of a Hawkes process with such kernels. Its levels are powers of two.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.metrics._flow_levels import LEAST_FLOW, MOST_FLOW, flow_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mm.tape.tape import Tape
+
+    Ints = NDArray[np.int64]
+
+FLOWS = MOST_FLOW - LEAST_FLOW + 1
+
+
+def aggressors(tape: "Tape") -> "Ints":
+    """Return the aggressive orders of a tape, int64[n, 2]: when they came, and the side that they hit (+1: the bids).
+
+    Prints of one side that follow each other with one trade time, or at one instant without it, are of one order.
+    """
+    return aggressors_of(tape.event_us[tape.trades], tape.event_exch_us[tape.trades], tape.trade_side)
+
+
+def joined(hits: "Sequence[Ints]") -> "Ints | None":
+    """Return the aggressive orders of days that follow each other; None of no day."""
+    return np.concatenate(hits) if hits else None
+
+
+def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8]") -> "Ints":
+    """Return the aggressive orders of prints, as `aggressors` does.
+
+    Args:
+        us: When they arrived, rising.
+        exch_us: Their trade times; 0 where there is none.
+        side: +1 where the aggressor bought, -1 where it sold.
+    """
+    clock, hit = np.where(exch_us > 0, exch_us, us), -side.astype(np.int64)
+    new = np.ones(len(us), bool)
+    new[1:] = (np.diff(clock) != 0) | (np.diff(hit) != 0)
+    return np.column_stack((us, hit))[new]
+
+
+def flow_of_sides(hits: "Ints") -> "tuple[tuple[Ints, Ints], tuple[Ints, Ints]]":
+    """Return of buys and of sells when the level of the flow that they see changes, and the level from then on.
+
+    Levels are numbered from 0, of `LEAST_FLOW`.
+
+    Args:
+        hits: int64[n, 2], as `aggressors` returns them.
+    """
+    bids, asks = (flow_levels(np.ascontiguousarray(hits[hits[:, 1] == side, 0])) for side in (1, -1))
+    return (bids[0], bids[1] - LEAST_FLOW), (asks[0], asks[1] - LEAST_FLOW)

@@ -1,0 +1,89 @@
+"""Fills per second by the state of an order, from order-seconds and fills: what a fit under a fill model holds.
+
+The rate of a state is a product: of its distances and the mid's last move, and of the flow that the order's side sees
+(`mm.backtest.metrics.fill_states`). Each factor is what was seen over what the other expects, in turns until they
+agree: iterative proportional fitting, which finds the maximum likelihood of a Poisson model with log-additive effects
+(Bishop, Fienberg, Holland 1975, chapter 3). What few fills say at a distance is shrunk towards what was seen at
+distances like it, and that towards all of them.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.metrics._flow_levels import LEAST_FLOW
+from mm.backtest.metrics.fill_states import StateRates, alike, by_move, by_state, distinct, nodes_of, shrunk
+from mm.backtest.metrics.flow_levels import FLOWS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+TURNS = 8  # after which no factor of the real captures moves by more than a percent
+LEVEL_PRIOR_FILLS = 30.0  # weight of what a level is shrunk towards, in fills beyond the first
+TINY = 1e-300
+
+
+def rates_of(sums: "Floats") -> StateRates:
+    """Return the rates of ``state_sums``, whose first column, the period, does not count."""
+    if not len(sums):
+        return StateRates((), ())
+    keys, into = distinct(sums[:, [1, 2, 4, 5]])
+    nearest = np.full(len(keys), np.inf)
+    np.minimum.at(nearest, into, sums[:, 3])
+    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (6, 7))
+    sent, stands, move, level = keys.T
+    nodes, node = nodes_of(sent.astype(np.float64), seconds)
+    at, place = (node, stands, move), (node, (level & 1) * FLOWS + (level >> 1))
+    times, weighted = np.ones((len(nodes), 2 * FLOWS)), seconds
+    for _ in range(TURNS):
+        weighted = seconds * times[place]
+        expected = seconds * by_move(nodes, *by_state(len(nodes), at, weighted, fills))[at]
+        times = _times(nodes, place, expected, fills)
+    seen, foreseen = (np.bincount(node, column, len(nodes)) for column in (fills, expected * times[place]))
+    times *= (seen / np.maximum(foreseen, TINY))[:, None]
+    came = np.unique(place[1])
+    flow = tuple(
+        (ticks / 2, number // FLOWS, number % FLOWS + LEAST_FLOW, round(value, 9))
+        for ticks, row in zip(nodes.tolist(), times[:, came].tolist(), strict=True)
+        for number, value in zip(came.tolist(), row, strict=True)
+    )
+    return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), flow)
+
+
+def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats") -> "Floats":
+    """Return how many times as many fills as *expected* came at each level, by node; once as many in the mean level.
+
+    What all levels of a node have in common belongs to its states: else distances that share levels would share it too.
+    """
+    shape = len(nodes), 2 * FLOWS
+    place = np.ravel_multi_index(at, shape)
+    foreseen, seen = (
+        np.bincount(place, one, len(nodes) * 2 * FLOWS).astype(np.float64).reshape(shape) for one in (expected, fills)
+    )
+    everywhere = shrunk(np.ones(2 * FLOWS), foreseen.sum(axis=0), seen.sum(axis=0), LEVEL_PRIOR_FILLS)
+    near = alike(nodes)
+    # not by a product of matrices, see ``arithmetic.dot``
+    foreseen_near, seen_near = (np.einsum("nm,mv->nv", near, one) for one in (foreseen, seen))
+    found = shrunk(everywhere, foreseen_near, seen_near, LEVEL_PRIOR_FILLS)
+    share = seen.sum(axis=0) / max(seen.sum(), TINY)
+    times: Floats = found / np.exp((share * np.log(np.maximum(found, TINY))).sum(axis=1, keepdims=True))
+    return times
+
+
+def _state_rows(
+    keys: "Ints", nearest: "Floats", sums: "tuple[Floats, Floats, Floats]"
+) -> "tuple[tuple[float, float, int, int, float, float, float], ...]":
+    """Return the sums by distances and last move, of all levels together."""
+    states, into = distinct(keys[:, :3])
+    stands = np.full(len(states), np.inf)
+    np.minimum.at(stands, into, nearest)
+    columns = [np.bincount(into, one, len(states)).tolist() for one in sums]
+    return tuple(
+        (sent / 2, stood / 2, move & 1, move >> 1, round(seconds, 6), round(weighted, 6), fills)
+        for sent, move, stood, seconds, weighted, fills in zip(
+            states[:, 0].tolist(), states[:, 2].tolist(), stands.tolist(), *columns, strict=True
+        )
+    )

@@ -18,7 +18,7 @@ from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, group
-from mm.calibration.state_levels import StateLevels
+from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import Window, WindowFit, WindowFitter, WindowPlan

@@ -5,7 +5,12 @@ import json
 import pytest
 from shadowed import CHANCE, QUEUE, strategy
 
-from mm.backtest.live_feed import LiveFeed
+import mm
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.live_feed import LiveFeed, feed_events
+from mm.backtest.metrics.fill_states import FillStates, StateRates
+from mm.backtest.metrics.flow_levels import aggressors
+from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.reconcile import compare, replay
@@ -13,6 +18,10 @@ from mm.live.shadow import PaperPlay, ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal
+from mm.model_maker import ModelMaker
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.session import Session
 from support import SHARED
 
 CAPTURES = SHARED / "data"
@@ -71,3 +80,27 @@ def test_a_real_market_is_decided_as_the_day_imported_from_it(  # noqa: PLR0917
     assert found.same, found
     assert found.decisions > 1_000
     assert found.fills_live > 10
+
+
+@pytest.mark.parametrize("by_flow", [True, False])
+def test_aggressive_orders_are_kept_where_the_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
+    """Those of the tape of the same events; and nothing is kept of prints that nobody looks at."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
+    tape = mm.load_day(folder.path)
+    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), ()), 0.3, 1.0)
+    predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None
+    monkeypatch.setattr(ModelMaker, "intensity", property(lambda _: predicts))
+    entry = json.loads(to_exchange_info(tape.instrument))
+    terms = ShadowTerms("SIMUSDT", "20260105", entry, None, None, tape.start_us)
+    play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))
+    events = list(feed_events(tape))
+    for first in range(0, len(events), 500):
+        play.feed(events[first : first + 500])
+    play.advance(tape.end_us)
+    hits = play.result().books.hits
+    if not by_flow:
+        assert hits is None
+        return
+    assert len(hits) > 20
+    assert hits.tolist() == aggressors(tape).tolist()

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -17,6 +17,7 @@ from mm.commands import assemble
 from mm.errors import UsageError
 from mm.model_maker import ModelMaker, check_names
 from mm.signals.micro_price import MicroPriceFit
+from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
     if rules is not None:
         _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
-    tapes = _tapes(tape)
+    tapes = tapes_given(tape, "backtest")
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
@@ -105,7 +106,7 @@ class Backtest:
         intensity: What expects fills, in the place of the maker's.
     """
 
-    tapes: list[Tape]
+    tapes: Sequence[Tape]
     rules: Rules
     maker: ModelMaker
     sensitivity: Sensitivity = Sensitivity()  # noqa: RUF009 - frozen
@@ -170,19 +171,6 @@ class Backtest:
             drawn = [replay.backtest(self.tapes, *pair, self.rules, step=step) for pair in self.maker.redrawn()]
             result = with_band(result, drawn)
         return result
-
-
-def _tapes(given: Tape | Iterable[Tape]) -> list[Tape]:
-    """Return what was given as tapes; refuse what is none, such as the folder of a day."""
-    if isinstance(given, Tape):
-        return [given]
-    several: list[Any] = [given] if isinstance(given, str | os.PathLike) else list(given)
-    if not several:
-        raise UsageError("backtest was given no tape; give at least one")
-    for one in several:
-        if not isinstance(one, Tape):
-            raise UsageError(f"backtest was given {one!r} for a tape; give what mm.load_day returns of a day folder")
-    return several
 
 
 def _same(model: object) -> object:

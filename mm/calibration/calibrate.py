@@ -24,6 +24,7 @@ from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spr
 from mm.calibration.window_moves import adverse_moves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.tape.load import tapes_given
 from mm.tape.tape import DEPTH
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def measure(
         tape, config, rules: As for `calibrate`.
         keep: As for `Calibrator`.
     """
-    tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
+    tapes = tapes_given(tape, "the calibration")
     config, references, marks, notes = resolved(tapes, config or CalibrationConfig())
     calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)

@@ -22,6 +22,7 @@ from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8
+from mm.tape.load import tapes_given
 from mm.tape.top_of_book import forget_best
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Calibrator:
                 future; None for all days.
             marks: Of each day, where they were counted before.
         """
-        self.tapes = tuple(tape) if isinstance(tape, Sequence) else (tape,)
+        self.tapes = tapes_given(tape, "the calibration")
         self.config = config
         self._rules, self._held, self._found = rules, held, marks
         self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once

@@ -1,6 +1,7 @@
 """From a day folder to a tape, in four stages: read, order and sync, build, keep."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import sha256_of
 from mm.dayfolder.seal import FilesInReading, Harm, require_sealed
-from mm.errors import BrokenFile, MMError, NeverSynced
+from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
     from mm.tape.build import EventColumns, TapeBuilder
     from mm.tape.excluded import Losses
     from mm.tape.recorded import GridOptions
+
+
+def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
+    """Return what a call was given as tapes, in order.
+
+    Raises:
+        UsageError: If it is something else, such as the path of a day folder, or nothing.
+    """
+    several = given if isinstance(given, Iterable) and not isinstance(given, str | os.PathLike | Tape) else [given]
+    tapes = tuple(several)
+    if not tapes:
+        raise UsageError(f"{to} was given no tape; give at least one")
+    for one in tapes:
+        if not isinstance(one, Tape):
+            raise UsageError(f"{to} was given {one!r} for a tape; give what mm.load_day returns of a day folder")
+    return tapes
 
 
 def load_day(  # noqa: PLR0913 - the public face: each is one knob

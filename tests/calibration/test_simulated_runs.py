@@ -1,5 +1,7 @@
 """The runs of simulated orders: their names and quotes, and what is kept of each."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,15 @@ def test_a_clip_is_the_quantity_of_calibration_or_that_of_the_rules():
     assert clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=200)), rules) == 20
     with pytest.raises(UsageError, match="CALIB_ORDER_QTY"):
         clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=201)), rules)
+
+
+@pytest.mark.parametrize("call", [mm.calibrate, lambda given: mm.walkforward(given, Rules(1, 1))])
+def test_what_is_no_tape_is_refused(call):
+    """A path, several of them, and nothing; what to give instead is named."""
+    for given, text in (
+        ("data/SIMUSDT/20260105", "'data/SIMUSDT/20260105' for a tape; give what mm.load_day"),
+        ([Path("a"), Path("b")], "Path.* for a tape; give what mm.load_day"),
+        ([], "was given no tape; give at least one"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            call(given)

@@ -453,7 +453,7 @@ def _measured_rates(rates: Any) -> Line:
 
 def _measured_states(content: Any) -> StateRates | None:
     try:
-        return None if content is None else StateRates.read(content)
+        return StateRates.read(content) if content else None  # an empty list: of the hit rule, before there were tables
     except ValueError as error:
         raise ValueError(f"measured_states {error}") from error
 

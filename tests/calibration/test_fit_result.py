@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from fit_tables import S2, columns
 
+import mm
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.errors import BrokenFile, FitError, Mismatch
@@ -150,3 +151,12 @@ def test_the_printed_box_says_whether_it_can_be_used_and_why_not():
     """Usable and not usable look different at a glance."""
     assert str(GOOD) == GOOD_BOX
     assert str(FAILED) == FAILED_BOX
+
+
+def test_a_fit_of_an_earlier_version_is_read(tape):
+    """Fits by marks had an empty list for the states of orders; a list of states is refused, with the way out."""
+    fit = mm.calibrate(tape)
+    assert fit.to_json()["measured_states"] is None
+    assert PoissonFit.from_json(fit.to_json() | {"measured_states": []}, "the test").measured_states is None
+    with pytest.raises(BrokenFile, match=r"measured_states is .* where an object of states, flow belongs\); fit again"):
+        PoissonFit.from_json(fit.to_json() | {"measured_states": [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]]}, "the test")

@@ -17,7 +17,7 @@ from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, PER_TICK, sigma_of, span_of, within
 from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
-from mm.calibration.state_rates import rates_of
+from mm.calibration.state_rates import flow_of, rates_of
 from mm.calibration.sweeps import HitRule
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -191,8 +191,9 @@ class Calibrator:
         self.played: dict[str, Played] = {}
         for one in self.tapes if config.method != "marks" else ():
             one.forget()  # what is played are its best prices
+        states = None if config.fills is None else (self._periods, flow_of(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):
-            play = partial(simulated, self.tapes, quotes, config, rules, self._periods)
+            play = partial(simulated, self.tapes, quotes, config, rules, states)
             run = keep(name, play) if keep else play()
             self.played[name] = replace(run, result=None)
         for one in self.tapes if self.played else ():

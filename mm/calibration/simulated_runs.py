@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.metrics.fill_states import state_sums
-from mm.backtest.metrics.flow_levels import aggressors
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
 from mm.errors import UsageError
@@ -16,6 +15,7 @@ from mm.instrument import short_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.backtest.metrics.flow_levels import Flow
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
@@ -58,15 +58,21 @@ def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, 
 
 
 def simulated(
-    tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None, periods: Sequence[int]
+    tapes: "Sequence[Tape]",
+    quotes: object,
+    config: "CalibrationConfig",
+    rules: Rules | None,
+    states: "tuple[Sequence[int], Flow] | None",
 ) -> Played:
-    """Return a run of simulated orders; a fill model's states are summed between the instants of *periods*, in µs."""
-    result, by_model = _backtested(tapes, quotes, config, rules), config.fills is not None
-    resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=by_model)
-    if not by_model:
+    """Return a run of simulated orders.
+
+    A fill model's *states* are summed between instants in µs, by the flow that each side sees.
+    """
+    result = _backtested(tapes, quotes, config, rules)
+    resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
+    if states is None:
         return Played(resting, np.empty((0, 8)), result)
-    hits = np.concatenate([aggressors(one) for one in tapes])
-    return Played(resting, state_sums(result.journal, recent_us(rules), periods, hits), result)
+    return Played(resting, state_sums(result.journal, recent_us(rules), *states), result)
 
 
 def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mm.backtest.metrics.flow_levels import Flow
     from mm.calibration.fit_result import Line
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
@@ -111,6 +112,11 @@ def _state_rows(
     )
 
 
+def flow_of(tapes: "Sequence[Tape]") -> "Flow":
+    """Return what each side sees of the flow of days that follow each other."""
+    return flow_of_sides(np.concatenate([aggressors(one) for one in tapes]))
+
+
 class StateLevels:
     """The levels of windows, from the market of days by blocks of five minutes.
 
@@ -121,7 +127,7 @@ class StateLevels:
 
     def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
         self._recent_s = recent_s
-        sides = flow_of_sides(np.concatenate([aggressors(one) for one in tapes]))
+        sides = flow_of(tapes)
         self._begin_us = np.concatenate([np.arange(one.start_us, one.end_us, BLOCK_US) for one in tapes])
         ends_us = np.concatenate([(*range(one.start_us + BLOCK_US, one.end_us, BLOCK_US), one.end_us) for one in tapes])
         bids, asks = (_spent(side, self._begin_us, ends_us) for side in sides)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Journal
+    from mm.backtest.metrics.flow_levels import Flow
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -80,7 +81,7 @@ class StateRates:
         return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
 
 
-def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], hits: "Ints") -> "Floats":
+def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], flow: "Flow") -> "Floats":
     """Return the order-seconds and fills of a run by period and state: float64[rows, 8].
 
     The columns: number of the period, distance at which orders were sent, in half ticks, bin of that at which they
@@ -90,10 +91,10 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], hits: "I
         journal: The run.
         recent_us: How long a move of the mid is recent.
         cuts: Begin of the first period, of each other one, and end of the last, in µs.
-        hits: The aggressive orders of the market, as `aggressors` returns them.
+        flow: What each side sees of the flow, as `flow_of_sides` returns it.
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, hits)
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, flow)
     waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
     sent, stands, move, level = states.T
     groups, group = distinct(np.column_stack((sent, bins(sent, stands), move, level)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
     Ints = NDArray[np.int64]
+    Flow = tuple[tuple[Ints, Ints], tuple[Ints, Ints]]
 
 FLOWS = MOST_FLOW - LEAST_FLOW + 1
 
@@ -54,7 +55,7 @@ def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8
     return np.column_stack((us, hit))[new]
 
 
-def flow_of_sides(hits: "Ints") -> "tuple[tuple[Ints, Ints], tuple[Ints, Ints]]":
+def flow_of_sides(hits: "Ints") -> "Flow":
     """Return of buys and of sells when the level of the flow that they see changes, and the level from then on.
 
     Levels are numbered from 0, of `LEAST_FLOW`.

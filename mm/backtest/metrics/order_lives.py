@@ -20,6 +20,7 @@ from mm.backtest.metrics._order_lives import (
 )
 from mm.backtest.metrics._passes import spread
 from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
+from mm.backtest.metrics.flow_levels import flow_of_sides
 from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
 
@@ -277,7 +278,7 @@ def _by_states(
     No stretch goes on over one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
-    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, hits)
+    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, flow_of_sides(hits))
     waited = orders.stretches((0, found.last_us), borders)
     at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.state))
     used = np.array([*(one.states for one in pieces), -1])[at]

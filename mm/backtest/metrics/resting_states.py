@@ -16,12 +16,12 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
-from mm.backtest.metrics.flow_levels import flow_of_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Table
+    from mm.backtest.metrics.flow_levels import Flow
     from mm.backtest.metrics.order_lives import Lives
 
     Ints = NDArray[np.int64]
@@ -57,18 +57,18 @@ class RestingStates:
         mids: The journal's path of the mid: when it was looked at, and bid + ask (0: no valid book).
         fills: The journal's fills.
         recent_us: How long a move of the mid is recent.
-        hits: The aggressive orders of the market, as `aggressors` returns them.
+        flow: What each side sees of the flow, as `flow_of_sides` returns it.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, hits: "Ints") -> None:
+    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, flow: "Flow") -> None:
         us, mid2 = np.ascontiguousarray(mids.T)
         moved = np.append(True, np.diff(mid2) != 0) if len(mid2) else np.zeros(0, bool)
         us, mid2 = us[moved], mid2[moved]
         self._found = found
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
-        levels, rested = flow_of_sides(hits), found.rested.view(np.uint8)
-        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, levels)
+        rested = found.rested.view(np.uint8)
+        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, flow)
 
     def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
         """Return how orders stood in ``[start, end)``; time without a valid book is left out.

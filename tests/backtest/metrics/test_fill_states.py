@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_sums
-from mm.backtest.metrics.flow_levels import aggressors
+from mm.backtest.metrics.flow_levels import aggressors, flow_of_sides
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import RestingStates
 from mm.calibration.state_rates import rates_of
@@ -18,9 +18,9 @@ NOWHERE = np.empty(0, np.int64)
 
 def test_orders_predict_themselves(journal):
     """The rates of a run predict its own fills, in all and by distance, but for what few fills cannot say."""
-    run, hits = journal.journal, aggressors(journal.tapes[0])
-    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, hits)), RECENT_US / 1e6, 0.4)
-    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, hits)
+    run, flow = journal.journal, flow_of_sides(aggressors(journal.tapes[0]))
+    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, flow)), RECENT_US / 1e6, 0.4)
+    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, flow)
     mean = states.predicted(orders.stretches((0, run.counters["last_us"]), NOWHERE))
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)

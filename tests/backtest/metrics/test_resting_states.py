@@ -17,12 +17,12 @@ RECENT_US = 300_000
 EVER = 0, 1 << 62
 
 
-def plainly(journal, hits):
+def plainly(journal, flow):
     """Seconds and fills by state: one order and one µs of change at a time."""
     path = [(us, mid2) for us, mid2 in journal.mids.tolist()]
     path = [one for number, one in enumerate(path) if not number or one[1] != path[number - 1][1]]
     times = [us for us, _ in path]
-    levels = dict(zip((1, -1), ((at.tolist(), one) for at, one in flow_of_sides(hits)), strict=True))
+    levels = dict(zip((1, -1), ((at.tolist(), one) for at, one in flow), strict=True))
     last_us = journal.counters["last_us"]
     found = lives(journal)
     seen = defaultdict(lambda: [0.0, 0])
@@ -66,13 +66,13 @@ def state_of(path, times, order, row, us):
 
 def test_sums_are_those_of_a_plain_reading(journal):
     """Every second and every fill, in the state that one order after another shows, by bins of where it stood."""
-    hits = aggressors(journal.tapes[0])
+    flow = flow_of_sides(aggressors(journal.tapes[0]))
     seen, nearest = defaultdict(lambda: [0.0, 0]), defaultdict(list)
-    for (sent, stands, move, level), (seconds, fills) in plainly(journal.journal, hits).items():
+    for (sent, stands, move, level), (seconds, fills) in plainly(journal.journal, flow).items():
         state = sent, int(bins(np.array([sent]), np.array([stands])).item()), move, level
         seen[state] = [seen[state][0] + seconds, seen[state][1] + fills]
         nearest[state].append(stands)
-    found = state_sums(journal.journal, RECENT_US, EVER, hits).tolist()
+    found = state_sums(journal.journal, RECENT_US, EVER, flow).tolist()
     assert sum(fills for _, fills in seen.values()) > 100
     assert len({state[-1] for state in seen}) > 4, "levels come about"
     assert {key for key, (seconds, _) in seen.items() if seconds > 1e-6} <= {(*row[1:3], *row[4:6]) for row in found}
@@ -85,11 +85,11 @@ def test_sums_are_those_of_a_plain_reading(journal):
 
 def test_two_halves_are_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
-    run, hits = journal.journal, aggressors(journal.tapes[0])
+    run, flow = journal.journal, flow_of_sides(aggressors(journal.tapes[0]))
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, RECENT_US, cuts, hits) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
+    whole, *halves = (state_sums(run, RECENT_US, cuts, flow) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
     assert sum(half[:, 6:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 6:].sum(axis=0))
-    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), hits)
+    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), flow)
     for number, half in enumerate(halves):
         mine = both[both[:, 0] == number]
         assert np.delete(mine, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))

@@ -8,13 +8,12 @@ import time
 from decimal import Decimal
 
 import pytest
-from trading_box import ended, venue
+from trading_box import STILL, ended, venue
 from trading_truth import assert_equal_books
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.live.shadow import ShadowTerms
-from serving import signed
 from support import ROOT
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
@@ -151,37 +150,16 @@ def test_a_disk_that_takes_no_more_of_the_day_ends_the_trade_and_leaves_its_run(
         assert_equal_books(box)
 
 
-def rests(box, side, price):
-    """Let bob place an order that rests."""
-    terms = {"symbol": box.ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
-    answer = signed(box.ready, "bob", "POST", "order", **terms, price=price, quantity="5").json()
-    assert "orderId" in answer, answer
-    return answer["orderId"]
-
-
-def stirred(box, true, what, process):
-    """Wait until *true* returns something true, while bob places and cancels an order: silence shows nothing."""
-
-    def look():
-        order = rests(box, "BUY", "99.50")
-        signed(box.ready, "bob", "DELETE", "order", symbol=box.ready["symbol"], orderId=order)
-        time.sleep(0.3)
-        return true()
-
-    return box.until(look, what, process=process)
-
-
 def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path):
     """The supervisor starts what ended with 75 again; nothing is open in between, and the books are whole."""
-    quiet = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # nobody else trades
     with venue(tmp_path, "--scenario", "empty") as box:
         assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
-        rests(box, "BUY", "99.90")
-        rests(box, "SELL", "100.10")
-        with box.trader(**quiet) as process:
-            stirred(box, lambda: box.account()["openOrders"], "orders", process)
+        box.rests("BUY", "99.90")
+        box.rests("SELL", "100.10")
+        with box.trader(**STILL) as process:
+            box.stirred(lambda: box.account()["openOrders"], "orders", process)
             assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
-            rests(box, "BUY", "99.91")
+            box.rests("BUY", "99.91")
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 75, output
         (line,) = [text for text in output.splitlines() if text.startswith("error:")]
@@ -190,10 +168,10 @@ def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path)
         assert box.rows("stop")[-1]["reason"] == "grid"
         assert json.loads((box.folders()[-1] / "summary.json").read_text())["ended"]["reason"] == "grid"
         assert_equal_books(box)
-        with box.trader(**quiet) as process:
-            stirred(box, lambda: box.account()["openOrders"], "orders", process)
-            rests(box, "SELL", "100.07")
-            found = stirred(box, lambda: on_a_cent(box), "a quote that only the new grid has", process)
+        with box.trader(**STILL) as process:
+            box.stirred(lambda: box.account()["openOrders"], "orders", process)
+            box.rests("SELL", "100.07")
+            found = box.stirred(lambda: on_a_cent(box), "a quote that only the new grid has", process)
             code, output, _ = ended(process)
         assert code == 0, output
         assert found
@@ -202,28 +180,28 @@ def test_another_grid_ends_it_in_order_and_the_next_start_trades_on_it(tmp_path)
 
 def test_another_grid_ends_a_shadow_in_order_and_the_next_start_quotes_on_it(tmp_path):
     """Its day is whole, and its replay decides the same, although the day holds prices of both grids."""
-    quiet = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000", "FLUSH_INTERVAL_S": "0.5"}  # nobody else trades
+    quiet = STILL | {"FLUSH_INTERVAL_S": "0.5"}
     shadow = ("-m", "mm", "shadow")
     with venue(tmp_path, "--scenario", "empty") as box:
         assert box.post("/sim/faults", "at time 0 do filters tick=0.05")
-        rests(box, "BUY", "99.90")
-        rests(box, "SELL", "100.10")
+        box.rests("BUY", "99.90")
+        box.rests("SELL", "100.10")
         with box.trader("--run-id", "R1", entry=shadow, **quiet) as process:
-            stirred(box, lambda: any(tmp_path.glob("data/*/*/events*")), "a recording", process)
+            box.stirred(lambda: any(tmp_path.glob("data/*/*/events*")), "a recording", process)
             (ledger,) = tmp_path.glob("data/*/*/events*")
-            stirred(box, lambda: books(ledger) == 1, "a book", process)
+            box.stirred(lambda: books(ledger) == 1, "a book", process)
             for _ in range(5):
-                stirred(box, lambda: True, "a change of the book", process)
+                box.stirred(lambda: True, "a change of the book", process)
             assert box.post("/sim/faults", "at time 0 do filters tick=0.01")
-            rests(box, "BUY", "99.91")
+            box.rests("BUY", "99.91")
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 75, output
         (line,) = [text for text in output.splitlines() if text.startswith("error:")]
         assert "tick_size from 0.05 to 0.01" in line
         with box.trader("--run-id", "R2", entry=shadow, **quiet) as process:
-            stirred(box, lambda: books(ledger) == 2, "a book", process)
+            box.stirred(lambda: books(ledger) == 2, "a book", process)
             for _ in range(5):
-                stirred(box, lambda: True, "a change of the book", process)
+                box.stirred(lambda: True, "a change of the book", process)
             code, output, _ = ended(process)
         assert code == 0, output
     first, second = sorted(tmp_path.glob("out/shadow/*/*_R[12]"))

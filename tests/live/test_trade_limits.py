@@ -6,17 +6,19 @@ One market, two days of a trader's clock: a first day without a breach, and a se
 import json
 import time
 from decimal import Decimal
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
-from trading_box import ended, venue
+from trading_box import STILL, ended, venue
 from trading_truth import assert_equal_books
 
+from serving import signed
 from set_clock import WallClock
 
 DAY_US, SECOND_US = 86_400_000_000, 1_000_000
 DELTA_TICKS, FACTOR = 10, 3
 CLIP = Decimal("0.8")
+NEAR, FAR = Decimal("100.20"), Decimal(103)  # bob's asks; without the near one the mid is 1.4 % higher
 KNOBS = {
     "QUOTE_MODEL": "fixed_spread",
     "QUOTE_PARAMS_JSON": f'{{"delta_ticks": {DELTA_TICKS}}}',
@@ -33,52 +35,64 @@ def placed(requests):
     return [one for one in requests if one["method"] != "order.cancel"]
 
 
-def widths(requests):
-    """Return the ticks from bid to ask of the quotes that were sent together."""
-    orders = placed(requests)
-    together = [(a["params"], b["params"]) for a, b in pairwise(orders) if b["us"] - a["us"] < SECOND_US // 20]
-    found = [(Decimal(b["price"]) - Decimal(a["price"])) * 100 for a, b in together if a["side"] != b["side"]]
-    return {abs(int(ticks)) for ticks in found}
+def spread(box):
+    """Return the ticks from the trader's open bid to its open ask; None unless each side has one order."""
+    found = sorted((one["side"], Decimal(one["price"])) for one in box.account()["openOrders"])
+    if [side for side, _ in found] != ["BUY", "SELL"]:
+        return None
+    return int(100 * (found[1][1] - found[0][1]))
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory):
-    """Yield the exchange, the requests of three starts, and how many of the second came before the market jumped."""
+    """Yield the exchange, the requests of three starts, and until when the second one's market was calm, µs.
+
+    Only bob trades with it: one bid fills, and the mid jumps once.
+    """
     folder = tmp_path_factory.mktemp("limits")
-    with venue(folder) as box:
-        starts, calm = [], 0
+    with venue(folder, "--scenario", "empty") as box:
+        for side, price in (("BUY", "99.80"), ("SELL", NEAR), ("SELL", FAR)):
+            box.rests(side, price)
+        starts, calm_us = [], 0
         for off_us, act in ((-DAY_US, None), (0, _breach), (0, None)):
             before = len(box.account()["requests"])
-            with box.trader(entry=WallClock(folder, off_us).entry("trade"), **KNOBS) as process:
-                # a start whose position is at its bound has but one
-                box.until(lambda: box.account()["openOrders"], "a quote", process=process)
+            with box.trader(entry=WallClock(folder, off_us).entry("trade"), **STILL, **KNOBS) as process:
+                box.stirred(lambda: box.account()["openOrders"], "a quote", process)
                 if act:
-                    calm = act(box, process) - before
+                    calm_us = act(box, process)
                 code, output, _ = ended(process)
                 assert code == 0, output
             starts.append(box.account()["requests"][before:])
-        yield box, starts, calm
+        yield box, starts, calm_us
 
 
 def _breach(box, process):
-    """Let the market fill a bid, and then jump; return how many requests came before the jump, when quotes are back."""
-    box.order("SELL", "40")
-    box.until(lambda: box.rows("breach"), "a band", process=process)
-    before = len(box.account()["requests"])
-    box.until(lambda: widths(box.account()["requests"][before:]), "wide quotes", process=process)
-    calm = len(box.account()["requests"])
-    for _ in range(400):
-        if _moved(box):
-            break
-        box.order("BUY", "40")
-        time.sleep(0.1)  # the exchange's limit of requests is the other user's as well
-    box.until(lambda: not box.account()["openOrders"], "that quotes are pulled", process=process)
-    box.until(lambda: box.account()["openOrders"], "quotes again", 40, process=process)
-    return calm
+    """Let bob fill a bid, and make the mid jump; return the instant before the jump, when quotes are back."""
+    box.stirred(lambda: spread(box) == 2 * DELTA_TICKS, "both quotes", process)
+    box.order("SELL", CLIP / 2)
+    box.stirred(lambda: spread(box) == 2 * DELTA_TICKS * FACTOR, "wide quotes", process)
+    calm_us = box.account()["now_us"]
+
+    def jumped():
+        """An order that would meet bob's own makes that expire: `NEAR` goes, and what the trader asks below `FAR`."""
+        if near:
+            take = {"side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "price": FAR - 1, "quantity": CLIP}
+            signed(box.ready, "bob", "POST", "order", symbol=box.ready["symbol"], **take)
+            near.clear()
+        else:
+            near.append(box.rests("SELL", NEAR))
+        time.sleep(0.3)
+        return _moved(box)
+
+    near = [NEAR]
+    box.until(jumped, "a jump of the mid within 1 s", process=process)
+    box.stirred(lambda: not box.account()["openOrders"], "that quotes are pulled", process)
+    box.stirred(lambda: box.account()["openOrders"], "quotes again", process)
+    return calm_us
 
 
 def _moved(box):
-    return [row for row in box.rows() if row["type"] == "breach" and row["limit"] == "MAX_MOVE"]
+    return [row for row in box.rows("breach") if row["limit"] == "MAX_MOVE"]
 
 
 def _ids(rows):
@@ -86,20 +100,15 @@ def _ids(rows):
     return {row["client_id"] for row in rows if row["action"] != "cancel"}
 
 
-def _named(requests, ids):
-    """Return the requests that place one of these orders, as the exchange got them."""
-    return [one for one in placed(requests) if one["params"]["newClientOrderId"] in ids]
-
-
 @pytest.fixture(scope="module")
 def parts(days):
-    """Return the intents of the second start: before the band, up to the jump of the mid, and later."""
+    """Return the intents of the second start: before the band, in the calm market, up to the jump, later."""
     rows = [json.loads(line) for line in days[0].logs()[1].read_text().splitlines()]
     intents = [row for row in rows if row["type"] == "intent"]
     band_us, move_us = (
         next(row["at_us"] for row in rows if row.get("limit") == limit) for limit in ("WIDEN_BANDS", "MAX_MOVE")
     )
-    bounds = pairwise((0, band_us, move_us, rows[-1]["us"]))
+    bounds = pairwise((0, band_us, days[2], move_us, rows[-1]["us"]))
     return [[row for row in intents if from_us <= row["us"] < to_us] for from_us, to_us in bounds]
 
 
@@ -110,25 +119,19 @@ def test_the_sizes_follow_the_ramp_and_a_breach_sets_them_back_at_the_next_start
     assert sizes == [{CLIP / 4}, {CLIP / 2}, {CLIP / 4}]
 
 
-def test_quotes_widen_at_the_share_of_the_position_and_are_not_withheld(days, parts):
-    """From bid to ask it is twice the distance, and a tick more where the mid lies between two ticks.
-
-    Until the jump: while the mid moves, a bid and an ask that leave together may be of two decisions.
-    """
-    _, starts, calm = days
-    early, late = (_named(starts[1][:calm], _ids(part)) for part in parts[:2])
-    narrow, wide = (2 * DELTA_TICKS * factor for factor in (1, FACTOR))
-    assert widths(early) <= {narrow, narrow + 1}
-    assert widths(late)
-    assert widths(late) <= {wide, wide + 1}
+def test_quotes_widen_at_the_share_of_the_position_and_are_not_withheld(parts):
+    """`days` waits for both quotes at either width; the mid moves by up to 5 ticks while our own quotes make it."""
+    early, late = ([abs(Decimal(row["price"]) - 100) * 100 for row in part if _ids([row])] for part in parts[:2])
+    assert max(early) <= DELTA_TICKS + 5
+    assert min(late) >= DELTA_TICKS * FACTOR - 5
 
 
 def test_a_jump_of_the_mid_pulls_the_quotes_for_ten_healthy_seconds(days, parts):
     """All are cancelled, nothing is placed before, and then quotes stand again; `days` waits for both."""
-    again = next(row for row in parts[2] if row["action"] != "cancel")
+    again = next(row for row in parts[3] if row["action"] != "cancel")
     assert again["us"] - _moved(days[0])[0]["at_us"] >= 10 * SECOND_US
     orders = [one["params"]["newClientOrderId"] for one in placed(days[1][1])]
-    assert set(orders[: orders.index(again["client_id"])]) <= _ids([*parts[0], *parts[1]])
+    assert set(orders[: orders.index(again["client_id"])]) <= _ids(chain(*parts[:3]))
 
 
 def test_the_books_are_equal(days):

@@ -16,6 +16,7 @@ from serving import serving, signed
 from support import ROOT
 
 LONGEST_S = 240
+STILL = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # where nobody else trades
 ENTRY = ("-m", "mm", "trade")
 
 
@@ -97,6 +98,17 @@ class Venue:
         terms = {"symbol": self.ready["symbol"], "side": side, "type": "MARKET", "quantity": quantity}
         return signed(self.ready, user, "POST", "order", **terms).json()
 
+    def rests(self, side, price, quantity="5", user="bob"):
+        """Let another user place an order that rests, and return its number."""
+        terms = {"symbol": self.ready["symbol"], "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+        answer = signed(self.ready, user, "POST", "order", **terms, price=price, quantity=quantity).json()
+        assert "orderId" in answer, answer
+        return answer["orderId"]
+
+    def cancel(self, order, user="bob"):
+        """Let that user cancel it."""
+        signed(self.ready, user, "DELETE", "order", symbol=self.ready["symbol"], orderId=order)
+
     def account(self, since_us=0):
         """Return the exchange's own account: balances, open orders; orders, trades and requests from then on."""
         return self.get(f"/sim/account?user={self.user}&timeUnit=MICROSECOND&since_us={since_us}")
@@ -124,6 +136,16 @@ class Venue:
             f"{what} did not happen within {seconds} s; {self.user}: now {account['now_us']}, "
             f"open {account['openOrders']}, last requests {account['requests'][-4:]}{log}"
         )
+
+    def stirred(self, true, what, process):
+        """Wait as `until` does, while bob places and cancels an order: silence shows nothing."""
+
+        def look():
+            self.cancel(self.rests("BUY", "99.50"))
+            time.sleep(0.3)
+            return true()
+
+        return self.until(look, what, process=process)
 
     def moved(self):
         """Return position and cash of the account beyond what the box gave it."""

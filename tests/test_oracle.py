@@ -159,7 +159,8 @@ def test_what_falls_due_at_the_end_happens_and_nothing_later(play):
 
 def test_a_window_builds_its_book_in_silence(play):
     """Events before 1050 make the book, count for nothing, and the grids begin at 1050; it ends at 1160."""
-    tape = tape_of(SNAPSHOT, (1020, "depth", [(99, 0)], []), (1020, "trade", 1, 101, 1), (1100, "depth", [(97, 3)], []))
+    early = (1020, "depth", [(99, 0)], []), (1020, "trade", 1, 101, 1)
+    tape = tape_of(SNAPSHOT, *early, (1100, "depth", [(97, 3)], []), until(1200))
     played = play({}, tapes=[tape.between(1050, 1160)], state_us=60)
     assert [(view.us, view.bid_ticks, view.last_trade, view.depth) for view in played.seen] == [
         (1050, 98, None, [0, 7, 0]),

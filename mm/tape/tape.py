@@ -329,16 +329,16 @@ class Tape(Shown):
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
         Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
-
-        It begins no earlier than the tape; where it ends later, the last book stands until then. Its events begin with
-        the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is right from there on; where there is none,
-        with the window's first. Only a window that leaves out nothing at an end continues the tape before or after it.
+        It ends no later than the tape. Its events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that
+        the book is right from there on; where there is none, with the window's first. Only a window that leaves out
+        nothing at an end continues the tape before or after it.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
         a_us, b_us = max(a_us, self.start_us), max(b_us, self.start_us)
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
+        b_us = max(a_us, min(b_us, self.end_us))
         at_begin = first < stop and self.event_us[first] == a_us
         before = self.kind[: first + at_begin]
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))

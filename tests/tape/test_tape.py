@@ -141,7 +141,8 @@ def test_a_window_shows_what_the_whole_tape_shows(tape, data):
     a, b = sorted(data.draw(st.tuples(st.sampled_from(stamps), st.sampled_from(stamps))))
     window = tape.between(a, b)
     window.check()
-    assert (window.start_us, window.end_us) == (max(a, tape.start_us), max(b, tape.start_us))
+    begin_us = max(a, tape.start_us)
+    assert (window.start_us, window.end_us) == (begin_us, max(begin_us, min(b, tape.end_us)))
     inside = [event for event in range(len(tape)) if a <= tape.event_us[event] < b]
     shown = [event for event in range(len(window)) if window.event_us[event] >= a]
     expected = [(tape.kind[event], tape.event_id[event], tape.rows(event), books(tape)[event]) for event in inside]
@@ -160,6 +161,16 @@ def test_a_window_of_a_window_is_that_window(tape, data):
     assume(b < c)
     inner, straight = tape.between(a, d).between(b, c), tape.between(b, c)
     assert all(np.array_equal(getattr(inner, name), getattr(straight, name)) for name in ARRAYS if "row_" not in name)
+
+
+def test_a_window_covers_no_time_behind_the_end_of_its_tape():
+    """Recording may have ended there: a book that stands for an hour longer would be exposure that nobody saw."""
+    tape = Tape.of(SIM, STORY)
+    window = tape.between(25, 3_600_000_000)
+    assert (window.start_us, window.end_us) == (25, tape.end_us)
+    assert window.event_us[-1] == tape.event_us[-1]
+    late = tape.between(100, 200)
+    assert (late.start_us, late.end_us) == (100, 100)
 
 
 def test_a_window_knows_the_book_it_begins_in_also_when_a_snapshot_comes_first():

@@ -40,6 +40,7 @@ class LiveMarket:
         book: Bids and asks at the end.
         trade_us: Instants of trades.
         trades: A column each: price, quantity, and the aggressor's side, +1 a buyer.
+        run_id: Of the recording that wrote the last rows; empty where it is no recording.
     """
 
     us: Instants
@@ -47,6 +48,7 @@ class LiveMarket:
     book: list[Levels]
     trade_us: Instants
     trades: list[Floats]
+    run_id: str = ""
 
     @property
     def bid(self) -> Floats:
@@ -110,7 +112,7 @@ def recorded_tail(day: DayFolder) -> LiveMarket | None:
         shown = min(LEVELS, levels_shown(frames.columns))
         best = [_floats(frames[name]) for name in ("bid1_price", "ask1_price", "bid1_qty", "ask1_qty")]
         book = [_book(frames.row(-1, named=True), side, shown) for side in ("bid", "ask")]
-        return LiveMarket(_whole(frames["recv_time_us"]), best, book, *_trades(trades))
+        return LiveMarket(_whole(frames["recv_time_us"]), best, book, *_trades(trades), frames["run_id"][-1])
     except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())[:120]
         raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); mm data check names why") from error
@@ -215,9 +217,14 @@ class SeenOrders:
     run: str
 
 
-def own_orders(out_root: Path, symbol: str) -> SeenOrders | None:
-    """Return the orders of the newest trade of a symbol, by the end of its audit log; None where there is no log."""
-    logs = sorted(audit_folder(out_root, symbol).glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
+    """Return the orders of the trade that recorded as *run_id*, by the end of its audit log; None where it has none.
+
+    A recording has ``_2``, ``_3``, … behind the run's own id where its day has that already.
+    """
+    ids = (run_id, run_id.rpartition("_")[0])
+    logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
+    logs.sort(key=lambda path: path.stat().st_mtime_ns)
     if not logs:
         return None
     with logs[-1].open("rb") as file:

@@ -65,7 +65,7 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
             own = live_view.box_orders(box, st.query_params.get("client", CLIENT))
         elif day:
             market = live_view.recorded_tail(DayFolder(folders.data_root, symbol, day))
-            own = live_view.own_orders(folders.out_root, symbol)
+            own = live_view.own_orders(folders.out_root, symbol, market.run_id) if market else None
             _health(folders, symbol, day)
     figures: dict[str, dict[str, float]] = {}
     tick: float | None = None

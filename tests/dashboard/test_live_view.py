@@ -10,7 +10,7 @@ from mm.dashboard.live_view import box_market, box_orders, fetched, metrics_of, 
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError
 
-HEAD = "recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"
+HEAD = "run_id,recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"
 TRADES = "price,qty,is_buyer_maker,recv_time_us\n"
 
 
@@ -49,7 +49,7 @@ def test_a_file_without_a_whole_row_has_no_tail(tmp_path, text):
 
 def test_a_day_that_is_recorded_shows_its_book_and_trades(tmp_path):
     """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a level that is not there is left out."""
-    frames = HEAD + "1000000,99,2,102,2,98,1,103,1\n2000000,100,1,101,3,99,5,,\n"
+    frames = HEAD + "T1,1000000,99,2,102,2,98,1,103,1\nT1,2000000,100,1,101,3,99,5,,\n"
     day = day_of(tmp_path, frames, TRADES + "101,0.5,false,1500000\n100,0.25,true,1600000\n")
     found = recorded_tail(day)
     assert found.mid.tolist() == [100.5, 100.5]
@@ -61,11 +61,11 @@ def test_a_day_that_is_recorded_shows_its_book_and_trades(tmp_path):
 
 def test_before_the_first_frame_or_trade_there_is_none(tmp_path):
     assert recorded_tail(DayFolder(tmp_path, "SIMUSDT", "20260106")) is None
-    found = recorded_tail(day_of(tmp_path, HEAD + "1000000,99,2,102,2,98,1,103,1\n"))
+    found = recorded_tail(day_of(tmp_path, HEAD + "T1,1000000,99,2,102,2,98,1,103,1\n"))
     assert len(found.trade_us) == 0
 
 
-@pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "x,y,z,1,1,1,1,1,1\n", HEAD + "1,2\n\x00,\n"])
+@pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "T1,x,y,z,1,1,1,1,1,1\n", HEAD + "T1,1,2\nT1,\x00,\n"])
 def test_frames_that_are_none_are_one_line(tmp_path, frames):
     with pytest.raises(BrokenFile, match="20260105"):
         recorded_tail(day_of(tmp_path, frames))
@@ -166,13 +166,22 @@ ROWS = [
 
 def test_the_end_of_an_audit_log_says_what_is_open(tmp_path):
     """Placed, partly filled, cancelled, rejected; a line that is being written is left out."""
-    assert own_orders(tmp_path, "A") is None
+    assert own_orders(tmp_path, "A", "T1") is None
     log = tmp_path / "audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
     log.write_text("".join(json.dumps(row) + "\n" for row in ROWS) + '{"type":"no')
-    found = own_orders(tmp_path, "A")
+    found = own_orders(tmp_path, "A", "T1")
     assert found.open == {"b1": (1, 99.0, 1.5)}
     assert found.fills == [(5, 1, 99.0, 0.5)]
     with log.open("a") as file:
         file.write('te"}\n' + json.dumps({"type": "stop", "us": 10}) + "\n")
-    assert own_orders(tmp_path, "A").open == {}
+    assert own_orders(tmp_path, "A", "T1").open == {}
+
+
+def test_a_page_has_the_orders_of_its_own_run_alone(tmp_path):
+    """A shadow and a trader of one symbol may share the folder of results: the shadow's page has no fills of it."""
+    log = tmp_path / "audit/A/20260105_T1.ndjson"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert own_orders(tmp_path, "A", "shadow") is None
+    assert own_orders(tmp_path, "A", "T1").run == own_orders(tmp_path, "A", "T1_2").run == "20260105_T1"

@@ -40,15 +40,8 @@ def is_measured(value: Any) -> bool:
 
 
 def is_states(value: Any) -> bool:
-    """Return whether *value* is an object of what `StateRates` reads, by instant in µs."""
-    if not isinstance(value, dict) or not all(us.isdecimal() for us in value):
-        return False
-    try:
-        for rates in value.values():
-            StateRates.read(rates)
-    except ValueError:
-        return False
-    return True
+    """Return whether *value* is an object by instant in µs; `StateRates` reads what it holds."""
+    return isinstance(value, dict) and all(us.isdecimal() for us in value)
 
 
 # What JSON must hold for a field of each type; None as well where the type allows it.
@@ -100,7 +93,10 @@ class Entry:
         if known and value not in known:
             raise self._refused(key, f"one of {', '.join(known)}")
         if options[0] is States:
-            return {int(us): StateRates.read(rates) for us, rates in value.items()}
+            try:
+                return {int(us): StateRates.read(rates) for us, rates in value.items()}
+            except ValueError as error:
+                raise self._refused(key, wanted) from error
         return tuple(map(tuple, value)) if kind in (Line, Measured) else value
 
     def fields_of(self, record: Any, choices: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

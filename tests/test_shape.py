@@ -80,7 +80,7 @@ TODAY = {
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape; issue 21, what is kept of tapes, its pruning, and the order of the exchange,
     # rows put in order, and files compared with the manifest, by another thread.
-    "tape": (5_695, 17),
+    "tape": (5_698, 17),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.

@@ -187,8 +187,11 @@ def read_day(
     from mm.tape.damage import what_is_left
 
     with what_is_left(folder, harmed) as (left, losses):
-        builder, facts = _read(left, options, reading, losses)
         there, here = str(left.root.resolve()), str(folder.root)
+        try:
+            builder, facts = _read(left, options, reading, losses)
+        except MMError as error:
+            raise type(error)(str(error).replace(str(left.root), here)) from error
         warnings = tuple(warning.replace(there, here) for warning in facts.meta.warnings)
     names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in harmed}
     inputs = tuple(

@@ -8,7 +8,7 @@ from day_stories import START, at, diff, kinds, rewrite, snapshot, trade
 
 from mm.backtest.io import load_day
 from mm.dayfolder.line_files import gzip_member
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, NeverSynced
 from mm.tape.tape import KIND_NAMES, TRADE
 from strategies import Story
 
@@ -127,6 +127,16 @@ def test_damage_that_cannot_be_placed_leaves_nothing(folder, damage):
     damage(folder)
     with pytest.raises(BrokenFile, match="nothing of the day is left to play, restore the file"):
         load_day(folder, damaged=True)
+
+
+def test_a_damaged_day_without_a_book_is_named_by_its_own_folder(tmp_path):
+    """What is left is read from a temporary copy, which is gone where the message is read."""
+    folder = Story([[one for one in DAY if one[0] != "snapshot"]]).write(tmp_path)
+    keep_lines(folder.diffs, lambda lines: lines[:20])
+    with pytest.raises(NeverSynced) as caught:
+        load_day(folder, damaged=True)
+    assert str(caught.value).startswith(f"{folder.path}: the book is never valid")
+    assert "mm-damaged" not in str(caught.value)
 
 
 def test_what_the_tape_does_not_need_is_named_and_no_loss(folder):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.fills.hazard_fit import with_numbers
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
+from mm.backtest.quotes.agent_file import AGENT, read_agent
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -138,10 +139,12 @@ class ModelMaker:
         return replace(result, books=replace(result.books, fit=terms))
 
     def with_predictors(self, result: "Result") -> "Result":
-        """Return *result* with what the predictors that its models read say of themselves."""
+        """Return *result* with what the predictors and agents of its models say of themselves."""
         begin_us = result.journal.counters["first_us"]
         terms = tuple(one.terms(begin_us) for one in self.predictors.values())
-        return replace(result, books=replace(result.books, predictors=terms))
+        trained = {day for path in agent_files(self._models) for day in read_agent(path).about.get("days", ())}
+        met = tuple(sorted(trained & set(result.books.days)))
+        return replace(result, books=replace(result.books, predictors=terms, agent_days=met))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
         """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
@@ -280,6 +283,13 @@ class ModelMaker:
         else:
             taken = {one.name for one in accepted_by(build)[0]} - params.keys()
         return construct(build, params, source, {name: one for name, one in offers.items() if name in taken})
+
+
+def agent_files(models: Models) -> list[Path]:
+    """Return the files of the trained agents in a quote model, without those that are not named by a text."""
+    leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
+    named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
+    return [Path(path) for path in named if isinstance(path, str)]
 
 
 def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int) -> None:

@@ -46,6 +46,7 @@ class Books:
             None of a replay.
         predictors: What the fitted predictors that the models read say of themselves: ``target``, ``model``,
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
+        agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: What a perpetual paid for our position (below 0: received), 1e-8 of the quote asset; None of others.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
@@ -74,3 +75,4 @@ class Books:
     target_lots: int = 0
     ended: Mapping[str, Any] | None = None
     predictors: tuple[Mapping[str, Any], ...] = ()
+    agent_days: tuple[str, ...] = ()

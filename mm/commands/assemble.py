@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
-from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
+from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
@@ -19,7 +19,7 @@ from mm.clock import us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_maker import ModelMaker, check_names, is_fit, read_fitted, takes_clustering
+from mm.model_maker import ModelMaker, agent_files, check_names, is_fit, read_fitted, takes_clustering
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
@@ -123,13 +123,6 @@ def with_micro_price(
     if MICRO_PRICE not in getattr(quotes, "signals", ()):
         return rules
     return replace(rules, micro_price=micro_price_before(run, day, market, tape, cache))
-
-
-def agent_files(models: Models) -> list[Path]:
-    """Return the files of the trained agents in a quote model, without those that are not named by a text."""
-    leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
-    named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
-    return [Path(path) for path in named if isinstance(path, str)]
 
 
 def keep_models(run: Run, models: Models) -> None:

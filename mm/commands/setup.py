@@ -11,7 +11,8 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.idle import idle
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
-from mm.commands.assemble import agent_files, artefacts
+from mm.commands.assemble import artefacts
+from mm.model_maker import agent_files
 from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")

@@ -18,7 +18,7 @@ from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.setup import Setup
 from mm.errors import ModelError, UsageError
-from mm.model_maker import ModelMaker, fitted_from, note_predictors
+from mm.model_maker import ModelMaker, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.run import Run
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
@@ -294,7 +294,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         try:
             with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
                 maker, signals = _make(run if first else None, point, tapes, stand)
-            played = (*assemble.agent_files(setup.models), setup.execution.requote_interval_ms)
+            played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
             agents.add(played)
         except ModelError:

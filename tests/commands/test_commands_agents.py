@@ -64,6 +64,19 @@ def test_what_is_not_as_in_training_is_warned_of_once(data, tmp_path, command, a
     assert warning.items() >= told.items()
 
 
+@pytest.mark.parametrize("days", [["20260104", DAY], ["20260104"]])
+def test_a_summary_names_the_days_of_training_that_were_played(data, tmp_path, days):
+    """A line of a log is not read beside the PnL; `warnings` and the page are."""
+    done, _ = run(data, tmp_path, agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0, "days": days}))
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / f"out/backtest/SIMUSDT/{DAY}_R"
+    summary = json.loads((folder / "summary.json").read_text())
+    found = [line for line in summary["warnings"] if line.startswith("agent_in_sample: ")]
+    assert len(found) == (DAY in days)
+    assert summary.get("agent_days") == ([DAY] if found else None)
+    assert ("agent_in_sample" in (folder / "report.html").read_text()) == bool(found)
+
+
 def test_each_requote_interval_of_a_grid_is_judged(data, tmp_path):
     agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0})
     grid = ("--grid", "REQUOTE_INTERVAL_MS=125,250,500", "--jobs", "1")

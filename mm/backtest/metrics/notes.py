@@ -146,6 +146,7 @@ def basis(books: "Books") -> dict[str, Any]:
         "fill_bias": books.fill_bias,
         **({"strategy": dict(books.strategy)} if books.strategy else {}),
         **({"predictors": [dict(one) for one in books.predictors]} if books.predictors else {}),
+        **({"agent_days": list(books.agent_days)} if books.agent_days else {}),
         **_gamma(books.gammas),
         "target_inventory": books.target_lots * books.instrument.lot_e8 / E8,
     }
@@ -174,6 +175,11 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
         found.append(_nothing_filled(summary))
     if not reason:
         found += one_sided(summary)
+    if days := summary.get("agent_days"):
+        found.append(
+            f"agent_in_sample: the agent was trained on {', '.join(days)}, which this run plays: the PnL is in-sample; "
+            f"play days that it was not trained on"
+        )
     return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
 
 

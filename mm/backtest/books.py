@@ -48,6 +48,7 @@ class Books:
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
         agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: What a perpetual paid for our position (below 0: received), 1e-8 of the quote asset; None of others.
+        spot_fees: The knobs of fees that a perpetual was played with at their defaults, which are the fees of Spot.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -63,6 +64,7 @@ class Books:
     lost_lines: int = 0
     untraded: float | None = None
     funding_e8: int | None = None
+    spot_fees: tuple[str, ...] = ()
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None

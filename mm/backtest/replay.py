@@ -81,7 +81,7 @@ def backtest(
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:
-        books = replace(books, funding_e8=exchange.funding_e8)
+        books = replace(books, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     journal = exchange.journal()
     counters = journal.counters
     books = replace(books, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))

@@ -25,6 +25,7 @@ SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
 _MS = number(0, 1e10)
 FEE_RATE = "0.001"
+SPOT_FEES = "spot_fees"  # the key of the warning that a perpetual is played with it
 _BASE = decimal("-90000000000", "90000000000")
 
 
@@ -249,6 +250,12 @@ class Rules:
     def tick_lot_e16(self) -> int:
         """What one lot is worth more when the price is one tick higher, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
+
+    @property
+    def default_fees(self) -> tuple[str, ...]:
+        """The knobs of fees whose rates are their defaults, in this order: the maker's, the taker's."""
+        rates = {"MAKER_FEE_RATE": self.maker_fee_e8, "TAKER_FEE_RATE": self.taker_fee_e8}
+        return tuple(knob for knob, rate in rates.items() if rate == e8(FEE_RATE))
 
     @property
     def target(self) -> int:

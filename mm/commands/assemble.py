@@ -12,7 +12,7 @@ from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
-from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.backtest.rules import FEE_RATE, SPOT_FEES, Account, Execution, Rules, terms
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms
@@ -210,6 +210,12 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
     met = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
     if met:
         log.warning("agent_in_sample", path=str(path), days=",".join(met))
+
+
+def warn_of_fees(log: "Logger", tape: "Tape", rules: Rules) -> None:
+    """Warn where a market of futures is to be played with the default fee of a maker, which is that of Spot."""
+    if tape.meta.venue == USDM and "MAKER_FEE_RATE" in rules.default_fees:
+        log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to that of your account")
 
 
 def _note(run: Run, tape: "Tape") -> None:

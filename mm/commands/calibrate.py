@@ -53,7 +53,7 @@ def main(
     from mm.commands import assemble
 
     tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account)
+    rules = assemble.rules(tapes[0], execution, account, run=run)
     with run.timing("play"), TablesBeside(run, orders_file.orders_format) as tables:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         found = measure(tapes, config, rules, tables.played)

@@ -48,7 +48,7 @@ def main(
     from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, models)
+    rules = assemble.rules(tapes[0], execution, account, models, run=run)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
@@ -94,7 +94,8 @@ def walkforward(
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, models, risk=risk)
+    rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    assemble.warn_of_fees(run.log, tapes[0], rules)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
     assemble.check_agents(run, models, execution, tapes)

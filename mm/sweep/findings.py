@@ -12,6 +12,7 @@ import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
+from mm.backtest.rules import SPOT_FEES
 from mm.clock import US_PER_S
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
@@ -50,7 +51,7 @@ FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
 ENOUGH, LITTLE = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
-IN_SAMPLE = "_in_sample"  # how the key at the head of such a warning ends
+TOLD = ("_in_sample", SPOT_FEES)  # how the keys end at the head of warnings of points that a sweep tells
 Row = dict[str, Any]
 
 
@@ -350,7 +351,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "warnings": [],
         "rows": rows,
     }
-    content["warnings"] = _warnings(content, panel, _in_sample(points))
+    content["warnings"] = _warnings(content, panel, _told(points))
     return SweepFindings(content, panel, chosen, columns, points)
 
 
@@ -423,14 +424,14 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
     return {**{name: best[name] for name in chosen}, "point": best["point"], rank_by: best[rank_by]}
 
 
-def _in_sample(points: Sequence[PlayedPoint]) -> Counter[str]:
-    """Return the warnings of points whose fit or predictor was made of what they play, each with its points."""
+def _told(points: Sequence[PlayedPoint]) -> Counter[str]:
+    """Return the warnings of points that hold for what was played or paid, not for one result; each with its points."""
     summaries = [one.outcome.get("summary") or {} for one in points]
-    return Counter(line for one in summaries for line in one.get("warnings", ()) if IN_SAMPLE in line.split(":")[0])
+    return Counter(line for one in summaries for line in one.get("warnings", ()) if line.split(":")[0].endswith(TOLD))
 
 
-def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, in_sample: Mapping[str, int]) -> list[str]:
-    """Return in words what a reader of the best row has to know; *in_sample* as by `_in_sample`."""
+def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, told: Mapping[str, int]) -> list[str]:
+    """Return in words what a reader of the best row has to know; *told* as by `_told`."""
     lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
@@ -453,7 +454,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, in_sample: Map
             f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
             f"assumption, and see the worst case over all of them"
         )
-    lines += [f"{count} of {content['points']} points: {line}" for line, count in in_sample.items()]
+    lines += [f"{count} of {content['points']} points: {line}" for line, count in told.items()]
     if panel is None and trials > 1:
         lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
     return lines

@@ -5,9 +5,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from click.testing import CliRunner
 
 import mm
 from captured import ASKS, NOON_US, diff, folder, imported, snapshot
+from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution, Rules
@@ -40,6 +42,15 @@ class Seller:
 
     def quote(self, view):
         return mm.Quotes(None, view.ask_ticks, None, 1) if view.inventory_lots == 0 else None
+
+
+class Crosser:
+    """Buys a lot at the best ask."""
+
+    name = "crosser"
+
+    def quote(self, view):
+        return mm.Quotes(view.ask_ticks, None, 1, bid_kind="IOC") if view.inventory_lots == 0 else None
 
 
 def tape(payments=(), venue=USDM, begin_s=0):
@@ -95,6 +106,29 @@ def test_balances_bind_on_spot_alone(venue, binds):
     assert assemble.rules(tape(venue=venue), Execution(), Account()).enforce_balances is binds
 
 
+@pytest.mark.parametrize(
+    ("venue", "given", "said"),
+    [
+        (USDM, {"maker_fee_e8": 100_000}, "0.001 (MAKER_FEE_RATE)"),
+        (USDM, {"maker_fee_e8": 20_000}, None),  # the taker's is the default, and nothing took
+        (USDM, {"maker_fee_e8": 0, "maker_unit_fee_e8": 1_000}, None),
+        (SPOT, {"maker_fee_e8": 100_000}, None),
+    ],
+)
+def test_fills_of_a_perpetual_that_paid_the_fee_of_spot_are_told(venue, given, said):
+    """The defaults of the fees are those of Spot, and no day of futures has them."""
+    notes = [one for one in played(tape(venue=venue), Seller(), **given).summary["warnings"] if "spot_fees" in one]
+    assert len(notes) == (said is not None)
+    assert said is None or f"spot_fees: fills paid {said}, the default, which is Spot's" in notes[0]
+
+
+def test_a_taker_of_a_perpetual_is_told_as_well():
+    """Both knobs are named where both roles filled at their defaults; without a fill nothing is."""
+    (note,) = [one for one in played(tape(), Crosser(), maker_fee_e8=0).summary["warnings"] if "spot_fees" in one]
+    assert "0.001 (TAKER_FEE_RATE)" in note
+    assert not any("spot_fees" in one for one in played(tape(), maker_fee_e8=100_000).summary["warnings"])
+
+
 def funded(tmp_path):
     """Return a day whose ledger has a payment."""
     stream = "simusdt@markPrice@1s"
@@ -107,6 +141,14 @@ def funded(tmp_path):
     book = snapshot(105) | {"E": 1, "T": 1}
     imported(tmp_path, [book, updates[0], *marks, updates[1]])
     return folder(tmp_path)
+
+
+@pytest.mark.parametrize(("rate", "warned"), [("0.001", True), ("0.0002", False)])
+def test_a_perpetual_at_the_fee_of_spot_is_warned_of_before_it_is_played(tmp_path, rate, warned):
+    day = funded(tmp_path)
+    words = ["--symbol", "SIMUSDT", "--day", day.day, "--data-root", str(day.root), "--out-root", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["backtest", *words, "--maker-fee-rate", rate, "--json"])
+    assert (f"warning spot_fees day={day.day} rate=0.001 way_out=" in done.stderr) == warned, done.output
 
 
 def test_a_tape_has_its_market_and_what_was_paid(tmp_path):

@@ -27,16 +27,17 @@ class Join:
         return Quotes(bid, view.ask_ticks, ask_lots=held)
 """
 KNOBS = {"SYMBOL": SYMBOL, "LOG_LEVEL": "ERROR", "INITIAL_INVENTORY": "5"}
+LATENCIES = {"LATENCY_FILE": "latencies.csv"}
 WINDOWS = {"WF_TRAIN_WINDOW_MIN": "1", "WF_STEP_MIN": "1", "DAY": DAYS[0]}
 RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
     "mine": (
         ["backtest", "--quote-model", "my_models:Join", "--day", f"{DAYS[0]}:{DAYS[1]}"],
-        {"QUOTE_PARAMS_JSON": '{"most_clips": 3}', "SEED": "9", "LATENCY_FILE": "latencies.csv"},
+        {"QUOTE_PARAMS_JSON": '{"most_clips": 3}', "SEED": "9"} | LATENCIES,
     ),
-    "measured": (["calibrate", "--method", "ladder", "--dwell-ms", "2000"], {"DAY": DAYS[0]}),
+    "measured": (["calibrate", "--method", "ladder", "--dwell-ms", "2000"], {"DAY": DAYS[0]} | LATENCIES),
     "unusable": (["calibrate", "--min-exposure-s", "1e6"], {"DAY": DAYS[0]}),
-    "planned": (["schedule"], WINDOWS),
-    "walked": (["walkforward", "--initial-cash=2000.5"], WINDOWS),
+    "planned": (["schedule"], WINDOWS | LATENCIES),
+    "walked": (["walkforward", "--initial-cash=2000.5"], WINDOWS | LATENCIES),
     "swept": (["sweep", "--grid", "GAMMA=0.1,1", "--grid", "FILL_MODEL=trade_cross,price_cross"], {"DAY": DAYS[0]}),
     "fitted": (
         ["backtest", "--fill-model", "poisson", "--fill-params-file", "fit.json", "--out-dir", "own/place"],
@@ -83,6 +84,12 @@ def test_a_run_of_any_kind_comes_out_again(desk, name):
     assert found["digests"][0] == found["digests"][1]
     assert {one["path"].rpartition("/")[2] for one in found["outputs"]} <= {"report.html"}
     assert sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts) == left
+
+
+@pytest.mark.parametrize("name", ["mine", "measured", "planned", "walked"])
+def test_a_file_of_latencies_is_an_input(desk, name):
+    """So the digest covers what it holds, also where its name stays."""
+    assert "../latencies.csv" in {one["path"] for one in read_manifest(folder_of(desk, name))["inputs"]}
 
 
 def test_a_fit_that_has_moved_is_found_by_its_content(desk, tmp_path):

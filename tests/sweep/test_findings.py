@@ -31,6 +31,14 @@ def test_a_best_point_of_few_fills_or_without_gain_is_told():
     assert any("gains nothing" in line for line in find(losses, [GAMMA], "sharpe", [0]).content["warnings"])
 
 
+def test_what_holds_of_every_point_is_told_once():
+    """A fit of the day that is played, the fee of another market: with how many points say so; other notes are not."""
+    said = ["fit_in_sample: why", "spot_fees: why", "nothing filled: why"]
+    points = [PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), warnings=said[: 4 - n])) for n in (1, 2)]
+    warnings = find(points, [GAMMA], "sharpe", [0]).content["warnings"]
+    assert [line for line in warnings if "points: " in line] == [f"2 of 2 points: {line}" for line in said[:2]]
+
+
 def test_less_drawdown_is_better():
     """All other headlines are the better the greater."""
     points = [

@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.explain import TAKEN
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
+from mm.backtest.rules import FEE_RATE, SPOT_FEES
 from mm.instrument import E8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.books import Books
+    from mm.backtest.journal import Journal
     from mm.backtest.metrics.order_lives import Lives
 
 
@@ -201,6 +204,19 @@ def without_trades(books: "Books") -> list[str]:
         f"no trade in {when} of the time: fills there come only from the book moving through an order, the dearest "
         f"ones, and PnL, fill ratio and win rate are not those of a market that trades; check that the capture has "
         f"its trade stream"
+    ]
+
+
+def paid_as_on_spot(journal: "Journal", books: "Books") -> list[str]:
+    """Return that fills of a perpetual paid the default fees, and which knobs say so."""
+    reasons = journal.fill_reasons
+    took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
+    filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
+    if not (knobs := [knob for knob in books.spot_fees if filled[knob]]):
+        return []
+    return [
+        f"{SPOT_FEES}: fills paid {FEE_RATE} ({', '.join(knobs)}), the default, which is Spot's fee, and this is a day "
+        f"of USD-M futures; set the rate of your account there"
     ]
 
 

@@ -10,7 +10,17 @@ from mm.backtest.metrics._json_values import finite, missing
 from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
 from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
-from mm.backtest.metrics.notes import NOT_FINITE, NULL, REASONS, basis, notes, quoted, refused, without_trades
+from mm.backtest.metrics.notes import (
+    NOT_FINITE,
+    NULL,
+    REASONS,
+    basis,
+    notes,
+    paid_as_on_spot,
+    quoted,
+    refused,
+    without_trades,
+)
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
 from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, split, trips
 from mm.clock import US_PER_S
@@ -272,6 +282,7 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
     drawn = _drawn(journal, books)
     cautions += drawn or without_trades(books)
+    cautions += paid_as_on_spot(journal, books)
     drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(

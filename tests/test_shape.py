@@ -70,7 +70,7 @@ TODAY = {
     # a first reading of a day has hashed.
     "market_data": (18_342, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
-    "report": (5_850, 23),
+    "report": (5_856, 23),
     "runs": (1_608, 6),  # issue 18: numbers within a tolerance
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_950, 52),
@@ -85,7 +85,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 91_176),
+    "lines": (46_000, 91_192),
     "modules": (220, 361),
     "modules under 100 lines": (25, 59),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

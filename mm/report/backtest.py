@@ -26,9 +26,11 @@ from mm.report.backtest_charts import (
     split_chart,
 )
 from mm.report.frame import (
+    ANNUAL,
     About,
     Row,
     abreast,
+    annualised,
     base_asset,
     card,
     coloured,
@@ -47,6 +49,7 @@ from mm.report.frame import (
     table,
     tile,
     tiles,
+    too_short,
     wide,
 )
 from mm.report.hours import hours_card
@@ -100,7 +103,7 @@ def page(
         abreast(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
-        _numbers(summary),
+        numbers_card(summary),
         origin(about),
     ]
     return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
@@ -238,14 +241,13 @@ def _hours_card(summary: Summary) -> str:
     return card("Fills and expected fills", hint, wide(hours_chart(rows)))
 
 
-def _numbers(summary: Summary) -> str:
+def numbers_card(summary: Summary) -> str:
+    """Return all numbers of the summary, by group."""
     signs = [(name, signed(summary[name], 6)) for name in ("pnl_total", "pnl_spread_capture", "pnl_inventory")]
     left_out = summary["adverse_selection_left_out"]
     groups = {
         "Profit": [*signs, *_named(summary, "fees", "pnl_realised", "pnl_unrealised", "initial_equity")],
-        "Risk": _named(
-            summary, "sharpe", "sharpe_autocorr", "sortino", "calmar", "max_drawdown", "drawdown_duration_s"
-        ),
+        "Risk": _named(annualised(summary), *ANNUAL, "max_drawdown", "drawdown_duration_s"),
         "Inventory": _all(summary, "inventory"),
         "Half-spread": [
             ("effective", number(summary["effective_half_spread"])),
@@ -268,7 +270,7 @@ def _numbers(summary: Summary) -> str:
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
         f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json."
-    )
+    ) + too_short(summary)
     undefined = notes([line for line in summary["warnings"] if line.startswith(NULL)], "why")
     return card("All numbers", hint, f'<div class="groups">{tables}</div>{undefined}')
 
@@ -418,9 +420,9 @@ def data_card(summary: Summary, run: RunColumns) -> str:
 def selection_card(summary: Summary) -> str:
     """Return what the Sharpe ratio is worth: its interval, and the chance that it is skill."""
     rows: list[Row] = [
-        ("Sharpe, annual", number(summary["sharpe"], 3)),
-        ("interval", interval(summary["sharpe_ci95"], 3)),
-        ("corrected for autocorrelation", number(summary["sharpe_autocorr"], 3)),
+        ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
+        ("interval", interval(annual["sharpe_ci95"], 3)),
+        ("corrected for autocorrelation", number(annual["sharpe_autocorr"], 3)),
         ("chance that it is above 0", percent(summary.get("psr"))),
     ]
     returns = summary.get("returns") or {}
@@ -429,11 +431,10 @@ def selection_card(summary: Summary) -> str:
         for name in ("skew", "kurtosis")
         if name in returns
     ]
-    if "pnl_band" in summary:
-        band = summary["pnl_band"]
+    if band := summary.get("pnl_band"):
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
     hint = "Of this run alone. The best of many runs is good by selection: mm sweep counts the trials and deflates."
-    return card("Skill or selection", hint, table("", rows))
+    return card("Skill or selection", hint + too_short(summary), table("", rows))
 
 
 def markouts_card(summary: Summary) -> str:

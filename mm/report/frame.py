@@ -145,6 +145,21 @@ def estimate(value: float | None, error: float | None) -> str:
     return f"{signed(value, 3)} ± {number(error, 2)}" if error else signed(value, 3)
 
 
+ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
+
+
+def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *summary*, without its annualised ratios where it has fewer than `SHARPE_DAYS` days."""
+    return {**summary, **dict.fromkeys((*ANNUAL, "sharpe_ci95"))} if too_short(summary) else summary
+
+
+def too_short(summary: Mapping[str, Any]) -> str:
+    """Return why a page shows no annualised ratio, as the end of a hint; nothing where it does."""
+    days = len(summary.get("daily") or summary["days"])
+    why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json has {', '.join(ANNUAL)} all the same."
+    return why if days < SHARPE_DAYS else ""
+
+
 def tiles(*shown: str) -> str:
     """Return the row of headline numbers."""
     return f'<section class="tiles">{"".join(shown)}</section>'

@@ -9,11 +9,12 @@ from drawn_runs import full_day, page_of, result_of
 from hypothesis import given, settings
 
 from journals import Scribe, scribes, seeded
-from mm.numbers import SHARPE_DAYS
+from mm.numbers import SHARPE_DAYS, number
 from mm.report.backtest import (
     LISTED,
     days_card,
     markouts_card,
+    numbers_card,
     page,
     selection_card,
     sensitivity_card,
@@ -90,7 +91,9 @@ def test_the_headline_numbers_are_those_of_the_summary():
     summary = result.summary
     assert f"{summary['n_fills']:,}" in words
     assert "PnL USDT" in words
-    assert any(word.startswith("95 %: ") for word in words)
+    assert any("too short to annualise" in word for word in words)
+    longer = read(selection_card(summary | {"daily": [{}] * SHARPE_DAYS})).words
+    assert any(word.startswith("95 %: ") for word in longer)
 
 
 def test_what_was_excluded_is_shaded_and_told():
@@ -232,3 +235,16 @@ def test_the_sharpe_ratio_of_few_days_is_no_headline():
         (None, "undecided"),
     ):
         assert f">{sign}<" in earnings(few | {"sharpe_ci95": ends})[1]
+
+
+def test_a_page_shows_no_ratio_of_a_year_that_is_made_of_minutes():
+    """A Calmar ratio of a minute is a gain times half a million; the file has what the contract says."""
+    summary = result_of(seeded(1_300)).summary
+    few = summary | {"daily": [], "days": ["20260105"], "calmar": 123_456.0, "sharpe_ci95": [654_321.0, 765_432.0]}
+    many = few | {"daily": [{}] * SHARPE_DAYS}
+    for cards in (numbers_card, selection_card):
+        assert "1 of 20 days, too short to annualise" in cards(few)
+        assert "too short" not in cards(many)
+    assert number(123_456.0, 6) not in numbers_card(few)
+    assert number(123_456.0, 6) in numbers_card(many)
+    assert number(654_321.0, 3) not in selection_card(few)

@@ -19,8 +19,9 @@ def load_class(name: str, kind: str) -> object:
         ModelError: If the module raises when it is imported, or needs one that is not installed.
     """
     module_name, _, attribute = name.partition(":")
-    if "/" in module_name:  # which a zip file on the Python path would take for a folder
-        raise UnknownModel(f"{kind} {name!r}: {module_name!r} is a path; give package.module:Class, with dots")
+    if "/" in module_name or module_name.endswith(".py"):  # a zip file on the path would take the former
+        way = "give package.module:Class, with dots and without .py"
+        raise UnknownModel(f"{kind} {name!r}: {module_name!r} is a path; {way}")
     search_here()
     try:
         module = import_module(module_name)

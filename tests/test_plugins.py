@@ -72,6 +72,7 @@ def test_the_current_folder_is_searched_first(here):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("my_models.py:Mine", "'my_models.py' is a path; give package.module:Class, with dots and without .py"),
         ("no_such_module:Mine", "there is no module 'no_such_module' in"),
         ("my_models:Mien", r"has no class 'Mien'; did you mean Mine\?"),
     ],

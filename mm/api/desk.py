@@ -1,7 +1,7 @@
 """The desk: clients, their orders, fills, positions and limits, above one matching core.
 
 Every call names no instant: the desk's time is that of the last `advance`, before which the market has done all that it
-does. Nothing here knows HTTP; `listen` takes what is to be pushed.
+does. Nothing here depends on HTTP; `listen` takes what is to be pushed.
 """
 
 from collections import OrderedDict, deque

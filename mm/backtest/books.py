@@ -37,8 +37,8 @@ class Books:
         fill_bias: The known bias of the fill model, one sentence; None where it is not known.
         target_lots: The inventory that quotes, bounds and risk count from.
         bound_clips: Inventory at which quotes stop on one side, in clips; None where no bound is known.
-        sensitivity: The same strategy under other assumptions; None where nobody asked.
-        pnl_band: What the PnL could have been with another A and k that the fit allows; None where nobody asked.
+        sensitivity: The same strategy under other assumptions; None where not requested.
+        pnl_band: What the PnL could have been with another A and k that the fit allows; None where not requested.
         lost_lines: Recorded lines that damage took from the days' files, as far as it is known.
         untraded: Share of the days' time in stretches without a trade that last for more than half a day's window; 1
             without a trade, None where it is not known.

@@ -42,7 +42,7 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
     """Return how long the stretch without a trade lasts that is more than half the window (0: none), and the window.
 
     Such a stretch contains the middle of the window, so the two trades around the middle decide. Where there is one,
-    the time without a book counts in neither: nobody quotes there.
+    the time without a book counts in neither, as no quotes stand then.
     """
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))

@@ -43,7 +43,7 @@ LIVE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "latency_threshold_ms": 100.0,
     }
 )
-"""What `mm shadow` and `mm trade` limit where nobody says otherwise, by field name of `Risk`."""
+"""What `mm shadow` and `mm trade` limit by default, by field name of `Risk`."""
 MOST_LEVERAGE = "100"
 
 

@@ -115,7 +115,7 @@ def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
 
 
 def _inverse(information: Floats) -> Floats:
-    """Return the inverse of an information matrix, along the directions that it knows of."""
+    """Return the inverse of an information matrix, along the directions that it determines."""
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     known = np.where(values > 1e-10 * values[-1], 1 / values, 0.0)

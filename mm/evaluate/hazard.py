@@ -5,9 +5,9 @@ a logistic regression on those prints, up to the one that fills (a hazard in dis
 iteratively reweighted least squares. The probability that an order fills in its life is 1 where the tape proves it (a
 print beyond its price, the other side's best price at it) and else 1 - Π(1 - p) over its prints.
 
-The forecast knows only what is known when the order joins: for each action (improve, join, stay back) a logistic
-regression of "fills in its life" on queue, imbalance, spread and the best prices' lots. It is what a quote model can
-know; every fill model, which sees the prints that follow, knows more.
+The forecast uses only what is known when the order joins: for each action (improve, join, stay back) a logistic
+regression of "fills in its life" on queue, imbalance, spread and the best prices' lots. A quote model has
+no more; every fill model also sees the prints that follow.
 """
 
 from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from mm.live.order_reports import OrderListener
 
 
 class HeldReports:
-    """An `OrderListener` that passes everything on, in order, as soon as it knows to whom.
+    """An `OrderListener` that passes everything on in order, once `release` gives the next one.
 
     Attributes:
         last_balances: Free and locked by asset, in the exchange's text; empty before the first report.

@@ -379,7 +379,7 @@ class BinanceSpot:
         return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 
     def levels(self, wanted: int) -> int:
-        """Return how many levels per side a snapshot is requested with where *wanted* are asked for."""
+        """Return how many levels per side a snapshot is requested for *wanted* ones."""
         return wanted
 
     def exchange_info(self, symbol: str) -> RestRequest:

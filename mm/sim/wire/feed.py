@@ -79,7 +79,7 @@ class BatchTimer:
 
     @property
     def deserted(self) -> bool:
-        """Whether nobody listens."""
+        """Whether there is no listener."""
         return not self._depth and not self._partial
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:

@@ -316,6 +316,7 @@ class RestTasks:
     async def _fill(self) -> None:
         """Fetch missing trades, one request after the other; where one brought none, the next waits."""
         loop, backfill, pause_s = asyncio.get_running_loop(), self._session.backfill, FILL_EVERY_S
+        failed = False
         while True:
             await asyncio.sleep(pause_s)
             pause_s = FILL_EVERY_S
@@ -326,9 +327,13 @@ class RestTasks:
             await self._settled()
             if backfill.plan.next_request() == request:
                 rows = self._session.trades_answered(answer)
-                self._log.info("trades_filled", rows=rows, status=answer.status)
                 if rows:
+                    self._log.info("trades_filled", rows=rows, status=answer.status)
                     self._fill_backoff.succeeded()
+                elif not failed:
+                    cause = answer.cause or "none of the missing trades"
+                    self._log.warning("trades_not_filled", cause=cause, status=answer.status)
+                failed = not rows
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
     async def _note_funding(self) -> None:

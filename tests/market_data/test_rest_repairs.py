@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import boxed as boxed_market
 from boxed import SYMBOL, Boxed, quicken, recorded
 from day_oracle import Day
 from mm.dayfolder.layout import DayFolder
@@ -64,6 +65,31 @@ def test_rest_in_trouble_is_asked_again(fault):
     day = recorded(plain, f"at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do {fault}")
     assert len(filled(day)) == 3
     assert day.missing_trades == set()
+
+
+class Lines:
+    """What the recorder logs of missing trades, by level."""
+
+    def __init__(self):
+        self.lines = []
+
+    def info(self, name, **details):
+        self._take("info", name, details)
+
+    def warning(self, name, **details):
+        self._take("warning", name, details)
+
+    def _take(self, level, name, details):
+        if name.startswith("trades_"):
+            self.lines.append((level, name, details.get("rows"), details.get("status")))
+
+
+def test_attempts_without_trades_are_one_warning(monkeypatch):
+    """An info line of 0 rows at each attempt read like success."""
+    log = Lines()
+    monkeypatch.setattr(boxed_market, "_LOG", log)
+    recorded(plain, "at time 3 do drop n=3 of=trade\nat request 1 of /api/v3/historicalTrades do status code=503 n=2")
+    assert log.lines == [("warning", "trades_not_filled", None, 503), ("info", "trades_filled", 3, 200)]
 
 
 def test_what_nobody_can_tell_stays_a_hole_in_the_ledger():

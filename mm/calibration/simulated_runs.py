@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-FURTHER = "ladder_"  # how the names of a ladder's further permutations begin
-
-
 @dataclass(frozen=True)
 class Played:
     """One run of simulated orders, as far as windows look at it.
@@ -51,7 +48,7 @@ def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, 
     reference = config.reference
     if config.method == "ladder":
         for number in range(config.permutations):
-            name, seed = f"{FURTHER}{number}" if number else "ladder", config.seed + number
+            name, seed = f"ladder_{number}" if number else "ladder", config.seed + number
             yield name, CalibrationLadder(config.distances, config.dwell_ms, threshold, seed, first.start_us, reference)
     elif config.method == "fixed":
         for delta in config.distances:

@@ -85,8 +85,6 @@ def main(
 class TablesBeside:
     """Writes the orders, fills and state of simulated runs beside the play of the next one, by another thread.
 
-    Of a ladder those of the first permutation alone: 100 MB of a busy day. Another seed makes another one the first.
-
     Args:
         run: To whose folder they go.
         orders_format: Form of the files of orders, ``csv`` or ``parquet``.
@@ -106,10 +104,8 @@ class TablesBeside:
 
     def played(self, name: str, play: "Callable[[], Played]") -> "Played":
         """Play simulated orders and have their tables written, once those of the run before are."""
-        from mm.calibration.simulated_runs import FURTHER
-
         played = play()
-        if played.result is not None and not name.startswith(FURTHER):
+        if played.result is not None:
             self.finish()
             self._place, self._hashes = f"runs/{name}", {}
             # a run's order table is as large as all else that is held, and goes with the copy of its journal

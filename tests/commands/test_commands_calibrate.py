@@ -72,13 +72,3 @@ def test_tables_that_cannot_be_written_end_the_command():
         tables.played("a", lambda: Played(None, None, Tables(-1)))
         with pytest.raises(OSError, match="No space"):
             tables.finish()
-
-
-def test_of_a_ladder_the_tables_of_the_first_permutation_are_written():
-    """Eight of a busy day had 875 MB."""
-    folder = Folder()
-    with TablesBeside(folder, "csv") as tables:
-        for rows, name in enumerate(["ladder", "ladder_1", "ladder_7"], start=1):
-            tables.played(name, lambda rows=rows: Played(None, None, Tables(rows)))
-        tables.finish()
-    assert folder.said == [("runs/ladder/orders.csv", 1, "hash of runs/ladder")]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.instrument import Instrument
 
+FEE_RATE = "0.001"  # of makers and takers where none is given: that of Spot
+SPOT_FEES = "spot_fees"  # the key of the warning that a perpetual is played with it
+
 
 @dataclass(frozen=True)
 class Books:

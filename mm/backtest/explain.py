@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.journal import TAKEN
 from mm.clock import US_PER_S, iso
 from mm.instrument import e8
 from mm.tape._book import CompiledBook
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, str]
 
-TAKEN = "taker:book"
 WHY = {
     "trade_cross:trade": "a print from the other side at its price or beyond",
     "price_cross:book": "the other side's best price reached it",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.books import FEE_RATE
 from mm.backtest.preset import PRESETS, Hours
 from mm.cli.knobs import PATH, SWITCH, decimal, knob, number, one_of, whole
 from mm.clock import us_from_ms
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
 _MS = number(0, 1e10)
-FEE_RATE = "0.001"
-SPOT_FEES = "spot_fees"  # the key of the warning that a perpetual is played with it
 _BASE = decimal("-90000000000", "90000000000")
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.books import FEE_RATE, SPOT_FEES
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
-from mm.backtest.rules import FEE_RATE, SPOT_FEES, Account, Execution, Rules, terms
+from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import us_from_ms

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.books import SPOT_FEES
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
-from mm.backtest.rules import SPOT_FEES
 from mm.clock import US_PER_S
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed

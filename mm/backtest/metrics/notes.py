@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.explain import TAKEN
-from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.books import FEE_RATE, SPOT_FEES
+from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
-from mm.backtest.rules import FEE_RATE, SPOT_FEES
 from mm.instrument import E8
 
 if TYPE_CHECKING:

@@ -147,9 +147,9 @@ cdef int center(Book* book, int64_t ticks) except -1 nogil:
     return book_move(book, lo, lo + width)
 
 
-# The window is shifted so that a tick is its own index, and the bounds of the book are held in locals: for the
-# compiler, a store into the window may change the book, so each bound would be read again at every row.
-# A side of its own each, because one loop for both would choose by the side at every row.
+# The window is shifted so that a tick is its own index; its bounds are in locals, since the compiler would read them again
+# after each store. A loop for both sides would choose by the side at every row. A price below the window is far beyond
+# its width as an unsigned distance: one comparison finds the prices outside.
 
 cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
     """Store the bids that stand first in *rows*, settle the best bid, and return how many there were."""
@@ -159,7 +159,7 @@ cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, co
     cdef bint far = not lo <= book.best_bid < hi
     while row < rows and side[row] > 0:
         at = ticks[row]
-        if lo <= at < hi:
+        if <uint64_t> at - <uint64_t> lo < <uint64_t> (hi - lo):
             window[at] = lots[row]
             top = max(top, at)
             floor = min(floor, at)
@@ -185,7 +185,7 @@ cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, co
     cdef bint far = not lo <= book.best_ask < hi
     while row < rows and side[row] <= 0:
         at = ticks[row]
-        if lo <= at < hi:
+        if <uint64_t> at - <uint64_t> lo < <uint64_t> (hi - lo):
             window[at] = lots[row]
             top = min(top, at)
             ceil = max(ceil, at)

@@ -9,7 +9,7 @@ from typing import Any
 
 import mm
 from mm.dayfolder.layout import DayFolder
-from mm.report.frame import alone, stacked
+from mm.report.frame import stacked, standalone
 from mm.report.notebook import result_parts
 from mm.report.run_columns import columns_of
 from mm.report.svg import WIDE
@@ -31,7 +31,7 @@ def main() -> None:
         result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
     parts = [one for one in result_parts(result.summary, columns_of(result)) if one.title in SHOWN]
     picture = stacked(parts, "A backtest: mid price and fills, equity, inventory", WIDE)
-    PICTURE.write_text(alone(picture) + "\n", encoding="utf-8")
+    PICTURE.write_text(standalone(picture) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

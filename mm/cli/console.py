@@ -251,39 +251,46 @@ def clock_text(seconds: float) -> str:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed.
+    """Ctrl-C was pressed, or SIGTERM came, by which schedulers and containers end a job; *number* is the signal.
 
     A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code which
     it compiles while running (a dataclass, say), and then ends by the signal whatever the exit code.
     """
 
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+_ENDING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}  # and who has them from the start
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at a Ctrl-C, where no other handler has the signal; one that takes it meanwhile keeps it."""
+    """Raise Interrupted at Ctrl-C and SIGTERM, where no other handler has them; one that takes a signal keeps it."""
     here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, _raise)
+    free = {number: plain for number, plain in _ENDING.items() if here and signal.getsignal(number) == plain}
+    for number in free:
+        signal.signal(number, _raise)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is _raise:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, plain in free.items():
+            if signal.getsignal(number) is _raise:
+                signal.signal(number, plain)
 
 
 def hold_interrupts() -> None:
-    """Let a Ctrl-C wait until ``release_interrupts``."""
+    """Let Ctrl-C and SIGTERM wait until ``release_interrupts``."""
     if _MASK:
-        _MASK(signal.SIG_BLOCK, {signal.SIGINT})
+        _MASK(signal.SIG_BLOCK, set(_ENDING))
 
 
 def release_interrupts() -> None:
-    """Let a Ctrl-C through again; one that waited is raised here."""
+    """Let them through again; one that waited is raised here."""
     if _MASK:
-        _MASK(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _MASK(signal.SIG_UNBLOCK, set(_ENDING))
 
 
-def _raise(_number: int, _frame: FrameType | None) -> None:
-    raise Interrupted
+def _raise(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(number)

@@ -89,7 +89,7 @@ These do not: {free}.
 | 4 | the fit is not usable; the outputs are written |
 | 5 | refused by a safety rule |
 | 75 | try later: a lock is held, or there is no space |
-| 130 | Ctrl-C |
+| 130, 143 | Ctrl-C, SIGTERM: nothing but the log is left, or what a rerun resumes |
 
 A failure is one line on stderr; with `LOG_LEVEL=ERROR` nothing else is there.
 Where a model of your own raised, its traceback follows the line.

@@ -8,6 +8,7 @@ import errno
 import functools
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ import click
 from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
-from mm.cli.console import Console, interruptible, write_line
+from mm.cli.console import Console, Interrupted, interruptible, write_line
 from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
@@ -36,7 +37,6 @@ EXTRAS |= dict.fromkeys(("fastapi", "starlette", "uvicorn"), "api")
 EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml", "sklearn": "ml", "streamlit": "dashboard"}
 EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
-INTERRUPTED = 130
 _BROKEN_DISK = (errno.EIO, errno.EROFS)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
 _PATHS: Mapping[type[OSError], str] = {
@@ -63,7 +63,7 @@ class _Frame(click.Command):
             with interruptible():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except (Exception, KeyboardInterrupt) as error:
-            code = ended(error)
+            code = report_error(error)
         sys.exit(code)
 
 
@@ -89,7 +89,7 @@ class Command(_Frame):
         except click.exceptions.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:
-            raise click.exceptions.Exit(ended(error)) from error
+            raise click.exceptions.Exit(report_error(error)) from error
 
 
 class Program(_Frame, click.Group):
@@ -241,11 +241,12 @@ def command(
     return decorate
 
 
-def ended(error: BaseException) -> int:
+def report_error(error: BaseException) -> int:
     """Print *error* as one line on stderr, and return its exit code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        write_line(sys.stderr, "error: interrupted")
-        return INTERRUPTED
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        write_line(sys.stderr, f"error: {'terminated' if number == signal.SIGTERM else 'interrupted'}")
+        return 128 + number
     if isinstance(error, click.ClickException):
         write_line(sys.stderr, f"error: {_usage(error)}")
         return error.exit_code

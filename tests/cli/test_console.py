@@ -202,19 +202,24 @@ def test_a_line_is_written_at_once(capsys):
     assert capsys.readouterr().out == "x\n"
 
 
-def test_who_takes_over_ctrl_c_in_a_command_keeps_it():
-    """A trader ignores it once it ends, until the process is gone."""
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize(
+    ("number", "plain"), [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)]
+)
+def test_who_takes_over_a_signal_in_a_command_keeps_it(number, plain):
+    """A trader ignores it once it ends, until the process is gone; one ignored from the start stays so."""
+    before = signal.getsignal(number)
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, plain)
         with interruptible():
-            pass
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert signal.getsignal(number) != plain
+        assert signal.getsignal(number) == plain
         with interruptible():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            signal.signal(number, signal.SIG_IGN)
+        assert signal.getsignal(number) == signal.SIG_IGN
+        with interruptible():
+            assert signal.getsignal(number) == signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 def test_what_is_printed_meanwhile_stands_above_the_bar(capsys, monkeypatch):

@@ -83,15 +83,20 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists()
 
 
-def test_ctrl_c_while_a_model_quotes_ends_with_130_and_leaves_no_run(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "line"), [(signal.SIGINT, 130, "error: interrupted"), (signal.SIGTERM, 143, "error: terminated")]
+)
+def test_a_signal_while_a_model_quotes_ends_the_run_and_leaves_none(
+    lab: Lab, tmp_path: Path, sent: signal.Signals, code: int, line: str
+) -> None:
     """One line on stderr; no run folder, whole or partial; the same id may be used again after a new try."""
     (tmp_path / "slow.py").write_text(SLOW)
     process = start(lab, tmp_path, QUOTE_MODEL="slow:Slow", QUOTE_PARAMS_JSON="{}")
     wait_for(tmp_path / "started", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert len(err.splitlines()) == 1
+    assert process.returncode == code
+    assert err.splitlines() == [line]
     assert out == ""
     assert remains(tmp_path) == []
 

@@ -57,7 +57,7 @@ def kept(cwd: Path) -> int:
     return len(list(cwd.glob("out/points/SIMUSDT/20260105/*.json")))
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_path, monkeypatch, sent, code):
     """Killed or Ctrl-C'd after its first points, it plays the rest, and ends with the same bytes."""
     process = started(tmp_path, sweep_data, RUN_ID="mine", JOBS="1")
@@ -83,7 +83,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(serial, sweep_data, tmp_p
     assert list(points.glob("*.partial")) == []
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_no_process_outlives_the_sweep_that_it_plays_for(sweep_data, tmp_path, sent, code):
     """Whatever it is doing, and however the sweep ended."""
     own_model(tmp_path)

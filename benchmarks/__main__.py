@@ -16,7 +16,7 @@ from benchmarks.yardstick import Yardstick
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, knob, number, whole
+from mm.cli.knobs import PATH, integer, knob, number
 
 # The module of each, imported when it is measured: a help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
@@ -47,7 +47,7 @@ class Settings(Results):
     bench_peer: Path | None = knob(
         None, PATH, "Python of an environment that has hftbacktest, to measure beside it.", flag="--peer"
     )
-    bench_turns: int = knob(5, whole(1, 1000), "How often each process takes its turn.", flag="--turns")
+    bench_turns: int = knob(5, integer(1, 1000), "How often each process takes its turn.", flag="--turns")
 
     def bench(self, console: Console) -> Bench:
         """Return what is measured on; the yardstick day and the peer's copy are made where they are missing."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.diagnostics import DRAWN, Said, rolling
 from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
-from benchmarks.verdicts import Checked, checked, told
+from benchmarks.verdicts import Checked, checked, lines_of
 from mm.cli.console import Console
 from mm.numbers import MINUS
 
@@ -115,9 +115,9 @@ class Found:
             text += [_text(line, shown) for line in lines]
         if self.bars:
             text += ["", f"{'bar':<56}{'found':>16}   {'wanted':<16}"]
-            text += [_told(bar) for bar in self.bars]
+            text += [_bar_line(bar) for bar in self.bars]
         if self.diagnostics:
-            text += ["", *told(self.diagnostics)]
+            text += ["", *lines_of(self.diagnostics)]
         text.append("seconds: " + ", ".join(f"{key} {value:.3g}" for key, value in self.seconds.items()))
         return text
 
@@ -246,7 +246,7 @@ def _text(line: Line, shown: Sequence[str]) -> str:
     return f"  {line.name:<30}{line.fills:>7.0f}{biases}{line.sd_k:>8.3f}{covers}{gone}".rstrip()
 
 
-def _told(bar: Bar) -> str:
+def _bar_line(bar: Bar) -> str:
     text = _percent if "bias" in bar.name else share
     wanted = (
         f"{100 * bar.low:g} to {100 * bar.high:g} %".replace("-", MINUS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.01  # below it a p is an alarm
 TRAIN, AHEAD = 24, 3  # blocks of 300 s: two hours, and the quarter of an hour after them
+LONG_H = 14.0
+RESTED, MID = (1, 2, 5, 8), 1_000  # ticks
 BRANCHING = 0.7
 CAPTURE = "binance-spot-nexousdt-20240723-24"
 FILES = ("nexousdt_20240723.dat.gz", "nexousdt_20240724.dat.gz")
@@ -68,6 +70,7 @@ MANY = 2_000
 SIZES = ((0.3, MANY), (0.7, MANY), (1.0, MANY), (1.6, MANY), (0.3, 400), (0.6, 60))
 _HAWKES = f"Hawkes, branching {BRANCHING}, 2 h"
 _POISSON = "Poisson, 2 h"
+_DAY = f"Hawkes, branching {BRANCHING}, 14 h"
 ROWS: dict[str, Row] = {
     **_goodness_rows(),
     "side poisson": Row("side_lr_p", _POISSON, "1 %", 0.0, 0.02),
@@ -83,6 +86,10 @@ ROWS: dict[str, Row] = {
     "next poisson": Row("predictive_ci95", _POISSON, "95 %", 0.9, 1.0),
     "next hawkes": Row("predictive_ci95", _HAWKES, "95 %", 0.9, 0.97),
     "next nexo": Row("predictive_ci95", NEXO, "95 %", 0.9, 0.97),
+    "ratio poisson": Row("fills_ratio", "Poisson, 14 h; two thirds predicted", "95 %", 0.94, 0.985, 0.95),
+    "ratio hawkes": Row("fills_ratio", f"{_DAY}; two thirds predicted", "95 %", 0.925, 0.965, 0.95),
+    "distances hawkes": Row("fills_by_distance", _DAY, "95 %", 0.93, 0.975),
+    "hours hawkes": Row("fills_by_hour", _DAY, "95 %", 0.93, 0.975),
     "sharpe": Row("sharpe_ci95", "14 h of small noise, 2 % large gains, 1 % large losses", "95 %", 0.93, 0.98),
 }
 
@@ -194,6 +201,50 @@ def hawkes(
     return Arrivals(end // truth.BLOCK_S, second, sides, rng.exponential(1 / Truth().k, second.size))
 
 
+def filled(seed: int) -> Day:
+    """Draw days of Poisson and of Hawkes flow that fill orders at rest, and predict the fills by the true A and k."""
+    rng = np.random.default_rng(seed)
+    quiet, busy = hawkes(rng, LONG_H, 0.0), hawkes(rng, LONG_H, BRANCHING)
+    right, wrong = [[_rates(flow, level)["fills_ratio"] for flow in (quiet, busy)] for level in (1.0, 1 / 1.5)]
+    day = {
+        name: (_holds((good["low"], good["high"]), 1.0), [1 - one for one in _holds((bad["low"], bad["high"]), 1.0)])
+        for name, good, bad in zip(("ratio poisson", "ratio hawkes"), right, wrong, strict=True)
+    }
+    rates = _rates(busy, 1.0)
+    for name in ("distances", "hours"):
+        rows = rates["fills_by_hour" if name == "hours" else "fills_by_distance"]
+        held = [one for row in rows for one in _holds((row["ratio_low"], row["ratio_high"]), 1.0)]
+        day[f"{name} hawkes"] = ([float(np.mean(held))], [])  # rows of one day share its bursts
+    return day
+
+
+def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
+    """Return what a summary says of orders that rest for a day at `RESTED` on both sides of a mid that stands still.
+
+    Every arrival that reaches an order fills a lot of it; predicted is *level* times as much as there comes.
+    """
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.journal import Journal
+    from mm.backtest.metrics.order_lives import Lives, fill_rates
+
+    places = [(side, place) for side in (0, 1) for place in RESTED]
+    end_us, prices = flow.blocks * truth.BLOCK_S * US_PER_S, [MID - (1 - 2 * side) * place for side, place in places]
+    lives, rows = np.zeros((len(places), 7), np.int64), []
+    for number, (side, place) in enumerate(places):
+        lives[number] = 0, 0, 1 - 2 * side, prices[number], 1, -1, 0
+        at = flow.second[(flow.side == side) & (flow.depth >= place)]
+        fills = np.zeros((len(at), 9), np.int64)
+        fills[:, 0] = at * US_PER_S
+        fills[:, 1:5], fills[:, 7] = (number + 1, 1 - 2 * side, prices[number], 1), 2 * MID
+        rows.append(fills)
+    filled_lots = np.concatenate(rows)
+    filled_lots = filled_lots[np.argsort(filled_lots[:, 0], kind="stable")]
+    orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
+    journal = Journal(orders, filled_lots, state, np.array([[0, 2 * MID]]), counters={"last_us": end_us})
+    found = Lives(1, lives, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=end_us)
+    return fill_rates(journal, found, Intensity.constant(level * Truth().A, Truth().k))[0]
+
+
 def lumpy(seed: int) -> Day:
     """Draw the gains of 840 minutes, nearly all of them noise, and hold their Sharpe ratio against its interval."""
     from mm.backtest.metrics.risk import sharpe_ci95
@@ -247,4 +298,9 @@ class Drawn:
     full: int
 
 
-DRAWN = {"tables": Drawn(tables, 150, 3_000), "flows": Drawn(flows, 100, 4_000), "lumpy": Drawn(lumpy, 60, 2_000)}
+DRAWN = {
+    "tables": Drawn(tables, 150, 3_000),
+    "flows": Drawn(flows, 100, 4_000),
+    "filled": Drawn(filled, 60, 2_000),
+    "lumpy": Drawn(lumpy, 60, 2_000),
+}

@@ -63,18 +63,18 @@ def orders_sent(count: int) -> dict[str, float]:
         assert server.stdout is not None
         address = urlsplit(json.loads(server.stdout.readline())["url"])
         connection = HTTPConnection(address.hostname or "", address.port)
-        price = str(round(0.9 * _asked(connection, "GET", "/book")[0]["best_bid"], 2))
+        price = str(round(0.9 * _request(connection, "GET", "/book")[0]["best_bid"], 2))
         order = {"client_id": "bench", "side": "buy", "type": "limit", "price": price, "size": "1"}
         trips, inside, health = list[float](), list[float](), list[float]()
         for at in range(WARM + count):
             if at == WARM:
                 for times in (trips, inside, health):
                     times.clear()
-            answer, took_ms = _asked(connection, "POST", "/order", order)
+            answer, took_ms = _request(connection, "POST", "/order", order)
             trips.append(took_ms)
             inside.append(answer["ack_us"] / 1e3)
-            _asked(connection, "POST", f"/cancel/{answer['order_id']}")
-            health.append(_asked(connection, "GET", "/health")[1])
+            _request(connection, "POST", f"/cancel/{answer['order_id']}")
+            health.append(_request(connection, "GET", "/health")[1])
         connection.close()
     finally:
         server.send_signal(signal.SIGTERM)
@@ -114,7 +114,7 @@ def page_drawn(data_root: str, out_root: str, symbol: str, day: str) -> dict[str
     return took | {"rows": len(market.us) + len(market.trade_us)}
 
 
-def _asked(connection: HTTPConnection, verb: str, path: str, body: Any = None) -> tuple[dict[str, Any], float]:
+def _request(connection: HTTPConnection, verb: str, path: str, body: Any = None) -> tuple[dict[str, Any], float]:
     """Return the answer to a request, and how long it took, in ms."""
     text = None if body is None else json.dumps(body)
     began_s = time.perf_counter()

@@ -90,9 +90,9 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     assert tape.levels
     loads = [seconds(opening) for _ in range(REPEATS)]
     day = [seconds(play(opening(), trade_cross())) for _ in range(REPEATS)]
-    counters, orders, fills = _told(play(tape, trade_cross())())
+    counters, orders, fills = _tables(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
-    read = [seconds(lambda: _told(play(tape, trade_cross())())) for _ in range(SWEEP)]
+    read = [seconds(lambda: _tables(play(tape, trade_cross())())) for _ in range(SWEEP)]
     whole = [seconds(play(replace(tape).staying(), trade_cross())) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
@@ -152,7 +152,7 @@ def played(tape: "Tape", fills: object, rules: "Rules", k: float) -> "Journal":
     return backtest(tape, quotes_of(k), fills, rules).journal
 
 
-def _told(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
+def _tables(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
     """Return what is read of a journal: the table of orders is written out when it is first asked for."""
     return journal.counters, journal.orders, journal.fills
 
@@ -243,12 +243,12 @@ def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[Ran]
 def _parts(insides: Sequence[Ran]) -> list[Row]:
     """Return what parts of the day take, beside their share of what the day takes: 1 is linear in events."""
     rows = []
-    for which, told in (("best", "best prices"), ("whole", "whole book")):
+    for which, label in (("best", "best prices"), ("whole", "whole book")):
         for place in range(len(insides[0].said["parts"]) - 1):
             parts = [ran.said["parts"][place] for ran in insides]
             days = [ran.said["parts"][-1] for ran in insides]
             shares = [day[which] * part["events"] / day["events"] for part, day in zip(parts, days, strict=True)]
-            name = f"{told}, {parts[0]['hours']:.3g} of {days[0]['hours']:.3g} hours"
+            name = f"{label}, {parts[0]['hours']:.3g} of {days[0]['hours']:.3g} hours"
             rows.append(Row(name, "s", [part[which] for part in parts], SHARE, shares, "1"))
     return rows
 

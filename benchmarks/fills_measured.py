@@ -4,15 +4,17 @@ CAPTURES is the folder of recorded captures (``../shared/data``). Each fill mode
 itself (``CALIB_FILLS``, ``CALIB_ORDER_QTY``) with the default distances. Orders at fixed distances, most of which are
 none of these, are backtested with that fit, and with one by marks. A row is a distance at which a backtest had 100
 fills or more. A line is what the fits predict over what was seen, over all rows of a model and quantity: the least and
-the greatest ratio, and how many rows lie outside .9 to 1.1. With ``unseen`` the fits are of the first half of a day and
+the greatest ratio, how many rows lie outside .9 to 1.1, and how many failed: those whose whole 95 % interval does, so
+that the chance of bursts does not explain them. With ``unseen`` the fits are of the first half of a day and
 the orders are played in the second: a level, all predicted fills over all seen, says how far the whole flow has moved
 in between, and ratios are over the level. With ``following`` the quotes are those of models that follow the inventory
 or the volatility, on the whole day.
 """
 
+import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,15 +37,37 @@ CLIPS = (1, 10, 100)
 FOLLOWING = ("avellaneda_stoikov", "glft", "symmetric")
 QUOTED = (0.5, 1.0, 1.5, 2.0, 2.5, 4.0, 6.0, 10.0, 20.0, 50.0)  # ticks from the mid
 CLOSE = 0.9, 1.1
-HEAD = (
-    f"{'fill model':<19}{'clips':>6}{'rows':>6}{'fills':>9}{'default δ':>18}{'outside':>9}{'marks':>18}{'outside':>9}"
-)
-
-
+JUDGED = f"{'outside':>9}{'failed':>8}"
+HEAD = f"{'fill model':<19}{'clips':>6}{'rows':>6}{'fills':>9}{'default δ':>18}{JUDGED}{'marks':>18}{JUDGED}"
 FOLLOWING_HEAD = (
-    f"{'fill model':<19}{'clips':>6}  {'quote model':<19}{'rows':>5}{'fills':>9}{'predicted/seen':>18}{'outside':>9}"
-    f"{'all':>7}"
+    f"{'fill model':<19}{'clips':>6}  {'quote model':<19}{'rows':>5}{'fills':>9}{'predicted/seen':>18}"
+    f"{JUDGED}{'all':>7}"
 )
+
+
+class Compared(NamedTuple):
+    """A row of a backtest: its fills, predicted over seen, and the 95 % interval of that."""
+
+    fills: int
+    ratio: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, row: "Mapping[str, Any]") -> "Compared":
+        """Return a row of ``fills_by_distance``, which has seen over predicted; one without an interval is exact."""
+        ends = (row[f"ratio_{end}"] for end in ("high", "low"))
+        ratio = row["predicted"] / row["fills"]
+        low, high = (ratio if end is None else 1 / end if end else math.inf for end in ends)
+        return cls(row["fills"], ratio, low, high)
+
+    def outside(self, level: float) -> bool:
+        """Return whether the ratio over a *level* lies outside `CLOSE`."""
+        return not CLOSE[0] < self.ratio / level < CLOSE[1]
+
+    def failed(self, level: float) -> bool:
+        """Return whether the whole interval does."""
+        return self.high / level <= CLOSE[0] or self.low / level >= CLOSE[1]
 
 
 class Market(NamedTuple):
@@ -98,10 +122,8 @@ def fitted(tape: "Tape", fills: FillsMeasured, qty_e8: int) -> "PoissonFit":
     return measure(tape, CalibrationConfig(method="fixed", rule=HitRule(order_e8=qty_e8), fills=fills)).fit
 
 
-def ratios(
-    tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit"
-) -> list[tuple[int, float]]:
-    """Return the fills and predicted over seen fills of the rows of orders at one distance, or of a quote model."""
+def ratios(tape: "Tape", fills: FillsMeasured, qty_e8: int, quoted: float | str, fit: "PoissonFit") -> list[Compared]:
+    """Return the rows of orders at one distance, or of a quote model."""
     quotes: dict[str, Any] = {"quote_qty": short_text(qty_e8)}
     terms: dict[str, Any] = {"initial_cash": 10**9, "initial_inventory": 0, "sensitivity": False}
     if not isinstance(quoted, str):
@@ -109,7 +131,7 @@ def ratios(
     model = quoted if isinstance(quoted, str) else "fixed_spread"
     result = mm.backtest(tape, model, fills.name, fit=fit, **quotes, **terms)
     rows = result.summary["fills_by_distance"]
-    return [(row["fills"], row["predicted"] / row["fills"]) for row in rows if row["fills"] >= LEAST_FILLS]
+    return [Compared.of(row) for row in rows if row["fills"] >= LEAST_FILLS]
 
 
 def following(market: Market) -> Iterator[str]:
@@ -121,38 +143,40 @@ def following(market: Market) -> Iterator[str]:
         for clips in CLIPS:
             fit = fitted(market.tape, fills, clips * market.clip_e8)
             for quotes in FOLLOWING:
-                pairs = ratios(market.tape, fills, clips * market.clip_e8, quotes, fit)
-                if pairs:
-                    seen = sum(count for count, _ in pairs)
-                    level = sum(count * ratio for count, ratio in pairs) / seen
-                    shown = _range(pairs, levelled=False)
-                    yield f"{name:<19}{clips:>6}  {quotes:<19}{len(pairs):>5}{seen:>9,}{shown}{level:>7.3f}"
+                rows = ratios(market.tape, fills, clips * market.clip_e8, quotes, fit)
+                if rows:
+                    seen, shown = sum(row.fills for row in rows), _range(rows, levelled=False)
+                    yield f"{name:<19}{clips:>6}  {quotes:<19}{len(rows):>5}{seen:>9,}{shown}{_level(rows):>7.3f}"
 
 
 def lines(market: Market) -> Iterator[str]:
     """Yield the table of a market."""
     marks, later = mm.calibrate(market.tape), market.later or market.tape
-    yield HEAD if market.later is None else HEAD.replace("outside", "outside   level")
+    yield HEAD if market.later is None else HEAD.replace("failed", "failed   level")
     for name in MODELS:
         fills = filled_by(name, marks)
         for clips in CLIPS:
             qty_e8 = clips * market.clip_e8
             own = fitted(market.tape, fills, qty_e8)
             other = replace(marks, calib_fills=fills.name, calib_fill_params=fills.params)  # the backtest takes both
-            pairs = [
-                [one for delta in QUOTED for one in ratios(later, fills, qty_e8, delta, fit)] for fit in (own, other)
+            found = [
+                [row for delta in QUOTED for row in ratios(later, fills, qty_e8, delta, fit)] for fit in (own, other)
             ]
-            if pairs[0]:
-                count = f"{len(pairs[0]):>6}{sum(seen for seen, _ in pairs[0]):>9,}"
-                shown = [_range(one, levelled=market.later is not None) for one in pairs]
+            if found[0]:
+                count = f"{len(found[0]):>6}{sum(row.fills for row in found[0]):>9,}"
+                shown = [_range(rows, levelled=market.later is not None) for rows in found]
                 yield f"{name:<19}{clips:>6}{count}" + "".join(shown)
 
 
-def _range(pairs: list[tuple[int, float]], *, levelled: bool) -> str:
-    level = sum(seen * ratio for seen, ratio in pairs) / sum(seen for seen, _ in pairs) if levelled else 1.0
-    found = [ratio / level for _, ratio in pairs]
-    outside = sum(not CLOSE[0] < ratio < CLOSE[1] for ratio in found)
-    shown = f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}"
+def _level(rows: list[Compared]) -> float:
+    return sum(row.fills * row.ratio for row in rows) / sum(row.fills for row in rows)
+
+
+def _range(rows: list[Compared], *, levelled: bool) -> str:
+    level = _level(rows) if levelled else 1.0
+    found = [row.ratio / level for row in rows]
+    outside, failed = (sum(judge(row, level) for row in rows) for judge in (Compared.outside, Compared.failed))
+    shown = f"{f'{min(found):.3f} to {max(found):.3f}':>18}{outside:>9}{failed:>8}"
     return f"{shown}{level:>8.3f}" if levelled else shown
 
 

@@ -67,13 +67,13 @@ STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
 SCALE = 1_000  # of the market's quantities, where one lot of ours is never more than a print
 
 
-def main(folder: str, cache: str, asked: str) -> None:
-    """Play what *asked* lists on a day, and print what came of it."""
+def main(folder: str, cache: str, settings: str) -> None:
+    """Play what *settings* lists on a day, and print what came of it."""
     from mm.backtest.io import load_day
 
     tape = load_day(Path(folder), cache=Path(cache))
     found = []
-    for play in json.loads(asked):
+    for play in json.loads(settings):
         market = scaled(tape, play.get("scale", 1))
         rules = rules_of(market, play.get("qty"))
         taken = []
@@ -175,8 +175,8 @@ def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> Ran:
         "highest": 70_000.0,
         "qty": float(bench.quote_qty or 0),
     }
-    asked = {**PEER_PLAY, **grid, "events": events, "plays": [dict(play) for play in plays]}
-    return run([python, str(PEER_SCRIPT), json.dumps(asked)])
+    settings = {**PEER_PLAY, **grid, "events": events, "plays": [dict(play) for play in plays]}
+    return run([python, str(PEER_SCRIPT), json.dumps(settings)])
 
 
 def measure(bench: Bench) -> Measured:
@@ -194,13 +194,13 @@ def measure(bench: Bench) -> Measured:
         taken = [one.said["plays"][place]["run_user_s"] for one in own]
         against = [one.said["plays"][at]["run_user_s"] for one in peers]
         rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, aim))
-        facts[f"{STRATEGIES[name]}, {written}"] = told(own[-1].said["plays"][place])
+        facts[f"{STRATEGIES[name]}, {written}"] = counts(own[-1].said["plays"][place])
         if peers and not model[0].isupper():
-            facts[f"{STRATEGIES[name]}, {PEER}"] = told(peers[-1].said["plays"][at])
+            facts[f"{STRATEGIES[name]}, {PEER}"] = counts(peers[-1].said["plays"][at])
     return Measured(rows, facts, [] if peers else [bench.no_peer])
 
 
-def told(found: Mapping[str, Any]) -> dict[str, Any]:
+def counts(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return what came of a play, as it is printed."""
     counts = {key: found[key] for key in ("orders", "cancels", "fills")}
     return {**counts, "volume": f"{found['volume']:.5f}", "PnL": f"{found['pnl']:.4f}"}

@@ -47,13 +47,13 @@ def main(arguments: Sequence[str]) -> None:
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
     ):
         found = list(pool.map(partial(answer_of, Path(arguments[0]), Path(folder)), MARKETS))
-    lines = list(told(found))
+    lines = list(table_lines(found))
     print("\n".join(lines))
     before, _, rest = text.partition(BEGIN)
     page.write_text("\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]]), encoding="utf-8")
 
 
-def told(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the answer: each question with its verdict in words, and then its table."""
     yield from ("", "| market | first half | second half | tick, bp of the price |", "|---|---|---|---|")
     for one in found:
@@ -78,8 +78,8 @@ def _signals(found: Sequence[dict[str, Any]]) -> Iterator[str]:
             rows = [row for row in one["signals"] if row["horizon_s"] == horizon_s and row["ci95"]]
             best = sorted((row for row in rows if row["predicts"]), key=lambda row: -abs(row["rho"]))
             cells = [f"`{row['signal']}` {_number(row['rho'], 3)} {_ends(row['ci95'], 3)}" for row in best[:SHOWN]]
-            told = f"{len(best)} | {', '.join(cells) or '–'}" if rows else "– | too short for an interval"
-            yield f"| {one['name']} | {horizon_s:g} s | {len(rows)} | {told} |"
+            cells_text = f"{len(best)} | {', '.join(cells) or '–'}" if rows else "– | too short for an interval"
+            yield f"| {one['name']} | {horizon_s:g} s | {len(rows)} | {cells_text} |"
 
 
 def _predictors(found: Sequence[dict[str, Any]]) -> Iterator[str]:

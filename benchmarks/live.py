@@ -302,7 +302,7 @@ def _check_us() -> float:
     limits, rules = limits_of(_LIMITS), Rules(1_000_000, 1_000)
     assert limits
     mid2, equity_e8 = 2 * MID_TICKS, 10**15
-    market = {"us": 1, "heard_us": 1, "mid2_ticks": mid2, "low2_ticks": mid2, "high2_ticks": mid2}
+    market = {"us": 1, "market_us": 1, "mid2_ticks": mid2, "low2_ticks": mid2, "high2_ticks": mid2}
     equity = {"equity_e8": equity_e8, "day_equity_e8": equity_e8, "peak_equity_e8": equity_e8}
     standing, order = RiskStanding(**market, **equity), RiskOrder(side=1, ticks=MID_TICKS, lots=100)
     assert check(limits, rules, standing, order) is None

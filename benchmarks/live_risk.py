@@ -41,7 +41,7 @@ def check_us(checks: int = CHECKS) -> float:
     limits = _limits()
     order = RiskOrder(1, 10_000, 100)
     standing = RiskStanding(
-        us=US_PER_S, mid2_ticks=20_010, low2_ticks=20_000, high2_ticks=20_020, heard_us=US_PER_S, equity_e8=10**12
+        us=US_PER_S, mid2_ticks=20_010, low2_ticks=20_000, high2_ticks=20_020, market_us=US_PER_S, equity_e8=10**12
     )
     if check(limits, GRID, standing, order) is not None:
         raise RuntimeError("the order of the measurement breaks a limit; a whole check is to be measured")

@@ -5,6 +5,7 @@ out. PostgreSQL and Redis are those on loopback, or ``LEDGER_URL`` and ``STATE_U
 its own, both removed.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -193,6 +194,7 @@ def servers(folder: Path, notes: list[str]) -> dict[str, float]:
 
 def main() -> None:
     """Print what was measured, as one JSON object."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mm-bench-") as place:
         out = Path(place)

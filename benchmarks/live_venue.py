@@ -153,7 +153,7 @@ class LiveVenue:
 
     def __init__(self, rate: int, levels: int) -> None:
         self._rate, self._feed = rate, MovingFeed(levels)
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
 
     async def run(self) -> None:
         """Print the addresses, and serve without an end."""
@@ -178,7 +178,7 @@ class LiveVenue:
         """Send one message, and the others at their instants once the snapshot was fetched."""
         messages = self._feed.messages()
         self._write(client, next(messages))
-        await self._asked.wait()
+        await self._requested.wait()
         await asyncio.sleep(0.5)
         next_s = time.monotonic()
         for message in messages:
@@ -208,7 +208,7 @@ class LiveVenue:
     def _rest(self, path: bytes) -> bytes:
         if path.startswith(b"/api/v3/depth"):
             if b"limit=5&" not in path + b"&":  # not the look at the best prices before the start
-                self._asked.set()
+                self._requested.set()
             return self._feed.snapshot()
         if path.startswith(b"/api/v3/exchangeInfo"):
             return _info()

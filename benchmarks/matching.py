@@ -31,18 +31,18 @@ def measure(turns: int) -> Measured:
     command = [*PYTHON, "benchmarks.matching", str(COMMANDS), str(ROUNDS)]
     said = [run(command).said for _ in range(turns)]
 
-    def told(name: str, key: str, against: str = "", other: str = "", aim: str = "") -> Row:
+    def row(name: str, key: str, against: str = "", other: str = "", aim: str = "") -> Row:
         theirs = [one[other] for one in said] if other else []
         return Row(name, "MB" if key.endswith("mb") else "ns", [one[key] for one in said], against, theirs, aim)
 
     rows = [
-        told("a command, of a million by run()", "run_ns", "plain twin", "twin_ns", "20"),
-        told("the same, log not kept", "silent_run_ns", "plain twin", "silent_twin_ns"),
-        told("one order in process, median", "median_ns", aim="under 1,000 ns"),
-        told("one order in process, p99", "p99_ns", aim="under 10,000 ns"),
-        told("submit() from Python, median", "call_median_ns"),
-        told("submit() from Python, p99", "call_p99_ns"),
-        told(f"memory after {ROUNDS * COMMANDS:,} more", "after_mb", "before", "before_mb", "1"),
+        row("a command, of a million by run()", "run_ns", "plain twin", "twin_ns", "20"),
+        row("the same, log not kept", "silent_run_ns", "plain twin", "silent_twin_ns"),
+        row("one order in process, median", "median_ns", aim="under 1,000 ns"),
+        row("one order in process, p99", "p99_ns", aim="under 10,000 ns"),
+        row("submit() from Python, median", "call_median_ns"),
+        row("submit() from Python, p99", "call_p99_ns"),
+        row(f"memory after {ROUNDS * COMMANDS:,} more", "after_mb", "before", "before_mb", "1"),
     ]
     last = said[-1]
     facts = {key: last[key] for key in ("commands", "resting", "levels", "trades", "log rows")}
@@ -50,7 +50,7 @@ def measure(turns: int) -> Measured:
     facts["of one order, the clock"] = {"in process": last["clock_ns"], "from Python": last["call_clock_ns"]}
     notes = [
         "run() and the twin are given by processor time, with taking their logs",
-        "one order has a clock around it, whose own nanoseconds are in what is told",
+        "one order has a clock around it, whose own nanoseconds are in what is row",
     ]
     return Measured(rows, facts, notes)
 

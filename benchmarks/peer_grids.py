@@ -167,25 +167,28 @@ def play_glft(
     counts[3] = note_fills(hbt, fills, counts[3])
 
 
-def played(asked, data):
+def played(settings, data):
     """Play the day once; return what came of it, its fills, and the seconds."""
     asset = (
-        BacktestAsset().data([data]).linear_asset(1.0).constant_order_latency(asked["latency_ns"], asked["response_ns"])
+        BacktestAsset()
+        .data([data])
+        .linear_asset(1.0)
+        .constant_order_latency(settings["latency_ns"], settings["response_ns"])
     )
     asset = asset.power_prob_queue_model(3.0).no_partial_fill_exchange()
-    asset = asset.trading_value_fee_model(asked["fee_rate"], asked["fee_rate"])
-    asset = asset.tick_size(asked["tick_size"]).lot_size(asked["lot_size"]).last_trades_capacity(10_000)
-    hbt = ROIVectorMarketDepthBacktest([asset.roi_lb(asked["lowest"]).roi_ub(asked["highest"])])
-    fills, counts = np.zeros((asked["most_fills"], 5), np.int64), np.zeros(4, np.int64)
+    asset = asset.trading_value_fee_model(settings["fee_rate"], settings["fee_rate"])
+    asset = asset.tick_size(settings["tick_size"]).lot_size(settings["lot_size"]).last_trades_capacity(10_000)
+    hbt = ROIVectorMarketDepthBacktest([asset.roi_lb(settings["lowest"]).roi_ub(settings["highest"])])
+    fills, counts = np.zeros((settings["most_fills"], 5), np.int64), np.zeros(4, np.int64)
     hbt.elapse(0)  # reads the data
     began, began_user = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    shared = (asked["qty"], asked["most_clips"] * asked["qty"], asked["notebook"], fills, counts)
-    if asked["strategy"] == "grid":
+    shared = (settings["qty"], settings["most_clips"] * settings["qty"], settings["notebook"], fills, counts)
+    if settings["strategy"] == "grid":
         names = ("every_ns", "levels", "step_ticks", "delta_ticks", "outside")
-        play_grid(hbt, *(asked[name] for name in names), *shared)
+        play_grid(hbt, *(settings[name] for name in names), *shared)
     else:
         names = ("gamma", "spread_factor", "skew_factor", "window", "refit", "bins")
-        play_glft(hbt, asked["every_ns"], asked["levels"], *(asked[name] for name in names), *shared)
+        play_glft(hbt, settings["every_ns"], settings["levels"], *(settings[name] for name in names), *shared)
     seconds = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_utime - began_user
     state = hbt.state_values(0)
     mid = 0.5 * (hbt.depth(0).best_bid + hbt.depth(0).best_ask)
@@ -206,12 +209,12 @@ def played(asked, data):
 
 def main(text):
     """Compile on the first rows alone, then play the day."""
-    asked = json.loads(text)
-    data = np.load(asked["events"])
+    settings = json.loads(text)
+    data = np.load(settings["events"])
     data["exch_ts"] = data["local_ts"]  # the exchange acts when we hear of it, as in a replay of ours
     compiled, found, scaled = set(), [], 1
-    for change in asked["plays"]:
-        play = asked | change
+    for change in settings["plays"]:
+        play = settings | change
         if play["strategy"] not in compiled:
             compiled.add(play["strategy"])
             played(play | {"most_fills": 1}, data[:6000].copy())

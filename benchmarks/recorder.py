@@ -1,7 +1,7 @@
 """The recorder: processor time a message, beside a straightforward one; how late stamps are; what a deep book costs.
 
 ``python -m benchmarks.recorder KIND MESSAGES`` is what a turn runs: a feed, and a recorder of that KIND (``ours`` or
-``plain``) as a process of its own, which is told to stop when all is sent; ``burst`` is ours and
+``plain``) as a process of its own, which is stopped when all is sent; ``burst`` is ours and
 ``plain_burst`` the other, and the messages come 520 within 10 ms; ``link`` and ``library`` are a connection alone
 (`benchmarks.connection`); ``deep`` has no process. It prints one JSON object.
 The feed is a busy symbol's depth and trades over loopback. Messages are made before they are needed, so that sending
@@ -124,7 +124,7 @@ class FeedServer:
         self._feed = feed
         self._sizes = sizes
         self._step_s = step_s
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._servers: tuple[Server, asyncio.Server] | tuple[()] = ()
 
     async def open(self) -> None:
@@ -143,7 +143,7 @@ class FeedServer:
     async def _send(self, client: ServerConnection) -> None:
         """Send one update, and all else behind the snapshot, so that each of them has its frame."""
         self._write(client, [self._feed.diff()])
-        await self._asked.wait()
+        await self._requested.wait()
         await asyncio.sleep(0.5)
         next_s = time.monotonic()
         for size in self._sizes:
@@ -182,7 +182,7 @@ class FeedServer:
         await writer.drain()
         writer.close()
         if depth:
-            self._asked.set()
+            self._requested.set()
 
 
 def _price(away: int) -> str:

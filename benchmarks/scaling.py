@@ -159,12 +159,12 @@ class Cluster(ExitStack):
 
     def __init__(self, folder: Path, workers: int) -> None:
         super().__init__()
-        told = folder / "scheduler.json"
-        told.unlink(missing_ok=True)
-        own = ("--port", "0", "--scheduler-file", str(told))
+        output = folder / "scheduler.json"
+        output.unlink(missing_ok=True)
+        own = ("--port", "0", "--scheduler-file", str(output))
         self.scheduler = self.enter_context(door("dask_scheduler", folder / "scheduler", *own))
-        until(lambda: told.exists() and told.read_text(encoding="utf-8").endswith("}"), "the scheduler starts")
-        self.address: str = json.loads(told.read_text(encoding="utf-8"))["address"]
+        until(lambda: output.exists() and output.read_text(encoding="utf-8").endswith("}"), "the scheduler starts")
+        self.address: str = json.loads(output.read_text(encoding="utf-8"))["address"]
         one = ("--no-nanny", "--nthreads", "1", "--local-directory", ".")
         self.workers = [
             self.enter_context(door("dask_worker", folder / f"worker_{number}", self.address, *one))
@@ -182,8 +182,8 @@ def until(what: Callable[[], object], name: str, process: "subprocess.Popen[str]
     end = time.monotonic() + PATIENCE_S
     while not what():
         if time.monotonic() > end or (process is not None and process.poll() is not None):
-            told = process.communicate()[1] if process is not None and process.poll() is not None else "time is up"
-            raise MMError(f"waited in vain until {name}: {told.strip()}")
+            output = process.communicate()[1] if process is not None and process.poll() is not None else "time is up"
+            raise MMError(f"waited in vain until {name}: {output.strip()}")
         time.sleep(0.01)
 
 
@@ -202,15 +202,15 @@ def survived(desk: Desk, workers: int) -> Iterator[str]:
         until(lambda: desk.kept() >= SCHEDULER_AT * total, "half of the points are kept", sweep)
         cluster.scheduler.send_signal(signal.SIGKILL)
         yield f"{desk.kept()} of {total} points kept after {time.monotonic() - began:.1f} s: the scheduler is killed"
-        _, told = sweep.communicate(timeout=PATIENCE_S)
-    yield f"exit code {sweep.returncode}: {told.strip()}"
+        _, output = sweep.communicate(timeout=PATIENCE_S)
+    yield f"exit code {sweep.returncode}: {output.strip()}"
     kept = desk.kept()
     with Cluster(desk.folder, workers) as cluster:
         began = time.monotonic()
         again = desk.on(cluster.address)
-        out, told = again.communicate(timeout=PATIENCE_S)
+        out, output = again.communicate(timeout=PATIENCE_S)
         if (sweep.returncode, again.returncode) != (75, 0):
-            raise MMError(f"the sweep ended with {sweep.returncode}, the next one with {again.returncode}: {told}")
+            raise MMError(f"the sweep ended with {sweep.returncode}, the next one with {again.returncode}: {output}")
     answer = json.loads(out)
     yield f"the same command on another cluster: {total - kept} points in {time.monotonic() - began:.1f} s"
     alone = run(desk.command("serial", desk.points, *FILLS)).said

@@ -19,7 +19,7 @@ from mm.calibration.points import Floats, Points
 from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPlan
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import knob, whole
+from mm.cli.knobs import integer, knob
 
 BLOCK_MIN, HOURS = 5, 12
 BLOCKS = HOURS * 60 // BLOCK_MIN
@@ -36,8 +36,8 @@ PLAIN = ("rolling", "expanding", "static")
 class Settings:
     """How much is drawn."""
 
-    bench_days: int = knob(200, whole(2, 100_000), "Days of each market.", flag="--days")
-    bench_seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.", flag="--seed")
+    bench_days: int = knob(200, integer(2, 100_000), "Days of each market.", flag="--days")
+    bench_seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw.", flag="--seed")
 
 
 def plans() -> dict[str, WindowPlan]:
@@ -111,12 +111,12 @@ def lost(day: Day, plan: WindowPlan) -> float:
 
 def _bare(points: Points) -> PoissonFit:
     found = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
-    told: dict[str, Any] = (
+    fitted: dict[str, Any] = (
         {} if isinstance(found, Absent) else {name: getattr(found, name) for name in ("A", "k", "se_k", "se_logA")}
     )
     n_fills = float(points.fills.sum())
     return PoissonFit(
-        fit_method="poisson_mle", n_fills=n_fills, exposure_s=0.0, usable=bool(told), status="", reason="", **told
+        fit_method="poisson_mle", n_fills=n_fills, exposure_s=0.0, usable=bool(fitted), status="", reason="", **fitted
     )
 
 
@@ -151,11 +151,11 @@ def main(console: Console, settings: Settings) -> None:
     for line in table(found):
         console.say(line)
     names = ("loss", "se_loss", "beside_rolling", "se_beside_rolling")
-    told = {
+    fitted = {
         market: {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
         for market, rows in found.items()
     }
-    console.answer({"days": settings.bench_days, "seed": settings.bench_seed, "markets": told})
+    console.answer({"days": settings.bench_days, "seed": settings.bench_seed, "markets": fitted})
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class SoakServer(FeedServer):
 
     async def _send(self, client: ServerConnection) -> None:
         self._write_whole(client, [self._market.depth()])
-        await self._asked.wait()
+        await self._requested.wait()
         await asyncio.sleep(0.5)
         clock, step_us = self._clock, US_PER_S * _BATCH // RATE
         while self.sent_count < self._messages and client.state is State.OPEN:
@@ -293,15 +293,15 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=14.0, help="of the market's time")
     parser.add_argument("--every-min", type=float, default=15.0, help="minutes of it from row to row")
     parser.add_argument("--folder", type=Path, default=None, help="where the day is written, and removed at the end")
-    asked = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="soak_", dir=asked.folder))
-    needed_mb = asked.hours * 3600 * RATE * BYTES_A_MESSAGE / 1e6
+    options = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="soak_", dir=options.folder))
+    needed_mb = options.hours * 3600 * RATE * BYTES_A_MESSAGE / 1e6
     if shutil.disk_usage(root).free / 1e6 < needed_mb:
         print(f"{root}: {needed_mb:,.0f} MB are needed; give a larger --folder, or fewer --hours", file=sys.stderr)
         return 75
     begun_s = time.monotonic()
     try:
-        found = asyncio.run(soak(asked.hours, root, 60 * asked.every_min, lambda text: print(text, flush=True)))
+        found = asyncio.run(soak(options.hours, root, 60 * options.every_min, lambda text: print(text, flush=True)))
     finally:
         shutil.rmtree(root)
     first, last = found.samples[0], found.samples[-1]

@@ -47,9 +47,9 @@ def checked(days: Sequence[Mapping[str, Said]]) -> list[Checked]:
     return found
 
 
-def told(rows: Sequence[Checked]) -> list[str]:
+def lines_of(rows: Sequence[Checked]) -> list[str]:
     """Return the table: a line a diagnostic and flow."""
-    head = f"{'diagnostic':<16}{'on; fault':<61}{'nominal':>20}{'measured':>17}{'power':>17}   {'wanted':<28}"
+    head = f"{'diagnostic':<18}{'on; fault':<61}{'nominal':>20}{'measured':>17}{'power':>17}   {'wanted':<28}"
     return [head, *(_line(one) for one in rows)]
 
 
@@ -58,4 +58,4 @@ def _line(one: Checked) -> str:
     power = f"; power {row.power:g}" if math.isfinite(row.power) else ""
     wanted = f"{row.low:g} to {row.high:g}{power}"
     figures = f"{share(one.measured):>17}{share(one.power):>17}"
-    return f"{row.diagnostic:<16}{row.on:<61}{row.nominal:>20}{figures}   {wanted:<28}{one.verdict}"
+    return f"{row.diagnostic:<18}{row.on:<61}{row.nominal:>20}{figures}   {wanted:<28}{one.verdict}"

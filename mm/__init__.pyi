@@ -87,9 +87,9 @@ class _BacktestKnobs(TypedDict, total=False):
     order_limit_day: int | str
     """New orders accepted in each day (UTC); 0: no limit."""
     maker_fee_rate: float | Decimal | str
-    """Maker fee, as a share of the notional."""
+    """Maker fee, as a share of the notional: 0.001 is 0.1 %."""
     taker_fee_rate: float | Decimal | str
-    """Taker fee, as a share of the notional."""
+    """Taker fee, as a share of the notional: 0.001 is 0.1 %."""
     initial_cash: float | Decimal | str
     """Cash at the start, in the quote asset."""
     initial_inventory: float | Decimal | str

@@ -67,7 +67,7 @@ def export_day(folder: DayFolder, target: Path) -> list[Moved]:
     """
     if not folder.path.is_dir():
         raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
-    with _beside(target, f"{target} is there already; remove it, or give another --out") as partial:
+    with _staged(target, f"{target} is there already; remove it, or give another --out") as partial:
         moved = []
         for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:
             name = Path(folder.relative(path))
@@ -90,7 +90,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
     if not any(there.path.rglob(f"*{SUFFIX}")):
         raise MissingDay(f"no Parquet files below {source}; give a folder that `mm data export` wrote")
     folder = DayFolder(data_root, there.symbol, there.day)
-    with _beside(folder.path, f"{folder.path} is there already; move it away, or give another --data-root") as partial:
+    with _staged(folder.path, f"{folder.path} is there already; move it away, or give another --data-root") as partial:
         work = DayFolder(partial / "work", there.symbol, there.day)
         moved = []
         for path in sorted(path for path in there.path.rglob("*") if path.is_file()):
@@ -110,7 +110,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
 
 
 @contextmanager
-def _beside(place: Path, taken: str) -> Iterator[Path]:
+def _staged(place: Path, taken: str) -> Iterator[Path]:
     """Yield a folder beside *place* that gets its name when the block ends well, and is removed otherwise."""
     if place.exists():
         raise RunExists(taken)

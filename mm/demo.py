@@ -50,7 +50,7 @@ def main(console: Console, out_root: Path) -> None:
     forward = mm.run("walkforward", "--wf-train-window-min", "60", **TERMS)
     places = _places(truth, fit, forward) | {"all runs": str(out_root)}
     shown = [f"{name:<10}{place}" for name, place in places.items()]
-    console.say("\n".join(["", *_found(truth, fit), "", *_played(drawn, printed, forward), "", *shown]))
+    console.say("\n".join(["", *_fit_lines(truth, fit), "", *_backtest_lines(drawn, printed, forward), "", *shown]))
     console.answer(
         {"truth": truth, "fit": fit, "poisson": drawn, "trade_cross": printed, "walkforward": forward, "places": places}
     )
@@ -94,23 +94,23 @@ def _truth(mm: _Commands) -> Artefact:
     return mm.run("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
 
 
-def _found(truth: Artefact, fit: Artefact) -> list[str]:
+def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
     """Return the fit beside the truth."""
     return [
         f"{'':<22}{'truth':>10}{'found':>10}   95 % interval",
-        _beside("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
-        _beside("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
+        _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
+        _comparison_line("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
         f"{fit['n_fills']:,} aggressive orders in {HOURS} hours; the fit is {fit['status']}",
     ]
 
 
-def _beside(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
+def _comparison_line(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
     low, high = interval
     verdict = "holds the truth" if low <= truth <= high else "misses the truth, as 1 in 20 does"
     return f"{name:<22}{truth:>10.4f}{found:>10.4f}   {low:.4f} to {high:.4f}, {verdict}"
 
 
-def _played(*runs: Artefact) -> list[str]:
+def _backtest_lines(*runs: Artefact) -> list[str]:
     """Return the three runs side by side: fills drawn from the fit, fills by the prints, and the walk-forward."""
     segments = _segments(runs[-1])
     usable = sum(segment["usable"] for segment in segments)

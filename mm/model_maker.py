@@ -233,9 +233,9 @@ class ModelMaker:
             return {}
         if self._fitted is None or self._intensity is None:
             return {}
-        from mm.calibration.window_moves import dearest
+        from mm.calibration.window_moves import move_of_best_distance
 
-        move = dearest(self._fitted.adverse_moves, partial(self._intensity.at, 0, 1))
+        move = move_of_best_distance(self._fitted.adverse_moves, partial(self._intensity.at, 0, 1))
         if move is None:
             return {}
         if self._run is not None and self._adverse is None:

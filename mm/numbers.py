@@ -62,7 +62,7 @@ def probability(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def lasting(seconds: float | None, *, exact: bool = False) -> str:
+def duration(seconds: float | None, *, exact: bool = False) -> str:
     """Return a duration in its two largest units; an *exact* one of less than a minute in seconds or ms with digits."""
     if seconds is None:
         return "–"

@@ -54,7 +54,7 @@ def one_line(error: Exception) -> str:
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return the error that names the model whose *hook* raised, and its line that did, or that asked what did."""
+    """Return the error that names the model whose *hook* raised, and its line that did, or that called what did."""
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")

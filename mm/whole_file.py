@@ -114,7 +114,7 @@ class VerifiedFiles:
 
     folder: Path
 
-    def once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
+    def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
         """Return whether *claim* holds for the file at *path*.
 
         *check* is called unless it held before for this identity of the file; that it does not hold is never

@@ -55,7 +55,7 @@ class Backtest(Venue):
         super().__init__(fills, rules)
         self.on_fill, self.on_print = on_fill, on_print
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
-        self.heard_us = 0  # when the last message of the market came
+        self.market_us = 0  # when the last message of the market came
         self.coming: deque[tuple[int, Event]] = deque()  # what is yet to happen at the exchange, with its number,
         self.underway: deque[tuple[int, Event]] = deque()  # and what is yet to reach us
         self.last_trade: Trade | None = None
@@ -166,7 +166,7 @@ class Backtest(Venue):
         before = [event for _, event in happening if event.us < start_us]
         self.messages.heard.extend(event.us for event in before)
         known = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
-        self.heard_us = max([self.heard_us, *known])
+        self.market_us = max([self.market_us, *known])
         for event in before:
             self.fill_model.hear(event)
             if event.kind not in (TRADE, KEYFRAME):
@@ -182,7 +182,7 @@ class Backtest(Venue):
     def hear(self) -> None:
         """Learn of an event."""
         event = self.underway.popleft()[1]
-        self.heard_us = self.us if event.kind != KEYFRAME else self.heard_us
+        self.market_us = self.us if event.kind != KEYFRAME else self.market_us
         if event.kind == TRADE:
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
             if self.on_print:

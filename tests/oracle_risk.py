@@ -93,7 +93,7 @@ class Risk:
         for other in (min(recent), max(recent)):
             if limits.max_move_e8 is not None and abs(mid2 - other) * 10**8 > limits.max_move_e8 * other:
                 yield "MAX_MOVE", share_e8(abs(mid2 - other), other), limits.max_move_e8
-        silent_us = market.us - market.heard_us
+        silent_us = market.us - market.market_us
         if limits.feed_stale_us is not None and silent_us > limits.feed_stale_us:
             yield "FEED_STALE_S", silent_us * 100, limits.feed_stale_us * 100
         if limits.slow_ack_us is not None and self.wait_us > limits.slow_ack_us:

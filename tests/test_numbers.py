@@ -74,7 +74,7 @@ def test_signs_stand_in_front(value, text):
 )
 def test_durations_show_their_two_largest_units(seconds, text):
     """Seconds do not matter beside hours."""
-    assert numbers.lasting(seconds) == text
+    assert numbers.duration(seconds) == text
 
 
 def test_shares_are_percent_and_short_numbers_complete():

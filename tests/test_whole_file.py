@@ -86,7 +86,7 @@ def verified(tmp_path, monkeypatch):
 def asked(verified, path, claim, *, holds=True):
     """Return what *verified* answers, and how often it called the check."""
     calls = []
-    answer = verified.once(path, claim, lambda: calls.append(path) or holds)
+    answer = verified.verified_once(path, claim, lambda: calls.append(path) or holds)
     return answer, len(calls)
 
 
@@ -137,5 +137,5 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path, monkeypatch):
     assert [asked(verified, path, "a") for _ in range(2)] == [(True, 1), (True, 1)]
     monkeypatch.setattr(module, "SETTLED_S", 0.0)
     writes = iter((b"two", b""))  # a file that is written to while it is verified
-    assert verified.once(path, "a", lambda: bool(path.write_bytes(next(writes))))
+    assert verified.verified_once(path, "a", lambda: bool(path.write_bytes(next(writes))))
     assert not verified.folder.exists()

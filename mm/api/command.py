@@ -13,7 +13,7 @@ import click
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, knob, knobs, matching, number, one_of, whole
+from mm.cli.knobs import PATH, integer, knob, knobs, matching, number, one_of
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument
@@ -49,10 +49,10 @@ class TradingInterface:
     preset: str | None = knob(
         None, one_of(*_PRESETS), "Steps, multiplier, fees, hours and short sales of an asset class."
     )
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw.")
     speed: float = knob(1.0, number(0.001, 10_000), "Seconds of the exchange in a second.")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
-    api_port: int = knob(8000, whole(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+    api_port: int = knob(8000, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
 
 
 ClientLimits: type = make_dataclass(

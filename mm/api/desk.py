@@ -254,7 +254,7 @@ class Desk:
 
     def use_of(self, client: Client) -> dict[str, int]:
         """Return how much of each limit a client uses, by knob, in 1e-8 of the limit's unit."""
-        standing = self._standing(client)
+        standing = self._risk_standing(client)
         long, short = client.lots + standing.open_buy_lots, standing.open_sell_lots - client.lots
         return {
             "max_position": max(long, short, 0) * self.grid.lot_e8,
@@ -294,7 +294,7 @@ class Desk:
                 raise OrderRefused(
                     f"short: {self.grid.qty(max(free, 0))} are free to be sold, and a position may not be short"
                 )
-        standing = self._standing(client)
+        standing = self._risk_standing(client)
         priced = kind != "market"
         limits = self.limits if priced else self._of_market
         breach = check(limits, self._money, standing, RiskOrder(side, ticks, lots, priced))
@@ -319,7 +319,7 @@ class Desk:
                 break
         return total
 
-    def _standing(self, client: Client) -> RiskStanding:
+    def _risk_standing(self, client: Client) -> RiskStanding:
         """Return what the limits look at."""
         while client.sent_us and client.sent_us[0] <= self.us - US_PER_S:
             client.sent_us.popleft()
@@ -346,7 +346,7 @@ class Desk:
     def _look(self, clients: Iterable[Client]) -> None:
         """Kill those whose loss of the day is too large."""
         for client in clients:
-            if client.killed is None and (breach := check(self.limits, self._money, self._standing(client))):
+            if client.killed is None and (breach := check(self.limits, self._money, self._risk_standing(client))):
                 self._kill(client, breach.limit.lower())
 
     def _kill(self, client: Client, reason: str) -> list[int]:

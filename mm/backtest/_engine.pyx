@@ -636,9 +636,9 @@ cdef class Engine:
         while event > 0 and received.kind[event] == KEYFRAME:
             event -= 1
         if event >= 0 and self.lags:
-            self.local.touch.heard_us = received.us[event]
+            self.local.touch.market_us = received.us[event]
         elif event >= 0:
-            self.venue.touch.heard_us = received.us[event]
+            self.venue.touch.market_us = received.us[event]
 
     cdef void note_last_trade(self) noexcept nogil:
         """Show the quote model the last print of these events; before their first, the one before them stays."""

@@ -28,7 +28,7 @@ cdef struct Standing:
     int64_t us
     int64_t mid2            # 0 before any
     int64_t low2, high2     # of the mids within MAX_MOVE's time
-    int64_t heard_us        # when the last message of the market came
+    int64_t market_us        # when the last message of the market came
     int64_t ack_us          # the slowest acknowledgement since the last requote, or the longest wait for one
     int64_t inventory_lots
     int64_t open_lots[2]    # left of the open orders; sells, buys
@@ -114,8 +114,8 @@ cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breac
             return broken(breach, MAX_MOVE, share_e8(up, now.low2), limits.move_e8)
         if <wide> down * 100000000 > <wide> limits.move_e8 * now.high2:
             return broken(breach, MAX_MOVE, share_e8(down, now.high2), limits.move_e8)
-    if limits.stale_us >= 0 and now.us - now.heard_us > limits.stale_us:
-        return broken(breach, FEED_STALE, <wide> (now.us - now.heard_us) * 100, <wide> limits.stale_us * 100)
+    if limits.stale_us >= 0 and now.us - now.market_us > limits.stale_us:
+        return broken(breach, FEED_STALE, <wide> (now.us - now.market_us) * 100, <wide> limits.stale_us * 100)
     if limits.ack_us >= 0 and now.ack_us > limits.ack_us:
         return broken(breach, SLOW_ACK, <wide> now.ack_us * 100000, <wide> limits.ack_us * 100000)
     return ALLOWED

@@ -59,7 +59,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     memset(&wanted, 0, sizeof(Order))
     take_limits(&bounds, limits, rules)
     now.us, now.mid2, now.low2, now.high2 = standing.us, standing.mid2_ticks, standing.low2_ticks, standing.high2_ticks
-    now.heard_us, now.ack_us, now.inventory_lots = standing.heard_us, standing.ack_us, standing.inventory_lots
+    now.market_us, now.ack_us, now.inventory_lots = standing.market_us, standing.ack_us, standing.inventory_lots
     now.open_lots[0], now.open_lots[1] = standing.open_sell_lots, standing.open_buy_lots
     now.open_orders[0], now.open_orders[1] = standing.open_sells, standing.open_buys
     now.sent = standing.sent
@@ -158,7 +158,7 @@ cdef class Guard:
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].status == SENT:
                 wait_us = max(wait_us, us - self.orders.open.orders[i].sent_us)
-        self.now.us, self.now.ack_us, self.now.heard_us = us, wait_us, known.heard_us
+        self.now.us, self.now.ack_us, self.now.market_us = us, wait_us, known.market_us
         self.now.mid2 = known.top.bid_ticks + known.top.ask_ticks
         if self.limits.move_e8 >= 0:
             extreme_note(&self.low, 1, us, self.now.mid2, us - self.move_us)
@@ -241,7 +241,7 @@ cdef class Guard:
         parts = {
             "MAX_DAILY_LOSS": (5e-17 * (day - equity), 1e-8 * self.limits.loss_e8),
             "MAX_DRAWDOWN": ((peak - equity) / peak if peak > 0 else 0.0, 1e-8 * self.limits.drawdown_e8),
-            "FEED_STALE_S": (now.us - now.heard_us, self.limits.stale_us),
+            "FEED_STALE_S": (now.us - now.market_us, self.limits.stale_us),
             "LATENCY_THRESHOLD_MS": (now.ack_us, self.limits.ack_us),
             "MAX_POSITION": (most * self.limits.lot_e8, self.limits.position_e8),
             "MAX_LEVERAGE": (held * mid / (5e-17 * equity) if equity > 0 else 0.0, 1e-8 * self.limits.leverage_e8),

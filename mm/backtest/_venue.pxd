@@ -14,7 +14,7 @@ cdef struct Touch:
     bint valid                  # whether there is a book
     bint mid_lost               # whether the mid was missing since the last volatility sample
     int64_t mid2                # best bid + best ask, 0 while there is none
-    int64_t heard_us            # when the last message of the market came; kept where limits are set
+    int64_t market_us            # when the last message of the market came; kept where limits are set
 
 
 cdef class OrderVenue:

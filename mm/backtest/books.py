@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mm.instrument import decimal_text, short_text
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 FEE_RATE = "0.001"  # of makers and takers where none is given: that of Spot
 SPOT_FEES = "spot_fees"  # the key of the warning that a perpetual is played with it
+IMPLAUSIBLE_FEE = "implausible_fee"  # the key of the warning that a rate is no exchange's
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Books:
         agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: What a perpetual paid for our position (below 0: received), 1e-8 of the quote asset; None of others.
         spot_fees: The knobs of fees that a perpetual was played with at their defaults, which are the fees of Spot.
+        implausible_fees: The knobs of fees whose rates no exchange has, and these rates, 1e-8.
         feed: Offset and latency of a recorded feed, in ms; None where the exchange acts at receive time.
     """
 
@@ -68,6 +72,7 @@ class Books:
     untraded: float | None = None
     funding_e8: int | None = None
     spot_fees: tuple[str, ...] = ()
+    implausible_fees: Mapping[str, int] = field(default_factory=dict)
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
@@ -81,3 +86,12 @@ class Books:
     ended: Mapping[str, Any] | None = None
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
+
+
+def fraction_of(knob: str, rate_e8: int) -> str:
+    """Return the way out where a rate of a fee, 1e-8, was probably meant as a percentage."""
+    fraction = decimal_text(rate_e8, 10).rstrip("0")
+    return (
+        f"rates are fractions of the notional (0.001 is 0.1 %): set {knob}={fraction} for {short_text(abs(rate_e8))} %"
+        f"{' of rebate' if rate_e8 < 0 else ''}"
+    )

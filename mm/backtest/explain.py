@@ -77,7 +77,7 @@ def explain(
         f"{fill['reason']}: {_why(fill['reason'])}",
         "",
         "its order",
-        *(f"  {_ago(int(row['recv_us']), us):>12}  {_told(row)}" for row in orders),
+        *(f"  {_ago(int(row['recv_us']), us):>12}  {_order_text(row)}" for row in orders),
         "",
         f"the market: best bid and ask, and what was displayed at {price} on the {_side(side)} side",
     ]
@@ -195,7 +195,7 @@ def _why(reason: str) -> str:
     return WHY.get(reason, f"the model {model} said so{ASKED.get(trigger, '')}")
 
 
-def _told(row: Row) -> str:
+def _order_text(row: Row) -> str:
     reason = row["reject_reason"] or row["cancel_reason"]
     return f"{row['action']:<12} {row['status']:<10} {_short(row['remaining_qty'])} left  {reason}".rstrip()
 

@@ -115,6 +115,7 @@ def books_of(tape: Tape, rules: Rules, models: tuple[object, object, Intensity |
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
         target_lots=rules.target,
+        implausible_fees=rules.implausible_fees,
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity,
         **played(quotes),

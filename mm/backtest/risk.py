@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from mm.cli.knobs import JSON, Reader, decimal, knob, number, whole
+from mm.cli.knobs import JSON, Reader, decimal, integer, knob, number
 from mm.clock import US_PER_S, day_of, midnight_us, next_day, us_from_ms
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, e8
@@ -97,7 +97,7 @@ class Risk:
     )
     max_order_notional: str | None = knob(None, _QUOTE, "Notional that no order may exceed, in the quote asset.")
     max_open_orders: int | None = knob(
-        None, whole(1, 10_000), "Open orders on each side, those counted whose cancel is on its way."
+        None, integer(1, 10_000), "Open orders on each side, those counted whose cancel is on its way."
     )
     max_leverage: str | None = knob(
         None, decimal("0", MOST_LEVERAGE), "Position times mid over equity, if the side's open orders fill."
@@ -114,7 +114,7 @@ class Risk:
     price_band: str | None = knob(None, _SHARE, "Distance from the mid that no price may exceed, as a share of it.")
     max_move: str | None = knob(None, _SHARE, "Move of the mid within 1 s, as a share, beyond which quotes are pulled.")
     max_orders_per_s: int | None = knob(
-        None, whole(1, 100_000), "Orders placed or replaced in any second; others wait, cancels never do."
+        None, integer(1, 100_000), "Orders placed or replaced in any second; others wait, cancels never do."
     )
     feed_stale_s: float | None = knob(
         None, number(0.001, 1e6), "Silence of the market, in seconds, after which quotes are pulled."
@@ -206,7 +206,7 @@ class RiskStanding:
         mid2_ticks: Best bid + best ask, 0 where there is none.
         low2_ticks: The lowest of the last second's, this one among them.
         high2_ticks: The highest.
-        heard_us: When the market's last message came.
+        market_us: When the market's last message came.
         ack_us: The slowest acknowledgement since the last look, or the longest wait for one.
         inventory_lots: The position.
         open_buy_lots: What is left of open buys; likewise of sells.
@@ -221,7 +221,7 @@ class RiskStanding:
     mid2_ticks: int = 0
     low2_ticks: int = 0
     high2_ticks: int = 0
-    heard_us: int = 0
+    market_us: int = 0
     ack_us: int = 0
     inventory_lots: int = 0
     open_buy_lots: int = 0

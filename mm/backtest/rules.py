@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.books import FEE_RATE
 from mm.backtest.preset import PRESETS, Hours
-from mm.cli.knobs import PATH, SWITCH, decimal, knob, number, one_of, whole
+from mm.cli.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
 from mm.clock import us_from_ms
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, e8
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
 TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
 _MS = number(0, 1e10)
+# Rates of fees outside are a warning: the dearest tiers of retail cost 1.2 %, the best rebates are below 0.05 %.
+PLAUSIBLE_FEES_E8 = (-100_000, 1_500_000)
 _BASE = decimal("-90000000000", "90000000000")
 
 
@@ -55,8 +57,8 @@ class Execution:
         SWITCH,
         "1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as it is.",
     )
-    order_limit_10s: int = knob(100, whole(0, 10**9), "New orders accepted in each ten seconds; 0: no limit.")
-    order_limit_day: int = knob(200_000, whole(0, 10**9), "New orders accepted in each day (UTC); 0: no limit.")
+    order_limit_10s: int = knob(100, integer(0, 10**9), "New orders accepted in each ten seconds; 0: no limit.")
+    order_limit_day: int = knob(200_000, integer(0, 10**9), "New orders accepted in each day (UTC); 0: no limit.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +68,10 @@ class Account:
     maker_fee_rate: str = knob(
         FEE_RATE,
         decimal("-1", "1"),
-        "Maker fee, as a share of the notional.",
+        "Maker fee, as a share of the notional: 0.001 is 0.1 %.",
         common="Maker fee, a share of the notional",
     )
-    taker_fee_rate: str = knob(FEE_RATE, decimal("-1", "1"), "Taker fee, as a share of the notional.")
+    taker_fee_rate: str = knob(FEE_RATE, decimal("-1", "1"), "Taker fee, as a share of the notional: 0.001 is 0.1 %.")
     initial_cash: str = knob(
         "1000",
         decimal(None, "90000000000"),
@@ -88,7 +90,7 @@ class Account:
         "Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded market.",
     )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Seed of all random draws.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
 
 
 def terms(execution: Execution, account: Account) -> dict[str, Any]:
@@ -253,8 +255,17 @@ class Rules:
     @property
     def default_fees(self) -> tuple[str, ...]:
         """The knobs of fees whose rates are their defaults, in this order: the maker's, the taker's."""
-        rates = {"MAKER_FEE_RATE": self.maker_fee_e8, "TAKER_FEE_RATE": self.taker_fee_e8}
-        return tuple(knob for knob, rate in rates.items() if rate == e8(FEE_RATE))
+        return tuple(knob for knob, rate in self._fees_e8.items() if rate == e8(FEE_RATE))
+
+    @property
+    def implausible_fees(self) -> dict[str, int]:
+        """The knobs of fees whose rates no exchange has, and these rates, 1e-8: mostly a percentage for a fraction."""
+        least, most = PLAUSIBLE_FEES_E8
+        return {knob: rate for knob, rate in self._fees_e8.items() if not least <= rate <= most}
+
+    @property
+    def _fees_e8(self) -> dict[str, int]:
+        return {"MAKER_FEE_RATE": self.maker_fee_e8, "TAKER_FEE_RATE": self.taker_fee_e8}
 
     @property
     def target(self) -> int:

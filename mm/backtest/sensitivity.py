@@ -61,7 +61,7 @@ class Strategy:
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
         own = self.fills()
         for role, bound in (("optimistic", trade_cross()), ("pessimistic", queue_risk_averse())):
-            yield role, None if _alike(own, bound) else bound, self.rules, 1.0
+            yield role, None if _is_bound(own, bound) else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "latency", self.fills(), slower(self.rules, factor), factor
         if self.intensity is not None and type(own) is not Poisson:
@@ -84,7 +84,7 @@ class Strategy:
         return backtest(self.tapes, self.quotes(), fills, rules, step=step, intensity=self.intensity)
 
 
-def _alike(own: object, bound: object) -> bool:
+def _is_bound(own: object, bound: object) -> bool:
     """Return whether the run's *own* fill model is a *bound*, with the same parameters: then its run is that row."""
     return type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.clock import iso
-from mm.numbers import MINUS, SHARPE_DAYS, lasting, number, percent, signed
+from mm.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 
 NONE = "–"
 
@@ -18,13 +18,13 @@ def describe(summary: Mapping[str, Any]) -> str:
         "PnL": f"{signed(summary['pnl_total'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
         f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}",
         "Sharpe": f"{sharpe(summary)}, "
-        f"drawdown {number(summary['max_drawdown'])}{quote} over {lasting(summary['drawdown_duration_s'])}",
+        f"drawdown {number(summary['max_drawdown'])}{quote} over {duration(summary['drawdown_duration_s'])}",
         "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
         f"quantity; half-spread {number(summary['effective_half_spread'])}, "
         f"after 60 s {number(summary['realised_half_spread']['60'])}",
         "Inventory": f"rms {number(inventory['rms'], 3)}{base}, at most {number(inventory['max'], 3)}; "
         f"both sides quoted {percent(summary['two_sided_uptime'])} of the time",
-        "Covered": f"{lasting(summary['seconds_covered'])}, excluded {lasting(summary['seconds_excluded'])}",
+        "Covered": f"{duration(summary['seconds_covered'])}, excluded {duration(summary['seconds_excluded'])}",
     }
     models = summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"

@@ -230,7 +230,7 @@ def score_peak(table: Table) -> float | None:
         return 0.0 if level else falls_at(table, None, _first_guess(at.seen))
     guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
     peak = falls_at(table, None, guess if guess > 0 else 1.0)
-    if _alone(table, peak):
+    if _one_peak(table, peak):
         return peak if peak > LEAST_K else None
     return _highest(table, _score, lambda at: at.log_likelihood, (LEAST_K, _beyond(table, _score, 1)))
 
@@ -242,7 +242,7 @@ def penalised_peak(table: Table, peak: float | None) -> float | None:
         table: Its rows.
         peak: The k of the highest likelihood alone; None where it is not finite.
     """
-    ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or _alone(table, peak)) else None
+    ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or _one_peak(table, peak)) else None
     if ends is None:
         low = LEAST_K if table.cells else _beyond(table, _penalised, -1)
         ends = low, _beyond(table, _penalised, 1)
@@ -273,7 +273,7 @@ def _first_guess(seen: float) -> float:
     return 1 / seen - 1 / (1 - seen)
 
 
-def _alone(table: Table, peak: float) -> bool:
+def _one_peak(table: Table, peak: float) -> bool:
     """Return whether the likelihood of cells can have no other peak than *peak*."""
     wider = table.wider
     return not wider or table.rows.alone(peak, table.narrowest, wider)

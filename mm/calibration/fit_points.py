@@ -105,7 +105,7 @@ def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
         refusal = "k_nonpositive", f"k = {chosen.k:.4g}: fills do not become rarer with the distance"
     if refusal or isinstance(chosen, Absent):
         status, reason = refusal or ("", "")
-        return PoissonFit(**_beside(task), usable=False, status=status, reason=reason)
+        return PoissonFit(**_fields_without_estimate(task), usable=False, status=status, reason=reason)
     return _finished(task, chosen, options.intervals)
 
 
@@ -157,7 +157,7 @@ def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str
     return kept, None
 
 
-def _beside(task: _Task) -> dict[str, Any]:
+def _fields_without_estimate(task: _Task) -> dict[str, Any]:
     """Return the fields that need no usable estimate."""
     table, delta = task.table, task.sample.shape.delta
     counted = {
@@ -191,7 +191,7 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
     status, reason = _status(task.table.total, good)
     spread = dispersion(task.sample, chosen)
     return PoissonFit(
-        **_beside(task),
+        **_fields_without_estimate(task),
         **_values(chosen, ESTIMATED),
         ci95_A=ends.A,
         ci95_k=ends.k,

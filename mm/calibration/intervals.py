@@ -6,21 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import NORMAL
+from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.calibration._rows import At
 from mm.calibration.estimators import Estimate, falls_at
 from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, Sample, Table
-from mm.calibration.points import Floats, Points
+from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.errors import FitError
 
 LEVEL = 0.95
-NORMAL = 1.959963984540054  # its two-sided quantile of the normal distribution
 
 ENOUGH = 1e-5  # of the root of twice the fall; a last Newton step leaves an error of its square
 DIGITS = 1e-13
 TURNS = 60
-SHARE = 0.4  # of B^(2/3) cosines
 HORIZON_S = 900.0  # of a fit that belongs to no schedule
 LEAST_STRETCHES = 3
 HALF = 0.5  # of a fill, so that an empty stretch has a logarithm
@@ -76,29 +76,6 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
     reach = float(stdtrit(degrees, (1 + LEVEL) / 2))
     return _around(estimate, *(reach * float(long_run_error(error)) for error in (error_log_a, error_k)))
-
-
-def cosines(blocks: int) -> int:
-    """Return how many cosines the variance of so many blocks is taken from: 0.4·B^(2/3), as Lazarus et al. advise.
-
-    At least 2 where there are three blocks, at most B - 1; 0 below two blocks.
-    """
-    return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
-
-
-def long_run_error(values: Floats) -> Floats:
-    """Return the standard error of the sum of *values* in order of time, which may depend on their neighbours.
-
-    Args:
-        values: One a block; of several columns, each has its error.
-    """
-    blocks = len(values)
-    degrees = cosines(blocks)
-    phase = np.pi * (np.arange(blocks) + 0.5) / blocks
-    waves = np.cos(np.arange(1, degrees + 1)[:, None] * phase)
-    waves = waves.reshape(*waves.shape, *(1 for _ in values.shape[1:]))
-    found: Floats = np.sqrt(2 / degrees * ((waves * values).sum(axis=1) ** 2).sum(axis=0))
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from mm.backtest.metrics.arithmetic import NORMAL
+from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.calibration.alternatives import CurveComparison, fitted_as
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
-from mm.calibration.intervals import LEVEL, NORMAL, cosines, long_run_error
+from mm.calibration.intervals import LEVEL
 from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import FAMILIES, FittedCurve
@@ -44,7 +46,7 @@ def chosen_curve(
         why=compared.sentence,
         trusted_ticks=_stretch(curve, [_narrow(one) for one in curve], pivot),
         exponential_trusted_ticks=_stretch(
-            curve, [_holds(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
+            curve, [_contains(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
         ),
     )
     for name, points in states:
@@ -130,7 +132,7 @@ def _narrow(point: CurvePoint) -> bool:
     return point.ci95[1] <= TRUSTED * point.lambda_per_s and point.ci95[0] >= point.lambda_per_s / TRUSTED
 
 
-def _holds(point: CurvePoint, rate: float) -> bool:
+def _contains(point: CurvePoint, rate: float) -> bool:
     """Return whether another rate lies within the interval of a point."""
     return point.ci95 is not None and point.ci95[0] <= rate <= point.ci95[1]
 

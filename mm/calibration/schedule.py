@@ -13,7 +13,7 @@ from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
-from mm.calibration.window_moves import dearest
+from mm.calibration.window_moves import move_of_best_distance
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
 from mm.errors import FitError, Mismatch, UsageError
@@ -320,7 +320,7 @@ def _adverse(used: WindowFit, line: Line) -> float | None:
     if used.A is None or used.k is None:
         return None
     piece = IntensityPiece(0, FOREVER, used.A, used.k, used.A, used.k, used.k, curve=line)
-    return dearest(used.moves, partial(Intensity([piece]).at, 0, 1))
+    return move_of_best_distance(used.moves, partial(Intensity([piece]).at, 0, 1))
 
 
 def _shape(used: WindowFit, line: Line) -> str | None:

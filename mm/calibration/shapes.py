@@ -198,10 +198,10 @@ def search(
         for start in starts or family.starts
     ]
     shape, _ = max(found, key=lambda one: one[1])
-    return _placed(family, cells, (exposure_s, fills), shape)
+    return _at_best_height(family, cells, (exposure_s, fills), shape)
 
 
-def _placed(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:
+def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:
     """Return a curve at a shape, at its best height."""
     exposure_s, fills = counts
     curve, rises = family.curve(shape, cells.units(cells.edges))

@@ -20,9 +20,9 @@ from mm.backtest.metrics._flow_levels import LEAST_FLOW
 from mm.backtest.metrics.fill_states import (
     FillStates,
     StateRates,
-    alike,
     by_move,
     by_state,
+    distance_weights,
     distinct,
     nodes_of,
     shrunk,
@@ -87,7 +87,7 @@ def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: 
         np.bincount(place, one, len(nodes) * 2 * FLOWS).astype(np.float64).reshape(shape) for one in (expected, fills)
     )
     everywhere = shrunk(np.ones(2 * FLOWS), foreseen.sum(axis=0), seen.sum(axis=0), LEVEL_PRIOR_FILLS)
-    near = alike(nodes)
+    near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``
     foreseen_near, seen_near = (np.einsum("nm,mv->nv", near, one) for one in (foreseen, seen))
     found = shrunk(everywhere, foreseen_near, seen_near, LEVEL_PRIOR_FILLS)
@@ -130,7 +130,7 @@ class StateLevels:
         sides = flow_of(tapes)
         self._begin_us = np.concatenate([np.arange(one.start_us, one.end_us, BLOCK_US) for one in tapes])
         ends_us = np.concatenate([(*range(one.start_us + BLOCK_US, one.end_us, BLOCK_US), one.end_us) for one in tapes])
-        bids, asks = (_spent(side, self._begin_us, ends_us) for side in sides)
+        bids, asks = (_seconds_by_level(side, self._begin_us, ends_us) for side in sides)
         self._spent_us = bids + asks
         self._found: dict[int, FillStates] = {}
 
@@ -166,7 +166,7 @@ class StateLevels:
         return mean
 
 
-def _spent(side: "tuple[Ints, Ints]", begin_us: "Ints", ends_us: "Ints") -> "Floats":
+def _seconds_by_level(side: "tuple[Ints, Ints]", begin_us: "Ints", ends_us: "Ints") -> "Floats":
     """Return how long a side saw each level, float64[blocks, levels]."""
     since, number = side
     at = np.union1d(since[1:], np.concatenate((begin_us, ends_us)))

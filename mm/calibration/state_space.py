@@ -65,7 +65,7 @@ class RateForecast:
         middle = float((chance * fills).sum())
         spread = math.sqrt(middle + float((chance * (fills - middle) ** 2).sum()))
         tail = (1 - LEVEL) / 2
-        return _least(below, tail, middle, spread), _least(below, 1 - tail, middle, spread)
+        return _least_count(below, tail, middle, spread), _least_count(below, 1 - tail, middle, spread)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class RateState:
         return RateForecast(math.exp(log_mean), math.sqrt(log_variance), rates.ravel(), chance.ravel())
 
 
-def _least(below: Callable[[float], float], share: float, start: float, step: float) -> float:
+def _least_count(below: Callable[[float], float], share: float, start: float, step: float) -> float:
     """Return the least whole number that so large a share is not above, looked for from *start* on.
 
     Args:

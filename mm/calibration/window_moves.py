@@ -87,7 +87,7 @@ def adverse_moves(calibrator: "Calibrator", start_us: int, end_us: int) -> Line:
     return WindowMoves(calibrator).between(start_us, end_us)
 
 
-def dearest(moves: Line, rate: Callable[[float], float]) -> float | None:
+def move_of_best_distance(moves: Line, rate: Callable[[float], float]) -> float | None:
     """Return the move after fills where an order is worth most by its *rate*, λ(δ)·(δ - move); None without moves."""
     return max(moves, key=lambda one: rate(one[0]) * (one[0] - one[1]))[1] if moves else None
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, knob, matching, number, number_or, numbers_or, one_of, whole
+from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, integer, knob, matching, number, number_or, numbers_or, one_of
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
@@ -81,7 +81,7 @@ class Fit:
         "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
     )
     min_exposure_s: float = knob(5.0, number(0, 1e10), "Minimum exposure of a distance that is used, in s.")
-    min_usable_deltas: int = knob(3, whole(2, 1000), "Minimum number of distances of a usable fit.")
+    min_usable_deltas: int = knob(3, integer(2, 1000), "Minimum number of distances of a usable fit.")
     max_delta_ticks: float | str | None = knob(
         "auto",
         number_or("auto", 0, 1e9),

@@ -28,11 +28,11 @@ from mm.cli.knobs import (
     base_url,
     day_list,
     decimal,
+    integer,
     knob,
     matching,
     number,
     one_of,
-    whole,
 )
 from mm.errors import UsageError
 
@@ -170,9 +170,9 @@ class Models:
         common="Quantity of a quote, in the base asset",
     )
     quote_levels: int = knob(
-        1, whole(1, 1_000), "Orders of each side: the quoted price's, and others farther from the mid."
+        1, integer(1, 1_000), "Orders of each side: the quoted price's, and others farther from the mid."
     )
-    level_step_ticks: int = knob(1, whole(1, 10**6), "Ticks from one of them to the next.")
+    level_step_ticks: int = knob(1, integer(1, 10**6), "Ticks from one of them to the next.")
     quote_params_json: str | None = knob(
         None, JSON_OBJECT, "Parameters of the quote model.", common="Parameters of the quote model"
     )
@@ -196,7 +196,7 @@ class Models:
     fill_per_side: bool = knob(False, SWITCH, "1 uses A and k of each side of the fit.")
     fit_draws: int = knob(
         0,
-        whole(0, 1000),
+        integer(0, 1000),
         "Further backtests, with A and k drawn from the uncertainty of the fit: the band of the PnL.",
         matters=True,
     )
@@ -288,7 +288,7 @@ class Sweep:
     )
     jobs: int | None = knob(
         None,
-        whole(1, 1024),
+        integer(1, 1024),
         "Number of processes; without it one per core; 1 plays in this process.",
         matters=False,
         common="Number of processes",
@@ -330,9 +330,9 @@ class SignalColumns:
 class Learning:
     """How an agent is trained."""
 
-    episodes: int = knob(100, whole(1, 10**9), "Episodes to train on.", common="Episodes to train on")
+    episodes: int = knob(100, integer(1, 10**9), "Episodes to train on.", common="Episodes to train on")
     timesteps: int | None = knob(
-        None, whole(1, 10**12), "Decisions to train on, instead of EPISODES.", common="Decisions, instead of episodes"
+        None, integer(1, 10**12), "Decisions to train on, instead of EPISODES.", common="Decisions, instead of episodes"
     )
     save_path: Path = knob(
         Path("out/models/rl_mm_agent"),
@@ -369,15 +369,15 @@ class UnseenDays(DamagedDay, Results, Source):
 class Refereed:
     """How a trainer is held against a closed form."""
 
-    seeds: int = knob(10, whole(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
-    referee_timesteps: int = knob(480_000, whole(1, 10**12), "Decisions that each is trained on.")
+    seeds: int = knob(10, integer(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
+    referee_timesteps: int = knob(480_000, integer(1, 10**12), "Decisions that each is trained on.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Streams:
     """The streams that a day holds."""
 
-    top_n: int = knob(20, whole(1, 5000), "Levels per side in a frame.")
+    top_n: int = knob(20, integer(1, 5000), "Levels per side in a frame.")
     trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
 
 
@@ -430,7 +430,7 @@ class Recorder(Streams):
         "Base of REST; of MARKET=usdm https://fapi.binance.com.",
         matters=False,
     )
-    snapshot_limit: int = knob(5000, whole(1, 5000), "Levels per side of a snapshot; USD-M has 1000 at most.")
+    snapshot_limit: int = knob(5000, integer(1, 5000), "Levels per side of a snapshot; USD-M has 1000 at most.")
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
     window_start: str = knob(
         "08:00",
@@ -451,7 +451,7 @@ class Recorder(Streams):
     write_gaps: bool = knob(True, SWITCH, "1 stores the ledger of gaps.")
     metrics_port: int = knob(
         0,
-        whole(0, 65535),
+        integer(0, 65535),
         "Port of a Prometheus page, the next ports for further symbols; 0: none.",
         matters=False,
         common="Port of a Prometheus page",
@@ -460,7 +460,7 @@ class Recorder(Streams):
         "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the Prometheus page.", matters=False
     )
     symbols_per_process: int = knob(
-        50, whole(1, 1000), "Symbols of a list that one process records at most.", matters=False
+        50, integer(1, 1000), "Symbols of a list that one process records at most.", matters=False
     )
     start_jitter_s: float = knob(5.0, number(0, 3600), "Maximum random delay before the first connection, in s.")
     min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, below which recording ends (75).")

@@ -195,7 +195,7 @@ def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> C
     return parse
 
 
-def whole(low: int | None = None, high: int | None = None) -> Reader:
+def integer(low: int | None = None, high: int | None = None) -> Reader:
     """Read a whole number within bounds that belong to the range."""
     return Reader("INTEGER", _bounded(int, "a whole number", low, high))
 
@@ -410,12 +410,12 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
         ValueError: With what the text must be.
     """
     axes = []
-    for part in _parted(text, ";"):
+    for part in _split(text, ";"):
         name, equals, values = part.partition("=")
         name = name.strip()
         if not equals or not name:
             raise ValueError(f"{WRITTEN} ({part.strip()!r} names no axis and values)")
-        written = [value.strip() for value in _parted(values, ",")]
+        written = [value.strip() for value in _split(values, ",")]
         texts = tuple(map(_unquoted, written))
         if not all(texts):
             raise ValueError(f"{WRITTEN} (axis {name} has {'no' if texts == ('',) else 'an empty'} value)")
@@ -425,7 +425,7 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
     return axes
 
 
-def _parted(text: str, sign: str) -> list[str]:
+def _split(text: str, sign: str) -> list[str]:
     """Return *text* parted at each *sign* that stands in no brackets and no double quotes."""
     parts, depth, quoted, escaped = [""], 0, False, False
     for letter in text:
@@ -449,7 +449,7 @@ def _unquoted(value: str) -> str:
 
 
 def _grid(text: str) -> str:
-    parts = [part.strip() for part in _parted(text, ";")]
+    parts = [part.strip() for part in _split(text, ";")]
     whole_text = ";".join(part for part in parts if part)
     axes_of(whole_text)
     return whole_text

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.books import FEE_RATE, SPOT_FEES
+from mm.backtest.books import FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
@@ -213,9 +213,12 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
         log.warning("agent_in_sample", path=str(path), days=",".join(met))
 
 
-def warn_of_fees(log: "Logger", tape: "Tape", rules: Rules) -> None:
-    """Warn where a market of futures is to be played with the default fee of a maker, which is that of Spot."""
-    if tape.meta.venue == USDM and "MAKER_FEE_RATE" in rules.default_fees:
+def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
+    """Warn once of each rate of *rules* that no exchange has, and of futures with a maker's default fee, Spot's."""
+    odd = {(knob, rate_e8): None for one in rules for knob, rate_e8 in one.implausible_fees.items()}
+    for knob, rate_e8 in odd:
+        log.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=fraction_of(knob, rate_e8))
+    if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
         log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to that of your account")
 
 

@@ -76,15 +76,15 @@ def show(console: Console, file: Path, kind: str | None, client_id: str | None) 
 
     Example: mm audit show out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --type fill
     """
-    rows = _wanted(file, kind, client_id)
+    rows = _filtered_rows(file, kind, client_id)
     if console.as_json:
         console.answer({"path": str(file.resolve()), "rows": list(rows)})
         return
     for row in rows:
-        console.say(_shown(row))
+        console.say(_row_text(row))
 
 
-def _wanted(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
+def _filtered_rows(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
     """Yield the rows that pass the filters that were given."""
     from mm.live.audit_chain import read_rows
 
@@ -95,7 +95,7 @@ def _wanted(file: Path, kind: str | None, client_id: str | None) -> Iterator[dic
             yield row
 
 
-def _shown(row: Mapping[str, Any]) -> str:
+def _row_text(row: Mapping[str, Any]) -> str:
     fields = "  ".join(f"{name}={_value(value)}" for name, value in row.items() if name not in _CHAIN)
     return f"{row['seq']:>6}  {iso(row['us'])}  {row['type']:<6}  {fields}".rstrip()
 

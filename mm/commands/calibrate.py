@@ -68,7 +68,7 @@ def main(
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow where it indents
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
-        run.write_page(drawn(found, content, moves, run.about))
+        run.write_page(page_of(found, content, moves, run.about))
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
@@ -124,7 +124,7 @@ class TablesBeside:
             self._run.output(f"{self._place}/{file}", count, sha256=self._hashes.get(file))
 
 
-def drawn(
+def page_of(
     found: "CalibrationResult", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About"
 ) -> str:
     """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""

@@ -11,7 +11,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import ONE_DAY, REQUIRED, knob, matching, whole
+from mm.cli.knobs import ONE_DAY, REQUIRED, integer, knob, matching
 from mm.errors import SafetyError
 from mm.runs.folder import new_page
 
@@ -30,7 +30,7 @@ class Checked(DamagedDay, Results, Source):
     """Which day, how often it is cut, and what is left out."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
-    check_cuts: int = knob(12, whole(1, 10_000), "Instants at which the day is cut.", flag="--cuts")
+    check_cuts: int = knob(12, integer(1, 10_000), "Instants at which the day is cut.", flag="--cuts")
     check_skip: str | None = knob(
         None,
         matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),

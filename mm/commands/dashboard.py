@@ -15,7 +15,7 @@ from typing import Any
 from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, knob, whole
+from mm.cli.knobs import PATH, integer, knob
 from mm.errors import UsageError
 
 HOST = "127.0.0.1"
@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {
 class Dashboard(Results):
     """Where the dashboard listens, and what it shows."""
 
-    dashboard_port: int = knob(8501, whole(0, 65535), "Port on loopback; 0 takes a free one.", flag="--port")
+    dashboard_port: int = knob(8501, integer(0, 65535), "Port on loopback; 0 takes a free one.", flag="--port")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
 
 

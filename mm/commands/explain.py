@@ -11,7 +11,7 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, knob, whole
+from mm.cli.knobs import PATH, integer, knob
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.runs.find import Found, find_run
 
@@ -22,8 +22,8 @@ NESTED = "backtest"  # where a walk-forward keeps its backtest
 class Which(Results):
     """Which fill, and how much of the market around it."""
 
-    fill: int = knob(1, whole(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
-    around: int = knob(8, whole(1, 10_000), "Events to show on either side of it.", matters=False)
+    fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
+    around: int = knob(8, integer(1, 10_000), "Events to show on either side of it.", matters=False)
     data_root: Path | None = knob(
         None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
     )

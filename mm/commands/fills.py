@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mm.cli.config import DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, knob, matching, number, whole
+from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
 from mm.clock import us_from_ms
 from mm.errors import DataError, FitError, UsageError
 
@@ -27,7 +27,7 @@ class VirtualLife(DamagedDay, Results):
     """How long virtual orders wait, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw.")
 
     def life_us(self) -> int:
         """Return the life in µs."""
@@ -42,7 +42,7 @@ class Scored(VirtualLife):
     day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is made of it.")
-    queue_passes: int = knob(8, whole(1, 1000), "How often the day is gone through.", flag="--passes")
+    queue_passes: int = knob(8, integer(1, 1000), "How often the day is gone through.", flag="--passes")
     fill_model: str | None = knob(None, _MODEL, "One more fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
@@ -87,7 +87,7 @@ class Fitted(VirtualLife, Source):
 class Hazard(Fitted):
     """Which day, and how many orders."""
 
-    queue_passes: int = knob(8, whole(1, 1000), "How often the day is gone through.", flag="--passes")
+    queue_passes: int = knob(8, integer(1, 1000), "How often the day is gone through.", flag="--passes")
 
 
 @command(Scored)
@@ -100,14 +100,14 @@ def score(console: Console, scored: Scored) -> None:
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
     from mm.evaluate.hazard import brier_lines, unseen
-    from mm.evaluate.queue_score import by_place, candidates, known, lines, played_by, shown
+    from mm.evaluate.queue_score import by_place, candidates, lines, played_by, stated, true_outcomes
     from mm.evaluate.queue_score import score as scores_of
 
     own = scored.more()
     tape, log, name = _market(scored)
     models = {**candidates(), **own, **scored.more(tape)}
     with console.progress("models", len(models)) as step:
-        orders, truth, moved = known(tape, log, _plan(scored, scored.queue_passes))
+        orders, truth, moved = true_outcomes(tape, log, _plan(scored, scored.queue_passes))
         played = played_by(moved, orders, models, step)
     totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
     places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
@@ -129,7 +129,7 @@ def score(console: Console, scored: Scored) -> None:
     )
     console.say(
         f"{name}: {len(orders)} orders that waited {scored.queue_life_s:g} s; "
-        f"{shown(first.true_filled, 100)} % of them would have filled"
+        f"{stated(first.true_filled, 100)} % of them would have filled"
     )
     console.say("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
 
@@ -143,13 +143,13 @@ def hazard(console: Console, hazarded: Hazard) -> None:
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
     from mm.evaluate.hazard import brier_lines, hazard_file, unseen
-    from mm.evaluate.queue_score import candidates, known, played_by
+    from mm.evaluate.queue_score import candidates, played_by, true_outcomes
     from mm.whole_file import write_whole
 
     scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
     tape, log, name = _market(scored)
     with console.progress("models", len(candidates())) as step:
-        orders, truth, moved = known(tape, log, _plan(hazarded, hazarded.queue_passes))
+        orders, truth, moved = true_outcomes(tape, log, _plan(hazarded, hazarded.queue_passes))
         played = played_by(moved, orders, candidates(), step)
     scores = unseen(moved, orders, truth, played, REFERENCE)
     content = hazard_file(moved, orders, truth, scores, REFERENCE)

@@ -11,7 +11,7 @@ import click
 from mm.cli.config import Day, Market, SignalColumns
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
-from mm.cli.knobs import REQUIRED, knob, number, numbers, one_of, whole
+from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.errors import FitError, UsageError
 from mm.runs.run import Run
 
@@ -53,7 +53,7 @@ class PredictionTask:
         "Distances from the mid, in ticks, at which fill is measured; without it those that the flow reaches.",
         flag="--distances",
     )
-    seed: int = knob(0, whole(0, 2**32 - 1), "Key of every draw.", common="Key of every draw")
+    seed: int = knob(0, integer(0, 2**32 - 1), "Key of every draw.", common="Key of every draw")
 
 
 @runner(
@@ -113,7 +113,7 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
-    for note in _seen(artefact, tapes):
+    for note in _overlap_notes(artefact, tapes):
         run.say(note)
     with run.timing("score"):
         found = rescore(artefact, tapes)
@@ -141,7 +141,7 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
-    for note in _seen(artefact, tapes):
+    for note in _overlap_notes(artefact, tapes):
         run.say(note)
 
     def pieces() -> Iterator[Any]:
@@ -248,7 +248,7 @@ def _read(run: Run, folder: Path) -> "Artefact":
     return found
 
 
-def _seen(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
+def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
     """Return a note where a predictor meets the time that it was fitted on; refuse another symbol or tick."""
     window = artefact.about["train_window"]
     for tape in tapes:

@@ -93,7 +93,7 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
         within = {path: {"difference": size, "at": place} for path, (size, place) in near.items()}
         answer = {**found.answer(), "equal": equal, "within_tolerance": within, "kept": kept}
         console.answer({**answer, "path": str(run.folder.resolve())})
-        for line in _told(found, near, equal=equal):
+        for line in _lines(found, near, equal=equal):
             console.say(line)
         if kept:
             console.say(kept)
@@ -202,7 +202,7 @@ def _edited(found: Comparison) -> bool:
     return found.digests[0] != found.digests[1] and not (of_code or new or changed)
 
 
-def _told(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
+def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
     """Yield its lines for a person."""
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"

@@ -40,7 +40,7 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
     and are none are named below.
     """
     found, strays = find_runs(results.out_root)
-    runs = [run for run in found if _wanted(run, kind, symbol, day)]
+    runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
     console.answer(
         {
             "runs": [{**_row(run), "digest": run.manifest["digest"], "found": headlines(run.manifest)} for run in runs],
@@ -137,7 +137,7 @@ def _event_line(one: Mapping[str, Any]) -> str:
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _wanted(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
+def _passes_filters(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
     """Return whether a run passes the filters that were given."""
     return (
         (kind is None or run.manifest["kind"] == kind.lower())

@@ -204,7 +204,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
-        async with monitor.beside(recording), desk.shown(*_metrics(parts), watched=around.watched):
+        async with monitor.beside(recording), desk.serving(*_metrics(parts), watched=around.watched):
             await recording.run()
     finally:
         grid.cancel()

@@ -140,7 +140,7 @@ async def _live(
 ) -> "TradeEnd":
     """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
     from mm.live.shadow import learn_terms
-    from mm.live.watch import shown
+    from mm.live.watch import serving
 
     rest, symbol = parts.rest.rest, parts.days.symbol
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day.day, run.log))
@@ -154,7 +154,7 @@ async def _live(
         raise TryLater("stopped before the exchange has answered: nothing was sent; start it again") from None
     signals.direct(trade.stop, trade.kill)
     host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
-    async with shown(trade.metrics, str(host), int(port), watched=watched):
+    async with serving(trade.metrics, str(host), int(port), watched=watched):
         with prompt():
             return await trade.trade(terms)
 

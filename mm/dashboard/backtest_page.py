@@ -104,8 +104,8 @@ def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
 def _control(one: Knob, words: Sequence[str]) -> str:
     """Draw the control of a knob: a list where there are words, else a line of text; empty is the default."""
     key, free = f"knob {one.name}", not one.reader.words
-    if key not in st.session_state and (asked := st.query_params.get(one.name)):
-        st.session_state[key] = asked
+    if key not in st.session_state and (selected := st.query_params.get(one.name)):
+        st.session_state[key] = selected
     default = "" if one.default in (None, REQUIRED) else shown(one.default)
     placeholder = "required" if one.default is REQUIRED else default
     if not words:
@@ -229,9 +229,11 @@ def _grid(folders: Folders) -> None:
         st.caption(f"No sweeps below {folders.out_root}.")
         return
     names = list(sweeps)
-    asked = st.session_state.pop("sweep shown", None) or st.session_state.get("sweep") or st.query_params.get("sweep")
-    asked = folders.choice(asked, sweeps)
-    st.session_state["sweep"] = asked if asked in names else names[0]
+    selected = (
+        st.session_state.pop("sweep shown", None) or st.session_state.get("sweep") or st.query_params.get("sweep")
+    )
+    selected = folders.choice(selected, sweeps)
+    st.session_state["sweep"] = selected if selected in names else names[0]
     name = st.selectbox("Sweep", names, key="sweep", format_func=lambda one: label_of(sweeps[one]))
     with one_line():
         content = sweep_of(sweeps[name])

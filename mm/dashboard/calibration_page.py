@@ -27,13 +27,13 @@ def show(folders: Folders) -> None:
     """Draw the page; ``?run=RUN_ID`` chooses a calibration, a schedule or a walk-forward."""
     st.title("Calibration")
     runs = folders.menu(*KINDS)
-    asked = folders.choice(st.query_params.get("run"), runs) or next(iter(runs), None)
-    asked = st.session_state.setdefault("calibration", asked)
-    if asked is None:
+    selected = folders.choice(st.query_params.get("run"), runs) or next(iter(runs), None)
+    selected = st.session_state.setdefault("calibration", selected)
+    if selected is None:
         st.info(f"No calibration below {folders.out_root}: mm calibrate or mm schedule makes one.")
         return
     labels = {key: label_of(run) for key, run in runs.items()}
-    names = list(dict.fromkeys([asked, *runs]))
+    names = list(dict.fromkeys([selected, *runs]))
     name = st.selectbox("Run", names, key="calibration", format_func=lambda one: labels.get(one, one))
     with one_line():
         found = folders.run(name)
@@ -125,9 +125,9 @@ def _schedule(run: RunFolder) -> None:
         value = np.array([math.nan if getattr(one, name) is None else getattr(one, name) for one in segments])
         off = np.array([_error(one, name) for one in segments])
         low, high = (value * np.exp(sign * off) if name == "A" else value + sign * off for sign in (-1, 1))
-        traces = [Trace(f"{name}, {unit}", us, _held(value), charts.MAIN)]
+        traces = [Trace(f"{name}, {unit}", us, _to_end(value), charts.MAIN)]
         traces += [
-            Trace(f"95 %, {end}", us, _held(values), charts.SOFT) for end, values in (("low", low), ("high", high))
+            Trace(f"95 %, {end}", us, _to_end(values), charts.SOFT) for end, values in (("low", low), ("high", high))
         ]
         carried = [one for one in segments if one.source != "fitted" and getattr(one, name) is not None]
         since, until = (
@@ -144,7 +144,7 @@ def _schedule(run: RunFolder) -> None:
     st.dataframe(pl.DataFrame(rows, infer_schema_length=None), hide_index=True)
 
 
-def _held(values: charts.Floats) -> charts.Floats:
+def _to_end(values: charts.Floats) -> charts.Floats:
     """Return the values with the last once more, which holds until the end."""
     return np.append(values, values[-1:])
 

@@ -30,16 +30,17 @@ def show(folders: Folders) -> None:
     st.title("Runs")
     runs = folders.menu(*KINDS)
     labels = {key: label_of(run) for key, run in runs.items()}
-    asked, beside = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
-    _strays(folders)
-    if not labels and asked is None:
+    selected, beside = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
+    _list_invalid_folders(folders)
+    if not labels and selected is None:
         st.info(f"No finished backtest, walk-forward, shadow or trade below {folders.out_root}: start one on Backtest.")
         return
     left, right = st.columns(2)
-    asked, beside = (
-        st.session_state.setdefault(*pair) for pair in (("run", asked or next(iter(labels))), ("with", beside or NONE))
+    selected, beside = (
+        st.session_state.setdefault(*pair)
+        for pair in (("run", selected or next(iter(labels))), ("with", beside or NONE))
     )
-    names = list(dict.fromkeys([asked, *labels]))
+    names = list(dict.fromkeys([selected, *labels]))
     chosen = left.selectbox("Run", names, format_func=lambda name: labels.get(name, name), key="run")
     others = list(dict.fromkeys([NONE, beside, *(name for name in labels if name != chosen)]))
     other = right.selectbox(
@@ -75,7 +76,7 @@ def _keep(chosen: str | None, other: str | None) -> None:
             st.query_params[name] = value
 
 
-def _strays(folders: Folders) -> None:
+def _list_invalid_folders(folders: Folders) -> None:
     """Name the folders that should be runs and are none, a line each."""
     strays = folders.strays()
     if strays:

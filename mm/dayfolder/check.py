@@ -74,14 +74,14 @@ class _DayCheck:
     def report(self) -> CheckReport:
         """Check all there is, the ledger first: the others are read in its light."""
         folder, findings = self._folder, self._findings
-        if self._there(folder.events):
+        if self._required(folder.events):
             check_events(self._view, findings, self._order(self._view.path, counts=True))
         if gap_rows := existing(folder.gaps):
             check_gap_rows(self._view, findings, self._order(gap_rows))
         check_snapshot_files(folder, self._view, findings)
         grids = DayGrids.of(folder, self._view, findings)
         covered_us, prices_e8 = self._check_books(grids)
-        trades = self._there(folder.trades)
+        trades = self._required(folder.trades)
         count = 0
         if trades:
             source = self._source(trades, 0)
@@ -96,7 +96,7 @@ class _DayCheck:
         gaps = len(self._view.of_kind("gap"))
         return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gaps, count)
 
-    def _there(self, path: Path) -> Path | None:
+    def _required(self, path: Path) -> Path | None:
         """Return the file at *path* or its twin; that it is missing is a finding."""
         found = existing(path)
         if found is None:
@@ -182,7 +182,7 @@ class _DayCheck:
     def _check_manifest(self) -> bool:
         """Compare a sealed manifest with the disk, and return whether there is one."""
         tails = {lines.path: lines.tail() for lines in self._read}
-        for path, trouble in self._sealed.troubles(tails):
+        for path, trouble in self._sealed.differences(tails):
             self._findings.add(path, None, "manifest", trouble)
         return self._sealed.manifest is not None
 
@@ -222,7 +222,7 @@ class _SealedFiles:
                 compare = _compared_bytes if path in read_by_checks else _compared
                 self._compared[entry.path] = other.submit(compare, folder, path, entry)
 
-    def troubles(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
+    def differences(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
         """Yield each file that differs from the manifest, and how; what follows from other bytes only once.
 
         Args:

@@ -136,7 +136,7 @@ class FrameFile(FrameSink):
             try:
                 at = rows.arrival(cells[2], cells[3], cells[1], cells[-2])
                 rows.stamp_ms(cells[0], "event_time_ms")
-                rows.whole(cells[4], "epoch_id")
+                rows.integer(cells[4], "epoch_id")
             except ValueError as error:
                 self._add(row, "type", str(error))
                 continue

@@ -40,7 +40,7 @@ class TradeRange:
             return cls(low // _WIDE, high * _WIDE)  # what is wrong with the file is a finding already
         return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
 
-    def trouble(self, price: str, qty: str) -> str | None:
+    def out_of_range(self, price: str, qty: str) -> str | None:
         """Return what is out of range."""
         price_e8, qty_e8 = e8(price), e8(qty)
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
@@ -71,7 +71,7 @@ def check_trades(
             trade_id = _typed(cells)
             off = grids.off_tick(cells[6:7], at.seq)
             off_step = grids.off_step(cells[7:8], at.seq)
-            out = within.trouble(cells[6], cells[7])
+            out = within.out_of_range(cells[6], cells[7])
         except (ValueError, OffGrid) as error:
             findings.add(path, row, "type", str(error))
             continue
@@ -166,8 +166,8 @@ def _typed(cells: list[str]) -> int:
     rows.positive(cells[7], "qty")
     if cells[8] not in _BOOLEANS:
         raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
-    if cells[10] and rows.whole(cells[10], "first_trade_id") > rows.whole(cells[11], "last_trade_id"):
+    if cells[10] and rows.integer(cells[10], "first_trade_id") > rows.integer(cells[11], "last_trade_id"):
         raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
     if cells[12] and cells[12] not in layout.TRADE_SOURCES:
         raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
-    return rows.whole(cells[4], "trade_id")
+    return rows.integer(cells[4], "trade_id")

@@ -407,10 +407,10 @@ def coverage_text(found: DayCoverage) -> str:
     window_us = found.to_us - found.from_us
     share = 100 * found.covered_s * US_PER_S / window_us if window_us else 0.0
     lines = [
-        f"{found.symbol} {found.day}  {_time(found.from_us)} to {_time(found.to_us)} UTC, {_lasting(window_us)}",
-        f"  covered   {_lasting(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
+        f"{found.symbol} {found.day}  {_time(found.from_us)} to {_time(found.to_us)} UTC, {_duration(window_us)}",
+        f"  covered   {_duration(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
         f"{found.epochs} epochs, {found.runs} runs",
-        f"  excluded  {_lasting(round(found.excluded_s * US_PER_S))} in {len(found.excluded)} stretches",
+        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {len(found.excluded)} stretches",
         *(f"    {_stretch(one)}" for one in found.excluded[:MOST_STRETCHES]),
     ]
     if len(found.excluded) > MOST_STRETCHES:
@@ -424,7 +424,7 @@ def coverage_text(found: DayCoverage) -> str:
 
 def _stretch(one: Stretch) -> str:
     ids = "" if one.from_id is None else f", ids {one.from_id} to {one.to_id} missing"
-    return f"{_time(one.from_us)} to {_time(one.to_us)}  {_lasting(one.to_us - one.from_us)}  {one.cause}{ids}"
+    return f"{_time(one.from_us)} to {_time(one.to_us)}  {_duration(one.to_us - one.from_us)}  {one.cause}{ids}"
 
 
 def _ids(ids: Ids) -> str:
@@ -440,7 +440,7 @@ def _time(us: int) -> str:
     return iso(us)[11:23]
 
 
-def _lasting(us: int) -> str:
+def _duration(us: int) -> str:
     minutes, rest_us = divmod(us, 60 * US_PER_S)
     hours, minutes = divmod(minutes, 60)
     seconds = f"{rest_us / US_PER_S:.1f} s"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, DayFolder, existing
-from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, arrival, under_header, whole
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, arrival, integer, under_header
 from mm.errors import BrokenFile
 from mm.ids import IdRanges
 
@@ -146,7 +146,7 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
         ValueError, KeyError, msgspec.MsgspecError: If it is none.
     """
     at = arrival(cells.get("recv_seq"), cells["run_id"], cells["recv_time_ms"], cells.get("recv_time_us"))
-    event_id, epoch_id = (whole(cells.get(name, "0"), name) for name in ("event_id", "epoch_id"))
+    event_id, epoch_id = (integer(cells.get(name, "0"), name) for name in ("event_id", "epoch_id"))
     details = msgspec.json.decode(cells.get("details_json", "{}"), type=dict[str, Any])
     return Event(row, event_id, at, cells["type"], epoch_id, details)
 

@@ -324,7 +324,7 @@ def table(
             findings.add(lines.path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
 
 
-def whole(text: str, name: str) -> int:
+def integer(text: str, name: str) -> int:
     """Return *text* as a whole number; raises ValueError that names the column."""
     if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
         return number
@@ -352,7 +352,7 @@ def number_in(line: bytes, column: int) -> int:
 
 def stamp_ms(text: str, name: str) -> int:
     """Return the text of an instant in ms; raises ValueError where it is another unit."""
-    return checked_stamp_ms(whole(text, name), name)
+    return checked_stamp_ms(integer(text, name), name)
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -369,8 +369,8 @@ def arrival(seq: str | None, run_id: str, recv_ms: str, recv_us: str | None) -> 
 
     An older day has no *recv_us*; where a file has no *seq* (None), it is -1.
     """
-    millis, number = whole(recv_ms, "recv_time_ms"), -1 if seq is None else whole(seq, "recv_seq")
-    return Arrival(number, run_id, millis, whole(recv_us, "recv_time_us") if recv_us else millis * 1000)
+    millis, number = integer(recv_ms, "recv_time_ms"), -1 if seq is None else integer(seq, "recv_seq")
+    return Arrival(number, run_id, millis, integer(recv_us, "recv_time_us") if recv_us else millis * 1000)
 
 
 class RowOrder:

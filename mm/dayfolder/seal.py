@@ -76,7 +76,7 @@ def harms(folder: DayFolder, verified: VerifiedFiles | None = None, reading: Fil
     if verified is None or claim is None:
         whole()
     else:
-        verified.once(folder.manifest, claim, whole)
+        verified.verified_once(folder.manifest, claim, whole)
     return found
 
 

@@ -21,7 +21,7 @@ _OTHER = {
 }
 
 
-def ended(tape: Tape, cut_us: int) -> Tape:
+def truncated(tape: Tape, cut_us: int) -> Tape:
     """Return the tape without anything from *cut_us* on."""
     return tape.between(tape.start_us, cut_us)
 

@@ -247,7 +247,7 @@ class FileWatch:
         self._folders = tuple(str(folder.resolve()) + os.sep for folder in folders)
         self._allowed = {str(path.resolve()) for path in allowed}
         self._outer: FrameType | None = None
-        sys.addaudithook(self._heard)
+        sys.addaudithook(self._on_audit_event)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -258,7 +258,7 @@ class FileWatch:
         finally:
             self._outer = None
 
-    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+    def _on_audit_event(self, event: str, args: tuple[Any, ...]) -> None:
         if self._outer is None or event != "open" or not isinstance(args[0], str | bytes):
             return
         outer, self._outer = self._outer, None  # files opened here are not the model's

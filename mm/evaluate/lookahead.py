@@ -16,11 +16,11 @@ from mm.evaluate import run_comparison as test
 from mm.evaluate.counterfactual import (
     WEEK_US,
     cuts,
-    ended,
     greatest_moves,
     greatest_prints,
     mirrored,
     shifted,
+    truncated,
 )
 from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
 from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
@@ -171,7 +171,7 @@ class Probe:
 
     def _other_tapes(self, base: Baseline, player: Player, step: Callable[[int], None]) -> None:
         """Play the tapes that end or change at the cuts, that lie at another time, and days that end on the disk."""
-        for name, counterfactual in ((test.TRUNCATED, ended), (test.PERTURBED, mirrored)):
+        for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
                 self.report.add(name, base.play(player, name, counterfactual(base.tape, cut_us), cut_us))
                 step(1)

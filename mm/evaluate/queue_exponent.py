@@ -289,11 +289,11 @@ def _best(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
     """Return the exponent of the least loss and its 95 % interval."""
     sums = np.stack([np.bincount(block, weights=column, minlength=BLOCKS) for column in losses.T], axis=1)
     drawn = np.random.default_rng(0).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), DRAWS) @ sums
-    low, high = np.quantile([_least(loss) for loss in drawn], [0.025, 0.975]).tolist()
-    return _least(sums.sum(axis=0)), low, high
+    low, high = np.quantile([_minimum(loss) for loss in drawn], [0.025, 0.975]).tolist()
+    return _minimum(sums.sum(axis=0)), low, high
 
 
-def _least(loss: "Floats") -> float:
+def _minimum(loss: "Floats") -> float:
     """Return where a parabola through the least loss and its neighbours, over ln n, is least."""
     at = min(max(int(loss.argmin()), 1), len(loss) - 2)
     left, middle, right = loss[at - 1 : at + 2].tolist()

@@ -146,7 +146,7 @@ def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bool
         wrong=blocks.ratio(filled != true, every),
         time_bias_s=blocks.ratio(late_s, true & filled),
         time_error_s=blocks.ratio(np.abs(late_s), true & filled),
-        **_ahead(blocks, orders, kept, truth, model),
+        **_position_score(blocks, orders, kept, truth, model),
     )
 
 
@@ -155,7 +155,7 @@ def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[st
     return {name: score(orders, truth, model, orders.place == place) for place, name in PLACES.items()}
 
 
-def _ahead(
+def _position_score(
     blocks: Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
     """Return the part of the score that is about places in the queue.
@@ -193,28 +193,28 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     yield "bias of the filled share, %, by where the order joined"
     first = next(iter(places.values()))
     heads = [f"{name} ({first[name].orders})" for name in PLACES.values()]
-    truth = ("truth: filled", *(shown(first[name].true_filled, 100) for name in PLACES.values()))
+    truth = ("truth: filled", *(stated(first[name].true_filled, 100) for name in PLACES.values()))
     rows = [("model", *heads), truth]
     rows += [
-        (name, *(shown(one[place].filled_bias, 100, "+") for place in PLACES.values())) for name, one in places.items()
+        (name, *(stated(one[place].filled_bias, 100, "+") for place in PLACES.values())) for name, one in places.items()
     ]
     yield from aligned(rows)
 
 
 def _cells(one: Score) -> tuple[str, ...]:
     return (
-        shown(one.filled_bias, 100, "+"),
-        shown(one.wrong, 100),
+        stated(one.filled_bias, 100, "+"),
+        stated(one.wrong, 100),
         str(one.missed),
         str(one.invented),
-        shown(one.time_bias_s, 1, "+"),
-        shown(one.time_error_s, 1),
-        shown(one.ahead_bias, 100, "+"),
-        shown(one.ahead_rmse, 100),
+        stated(one.time_bias_s, 1, "+"),
+        stated(one.time_error_s, 1),
+        stated(one.ahead_bias, 100, "+"),
+        stated(one.ahead_rmse, 100),
     )
 
 
-def shown(number: Number, times: float, sign: str = "") -> str:
+def stated(number: Number, times: float, sign: str = "") -> str:
     """Return a number and its standard error to as many places as the error allows, ``–`` where there is none."""
     if number.value is None:
         return "–"
@@ -257,16 +257,16 @@ def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object
         UnknownModel: If there is none.
         UsageError: If a parameter does not fit.
     """
-    _made(name, params)  # refuse what does not fit before anything is played
+    _fill_model(name, params)  # refuse what does not fit before anything is played
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     shown = (key if isinstance(params[key], dict) else f"{key} {text}" for key, text in texts.items())
-    return {f"{name} {', '.join(shown)}".strip(): lambda: _made(name, params)}
+    return {f"{name} {', '.join(shown)}".strip(): lambda: _fill_model(name, params)}
 
 
-def _made(name: str, params: Mapping[str, Any]) -> object:
+def _fill_model(name: str, params: Mapping[str, Any]) -> object:
     build = resolve(FILL_MODELS, name, "fill model")
     if build is hybrid and "models" in params:
-        params = {**params, "models": [_made(*pair(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
+        params = {**params, "models": [_fill_model(*pair(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
     return construct(build, params, "FILL_PARAMS_JSON")
 
 
@@ -290,11 +290,11 @@ def study(
         UsageError: If the day is too short for a single order.
         BrokenFile: If the log is none.
     """
-    orders, truth, moved = known(tape, log, plan)
+    orders, truth, moved = true_outcomes(tape, log, plan)
     return orders, truth, played_by(moved, orders, models, step)
 
 
-def known(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
+def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
     """Return virtual orders, what would have become of them, and the tape on their clock; raises as `study`."""
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError, UsageError
-from mm.evaluate.counterfactual import WEEK_US, cuts, ended, market_at, mirrored, shifted
+from mm.evaluate.counterfactual import WEEK_US, cuts, market_at, mirrored, shifted, truncated
 from mm.evaluate.data_access import FileWatch
 from mm.evaluate.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
 from mm.signals.compute import SignalRows, compute
@@ -52,7 +52,7 @@ class SignalProbe:
         first_us = int(base.recv_us[known.argmax()])
         report.cuts = cuts(self.tape, first_us, count, self.seed)
         report.add(REPEAT, self._compare(REPEAT, base, self.tape))
-        for test, counterfactual in ((TRUNCATED, ended), (PERTURBED, mirrored)):
+        for test, counterfactual in ((TRUNCATED, truncated), (PERTURBED, mirrored)):
             for cut_us in report.cuts:
                 report.add(test, self._compare(test, base, counterfactual(self.tape, cut_us), cut_us))
         if SHIFTED not in self.skip:
@@ -91,13 +91,13 @@ class SignalProbe:
             return None
         at = int(differ[0]) if len(differ) else rows
         us = int((base if at < sizes[0] else other).recv_us[at])
-        did, instead = (_told(one, at, size) for one, size in ((base, sizes[0]), (other, sizes[1])))
+        did, instead = (_row_text(one, at, size) for one, size in ((base, sizes[0]), (other, sizes[1])))
         before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
         words = f"at {iso(us)}{before}: {instead}; the first run: {did}; market: {market_at(self.tape, us)}"
         return Finding(test, cut_us, us, words)
 
 
-def _told(rows: SignalRows, at: int, size: int) -> str:
+def _row_text(rows: SignalRows, at: int, size: int) -> str:
     if at >= size:
         return "no row"
     value = rows.values[0, at]

@@ -172,7 +172,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
                 filled_us[number_of[order_id]] = us
             elif ACTIONS[action] in ("REJECT", "CANCEL_ACK"):
                 sent[number_of[order_id]] = False
-    return Outcomes(filled_us, _settled(ahead, filled_us, orders), sent)
+    return Outcomes(filled_us, _zero_where_filled(ahead, filled_us, orders), sent)
 
 
 def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
@@ -220,7 +220,7 @@ def place_orders(
     return named
 
 
-def _settled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
+def _zero_where_filled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
     """Return the places with those of orders that had filled at 0, where the model keeps a queue at all."""
     keeps = ~np.isnan(ahead).all()
     checked_us = orders.us[:, None] + np.array(orders.checks_us)

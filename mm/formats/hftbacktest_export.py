@@ -125,7 +125,7 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int]:
     stated = tape.event_exch_us[at] > 0
     exch_us = np.where(stated, exch_us - shift_us, local_us)
     # A snapshot or a gap has no time of the exchange: it takes that of what came before, so that nothing is split.
-    exch_us = np.where(stated, exch_us, np.minimum(local_us, _before(exch_us, stated, local_us)))
+    exch_us = np.where(stated, exch_us, np.minimum(local_us, _latest_exchange_us(exch_us, stated, local_us)))
     earlier = np.maximum.accumulate(exch_us)
     later = np.minimum.accumulate(exch_us[::-1])[::-1]
     first = np.ones(len(at), bool)
@@ -135,7 +135,7 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int]:
     return _WrittenOrder(at, local_us, exch_us, block, alone), shift_us
 
 
-def _before(exch_us: Ints, stated: NDArray[np.bool_], local_us: Ints) -> Ints:
+def _latest_exchange_us(exch_us: Ints, stated: NDArray[np.bool_], local_us: Ints) -> Ints:
     """Return the latest exchange time stated at or before each event; before the first, the earliest of all."""
     earliest = int(exch_us[stated].min()) if stated.any() else 0
     return np.maximum.accumulate(np.where(stated, exch_us, earliest)) if earliest else local_us

@@ -179,7 +179,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
         kind = line.type
     good = len(hashes) if row is None else row - 1
     if row is None:
-        row, why = _witnessed(hashes, witnesses) or _ended(kind, good, torn, open_end)
+        row, why = _contradiction(hashes, witnesses) or _end_error(kind, good, torn, open_end)
     stopped = kind == STOP and good == len(hashes)
     return ChainVerdict(good, hashes.of(good), row, why, torn, stopped, _decoded(first) if good else {})
 
@@ -212,7 +212,7 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
     return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
 
 
-def _witnessed(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
+def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
     """Return the first row at which a log differs from what others say of it."""
     for one in sorted(witnesses, key=lambda witness: witness.rows):
         says = f"{one.source} says that there are {one.rows} rows"
@@ -226,7 +226,7 @@ def _witnessed(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str]
     return None
 
 
-def _ended(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
+def _end_error(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
     """Return what is wrong with the end of a log whose rows are right."""
     if rows == 0 and not open_end:
         return 1, "the file has no row"

@@ -59,7 +59,7 @@ def read_checkpoint(
     if wanted is None:
         return None, 0
     try:
-        return _believed(_path(folder, venue, str(wanted)), str(wanted), logs)
+        return _verified_checkpoint(_path(folder, venue, str(wanted)), str(wanted), logs)
     except UnbelievedBooks as error:
         note("audit_read_anew", why=str(error))
         return None, 0
@@ -81,7 +81,7 @@ def _code() -> str:
     return digest([hash_file(Path(__file__).with_name(name)) for name in _SUMMING])
 
 
-def _believed(path: Path, wanted: str, logs: Sequence[Path]) -> tuple[Mapping[str, Any], int]:
+def _verified_checkpoint(path: Path, wanted: str, logs: Sequence[Path]) -> tuple[Mapping[str, Any], int]:
     """Return the sums of a checkpoint, and how many logs it sums.
 
     Raises:

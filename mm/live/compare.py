@@ -359,14 +359,14 @@ def _latencies(orders: Mapping[str, Any], action: str) -> dict[str, float | None
 
 def _cancels(orders: Mapping[str, Any]) -> dict[str, float | None]:
     """Return quantiles of the time from a cancel to its effect, in ms."""
-    asked: dict[int, int] = {}
+    requested_us: dict[int, int] = {}
     found = []
     rows = zip(orders["action"].tolist(), orders["order_id"].tolist(), orders["recv_us"].tolist(), strict=True)
     for action, order_id, us in rows:
         if action == "CANCEL_REQ":
-            asked[order_id] = us
-        elif action == "CANCEL_ACK" and order_id in asked:
-            found.append((us - asked.pop(order_id)) / 1_000)
+            requested_us[order_id] = us
+        elif action == "CANCEL_ACK" and order_id in requested_us:
+            found.append((us - requested_us.pop(order_id)) / 1_000)
     return _quantiles(np.array(found))
 
 

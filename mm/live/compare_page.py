@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.clock import US_PER_S, iso
 from mm.live.compare import Agreement, RunComparison, RunData, RunFigures
-from mm.numbers import lasting, number, percent, signed
+from mm.numbers import duration, number, percent, signed
 from mm.report.frame import card, document, grid, header, notes, nothing, tile, tiles, wide
 from mm.report.svg import WIDE, Plot, padded
 
@@ -75,7 +75,7 @@ def comparison_text(found: RunComparison) -> str:
     wide_ = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide_, strict=True)).rstrip() for row in rows]
     seconds = (found.end_us - found.begin_us) / US_PER_S
-    title = f"{found.symbol}, {iso(found.begin_us)} to {iso(found.end_us)} ({lasting(seconds)})"
+    title = f"{found.symbol}, {iso(found.begin_us)} to {iso(found.end_us)} ({duration(seconds)})"
     return "\n".join([title, *lines, *(f"note: {note}" for note in found.notes)])
 
 
@@ -87,7 +87,7 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         runs: What was compared, for the chart.
     """
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
-    span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {lasting((found.end_us - found.begin_us) / US_PER_S)}"
+    span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {duration((found.end_us - found.begin_us) / US_PER_S)}"
     gaps = [
         tile(
             escape(name),

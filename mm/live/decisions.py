@@ -91,7 +91,7 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
     return len(table)
 
 
-def sent(acted: int) -> str:
+def action_text(acted: int) -> str:
     """Return in words what a requote did on a side: ``cancel place``, ``amend``, ``skip min_notional``, or nothing."""
     words = [word for bit, word in _WORDS if acted & bit]
     if acted & SKIPPED:
@@ -119,5 +119,5 @@ def _lines(table: "Table", lags_us: Sequence[int], grid: Instrument) -> Iterator
         lag = lags_us[row] if len(lags_us) else ""
         yield (
             f"{us},{seq},{lag},{text(best_bid * grid.tick_e8)},{text(best_ask * grid.tick_e8)},"
-            f"{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},{sent(bid_acted)},{sent(ask_acted)}\n"
+            f"{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},{action_text(bid_acted)},{action_text(ask_acted)}\n"
         )

@@ -112,7 +112,7 @@ class Gateway:
         self._reports = OrderReports(audit, listener)
         ways = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
-        self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._answered)
+        self._sender = OrderSender(run.symbol, window_ms, self._states, ways, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
         self._checks: OrderChecks
         self._queries: OrderQueries
@@ -137,7 +137,7 @@ class Gateway:
         if reason:
             self._refuse(order_id, reason)
             return
-        order, seq = self._intend(order_id, side, price, qty, kind)
+        order, seq = self._write_intent(order_id, side, price, qty, kind)
         self._leave(seq, (order,), self._sender.place)
 
     def cancel(self, order_id: int) -> None:
@@ -174,7 +174,7 @@ class Gateway:
             self._refuse(new_id, reason or (NOT_SENT, ""))
             self.cancel(old_id)
             return
-        new, seq = self._intend(new_id, side, price, qty, kind, replaces=old)
+        new, seq = self._write_intent(new_id, side, price, qty, kind, replaces=old)
         self._states.cancelling(old, replacing=True)
         self._leave(seq, (old, new), self._sender.replace)
 
@@ -281,7 +281,7 @@ class Gateway:
     def _refuse(self, order_id: int, reason: Reason) -> None:
         asyncio.get_running_loop().call_soon(self._listener.rejected, order_id, self._clock.now_us(), *reason)
 
-    def _intend(
+    def _write_intent(
         self, order_id: int, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None
     ) -> tuple[LiveOrder, int]:
         """Write the intent of an order; return the order, and the row's number."""
@@ -356,7 +356,7 @@ class Gateway:
 
     # answers
 
-    def _answered(self, action: str, answer: ApiAnswer) -> None:
+    def _report_answer(self, action: str, answer: ApiAnswer) -> None:
         """Report how long an answer took; be silent where that is demanded."""
         if answer.status:
             self._listener.ack_latency(action, answer.seconds)

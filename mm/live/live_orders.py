@@ -121,18 +121,18 @@ class LiveOrder:
         """Quantity, in 1e-8."""
         return e8(self.qty)
 
-    def proves_absence(self, asked_ms: int) -> bool:
-        """Return whether a query of timestamp *asked_ms* that found no order proves that there will be none.
+    def proves_absence(self, query_ms: int) -> bool:
+        """Return whether a query of timestamp *query_ms* that found no order proves that there will be none.
 
         The exchange takes the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
-        shows more than ``asked_ms - AHEAD_MS``; so no clock of ours enters.
+        shows more than ``query_ms - AHEAD_MS``; so no clock of ours enters.
         """
-        return is_too_late(self.sent_ms + self.window_ms, asked_ms)
+        return is_too_late(self.sent_ms + self.window_ms, query_ms)
 
 
-def is_too_late(until_ms: int, asked_ms: int) -> bool:
-    """Return whether what the exchange takes until *until_ms* has come, or never will, for a query of *asked_ms*."""
-    return asked_ms >= until_ms + AHEAD_MS + _MARGIN_MS
+def is_too_late(until_ms: int, query_ms: int) -> bool:
+    """Return whether what the exchange takes until *until_ms* has come, or never will, for a query of *query_ms*."""
+    return query_ms >= until_ms + AHEAD_MS + _MARGIN_MS
 
 
 class OrderSeen(NamedTuple):

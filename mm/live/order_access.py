@@ -9,7 +9,7 @@ from hashlib import blake2b
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
-from mm.cli.knobs import SWITCH, knob, matching, number, one_of, whole
+from mm.cli.knobs import SWITCH, integer, knob, matching, number, one_of
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
@@ -47,7 +47,7 @@ class OrderAccess:
         None, _URL, "Address of the WebSocket API, whole; without it the venue's.", matters=False
     )
     order_transport: str = knob("websocket", one_of("websocket", "rest"), "By which of the two APIs orders are sent.")
-    recv_window_ms: int = knob(1_000, whole(50, 60_000), "How long after its timestamp the exchange takes a request.")
+    recv_window_ms: int = knob(1_000, integer(50, 60_000), "How long after its timestamp the exchange takes a request.")
     reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
     adopt: bool = knob(False, SWITCH, "1 takes over open orders of the symbol that are not ours: they are cancelled.")
 

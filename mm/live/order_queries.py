@@ -88,19 +88,19 @@ class OrderQueries:
         self._asking.add(order.client_id)
         ended_then = order.ended
         parameters = {"symbol": self._symbol, "origClientOrderId": order.client_id}
-        asked_ms = 0
+        query_ms = 0
 
         def done(answer: ApiAnswer) -> None:
             self._asking.discard(order.client_id)
             if answer.fate is Fate.DONE:
                 self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
-                if not self._states.amend_shown(order, answer.us, asked_ms):
+                if not self._states.amend_shown(order, answer.us, query_ms):
                     self._again(order, AGAIN_S)
-            elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, asked_ms):
+            elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, query_ms):
                 self._again(order, AGAIN_S)
             self._changed()
 
-        asked_ms = self._way().request("order.status", parameters, done)
+        query_ms = self._way().request("order.status", parameters, done)
 
     def _again(self, order: LiveOrder, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)

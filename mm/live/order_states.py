@@ -180,10 +180,10 @@ class OrderStates:
         self.seen(seen)
         self.amend_unknown(order, qty)
 
-    def amend_shown(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
+    def amend_shown(self, order: LiveOrder, us: int, query_ms: int) -> bool:
         """Take that a query has shown *order*; return False where it must be queried again: its amendment may come."""
         if order.amend_doubt and not order.ending:
-            if not is_too_late(order.amend_until_ms, asked_ms):
+            if not is_too_late(order.amend_until_ms, query_ms):
                 return False
             self._amend_failed(order, us, 0, "the request never reached the exchange")
         return True
@@ -240,11 +240,11 @@ class OrderStates:
             self._is_open(order)
         self._settle(order)
 
-    def absent(self, order: LiveOrder, us: int, asked_ms: int) -> bool:
+    def absent(self, order: LiveOrder, us: int, query_ms: int) -> bool:
         """Take that the exchange has no such order; return False where it may still come and must be queried again."""
         if order.ended or order.ending:
             return True
-        if not order.proves_absence(asked_ms):
+        if not order.proves_absence(query_ms):
             return False
         order.presumed = True
         if order.exchange_id <= 0:

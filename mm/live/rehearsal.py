@@ -140,9 +140,9 @@ class _RehearsedLink:
         asyncio.get_running_loop().call_soon(self._answer, text)
 
     def _answer(self, text: bytes) -> None:
-        asked = msgspec.json.decode(text)
-        result = self._exchange.answer(asked["method"], asked["params"])
-        answer = {"id": asked["id"], "status": 200, "result": result, "rateLimits": _LIMITS}
+        request = msgspec.json.decode(text)
+        result = self._exchange.answer(request["method"], request["params"])
+        answer = {"id": request["id"], "status": 200, "result": result, "rateLimits": _LIMITS}
         self._take(msgspec.json.encode(answer), self._exchange.clock())
 
     def close(self, reason: str = "") -> None:  # noqa: ARG002 - as of a connection
@@ -295,7 +295,7 @@ class Rehearsal:
             return
         self._rehearse()
 
-    def heard(self) -> None:
+    def after_message(self) -> None:
         """Rehearse when what has come by now from the market is done with; called after each of its messages."""
         if self._loop.time() >= self._next_s:
             self._plan(self._loop.call_soon(self._after_sockets))

@@ -23,7 +23,7 @@ from mm.backtest.result import Result
 from mm.backtest.risk import Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules
 from mm.cli.config import Day, Market, Models
-from mm.commands.assemble import MICRO_PRICE, check_agents, keep_models, micro_price_before
+from mm.commands.assemble import MICRO_PRICE, check_agents, keep_models, micro_price_before, warn_of_fees
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
@@ -146,6 +146,8 @@ class ShadowTerms:
     def rules(self, knobs: PaperKnobs, opening: Tape, run: "Run | None") -> Rules:
         """Return the rules of a run that begins with *opening*, but for its limits."""
         known = rules_of(opening, knobs.execution, knobs.account, knobs.models, run=run)
+        if run is not None:
+            warn_of_fees(run.log, opening, known)
         fit = None if self.micro_price is None else MicroPriceFit.from_json(self.micro_price, TERMS)
         return replace(known, decisions=True, micro_price=fit)
 

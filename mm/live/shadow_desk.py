@@ -13,7 +13,7 @@ from mm.live.ledger import AccountFill, Ledger
 from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
 from mm.live.trade_desk import BreachWarnings, SeldomWarnings
-from mm.live.watch import shown
+from mm.live.watch import serving
 
 if TYPE_CHECKING:
     from mm.live.shadow import PaperPlay
@@ -54,11 +54,11 @@ class ShadowDesk:
         self._log, self._fills, self._counted, self._killed = log, 0, Counter[str](), False
 
     @asynccontextmanager
-    async def shown(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+    async def serving(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
         """Keep metrics on *host* and *port* up to date until the block ends, and draw them if *watched*."""
         keeping = asyncio.create_task(self._keep())
         try:
-            async with shown(self.metrics, host, port, watched=watched):
+            async with serving(self.metrics, host, port, watched=watched):
                 yield
         finally:
             keeping.cancel()

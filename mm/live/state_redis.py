@@ -58,7 +58,7 @@ class RedisState:
     def apply(self, batch: StateBatch) -> bool:
         """Store a batch whole or not at all; False where the store is not where it begins."""
         cursor = f"cursor:{batch.symbol}"
-        with self._reconnecting(), self._talk() as send:
+        with self._reconnecting(), self._connection() as send:
             _, stored = send([_packed("WATCH", cursor), _packed("HGETALL", cursor)])
             pairs = stored.items() if isinstance(stored, dict) else zip(stored[::2], stored[1::2], strict=True)
             if not batch.follows({file: int(rows) for file, rows in pairs}):
@@ -86,7 +86,7 @@ class RedisState:
         commands += [_packed("XADD", tick.stream, tick.id, *tick.fields) for tick in ticks]
         for stream in {tick.stream for tick in ticks}:
             commands.append(_packed("XTRIM", stream, "MAXLEN", str(self._maxlen)))
-        with self._reconnecting(), self._talk() as send:
+        with self._reconnecting(), self._connection() as send:
             answers = send(commands)
         for answer in answers:
             if isinstance(answer, Exception) and _STALE_ID not in str(answer):
@@ -106,7 +106,7 @@ class RedisState:
             self._client = None
 
     @contextmanager
-    def _talk(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
+    def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
         """Yield what sends commands on one connection, all at once, and returns their answers, refusals included.
 
         A pipeline of the client does the same at a third of the rate (benchmarks/live_state.py).

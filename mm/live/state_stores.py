@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.knobs import knob, server_url, whole
+from mm.cli.knobs import integer, knob, server_url
 
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog
@@ -27,7 +27,7 @@ class LiveStore:
         matters=False,
     )
     stream_maxlen: int = knob(
-        100_000, whole(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
+        100_000, integer(1, 100_000_000), "Entries that a Redis stream of ticks or fills keeps.", matters=False
     )
 
     def live(self) -> "list[StateBackend]":

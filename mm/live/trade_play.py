@@ -113,12 +113,12 @@ class TradeFollower:
     def take(self, journal: "DayJournal") -> "Subscriber":
         """Return what takes the events of the market, each when *journal* has numbered it."""
         feed, watch = LiveFeed(self._trader, self._grid, journal), self._watch
-        heard = self._rehearsal.heard if self._rehearsal else _unheard
+        after_message = self._rehearsal.after_message if self._rehearsal else _rehearse_nothing
 
         def take(event: "MarketEvent") -> None:
             feed(event)
             watch(event)
-            heard()
+            after_message()
 
         return take
 
@@ -132,5 +132,5 @@ class TradeFollower:
         self._trader.end("window_end")
 
 
-def _unheard() -> None:
+def _rehearse_nothing() -> None:
     """Rehearse nothing."""

@@ -30,7 +30,7 @@ class TradeSignals:
 
         Once one has ended the trade, later ones are ignored until the process is gone: its exit code stands.
         """
-        before = {number: signal.signal(number, self._came) for number in (*ENDING, KILLING)}
+        before = {number: signal.signal(number, self._on_signal) for number in (*ENDING, KILLING)}
         try:
             yield
         finally:
@@ -45,7 +45,7 @@ class TradeSignals:
         if self.ending:
             end(self.ending)
 
-    def _came(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         name = signal.Signals(number).name
         if number == KILLING:
             self._killed, take = True, self._kill

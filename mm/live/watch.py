@@ -115,7 +115,7 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
 
 @asynccontextmanager
-async def shown(figures: metrics.TradingMetrics, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+async def serving(figures: metrics.TradingMetrics, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
     """Serve metrics on *host* and *port* (0: nowhere), and draw them on the terminal where *watched*.
 
     Raises:

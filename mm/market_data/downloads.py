@@ -92,7 +92,7 @@ class Downloads:
 
     def published(self, place: str) -> bool:
         """Return whether the server has a file at *place* (``/data/…``)."""
-        return self._tried(place, lambda: self._answer(self._client.head(self._base_url + place)).status_code != 404)
+        return self._retried(place, lambda: self._answer(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
         """Load the file at *place*, and verify it by the ``.CHECKSUM`` beside it.
@@ -125,7 +125,7 @@ class Downloads:
         """Return the published sha256 of a file, in lower case."""
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
-            write_whole(kept, self._tried(place + CHECKSUM, lambda: self._small(place + CHECKSUM)))
+            write_whole(kept, self._retried(place + CHECKSUM, lambda: self._small(place + CHECKSUM)))
         text = kept.read_text(encoding="utf-8", errors="replace")
         match = _SUM_LINE.fullmatch(text)
         if match is None or match[2] != name:
@@ -145,7 +145,7 @@ class Downloads:
 
     def _fill(self, place: str, part: Path) -> None:
         """Bring *part* to the length of the file at *place*."""
-        self._tried(place, lambda: self._more(place, part))
+        self._retried(place, lambda: self._more(place, part))
 
     def _more(self, place: str, part: Path) -> None:
         have = part.stat().st_size if part.exists() else 0
@@ -195,7 +195,7 @@ class Downloads:
             raise DataError(f"{answer.url}: the server answers {answer.status_code}; is --fetch-url (FETCH_URL) right?")
         return answer
 
-    def _tried(self, place: str, attempt: Callable[[], Found]) -> Found:
+    def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:
         """Return what *attempt* returns, tried again after growing pauses; one that brought bytes does not count."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:

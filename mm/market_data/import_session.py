@@ -46,11 +46,11 @@ class TickerCheck:
         self.agreed += compared
 
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Take a ticker; returns as `meet` where the book stands at its id, else keeps it."""
+        """Take a ticker; returns as `compare_ticker` where the book stands at its id, else keeps it."""
         self._waiting = ticker
-        return self.meet(book_id, book)
+        return self.compare_ticker(book_id, book)
 
-    def meet(self, book_id: int | None, book: LocalOrderBook) -> str | None:
+    def compare_ticker(self, book_id: int | None, book: LocalOrderBook) -> str | None:
         """Compare the ticker that waits with the book at *book_id* (None: no valid book).
 
         Returns:
@@ -306,7 +306,7 @@ class ImportSession:
         if isinstance(message, DepthUpdate):
             today.offsets_us.append(recv_us - exchange_us(message.E))
             market.take(recv_us, message)
-            differs = self.ticker_check.meet(market.book_id, market.book.book)
+            differs = self.ticker_check.compare_ticker(market.book_id, market.book.book)
         else:
             today.report.tickers += 1
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
@@ -329,7 +329,7 @@ class ImportSession:
         """Drop the book, where there is one, at *recv_us*: the source says that it is not right any more."""
         market = self._enter(recv_us).market
         market.arrived(recv_us)
-        market.book.distrust(recv_us, cause)
+        market.book.drop_book(recv_us, cause)
 
     def finish(self) -> None:
         """Close the last day."""

@@ -264,7 +264,7 @@ class LiveSession:
             return self._snapshot_failed(answer, "unreadable")
         if not isinstance(message, DepthSnapshot):
             return self._snapshot_failed(answer, "no_snapshot")
-        if self._sanity.doubted(message.bids, message.asks):
+        if self._sanity.needs_another(message.bids, message.asks):
             return self._snapshot_failed(answer, "empty_side")
         return self.market.snapshot(answer.recv_us, message)
 
@@ -275,7 +275,7 @@ class LiveSession:
         if self._attempt is not None:
             self._attempt = None
             self._journal.snapshot_failed(at_us, "internal", None)
-        self.market.book.distrust(at_us, "internal")
+        self.market.book.drop_book(at_us, "internal")
         self.market.wants_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:

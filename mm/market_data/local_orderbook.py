@@ -278,7 +278,7 @@ class SnapshotSanity:
     def __init__(self) -> None:
         self._empty = 0
 
-    def doubted(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+    def needs_another(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
         """Return True to request another one; the fourth in a row with an empty side is accepted."""
         self._empty = 0 if bids and asks else self._empty + 1
         return 0 < self._empty <= _DOUBTS

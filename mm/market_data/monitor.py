@@ -128,9 +128,9 @@ class Monitor:
 
     async def round_trip(self) -> RoundTrip | None:
         """Request the exchange's time once; None where there is no answer to use."""
-        asked_us = self._monotonic_us()
+        begun_us = self._monotonic_us()
         answer = await self._rest.time()
-        took_us = self._monotonic_us() - asked_us
+        took_us = self._monotonic_us() - begun_us
         server_us = None if answer.cause else self._rest.venue.server_time_us(answer.body)
         return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)
 

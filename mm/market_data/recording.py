@@ -380,7 +380,7 @@ class _OpenRecording:
             if lag_s > LAG_S:
                 self.session.event(self._parts.stream.reached_us(), "loop_lag", {"lag_s": round(lag_s, 3)})
                 self._log.warning("loop_lagged", lag_s=round(lag_s, 3))
-            if not self._behind:  # what is waited for may have arrived
+            if not self._waiting:  # what is waited for may have arrived
                 self.session.market.let_through(loop.time(), self._parts.stream.reached_us())
             if self._rest.wants_snapshot:
                 self._rest.snapshot_wanted.set()
@@ -391,7 +391,7 @@ class _OpenRecording:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._look_s)
-            if self._behind:
+            if self._waiting:
                 continue
             for slot, silence in enumerate(self._parts.silences):
                 silent_s = silence.stalled_s(loop.time())
@@ -403,14 +403,14 @@ class _OpenRecording:
     async def _watch_trades(self) -> None:
         while True:
             await asyncio.sleep(self._look_s)
-            if self._behind:
+            if self._waiting:
                 continue
             for stall in await self._trades.stalls():
                 self._stalled("trade", stall.silent_s)
                 self._parts.stream.replace("stall", conn=stall.conn)
 
     @property
-    def _behind(self) -> bool:
+    def _waiting(self) -> bool:
         """Whether messages have arrived that wait to be taken: nothing can be said of what has not come."""
         return self._parts.stream.behind_s() > LAG_S
 

@@ -330,7 +330,7 @@ class BookState:
             self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
         self._wait_for(None)
 
-    def distrust(self, recv_us: int, cause: str) -> None:
+    def drop_book(self, recv_us: int, cause: str) -> None:
         """Drop the book, where there is one."""
         if self.ids.synced:
             self._drop(recv_us, cause)

@@ -178,14 +178,14 @@ def _samples(tape: "Tape", task: Task, most: int) -> Samples:
         row = np.arange(len(columns.us))
         then = columns.us + task.horizon_us
         move = move_to(columns.us, columns.mid_ticks, gaps, row, then)
-        found = _made(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
+        found = _rows_of(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
     inside = found.us >= tape.start_us  # the events of a window of a day begin before it, with its book
     numbers = np.column_stack([found.rows, found.outcome, found.imbalance])
     known = np.flatnonzero(inside & ~np.isnan(numbers).any(axis=1))
     return found.at(known[:: -(-len(known) // most) or 1])
 
 
-def _made(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
+def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
     """Return samples of rows; *when* is their instant, when the outcome is known, and the side."""
     return Samples(
         *when, columns.rows[row], columns.mid_ticks[row], outcome, move, columns.imbalance[row], columns.spread[row]
@@ -200,7 +200,7 @@ def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us
     then = us + horizon_us
     against = aggressor * move_to(columns.us, columns.mid_ticks, gaps, row, then)
     outcome = np.where(np.isnan(against), np.nan, against > 0)
-    return _made(columns, row, (us, then, (aggressor + 1) // 2), outcome, against)
+    return _rows_of(columns, row, (us, then, (aggressor + 1) // 2), outcome, against)
 
 
 def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
@@ -213,13 +213,13 @@ def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, m
     pieces = []
     for place, sign in enumerate((1, -1)):  # a bid, which sells fill; an ask
         taken = prints.side == -sign
-        reached = _least(prints.us[taken], sign * prints.ticks[taken], us, then)
+        reached = _minimum(prints.us[taken], sign * prints.ticks[taken], us, then)
         for distance in task.distances_ticks:
             price = np.floor(sign * mid - distance)  # an ask's on the mirrored axis
             shown = whole & (price <= sign * mid - columns.spread[row] / 2.0)
             outcome = np.where(shown, reached <= price, np.nan)
             side = np.full(len(row), place, np.int64)
-            found = _made(columns, row, (us, then, side), outcome, np.zeros(len(row)))
+            found = _rows_of(columns, row, (us, then, side), outcome, np.zeros(len(row)))
             pieces.append(replace(found, rows=np.column_stack([found.rows, sign * mid - price])))
     return joined(pieces)
 
@@ -231,7 +231,7 @@ def _prints(tape: "Tape") -> _PrintColumns:
     return _PrintColumns(us, side, tape.trade_ticks, first)
 
 
-def _least(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
+def _minimum(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
     """Return the least of the values in each (after, until], a very large number where there is none."""
     begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
     found = np.full(len(begin), _MOST_TICKS)

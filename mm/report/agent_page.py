@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.backtest.quotes.agent_file import OFFSETS, SIZES, AgentTerms, SavedAgent
 from mm.numbers import short
-from mm.report.frame import About, Heatmap, abreast, card, document, header, notes, nothing, origin, sizes, tile, tiles
+from mm.report.frame import About, Heatmap, card, document, header, in_row, notes, nothing, origin, sizes, tile, tiles
 from mm.report.svg import HALF, Plot, padded
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def policy_cards(
         across = ("inventory, clips", [short(one) for one in inventories.tolist()])
         heat = Heatmap(across, ("time left", [f"{share:.0%}" for share in TIMES]), cells).table(texts, name, span)
         cards.append(card(name, hint, heat))
-    return [abreast(*cards[at : at + 2]) for at in range(0, len(cards), 2)]
+    return [in_row(*cards[at : at + 2]) for at in range(0, len(cards), 2)]
 
 
 def curve_chart(curve: Sequence[float]) -> str:

@@ -14,7 +14,7 @@ from mm.backtest.metrics.summary import scale
 from mm.backtest.orders_file import CSV
 from mm.backtest.summary_text import assumptions
 from mm.clock import US_PER_S, iso
-from mm.numbers import lasting, number, percent, short, signed
+from mm.numbers import duration, number, percent, short, signed
 from mm.report.backtest_charts import (
     distance_chart,
     hours_chart,
@@ -29,7 +29,6 @@ from mm.report.frame import (
     ANNUAL,
     About,
     Row,
-    abreast,
     annualised,
     base_asset,
     card,
@@ -39,6 +38,7 @@ from mm.report.frame import (
     earnings,
     grid,
     header,
+    in_row,
     interval,
     listing,
     minute,
@@ -93,14 +93,14 @@ def page(
         notes([*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
         time_card(summary, run, charts),
-        abreast(
+        in_row(
             split_card(summary),
             _markout_card(summary, run.fills),
             _distance_card(summary, run.fills),
             _rate_card(summary),
         ),
-        abreast(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
-        abreast(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
+        in_row(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
+        in_row(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         numbers_card(summary),
@@ -183,7 +183,7 @@ def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, st
 
 
 def _tiles(summary: Summary) -> str:
-    inventory, drawdown = summary["inventory"], f"longest {lasting(summary['drawdown_duration_s'])}"
+    inventory, drawdown = summary["inventory"], f"longest {duration(summary['drawdown_duration_s'])}"
     held, most = "Inventory, rms " + base_asset(summary), f"at most {number(inventory['max'], 3)}"
     return tiles(
         *earnings(summary),
@@ -198,7 +198,7 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
     """Return the card of the charts over time, which zoom together in a page with the timeline's script."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    off = [("off", f"no valid book: {lasting(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
+    off = [("off", f"no valid book: {duration(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
     hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; mm runs explain"
     return card("Over time", f"{hint} shows the market around it.", charts or charts_of(summary, run), off)
 
@@ -237,7 +237,7 @@ def _hours_card(summary: Summary) -> str:
     rows = summary.get("fills_by_hour") or []
     if not rows:
         return ""
-    hint = "By hour, 95 % Poisson bars; dashed: expected by the fit. Where they differ, it did not hold."
+    hint = "By hour, 95 % bars (five-minute blocks); dashed: expected by the fit. Where they differ, it did not hold."
     return card("Fills and expected fills", hint, wide(hours_chart(rows)))
 
 
@@ -354,7 +354,7 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     trips = summary["round_trips"]
     text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them gained" if trips["n"] else "")
     if trips["n"]:
-        text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {lasting(trips['holding_s'])}"
+        text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {duration(trips['holding_s'])}"
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
     hint = f"{text}. A click on a head sorts; mm runs explain RUN --fill N shows the market around one.{left}"
     head = ("fill", "time, UTC", "side", "price", "quantity", "worth at once", "fee", "because")
@@ -392,7 +392,7 @@ def activity_card(summary: Summary) -> str:
     ]
     for key, name in (("quote_lifetime_s", "life of a quote"), ("live_to_fill_s", "rest before a fill")):
         if key in summary:
-            rows.append((f"{name}, median", lasting(summary[key]["p50"], exact=True)))
+            rows.append((f"{name}, median", duration(summary[key]["p50"], exact=True)))
     return card("Activity", "Orders and fills.", table("", rows))
 
 
@@ -402,15 +402,15 @@ def data_card(summary: Summary, run: RunColumns) -> str:
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
     rows: list[Row] = [
-        ("time with a valid book", lasting(covered)),
-        ("time excluded", f"{lasting(excluded)} ({percent(share)})" if excluded else "none"),
+        ("time with a valid book", duration(covered)),
+        ("time excluded", f"{duration(excluded)} ({percent(share)})" if excluded else "none"),
         ("stretches without one", f"{np.count_nonzero(length):,}"),
         ("changes of the mid", f"{np.count_nonzero(~np.isnan(run.mid)):,}"),
     ]
     longest = [row for row in np.argsort(-length, kind="stable")[:LONGEST].tolist() if length[row]]
     for row in sorted(longest):
         begin = iso(int(run.excluded[row, 0]))[:19].replace("T", " ")
-        rows.append((f"from {begin}", f"{lasting(float(length[row]) / US_PER_S)} excluded"))
+        rows.append((f"from {begin}", f"{duration(float(length[row]) / US_PER_S)} excluded"))
     if "feed" in summary:
         rows += [(f"feed: {escape(name)}", number(value)) for name, value in summary["feed"].items()]
     hint = "Statistics leave out the time without a valid book; charts over time shade it."

@@ -11,7 +11,7 @@ from mm.backtest.metrics.arithmetic import changes, quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
-from mm.numbers import SHARPE_DAYS, lasting, number, percent, power, short, signed
+from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
 from mm.report._drawn_rows import prints_of
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
@@ -32,6 +32,7 @@ MARKED_FILLS = 400  # more are dots in the still picture: triangles would hide e
 COUNT_BARS = 166
 HOUR_US = 3_600 * US_PER_S
 DECADES = 5  # below the highest rate; what is lower is not drawn
+FAR = 5.0  # times the largest value, beyond which the end of an interval is cut
 LEAST_S = 1.0  # distances that had less time say nothing
 
 
@@ -369,7 +370,7 @@ def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
 
 
 def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw fills per second of one resting order by its distance, with 95 % Poisson bars, and the expected curve.
+    """Draw fills per second of one resting order by its distance, with 95 % bars, and the expected curve.
 
     Args:
         rows: ``fills_by_distance`` of the summary.
@@ -377,9 +378,13 @@ def rate_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = [row for row in rows if row["exposure_s"] >= LEAST_S]
     if not any(row["fills"] for row in shown):
         return nothing("No fills at any distance that our quotes had for a second.")
-    top = math.log10(max(row["rate_high"] for row in shown if row["fills"])) + 0.1
-    lowest = min(row["rate_low"] if row["fills"] else row["rate_high"] / 2 for row in shown)
-    bottom = max(top - DECADES, math.log10(lowest) - 0.1)
+    filled = [row for row in shown if row["fills"]]
+    most = max(row["rate_per_s"] for row in filled)
+    high = max(row["rate_high"] or 0.0 for row in filled)
+    least = [row["rate_low"] or row["rate_per_s"] for row in filled]
+    least += [row["rate_high"] / 2 for row in shown if not row["fills"] and row["rate_high"]]
+    top = math.log10(min(max(most, high), FAR * most)) + 0.1
+    bottom = max(top - DECADES, math.log10(min(least)) - 0.1)
     near, far = shown[0]["delta_ticks"], shown[-1]["delta_ticks"]
     room = max(0.5, 0.05 * (far - near))
     plot = Plot(HALF, 250, (near - room, far + room), (math.floor(bottom * 2) / 2, top))
@@ -406,10 +411,11 @@ def _expected(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
 def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
     """Return a distance's rate with its interval; where nothing filled, how high the rate may still be."""
     title = f"{short(row['from_ticks'])} to {short(row['to_ticks'])} ticks: {row['fills']:,} fills in "
-    title += f"{lasting(row['exposure_s'])} of orders, {number(row['rate_per_s'])} per second"
+    title += f"{duration(row['exposure_s'])} of orders, {number(row['rate_per_s'])} per second"
     if row.get("predicted") is not None:
         title += f"; {number(row['predicted'])} expected"
-    low, high = (math.log10(rate) if rate > 0 else -math.inf for rate in (row["rate_low"], row["rate_high"]))
+    ends = [row["rate_per_s"] if row[end] is None else row[end] for end in ("rate_low", "rate_high")]
+    low, high = (math.log10(rate) if rate > 0 else -math.inf for rate in ends)
     if high <= plot.y[0]:
         return ""
     if row["fills"] == 0:
@@ -418,7 +424,7 @@ def _whisker(plot: Plot, row: Mapping[str, Any]) -> str:
 
 
 def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the fills of each hour with the 95 % interval of the expected ones, as a step line.
+    """Draw the fills of each hour with their 95 % interval, and the expected ones as a step line.
 
     Args:
         rows: ``fills_by_hour`` of the summary.
@@ -427,24 +433,24 @@ def hours_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     edges = np.append(start, start[-1] + HOUR_US).astype(np.float64)
     expected = np.array([row["predicted"] for row in rows])
     fills = np.array([row["fills"] for row in rows], dtype=np.float64)
-    high = [row["rate_high"] * row["exposure_s"] for row in rows]
-    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, max(*high, float(expected.max()), 1.0) * 1.06))
+    most = max(float(fills.max()), float(expected.max()), 1.0)
+    high = max((row["rate_high"] or 0.0) * row["exposure_s"] for row in rows)
+    plot = Plot(WIDE, 190, (edges[0], edges[-1]), (0.0, min(max(most, high), FAR * most) * 1.06))
     marks = [plot.value_axis(), plot.time_axis()]
     for row, at in zip(rows, (start + HOUR_US // 2).tolist(), strict=True):
-        ends = (row["rate_low"] * row["exposure_s"], row["rate_high"] * row["exposure_s"])
+        rates = (row["rate_per_s"] if row[end] is None else row[end] for end in ("rate_low", "rate_high"))
+        low, up = (rate * row["exposure_s"] for rate in rates)
         title = f"{row['fills']:,} fills, {number(row['predicted'])} expected"
-        marks.append(plot.whisker(at, float(row["fills"]), ends, "whisker", title))
+        marks.append(plot.whisker(at, float(row["fills"]), (low, up), "whisker", title))
     line = plot.path(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2), "dash")
     return plot.picture(*marks, line, title=f"Fills by hour, {int(fills.sum()):,} in all, and expected fills")
 
 
 def rate_hint(summary: Mapping[str, Any]) -> str:
     """Return what stands above the chart: what is drawn, and how all fills compare with the expected ones."""
-    text = "Per second of one resting order, by ticks from the mid, 95 % Poisson bars."
+    text = "Per second of one resting order, by ticks from the mid, 95 % bars from five-minute blocks."
     ratio = summary.get("fills_ratio") or {}
     if ratio.get("value") is None:
         return text
-    return (
-        f"{text} Dashed: expected by the fit; fills were {percent(ratio['value'])} of that "
-        f"(95 %: {percent(ratio['low'])} to {percent(ratio['high'])})."
-    )
+    ends = "" if ratio["low"] is None else f" (95 %: {percent(ratio['low'])} to {percent(ratio['high'])})"
+    return f"{text} Dashed: expected by the fit; fills were {percent(ratio['value'])} of that{ends}."

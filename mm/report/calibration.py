@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.numbers import lasting, number, percent, short
+from mm.numbers import duration, number, percent, short
 from mm.report.calibration_charts import Pieces, distances_card, pieces_card
 from mm.report.curve import curve_card
 from mm.report.frame import (
     About,
     Row,
-    abreast,
     card,
     document,
     estimate,
     grid,
     header,
+    in_row,
     interval,
     minute,
     notes,
@@ -57,7 +57,7 @@ def page(
         fit_tiles(fit),
         notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
         distances_card(measured, fit),
-        abreast(
+        in_row(
             curve_card(fit),
             card("Sides and other estimators", "The same data by other estimates.", _neighbours(fit)),
             kind="wholes",
@@ -88,7 +88,7 @@ def fit_tiles(fit: "PoissonFit") -> str:
         tile("A, 1/s", number(fit.A), interval(fit.ci95_A)),
         tile("k, 1/tick", number(fit.k), interval(fit.ci95_k)),
         tile("λ at the pivot, 1/s", number(fit.lambda_at_pivot), f"at {pivot} ticks"),
-        tile("Fills", f"{fit.n_fills:,g}", f"in {lasting(fit.exposure_s)} of orders"),
+        tile("Fills", f"{fit.n_fills:,g}", f"in {duration(fit.exposure_s)} of orders"),
         tile("Deviance", number(fit.deviance), f"on {fit.df_resid if fit.df_resid is not None else '–'} df"),
         tile("Verdict", verdict, escape(fit.status), kind),
     )

@@ -50,7 +50,7 @@ class Near:
         return parted(ranks, spans, int(below[spans]))
 
 
-def kept(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
+def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
     """Return the rows that stay of a series, so that they are about *most*.
 
     Args:

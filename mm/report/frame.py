@@ -89,7 +89,7 @@ def pair(*cards: str) -> str:
     return f'<div class="pair">{"".join(cards)}</div>'
 
 
-def abreast(*cards: str, kind: str = "halves") -> str:
+def in_row(*cards: str, kind: str = "halves") -> str:
     """Return *cards* in as many columns as the window holds; empty ones are left out.
 
     Args:
@@ -329,14 +329,16 @@ _CARD_STYLE = (
 _NARROW = f"@media (max-width: 900px) {{ .{CARD} .tiles {{ grid-template-columns: repeat(3, 1fr); }} }}"
 
 
-def alone(picture: str) -> str:
+def standalone(picture: str) -> str:
     """Return the SVG *picture* of a `Plot` with the page's light colours in it, so that it needs no page around it."""
     style = "\n".join([*_scoped(picture, PICTURE), *(f".{PICTURE}{one}" for one in _PICTURE_STYLE)])
-    opened = f'<svg xmlns="http://www.w3.org/2000/svg" class="{PICTURE}" '
+    width, height = picture.split('"')[1].split()[2:]  # of its viewBox
+    size = f'width="{width}" height="{height}" style="max-width: {width}px"'
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" class="{PICTURE}" {size} '
     return picture.replace("<svg ", opened, 1).replace(">", f"><style>\n{style}\n</style>", 1)
 
 
-def within(html: str) -> str:
+def boxed(html: str) -> str:
     """Return *html* as a card of a notebook: in a box of its own, with the page's light colours."""
     known = colours()
     box = f" {{ color: {known['ink']}; background: {known['ground']}; border: 1px solid {known['edge']}; }}"

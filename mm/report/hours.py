@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.clock import US_PER_S
 from mm.numbers import number, short, signed
-from mm.report.frame import abreast, card, coloured, estimate, gain_or_loss, grid, quote_asset
+from mm.report.frame import card, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
 from mm.report.run_columns import RunColumns, course
 from mm.report.svg import HALF, Plot, bar, padded
 
@@ -95,7 +95,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         f"in {quote} per unit, ± its standard error."
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "worth at once", f"worth after {HORIZON_S} s")
-    charts = abreast(f"<div>{_fills_chart(found)}</div>", f"<div>{_pnl_chart(found)}</div>")
+    charts = in_row(f"<div>{_fills_chart(found)}</div>", f"<div>{_pnl_chart(found)}</div>")
     rows = [_row(found, hour) for hour in np.flatnonzero(found.seen).tolist()]
     keys = (("buy", "our buys"), ("sell", "our sells"))
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows), keys)

@@ -18,7 +18,7 @@ from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.notebook import Picture
-from mm.numbers import lasting, number, short
+from mm.numbers import duration, number, short
 from mm.report import frame
 from mm.report.backtest import headline, time_card, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
@@ -60,7 +60,7 @@ def card_of(thing: object) -> str:
 def _picture(title: str, parts: Sequence[frame.ChartPart]) -> Picture:
     """Return *parts* below each other; their page has a card for each."""
     page = partial(_document, title, [part.card() for part in parts])
-    return Picture(title, frame.alone(frame.stacked(parts, title, WIDE)), page)
+    return Picture(title, frame.standalone(frame.stacked(parts, title, WIDE)), page)
 
 
 def _document(title: str, parts: Sequence[str], code: str = "") -> str:
@@ -107,7 +107,7 @@ def _(result: Result) -> str:
 def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
     """Return the head of a backtest's page as a card."""
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.within("".join([*headline(summary, run), frame.notes(warnings, "notes")]))
+    return frame.boxed("".join([*headline(summary, run), frame.notes(warnings, "notes")]))
 
 
 @picture_of.register
@@ -120,7 +120,7 @@ def _(fit: PoissonFit) -> Picture:
 @card_of.register
 def _(fit: PoissonFit) -> str:
     warnings = ([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings)
-    return frame.within(fit_header(fit, frame.About()) + fit_tiles(fit) + frame.notes(warnings, "notes"))
+    return frame.boxed(fit_header(fit, frame.About()) + fit_tiles(fit) + frame.notes(warnings, "notes"))
 
 
 @picture_of.register
@@ -141,7 +141,7 @@ def _(schedule: Schedule) -> Picture:
 @card_of.register
 def _(schedule: Schedule) -> str:
     shown = frame.header(schedule.symbol, schedule.day, schedule_line(schedule.to_json(), "schedule"))
-    return frame.within(shown + _schedule_tiles(schedule))
+    return frame.boxed(shown + _schedule_tiles(schedule))
 
 
 def _schedule_tiles(schedule: Schedule) -> str:
@@ -175,7 +175,7 @@ def _(tape: Tape) -> str:
     best = tape.best_prices_frame()
     spread = best["spread"].median()
     shown = frame.tiles(
-        frame.tile("Covers", lasting((tape.end_us - tape.start_us) / US_PER_S), f"{len(tape) - first:,} events"),
+        frame.tile("Covers", duration((tape.end_us - tape.start_us) / US_PER_S), f"{len(tape) - first:,} events"),
         frame.tile(
             "Trades", f"{kinds[TRADE]:,}", f"of {float(tape.trades_frame()['qty'].sum()):,.6g} {grid_of.base_asset}"
         ),
@@ -188,7 +188,7 @@ def _(tape: Tape) -> str:
         ),
     )
     warnings = frame.notes([*tape.meta.warnings, *tape.meta.excluded], "notes")
-    return frame.within(frame.header(tape.symbol, ", ".join(tape.days), line) + shown + warnings)
+    return frame.boxed(frame.header(tape.symbol, ", ".join(tape.days), line) + shown + warnings)
 
 
 @card_of.register
@@ -196,7 +196,7 @@ def _(forward: WalkForward) -> str:
     summary = forward.result.summary
     shown = [*headline(summary, columns_of(forward.result)), _schedule_tiles(forward.schedule)]
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.within("".join([*shown, frame.notes(warnings, "notes")]))
+    return frame.boxed("".join([*shown, frame.notes(warnings, "notes")]))
 
 
 def _tape_parts(tape: Tape) -> list[frame.ChartPart]:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from mm.numbers import short
-from mm.report.frame import About, abreast, card, document, grid, header, interval, minute, notes, origin, tile, tiles
+from mm.report.frame import About, card, document, grid, header, in_row, interval, minute, notes, origin, tile, tiles
 from mm.report.svg import HALF, LEFT, RIGHT, TOP, Plot, bar, padded
 
 HEIGHT, ROW = 300, 22
@@ -34,11 +34,11 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
         head,
         _tiles(content),
         notes(list(warnings(content)), "notes"),
-        abreast(
+        in_row(
             card("Is it calibrated?", _hint_of_calibration(content), calibration_chart(found["calibration"])),
             card("Better than the best baseline?", _hint_of_windows(found), windows_chart(found["windows"])),
         ),
-        abreast(
+        in_row(
             card(
                 "What it reads",
                 f"How much the {METRICS[found['metric']]} gets worse, out of sample, when a signal is shuffled.",

@@ -91,13 +91,14 @@ def _parameter_panel(rows: "SegmentRows", name: str, note: str, *, stop: bool = 
 
 
 def _ratio_panel(rows: "SegmentRows") -> Panel:
-    title, note = "Out of sample", "fills over expected fills of each segment, exact 95 % Poisson intervals"
+    title, note = "Out of sample", "fills over expected fills of each segment, 95 % intervals from five-minute blocks"
     ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
     picture, known = ratio_chart(rows), ~np.isnan(ratio)
     if not known.any():
         return Panel(title, note, picture, 190)
     span = (0.0, _ratio_top(rows))
-    inside = (low <= 1) & (high >= 1)
+    inside = ~((low > 1) | (high < 1))  # also where the run is too short for an interval
+    low, high = (np.where(np.isnan(end), ratio, end) for end in (low, high))
     marks = []
     for name, kind, at in (
         ("1 is inside the interval", USUAL, known & inside),
@@ -182,17 +183,18 @@ def ratio_chart(rows: "SegmentRows") -> str:
     plot = Plot(WIDE, 190, rows.x, (0.0, _ratio_top(rows) * 1.04))
     marks = [_unquoted(plot, rows), plot.value_axis(most=5), plot.time_axis(), plot.level(1.0)]
     for i in known.tolist():
-        inside = low[i] <= 1 <= high[i]
+        inside = not (low[i] > 1 or high[i] < 1)
         seen, mean = rows.numbers["test_fills"][i], rows.numbers["test_expected"][i]
         title = f"{_when(rows, i)}: {seen:,.0f} fills, {number(mean)} expected, ratio {number(ratio[i])}"
-        marks.append(plot.whisker(_middle(rows, i), ratio[i], (low[i], high[i]), _kind(inside), title))
+        ends = (ratio[i], ratio[i]) if math.isnan(low[i]) else (low[i], high[i])
+        marks.append(plot.whisker(_middle(rows, i), ratio[i], ends, _kind(inside), title))
     return plot.picture(*marks, title="Fills over expected fills, by segment")
 
 
 def _ratio_top(rows: "SegmentRows") -> float:
     ratio, high = rows.numbers["test_ratio"], rows.numbers["test_ratio_high"]
     known = ~np.isnan(ratio)
-    return max(2.0, min(float(high[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
+    return max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(float(np.median(ratio[known])), 0.5)))
 
 
 def rate_chart(rows: "SegmentRows") -> str:
@@ -229,14 +231,15 @@ def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
     shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
     if not shown:
         return nothing("No fills were expected.")
-    top = max(2.0, min(max(row["ratio_high"] for row in shown), FAR))
+    top = max(2.0, min(max(row["ratio_high"] or row["ratio"] for row in shown), FAR))
     plot = Plot(HALF, 250, (-0.6, len(shown) - 0.4), (0.0, top * 1.04))
     names = [short(row["delta_ticks"]) for row in shown]
     marks = [plot.value_axis(), plot.level(1.0), plot.names(names, 10)]
     for i, row in enumerate(shown):
-        ends = row["ratio_low"], row["ratio_high"]
+        ends = tuple(row["ratio"] if row[end] is None else row[end] for end in ("ratio_low", "ratio_high"))
+        inside = row["ratio_low"] is None or ends[0] <= 1 <= ends[1]
         title = f"{names[i]} ticks: {row['fills']:,.0f} fills, {number(row['expected'])} expected"
-        marks.append(plot.whisker(i, row["ratio"], ends, _kind(ends[0] <= 1 <= ends[1]), title))
+        marks.append(plot.whisker(i, row["ratio"], ends, _kind(inside), title))
     return plot.picture(*marks, title="Fills over expected fills, by distance in ticks")
 
 

@@ -8,7 +8,7 @@ from mm.calibration.fit_result import EXPONENTIAL
 from mm.numbers import number, power, short
 from mm.report.calibration_charts import BOTH, SIDES, curve_area, whiskers
 from mm.report.curve import lines, stretch
-from mm.report.frame import abreast, card, minute
+from mm.report.frame import card, in_row, minute
 from mm.report.svg import HALF, Plot
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def shapes_card(shapes: "Sequence[WindowShape]") -> str:
     reach = [area.x[1] for _, area in drawn]
     x = 0.0, min(max(reach), FAR * float(np.median(reach)))  # one far window must not flatten the others
     y = min(area.y[0] for _, area in drawn), max(area.y[1] for _, area in drawn)
-    pictures = abreast(*(_figure(one, Plot(HALF, HEIGHT, x, y)) for one, _ in drawn))
+    pictures = in_row(*(_figure(one, Plot(HALF, HEIGHT, x, y)) for one, _ in drawn))
     hint = (
         "Fills per second of one resting order by its distance in ticks, in the training windows of some segments, "
         "with 95 % Poisson bars; each curve with its 95 % band, on one scale for all. Shapes are compared once an "

@@ -15,11 +15,12 @@ from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
     About,
     Heatmap,
-    abreast,
+    boxed,
     card,
     document,
     gain_or_loss,
     header,
+    in_row,
     listing,
     notes,
     nothing,
@@ -28,7 +29,6 @@ from mm.report.frame import (
     tile,
     tiles,
     wide,
-    within,
 )
 from mm.report.svg import BOTTOM, HALF, TOP, WIDE, Plot, padded
 from mm.report.sweep_charts import PointsChart
@@ -86,7 +86,7 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
         heading = f'<p style="font-weight:600">{escape(title)}</p>' if title else ""
         drawn.append(f"<div>{heading}{wide(one.table(texts, f'{rank_by} {title}', span))}</div>")
     narrow = len(drawn) > 1 and all(len(one.across[1]) <= BESIDE for _, one in every)
-    return abreast(*drawn, kind="halves" if narrow else "wholes")
+    return in_row(*drawn, kind="halves" if narrow else "wholes")
 
 
 def spread(rows: Sequence[Row], by_chance: float | None) -> str:
@@ -188,10 +188,10 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _grid_cards(content),
-        abreast(_halves_card(content, points), _selection_card(content)),
+        in_row(_halves_card(content, points), _selection_card(content)),
         _forward_card(content, points),
         _courses_card(content, start_us, columns, pnl),
-        abreast(*points.axis_cards()),
+        in_row(*points.axis_cards()),
         _table_card(content),
         _words_card(content, record),
         _best_card(content),
@@ -273,7 +273,7 @@ def _forward_card(content: Content, points: PointsChart) -> str:
         "Across with the fit of all days, upwards with fits of the past alone. Nothing is quoted before the first "
         "window is full, so the walk-forward is of less time."
     )
-    return abreast(
+    return in_row(
         card("Sharpe ratio, in sample and walk-forward", hint, sharpe),
         card("PnL, in sample and walk-forward", "The same for what each point gained, in the quote asset.", gain),
     )
@@ -319,7 +319,7 @@ def _courses_card(
 
 def findings_card(content: Content) -> str:
     """Return the headline numbers of a sweep and its best points as a card of a notebook, as HTML."""
-    return within(_tiles(content) + _table_card(content, FEW))
+    return boxed(_tiles(content) + _table_card(content, FEW))
 
 
 def _table_card(content: Content, most: int = SHOWN) -> str:

@@ -84,7 +84,7 @@ class PointsChart:
         rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
         if not rows:
             return nothing("No point with a result takes this axis.")
-        beside = self._beside(rows, axis)
+        beside = self._offset_of_equals(rows, axis)
         x = np.array([labels.index(row[axis["name"]]) + beside[_others(row, self.axes, axis)] for row in rows])
         order = np.argsort(x, kind="stable")
         ranked = [rows[i] for i in order.tolist()]
@@ -92,7 +92,7 @@ class PointsChart:
         ends = places(np.array([-0.5, len(labels) - 0.5])).astype(float)
         return timeline(panels, (ends[0], ends[1]), axis=TimelineAxis(axis["name"], stop="", names=labels))
 
-    def _beside(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
+    def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
         """Return how far beside its value a point stands, by its values of the other axes: equal ones line up."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0

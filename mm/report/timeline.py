@@ -1,8 +1,8 @@
 """Charts over one span of time, or of numbers, that zoom together: still pictures, and the data to redraw them.
 
 The pictures are what is seen without scripts. With them, `drawing.js` draws them again from the data, for the span
-that `zoom.js` lets a reader choose. Data that would make a page too large are thinned by one rule (`kept`): all rows
-near a fill stay, and of the others the extremes of equal shares of the rows.
+that `zoom.js` lets a reader choose. Data that would make a page too large are thinned by one rule (`drawn_rows`): all
+rows near a fill stay, and of the others the extremes of equal shares of the rows.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
-from mm.report.drawn_columns import Near, evenly, extremes, kept, packed, whole
+from mm.report.drawn_columns import Near, drawn_rows, evenly, extremes, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -60,7 +60,7 @@ class Line:
     def thinned(self, most: int, near: "Near") -> "Line":
         """Return it with about *most* rows, among them all those near the instants *near* if there is room."""
         at, us, codes = self.steps
-        at = at[kept(us, most, near, partial(extremes, codes))]
+        at = at[drawn_rows(us, most, near, partial(extremes, codes))]
         return replace(self, us=self.us[at], values=self.values[at])
 
     @cached_property
@@ -103,7 +103,7 @@ class Stays:
 
     def thinned(self, most: int, near: "Near") -> "Stays":
         """Return some of them, likewise; each until the next is drawn or the last of those left out ended."""
-        at = kept(self.us, most, near, evenly)
+        at = drawn_rows(self.us, most, near, evenly)
         if len(at) == len(self.us):
             return self
         last = np.append(at[1:], len(self.us)) - 1
@@ -149,7 +149,7 @@ class Marks:
     def thinned(self, most: int, near: "Near") -> "Marks":
         """Return some of them, likewise: of dots the extremes, of others one of several."""
         dots = self.shape == "dot"
-        at = kept(self.us, most, near, partial(extremes, self.codes) if dots else evenly)
+        at = drawn_rows(self.us, most, near, partial(extremes, self.codes) if dots else evenly)
         if len(at) == len(self.us):
             return self
         tip = [

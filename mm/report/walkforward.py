@@ -266,7 +266,7 @@ def _table(rows: SegmentRows, over: Course | None) -> str:
         one = {name: float(column[i]) for name, column in rows.numbers.items()}
         ends = (
             "–"
-            if np.isnan(one["test_ratio"])
+            if np.isnan(one["test_ratio_low"])
             else f"{number(one['test_ratio_low'], 3)} to " + number(one["test_ratio_high"], 3)
         )
         row = [

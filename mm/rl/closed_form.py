@@ -111,7 +111,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
         del options
         super().reset(seed=seed)
         self._begin()
-        return self._seen(), {}
+        return self._observation(), {}
 
     def _begin(self) -> None:
         # Inventories of other sessions are seen as well, so that a policy learns what to do with them.
@@ -119,7 +119,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
         self._q[::2] = 0
         self._step = 0
 
-    def _seen(self) -> NDArray[np.float32]:
+    def _observation(self) -> NDArray[np.float32]:
         return observation(self.market, self._step, self._q).astype(np.float32)
 
     def step(
@@ -138,9 +138,9 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
         ended = np.full(self.num_envs, self._step >= market.steps)
         info: dict[str, Any] = {}
         if self._step >= market.steps:
-            info["final_obs"] = self._seen()
+            info["final_obs"] = self._observation()
             self._begin()
-        return self._seen(), rewards, ended, np.zeros(self.num_envs, bool), info
+        return self._observation(), rewards, ended, np.zeros(self.num_envs, bool), info
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -
     terms = fitted_terms(open_days(tapes, knobs, None), shape, fit)
     seed = knobs.account.seed
     make = partial(
-        MarketMaking, tapes, learning.reward, terms=terms, weight=learning.reward_weight, knobs=knobs.drawn()
+        MarketMaking, tapes, learning.reward, terms=terms, weight=learning.reward_weight, knobs=knobs.with_drawn_seed()
     )
     envs = SyncVectorEnv([make] * AT_ONCE, autoreset_mode=AutoresetMode.SAME_STEP)
     decisions = max(round(learning.episode_s / learning.decision_s), 1)

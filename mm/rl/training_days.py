@@ -69,7 +69,7 @@ class EngineKnobs:
             raise UsageError("feed_latency is 'recorded'; an agent steps in the order of receipt: leave it out")
         return cls(execution, account, models, account.seed if "seed" in settings else None)
 
-    def drawn(self) -> "EngineKnobs":
+    def with_drawn_seed(self) -> "EngineKnobs":
         """Return the same knobs, with a seed of the fill model drawn per episode."""
         return replace(self, seed=None)
 

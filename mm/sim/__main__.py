@@ -18,6 +18,7 @@ from mm.cli.knobs import (
     Reader,
     closest,
     day_list,
+    integer,
     knob,
     knobs,
     matching,
@@ -25,7 +26,6 @@ from mm.cli.knobs import (
     numbers,
     one_of,
     shown,
-    whole,
 )
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.errors import UsageError
@@ -51,7 +51,7 @@ class SimulatedDays(Source):
         REQUIRED, Reader("DAY", day_list), "YYYYMMDD, a list 20260105,20260106 or a range 20260105:20260109."
     )
     hours: float = knob(14.0, number(0.01, 24), "Length of a day's session, which opens at 08:00 Berlin time.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; each day of a range has draws of its own.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw; each day of a range has draws of its own.")
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
 
 
@@ -83,15 +83,15 @@ class ServeOptions:
 
     symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The one symbol that is traded, in any case.")
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw, and of the accounts' keys.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw, and of the accounts' keys.")
     speed: float = knob(1.0, number(0, 10_000), "Seconds of the exchange in a second; 0 waits for POST /sim/advance.")
     start_ms: int | None = knob(
-        None, whole(10**12, 10**13), "The exchange's first instant, Unix ms; without it now. It is rounded to 100 ms."
+        None, integer(10**12, 10**13), "The exchange's first instant, Unix ms; without it now. It is rounded to 100 ms."
     )
     limits: str = knob("on", one_of("on", "off"), "Whether too many orders, requests and handshakes are refused.")
     faults: Path | None = knob(None, PATH, "A script of faults.")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
-    serve_port: int = knob(0, whole(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+    serve_port: int = knob(0, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
 
     def session(self) -> Session:
         """Return when the exchange begins, and its seed."""
@@ -156,8 +156,8 @@ class PaperOptions:
     sigma_price_per_sqrt_s: float = knob(2.0, number(0, 1e6), "Volatility of the mid, price/√s.", flag="--sigma")
     horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
     step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session is whole steps.", flag="--dt")
-    paths: int = knob(1000, whole(2, 10**9), "SimulatedPaths sessions of each row.")
-    seed: int = knob(0, whole(0, 2**63 - 1), "Key of every draw; the draws of a row do not depend on the other rows.")
+    paths: int = knob(1000, integer(2, 10**9), "SimulatedPaths sessions of each row.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw; the draws of a row do not depend on the other rows.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(_STRATEGIES)}."
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import play_some
-from mm.sweep.play import Outcome, Task, came, keep_freed_memory, played, spared
+from mm.sweep.play import Outcome, Task, backtested, keep_freed_memory, outcome, without_collection
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,11 +38,11 @@ _TALKING = ("asyncio", "distributed", "tornado")
 def in_process(tasks: Sequence[Task]) -> Outcomes:
     """Play one task after another, here; another thread sums one up while the next is played."""
     keep_freed_memory()
-    with spared(), ThreadPoolExecutor(1) as other:
+    with without_collection(), ThreadPoolExecutor(1) as other:
         coming: deque[Future[Outcome]] = deque()
         for place, task in enumerate(tasks):
             with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
-                coming.append(other.submit(came, played(task)))
+                coming.append(other.submit(outcome, backtested(task)))
             if place:
                 yield place - 1, coming.popleft().result()
         yield from ((len(tasks) - 1, last.result()) for last in coming)
@@ -91,7 +91,7 @@ class _Worker:
             if self._process is None:
                 self._process = _started()
                 self._errors = _Errors(self._process)
-            line = _asked(self._process, json.dumps(task, allow_nan=False))
+            line = _answer_to(self._process, json.dumps(task, allow_nan=False))
             if line:
                 outcome: Outcome = json.loads(line)
                 return outcome
@@ -163,7 +163,7 @@ def seeing_modules() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
 
 
-def _asked(process: "subprocess.Popen[str]", line: str) -> str:
+def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
     """Return the answer to a *line*; empty where the process died."""
     if process.stdin is None or process.stdout is None:
         return ""
@@ -205,7 +205,7 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
                 waiting.extendleft(reversed(places[len(outcomes) :]))
             idle_s = 0.0 if done or threads else idle_s + _LOOK_S
             if idle_s >= PATIENCE_S:
-                raise _gone(address, f"it has had no worker for {PATIENCE_S:.0f} s")
+                raise _lost_engine(address, f"it has had no worker for {PATIENCE_S:.0f} s")
 
 
 def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
@@ -227,7 +227,7 @@ def _client(address: str) -> "Client":
     try:
         return Client(address, timeout=WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _gone(address, f"no Dask scheduler answered within {WAIT_S:.0f} s") from error
+        raise _lost_engine(address, f"no Dask scheduler answered within {WAIT_S:.0f} s") from error
 
 
 def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:
@@ -235,7 +235,7 @@ def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[
     try:
         return future.result()
     except CancelledError as error:
-        raise _gone(address, "its scheduler is gone") from error
+        raise _lost_engine(address, "its scheduler is gone") from error
     except Exception as error:  # whatever the cluster reports of a task that its workers could not play
         words = " ".join(f"the cluster could not play it ({type(error).__name__}: {error})".split())
         return None if size > 1 else [died(words)]
@@ -247,11 +247,11 @@ def _threads(client: "Client", address: str) -> int:
         if client.status == "running":
             return sum(client.nthreads().values())
     except OSError as error:
-        raise _gone(address, "its scheduler is gone") from error
-    raise _gone(address, "its scheduler is gone")
+        raise _lost_engine(address, "its scheduler is gone") from error
+    raise _lost_engine(address, "its scheduler is gone")
 
 
-def _gone(address: str, why: str) -> TryLater:
+def _lost_engine(address: str, why: str) -> TryLater:
     return TryLater(
         f"--cluster (CLUSTER) {address}: {why}; what was played is kept, and the same command goes on with the rest, "
         f"also without --cluster"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import SPOT_FEES
+from mm.backtest.books import IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
@@ -51,7 +51,8 @@ FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves where there are many trials
 ENOUGH, LITTLE = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
-TOLD = ("_in_sample", SPOT_FEES)  # how the keys end at the head of warnings of points that a sweep tells
+# How the keys end at the head of warnings of points that a sweep has as well.
+TOLD = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE)
 Row = dict[str, Any]
 
 
@@ -351,7 +352,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "warnings": [],
         "rows": rows,
     }
-    content["warnings"] = _warnings(content, panel, _told(points))
+    content["warnings"] = _warnings(content, panel, _shared_warnings(points))
     return SweepFindings(content, panel, chosen, columns, points)
 
 
@@ -424,14 +425,14 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
     return {**{name: best[name] for name in chosen}, "point": best["point"], rank_by: best[rank_by]}
 
 
-def _told(points: Sequence[PlayedPoint]) -> Counter[str]:
+def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
     """Return the warnings of points that hold for what was played or paid, not for one result; each with its points."""
     summaries = [one.outcome.get("summary") or {} for one in points]
     return Counter(line for one in summaries for line in one.get("warnings", ()) if line.split(":")[0].endswith(TOLD))
 
 
-def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, told: Mapping[str, int]) -> list[str]:
-    """Return in words what a reader of the best row has to know; *told* as by `_told`."""
+def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mapping[str, int]) -> list[str]:
+    """Return in words what a reader of the best row has to know; *shared* as by `_shared_warnings`."""
     lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
         if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
@@ -454,7 +455,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, told: Mapping[
             f"{', '.join(assumed)}: assumed of the market or the account, not chosen; compare points within one "
             f"assumption, and see the worst case over all of them"
         )
-    lines += [f"{count} of {content['points']} points: {line}" for line, count in told.items()]
+    lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
     if panel is None and trials > 1:
         lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
     return lines

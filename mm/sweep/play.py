@@ -49,20 +49,20 @@ def play(task: Task) -> Outcome:
             ``inputs``, which must be the same here as where the task was made; and ``kept``, where the
             days are elsewhere, the files of their tapes.
     """
-    return came(played(task))
+    return outcome(backtested(task))
 
 
-def played(task: Task) -> "Result | Outcome":
-    """Play *task* and return its backtest, of which `came` makes the outcome; where it fails, that outcome."""
-    return _tried(_played, task)
+def backtested(task: Task) -> "Result | Outcome":
+    """Play *task* and return its backtest, of which `outcome` makes the outcome; where it fails, that outcome."""
+    return _guarded(_played, task)
 
 
-def came(found: "Result | Outcome") -> Outcome:
-    """Return the outcome of what `played` has found, in whatever thread."""
-    return found if isinstance(found, dict) else _tried(_checked, found)
+def outcome(found: "Result | Outcome") -> Outcome:
+    """Return the outcome of what `backtested` has found, in whatever thread."""
+    return found if isinstance(found, dict) else _guarded(_checked, found)
 
 
-def _tried(step: Callable[..., Found], given: object) -> Found | Outcome:
+def _guarded(step: Callable[..., Found], given: object) -> Found | Outcome:
     """Return what a *step* makes of what is *given*, or the outcome of a point at which it raised."""
     try:
         return step(given)
@@ -171,7 +171,7 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def spared() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Keep the collector of garbage from what is there by now: imports made half a million objects, a point a thousand.
 
     Behind the block all is looked at again. Nothing changes where the program keeps it from objects of its own.
@@ -194,7 +194,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         _answer(tasks, answers)  # the first one imports what the others need
-        with spared():
+        with without_collection():
             while True:
                 _answer(tasks, answers)
 

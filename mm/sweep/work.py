@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.rules import Account, Rules
 from mm.cli.calibration_knobs import Windows
 from mm.cli.config import Models, Sweep
 from mm.code_identity import digest, hash_file
@@ -120,7 +121,7 @@ class Work:
             reuse: Whether what earlier sweeps kept counts.
         """
         self._store.tidy()
-        found = self._kept() if reuse else {}
+        found = self._kept_outcomes() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)
         self.known = len(found)
@@ -135,9 +136,9 @@ class Work:
                 self._store.keep(job.key, {**about, **outcome})
             self.known += 1
             step(1)
-        return [self._came(point, found) for point in self.points]
+        return [self._played_point(point, found) for point in self.points]
 
-    def _kept(self) -> dict[str, Outcome]:
+    def _kept_outcomes(self) -> dict[str, Outcome]:
         """Return what earlier sweeps have kept of the jobs, as it is when it has just been played."""
         every = ((key, self._store.find(key)) for key in self.jobs)
         return {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
@@ -188,7 +189,7 @@ class Work:
             self.sources |= self._codes[named].models
         return self._codes[named]
 
-    def _came(self, point: Point, found: Mapping[str, Outcome]) -> PlayedPoint:
+    def _played_point(self, point: Point, found: Mapping[str, Outcome]) -> PlayedPoint:
         first, *more = (found[job.key] for job in self._of_point[point.number])
         trial = self._of_point[point.number][0].trial
         fit = self._ground.fit
@@ -274,7 +275,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
     """Make the models and rules of every point once, so that a wrong value is reported before anything is played.
 
     A user's model that raises is left to its point, which fails alone. The micro-price is fitted where a
-    point reads it.
+    point reads it, and rates of fees that no exchange has are logged once.
 
     Returns:
         What the points stand on, with that fit.
@@ -284,6 +285,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
     """
     seen, warned, agents, reading = set(), set(), set(), dict[tuple[str, str | None], Setup]()
     predictors: dict[str, Artefact] = {}
+    rules: dict[Account, Rules] = {}
     for point in points:
         setup = point.setup
         if (made := (setup.execution, setup.account, setup.models)) in seen:
@@ -293,7 +295,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # what a model prints is no answer of this command
-                maker, signals = _make(run if first else None, point, tapes, stand)
+                maker, signals, rules[setup.account] = _make(run if first else None, point, tapes, stand)
             played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
             agents.add(played)
@@ -306,6 +308,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
         if assemble.MICRO_PRICE in signals:
             reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)
     if run is not None:
+        assemble.warn_of_fees(run.log, tapes[0], *rules.values())
         note_predictors(run, predictors, tapes[0].start_us)
     if not reading:
         return stand
@@ -314,8 +317,10 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sta
     return replace(stand, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
 
 
-def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground) -> tuple[ModelMaker, tuple[str, ...]]:
-    """Make the models of a point; return what has made them, and the signals that its quote model reads."""
+def _make(
+    run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground
+) -> tuple[ModelMaker, tuple[str, ...], Rules]:
+    """Make the models of a point; return what has made them, the signals that its quote model reads, and its rules."""
     setup = point.setup
     rounds = [(setup.models, None if setup.fitted else stand.fitted)]
     if stand.schedule is not None:
@@ -326,8 +331,8 @@ def _make(run: Run | None, point: Point, tapes: "Sequence[Tape]", stand: Ground)
             maker.use(fitted_from(fitted, "the sweep's fit"))
         quotes = maker.quotes()
         maker.fills()
-        assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
-    return maker, tuple(getattr(quotes, "signals", ()))
+        rules = assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
+    return maker, tuple(getattr(quotes, "signals", ())), rules
 
 
 def engine(sweep: Sweep) -> Engine:

@@ -77,7 +77,7 @@ class _Rest:
                     self._stream(kind, path, harm)
         for harm in by_path.values():
             if harm.path in (folder.instrument, folder.manifest):
-                raise _hopeless(harm, "and no number means anything without it")
+                raise _unrecoverable(harm, "and no number means anything without it")
             if harm.path.parent == folder.snapshots and harm.entry:
                 self._without_snapshot(harm.path.name)
                 self._note(harm, "its book is left out, up to the next snapshot")
@@ -97,13 +97,13 @@ class _Rest:
             if kind == "diffs" and existing(self._folder.frames):
                 self._note(harm, "the day is played from its frames, the best levels alone")
                 return
-            raise _hopeless(harm, "and there is no other record of it")
+            raise _unrecoverable(harm, "and there is no other record of it")
         head, lines = self._salvage(path, harm.path)
         rows = [_row(kind, head, line) for line in lines]
         spans, holes = self._spans_of(kind, harm.entry, rows)
         missing = harm.entry.rows - len(rows)
         if missing <= 0 or not (spans or holes):
-            raise _hopeless(harm, "and no lost row shows where it was altered")
+            raise _unrecoverable(harm, "and no lost row shows where it was altered")
         write_lines(self._left.path / self._folder.relative(harm.path), chain([head] if head else [], lines))
         for begin, end in spans:
             self._spans.append(Span(begin, end, f"{harm.path.name}: {harm.what}, {missing:,} rows are lost"))
@@ -164,5 +164,5 @@ def _row(kind: str, head: bytes, line: bytes) -> _Placed:
     return _Placed(number, number, int(last) if last.isdigit() else 1000 * int(cells["recv_time_ms"]))
 
 
-def _hopeless(harm: Harm, why: str) -> BrokenFile:
+def _unrecoverable(harm: Harm, why: str) -> BrokenFile:
     return BrokenFile(f"{harm.path}: {harm.what}, {why}; nothing of the day is left to play, restore the file")

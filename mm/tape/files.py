@@ -265,7 +265,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.recv_us)
 
-    def taken(self, order: Ints) -> "Stream":
+    def reordered(self, order: Ints) -> "Stream":
         """Return the messages at the positions *order*, in that order."""
         columns = ("recv_us", "recv_seq", "run", "exchange_us", "start", "end", "first_id", "last_id", "repeats", "key")
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
@@ -324,7 +324,7 @@ def read_diffs(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
 
 def read_trades(path: Path, steps: Steps, *, lenient: bool = False) -> Stream:
     """Read the trades; a row's side is the aggressor's. *lenient* leaves those off the tick out."""
-    table = _Table(path, _TRADE_CELLS, steps, lenient=lenient).apart()
+    table = _Table(path, _TRADE_CELLS, steps, lenient=lenient).copied()
     maker = table["is_buyer_maker"]
     traded = table["trade_time_ms"]
     ids = table["trade_id"]
@@ -442,7 +442,7 @@ class _Table:
         self.steps = Steps(tick_e8, self.steps.lot_e8)
         return np.flatnonzero(~on_tick) + 2
 
-    def apart(self) -> Self:
+    def copied(self) -> Self:
         """Put each column in memory of its own, a stretch of rows at a time: one by one, each would read all cells."""
         columns = [np.empty(len(self.cells), np.int64) for _ in self._place]
         for begin in range(0, len(self.cells), _STRETCH):

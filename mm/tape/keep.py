@@ -92,8 +92,8 @@ class KeptTape:
             return None
         from mm.tape import level_changes, top_of_book
 
-        best = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
-        levels = self._beside("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
+        best = self._sibling()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
+        levels = self._sibling("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
         make_best = partial(self._best, tape) if best is None else lambda: best
         make_levels = partial(self._levels, tape) if levels is None else lambda: levels
         return tape.with_best(make_best, make_levels, partial(self._ahead, tape))
@@ -123,7 +123,7 @@ class KeptTape:
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
         return tape.with_best(partial(self._best, tape), partial(self._levels, tape), partial(self._ahead, tape))
 
-    def _beside(self, what: str = "best") -> "KeptTape":
+    def _sibling(self, what: str = "best") -> "KeptTape":
         """Return the place of the best prices of the tape, or of the changes of its levels: a file beside its own."""
         return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
@@ -135,11 +135,11 @@ class KeptTape:
         _release(tape)
         try:
             entry = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
-            self._beside().write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
+            self._sibling().write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
         except OSError:  # a full disk, or another user's: they are made again the next time
             return best
         del best
-        kept = self._beside()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
+        kept = self._sibling()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
         return kept or top_of_book.project(tape)
 
     def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
@@ -158,7 +158,7 @@ class KeptTape:
         """Open the best prices of *tape* in the exchange's order; where there are none, make and keep them."""
         from mm.tape import feed
 
-        place, opened = self._beside("feed"), partial(feed.opened, tape)
+        place, opened = self._sibling("feed"), partial(feed.opened, tape)
         kept = place._read(feed.KEPT, opened, [])
         if kept:
             return kept
@@ -175,7 +175,7 @@ class KeptTape:
         """Make the changes of the levels of *tape*, and keep them."""
         from mm.tape import _book, level_changes
 
-        place, opened = self._beside("levels"), partial(level_changes.opened, tape)
+        place, opened = self._sibling("levels"), partial(level_changes.opened, tape)
         making = level_changes.Making.of(tape)
         begin, page, size = making.begin, making.page, int(making.begin[-1])
         every, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
@@ -212,7 +212,7 @@ class KeptTape:
                     release(column)  # all of it was looked at, once
                 return not wrong
 
-            if VerifiedFiles(self.path.parent).once(self.path, code["digest"], sound):
+            if VerifiedFiles(self.path.parent).verified_once(self.path, code["digest"], sound):
                 return kept
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -112,7 +112,7 @@ def _loaded(
     notes: list[str] = []
     tape = kept.read(notes) if kept else None
     if tape is None:
-        tape = _made(partial(_parsed, day, options, harms, reading, harmed), kept, notes)
+        tape = _kept_tape(partial(_parsed, day, options, harms, reading, harmed), kept, notes)
     else:
         reading.give({})
         _require_no_more(harms, harmed)
@@ -163,7 +163,7 @@ def _parsed(
     return found
 
 
-def _made(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]) -> Tape:
+def _kept_tape(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]) -> Tape:
     """Return the tape of what *parsed* returns, and keep it where that is possible."""
     builder, facts = parsed()
     if kept is None:

@@ -129,7 +129,7 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
     if not kept.all():
         repeated = np.flatnonzero(~kept)
         findings.note("duplicate_trades", len(repeated), trades.places(repeated))
-        trades = trades.taken(np.flatnonzero(kept))
+        trades = trades.reordered(np.flatnonzero(kept))
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
     if recorded.ledger:
         changes += ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
@@ -192,7 +192,7 @@ def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Strea
         key = np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
     stream = replace(stream, key=key)
     misplaced = np.flatnonzero(key[1:] < key[:-1]) + 1
-    return (stream.taken(np.argsort(key, kind="stable")) if len(misplaced) else stream), misplaced
+    return (stream.reordered(np.argsort(key, kind="stable")) if len(misplaced) else stream), misplaced
 
 
 def _rising(stamps: Ints) -> Ints:

@@ -7,19 +7,19 @@ import csv
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.backtest.metrics.arithmetic import Ends
+from mm.backtest.metrics.long_run import fill_intervals
 from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.errors import BrokenFile
-from mm.walkforward.unseen import Tested, linked, realised
+from mm.walkforward.unseen import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "modes": {mode: _mode(compared, mode, used) for mode in MODES},
         "curves": _curves(study.tests, used),
         "by_delta": realised(rows),
+        "by_band": by_band(rows, BANDS),
         "time_rescaling": {
             **asdict(_clock(study.tests, [1, -1])),
             "sides": {name: asdict(one) for name, one in clocks.items()},
@@ -98,15 +99,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             f"{curves['se'] or math.nan:.4f} per fill beside their A and k"
         )
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
-    for near, far in pairwise((0.0, *BANDS, math.inf)):
-        inside = [row for row in found["by_delta"] if near <= row["delta_ticks"] < far]
-        if not inside:
-            continue
-        seen, mean = (sum(row[name] for row in inside) for name in ("fills", "expected"))
-        ratio, low, high = ratio_interval(seen, mean)
-        name = f"{near:g} to {far:g}" if math.isfinite(far) else f"from {near:g}"
-        interval = f"{ratio:>17.3f}   {low:.3f} to {high:.3f}" if mean >= FEWEST else f"{'–':>17}"
-        yield f"{name:<12}{seen:>18,.0f}{mean:>22,.1f}{interval}"
+    for row in found["by_band"]:
+        far = row["to_ticks"]
+        name = f"from {row['from_ticks']:g}" if far is None else f"{row['from_ticks']:g} to {far:g}"
+        yield f"{name:<12}{row['fills']:>18,.0f}{row['expected']:>22,.1f}" + _ratio_text(row)
     clock = found["time_rescaling"]
     if clock["p"] is not None:
         yield (
@@ -115,23 +111,28 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def _ratio_text(row: dict[str, float | None]) -> str:
+    """Return the ratio of a row with its interval, where it is one to show."""
+    ratio, low, high = (row[name] for name in RATIO)
+    if ratio is None or (row["expected"] or 0.0) < FEWEST:
+        return f"{'–':>17}"
+    return f"{ratio:>17.3f}" + ("" if low is None or high is None else f"   {low:.3f} to {high:.3f}")
+
+
 def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
     """Return how *mode* did in the segments that are *compared*."""
     fills = np.array([one.points.fills.sum() for one in compared])
     gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
     total = float(fills.sum())
     if not total:
-        ratios = ("ratio", "ratio_low", "ratio_high")
-        return dict.fromkeys(("loglik_per_fill", "predicted", *ratios, "gain_over_used", "se_gain"))
+        return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain"))
     mean, error = _gain(fills, gains)
-    predicted = sum(one.predicted[mode] or 0.0 for one in compared)
-    ratio, low, high = ratio_interval(total, predicted)
+    predicted = np.array([one.predicted[mode] or 0.0 for one in compared])
+    [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
     return {
         "loglik_per_fill": sum(one.loglik[mode] or 0.0 for one in compared) / total,
-        "predicted": predicted,
-        "ratio": ratio,
-        "ratio_low": low,
-        "ratio_high": high,
+        "predicted": float(predicted.sum()),
+        **ratio_of(total, float(predicted.sum()), ends),
         "gain_over_used": mean,
         "se_gain": error,
     }
@@ -173,12 +174,21 @@ def write_window_metrics(path: Path, study: Study) -> int:
 
 
 def _rows(study: Study) -> Iterator[dict[str, Any]]:
-    for segment, own, tested in zip(study.schedule.segments, study.fits, study.tests, strict=True):
+    ends = _ends(study.tests)
+    for segment, own, tested, interval in zip(study.schedule.segments, study.fits, study.tests, ends, strict=True):
         row = {name: getattr(segment, name) for name in SEGMENT_FIELDS}
         row |= {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
-        row |= _trained(own) | _tested(tested, study.schedule.mode) | _waits(tested)
+        row |= _trained(own) | _tested(tested, study.schedule.mode, interval) | _waits(tested)
         row |= dict(zip(CURVE[1:], tested.curve or (None, None), strict=True))
         yield {name: "" if row[name] is None else row[name] for name in COLUMNS}
+
+
+def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
+    """Yield the interval of the mean of the fills of each segment; no ends without parameters."""
+    parts = [(one.points, one.expected) for one in tests if one.expected is not None]
+    known = iter(SegmentBlocks.of(parts).stretches() if parts else ())
+    for one in tests:
+        yield (None, None) if one.expected is None else next(known)
 
 
 def _trained(own: WindowFit) -> dict[str, Any]:
@@ -188,11 +198,11 @@ def _trained(own: WindowFit) -> dict[str, Any]:
     return dict(zip(TRAINED, (*values, *(fit.ci95_k or (None, None))), strict=True))
 
 
-def _tested(tested: Tested, mode: str) -> dict[str, Any]:
+def _tested(tested: Tested, mode: str, ends: Ends) -> dict[str, Any]:
     seen, loglik = tested.points, tested.loglik[mode]
     fills = float(seen.fills.sum())
     expected = None if tested.expected is None else float(tested.expected.sum())
-    ratio = (None, None, None) if expected is None else ratio_interval(fills, expected)
+    ratio = ratio_of(fills, expected or 0.0, ends).values()
     return {
         **dict(zip(TESTED, (float(seen.exposure_s.sum()), fills, expected, *ratio), strict=True)),
         "test_loglik": loglik,

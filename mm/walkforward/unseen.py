@@ -8,20 +8,25 @@ is uniform, which the Kolmogorov-Smirnov test tests.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import ratio_interval
+from mm.backtest.metrics.arithmetic import Ends, ratio_interval
+from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
 from mm.calibration._cells import hit_clock
 from mm.calibration.fit_result import Line
-from mm.calibration.points import Floats, Points, group, sum_by
+from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import DepthCounts
+
+HOUR_BLOCKS = 12
+RATIO = ("ratio", "ratio_low", "ratio_high")
 
 
 def predicted(points: Points, A: float, k: float) -> Floats:
@@ -63,25 +68,108 @@ def _log_rate(points: Points, A: float | Floats, k: float | Floats) -> Floats:
     return rate
 
 
+@dataclass(frozen=True)
+class SegmentBlocks:
+    """The rows of several stretches, by blocks of five minutes that count on from one stretch to the next.
+
+    Attributes:
+        points: All rows.
+        expected: Predicted fills of each.
+        block: The block of each, over all stretches; a stretch whose rows have no blocks is one.
+        stretch: The number of each block's stretch.
+    """
+
+    points: Points
+    expected: Floats
+    block: Ints
+    stretch: Ints
+
+    @classmethod
+    def of(cls, parts: "Sequence[tuple[Points, Floats]]") -> "SegmentBlocks":
+        """Return the blocks of parts of (points, expected), one or more, in order of time."""
+        own = [np.maximum(points.block, 0) for points, _ in parts]
+        counts = [int(block.max()) + 1 if len(block) else 1 for block in own]
+        first = np.cumsum([0, *counts[:-1]])
+        return cls(
+            Points(*map(np.concatenate, zip(*(points.columns for points, _ in parts), strict=True))),
+            np.concatenate([expected for _, expected in parts]),
+            np.concatenate([block + begin for block, begin in zip(own, first.tolist(), strict=True)]),
+            np.repeat(np.arange(len(parts)), counts),
+        )
+
+    def rows(self, into: Ints, count: int) -> list[dict[str, float | None]]:
+        """Return exposure, fills, expected fills and their ratio, of each of *count* groups.
+
+        ``ratio`` is seen over predicted, None where nothing was, with a 95 % interval that holds where fills come in
+        bursts (`fill_intervals`); its ends are None in less than two blocks.
+
+        Args:
+            into: The group of each row.
+            count: How many groups there are.
+        """
+        ends = fill_intervals(*(self._summed(into, column, count) for column in (self.points.fills, self.expected)))
+        sums = (
+            sum_by(into, column, count).tolist()
+            for column in (self.points.exposure_s, self.points.fills, self.expected)
+        )
+        return [
+            {"exposure_s": spent, "fills": seen, "expected": mean, **ratio_of(seen, mean, interval)}
+            for spent, seen, mean, interval in zip(*sums, ends, strict=True)
+        ]
+
+    def stretches(self) -> list[Ends]:
+        """Return the 95 % interval of the mean of the fills of each stretch, as `stretch_intervals` has them."""
+        whole = np.zeros(len(self.block), np.int64)
+        fills, expected = (self._summed(whole, column, 1)[:, 0] for column in (self.points.fills, self.expected))
+        return stretch_intervals(fills, expected, self.stretch, np.arange(len(fills)) // HOUR_BLOCKS)
+
+    def _summed(self, into: Ints, column: Floats, count: int) -> Floats:
+        """Return the sums of a column, float64[blocks, groups]."""
+        blocks = len(self.stretch)
+        found: Floats = sum_by(self.block * count + into, column, blocks * count).reshape(blocks, count)
+        return found
+
+
+def ratio_of(fills: float, expected: float, ends: Ends) -> dict[str, float | None]:
+    """Return fills over expected ones with the interval of the mean of the fills, by name."""
+    return dict(zip(RATIO, ratio_interval(fills, expected, ends), strict=True))
+
+
 def realised(parts: Sequence[tuple[Points, Floats]]) -> list[dict[str, float | None]]:
     """Return the fills seen and predicted at each distance, over both sides and all parts of (points, expected).
 
     ``delta_ticks`` is the distance or the near edge of a cell, ``width_ticks`` the width of the cell (None for resting
-    orders and for the open cell); ``ratio`` is seen over predicted, None where nothing was, with its 95 % interval,
-    were the count a Poisson count.
+    orders and for the open cell); the rest is that of `SegmentBlocks.rows`.
     """
     if not parts:
         return []
-    delta, width, exposure, fills, *_ = map(np.concatenate, zip(*(points.columns for points, _ in parts), strict=True))
-    first, into = group(delta, width)
-    expected = np.concatenate([part[1] for part in parts])
-    sums = (sum_by(into, column, len(first)).tolist() for column in (exposure, fills, expected))
-    rows = []
-    for at, wide, spent, seen, mean in zip(delta[first].tolist(), width[first].tolist(), *sums, strict=True):
-        ratio = dict(zip(("ratio", "ratio_low", "ratio_high"), ratio_interval(seen, mean), strict=True))
-        cell = {"delta_ticks": at, "width_ticks": wide if math.isfinite(wide) else None}
-        rows.append({**cell, "exposure_s": spent, "fills": seen, "expected": mean, **ratio})
-    return rows
+    blocks = SegmentBlocks.of(parts)
+    first, into = group(blocks.points.delta_ticks, blocks.points.width_ticks)
+    delta, width = (column[first].tolist() for column in (blocks.points.delta_ticks, blocks.points.width_ticks))
+    return [
+        {"delta_ticks": at, "width_ticks": wide if math.isfinite(wide) else None, **row}
+        for at, wide, row in zip(delta, width, blocks.rows(into, len(first)), strict=True)
+    ]
+
+
+def by_band(parts: Sequence[tuple[Points, Floats]], edges: Sequence[float]) -> list[dict[str, float | None]]:
+    """Return the same of bands of distance in ticks between *edges*, from 0 on and beyond the last one.
+
+    A band is ``from_ticks`` to ``to_ticks``, without the latter, which is None for the last one; one without a row is
+    left out.
+    """
+    if not parts:
+        return []
+    blocks = SegmentBlocks.of(parts)
+    into = np.searchsorted(edges, blocks.points.delta_ticks, side="right")
+    rows = blocks.rows(into, len(edges) + 1)
+    ends = pairwise((0.0, *edges, None))
+    there = np.bincount(into, minlength=len(rows)).tolist()
+    return [
+        {"from_ticks": near, "to_ticks": far, **row}
+        for (near, far), row, count in zip(ends, rows, there, strict=True)
+        if count
+    ]
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def moves(draw):
 @st.composite
 def silences(draw):
     heard, silent = draw(US), draw(US)
-    return Edge("FEED_STALE_S", "feed_stale_us", Fraction(silent), RiskStanding(us=heard + silent, heard_us=heard))
+    return Edge("FEED_STALE_S", "feed_stale_us", Fraction(silent), RiskStanding(us=heard + silent, market_us=heard))
 
 
 @st.composite

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.diagnostics import DRAWN, ROWS, hawkes, rolling
 from benchmarks.figures import Figure, figure
-from benchmarks.verdicts import Checked, checked, told
+from benchmarks.verdicts import Checked, checked, lines_of
 
 
 def test_every_row_is_drawn_by_one_study():
@@ -46,7 +46,7 @@ def test_a_diagnostic_that_is_wrong_is_missed():
 def test_the_table_has_a_line_for_each_row():
     """With the Monte-Carlo error of both figures; a row without a fault has no power."""
     rows = [Checked(row, Figure(0.95, 0.01), Figure(math.nan, math.nan)) for row in ROWS.values()]
-    lines = told(rows)
+    lines = lines_of(rows)
     assert len(lines) == len(ROWS) + 1
     assert all("0.9500 ± 0.0100" in line for line in lines[1:])
     assert json.loads(json.dumps(rows[0].to_json()))["row"]["nominal"] == "1 %"

@@ -10,11 +10,12 @@ def test_fits_under_a_model_predict_its_fills(monkeypatch):
     monkeypatch.setattr(fills_measured, "QUOTED", (0.5, 4.0))
     market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8)
     head, *rows = fills_measured.lines(market)
-    assert head.split() == [*("fill", "model", "clips", "rows", "fills", "default", "δ", "outside", "marks", "outside")]
+    judged = ["outside", "failed"]
+    assert head.split() == ["fill", "model", "clips", "rows", "fills", "default", "δ", *judged, "marks", *judged]
     assert [row.split()[0] for row in rows] == ["queue_risk_averse", "hybrid"]
     for row in rows:
-        _, clips, count, fills, least, _, most, outside, *marks, off = row.split()
-        assert (clips, outside) == ("1", "0")
+        _, clips, count, fills, least, _, most, outside, failed, *marks, off, _ = row.split()
+        assert (clips, outside, failed) == ("1", "0", "0")
         assert int(fills.replace(",", "")) >= 100 * int(count)
         assert 0.9 < float(least) <= float(most) < 1.1
         assert int(off) > 0 or float(marks[0]) < float(least)
@@ -28,7 +29,19 @@ def test_the_second_half_is_predicted_by_fits_of_the_first(monkeypatch):
     market = fills_measured.Market("an hour", fills_measured.simulated(), 10**8).halves()
     assert market.tape.end_us == market.later.start_us
     _, row = fills_measured.lines(market)
-    _, _, _, _, least, _, most, outside, level, *_ = row.split()
-    assert outside == "0"
+    _, _, _, _, least, _, most, outside, failed, level, *_ = row.split()
+    assert (outside, failed) == ("0", "0")
     assert float(least) <= 1 <= float(most)
     assert 0.9 < float(level) < 1.1
+
+
+def test_a_row_fails_where_its_whole_interval_is_outside():
+    """Not where its ratio alone is; over a level, where there is one."""
+    row = {"fills": 100, "predicted": 130.0, "ratio_low": 0.6, "ratio_high": 0.95}
+    wide, none = fills_measured.Compared.of(row), fills_measured.Compared.of(row | {"ratio_low": 0.0})
+    narrow = fills_measured.Compared.of(row | {"ratio_high": 0.85})
+    short = fills_measured.Compared.of(row | {"ratio_low": None, "ratio_high": None})
+    assert [one.outside(1.0) for one in (wide, none, narrow, short)] == [True] * 4
+    assert [one.failed(1.0) for one in (wide, none, narrow, short)] == [False, False, True, True]
+    assert not narrow.failed(1.2)
+    assert (none.low, none.high) == (1 / 0.95, float("inf"))

@@ -145,7 +145,7 @@ def test_the_page_has_the_answer_between_its_marks(found, monkeypatch, tmp_path,
         assert text.startswith(f"before\n{learning.BEGIN}\n\n| market |")
         assert text.endswith(f"{learning.END}\nafter\n")
         assert "last year" not in text
-        told = "\n".join(learning.told([found]))
+        told = "\n".join(learning.table_lines([found]))
         assert told in text
         assert told in capsys.readouterr().out
     for line in told.splitlines():

@@ -9,9 +9,10 @@ from fit_tables import S1, S2, Raw, columns, random_raw
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
+from mm.backtest.metrics.long_run import cosines
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.intervals import block_robust, cosines, draws, long_run_error, predictive_ci95, profile, wald
+from mm.calibration.intervals import block_robust, draws, predictive_ci95, profile, wald
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Points
 from mm.errors import FitError
@@ -134,19 +135,6 @@ def test_blocks_need_two_and_every_row():
         some = Points.of(points.delta_ticks, points.exposure_s, points.fills, block=block)
         assert Sample.of(some).n_blocks < 2
         assert block_robust(Sample.of(some), found).k is None
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.5])
-def test_a_long_run_error_knows_neighbours_that_depend_on_each_other(rho):
-    """The mean of its square, over the variance of sums of an autoregression that are drawn."""
-    rng = np.random.default_rng(33)
-    noise = rng.standard_normal((4000, 216))
-    series = noise.copy()
-    for at in range(1, 216):
-        series[:, at] = rho * series[:, at - 1] + math.sqrt(1 - rho**2) * noise[:, at]
-    drawn = series.sum(axis=1).var()
-    found = np.mean([long_run_error(one - one.mean()) ** 2 for one in series[:1000]])
-    assert found / drawn == pytest.approx(1, abs=0.12)
 
 
 def test_profile_intervals_cover_as_often_as_they_say():

@@ -16,7 +16,7 @@ from mm.calibration.calibrate import adverse_selection, measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.reference import CLOSED
 from mm.calibration.schedule import Schedule, build_schedule, intensity_of
-from mm.calibration.window_moves import LEAST_HITS, adverse_moves, dearest
+from mm.calibration.window_moves import LEAST_HITS, adverse_moves, move_of_best_distance
 from mm.calibration.windows import WindowPlan
 from small_tapes import book, trade
 from small_tapes import tape as tape_of
@@ -121,8 +121,8 @@ def test_under_a_fill_model_they_follow_its_fills(tape):
 def test_the_dearest_is_where_an_order_is_worth_most():
     """Far away the fills are too few, near by the moves take all."""
     moves = ((0.5, 0.6), (1.0, 0.7), (3.0, 0.9))
-    assert dearest(moves, {0.5: 1.0, 1.0: 0.6, 3.0: 0.01}.__getitem__) == 0.7
-    assert dearest((), float) is None
+    assert move_of_best_distance(moves, {0.5: 1.0, 1.0: 0.6, 3.0: 0.01}.__getitem__) == 0.7
+    assert move_of_best_distance((), float) is None
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_segments_carry_what_their_training_window_showed(tape, schedule):
         alone = Calibrator(tape.between(one.train_start_us, one.train_end_us), CalibrationConfig())
         moves = adverse_moves(alone, one.train_start_us, one.train_end_us)
         rate = intensity_of(replace(schedule, segments=(one,))).at
-        assert one.adverse_ticks == pytest.approx(dearest(moves, partial(rate, one.start_us, 1)))
+        assert one.adverse_ticks == pytest.approx(move_of_best_distance(moves, partial(rate, one.start_us, 1)))
     assert Schedule.from_json(schedule.to_json(), "the test") == schedule
     assert len({one.adverse_ticks for one in schedule.segments}) > 1
 

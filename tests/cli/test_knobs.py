@@ -68,9 +68,9 @@ def test_a_whole_number_lies_within_its_bounds(value, bound):
     """Both bounds belong to the range."""
     low, high = min(0, bound), max(0, bound)
     if low <= value <= high:
-        assert k.whole(low, high).parse(str(value)) == value
+        assert k.integer(low, high).parse(str(value)) == value
     else:
-        assert refused(k.whole(low, high), str(value)) == f"a whole number between {low} and {high}"
+        assert refused(k.integer(low, high), str(value)) == f"a whole number between {low} and {high}"
 
 
 @given(st.integers(-(10**19), 10**19))

@@ -161,7 +161,7 @@ def test_a_knob_that_was_edited_is_told_though_every_byte_comes_out_again(desk, 
     place = shutil.copytree(desk, tmp_path / "desk")
     folder = folder_of(place, "mine")
     claimed = read_manifest(folder)
-    claimed["knobs"]["taker_fee_rate"]["value"] = 0.5
+    claimed["knobs"]["taker_fee_rate"]["value"] = 0.005
     write_manifest(folder, claimed)
     done = command(place, "runs", "reproduce", "mine")
     assert done.returncode == 3

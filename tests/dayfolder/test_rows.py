@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
-from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, table, whole
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, integer, table
 from mm.errors import OffGrid
 from mm.market_data.grid import Grid
 
@@ -63,14 +63,14 @@ def test_late_columns_come_out_empty(folder):
 def test_a_whole_number_is_digits_and_nothing_else(text):
     """What Python takes for a number, other readers do not."""
     with pytest.raises(ValueError, match="not a whole number"):
-        whole(text, "x")
+        integer(text, "x")
 
 
 def test_the_largest_id_that_a_recorder_takes_is_a_whole_number():
     """It is one of 64 bits; the next one is none."""
-    assert whole(str(2**63 - 1), "x") == 2**63 - 1
+    assert integer(str(2**63 - 1), "x") == 2**63 - 1
     with pytest.raises(ValueError, match="64 bits"):
-        whole(str(2**63), "x")
+        integer(str(2**63), "x")
 
 
 @given(st.text(alphabet="0123456789.-+e ٣", max_size=6))

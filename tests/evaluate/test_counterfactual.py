@@ -17,12 +17,12 @@ from mm.evaluate.counterfactual import (
     LOTS_TIMES,
     WEEK_US,
     book_before,
-    ended,
     greatest_moves,
     greatest_prints,
     market_at,
     mirrored,
     shifted,
+    truncated,
 )
 from mm.instrument import Instrument
 from mm.tape.tape import GAP, SNAPSHOT, TRADE, Tape
@@ -82,7 +82,7 @@ def test_other_futures_are_sound_and_share_the_past(tape, data):
         assert (getattr(other, name)[:past] == getattr(tape, name)[:past]).all(), name
     assert [other.rows(event) for event in range(past)] == [tape.rows(event) for event in range(past)]
     assert (other.event_us[past:] >= cut_us).all()
-    ended(tape, cut_us).check()
+    truncated(tape, cut_us).check()
     moved = shifted(tape)
     moved.check()
     assert (moved.event_us == tape.event_us + WEEK_US).all()
@@ -100,7 +100,7 @@ def test_the_engine_knows_nothing_of_them(tape, data):
         orders = journal.orders[journal.orders[:, 0] < until_us + by_us]
         return [orders[:, [2, 3, 4, 5, 6, 7, 12, 13]].tolist(), (orders[:, 0] - by_us).tolist()]
 
-    for future in (ended(tape, cut_us), mirrored(tape, cut_us)):
+    for future in (truncated(tape, cut_us), mirrored(tape, cut_us)):
         assert played(future, cut_us) == played(tape, cut_us)
     assert played(shifted(tape), cut_us, WEEK_US) == played(tape, cut_us)
 

@@ -22,7 +22,7 @@ from mm.evaluate.hazard import (
     unit_of,
     unseen,
 )
-from mm.evaluate.queue_score import known, played_by
+from mm.evaluate.queue_score import played_by, true_outcomes
 from mm.evaluate.virtual_orders import OrderPlan, play
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import LargeTick
@@ -37,7 +37,7 @@ def market(tmp_path_factory):
     """Twelve minutes of a market whose spread is one tick: the tape, virtual orders, their truth, what models say."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "LTUSDT", "20260105")
     make_day(folder, LargeTick(), Session("LTUSDT", "20260105", 0.2, 5))
-    orders, truth, moved = known(load_day(folder.path, cache=None), order_log(folder), PLAN)
+    orders, truth, moved = true_outcomes(load_day(folder.path, cache=None), order_log(folder), PLAN)
     return moved, orders, truth, played_by(moved, orders, MODELS)
 
 

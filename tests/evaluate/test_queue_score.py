@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_rig import virtual_orders_of
 
-from mm.evaluate.queue_score import Number, by_place, lines, named, score, shown
+from mm.evaluate.queue_score import Number, by_place, lines, named, score, stated
 from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
@@ -95,10 +95,10 @@ def test_a_model_that_knows_the_truth_scores_zero(rows: list[tuple[int, int, int
 
 def test_numbers_are_shown_to_the_places_that_their_error_allows() -> None:
     """A sign where it is asked for, a dash for nothing."""
-    assert shown(Number(0.123456, 0.02), 100) == "12.3 ± 2.0"
-    assert shown(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.02"
-    assert shown(Number(0.5, None), 100) == "50 ± ?"
-    assert shown(Number(None, None), 1) == "–"
+    assert stated(Number(0.123456, 0.02), 100) == "12.3 ± 2.0"
+    assert stated(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.02"
+    assert stated(Number(0.5, None), 100) == "50 ± ?"
+    assert stated(Number(None, None), 1) == "–"
 
 
 def test_the_table_names_every_model_and_place() -> None:

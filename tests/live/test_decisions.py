@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mm.backtest.journal import AMENDED, CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
 from mm.instrument import Instrument
-from mm.live.decisions import COLUMNS, DecisionLags, decisions_of, lag_quantiles, sent, write_decisions
+from mm.live.decisions import COLUMNS, DecisionLags, action_text, decisions_of, lag_quantiles, write_decisions
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
 
@@ -25,7 +25,7 @@ GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
     ],
 )
 def test_what_was_sent_is_told_in_words(acted, words):
-    assert sent(acted) == words
+    assert action_text(acted) == words
 
 
 def test_a_row_has_what_was_seen_wanted_and_sent(tmp_path):

@@ -199,8 +199,8 @@ def test_an_amendment_without_an_answer_is_asked_for_until_it_can_no_longer_arri
     assert list(states.take()) == [Ask(one)]
     assert one.state is OrderState.PENDING_AMEND
     states.seen(less(qty=2), answers=True)
-    assert not states.amend_shown(one, US, asked_ms=21_499)
-    assert states.amend_shown(one, US, asked_ms=21_500)
+    assert not states.amend_shown(one, US, query_ms=21_499)
+    assert states.amend_shown(one, US, query_ms=21_500)
     assert list(states.take()) == [AmendFailed(one, US, 0, "the request never reached the exchange")]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
@@ -209,7 +209,7 @@ def test_an_amendment_that_comes_after_all_is_known_by_its_quantity() -> None:
     """Even where the proof failed."""
     states, one = amended()
     states.amend_unknown(one, "1")
-    states.amend_shown(one, US, asked_ms=99_999)
+    states.amend_shown(one, US, query_ms=99_999)
     list(states.take())
     states.seen(less())
     assert list(states.take()) == [Amended(one, US, "1")]
@@ -283,9 +283,9 @@ def test_no_such_order_proves_nothing_before_the_window_has_passed() -> None:
     assert list(states.take()) == [Ask(one)]
     assert states.in_doubt(+1)
     assert not states.in_doubt(-1)
-    assert not states.absent(one, US, asked_ms=12_499)
+    assert not states.absent(one, US, query_ms=12_499)
     assert one.state is OrderState.UNKNOWN
-    assert states.absent(one, US, asked_ms=12_500)
+    assert states.absent(one, US, query_ms=12_500)
     assert [type(step) for step in states.take()] == [Rejected]
 
 
@@ -294,7 +294,7 @@ def test_an_order_that_comes_back_from_the_dead_is_cancelled() -> None:
     states, one = OrderStates(), order()
     states.add(one)
     states.place_unknown(one)
-    states.absent(one, US, asked_ms=20_000)
+    states.absent(one, US, query_ms=20_000)
     list(states.take())
     states.seen(seen("PARTIALLY_FILLED", 1), fill(5))
     assert list(states.take()) == [Booked(one, EARLIER, fill(5)), Ask(one)]
@@ -345,7 +345,7 @@ def test_an_order_that_the_exchange_forgot_is_closed_after_its_trades_were_read(
     states, one = placed()
     states.listed([], [one])
     assert list(states.take()) == [Ask(one)]
-    states.absent(one, US, asked_ms=99_999)
+    states.absent(one, US, query_ms=99_999)
     assert list(states.take()) == [Fetch(one)]
     states.fill(one, fill(5))
     states.fetched(one)

@@ -54,7 +54,7 @@ def test_it_places_and_replaces_orders_and_leaves_nothing(tmp_path: Path, transp
         one = rehearsal(tmp_path, log, transport=transport)
         assert not list(tmp_path.iterdir())
         await one.start()
-        await until(lambda: (one.heard(), one.count >= 500)[1])
+        await until(lambda: (one.after_message(), one.count >= 500)[1])
         states, log_ = one._gateway._states, one._audit
         assert len(states.by_client) <= 2 * 100 + 10
         assert not one._trader.accepted_us or len(one._trader.accepted_us) < 10
@@ -63,7 +63,7 @@ def test_it_places_and_replaces_orders_and_leaves_nothing(tmp_path: Path, transp
         await one.stop()
         count = one.count
         await asyncio.sleep(10 * GAP_S)
-        one.heard()
+        one.after_message()
         await asyncio.sleep(10 * GAP_S)
         assert one.count == count
         return intents, resting, states
@@ -95,7 +95,7 @@ def test_one_that_cannot_begin_says_why_and_that_is_all(tmp_path: Path) -> None:
     async def main() -> int:
         one = rehearsal(tmp_path, log, RehearsedTerms({**ENTRY, "status": "HALT"}, TERMS.grid, 10_000, 100))
         await one.start()
-        one.heard()
+        one.after_message()
         await asyncio.sleep(10 * GAP_S)
         await one.stop()
         return one.count
@@ -155,7 +155,7 @@ def orders_sent(folder: Path, *, rehearsed: bool) -> tuple[list[bytes], bytes]:
         for number in range(1, 40):
             if beside:
                 count = beside.count
-                await until(lambda count=count: (beside.heard(), beside.count > count + 2)[1])
+                await until(lambda count=count: (beside.after_message(), beside.count > count + 2)[1])
             price, side = f"{100 + number % 7:.2f}", 1 if number % 2 else -1
             if number > 2:
                 gateway.replace(number - 2, number, side, price, "0.1", "LIMIT_MAKER")
@@ -200,7 +200,7 @@ def test_a_slow_machine_rehearses_seldom(tmp_path: Path) -> None:
 
         one._trader.act = slow  # type: ignore[method-assign]
         count, begun_s = one.count, time.monotonic()
-        await until(lambda: (one.heard(), one.count >= count + 6)[1])
+        await until(lambda: (one.after_message(), one.count >= count + 6)[1])
         await one.stop()
         return time.monotonic() - begun_s
 

@@ -185,7 +185,7 @@ def test_the_page_is_served_while_the_block_lasts():
     async def served():
         store = Store()
         desk = ShadowDesk(Play(), Lines(), store)
-        async with desk.shown("127.0.0.1", 0, watched=False):
+        async with desk.serving("127.0.0.1", 0, watched=False):
             pass
         assert store.closed
         async with desk.metrics.served("127.0.0.1", 0) as port:
@@ -196,7 +196,7 @@ def test_the_page_is_served_while_the_block_lasts():
 
 def test_the_terminal_shows_it(capsys):
     async def watched():
-        async with ShadowDesk(Play(), Lines()).shown("127.0.0.1", 0, watched=True):
+        async with ShadowDesk(Play(), Lines()).serving("127.0.0.1", 0, watched=True):
             await asyncio.sleep(0.05)
 
     asyncio.run(watched())

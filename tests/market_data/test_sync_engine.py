@@ -585,6 +585,6 @@ def test_a_snapshot_no_deeper_than_a_frame_is_not_asked_for_without_end(levels):
 def test_an_empty_side_is_believed_when_it_is_told_again_and_again():
     """An answer that is broken looks the same, once or twice."""
     sides, full = SnapshotSanity(), [("1", "1")]
-    assert [sides.doubted(full, []) for _ in range(4)] == [True, True, True, False]
-    assert not sides.doubted(full, full)
-    assert sides.doubted([], full)
+    assert [sides.needs_another(full, []) for _ in range(4)] == [True, True, True, False]
+    assert not sides.needs_another(full, full)
+    assert sides.needs_another([], full)

@@ -14,9 +14,9 @@ def test_a_ticker_waits_for_the_book_of_its_id():
     """Tickers come before the depth update that holds their change."""
     check = TickerCheck(Grid())
     assert check.ticker(ticker(7), 5, BOOK) is None
-    assert check.meet(6, BOOK) is None
+    assert check.compare_ticker(6, BOOK) is None
     assert check.compared == 0
-    assert check.meet(7, BOOK) is None
+    assert check.compare_ticker(7, BOOK) is None
     assert (check.compared, check.agreed) == (1, 1)
 
 
@@ -24,7 +24,7 @@ def test_a_ticker_may_come_after_the_book_and_is_compared_once():
     """An update that changes nothing leaves the book at the same id."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 7, BOOK)
-    check.meet(7, BOOK)
+    check.compare_ticker(7, BOOK)
     assert (check.compared, check.agreed) == (1, 1)
 
 
@@ -33,7 +33,7 @@ def test_only_the_latest_ticker_waits():
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 5, BOOK)
     check.ticker(ticker(8), 5, BOOK)
-    check.meet(7, BOOK)
+    check.compare_ticker(7, BOOK)
     assert check.compared == 0
 
 

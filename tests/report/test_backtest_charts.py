@@ -9,7 +9,16 @@ from drawn_runs import page_of, result_of
 from journals import START_US, Scribe, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.numbers import number
-from mm.report.backtest_charts import distance_edges, markout_chart, merged, panels, rate_chart, rate_hint, under_water
+from mm.report.backtest_charts import (
+    distance_edges,
+    hours_chart,
+    markout_chart,
+    merged,
+    panels,
+    rate_chart,
+    rate_hint,
+    under_water,
+)
 from mm.report.run_columns import columns_of, course
 
 
@@ -107,6 +116,17 @@ def test_the_rates_heading_compares_all_fills_with_the_expected():
     assert "Dashed" not in rate_hint({})
     told = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
     assert "fills were 82 % of that (95 %: 70 % to 95 %)" in told
+    assert "fills were 82 % of that." in rate_hint({"fills_ratio": {"value": 0.82, "low": None, "high": None}})
+
+
+def test_a_short_run_has_points_without_bars():
+    """One block of five minutes has no interval."""
+    rows = rows_of_rates(predicted=20.0)
+    whole = rate_chart(rows).count('class="whisker')
+    short = [row | {"rate_low": None, "rate_high": None} for row in rows]
+    assert rate_chart(short).count('class="whisker"') == 2 < whole
+    hours = [row | {"start_us": 3_600_000_000 * place} for place, row in enumerate(short)]
+    assert hours_chart(hours).count('class="whisker"') == 4
 
 
 def test_fills_are_held_against_the_expected_ones_hour_by_hour():

@@ -9,7 +9,7 @@ from timelines import unpacked
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.report import drawn_columns as module
-from mm.report.drawn_columns import Near, extremes, kept, packed, unit_of, whole
+from mm.report.drawn_columns import Near, drawn_rows, extremes, packed, unit_of, whole
 
 COLUMNS = arrays(np.int64, st.integers(0, 60), elements=st.integers(-(2**50), 2**50))
 
@@ -86,7 +86,7 @@ def test_thinning_keeps_the_peaks_and_the_ends(values, most):
 )
 def test_rows_that_stay_are_few_and_in_order(us, near, most):
     """Whatever lies near what."""
-    rows = kept(np.sort(us), most, Near(np.unique(near)), module.evenly)
+    rows = drawn_rows(np.sort(us), most, Near(np.unique(near)), module.evenly)
     assert (np.diff(rows) > 0).all()
     assert len(rows) <= max(most, 1) + 1
     assert len(us) > most or rows.tolist() == list(range(len(us)))
@@ -107,5 +107,5 @@ def test_rows_near_a_fill_are_those_that_a_plain_count_finds(us, near, most):
         if 2 * len(close) <= most:
             found = sorted(close)
             break
-    rows = kept(np.array(us), most, Near(np.unique(np.array(near, np.int64))), lambda _rows, _few: np.arange(0))
+    rows = drawn_rows(np.array(us), most, Near(np.unique(np.array(near, np.int64))), lambda _rows, _few: np.arange(0))
     assert rows.tolist() == (list(range(len(us))) if len(us) <= most else found)

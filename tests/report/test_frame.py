@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from mm.report.frame import alone
+from mm.report.frame import standalone
 from mm.report.svg import Plot
 
 
@@ -12,9 +12,10 @@ def test_a_chart_alone_is_whole_and_has_its_colours():
     """A viewer that knows nothing of our pages shows it as they do."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
     line = plot.path(np.array([0.0, 10.0]), np.array([0.2, 0.8]), "line spread")
-    picture = alone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
+    picture = standalone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
     drawn = ET.fromstring(picture)
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert (drawn.get("width"), drawn.get("height"), drawn.get("viewBox")) == ("600", "200", "0 0 600 200")
     style = drawn[0].text
     assert ".mm-picture .line { stroke: #3358c4" in style
     assert ".mm-picture .line.spread { stroke: #14785a" in style
@@ -26,7 +27,7 @@ def test_a_chart_alone_is_whole_and_has_its_colours():
 def test_a_chart_alone_brings_nothing_that_it_does_not_use():
     """A notebook has many, and each rule of a page would be in each; nothing speaks of the page around it."""
     plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
-    picture = alone(plot.picture(title="empty"))
+    picture = standalone(plot.picture(title="empty"))
     assert len(picture) < 1800
     for foreign in ("body", ".card", ".tile", "@media", ".whisker path"):
         assert foreign not in picture

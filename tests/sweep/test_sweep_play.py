@@ -79,24 +79,24 @@ def test_a_point_is_summed_up_while_the_next_one_is_played(monkeypatch):
         assert task == 0 or summed[task - 1].wait(10)
         return task
 
-    def came(task):
+    def outcome(task):
         assert task == 2 or turns[task + 1].wait(10)
         summed[task].set()
         return {"summary": task}
 
-    monkeypatch.setattr(engines, "played", played)
-    monkeypatch.setattr(engines, "came", came)
+    monkeypatch.setattr(engines, "backtested", played)
+    monkeypatch.setattr(engines, "outcome", outcome)
     assert list(engines.in_process([0, 1, 2])) == [(task, {"summary": task}) for task in range(3)]
     assert list(engines.in_process([])) == []
 
 
 def test_what_was_there_is_no_garbage_until_the_sweep_ends():
     """Objects of before are the collector's again behind the block, unless the program keeps it from some itself."""
-    with play.spared():
+    with play.without_collection():
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
     gc.freeze()
-    with play.spared():
+    with play.without_collection():
         pass
     assert gc.get_freeze_count() > 0
     gc.unfreeze()

@@ -132,7 +132,7 @@ def test_columns_of_a_table_are_the_same_apart(tmp_path, monkeypatch, rows):
     (tmp_path / "a.csv").write_text("id,more\n" + "".join(f"{row},{row * row}\n" for row in range(rows)))
     table = files._Table(tmp_path / "a.csv", {name: int(files.Cell.INT) for name in ("more", "id")}, files.Steps(0, 0))
     together = [table[name].tolist() for name in ("id", "more")]
-    table.apart()
+    table.copied()
     assert together == [table[name].tolist() for name in ("id", "more")]
     assert together == [list(range(rows)), [row * row for row in range(rows)]]
 

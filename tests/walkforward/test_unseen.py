@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mm.backtest.metrics.arithmetic import ratio_interval
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import Waits, by_rates, linked, predicted, realised, waits
+from mm.walkforward.unseen import SegmentBlocks, Waits, by_band, by_rates, linked, predicted, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5
@@ -41,16 +40,6 @@ def test_a_fill_where_next_to_none_was_foreseen_is_no_infinity():
     assert by_rates(points, [(1.0, 2.0)])[1] == pytest.approx([math.log(10) - 1800])
 
 
-@pytest.mark.parametrize(
-    ("fills", "low", "high"), [(0, 0, 3.688879), (1, 0.025318, 5.571643), (10, 4.795389, 18.390356)]
-)
-def test_the_interval_of_a_ratio_is_garwoods(fills, low, high):
-    """The exact limits of a Poisson count, as they are tabulated."""
-    ratio, below, above = ratio_interval(fills, 2.0)
-    assert (ratio, below, above) == (fills / 2, pytest.approx(low / 2, abs=1e-6), pytest.approx(high / 2, abs=1e-6))
-    assert ratio_interval(fills, 0.0) == (None, None, None)
-
-
 def test_realised_fills_are_summed_by_distance():
     """Both sides and both stretches of one distance are one row; resting orders have no width."""
     one = Points.of([1, 1, 2], [10, 10, 10], [3, 1, 0], side=[1, -1, 1])
@@ -67,8 +56,44 @@ def test_realised_fills_are_summed_by_distance():
         "ratio_low",
         "ratio_high",
     ]
-    assert [far[name] for name in ("fills", "expected", "ratio", "ratio_low")] == [0, 0.5, 0, 0]
-    assert realised([]) == []
+    assert [far[name] for name in ("fills", "expected", "ratio", "ratio_low")] == [0, 0.5, 0, None]
+    assert near["ratio_low"] < 1.5 < near["ratio_high"], "two blocks have an interval, one has none"
+    assert realised([]) == by_band([], (2,)) == []
+
+
+def test_bands_are_sums_of_distances():
+    """Each from its near end on, up to the next."""
+    rng = np.random.default_rng(3)
+    delta, block = np.tile([0.0, 1.5, 2.0, 7.0], 30), np.repeat(np.arange(30), 4)
+    points = Points.of(delta, np.full(120, 300.0), rng.poisson(5, 120), block=block)
+    rows = by_band([(points, np.full(120, 5.0))], (1, 2, 3, 5))
+    assert [(row["from_ticks"], row["to_ticks"]) for row in rows] == [(0, 1), (1, 2), (2, 3), (5, None)]
+    apart = realised([(points, np.full(120, 5.0))])
+    assert [list(row.values())[2:] for row in rows] == [list(row.values())[2:] for row in apart]
+    [all_of_them] = by_band([(points, np.full(120, 5.0))], (8,))[:1]
+    assert all_of_them["fills"] == points.fills.sum()
+    assert all_of_them["ratio"] == pytest.approx(points.fills.sum() / 600)
+
+
+def busy_segments(rng, level=1.0):
+    """Return 56 quarters of an hour of one distance that fills in bursts, *level* times as often as predicted."""
+    flow = np.exp(0.4 * rng.standard_normal(168) - 0.08) * 40  # each block has a rate of its own
+    counts = rng.poisson(level * flow).reshape(56, 3)
+    return [(Points.of([1] * 3, [300] * 3, one, block=range(3)), np.full(3, 40.0)) for one in counts]
+
+
+def test_segments_and_distances_of_bursts_hold_one_as_often_as_they_say():
+    """50 walk-forwards each; one whose model predicts two thirds of the fills is found out."""
+    rng = np.random.default_rng(4)
+    held, rows, far = [], [], []
+    for _ in range(50):
+        parts = busy_segments(rng)
+        held += [low <= 120 <= high for low, high in SegmentBlocks.of(parts).stretches()]
+        rows += [row["ratio_low"] <= 1 <= row["ratio_high"] for row in realised(parts)]
+        far += [row["ratio_low"] > 1 for row in realised(busy_segments(rng, 1.5))]
+    assert 0.92 <= np.mean(held) <= 0.98
+    assert np.mean(rows) >= 0.88
+    assert all(far)
 
 
 S = 1_000_000

@@ -20,12 +20,12 @@ def rest(
     mid2: NDArray[np.int64],
     intensity: Intensity,
     piece: NDArray[np.int64],
-    first_window: int,
-    window_us: int,
+    block_us: int,
+    blocks: tuple[int, int],
     last_us: int,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
-    """Return how long orders rested and how many fills were predicted, by distance and by window.
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return how long orders rested and how many fills were predicted, by block of time and by distance.
 
     Args:
         lives: As ``read_lives`` returns them.
@@ -33,15 +33,15 @@ def rest(
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
         intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
-        first_window: The number of the first window since 1970; a stretch lies in one.
-        window_us: Length of a window.
+        block_us: Length of a block; a stretch lies in one.
+        blocks: The number of the first one since 1970, and how many there are.
         last_us: End of the data.
-        bins: The first distance in half ticks, the width of a bin, and how many there are.
+        bins: The first distance in half ticks, the width of a bin, and how many there are; the outermost two hold what
+            is nearer or farther, too.
 
     Returns:
-        float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them, where fills are predicted; and the least and the greatest distance at which an order
-        rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
+        float64[blocks, bins, 2]: order-seconds and predicted fills; and the least and the greatest distance at which an
+        order rested, (0, -1) where none did.
     """
 
 def waits(

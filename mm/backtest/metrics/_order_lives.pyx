@@ -64,12 +64,12 @@ def rest(
     const int64_t[::1] mid2,
     Intensity intensity,
     const int64_t[::1] piece,
-    first_window: int,
-    window_us: int,
+    block_us: int,
+    blocks: tuple[int, int],
     int64_t last_us,
     bins: tuple[int, int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
-    """Return how long orders rested and how many fills were predicted, by distance and by window.
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return how long orders rested and how many fills were predicted, by block of time and by distance.
 
     Args:
         lives: As ``read_lives`` returns them.
@@ -77,25 +77,27 @@ def rest(
         mid2: Bid + ask of each stretch, in ticks; 0 for no valid book.
         intensity: What predicts fills.
         piece: Its piece that each stretch lies in; -1 for none.
-        first_window: The number of the first window since 1970; a stretch lies in one.
-        window_us: Length of a window.
+        block_us: Length of a block; a stretch lies in one.
+        blocks: The number of the first one since 1970, and how many there are.
         last_us: End of the data.
-        bins: The first distance in half ticks, the width of a bin, and how many there are.
+        bins: The first distance in half ticks, the width of a bin, and how many there are; the outermost two hold what
+            is nearer or farther, too.
 
     Returns:
-        float64[bins, 3]: order-seconds, order-seconds times half ticks, predicted fills; float64[windows, 2]: the first
-        and the last of them, where fills are predicted; and the least and the greatest distance at which an order
-        rested, (0, -1) where none did. Where these are not in the bins, the sums are of no use.
+        float64[blocks, bins, 2]: order-seconds and predicted fills; and the least and the greatest distance at which an
+        order rested, (0, -1) where none did.
     """
     cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, half, place, begun = -1
     cdef int64_t until, since, side, price2, least = NEVER, most = -NEVER
     cdef double* sums
-    cdef double seconds, predicted
+    cdef double seconds
     cdef bint predicts = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
-    cdef int64_t window, first_of = first_window, length = window_us, cells = cuts.shape[0]
-    windows = cuts[cells - 1] // length - first_of + 1 if cells and predicts else 0
-    by_distance, by_window = np.zeros((count, 3)), np.zeros((windows, 2))
-    cdef double[:, ::1] near = by_distance, when = by_window
+    cdef int64_t block = 0, length = block_us, first_of = blocks[0], ends = -NEVER, cells = cuts.shape[0]
+    found = np.zeros((blocks[1], count, 2))
+    cdef double[:, :, ::1] spent = found
+    cdef int64_t known  # by distance and side, the rate of the last piece: orders meet few of them again and again
+    cdef double[::1] known_rate = np.empty(2 * count)
+    cdef int64_t[::1] known_piece = np.full(2 * count, -1)
     with nogil:
         for i in range(lives.shape[0]):
             until, since, side, price2 = _end(lives, i, last_us), lives[i, 1], lives[i, 2], 2 * lives[i, 3]
@@ -108,22 +110,27 @@ def rest(
                 half = side * (mid2[at - 1] - price2)
                 least, most = min(least, half), max(most, half)
                 place = half - first if single else (half - first) / width
-                if half < first or place >= count:
-                    continue
+                place = 0 if half < first else min(place, count - 1)
+                if not ends - length <= cuts[at - 1] < ends:
+                    block = cuts[at - 1] / length
+                    ends = (block + 1) * length
+                    block -= first_of
                 seconds = 1e-6 * <double> ((min(until, cuts[at]) if at < cells else until) - max(since, cuts[at - 1]))
-                sums = &near[place, 0]
+                sums = &spent[block, place, 0]
                 sums[0] += seconds
-                sums[1] += seconds * <double> half
-                if predicts:
-                    window = cuts[at - 1] / length - first_of
-                    when[window, 0] += seconds
-                    if piece[at - 1] >= 0:
-                        predicted = seconds * intensity.rate(piece[at - 1], side, 0.5 * <double> half)
-                        sums[2] += predicted
-                        when[window, 1] += predicted
+                if not predicts or piece[at - 1] < 0:
+                    continue
+                if not single or place != half - first:  # one of several distances of its bin
+                    sums[1] += seconds * intensity.rate(piece[at - 1], side, 0.5 * <double> half)
+                    continue
+                known = 2 * place + (side > 0)
+                if known_piece[known] != piece[at - 1]:
+                    known_piece[known] = piece[at - 1]
+                    known_rate[known] = intensity.rate(piece[at - 1], side, 0.5 * <double> half)
+                sums[1] += seconds * known_rate[known]
     if least > most:
         least, most = 0, -1
-    return by_distance, by_window, (least, most)
+    return found, (least, most)
 
 
 def waits(

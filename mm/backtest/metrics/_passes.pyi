@@ -115,3 +115,14 @@ def add_spectra(each: NDArray[np.float64], spectrum: NDArray[np.float64]) -> Non
     Rows of *each* are their transforms, of stretches half as long as what was transformed: the later one's, moved by
     as many values as they have, changes its sign at each second frequency. The last axis is of real and imaginary part.
     """
+
+def slow_variance(
+    values: NDArray[np.float64], used: NDArray[np.uint8], degrees: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the variance of the sum of each column of *values*, float64[columns], from its slowest cosines.
+
+    Args:
+        values: One a block, in order of time; blocks that are not *used* are passed over, as if they did not exist.
+        used: Whether a block counts in a column.
+        degrees: How many cosines each column has; the variance is 0 where there is none.
+    """

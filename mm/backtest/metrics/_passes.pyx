@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """One pass each over fills, marks or draws, where numpy would take many: what the summary of a run adds up."""
 
-from libc.math cimport sqrt
+from libc.math cimport cos, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -31,6 +31,7 @@ cdef enum:
     FEW_ROWS = 16  # of an index take as long as seeking one row by halving
 
 cdef int64_t LOW_HALF = 0xFFFFFFFF
+cdef double PI = 3.141592653589793
 
 
 # Groups of fills: all, by side, by change of the inventory, and from here on by distance.
@@ -547,3 +548,42 @@ def add_spectra(const double[:, :, ::1] each, double[:, ::1] spectrum) -> None:
                 imaginary = own[1] - each[i + 1, k, 1] if k & 1 else own[1] + each[i + 1, k, 1]
                 spectrum[k, 0] += own[0] * real + own[1] * imaginary
                 spectrum[k, 1] += own[0] * imaginary - own[1] * real
+
+
+def slow_variance(
+    const double[:, ::1] values, const uint8_t[:, ::1] used, const int64_t[::1] degrees
+) -> NDArray[np.float64]:
+    """Return the variance of the sum of each column of *values*, float64[columns], from its slowest cosines.
+
+    Args:
+        values: One a block, in order of time; blocks that are not *used* are passed over, as if they did not exist.
+        used: Whether a block counts in a column.
+        degrees: How many cosines each column has; the variance is 0 where there is none.
+    """
+    cdef int64_t i, j, wave, at, last, blocks = values.shape[0], columns = values.shape[1]
+    cdef int64_t most = max(degrees) if columns else 0
+    cdef double once, before, here, value
+    found = np.zeros(columns)
+    cdef double[::1] variance = found, sums = np.empty(most)
+    with nogil:
+        for j in range(columns):
+            last = 0
+            for i in range(blocks):
+                last += used[i, j] != 0
+            sums[:] = 0.0
+            at = 0
+            for i in range(blocks):
+                if not used[i, j]:
+                    continue
+                # cos(n x) = 2 cos(x) cos((n - 1) x) - cos((n - 2) x)
+                once = cos(PI * (<double> at + 0.5) / <double> last)
+                before, here, value = 1.0, once, values[i, j]
+                for wave in range(degrees[j]):
+                    sums[wave] += here * value
+                    before, here = here, 2.0 * once * here - before
+                at += 1
+            for i in range(degrees[j]):
+                variance[j] += sums[i] * sums[i]
+            if degrees[j] > 0:
+                variance[j] *= 2.0 / <double> degrees[j]
+    return found

@@ -1,6 +1,6 @@
 """Sums, quotients and quantiles that are the same on every machine, and Garwood's exact interval of a Poisson count.
 
-The interval is computed here because scipy takes longer to import than a summary takes.
+The interval and Student's t are computed here because scipy takes longer to import than a summary takes.
 """
 
 import math
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ENOUGH = 1e-15
 STEPS = 60
 MANY = 4_096  # values
+NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
+
+Ends = tuple[float | None, float | None]  # of an interval; None where there is none
 
 
 def dot(first: "Numbers", second: "Numbers") -> float:
@@ -71,17 +74,16 @@ def between(
     return found
 
 
-def ratio_interval(count: float, expected: float) -> tuple[float | None, float | None, float | None]:
-    """Return *count* over *expected* and its exact 95 % Poisson interval (Garwood, Biometrika 28 (1936)).
+def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | None, float | None, float | None]:
+    """Return *count* over *expected*, and so the *ends* of the interval of its mean.
 
-    All are None where nothing was expected, or so little that a ratio to it is beyond what floats hold.
+    All are None where nothing was expected, or so little that a ratio to it is beyond what floats hold; the ends alone
+    where there is no interval.
     """
-    if not 0 < expected < math.inf:
+    if not 0 < expected < math.inf or not max(count, ends[1] or 0.0) / expected < math.inf:
         return None, None, None
-    low, high = mean_interval(count)
-    if not high / expected < math.inf:
-        return None, None, None
-    return count / expected, low / expected, high / expected
+    low, high = (None if end is None else end / expected for end in ends)
+    return count / expected, low, high
 
 
 @lru_cache(maxsize=1 << 14)  # the points of a sweep have mostly the same counts
@@ -92,7 +94,35 @@ def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
     return low, gamma_quantile(count + 1, 1 - tail)
 
 
-def standing(count: int, mean: float) -> float | None:
+@lru_cache(maxsize=1 << 10)
+def student_quantile(degrees: int, level: float = 0.95) -> float:
+    """Return the two-sided quantile of Student's t distribution with 1 or more *degrees* of freedom.
+
+    Newton's method from the normal quantile, which is smaller, on the finite sums of Abramowitz and Stegun, 26.7.3-4.
+    """
+    value = NormalDist().inv_cdf((1 + level) / 2)
+    height = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - math.log(degrees * math.pi) / 2
+    for _ in range(STEPS):
+        density = 2 * math.exp(height - (degrees + 1) / 2 * math.log1p(value * value / degrees))
+        step = (level - _student_share(degrees, value)) / density
+        value += step
+        if abs(step) <= 1e-13 * value:
+            break
+    return value
+
+
+def _student_share(degrees: int, value: float) -> float:
+    """Return the probability that a t variable is at most *value* away from 0."""
+    angle, odd = math.atan(value / math.sqrt(degrees)), degrees % 2
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term, total = (cosine if odd else 1.0), 0.0
+    for at in range(2 + odd, degrees + 1, 2):
+        total += term
+        term *= cosine * cosine * (at - 1) / at
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def poisson_mid_p(count: int, mean: float) -> float | None:
     """Return where a *count* stands among those that a Poisson *mean* makes: P(fewer) + ½·P(as many).
 
     Over many counts of a right model these are even between 0 and 1 (the mid-P form of the probability integral

@@ -191,7 +191,7 @@ class FillStates:
         self._nodes, self._rates = sums.nodes, by_move(sums.nodes, sums.weighted_s, sums.fills)
         flow = np.array(rates.flow, np.float64).reshape(-1, 4)
         at = np.searchsorted(self._nodes, 2 * flow[:, 0]), *(flow[:, 1:3] - (0, LEAST_FLOW)).T.astype(np.int64)
-        self._flow = _everywhere((len(self._nodes), 2, FLOWS), at, flow[:, 3])
+        self._flow = _at_all_levels((len(self._nodes), 2, FLOWS), at, flow[:, 3])
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
@@ -267,7 +267,7 @@ def by_state(nodes: int, at: "tuple[Ints, Ints, Ints]", *columns: "Floats") -> "
     return [np.bincount(place, one, math.prod(shape)).astype(np.float64).reshape(shape) for one in columns]
 
 
-def _everywhere(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Floats") -> "Floats":
+def _at_all_levels(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Floats") -> "Floats":
     """Return factors by node and level, those of levels that never came about as of the next one that did."""
     found = np.full(shape, np.nan)
     found[at] = times
@@ -291,7 +291,7 @@ def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     """
     waited, seen = seconds.sum(axis=(1, 2)), fills.sum(axis=(1, 2))
     level = ((seen + HALF) / (waited + HALF))[:, None, None]
-    near = alike(nodes)
+    near = distance_weights(nodes)
     lasted = seconds + JUMP_S * (fills > 0)
     expected, rate = lasted * level, np.ones((1, 1, 1))
     for wide in ((0, 2), (0,)):  # by bin; by bin and move
@@ -303,7 +303,7 @@ def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     return found
 
 
-def alike(nodes: "Floats") -> "Floats":
+def distance_weights(nodes: "Floats") -> "Floats":
     """Return how much each of the distances says of each other one, at most 1."""
     scale = np.log(np.maximum(nodes, 0.0) + EXACT)
     found: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics._passes import EARNED, group_sums, moves_after
+from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Moved = tuple[Column, NDArray[np.bool_]]  # of each fill: how far bid + ask went after it, and whether that is known
 
 HORIZONS_S = (1, 5, 30, 60)
-BLOCK_US = 300 * US_PER_S
 BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
 SIDE_NAMES, CHANGE_NAMES = ("buy", "sell"), ("adding", "unwinding")
 BAND_NAMES = (*(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS)), f"{BANDS_TICKS[-1]} ticks and more")

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import FEE_RATE, SPOT_FEES
+from mm.backtest.books import FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
-from mm.instrument import E8
+from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +60,8 @@ NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
 _NO_VARIATION = "fewer than two 60 s periods with equity, or all alike"
 _NO_FILLS = "no fills with a valid mid"
+_FEW_BLOCKS = "fewer than two blocks of five minutes with fills or time at rest"
+_NO_ENDS = f"no fill was predicted, or {_FEW_BLOCKS}"
 REASONS = {
     "gamma": "the quote model has no gamma, or quoted nothing",
     "risk.killed": "nothing ended all trading",
@@ -113,8 +115,11 @@ REASONS = {
     "predicted_fills": "no intensity predicts fills",
     "fills_ratio": "no intensity predicts fills from the mid, or a fifth of the order time was outside the fit",
     "share_outside_fit": "no fit says between which distances it was measured",
+    **dict.fromkeys(("fills_ratio.low", "fills_ratio.high"), _FEW_BLOCKS),
     "fills_by_distance": "no fill was predicted",
     "fills_by_hour": "no fill was predicted",
+    **{f"{rows}.rate_{end}": _FEW_BLOCKS for rows in ("fills_by_distance", "fills_by_hour") for end in ("low", "high")},
+    **{f"{rows}.ratio_{end}": _NO_ENDS for rows in ("fills_by_distance", "fills_by_hour") for end in ("low", "high")},
 }
 
 
@@ -204,6 +209,17 @@ def without_trades(books: "Books") -> list[str]:
         f"ones, and PnL, fill ratio and win rate are not those of a market that trades; check that the capture has "
         f"its trade stream"
     ]
+
+
+def implausible_fees(books: "Books") -> list[str]:
+    """Return that rates of fees are no exchange's, and the rates that were probably meant."""
+    found = []
+    for knob, rate_e8 in books.implausible_fees.items():
+        share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
+        found.append(
+            f"{IMPLAUSIBLE_FEE}: {knob} is {short_text(rate_e8)}, {share} of the notional; {fraction_of(knob, rate_e8)}"
+        )
+    return found
 
 
 def paid_as_on_spot(journal: "Journal", books: "Books") -> list[str]:
@@ -314,7 +330,7 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
     """Return that the fills seen are not as many as predicted, and what of the fit may be the reason."""
     value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
-    if not value or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
+    if not value or low is None or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
         return []
     why = []
     if not fit.get("in_sample") and fit.get("day") not in (None, ",".join(summary["days"])):

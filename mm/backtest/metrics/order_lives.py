@@ -3,7 +3,7 @@ an intensity predicts that they fill.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from mm.backtest.metrics._order_lives import (
     waits,
 )
 from mm.backtest.metrics._passes import spread
-from mm.backtest.metrics.arithmetic import between, mean_interval, ranks_of, ratio_interval, standing
+from mm.backtest.metrics.arithmetic import Ends, between, poisson_mid_p, ranks_of, ratio_interval
 from mm.backtest.metrics.flow_levels import flow_of_sides
+from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
 
@@ -32,16 +33,20 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
-WINDOW_US = 3_600 * US_PER_S
+HOUR_BLOCKS = 3_600 * US_PER_S // BLOCK_US
+FOREVER_US = 1 << 62
 MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
-LIKELY = (-1 << 11, 1, 1 << 13)  # first distance in half ticks, width and number of bins that hold nearly every run
+LIKELY = (-1 << 11, 1 << 13)  # first distance in half ticks and number of bins of one that hold nearly every run
+MOST_CELLS = 1 << 22  # of blocks and bins
+NO_RATIO = (None, None, None)
 MOST_OUTSIDE = 0.2  # of the order time: beyond, predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
@@ -187,8 +192,9 @@ def fill_rates(
 
     ``fills_by_distance``: rows of equal width in ticks (the outermost two hold what is farther, too) with the mean
     distance, order-seconds, fills (each at the distance at which its order stood until then), fills per second with
-    exact 95 % interval, and with an intensity the fills it predicts, the ratio of both, its interval, and the place of
-    the count in the predicted distribution (``pit``).
+    its 95 % interval, and with an intensity the fills it predicts, the ratio of both, its interval, and the place of
+    the count in the predicted distribution (``pit``). Intervals are those of `long_run`: they hold where fills come in
+    bursts, and have no ends in less than two blocks of five minutes.
     ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
     time that was spent nearer or farther than the fit in force has distances; None without a fit that says how far it
     reaches. ``fills_ratio``: that of all fills; None without intensity, and where more than a fifth of the time was
@@ -204,42 +210,105 @@ def fill_rates(
     pieces = [] if intensity is None else intensity.rows()
     borders = _borders(journal, pieces)
     cuts, mid2 = cut_at(journal.mids, borders)
-    first_hour = int(cuts[0]) // WINDOW_US if len(cuts) else 0
-    path = (cuts, mid2, intensity or Intensity(()), _pieces_at(pieces, cuts), first_hour, WINDOW_US)
-    near, when, (least, most) = rest(found.table, *path, found.last_us, LIKELY)
-    width = max(most - least, 0) // FINE + 1
-    bins = (least, width, (most - least) // width + 1)
-    if LIKELY[0] <= least and most < LIKELY[0] + LIKELY[2] and width == LIKELY[1]:
-        near = near[least - LIKELY[0] :][: bins[2]]
-    else:
-        near, when, _ = rest(found.table, *path, found.last_us, bins)
+    with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
+        spent = _spent(found, (cuts, mid2), intensity or Intensity(()), _pieces_at(pieces, cuts))
     if intensity is not None and intensity.states and hits is not None:
         us, half_ticks, mean = _by_states(found, journal, intensity, borders, hits)
-        near[:, 2] = np.bincount((half_ticks - least) // width, mean, len(near))
-        when[:, 1] = np.bincount(us // WINDOW_US - first_hour, mean, len(when))
+        spent.predict(us, half_ticks, mean)
     marked = journal.fills[:, 7] > 0
     fills = journal.fills if marked.all() else journal.fills[marked]
-    with np.errstate(over="ignore"):  # beyond the largest float it is undefined, as its rows are
-        total = float(near[:, 2].sum()) if pieces else None
-    half_ticks = distances_before(fills, journal.mids)
+    seen = spent.counted(fills[:, 0], distances_before(fills, journal.mids))
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(spent.rows[:, :, 1].sum()) if pieces else None
+        by_distance = _by_distance(spent, seen, predicted=bool(pieces))
+        by_hour, ratio = _by_hour(spent, seen) if pieces else ([], NO_RATIO)
     beyond = share_outside_fit(found, (cuts, mid2), pieces)
-    ratio = ratio_interval(len(fills), 0.0 if beyond is not None and beyond > MOST_OUTSIDE else total or 0.0)
+    if beyond is not None and beyond > MOST_OUTSIDE:
+        ratio = NO_RATIO
     return {
-        "fills_by_distance": _by_distance(near, bins, half_ticks, predicted=bool(pieces)),
-        "fills_by_hour": _by_hour(when, first_hour, fills[:, 0] // WINDOW_US) if pieces else [],
+        "fills_by_distance": by_distance,
+        "fills_by_hour": by_hour,
         "fills_ratio": dict(zip(("value", "low", "high"), ratio, strict=True)),
         "share_outside_fit": beyond,
-        "quoted_half_spread_ticks": _quoted(near, bins),
+        "quoted_half_spread_ticks": _quoted(spent),
     }, total
 
 
-def _quoted(near: "Floats", bins: tuple[int, int, int]) -> dict[str, float | None]:
+class _RestSums(NamedTuple):
+    """How long orders rested and how many fills were predicted.
+
+    Attributes:
+        time: float64[bins], order-seconds by distance.
+        half_ticks: int64[bins], the distance of each bin, or its nearest end.
+        grid: The first distance, the width and the number of rows of distance, in half ticks; the outermost two hold
+            what is nearer or farther, too.
+        first_block: The number of the first block since 1970.
+        rows: float64[blocks, rows, 2], order-seconds and predicted fills.
+    """
+
+    time: "Floats"
+    half_ticks: "Column"
+    grid: tuple[int, int, int]
+    first_block: int
+    rows: "Floats"
+
+    def cells(self, us: "Column", half_ticks: "Column") -> "Column":
+        """Return in which of all cells of the blocks and rows instants and distances lie; the last one has no more."""
+        blocks, rows, _ = self.rows.shape
+        block = np.clip(us // BLOCK_US - self.first_block, 0, blocks - 1)
+        found: Column = block * rows + self.row(half_ticks)
+        return found
+
+    def row(self, half_ticks: "Column") -> "Column":
+        """Return the row of each distance."""
+        first, width, rows = self.grid
+        found: Column = np.clip((half_ticks - first) // width, 0, rows - 1)
+        return found
+
+    def counted(self, us: "Column", half_ticks: "Column") -> "Floats":
+        """Return how many fills there were by block and row, float64[blocks, rows]."""
+        blocks, rows, _ = self.rows.shape
+        cells = self.cells(us, half_ticks) if blocks * rows else us[:0]
+        return np.bincount(cells, minlength=blocks * rows).reshape(blocks, rows).astype(np.float64)
+
+    def predict(self, us: "Column", half_ticks: "Column", mean: "Floats") -> None:
+        """Replace the predicted fills by those of stretches that begin at *us*."""
+        blocks, rows, _ = self.rows.shape
+        self.rows[:, :, 1] = np.bincount(self.cells(us, half_ticks), mean, blocks * rows).reshape(blocks, rows)
+
+
+def _spent(found: "Lives", path: tuple["Column", "Column"], intensity: "Intensity", piece: "Column") -> _RestSums:
+    """Return where the orders rested for how long, and how many fills the *piece* in force predicts there."""
+    cuts, mid2 = path
+    first = int(cuts[0]) // BLOCK_US if len(cuts) else 0
+    blocks = first, int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0
+    path_of = (found.table, cuts, mid2, intensity, piece)
+    nearest, count = LIKELY
+    count = min(count, max(MOST_CELLS // max(blocks[1], 1), 1))
+    cells, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (nearest, 1, count))
+    width = max(most - least, 0) // FINE + 1
+    half_ticks = least + width * np.arange((most - least) // width + 1)
+    if nearest <= least and most < nearest + count:
+        cells = cells[:, least - nearest : most - nearest + 1]
+        time = cells[:, :, 0].sum(axis=0)
+        grid = _grid(half_ticks, time)
+        starts = np.searchsorted(half_ticks, grid[0] + grid[1] * np.arange(1, grid[2]))
+        rows = np.add.reduceat(cells, np.append(0, starts), axis=1) if len(time) else cells
+    else:
+        one = FOREVER_US, (0, 1), found.last_us
+        time = rest(*path_of, *one, (least, width, len(half_ticks)))[0][0, :, 0]
+        grid = _grid(half_ticks, time)
+        rows, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
+    return _RestSums(time, half_ticks, grid, first, rows)
+
+
+def _quoted(spent: _RestSums) -> dict[str, float | None]:
     """Return the quantiles of distance over time at rest, in ticks; a bin stands for its nearest end."""
-    time = np.cumsum(near[:, 0])
+    time = np.cumsum(spent.time)
     if not len(time) or not time[-1] > 0:
         return dict.fromkeys(QUOTED)
     place = np.searchsorted(time, np.array(list(QUOTED.values())) * time[-1])
-    return {name: float(bins[0] + bins[1] * at) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
+    return {name: float(spent.half_ticks[at]) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
 
 
 def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "list[IntensityPiece]") -> float | None:
@@ -262,12 +331,12 @@ def share_outside_fit(found: "Lives", path: tuple["Column", "Column"], pieces: "
 
 
 def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
-    """Return the instants after the first one at which an hour begins, or one of *pieces* begins or ends."""
+    """Return the instants after the first one at which a block begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
-    hours = range((first_us // WINDOW_US + 1) * WINDOW_US, last_us, WINDOW_US)
+    blocks = range((first_us // BLOCK_US + 1) * BLOCK_US, last_us, BLOCK_US)
     ends = (at for one in pieces for at in (one.start_us, one.end_us) if first_us < at < last_us)
-    return np.array(sorted({*hours, *ends}), np.int64)
+    return np.array(sorted({*blocks, *ends}), np.int64)
 
 
 def _by_states(
@@ -300,23 +369,22 @@ def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
     return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
 
 
-def _by_distance(
-    near: "Floats", bins: tuple[int, int, int], fill_half_ticks: "Column", *, predicted: bool
-) -> list[dict[str, Any]]:
-    if len(near) == 0:
+def _by_distance(spent: _RestSums, seen: "Floats", *, predicted: bool) -> list[dict[str, Any]]:
+    if not len(spent.time):
         return []
-    half_ticks = bins[0] + bins[1] * np.arange(bins[2])
-    first, width, rows = _grid(half_ticks, near[:, 0])
-    place, fills = (np.clip((halves - first) // width, 0, rows - 1) for halves in (half_ticks, fill_half_ticks))
-    seconds, weighted, mean = (np.bincount(place, column, rows) for column in near.T)
-    count = np.bincount(fills, minlength=rows)
+    first, width, rows = spent.grid
+    weighted = np.bincount(spent.row(spent.half_ticks), spent.time * spent.half_ticks, rows)
+    seconds, mean = spent.rows.sum(axis=0).T
+    # Both intervals of a row are one: fills vary around the predicted ones, where there are any.
+    weights = np.where(mean > 0, spent.rows[:, :, 1], spent.rows[:, :, 0])
+    count, ends = seen.sum(axis=0), fill_intervals(seen, weights)
     return [
         {
             "from_ticks": (first + i * width) / 2,
             "to_ticks": (first + (i + 1) * width - 1) / 2,
             "delta_ticks": float(weighted[i] / seconds[i]) / 2,
-            **_rate(int(count[i]), float(seconds[i])),
-            **(_ratio(int(count[i]), float(mean[i])) if predicted else {}),
+            **_rate(int(count[i]), float(seconds[i]), ends[i]),
+            **(_ratio(int(count[i]), float(mean[i]), ends[i]) if predicted else {}),
         }
         for i in np.flatnonzero(seconds > 0).tolist()
     ]
@@ -324,6 +392,8 @@ def _by_distance(
 
 def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
     """Return the first distance, the width and the number of rows, in half ticks, that hold nearly all time at rest."""
+    if not len(seconds):
+        return 0, 1, 0
     time, tail = np.cumsum(seconds), (1 - COMMON) / 2
     low, high = (int(half_ticks[np.searchsorted(time, share * time[-1])]) for share in (tail, 1 - tail))
     power = 1
@@ -334,26 +404,32 @@ def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
     return first, width, (high - first) // width + 1
 
 
-def _by_hour(when: "Floats", first_hour: int, fill_hours: "Column") -> list[dict[str, Any]]:
-    place = fill_hours - first_hour
-    count = np.bincount(place[(place >= 0) & (place < len(when))], minlength=len(when))
-    return [
+def _by_hour(spent: _RestSums, seen: "Floats") -> "tuple[list[dict[str, Any]], Ratio]":
+    """Return the rows of all hours, and the ratio of all fills with its interval."""
+    blocks = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
+    fills, seconds, mean = blocks.T
+    first_hour = spent.first_block // HOUR_BLOCKS
+    hour = (spent.first_block + np.arange(len(blocks))) // HOUR_BLOCKS - first_hour
+    count, time, predicted = (np.bincount(hour, column) for column in (fills, seconds, mean))
+    ends = stretch_intervals(fills, np.where(predicted[hour] > 0, mean, seconds), hour, hour)
+    [all_ends] = fill_intervals(fills[:, None], mean[:, None])
+    rows = [
         {
-            "start_us": (first_hour + i) * WINDOW_US,
-            **_rate(int(count[i]), float(when[i, 0])),
-            **_ratio(int(count[i]), float(when[i, 1])),
+            "start_us": (first_hour + i) * HOUR_BLOCKS * BLOCK_US,
+            **_rate(int(count[i]), float(time[i]), ends[i]),
+            **_ratio(int(count[i]), float(predicted[i]), ends[i]),
         }
-        for i in np.flatnonzero(when[:, 0] > 0).tolist()
+        for i in np.flatnonzero(time > 0).tolist()
     ]
+    return rows, ratio_interval(float(fills.sum()), float(mean.sum()), all_ends)
 
 
-def _rate(fills: int, seconds: float) -> dict[str, Any]:
-    low, high = mean_interval(fills)
-    rates = {"rate_per_s": fills / seconds, "rate_low": low / seconds, "rate_high": high / seconds}
-    return {"exposure_s": seconds, "fills": fills, **rates}
+def _rate(fills: int, seconds: float, ends: Ends) -> dict[str, Any]:
+    low, high = (None if end is None else end / seconds for end in ends)
+    return {"exposure_s": seconds, "fills": fills, "rate_per_s": fills / seconds, "rate_low": low, "rate_high": high}
 
 
-def _ratio(fills: int, predicted: float) -> dict[str, Any]:
-    ratio = ratio_interval(fills, predicted)
+def _ratio(fills: int, predicted: float, ends: Ends) -> dict[str, Any]:
+    ratio = ratio_interval(fills, predicted, ends)
     named = dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True))
-    return {"predicted": predicted, **named, "pit": standing(fills, predicted)}
+    return {"predicted": predicted, **named, "pit": poisson_mid_p(fills, predicted)}

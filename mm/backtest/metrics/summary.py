@@ -15,6 +15,7 @@ from mm.backtest.metrics.notes import (
     NULL,
     REASONS,
     basis,
+    implausible_fees,
     notes,
     paid_as_on_spot,
     quoted,
@@ -282,6 +283,7 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
     cautions = [f"it ended before its time: {books.ended['why']}"] if books.ended and books.ended["why"] else []
     drawn = _drawn(journal, books)
     cautions += drawn or without_trades(books)
+    cautions += implausible_fees(books)
     cautions += paid_as_on_spot(journal, books)
     drawn_from = journal.fill_reasons if books.fill_model == "hybrid" else (books.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):

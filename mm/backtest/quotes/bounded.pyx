@@ -88,8 +88,8 @@ cdef class Bounded(Distances):
     cdef Node own                   # the last problem that was solved by itself
     cdef Node* nodes                # for problems on a grid
     cdef bint by_rho, by_time, varies  # which of both change from one requote to the next
-    cdef Problem asked              # of the last requote, with its inventory and its distances
-    cdef double asked_q, bid, ask
+    cdef Problem solved              # of the last requote, with its inventory and its distances
+    cdef double solved_q, bid, ask
     cdef bint rough                 # whether nodes were too far apart for the last step
 
     cdef void begin(self, double q_max) except *:
@@ -110,7 +110,7 @@ cdef class Bounded(Distances):
         if self.memory is NULL or self.nodes is NULL:
             raise MemoryError("no memory for the steps between inventory levels")
         self.own.steps = self.memory
-        self.own.posed.rho = self.asked_q = NAN
+        self.own.posed.rho = self.solved_q = NAN
         for i in range(kept):
             self.nodes[i].steps = self.memory + (i + 1) * steps
 
@@ -130,8 +130,8 @@ cdef class Bounded(Distances):
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
         cdef Problem posed
         self.problem(market, &posed)
-        if q != self.asked_q or not same(&posed, &self.asked) or posed.edge != self.asked.edge:
-            self.asked_q, self.asked = q, posed
+        if q != self.solved_q or not same(&posed, &self.solved) or posed.edge != self.solved.edge:
+            self.solved_q, self.solved = q, posed
             self.set_distances(q, &posed, self.varies and posed.rho > 0.0 and posed.time > 0.0, &self.bid, &self.ask)
         bid[0], ask[0] = self.bid, self.ask
 

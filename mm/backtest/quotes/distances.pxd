@@ -35,7 +35,7 @@ cdef class Distances(QuoteModel):
     cdef bint fitted                # whether k or A come from the intensity
     cdef bint joins                 # whether k follows from the displayed spread
     cdef bint auto                  # whether gamma follows from the market
-    cdef Market asked               # what gamma was last solved for, and that gamma
+    cdef Market solved               # what gamma was last solved for, and that gamma
     cdef UsedGamma* used
     cdef int64_t used_count, used_room
 

@@ -95,7 +95,7 @@ cdef class Distances(QuoteModel):
         self.auto = gamma == AUTO
         self.gamma = NAN if self.auto else number_or(gamma, NAN)
         self.skew_share = values.get("skew_share", SKEW_SHARE.default)
-        self.asked.k = self.asked.sigma = self.asked.A = NAN
+        self.solved.k = self.solved.sigma = self.solved.A = NAN
         self.joins = values["k"] == TOUCH
         self.k = NAN if self.joins else number_or(values["k"], NAN)
         self.A = number_or(values.get("A"), NAN)
@@ -162,10 +162,10 @@ cdef class Distances(QuoteModel):
         market.gamma = self.gamma
         market.piece = -1
         if self.auto:
-            self.asked = market
-            self.asked.tau_s = self.horizon_s
-            market.gamma = self.auto_gamma(&self.asked)
-            self.asked.k = NAN
+            self.solved = market
+            self.solved.tau_s = self.horizon_s
+            market.gamma = self.auto_gamma(&self.solved)
+            self.solved.k = NAN
         self.formula(q, &market, &bid, &ask)
         return bid, ask
 
@@ -219,11 +219,11 @@ cdef class Distances(QuoteModel):
                 reference = 1.0 / (market.k * sqrt(self.horizon_s))
             if isnan(market.sigma):
                 market.sigma = reference
-            if self.asked.k != market.k or self.asked.sigma != reference or (self.needs_A and self.asked.A != market.A):
-                self.asked = market[0]
-                self.asked.tau_s, self.asked.sigma = self.horizon_s, reference
-                self.asked.gamma = self.auto_gamma(&self.asked)
-        market.gamma = self.asked.gamma if self.auto else self.gamma
+            if self.solved.k != market.k or self.solved.sigma != reference or (self.needs_A and self.solved.A != market.A):
+                self.solved = market[0]
+                self.solved.tau_s, self.solved.sigma = self.horizon_s, reference
+                self.solved.gamma = self.auto_gamma(&self.solved)
+        market.gamma = self.solved.gamma if self.auto else self.gamma
         return 0 if isnan(market.gamma) else self.note_gamma(market.gamma)
 
     cdef void bend(self, Market* market) noexcept nogil:

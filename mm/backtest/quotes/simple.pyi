@@ -77,7 +77,7 @@ class AdaptiveSpread(Centred):
         q_max: float | None = None,
     ) -> None: ...
 
-class Foretold:
+class Predictions:
     """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
 
     Args:

@@ -208,7 +208,7 @@ cdef double best_markup(double a) noexcept nogil:
     return u
 
 
-cdef class Foretold:
+cdef class Predictions:
     """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
 
     Args:
@@ -344,15 +344,15 @@ cdef class ExpectedValue(QuoteModel):
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
     cdef bint measured              # whether the piece in force has the moves after fills
     cdef Intensity intensity
-    cdef Foretold foretold
+    cdef Predictions predictions
 
     def __init__(self, **given: Any) -> None:
         values = self.declared.settle(given)
         self.intensity = values["intensity"]
-        self.foretold = Foretold(values["predictors"] or [])
-        self.signals = self.foretold.signals
+        self.predictions = Predictions(values["predictors"] or [])
+        self.signals = self.predictions.signals
         for name in ("A", "k"):
-            if values[name] is None and self.intensity is None and self.foretold.fills is None:
+            if values[name] is None and self.intensity is None and self.predictions.fills is None:
                 raise UsageError(f"{self.name}: {name} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
         self.A, self.k = (NAN if values[name] is None else values[name] for name in ("A", "k"))
         self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]
@@ -366,7 +366,7 @@ cdef class ExpectedValue(QuoteModel):
         return dict.fromkeys(("k", "A"), None if self.intensity is None else "fit")
 
     cdef int bind(self, tuple names) except -1:
-        return self.foretold.bind(names)
+        return self.predictions.bind(names)
 
     cdef inline double distance(self, double costs, double A, double k) noexcept nogil:
         """Return the best distance from the mid, NaN where nothing is ever filled."""
@@ -376,9 +376,9 @@ cdef class ExpectedValue(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
         cdef double q = clips_held(view)
-        cdef double skew = self.skew_ticks * q, move = self.foretold.move(view), adverse = self.adverse(view)
-        cdef double bid_costs = self.foretold.against(view, 0, adverse) + self.fee_ticks + skew - move
-        cdef double ask_costs = self.foretold.against(view, 1, adverse) + self.fee_ticks - skew + move
+        cdef double skew = self.skew_ticks * q, move = self.predictions.move(view), adverse = self.adverse(view)
+        cdef double bid_costs = self.predictions.against(view, 0, adverse) + self.fee_ticks + skew - move
+        cdef double ask_costs = self.predictions.against(view, 1, adverse) + self.fee_ticks - skew + move
         if q < self.q_max:
             want.bid_ticks = mid - self.side(view, mid, 0, bid_costs)
         if q > -self.q_max:
@@ -399,8 +399,8 @@ cdef class ExpectedValue(QuoteModel):
         cdef double found
         cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN, NAN)
         cdef int64_t place
-        if self.foretold.fills is not None:
-            found = self.foretold.distance(view, mid, head, costs)
+        if self.predictions.fills is not None:
+            found = self.predictions.distance(view, mid, head, costs)
             if found != INFINITY:
                 return found
         if isnan(self.A) or isnan(self.k):

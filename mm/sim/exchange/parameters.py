@@ -95,7 +95,7 @@ class Parameters:
             raise api_error.mandatory(name)
         return text
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         """Return a whole number from 0 on, None if it was not sent."""
         text = self.text(name, _WHOLE)
         if text and int(text) > _INT64:
@@ -122,7 +122,7 @@ class Parameters:
 
     def instant_us(self, name: str, *, last: bool = False) -> int | None:
         """Return an instant, sent in ms or in µs, in µs: of a ms its first, or its *last*; None if it was not sent."""
-        stamp = self.whole(name)
+        stamp = self.integer(name)
         if stamp is None:
             return None
         return exchange_us(stamp) + (US_PER_MS - 1 if last and stamp < MS_BELOW else 0)
@@ -147,7 +147,7 @@ class Parameters:
 
     def limit(self, default: int, most: int) -> int:
         """Return how many entries are requested: at most *most*, *default* if it was not sent."""
-        limit = self.whole("limit")
+        limit = self.integer("limit")
         if limit == 0:
             raise api_error.not_valid("limit")
         return min(default if limit is None else limit, most)
@@ -175,9 +175,9 @@ class Parameters:
         """Return a user's name for an order, empty if it was not sent."""
         return self.text(name, _CLIENT_ID)
 
-    def which(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
+    def order_key(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
         """Return the id and the name by which an order is meant; raises ApiError where there is neither."""
-        order_id, client_id = self.whole(id_name), self.client_id(client_name)
+        order_id, client_id = self.integer(id_name), self.client_id(client_name)
         if order_id is None and not client_id:
             raise api_error.one_of_two(client_name, id_name)
         return order_id, client_id
@@ -229,7 +229,7 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
         client_id=parameters.client_id("newClientOrderId"),
         stp=_read_stp(parameters, rules),
         response=parameters.word("newOrderRespType", _RESPONSES, "ACK" if order_type == "LIMIT_MAKER" else "FULL"),
-        strategy_id=parameters.whole("strategyId"),
+        strategy_id=parameters.integer("strategyId"),
         strategy_type=_read_strategy_type(parameters),
     )
 
@@ -237,7 +237,7 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
 def read_cancel(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel."""
     parameters.symbol()
-    order_id, client_id = parameters.which()
+    order_id, client_id = parameters.order_key()
     return CancelRequest(
         order_id=order_id,
         client_id=client_id,
@@ -250,7 +250,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
     """Return which order to cancel so that another takes its place."""
     modes = {"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}
     stop_on_failure = parameters.one_of("cancelReplaceMode", modes, api_error.not_valid("cancelReplaceMode"))
-    order_id, client_id = parameters.which("cancelOrderId", "cancelOrigClientOrderId")
+    order_id, client_id = parameters.order_key("cancelOrderId", "cancelOrigClientOrderId")
     exceeded = parameters.word("orderRateLimitExceededMode", ("DO_NOTHING", "CANCEL_ONLY"), "DO_NOTHING")
     return CancelRequest(
         order_id=order_id,
@@ -265,7 +265,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
 def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
     """Return which order to reduce, and to how many lots in all."""
     parameters.symbol()
-    order_id, client_id = parameters.which()
+    order_id, client_id = parameters.order_key()
     lots = rules.lots(parameters.needs_e8("newQty"))
     request_id = parameters.client_id("newClientOrderId")
     return CancelRequest(order_id=order_id, client_id=client_id, request_id=request_id), lots
@@ -292,7 +292,7 @@ def _read_stp(parameters: Parameters, rules: SymbolRules) -> str:
 
 
 def _read_strategy_type(parameters: Parameters) -> int | None:
-    strategy_type = parameters.whole("strategyType")
+    strategy_type = parameters.integer("strategyType")
     if strategy_type is not None and strategy_type < _LEAST_STRATEGY:
         raise ApiError(-1134, "`strategyType` was less than 1000000.")
     return strategy_type

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from click.core import ParameterSource
 
-from mm.cli.knobs import Knob, decimal, knob, knobs, number, shown, whole
+from mm.cli.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
@@ -58,7 +58,7 @@ class Law:
 class RegularMarket(Scenario):
     """A book with a level at every tick, and orders whose reach past the mid is exponential."""
 
-    spread_ticks: int = knob(2, whole(1, 1000), "From best bid to best ask, in ticks.")
+    spread_ticks: int = knob(2, integer(1, 1000), "From best bid to best ask, in ticks.")
     level_qty: str = knob(
         "10", decimal("0.00000001", "1000000"), "Mean quantity of a level of the book, in the base asset."
     )
@@ -149,10 +149,10 @@ class Gaps(PoissonMarket):
 
     name: ClassVar[str] = "gaps"
 
-    lost_depth: int = knob(2, whole(0, 1000), "Times that depth messages are lost.")
-    lost_trades: int = knob(2, whole(0, 1000), "Times that trade messages are lost.")
-    disconnects: int = knob(1, whole(0, 1000), "Times that the recorder's connection ends.")
-    crashes: int = knob(1, whole(0, 1000), "Times that the recorder is killed while it writes.")
+    lost_depth: int = knob(2, integer(0, 1000), "Times that depth messages are lost.")
+    lost_trades: int = knob(2, integer(0, 1000), "Times that trade messages are lost.")
+    disconnects: int = knob(1, integer(0, 1000), "Times that the recorder's connection ends.")
+    crashes: int = knob(1, integer(0, 1000), "Times that the recorder is killed while it writes.")
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:
         """Return as many faults of each kind; raises UsageError if the session is too short for them."""
@@ -294,7 +294,7 @@ class ZeroIntelligence(Scenario):
 
     limit_per_s: float = knob(118.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
     limit_exponent: float = knob(0.5, number(0, 10), "Their rate falls with this power of the distance.")
-    limit_reach_ticks: int = knob(400, whole(1, 5000), "The largest distance from the other side's best, in ticks.")
+    limit_reach_ticks: int = knob(400, integer(1, 5000), "The largest distance from the other side's best, in ticks.")
     market_per_s: float = knob(7.5, _EVENT_RATE, "Market orders of a side, in 1/s.")
     cancel_per_s: float = knob(0.05, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
     limit_qty: str = knob("0.05", _QTY, "Mean size of a limit order, in the base asset.")
@@ -346,7 +346,7 @@ class LargeTick(ZeroIntelligence):
 
     limit_per_s: float = knob(20.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
     limit_exponent: float = knob(1.0, number(0, 10), "Their rate falls with this power of the distance.")
-    limit_reach_ticks: int = knob(20, whole(1, 5000), "The largest distance from the other side's best, in ticks.")
+    limit_reach_ticks: int = knob(20, integer(1, 5000), "The largest distance from the other side's best, in ticks.")
     market_per_s: float = knob(2.1, _EVENT_RATE, "Market orders of a side, in 1/s.")
     cancel_per_s: float = knob(0.04, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
     limit_qty: str = knob("5", _QTY, "Mean size of a limit order, in the base asset.")

@@ -12,7 +12,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
 from mm.instrument import E8, Instrument, assets_of
-from mm.numbers import lasting, number, short, signed
+from mm.numbers import duration, number, short, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import Row as TableRow
 from mm.report.frame import card, coloured, document, gain_or_loss, grid, header, listing, nothing, table, tile, tiles
@@ -126,7 +126,7 @@ def page(box: "Box") -> str:
     name, begins, now = escape(instrument.symbol), box.start_us, box.scheduler.done_us
     line = f"{escape(box.scenario.name)}, seed {box.seed} · {iso(begins)[:19].replace('T', ' ')} UTC"
     parts = [
-        header(name, "exchange in a box", f"{line}, {lasting((now - begins) / 1e6)}"),
+        header(name, "exchange in a box", f"{line}, {duration((now - begins) / 1e6)}"),
         _tiles(box, users),
         card("The market", _HINT, _charts(box, us, sides, fills, users)),
         _accounts_card(box, fills, users),

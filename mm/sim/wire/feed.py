@@ -78,7 +78,7 @@ class BatchTimer:
         self._partial.pop((subscriber, stream), None)
 
     @property
-    def deserted(self) -> bool:
+    def without_listeners(self) -> bool:
         """Whether there is no listener."""
         return not self._depth and not self._partial
 
@@ -252,7 +252,7 @@ class StreamFeed:
         while due and due[0][0] <= us:
             timer = self._timers[due[0][1]]
             timer.emit(self._symbol, self._texts, self._book, self.update_id)
-            if timer.deserted:
+            if timer.without_listeners:
                 del self._timers[timer.key]
                 heapq.heappop(due)
                 continue

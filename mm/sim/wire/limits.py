@@ -59,14 +59,14 @@ class RateWindow:
 
     def admit(self, now_s: float) -> bool:
         """Count one that comes at *now_s* and return whether it is within the limit; one that is not counts too."""
-        self.forget(now_s)
+        self.drop_old(now_s)
         self._came.append(now_s)
         if len(self._came) > self._most:
             self._came.popleft()
             return False
         return True
 
-    def forget(self, now_s: float) -> bool:
+    def drop_old(self, now_s: float) -> bool:
         """Drop what is older than the window and return whether nothing is left."""
         came = self._came
         while came and came[0] <= now_s - self._seconds:

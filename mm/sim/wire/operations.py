@@ -133,7 +133,7 @@ def _trades(call: Call) -> list[Json]:
 
 
 def _historical_trades(call: Call) -> list[Json]:
-    from_id = call.parameters.whole("fromId")
+    from_id = call.parameters.integer("fromId")
     if from_id is None:
         return _trades(call)
     call.parameters.symbol()
@@ -143,7 +143,7 @@ def _historical_trades(call: Call) -> list[Json]:
 def _agg_trades(call: Call) -> list[Json]:
     parameters, aggregates = call.parameters, call.exchange.aggregates
     parameters.symbol()
-    from_id, span, limit = parameters.whole("fromId"), parameters.span(), call.limit
+    from_id, span, limit = parameters.integer("fromId"), parameters.span(), call.limit
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
     found = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)

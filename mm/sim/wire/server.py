@@ -180,7 +180,7 @@ class Server(ConnectionHub):
             socket.sweep(now_s)
         for http in list(self.http_connections):
             http.sweep(now_s)
-        self._attempts = {remote: came for remote, came in self._attempts.items() if not came.forget(now_s)}
+        self._attempts = {remote: came for remote, came in self._attempts.items() if not came.drop_old(now_s)}
         self.flush()
 
     def _accept(self) -> HttpConnection:

@@ -82,7 +82,7 @@ def _amend(call: Call) -> Json:
 
 def _query(call: Call) -> Json:
     call.parameters.symbol()
-    order, agree = call.exchange.users.find(call.account, *call.parameters.which())
+    order, agree = call.exchange.users.find(call.account, *call.parameters.order_key())
     if not order:
         raise api_error.no_such_order()
     if not agree:
@@ -99,10 +99,10 @@ def _amendments(call: Call) -> list[Json]:
     parameters = call.parameters
     parameters.symbol()
     parameters.must("orderId")
-    order, _ = call.exchange.users.find(call.account, parameters.whole("orderId"), "")
+    order, _ = call.exchange.users.find(call.account, parameters.integer("orderId"), "")
     if not order:
         raise api_error.no_such_order()
-    first = parameters.whole("fromExecutionId") or 0
+    first = parameters.integer("fromExecutionId") or 0
     found = [one for one in order.amendments if one.execution_id >= first]
     return [call.texts.amendment(order, one) for one in found[: call.limit]]
 
@@ -119,7 +119,7 @@ def _commission(call: Call) -> Json:
 def _all_orders(call: Call) -> list[Json]:
     parameters = call.parameters
     parameters.symbol()
-    first, span, limit = parameters.whole("orderId"), parameters.span(DAY_US), call.limit
+    first, span, limit = parameters.integer("orderId"), parameters.span(DAY_US), call.limit
     orders = call.exchange.users.all(call.account)
     if first is None:
         found = within(orders, span, limit, lambda order: order.us)
@@ -131,7 +131,7 @@ def _all_orders(call: Call) -> list[Json]:
 def _my_trades(call: Call) -> list[Json]:
     parameters = call.parameters
     parameters.symbol()
-    order_id, first = parameters.whole("orderId"), parameters.whole("fromId")
+    order_id, first = parameters.integer("orderId"), parameters.integer("fromId")
     span, limit = parameters.span(DAY_US), call.limit
     if span != (None, None) and (first, order_id) != (None, None):
         raise api_error.bad_combination()
@@ -146,8 +146,8 @@ def _my_trades(call: Call) -> list[Json]:
 def _prevented_matches(call: Call) -> list[Json]:
     parameters = call.parameters
     parameters.symbol()
-    match_id, order_id = parameters.whole("preventedMatchId"), parameters.whole("orderId")
-    first, limit = parameters.whole("fromPreventedMatchId"), call.limit
+    match_id, order_id = parameters.integer("preventedMatchId"), parameters.integer("orderId")
+    first, limit = parameters.integer("fromPreventedMatchId"), call.limit
     if (match_id is None) == (order_id is None) or (first is not None and order_id is None):
         raise api_error.bad_combination()
     found = [

@@ -281,7 +281,7 @@ class ApiSession:
         return self._subscriptions.add(self._key.account, of_session=True)
 
     def _unsubscribe(self, call: Call) -> Json:
-        self._subscriptions.end(call.parameters.whole("subscriptionId"))
+        self._subscriptions.end(call.parameters.integer("subscriptionId"))
         return {}
 
 

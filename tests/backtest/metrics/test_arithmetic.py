@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import gammaincinv
 from scipy.stats import poisson
+from scipy.stats import t as student
 
 from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics.arithmetic import gamma_quantile, gamma_share, mean_interval, ratio_interval, standing
+from mm.backtest.metrics.arithmetic import (
+    gamma_quantile,
+    gamma_share,
+    mean_interval,
+    poisson_mid_p,
+    ratio_interval,
+    student_quantile,
+)
 
 
 def test_a_quotient_by_nothing_is_undefined():
@@ -59,23 +67,29 @@ def test_quantile_and_share_are_each_others_inverse(shape, share):
 def test_the_standing_of_a_count_is_its_mid_p_value(count, mean):
     """Fewer, and half of as many."""
     expected = poisson.cdf(count, mean) - poisson.pmf(count, mean) / 2
-    assert standing(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+    assert poisson_mid_p(count, mean) == pytest.approx(expected, rel=1e-9, abs=1e-13)
 
 
 @given(st.one_of(st.integers(0, 50), st.integers(0, 10**7)), st.floats(0, allow_nan=False))
 def test_a_ratio_is_finite_or_undefined(count, expected):
     """1 / 1e-310 is infinite, and JSON has no infinity: the whole run was lost."""
-    found = ratio_interval(count, expected)
+    found = ratio_interval(count, expected, mean_interval(count))
     assert found == (None, None, None) or all(math.isfinite(value) for value in found)
-    assert ratio_interval(1, 1e-310) == (None, None, None)
-    standing_of = standing(count, expected) if expected < math.inf else None
+    assert ratio_interval(1, 1e-310, (0.1, 5.0)) == (None, None, None)
+    standing_of = poisson_mid_p(count, expected) if expected < math.inf else None
     assert standing_of is None or 0 <= standing_of <= 1
 
 
 def test_a_ratio_without_expectation_is_undefined():
     """No events where none were expected is no ratio, and none of a few leaves 0 possible."""
-    assert ratio_interval(3, 0.0) == (None, None, None)
-    assert standing(3, 0.0) is None
-    ratio, low, high = ratio_interval(0, 2.0)
-    assert (ratio, low) == (0.0, 0.0)
-    assert high == pytest.approx(-math.log(0.025) / 2)
+    assert ratio_interval(3, 0.0, (1.0, 6.0)) == (None, None, None)
+    assert poisson_mid_p(3, 0.0) is None
+    assert ratio_interval(3, 2.0, (1.0, 6.0)) == (1.5, 0.5, 3.0)
+    assert ratio_interval(3, 2.0, (None, None)) == (1.5, None, None)
+
+
+def test_students_quantile_is_that_of_scipy():
+    """Of all degrees of freedom, odd and even, one by one and far out."""
+    for degrees in [*range(1, 60), 333, 1440]:
+        assert student_quantile(degrees) == pytest.approx(student.ppf(0.975, degrees), rel=1e-11)
+        assert student_quantile(degrees, 0.5) == pytest.approx(student.ppf(0.75, degrees), rel=1e-11)

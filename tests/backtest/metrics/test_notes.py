@@ -124,6 +124,7 @@ def test_a_run_without_trades_says_where_its_fills_come_from():
         ((1.30, 1.20, 1.40), True),
         ((0.00, 0.00, 0.10), False),  # nothing filled has a note of its own
         ((None, None, None), False),
+        ((1.50, None, None), False),  # too short for an interval
     ],
 )
 def test_fills_that_are_not_as_many_as_predicted_are_noted(ratio, noted):

@@ -59,6 +59,7 @@ def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
     assert sum(row["exposure_s"] for row in near) == sum(row["exposure_s"] for row in far) == 8
     moved = far[0]["delta_ticks"] - near[0]["delta_ticks"]
     assert moved == middle - 20
+    assert near[0]["rate_low"] is None, "one block has no interval"
 
 
 @pytest.mark.parametrize("hundred", range(3))
@@ -136,9 +137,78 @@ def test_what_lies_before_the_path_of_the_mid_does_not_count():
     us, mid2 = us[1:], mid2[1:]
     assert share_outside_fit(found, (us, mid2), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
     none = np.empty(0, np.int64)
-    near, _, span = _order_lives.rest(found.table, us, mid2, Intensity(()), none, 0, S, found.last_us, (0, 1, 10))
+    cells, span = _order_lives.rest(
+        found.table, us, mid2, Intensity(()), none, 100 * S, (0, 1), found.last_us, (0, 1, 10)
+    )
     assert span == (4, 6)
-    assert near[:, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
+    assert cells[0, :, 0].tolist() == [0, 0, 0, 0, 10, 0, 10, 0, 0, 0]
+
+
+PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0, 0.3, 0.4)]
+
+
+@pytest.mark.parametrize("bins", [(-40, 1, 81), (-3, 1, 5), (-7, 3, 4)])
+@pytest.mark.parametrize("seed", range(5))
+def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
+    """Stretch by stretch in plain Python; two pieces of an intensity, and time in neither."""
+    rng = np.random.default_rng(seed)
+    cuts = np.unique(np.append(rng.integers(0, 100, 40), range(0, 100, 10))) * S
+    mid2, piece = rng.integers(190, 210, len(cuts)), np.searchsorted([30 * S, 80 * S], cuts, side="right")
+    mid2[rng.random(len(cuts)) < 0.1], piece[piece == 2] = 0, -1
+    begin = rng.integers(0, 91, 20)
+    found = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
+    wanted, (first, width, count) = np.zeros((10, bins[2], 2)), bins
+    for _, since, side, ticks, _, until, _ in found.table.tolist():
+        for at, end, twice, one in zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True):
+            spent = min(end, until, 100 * S) - max(at, since)
+            if twice and spent > 0:
+                half = side * (twice - 2 * ticks)
+                rate = 0.0
+                if one >= 0:
+                    A, k = PIECES[one][2:4] if side > 0 else PIECES[one][4:6]
+                    rate = A * np.exp(-k * max(half, 0) / 2)
+                cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
+                wanted[cell] += np.array([1, rate]) * spent / S
+    path_of = found.table, cuts, mid2, Intensity(PIECES), piece
+    cells, _ = _order_lives.rest(*path_of, 10 * S, (0, 10), found.last_us, bins)
+    assert cells == pytest.approx(wanted, rel=1e-12, abs=1e-12)
+
+
+def day_of_fills(rng, level):
+    """Return what 14 h say of an order at rest that fills in bursts, *level* times as often as predicted."""
+    end_us, rate = 168 * 300 * S, 0.1
+    first = rng.uniform(-2_000, end_us / S, rng.poisson(0.3 * rate * (end_us / S + 2_000)))
+    at, sent = first, [first]
+    while at.size:  # seven of ten fills are followed by another one a minute later, in the mean
+        at = np.repeat(at, rng.poisson(0.7, at.size))
+        at = at + rng.exponential(60, at.size)
+        sent.append(at)
+    at = np.sort(np.concatenate(sent)) * S
+    at = at[(at >= 0) & (at < end_us)].astype(np.int64)
+    fills = np.zeros((len(at), 9), np.int64)
+    fills[:, 0], fills[:, 1], fills[:, 2], fills[:, 3], fills[:, 4], fills[:, 7] = at, 1, 1, 100, 1, 202
+    found = lives((1, 100, 0, None), last_s=end_us // S)
+    orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
+    journal = Journal(orders, fills, state, np.array([[0, 202]]), counters={"last_us": end_us})
+    return order_lives.fill_rates(journal, found, Intensity.constant(rate / level, 1e-9))[0]
+
+
+def test_bursts_of_a_right_model_are_chance_and_a_wrong_level_is_not():
+    """60 days each: all fills, those at their distance and those of each hour hold 1 as often as they say."""
+    rng = np.random.default_rng(12)
+    held, far, hours = 0, 0, []
+    for _ in range(60):
+        right, wrong = day_of_fills(rng, 1.0), day_of_fills(rng, 1.4)
+        held += right["fills_ratio"]["low"] <= 1 <= right["fills_ratio"]["high"]
+        far += wrong["fills_ratio"]["low"] > 1
+        hours += [row["ratio_low"] <= 1 <= row["ratio_high"] for row in right["fills_by_hour"]]
+        [row] = right["fills_by_distance"]
+        ends = {name: row[f"ratio_{name}"] for name in ("low", "high")}
+        assert {name: right["fills_ratio"][name] for name in ends} == pytest.approx(ends)
+        assert row["rate_low"] / row["rate_per_s"] == pytest.approx(row["ratio_low"] / row["ratio"])
+    assert 54 <= held <= 60
+    assert far >= 58
+    assert 0.92 <= np.mean(hours) <= 0.98
 
 
 def test_an_order_rests_that_arrived_and_was_not_rejected():

@@ -37,8 +37,8 @@ def test_a_window_that_is_empty_can_be_forgotten():
     """Addresses that came once must not be remembered for ever."""
     window = RateWindow(2, 10)
     window.admit(0)
-    assert not window.forget(9.9)
-    assert window.forget(10)
+    assert not window.drop_old(9.9)
+    assert window.drop_old(10)
 
 
 MINUTE_US = 60_000_000

@@ -108,7 +108,7 @@ def _meant_by(arrival: UserRequest) -> UserOrder | None:
     id_name, client_name = _NAMES_OF[method]
     order, agree = None, False
     with suppress(ApiError):  # what cannot be read is refused when it is carried out
-        order_id, client_id = call.parameters.which(id_name, client_name)
+        order_id, client_id = call.parameters.order_key(id_name, client_name)
         order, agree = call.exchange.users.find(call.account, order_id, client_id)
     return order if order and agree and order.is_open else None
 

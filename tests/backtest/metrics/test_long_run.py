@@ -1,0 +1,136 @@
+"""Intervals of fills that come in bursts: against plain loops, and on simulated flow whose mean is known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import gammaincinv
+from scipy.stats import t as student
+
+from mm.backtest.metrics._passes import slow_variance
+from mm.backtest.metrics.long_run import cosines, count_interval, fill_intervals, long_run_error, stretch_intervals
+
+DAY = 168  # blocks of five minutes, 14 h
+RATE = 0.2  # events per second
+
+
+def bursts(rng, blocks=DAY, branching=0.7, decay_s=60.0):
+    """Counts by block of a self-exciting process of mean `RATE`, each event with offspring some time later."""
+    end, early = 300.0 * blocks, 20 * decay_s
+    at = rng.uniform(-early, end, rng.poisson(RATE * (1 - branching) * (end + early)))
+    found = [at]
+    while at.size:
+        at = np.repeat(at, rng.poisson(branching, at.size))
+        at = at + rng.exponential(decay_s, at.size)
+        found.append(at)
+    at = np.concatenate(found)
+    return np.bincount((at[(at >= 0) & (at < end)] // 300).astype(int), minlength=blocks)
+
+
+def poisson(rng, blocks=DAY):
+    """Counts by block of independent events as frequent."""
+    return rng.poisson(300 * RATE, blocks)
+
+
+def garwood(count):
+    """The exact limits of a Poisson count."""
+    return (gammaincinv(count, 0.025) if count else 0.0), gammaincinv(count + 1, 0.975)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_a_long_run_error_knows_neighbours_that_depend_on_each_other(rho):
+    """The mean of its square, over the variance of sums of an autoregression that are drawn."""
+    rng = np.random.default_rng(33)
+    noise = rng.standard_normal((4000, 216))
+    series = noise.copy()
+    for at in range(1, 216):
+        series[:, at] = rho * series[:, at - 1] + math.sqrt(1 - rho**2) * noise[:, at]
+    drawn = series.sum(axis=1).var()
+    found = np.mean([long_run_error(one - one.mean()) ** 2 for one in series[:1000]])
+    assert found / drawn == pytest.approx(1, abs=0.12)
+    assert long_run_error(series[:50]).tolist() == [float(long_run_error(one)) for one in series[:50].T.copy()]
+
+
+def test_the_slow_variance_is_that_of_its_formula():
+    """Cosines written out; blocks that are passed over have no place."""
+    rng = np.random.default_rng(5)
+    values, used = rng.standard_normal((30, 4)), rng.random((30, 4)) < [1.0, 0.7, 0.1, 0.0]
+    counts = used.sum(axis=0).tolist()
+    found = slow_variance(values, used.astype(np.uint8), np.array([cosines(one) for one in counts]))
+    for column, blocks in enumerate(counts):
+        kept, total = values[used[:, column], column], 0.0
+        for wave in range(1, cosines(blocks) + 1):
+            score = sum(math.cos(math.pi * wave * (at + 0.5) / blocks) * one for at, one in enumerate(kept))
+            total += 2 / cosines(blocks) * score**2
+        assert found[column] == pytest.approx(total, rel=1e-12)
+
+
+def test_one_block_has_no_interval():
+    """Nor has nothing at all; two have one."""
+    fills, expected = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 4.0]]), np.array([[2.0, 0.0, 2.0], [0.0, 0.0, 2.0]])
+    one, none, two = fill_intervals(fills, expected)
+    assert one == none == (None, None)
+    assert 0 <= two[0] < 5 < two[1]
+    assert stretch_intervals(np.array([1.0, 2.0]), np.ones(2), np.array([0, 1]), np.array([0, 1])) == [(None, None)] * 2
+    nothing = np.empty(0, np.int64)
+    assert stretch_intervals(np.empty(0), np.empty(0), nothing, nothing) == []
+
+
+def test_no_interval_is_narrower_than_that_of_a_poisson_count():
+    """Of flow that is more regular than chance."""
+    [(low, high)] = fill_intervals(np.full((100, 1), 7.0), np.full((100, 1), 6.0))
+    assert (low, high) == pytest.approx(garwood(700))
+    [none] = fill_intervals(np.zeros((100, 1)), np.full((100, 1), 0.1))
+    assert none == pytest.approx((0, -math.log(0.025)))
+    for count in (0, 1, 5, 80):
+        low, high = count_interval(count, 1.05, 500)
+        assert low <= garwood(count)[0] <= garwood(count)[1] <= high
+
+
+def test_many_fills_in_large_bursts_have_the_interval_of_students_t():
+    """Mean plus and minus so many standard errors, on a scale on which the interval of a count is even."""
+    low, high = count_interval(100_000, 40.0, 12)
+    reach = student.ppf(0.975, 12) * math.sqrt(40 * 100_000)
+    assert (high - low) / 2 == pytest.approx(reach, rel=0.01)
+    assert low < 100_000 < high
+
+
+@pytest.mark.parametrize(("flow", "least", "most", "of_counts"), [(poisson, 0.94, 0.995, 0.9), (bursts, 0.92, 0.98, 0)])
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_the_mean_is_covered_as_often_as_said(flow, least, most, of_counts, share):
+    """300 days each of all fills, and of one in twenty; the Poisson interval holds the mean of bursts too seldom."""
+    rng = np.random.default_rng(8)
+    held = naive = 0
+    for _ in range(300):
+        exposed = share * rng.uniform(0.2, 1.0, DAY)  # orders are not at rest all the time
+        fills, expected = rng.binomial(flow(rng), exposed), 300 * RATE * exposed
+        [(low, high)] = fill_intervals(fills[:, None].astype(float), expected[:, None])
+        held += low <= expected.sum() <= high
+        naive += garwood(fills.sum())[0] <= expected.sum() <= garwood(fills.sum())[1]
+    assert least <= held / 300 <= most
+    assert naive / 300 >= of_counts
+    assert of_counts or share < 1 or naive / 300 < 0.75
+
+
+@pytest.mark.parametrize("flow", [poisson, bursts])
+@pytest.mark.parametrize("length", [12, 3])
+def test_stretches_are_covered_together(flow, length):
+    """Hours, and the quarters of an hour of a schedule: 60 days each."""
+    rng, (stretch, hour) = np.random.default_rng(9), (np.arange(DAY) // one for one in (length, 12))
+    mean, held = 300 * RATE * length, []
+    for _ in range(60):
+        found = stretch_intervals(flow(rng).astype(float), np.full(DAY, 300 * RATE), stretch, hour)
+        held += [low <= mean <= high for low, high in found]
+    assert 0.92 <= np.mean(held) <= 0.985
+
+
+def test_a_level_that_changes_from_hour_to_hour_does_not_widen_their_intervals():
+    """It is what the intervals are to show."""
+    rng, hour = np.random.default_rng(10), np.arange(DAY) // 12
+    level = np.where(hour % 2, 1.5, 0.5)
+    fills = rng.poisson(60 * level).astype(float)
+    ends = stretch_intervals(fills, np.full(DAY, 60.0), hour, hour)
+    outside = [not low <= 720 <= high for low, high in ends]
+    assert all(outside)
+    [(low, high)] = fill_intervals(fills[:, None], np.full((DAY, 1), 60.0))
+    assert low <= 60 * DAY <= high

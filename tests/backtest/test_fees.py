@@ -1,0 +1,108 @@
+"""Rates of fees that no exchange has: a percentage in the place of a fraction, in the log and in every summary."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+import mm
+from mm.__main__ import main
+from mm.backtest.models import trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.rules import Rules
+from mm.dayfolder.layout import USDM, DayFolder
+from mm.instrument import E8, Instrument
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.session import Session
+from mm.tape.tape import Tape
+
+GRID = Instrument("SIMUSDT", E8 // 10, E8 // 10)  # ticks and lots of 0.1
+KEY = "implausible_fee"
+WAY_OUT = "rates are fractions of the notional (0.001 is 0.1 %): set MAKER_FEE_RATE=0.001 for 0.1 %"
+
+
+class Never:
+    name = "never"
+
+    def quote(self, _view):
+        return None
+
+
+def noted(**fees_e8):
+    """Return the warnings of a backtest of one book with these fees, as far as they are of fees."""
+    moves = [(at * 1_000_000, "depth", [(999, 50 + at)], []) for at in range(1, 4)]
+    tape = Tape.of(GRID, [(0, "snapshot", [(999, 50)], [(1001, 50)]), *moves])
+    summary = backtest(tape, Never(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **fees_e8)).summary
+    return [line for line in summary["warnings"] if line.startswith(KEY)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    market = PoissonMarket(A_per_s=1.0, k_per_tick=0.4)
+    make_day(DayFolder(root, "SIMUSDT", "20260105"), market, Session("SIMUSDT", "20260105", 0.3, 1))
+    return root
+
+
+def run(data, out, command, *words):
+    given = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(data), "--out-root", str(out)]
+    return CliRunner().invoke(main, [command, *given, *words, "--json"])
+
+
+@pytest.mark.parametrize(
+    ("role", "rate_e8", "said"),
+    [
+        ("maker", 10_000_000, "MAKER_FEE_RATE is 0.1, 10 % of the notional"),
+        ("taker", 2_000_000, "TAKER_FEE_RATE is 0.02, 2 % of the notional"),
+        ("maker", -500_000, "MAKER_FEE_RATE is -0.005, a rebate of 0.5 % of the notional"),
+    ],
+)
+def test_a_percentage_in_the_place_of_a_fraction_is_a_warning(role, rate_e8, said):
+    (line,) = noted(**{f"{role}_fee_e8": rate_e8})
+    assert line.startswith(f"{KEY}: {said}; rates are fractions of the notional (0.001 is 0.1 %)")
+
+
+@pytest.mark.parametrize("rate_e8", [0, 100_000, 1_200_000, -25_000])
+def test_rates_that_exchanges_have_are_not(rate_e8):
+    """None, that of Spot, a retail taker's 1.2 %, a rebate of 0.025 %."""
+    assert noted(maker_fee_e8=rate_e8, taker_fee_e8=rate_e8) == []
+
+
+@pytest.mark.parametrize("command", ["backtest", "walkforward", "sweep"])
+def test_each_command_logs_it_once_and_keeps_it_in_its_result(data, tmp_path, command):
+    more = ["--grid", "GAMMA=0.1,1", "--jobs", "1"] if command == "sweep" else ["--sensitivity", "0"]
+    more += ["--wf-train-window-min", "5", "--wf-step-min", "5"] if command == "walkforward" else []
+    done = run(data, tmp_path, command, "--maker-fee-rate", "0.1", *more)
+    logged = [line for line in done.stderr.splitlines() if f"warning {KEY}" in line]
+    assert len(logged) == 1, done.output
+    assert "MAKER_FEE_RATE" in logged[0]
+    assert WAY_OUT in logged[0]
+    assert sum(KEY in line for line in json.loads(done.stdout.splitlines()[-1])["warnings"]) == 1
+
+
+def test_a_sweep_over_fees_names_each_rate_once(data, tmp_path):
+    axes = ["--grid", "MAKER_FEE_RATE=0.001,0.1,0.075", "--grid", "GAMMA=0.1,1"]
+    done = run(data, tmp_path, "sweep", *axes, "--jobs", "1")
+    logged = [line for line in done.stderr.splitlines() if f"warning {KEY}" in line]
+    assert [rate in line for rate, line in zip(("rate=0.1 ", "rate=0.075 "), logged, strict=True)] == [True, True]
+
+
+def test_a_sweep_of_a_perpetual_logs_the_fee_of_spot_once_before_it_plays(data, monkeypatch, tmp_path):
+    from mm.commands import assemble
+
+    opened = assemble.tapes
+
+    def perpetual(*given):
+        return [replace(tape, meta=replace(tape.meta, venue=USDM)) for tape in opened(*given)]
+
+    monkeypatch.setattr(assemble, "tapes", perpetual)
+    done = run(data, tmp_path, "sweep", "--grid", "GAMMA=0.1,1", "--jobs", "1")
+    assert done.stderr.count("warning spot_fees day=20260105 rate=0.001 way_out=") == 1, done.output
+
+
+def test_a_wrong_rate_in_python_stands_in_the_summary(data):
+    tape = mm.load_day(data / "SIMUSDT" / "20260105")
+    found = mm.backtest(tape, maker_fee_rate="0.1", sensitivity=False).summary["warnings"]
+    assert sum(line.startswith(KEY) for line in found) == 1

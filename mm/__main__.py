@@ -3,6 +3,14 @@
 import atexit
 import gc
 import os
+import signal
+import threading
+
+# A process that is interrupted while it imports the program ends by the signal, without a traceback.
+_INTERRUPTED = signal.getsignal(signal.SIGINT)
+_EARLY = _INTERRUPTED is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+if _EARLY:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import click
 
@@ -140,5 +148,7 @@ main = click.version_option(mm.__version__, prog_name="mm")(
     Program("mm", "Record, calibrate and backtest market making, from bytes to a result.", COMMANDS, SECTIONS)
 )
 
+if _EARLY:
+    signal.signal(signal.SIGINT, _INTERRUPTED)
 if __name__ == "__main__":
     main()

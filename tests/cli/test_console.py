@@ -245,3 +245,28 @@ def test_what_is_printed_meanwhile_stands_above_the_bar(capsys, monkeypatch):
 def test_the_time_left_reads_like_a_clock(seconds, text):
     """Nobody divides by sixty."""
     assert clock_text(seconds) == text
+
+
+IMPORTED = "import mm.__main__, signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+INTERRUPTS = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mm.cli.frame":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+def test_an_interrupt_while_the_program_is_imported_leaves_no_traceback():
+    """The default handler of Python would print one of the import machinery; the shell shows 130 by itself."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTS + IMPORTED], capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_who_imports_the_program_keeps_the_handler_of_interrupts():
+    """A notebook that imports the commands must not end at Ctrl-C."""
+    ended = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, check=True, text=True)
+    assert ended.stdout == "True\n"

@@ -85,7 +85,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 91_620),
+    "lines": (46_000, 91_630),
     "modules": (220, 362),
     "modules under 100 lines": (25, 59),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

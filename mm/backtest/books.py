@@ -34,6 +34,7 @@ class Books:
             without one.
         seed: Keys the bootstrap of the Sharpe ratio.
         starts_us: When each of the days begins; empty where they are reported as one.
+        between_days_us: Time between the end of a day's window and the begin of the next, in all.
         intensity: What predicts fills, to hold them against; None without one.
         hits: The aggressive orders of the market, as `mm.backtest.metrics.flow_levels.aggressors` returns them, where
             the intensity predicts fills by the states of orders; else None.
@@ -78,6 +79,7 @@ class Books:
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None
     starts_us: tuple[int, ...] = ()
+    between_days_us: int = 0
     intensity: "Intensity | None" = None
     hits: "NDArray[np.int64] | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def backtest(
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules)
-    days, starts_us = list[str](), list[int]()
+    days, spans = list[str](), list[tuple[int, int]]()
     first: Tape | None = None
     passed, sums = [0, 0], np.zeros(3, np.int64)  # lost lines, time without trades, all time
     predictors, hits = list["Artefact"](), list["NDArray[np.int64]"]()
@@ -65,7 +66,7 @@ def backtest(
         if first is None:
             first, predictors = one, _predictors(one, quotes, fills)
         days.extend(one.days)
-        starts_us.append(one.start_us)
+        spans.append((one.start_us, one.end_us))
         best, levels, ahead = _best_of(one, exchange)
         exchange.run(best or one, step, levels=levels, ahead=ahead)
         sums += one.meta.counts.get("lost_lines", 0), *untraded_us(best or one)
@@ -76,7 +77,7 @@ def backtest(
     if first is None:
         raise UsageError("backtest was given no tape; give at least one")
     models = (quotes, fills, intensity)
-    books = replace(books_of(first, rules, models), days=tuple(days), starts_us=tuple(starts_us))
+    books = replace(books_of(first, rules, models), days=tuple(days), **_times(spans))
     books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1), hits=joined(hits))
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
@@ -133,6 +134,12 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     for one in found.values():
         one.check(tape.symbol, tape.instrument.tick_e8)
     return list(found.values())
+
+
+def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
+    """Return when each of the days begins, and the time between them, by the names that `Books` has for them."""
+    between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
+    return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
 def _each(

@@ -24,13 +24,24 @@ def describe(summary: Mapping[str, Any]) -> str:
         f"after 60 s {number(summary['realised_half_spread']['60'])}",
         "Inventory": f"rms {number(inventory['rms'], 3)}{base}, at most {number(inventory['max'], 3)}; "
         f"both sides quoted {percent(summary['two_sided_uptime'])} of the time",
-        "Covered": f"{duration(summary['seconds_covered'])}, excluded {duration(summary['seconds_excluded'])}",
+        "Covered": f"{duration(summary['seconds_covered'])}, excluded {duration(excluded_s(summary))}",
     }
     models = summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"
     body = [f"  {name:<9} {text}" for name, text in rows.items()]
     cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
     return "\n".join([head, *body, *cautions])
+
+
+def excluded_s(summary: Mapping[str, Any]) -> float:
+    """Return the seconds without a valid book within the days."""
+    outside: float = summary["seconds_excluded"] - summary.get("seconds_between_days", 0.0)
+    return max(outside, 0.0)
+
+
+def _between(summary: Mapping[str, Any]) -> str:
+    seconds = summary.get("seconds_between_days")
+    return f", {_number(seconds, 0)} between the days" if seconds else ""
 
 
 def text_of(summary: Mapping[str, Any]) -> str:
@@ -48,7 +59,10 @@ def text_of(summary: Mapping[str, Any]) -> str:
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
         ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
-        ("seconds", f"{_number(summary['seconds_covered'], 0)}, {_number(summary['seconds_excluded'], 0)} excluded"),
+        (
+            "seconds",
+            f"{_number(summary['seconds_covered'], 0)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}",
+        ),
     ]
     if (funding := summary.get("funding")) is not None:
         rows.insert(3, ("    with funding", _number(_negative(funding), 4)))

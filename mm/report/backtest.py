@@ -12,7 +12,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.summary import scale
 from mm.backtest.orders_file import CSV
-from mm.backtest.summary_text import assumptions
+from mm.backtest.summary_text import assumptions, excluded_s
 from mm.clock import US_PER_S, iso
 from mm.numbers import duration, number, percent, short, signed
 from mm.report.backtest_charts import (
@@ -198,7 +198,7 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
     """Return the card of the charts over time, which zoom together in a page with the timeline's script."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    off = [("off", f"no valid book: {duration(summary['seconds_excluded'])}")] if summary["seconds_excluded"] else []
+    off = [("off", f"no valid book: {duration(excluded_s(summary))}")] if summary["seconds_excluded"] else []
     hint = "One span of time for all. Point at a fill to see its cause and what a unit was worth later; mm runs explain"
     return card("Over time", f"{hint} shows the market around it.", charts or charts_of(summary, run), off)
 
@@ -398,7 +398,7 @@ def activity_card(summary: Summary) -> str:
 
 def data_card(summary: Summary, run: RunColumns) -> str:
     """Return how much of the time the data were good, and the longest stretches that are excluded."""
-    covered, excluded = summary["seconds_covered"], summary["seconds_excluded"]
+    covered, excluded = summary["seconds_covered"], excluded_s(summary)
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
     rows: list[Row] = [

@@ -63,7 +63,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
         **_inventory(account, books),
         **ratios,
         **risk.daily(account, books.days, books.starts_us, journal.fills[:, 0]),
-        **_coverage(journal),
+        **_coverage(journal, books),
         **_predicted(journal, books, sent),
         **scale(books),
         **_optional(books),
@@ -226,12 +226,13 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     }, left_out
 
 
-def _coverage(journal: "Journal") -> dict[str, Any]:
-    counters = journal.counters
+def _coverage(journal: "Journal", books: "Books") -> dict[str, Any]:
+    counters, between_us = journal.counters, books.between_days_us
     return {
         "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
         "seconds_covered": counters["valid_us"] / US_PER_S,
         "seconds_excluded": counters["invalid_us"] / US_PER_S,
+        **({"seconds_between_days": between_us / US_PER_S} if between_us else {}),
         "observed_fills": len(journal.fills),
     }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from mm.calibration._rows import LEAST_K, At, Rows
-from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, sum_by
+from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, grouped, sum_by
 
 if TYPE_CHECKING:
     from mm.calibration.estimators import Estimate
@@ -158,7 +158,7 @@ class Sample:
         """Return the sample of *points*; those without exposure or farther than a limit are left out."""
         kept = (points.exposure_s > 0) & (points.delta_ticks <= max_delta_ticks)
         points = points if kept.all() else points.where(kept)
-        first, row = group(points.delta_ticks, points.width_ticks)
+        first, row = grouped(points)
         return cls(points, Shape(points.delta_ticks[first], points.width_ticks[first]), row)
 
     @property

@@ -17,7 +17,7 @@ from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
-from mm.calibration.points import Floats, Points, group
+from mm.calibration.points import Floats, Points, grouped
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
@@ -173,7 +173,7 @@ def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:
 
 def reached(points: Points, line: Line) -> Floats:
     """Return how often each row is reached, in 1/s: λ(δ), of a cell less λ at its far end."""
-    first, row = group(points.delta_ticks, points.width_ticks)
+    first, row = grouped(points)
     near = points.delta_ticks[first]
     rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))
     gain: Floats = (rate[: len(first)] - rate[len(first) :])[row]

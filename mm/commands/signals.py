@@ -123,7 +123,11 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
 
     names = names_of(columns)
     SIGNALS.check(names)
-    (tape,) = _one_day(assemble.tapes(run, day, market), day)
+    if len(day.days()) > 1:
+        raise UsageError(
+            f"--day (DAY) is {day.day}; signals are scored on one day, so that its halves are halves of a day"
+        )
+    (tape,) = assemble.tapes(run, day, market)
     fit = assemble.micro_price_before(run, day, market, tape, run.tapes) if "micro_price" in names else None
     with run.timing("play"):
         found = score(tape, names, fit)
@@ -190,11 +194,3 @@ def _cell(one: "SignalScore") -> str:
         return f"{'-':>9}"
     clear = "*" if one.ci95 and (one.ci95[0] > 0 or one.ci95[1] < 0) else " "
     return f"{one.rho:>+7.3f}{clear}{'!' if one.stable is False else ' '}"
-
-
-def _one_day(tapes: "list[Tape]", day: Day) -> "list[Tape]":
-    if len(tapes) > 1:
-        raise UsageError(
-            f"--day (DAY) is {day.day}; signals are scored on one day, so that its halves are halves of a day"
-        )
-    return tapes

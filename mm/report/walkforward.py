@@ -1,6 +1,5 @@
 """The page of a walk-forward, and of a schedule: what was fitted, how it did on unseen data, what it earned."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
@@ -98,7 +98,7 @@ def page(
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
     return found

@@ -74,7 +74,7 @@ def test_scores_have_an_interval_a_half_life_and_a_page(desk):
         (("compute", "--signals", "imbalanced_5"), "20260106", 2, "unknown signal 'imbalanced_5'"),
         (("compute", "--signals", "spread,spread"), "20260106", 2, "twice"),
         (("compute", "--signals", "imbalance_21"), "20260106", 2, "21 levels"),
-        (("score", "--signals", "spread"), "20260105:20260106", 2, "scored on one day"),
+        (("score", "--signals", "spread"), "20260106,20260109", 2, "scored on one day"),
         (("compute", "--signals", "spread"), "20260107", 3, "20260107"),
     ],
 )

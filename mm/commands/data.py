@@ -12,7 +12,7 @@ import click
 from mm.cli.config import BinanceMarket, DamagedDay, Market, Name, PublicFiles, Results, Source, Streams
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import ONE_DAY, PATH, SYMBOL, knob
+from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -146,14 +146,54 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
     return report
 
 
-@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
-def check_command(console: Console, folder: Path) -> None:
-    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3."""
+@dataclass(frozen=True, kw_only=True)
+class NamedDays:
+    """Day folders by symbol and day, where no path is given."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol, where no DAY_FOLDER is given.", common="Symbol, without a folder")
+    day: str | None = knob(
+        None,
+        DAYS,
+        "YYYYMMDD, where no DAY_FOLDER is given; of coverage also a list or a range.",
+        common="YYYYMMDD, without a folder",
+    )
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
+
+    def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
+        """Return the folders that are *given*, else those of the symbol and its days.
+
+        Raises:
+            UsageError: If neither is there.
+        """
+        if given:
+            return tuple(given)
+        if self.symbol is None or self.day is None:
+            raise UsageError("no day is given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
+        return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
+
+    def one(self, given: Path | None) -> Path:
+        """Return the only folder; raises UsageError where there are more, or none."""
+        found = self.folders([] if given is None else [given])
+        if len(found) > 1:
+            raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
+        return found[0]
+
+
+_FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
+
+
+@command(NamedDays, arguments=[_FOLDER])
+def check_command(console: Console, days: NamedDays, folder: Path | None) -> None:
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3.
+
+    Example: mm data check --symbol BTCUSDT --day 20251216
+    """
     import msgspec
 
     from mm.dayfolder.check import check_day
     from mm.dayfolder.layout import DayFolder
 
+    folder = days.one(folder)
     report = check_day(DayFolder.at(folder))
     console.answer(msgspec.to_builtins(report))
     for defect in report.defects:
@@ -169,8 +209,8 @@ def check_command(console: Console, folder: Path) -> None:
         raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` repairs what can be repaired")
 
 
-@command(Name, arguments=[click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")])
-def repair_command(console: Console, name: Name, folder: Path) -> None:
+@command(NamedDays, Name, arguments=[_FOLDER])
+def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a sound one is left as it is."""
     import msgspec
 
@@ -178,7 +218,7 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
     from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.repair import repair_day
 
-    at_us = now_us()
+    folder, at_us = days.one(folder), now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
     console.answer({**msgspec.to_builtins(repaired), "path": str(folder)})
     for line in repaired.repairs:
@@ -197,17 +237,20 @@ def repair_command(console: Console, name: Name, folder: Path) -> None:
 
 
 @command(
-    DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, required=True, metavar="DAY_FOLDER...")]
+    NamedDays, DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")]
 )
-def coverage_command(console: Console, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and what a backtest leaves out."""
+def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
+    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and what a backtest leaves out.
+
+    Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
+    """
     import msgspec
 
     from mm.dayfolder.coverage import cover, coverage_text
     from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import require_sealed
 
-    found, harmed = [], []
+    found, harmed, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
     with console.progress("coverage", sum(sizes)) as advance:
         for folder, size in zip(map(DayFolder.at, folders), sizes, strict=True):
@@ -226,7 +269,6 @@ def _named(harmed: "Sequence[Harm]") -> list[str]:
     return [f"{path.name}: {what}" for path, what, _ in harmed]
 
 
-_FOLDER = click.Argument(["folder"], type=_PATH, metavar="DAY_FOLDER")
 _FORM = click.Option(
     ["--format", "--to", "form"],
     type=click.Choice(["parquet", "hftbacktest"]),
@@ -240,9 +282,15 @@ _ROOT = click.Option(
 )
 
 
-@command(Results, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
+@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
 def export_command(
-    console: Console, results: Results, damaged: DamagedDay, folder: Path, form: str, out: Path | None
+    console: Console,
+    results: Results,
+    days: NamedDays,
+    damaged: DamagedDay,
+    folder: Path | None,
+    form: str,
+    out: Path | None,
 ) -> None:
     """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest.
 
@@ -250,7 +298,7 @@ def export_command(
     """
     from mm.dayfolder.layout import DayFolder
 
-    day = DayFolder.at(folder)
+    day = DayFolder.at(days.one(folder))
     target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
     if form == "parquet":
         _export_parquet(console, damaged, day, target)
@@ -298,8 +346,10 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
 _PICTURE = click.Option(["--out"], type=_PATH, help="The picture, .svg or .html; else <OUT_ROOT>/inspect/…/<DAY>.svg.")
 
 
-@command(Results, DamagedDay, arguments=[_FOLDER, _PICTURE])
-def inspect_command(console: Console, results: Results, damaged: DamagedDay, folder: Path, out: Path | None) -> None:
+@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
+def inspect_command(
+    console: Console, results: Results, days: NamedDays, damaged: DamagedDay, folder: Path | None, out: Path | None
+) -> None:
     """Summarise a day: rows, gaps, spread, volatility; and draw it.
 
     Example: mm data inspect data/BTCUSDT/20251216
@@ -310,7 +360,7 @@ def inspect_command(console: Console, results: Results, damaged: DamagedDay, fol
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 
-    day, tape = DayFolder.at(folder), None
+    day, tape = DayFolder.at(days.one(folder)), None
     require_sealed(day, damaged=damaged.damaged)
     try:
         tape = load_day(day, damaged=damaged.damaged)

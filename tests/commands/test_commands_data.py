@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.commands.data import _steps, check_command, import_command, repair_command
+from mm.commands.data import (
+    _steps,
+    check_command,
+    coverage_command,
+    export_command,
+    import_command,
+    inspect_command,
+    repair_command,
+)
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
 DAY = Path("data/SIMUSDT/20260105")
@@ -121,6 +129,36 @@ def test_a_day_that_is_not_sealed_says_so():
     call(import_command, "capture.gz", "--symbol", "SIMUSDT")
     (DAY / "manifest_SIMUSDT_20260105.json").unlink()
     assert "not sealed, so checked without hashes" in call(check_command, str(DAY)).stdout
+
+
+@pytest.mark.parametrize("command", [check_command, repair_command, coverage_command, inspect_command])
+def test_a_day_is_found_by_symbol_and_day_as_by_its_folder(command):
+    """Flags and variables name the folder that is otherwise given as a path; a path has the last word."""
+    assert call(import_command, "capture.gz", "--symbol", "simusdt").exit_code == 0
+    by_path = call(command, str(DAY), "--json")
+    by_flags = call(command, "--symbol", "simusdt", "--day", "20260105", "--json")
+    by_variables = call(command, "--json", SYMBOL="SIMUSDT", DAY="20260105", DATA_ROOT="data")
+    beside = call(command, str(DAY), "--json", SYMBOL="OTHER", DAY="20990101")
+    answers = [json.loads(done.stdout) for done in (by_path, by_flags, by_variables, beside)]
+    assert by_path.exit_code == 0
+    assert answers == answers[:1] * 4
+
+
+def test_a_day_is_exported_by_symbol_and_day():
+    call(import_command, "capture.gz", "--symbol", "simusdt")
+    assert call(export_command, "--symbol", "SIMUSDT", "--day", "20260105").exit_code == 0
+    assert Path("out/parquet/SIMUSDT/20260105").is_dir()
+
+
+def test_coverage_takes_several_days_by_name_and_the_check_one():
+    call(import_command, "capture.gz", "--symbol", "simusdt")
+    both = call(coverage_command, "--symbol", "SIMUSDT", "--day", "20260105:20260106")
+    assert (both.exit_code, "20260106" in both.stderr) == (3, True)
+    checked = call(check_command, "--symbol", "SIMUSDT", "--day", "20260105:20260106")
+    assert (checked.exit_code, "takes one day" in checked.stderr) == (2, True)
+    for command in (check_command, coverage_command):
+        nothing = call(command, "--symbol", "SIMUSDT")
+        assert (nothing.exit_code, "give DAY_FOLDER, or --symbol" in nothing.stderr) == (2, True)
 
 
 def test_a_day_that_is_not_there_ends_with_3():

@@ -9,9 +9,11 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from msgspec import json as msgspec_json
+from shadowed import strategy
 
 from mm.cli.config import Market
 from mm.clock import now_us
@@ -250,6 +252,17 @@ def test_knobs_of_the_market_count(tmp_path):
         terms().opening(Market(tick_size="0.02"))
     assert terms().opening(Market(min_notional="7")).instrument.min_notional_e8 == 7 * 10**8
     assert len(terms(bid=None).opening(Market()).rows(0)) == 1
+
+
+@pytest.mark.parametrize(("rate", "logged"), [("0.1", [("MAKER_FEE_RATE", "0.1")]), ("0.001", [])])
+def test_a_fee_that_was_meant_as_a_percentage_is_logged(rate, logged):
+    """A shadow with ten percent of fees would run for days before its summary shows it."""
+    warnings = []
+    log = SimpleNamespace(warning=lambda event, **of: warnings.append((event, of["knob"], of["rate"])))
+    knobs = strategy(account={"maker_fee_rate": rate})
+    opening = terms().opening(Market())
+    terms().rules(knobs, opening, SimpleNamespace(log=log))
+    assert warnings == [("implausible_fee", *one) for one in logged]
 
 
 def test_terms_are_read_as_they_were_written(tmp_path):

@@ -116,20 +116,21 @@ class ShapeChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceChoice:
-    """The reference whose exponential predicts unseen blocks best, and by how much.
+    """The reference from which λ predicts unseen blocks best, and by how much.
 
     Attributes:
         chosen: ``mid``, ``best`` or ``micro``; the fit itself counts from its *reference*.
-        gain_nats_per_fill: By reference, what its exponential gains over that of the mid; None of one that was not
-            compared (``sweep``).
+        gain_nats_per_fill: By reference, what it gains over the mid; None of one that was not compared (``sweep``).
         se: Standard error, from the blocks, of the largest gain of another reference than the mid.
         why: One sentence.
+        compared: ``exponential`` where A exp(-k δ) is compared, ``curve`` where the best shape from each is.
     """
 
     chosen: str
     gain_nats_per_fill: dict[str, float | None]
     se: float
     why: str
+    compared: str = "exponential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -1,10 +1,13 @@
-"""Which reference price describes the flow best: curves of each, compared on the same fills, out of sample.
+"""Which reference price describes the flow best: shapes of λ from each, compared on the same fills, out of sample.
 
 The distances of one aggressive order from the mid, the own best price and the micro-price differ, but where it ended in
 the book does not: so many ticks beyond the best price of the side that it hit. At any instant a curve of a reference
 says how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all references
 are compared by the likelihood of the same fills in the same cells. As in `alternatives`, blocks of odd and even number
 take turns, and a block's fills count by how they are spread over its states and cells, not by how many they are.
+
+Exponentials are compared first. Where none gains over the mid's, the best shape from each reference is: an exponential
+that fits from no reference says nothing about which of them the flow follows.
 """
 
 from collections.abc import Sequence
@@ -22,14 +25,18 @@ from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints, distinct, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
-from mm.calibration.shapes import EXPONENTIAL, Cells, Family, monotone, search, shares_loglik
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
 from mm.numbers import MINUS
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-CLEAR = 1.0  # standard errors by which another reference has to be better than the mid
+CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
+CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
+SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, in place of those
+SHORT_FILLS = 100  # that such a recording needs
+MOST_ROWS = 3_000  # to which the curve that only has to fall is fitted: its cost grows with their square
 
 
 @dataclass(frozen=True)
@@ -158,40 +165,75 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
 
 
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
-    """Return the choice among the references; None where there are too few blocks or fills to compare them on.
+    """Return the choice among the references; None where there are too few fills to compare them on.
 
-    Another reference than the mid is chosen where its exponential gains more than one standard error.
+    Another reference than the mid is chosen where its exponential gains more than one standard error, or, where none
+    does, its best shape more than two over the best from the mid. A recording of less than four blocks of five minutes
+    is cut into 24 blocks, and needs 100 fills and two standard errors.
     """
-    return _compared(by_reference(calibrator))
+    choice, _ = _compared(marks_by_reference(calibrator))
+    return choice
 
 
-def _lacking(mid: EndCells) -> str:
+def _lacking(mid: EndCells, block_us: int) -> str:
     """Return what there is too little of to compare references; empty where there is enough."""
-    blocks, length = len(mid.fills), f"blocks of {BLOCK_US // US_PER_S // 60} minutes"
-    if blocks < LEAST_BLOCKS:
-        return f"{blocks} {length} were recorded, and references are compared on {LEAST_BLOCKS} or more"
+    fills = round(float(mid.fills.sum()))
+    if block_us < BLOCK_US and fills < SHORT_FILLS:
+        return (
+            f"{fills} fills were recorded in less than {LEAST_BLOCKS} blocks of {BLOCK_US // US_PER_S // 60} minutes, "
+            f"and references are compared on {SHORT_FILLS} or more there"
+        )
     if not all(mid.fills[parity::2].any() for parity in (0, 1)):
-        return f"references are compared between even and odd {length}, and one of the two have no fills"
+        length = (
+            f"{block_us / US_PER_S / 60:.3g} minutes" if block_us >= 60 * US_PER_S else f"{block_us / US_PER_S:.3g} s"
+        )
+        return f"references are compared between even and odd blocks of {length}, and one of the two have no fills"
     return ""
 
 
-def _compared(cells: dict[str, EndCells]) -> ReferenceChoice | None:
-    mid = cells["mid"]
-    if _lacking(mid):
-        return None
-    plain, fills = mid.unseen(EXPONENTIAL), float(mid.fills.sum())
-    gains: dict[str, tuple[float, float]] = {
-        name: gain_of(one.unseen(EXPONENTIAL) - plain, fills) for name, one in cells.items() if name != "mid"
-    }
+def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
+    """Return the choice among the references, or None and what there is too little of."""
+    spans = [day.span[1] - day.span[0] for day in marks["mid"]]
+    short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
+    block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US
+    cells = _cells_of(marks, block_us)
+    lacking = _lacking(cells["mid"], block_us)
+    if lacking:
+        return None, lacking
+    exponential = {name: one.unseen(EXPONENTIAL) for name, one in cells.items()}
+    fills = float(cells["mid"].fills.sum())
+    choice = _choice("exponential", exponential, fills, CLEARER if short else CLEAR)
+    if choice.chosen == "mid":
+        best = {name: _best_unseen(one, exponential[name]) for name, one in cells.items()}
+        by_curve = _choice("curve", best, fills, CLEARER)
+        choice = choice if by_curve.chosen == "mid" else by_curve
+    return choice, ""
+
+
+def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
+    """Return the log-likelihood of each block by the shape that predicts all of them best."""
+    distinct_rows = len(cells.summed()[0].delta)
+    families = (*FAMILIES[1:], *([None] if distinct_rows <= MOST_ROWS else []))
+    found = [exponential, *(cells.unseen(family) for family in families)]
+    return max((one for one in found if np.isfinite(one).all()), key=lambda one: float(one.sum()))
+
+
+def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
+    """Return the reference that predicts best; another than the mid only by more than *clear* standard errors."""
+    gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
     best = max(gains, key=lambda name: gains[name][0])
     gain, error = gains[best]
-    chosen = best if gain > CLEAR * error else "mid"
-    text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in sorted(gains.items()))
+    chosen = best if gain > clear * error else "mid"
+    text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in gains.items())
+    shape, over = (
+        ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
+    )
     return ReferenceChoice(
         chosen=chosen,
-        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in sorted(gains.items())}, "sweep": None},
+        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in gains.items()}, "sweep": None},
         se=error,
-        why=f"an exponential from the {chosen} predicts unseen blocks best (nats per fill over the mid: {text})",
+        why=f"{shape} from the {chosen} predicts unseen blocks best (nats per fill over {over}: {text})",
+        compared=compared,
     )
 
 
@@ -205,11 +247,10 @@ def resolved(
     """
     given = config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
-    cells = _cells_of(marks, BLOCK_US)
-    choice = _compared(cells)
+    choice, lacking = _compared(marks)
     if given != AUTO:
         return replace(config, reference=given), choice, marks[given], ()
     if choice:
         return replace(config, reference=choice.chosen), choice, marks[choice.chosen], ()
-    note = f"CALIB_REFERENCE=auto (--calib-reference) is the mid here: {_lacking(cells['mid'])}"
+    note = f"CALIB_REFERENCE=auto (--calib-reference) is the mid here: {lacking}"
     return replace(config, reference="mid"), None, marks["mid"], (note,)

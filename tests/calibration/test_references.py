@@ -141,15 +141,51 @@ def test_auto_under_a_fill_model_is_the_reference_that_it_chose(method):
     assert chosen.calibrator.config == given.calibrator.config
 
 
-def test_too_few_blocks_are_no_comparison():
+@pytest.mark.parametrize("name", ["mid", "best", "micro"])
+def test_a_recording_of_ten_minutes_is_cut_into_shorter_blocks(name):
+    """Two blocks of five minutes say nothing; 24 of 25 s find the reference that made the flow."""
+    for seed in range(3):
+        choice = compare_references(Calibrator(flow(name, seed, minutes=10), CalibrationConfig()))
+        assert (choice.chosen, choice.compared) == (name, "exponential"), (seed, choice)
+
+
+def test_too_few_fills_of_a_short_recording_are_no_comparison():
     """Then auto is the mid, and the fit says why; another reference has nothing to say."""
-    day = flow("best", 1, minutes=10)
+    day = flow("best", 1, minutes=10, rate=0.02)
     assert compare_references(Calibrator(day, CalibrationConfig())) is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
-    said = "is the mid here: 2 blocks of 5 minutes were recorded, and references are compared on 4 or more"
+    said = "in less than 4 blocks of 5 minutes, and references are compared on 100 or more there"
     assert [said in warning for warning in fit.warnings].count(True) == 1
     assert not any("CALIB_REFERENCE" in line for line in measure(day, CalibrationConfig(reference="best")).fit.warnings)
+
+
+def far_flow(seed, minutes=60):
+    """Return a day whose orders end at the touch as often at any spread, or, one in three, within 200 ticks behind it.
+
+    The latter are fewer at wide spreads, which is all that a nearly level exponential can follow: the mid's.
+    """
+    chance, events = random.Random(seed), []
+    for second in range(0, minutes * 60, 5):
+        spread = chance.choice([1, 1, 3, 6])
+        events.append(book(second * S, 1000, 1000 + spread))
+        for side in (1, -1):
+            for rate, depths in ((1.4, 1), (0.9 * math.exp(-0.3 * spread / 2), 200)):
+                at = 0.0
+                while (at := at + chance.expovariate(rate)) < 4.9:
+                    depth = chance.randrange(depths)
+                    price = 1000 - depth if side > 0 else 1000 + spread + depth
+                    events.append(trade(int((second + at) * S) + (side > 0), -side, price))
+    return tape(sorted(events, key=lambda event: event[1]), 0, minutes * 60 * S)
+
+
+def test_where_no_exponential_decides_curves_do():
+    """An exponential cannot follow the drop behind the touch, so its k is next to nothing from any reference."""
+    for seed in range(3):
+        choice = compare_references(Calibrator(far_flow(seed), CalibrationConfig(max_delta_ticks=400)))
+        assert (choice.chosen, choice.compared) == ("best", "curve"), (seed, choice)
+        assert choice.gain_nats_per_fill["best"] > 2 * choice.se
+        assert choice.why.startswith("a curve from the best predicts unseen blocks best")
 
 
 def test_fills_in_every_second_block_are_no_comparison():

@@ -142,7 +142,7 @@ COMMANDS: Commands = {
     "audit": ("Verify and show audit logs.", _AUDIT),
     "state": ("Initialise, rebuild and show the state store.", _STATE),
     "sim": ("Make markets to practise on.", sim.COMMANDS),
-    "demo": ("Make a synthetic day, calibrate it and play it.", "mm.demo:main"),
+    "demo": ("Make a synthetic day, calibrate it and play it.", "mm.commands.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }
 

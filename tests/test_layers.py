@@ -26,7 +26,7 @@ LAYERS = [
         "cli.knobs",
     ],
     ["dayfolder", "market_data"],
-    ["tape", "day_parquet", "predict", "signals", "formats"],
+    ["tape", "predict", "signals", "formats"],
     ["backtest"],
     ["calibration"],
     ["walkforward"],
@@ -40,7 +40,7 @@ ROOMS = {"metrics": {"books", "fills", "journal"}}
 # Entry points: they may import everything, and nothing below imports them.
 # Of mm/commands only what makes objects of knobs is none.
 ENTRIES = re.compile(
-    r"mm\.(runner_\w+|demo|__main__|commands\.(?!assemble|setup)\w+|(api|bench|dashboard|evaluate|rl|sim|sweep)(\..+)?"
+    r"mm\.(runner_\w+|__main__|commands\.(?!assemble|setup)\w+|(api|bench|dashboard|evaluate|rl|sim|sweep)(\..+)?"
     r"|market_data\.recorder|report\.redraw)\Z"
 )
 FRAME = set(LAYERS[7])

@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (3_434, 25),
+    "root": (3_018, 23),
     # Issue 17 gave it room: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
@@ -61,7 +61,7 @@ TODAY = {
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_616, 11),  # distances that follow a fill model unless they were given
-    "commands": (2_982, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
+    "commands": (3_138, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
     "evaluate": (3_014, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,

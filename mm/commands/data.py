@@ -16,9 +16,9 @@ from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mm.day_parquet import Moved
     from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import Harm
+    from mm.formats.day_parquet import Moved
 
 _PATH = click.Path(path_type=Path)
 _FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision")
@@ -307,8 +307,8 @@ def export_command(
 
 
 def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
-    from mm.day_parquet import export_day, read_again
     from mm.dayfolder.seal import require_sealed
+    from mm.formats.day_parquet import export_day, read_again
 
     harmed = _named(require_sealed(day, damaged=damaged.damaged))
     moved = export_day(day, target)
@@ -383,7 +383,7 @@ def inspect_command(
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
 def import_parquet_command(console: Console, folder: Path, data_root: Path) -> None:
     """Write the day folder that an export was made of, with the same text in every file."""
-    from mm.day_parquet import import_day
+    from mm.formats.day_parquet import import_day
 
     day, moved = import_day(folder, data_root)
     _tell(console, moved)

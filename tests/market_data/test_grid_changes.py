@@ -13,11 +13,11 @@ import mm
 from boxed import SYMBOL, Boxed, quicken, recorded
 from day_oracle import hold
 from mm.backtest.rules import Rules
-from mm.day_parquet import export_day, import_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.repair import repair_day
+from mm.formats.day_parquet import export_day, import_day
 from mm.market_data import recording as recording_module
 from mm.market_data import snapshot as rest_tasks
 from mm.sim.exchange.parameters import Parameters, read_new_order

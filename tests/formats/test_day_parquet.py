@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from mm.commands.data import export_command, import_parquet_command
-from mm.day_parquet import export_day, import_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, RunExists
+from mm.formats.day_parquet import export_day, import_day
 from scribe import first_run, later_runs
 
 

@@ -29,7 +29,7 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, Remark, SomeCapture
-from mm.market_data.grid import Grid
+from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
 from mm.market_data.lines_ahead import PricesNotCounted, read_ahead
 from mm.market_data.venue import (
@@ -396,16 +396,16 @@ class _Import:
         tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)
         step_e8 = _e8_or(options.qty_step, known.lot_e8 if known else 0)
         notional_e8 = _e8_or(options.min_notional, known.min_notional_e8 if known else 0)
-        wanted = (
+        for name, flag, given, seen in (
             ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8),
             ("quantity step", "--qty-step", step_e8, grid.seen_step_e8),
-        )
-        for name, flag, given, seen in wanted:
+        ):
             if not given and seen:
                 report.inferred.append(name)
                 report.warnings.append(
                     f"{name} {short_text(seen)} is inferred from the capture; give {flag} if the exchange's is finer"
                 )
+        report.warnings += [NO_MIN_NOTIONAL] * (known is None and options.min_notional is None)
         report.warnings += grid.too_fine(options.tick_e8 or 0, sum(day.book.diffs for day in report.days))
         tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or grid.seen_step_e8
         if tick_e8 and step_e8:

@@ -17,6 +17,12 @@ MOST_E8 = 10**19
 MOST_SHOWN_E8 = 2**63 - 1
 """The quantity, in 1e-8, that the exchange shows of a level where more rests there: it is on no grid."""
 
+NO_MIN_NOTIONAL = (
+    "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, however little that is "
+    "worth; give --min-notional (exchangeInfo has it), or set QUOTE_QTY"
+)
+"""The warning of an import whose instrument has no minimum notional."""
+
 
 class Grid:
     """Prices and quantities in 1e-8, remembered by their text: the same few thousand come again and again.

@@ -32,7 +32,7 @@ from mm.errors import BrokenFile, MMError, OffGrid, RunExists, TryLater
 from mm.instrument import Instrument, e8, short_text
 from mm.market_data.capture_import import ImportOptions, Staging
 from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
-from mm.market_data.grid import Grid
+from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 
 MARKETS = {"spot": (SPOT, "/data/spot/daily"), "usdm": (USDM, "/data/futures/um/daily")}
 TRADES, BOOK = "trades", "bookTicker"
@@ -357,6 +357,7 @@ class _Day:
                 f"tick size {short_text(tick_e8)} and quantity step {short_text(lot_e8)} are inferred from the rows "
                 f"({', '.join(inferred)}); give --tick-size and --qty-step if the exchange's are finer"
             )
+        report.warnings += [NO_MIN_NOTIONAL] * (options.min_notional is None)
         report.warnings += grid.too_fine(options.tick_e8 or 0, report.trades)
         if report.frames:
             report.warnings.append(

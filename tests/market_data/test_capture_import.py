@@ -31,6 +31,7 @@ from captured import (
 )
 from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
+from mm.market_data.grid import NO_MIN_NOTIONAL
 from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
 from support import SHARED, run_python
@@ -88,6 +89,7 @@ def test_the_grid_is_inferred_from_everything_and_marked(tmp_path):
     assert [warning.split(" is inferred")[0] for warning in report.warnings] == [
         "tick size 0.05",
         "quantity step 0.001",
+        NO_MIN_NOTIONAL,
     ]
     written = json.loads(folder(tmp_path).instrument.read_text())
     assert written["inferred"] == ["tick size", "quantity step"]
@@ -115,6 +117,14 @@ def test_given_steps_win(tmp_path):
         "5.00000000",
     ]
     assert report.inferred == []
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize("least", [None, "0", "5"])
+def test_an_unknown_minimum_notional_is_warned_of(tmp_path, least):
+    """Quotes of one quantity step are worth cents on most symbols, and the exchange takes none under five dollars."""
+    report = imported(tmp_path, GOOD, tick_size="0.1", qty_step="0.01", min_notional=least)
+    assert report.warnings == ([NO_MIN_NOTIONAL] if least is None else [])
 
 
 def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
@@ -122,7 +132,7 @@ def test_a_tick_size_that_is_too_fine_is_warned_of(tmp_path):
     messages = [snapshot(10), *(diff(number, number) for number in range(11, 130)), trade(1)]
     for place, tick_size, warned in (("fine", "0.01", True), ("right", "0.1", False)):
         (tmp_path / place).mkdir()
-        report = imported(tmp_path / place, messages, tick_size=tick_size, qty_step="0.01")
+        report = imported(tmp_path / place, messages, tick_size=tick_size, qty_step="0.01", min_notional="5")
         assert [warning.split(": ")[0] for warning in report.warnings] == [
             "every price of the capture is a multiple of 0.1, 10 times tick size 0.01"
         ] * warned

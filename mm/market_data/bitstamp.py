@@ -44,7 +44,7 @@ from mm.market_data.bitstamp_lines import (
     matched,
     read_lines,
 )
-from mm.market_data.captures import CapturedMessage
+from mm.market_data.captures import CapturedMessage, refuse_folder
 from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, Message, TradePrint
 
@@ -335,6 +335,7 @@ class BitstampCapture:
         self.lines, self.messages = ReadLines(path), NamedSymbols()
         self.warnings: Sequence[str] = ()
         self._market, self._progress = market, progress
+        refuse_folder(path)
         if not path.is_file():
             raise BrokenFile(f"{path}: there is no such file; give the path of a capture")
 

@@ -143,8 +143,17 @@ class CaptureLines:
                 start = _skip_zeros(data, at)
 
 
+def refuse_folder(path: Path) -> None:
+    """Raise BrokenFile, with one of the files in it, where *path* is a folder and not a capture."""
+    if path.is_dir():
+        inside = sorted(one for one in path.iterdir() if one.is_file())
+        example = f", such as {inside[0]}" if inside else ""
+        raise BrokenFile(f"{path}: this is a folder; give the captures in it{example}")
+
+
 def _head(path: Path) -> bytes:
     """Return the first bytes of *path*; raises BrokenFile where it cannot be a capture."""
+    refuse_folder(path)
     try:
         with path.open("rb") as stream:
             head = stream.read(8)

@@ -113,10 +113,18 @@ def test_other_packings_are_named(tmp_path, raw, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    """So is a folder."""
+    """The error says which of several."""
     with pytest.raises(BrokenFile, match=r"gone\.gz: cannot be read"):
         CaptureLines(tmp_path / "gone.gz")
-    with pytest.raises(BrokenFile, match="cannot be read"):
+
+
+def test_a_folder_is_refused_with_a_file_in_it(tmp_path):
+    """A folder of captures is what one has after a download; the error says how to name its files."""
+    with pytest.raises(BrokenFile, match=r"this is a folder; give the captures in it$"):
+        CaptureLines(tmp_path)
+    for name in ("b.gz", "a.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(BrokenFile, match=r"this is a folder; give the captures in it, such as .*/a\.gz$"):
         CaptureLines(tmp_path)
 
 

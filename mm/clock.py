@@ -6,8 +6,9 @@ and larger.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from mm.errors import UsageError
@@ -138,9 +139,15 @@ def midnight_us(day: str, zone: str = DAY_ZONE) -> int:
     return int(datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(zone)).timestamp()) * US_PER_S
 
 
-def next_day(day: str) -> str:
-    """Return the day after *day*."""
-    return (parse_day(day) + timedelta(days=1)).strftime("%Y%m%d")
+def next_day(day: str, step: int = 1) -> str:
+    """Return the day after *day*, or that *step* days after it."""
+    return (parse_day(day) + timedelta(days=step)).strftime("%Y%m%d")
+
+
+def missing_days(days: Sequence[str]) -> str:
+    """Return the days between rising *days* that are not among them, as in ``20260106, 20260109 to 20260112``."""
+    gaps = [(next_day(one), next_day(other, -1)) for one, other in pairwise(days) if next_day(one) < other]
+    return ", ".join(first if first == last else f"{first} to {last}" for first, last in gaps)
 
 
 def run_stamp(us: int) -> str:

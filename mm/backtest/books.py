@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FEE_RATE = "0.001"  # of makers and takers where none is given: that of Spot
 SPOT_FEES = "spot_fees"  # the key of the warning that a perpetual is played with it
 IMPLAUSIBLE_FEE = "implausible_fee"  # the key of the warning that a rate is no exchange's
+DAYS_NOT_PLAYED = "days_not_played"  # the key of the warning that days lie between those of a run
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.books import FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
+from mm.backtest.books import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
@@ -16,7 +16,7 @@ from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
-from mm.clock import us_from_ms
+from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
@@ -211,6 +211,12 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
     met = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
     if met:
         log.warning("agent_in_sample", path=str(path), days=",".join(met))
+
+
+def warn_of_missing_days(log: "Logger", day: Day) -> None:
+    """Warn where whole days lie between those that are played: positions and orders carry over them."""
+    if between := missing_days(day.days()):
+        log.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
 
 def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:

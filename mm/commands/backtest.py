@@ -51,6 +51,7 @@ def main(
     maker = ModelMaker(run, models, tapes[0], account.seed)
     maker.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     quotes = maker.quotes()
     maker.fills()

@@ -95,6 +95,7 @@ def walkforward(
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)

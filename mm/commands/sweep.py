@@ -44,6 +44,7 @@ def main(
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
+    assemble.warn_of_missing_days(run.log, day)
     store = Store.of(day.out_root, day.symbol, day.label())
     stand = ground(run, points, tapes, run.tapes, sweep.cluster and sweep.object_store)
     if sweep.sweep_walkforward:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import IMPLAUSIBLE_FEE, SPOT_FEES
+from mm.backtest.books import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.clock import US_PER_S
@@ -52,7 +52,7 @@ BLOCKS, FEWER, MANY = 16, 10, 1000  # of the cross-validation: fewer halves wher
 ENOUGH, LITTLE = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
 # How the keys end at the head of warnings of points that a sweep has as well.
-TOLD = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE)
+TOLD = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
 Row = dict[str, Any]
 
 

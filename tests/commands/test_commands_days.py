@@ -1,12 +1,16 @@
-"""Several days in one backtest: what lies between them is no fault of the recording."""
+"""Several days in one backtest: the time between them is no fault of the recording, and days left out are named."""
 
 import json
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+import mm
+from mm.__main__ import main
 from mm.backtest.summary_text import excluded_s
+from mm.clock import missing_days
 
 DAYS = "20260105,20260106"
 HOURS = 0.1
@@ -31,3 +35,56 @@ def test_the_time_between_days_is_apart_from_excluded_time(tmp_path):
     assert "seconds_between_days" not in json.loads(
         _mm(*(word if word != DAYS else DAYS[:8] for word in words), "--json")
     )
+
+
+@pytest.mark.parametrize(
+    ("days", "named"),
+    [
+        (["20260105"], ""),
+        (["20260105", "20260106"], ""),
+        (["20260228", "20260301"], ""),
+        (["20260105", "20260107"], "20260106"),
+        (["20260105", "20260110"], "20260106 to 20260109"),
+        (["20251230", "20260101", "20260102", "20260105"], "20251231, 20260103 to 20260104"),
+    ],
+)
+def test_days_that_are_not_played_are_named(days, named):
+    assert missing_days(days) == named
+
+
+def _sessions(tmp_path, days):
+    """Make sessions of six minutes on *days*; return the words of a run's folders."""
+    data = tmp_path / "data"
+    _mm("sim", "day", "--hours", HOURS, "--day", days, "--data-root", data)
+    return "--symbol", "SIMUSDT", "--data-root", str(data), "--out-root", str(tmp_path / "out")
+
+
+def test_a_day_that_is_not_played_is_named_in_log_summary_and_page(tmp_path):
+    """Wednesday after Monday plays, but inventory and PnL go over a Tuesday that nobody played."""
+    folders = _sessions(tmp_path, "20260105,20260107")
+    done = CliRunner().invoke(main, ["backtest", *folders, "--day", "20260105,20260107", "--run-id", "R"])
+    assert not done.exit_code, done.output
+    assert done.stderr.count("warning days_not_played days=20260106 way_out=") == 1
+    run = tmp_path / "out" / "backtest" / "SIMUSDT" / "20260105-20260107_R"
+    (note,) = [one for one in json.loads((run / "summary.json").read_text())["warnings"] if "not_played" in one]
+    assert note.startswith("days_not_played: the run leaves out 20260106 between")
+    assert note in done.stdout
+    assert "days_not_played: the run leaves out 20260106" in (run / "report.html").read_text()
+    days = [mm.load_day(tmp_path / "data" / "SIMUSDT" / day) for day in ("20260105", "20260107")]
+    assert note in mm.backtest(days, sensitivity=False).summary["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (["backtest", "--day", "20260105:20260106"], 0),
+        (["walkforward", "--day", "20260105,20260107", "--wf-train-window-min", "2", "--wf-step-min", "1"], 1),
+        (["sweep", "--day", "20260105,20260107", "--grid", "GAMMA=0.1,1", "--jobs", "1"], 1),
+    ],
+)
+def test_only_whole_days_are_named_and_once(tmp_path, words, warned):
+    folders = _sessions(tmp_path, "20260105:20260107")
+    done = CliRunner().invoke(main, [*words, *folders])
+    assert not done.exit_code, done.output
+    assert done.stderr.count("warning days_not_played") == warned
+    assert ("days_not_played: " in done.stdout) == bool(warned)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.books import FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
+from mm.backtest.books import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
+from mm.clock import missing_days
 from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
@@ -186,6 +187,11 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"agent_in_sample: the agent was trained on {', '.join(days)}, which this run plays: the PnL is in-sample; "
             f"play days that it was not trained on"
+        )
+    if between := missing_days(summary["days"]):
+        found.append(
+            f"{DAYS_NOT_PLAYED}: the run leaves out {between} between its days: inventory, cash and open orders carry "
+            f"over, and the inventory PnL has the move of the mid meanwhile; run the parts separately, or add the days"
         )
     return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
 

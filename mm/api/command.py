@@ -17,7 +17,7 @@ from mm.cli.knobs import PATH, integer, knob, knobs, matching, number, one_of
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument
-from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, chosen
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 
 if TYPE_CHECKING:
@@ -39,20 +39,36 @@ _HOURS = 24.0
 class TradingInterface:
     """Which market, and where it is served."""
 
-    scenario: str = knob("poisson", one_of(*SCENARIOS), "The synthetic market.")
-    data_source: str = knob(SYNTHETIC, one_of(SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE), "What moves the market.")
-    day: str | None = knob(None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.")
+    scenario: str = knob(
+        "poisson", one_of(*SCENARIOS), "The synthetic market.", common=f"The synthetic market: {', '.join(SCENARIOS)}"
+    )
+    data_source: str = knob(
+        SYNTHETIC,
+        one_of(SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE),
+        "What moves the market.",
+        common="What moves the market",
+    )
+    day: str | None = knob(
+        None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.", common="The day to replay"
+    )
     data_root: Path = knob(Path("data"), PATH, "Where day folders lie.")
     bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
     bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")
-    symbol: str = knob("SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The one symbol.")
-    preset: str | None = knob(
-        None, one_of(*_PRESETS), "Steps, multiplier, fees, hours and short sales of an asset class."
+    symbol: str = knob(
+        "SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The one symbol.", common="The symbol"
     )
-    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw.")
+    preset: str | None = knob(
+        None,
+        one_of(*_PRESETS),
+        "Steps, multiplier, fees, hours and short sales of an asset class.",
+        common="Asset class",
+    )
+    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.", common="Seed of all random draws")
     speed: float = knob(1.0, number(0.001, 10_000), "Seconds of the exchange in a second.")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
-    api_port: int = knob(8000, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+    api_port: int = knob(
+        8000, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port", common="Port; 0: a free one"
+    )
 
 
 ClientLimits: type = make_dataclass(
@@ -64,7 +80,7 @@ ClientLimits: type = make_dataclass(
 )
 
 
-@command(TradingInterface, ClientLimits, Flags, arguments=[_KEY_OPTION])
+@command(TradingInterface, ClientLimits, ScenarioParameters, arguments=[_KEY_OPTION])
 def api(console: Console, options: TradingInterface, limits: Any, flags: Any, api_key: str | None) -> None:
     """Serve one symbol for trading clients over HTTP and WebSocket, with OpenAPI at /docs; SIGTERM and Ctrl-C end it.
 

@@ -288,7 +288,7 @@ RATES = (  # of fills that are drawn from A and k
     Parameter("ask", _OF_A_SIDE, "A and k of the asks.", None),
 )
 INTENSITY = Parameter("intensity", "Intensity | None", "The fit or schedule behind k and A.", None, by_run=True)
-SEED = Parameter("seed", int, "Key of every draw.", 0, by_run=True)
+SEED = Parameter("seed", int, "Seed of all random draws.", 0, by_run=True)
 MODELS = Parameter("models", "Iterable[object]", "The models: `[[name, {parameters}], …]`.")
 
 SIGMA_METHOD = Parameter(

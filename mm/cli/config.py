@@ -41,7 +41,7 @@ from mm.errors import UsageError
 class Source:
     """The symbol, and the folder of its recorded days."""
 
-    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.", common="Symbol, or a list")
+    symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.", common="Symbol")
     data_root: Path = knob(
         Path("data"),
         PATH,
@@ -59,7 +59,7 @@ class Source:
 class Sources(Source):
     """The symbols to record, and the folder of their days."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Binance Spot symbols, in any case; each is recorded by its own process.")
+    symbol: str = knob(REQUIRED, SYMBOLS, "Symbols, in any case; each is recorded by its own process.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Day(DamagedDay, Results, Source):
     symbol: str = knob(
         REQUIRED,
         SYMBOLS,
-        "Binance Spot symbol, in any case; or a list: one run per symbol.",
+        "Symbol, in any case; or a list: one run per symbol.",
         common="Symbol, or a list",
     )
     day: str = knob(
@@ -388,7 +388,7 @@ class BinanceMarket:
     market: str = knob(
         "spot",
         one_of("spot", "usdm"),
-        "Spot, or USD-M futures; of published files usdm where none is named: it has best prices.",
+        "Spot, or USD-M futures; the default of mm data fetch is usdm, whose published files have best prices.",
         common="spot, or usdm: futures",
     )
 

@@ -23,8 +23,8 @@ A variable that it does not use may be exported for another command; the log not
 Numbers are range-checked, and a message about a wrong one names the flag, the variable and the value.
 A variable that is set but empty counts as not set.
 `mm COMMAND --help` lists the common knobs of a command under the headings of this page, `--help-all` every one.
-A walk-forward fills by `poisson` where nothing else is said.
-`mm fit` applies a least exposure and a largest distance only when asked.
+The default of `FILL_MODEL` is `poisson` in `mm walkforward`, and `queue_prob_power` in all other commands.
+`mm fit` applies a minimum exposure and a largest distance only where they are given.
 
 Every command also takes `--json`.
 The one line on stdout is then one JSON object, the main artefact of the run with its `path` added.

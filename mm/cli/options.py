@@ -98,7 +98,7 @@ def is_short(params: Sequence[click.Parameter]) -> bool:
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
     """Write the options of the command of *ctx* by heading; without *whole* the common ones, a line each."""
     sections: dict[str, list[tuple[str, str]]] = {}
-    left_out: dict[str, int] = {}
+    left_out: dict[str, list[KnobOption]] = {}
     for param in ctx.command.get_params(ctx):
         row = param.get_help_record(ctx)
         if row is None:
@@ -106,7 +106,7 @@ def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: 
         title = param.heading if isinstance(param, KnobOption) else OTHERS
         if isinstance(param, KnobOption) and not whole:
             if not param.common:
-                left_out[title] = left_out.get(title, 0) + 1
+                left_out.setdefault(title, []).append(param)
                 continue
             row = param.brief
         sections.setdefault(title, []).append(row)
@@ -119,7 +119,7 @@ def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: 
         formatter.write_text(" ".join(_advanced(left_out)))
 
 
-def _advanced(left_out: dict[str, int]) -> Iterator[str]:
-    where = ", ".join(title.lower() for title in left_out)
-    yield f"Advanced: {sum(left_out.values())} more options ({where}) by --help-all."
-    yield "Each flag is a variable too (--order-latency-ms: ORDER_LATENCY_MS), and a key of mm.toml."
+def _advanced(left_out: dict[str, list[KnobOption]]) -> Iterator[str]:
+    where, every = ", ".join(title.lower() for title in left_out), [one for many in left_out.values() for one in many]
+    yield f"Advanced: {len(every)} more options ({where}) by --help-all."
+    yield f"Each flag is a variable too ({every[0].opts[-1]}: {every[0].knob.variable}), and a key of mm.toml."

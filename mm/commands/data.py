@@ -28,7 +28,7 @@ _FORMAT = click.Option(
     type=click.Choice(_FORMATS),
     default=_FORMATS[0],
     show_default=True,
-    help="What the files are: raw captures of Binance Spot, or files of others (bitstamp: order by order).",
+    help="Form of the files: raw captures of Binance, or the files of another source (bitstamp: order by order).",
 )
 
 

@@ -27,7 +27,7 @@ class VirtualLife(DamagedDay, Results):
     """How long virtual orders wait, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
 
     def life_us(self) -> int:
         """Return the life in µs."""

@@ -53,7 +53,7 @@ class PredictionTask:
         "Distances from the mid, in ticks, at which fill is measured; without it those that the flow reaches.",
         flag="--distances",
     )
-    seed: int = knob(0, integer(0, 2**32 - 1), "Key of every draw.", common="Key of every draw")
+    seed: int = knob(0, integer(0, 2**32 - 1), "Seed of all random draws.", common="Seed of all random draws")
 
 
 @runner(

@@ -21,7 +21,7 @@ BY_HAND = "by hand"
 class SwitchPlace(Results):
     """The symbol whose kill switch is meant, and where it lies."""
 
-    symbol: str = knob(REQUIRED, SYMBOL, "Binance Spot symbol, in any case.")
+    symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.")
 
     def switch(self) -> "KillSwitch":
         """Return the switch."""

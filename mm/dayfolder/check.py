@@ -18,13 +18,13 @@ from mm.dayfolder.check_frames import FrameFile, FrameSink
 from mm.dayfolder.check_trades import TradeRange, check_trades
 from mm.dayfolder.check_whole import WholeDay, schema_trouble
 from mm.dayfolder.day_grids import DayGrids
-from mm.dayfolder.layout import DayFolder, existing
+from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import difference
-from mm.errors import BrokenFile, MissingDay
+from mm.errors import BrokenFile
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -49,8 +49,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
-    if not folder.path.is_dir():
-        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     other = ThreadPoolExecutor(1)
     try:
         return _DayCheck(folder, _SealedFiles(folder, other)).report()

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, existing
+from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
 from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
@@ -149,8 +149,9 @@ def cover(folder: DayFolder) -> DayCoverage:
     """Return what the day of *folder* covers.
 
     Raises:
-        MissingDay: If there is no ledger, which says when the book was valid.
+        MissingDay: If there is no such day, or no ledger, which says when the book was valid.
     """
+    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
     findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()

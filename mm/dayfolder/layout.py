@@ -106,7 +106,9 @@ class DayFolder:
         """Return the day folder that *path* (``…/SYMBOL/YYYYMMDD``) is; raises UsageError where its name is no day."""
         whole = Path(path).resolve()
         if not _is_day(whole.name):
-            raise UsageError(f"{path} is no day folder: its name is no YYYYMMDD; try data/BTCUSDT/20251216")
+            days = ", ".join(_days_in(whole))
+            way_out = f"it has {days}" if days else "try data/BTCUSDT/20251216"
+            raise UsageError(f"{path} is no day folder: its name is no YYYYMMDD; {way_out}")
         return cls(whole.parent.parent, whole.parent.name, whole.name)
 
     @property
@@ -242,7 +244,10 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
 
 def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:
     """Return the days recorded of *symbol*, in order; empty where there are none."""
-    home = Path(data_root) / _symbol(symbol)
+    return _days_in(Path(data_root) / _symbol(symbol))
+
+
+def _days_in(home: Path) -> tuple[str, ...]:
     if not home.is_dir():
         return ()
     return tuple(sorted(path.name for path in home.iterdir() if path.is_dir() and _is_day(path.name)))

@@ -19,7 +19,7 @@ from mm.dayfolder.check import CheckReport, check_day
 from mm.dayfolder.check_trades import TradeRange, check_trades
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.day_writer import lock_day
-from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, existing
+from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row
 from mm.dayfolder.line_files import WholeLines, lines_of_file, write_lines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
@@ -35,7 +35,7 @@ from mm.dayfolder.repair_rows import (
     write_frames,
 )
 from mm.dayfolder.rows import CheckedLines, DefectList, FileRows, RowOrder, number_in
-from mm.errors import BrokenFile, MissingDay
+from mm.errors import BrokenFile
 from mm.ids import MissingIds
 
 
@@ -69,8 +69,7 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
         RunExists: If the day has a run of that id.
         OSError: If there is no space for the copy; the day is then as it was.
     """
-    if not folder.path.is_dir():
-        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     staging = folder.path.with_name(folder.day + ".repair")
     with ExitStack() as held:
         lock_day(folder, held)

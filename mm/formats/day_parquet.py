@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 import polars as pl
 import pyarrow.parquet as pq
 
-from mm.dayfolder.layout import DIFF_KEYS, PACKED, DayFolder
+from mm.dayfolder.layout import DIFF_KEYS, PACKED, DayFolder, day_folder
 from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
 from mm.errors import BrokenFile, MissingDay, RunExists
@@ -65,8 +65,7 @@ def export_day(folder: DayFolder, target: Path) -> list[Moved]:
         RunExists: If *target* is there.
         BrokenFile: If a table holds what its columns cannot hold exactly.
     """
-    if not folder.path.is_dir():
-        raise MissingDay(f"no day folder {folder.path}; give a folder such as data/BTCUSDT/20251216")
+    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     with _staged(target, f"{target} is there already; remove it, or give another --out") as partial:
         moved = []
         for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:

@@ -30,7 +30,7 @@ from mm.cli.knobs import (
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.errors import UsageError
 from mm.sim import COMMANDS
-from mm.sim.flow.scenario import SCENARIOS, Flags, chosen
+from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _HOURS = 24.0
+_SEED = "Seed of all random draws"
+_SCENARIO = f"The market: {', '.join(SCENARIOS)}"
 _SYMBOL = next(one for one in knobs(Source) if one.name == "symbol")
 _STRATEGIES = ("inventory", "symmetric", "glft_exact", "glft_closed_form")
 _MOST_STEPS = 100_000
@@ -48,14 +50,24 @@ class SimulatedDays(Source):
     """Which sessions to make, of which market."""
 
     day: tuple[str, ...] = knob(
-        REQUIRED, Reader("DAY", day_list), "YYYYMMDD, a list 20260105,20260106 or a range 20260105:20260109."
+        REQUIRED,
+        Reader("DAY", day_list),
+        "YYYYMMDD, a list 20260105,20260106 or a range 20260105:20260109.",
+        common="YYYYMMDD, a list, or a range FIRST:LAST",
     )
-    hours: float = knob(14.0, number(0.01, 24), "Length of a day's session, which opens at 08:00 Berlin time.")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw; each day of a range has draws of its own.")
-    scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
+    hours: float = knob(
+        14.0,
+        number(0.01, 24),
+        "Length of a day's session, which opens at 08:00 Berlin time.",
+        common="Length of a day, from 08:00 in Berlin",
+    )
+    seed: int = knob(
+        0, integer(0, 2**63 - 1), "Seed of all random draws; each day of a range has its own.", common=_SEED
+    )
+    scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
 
 
-@command(SimulatedDays, Flags, defaults={"symbol": "SIMUSDT"})
+@command(SimulatedDays, ScenarioParameters, defaults={"symbol": "SIMUSDT"})
 def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     """Make simulated days: day folders as a recorder writes them, and the truth of their market in truth.json."""
     from mm.dayfolder.layout import DayFolder
@@ -81,17 +93,24 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
 class ServeOptions:
     """Which exchange, and where it listens."""
 
-    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The one symbol that is traded, in any case.")
-    scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw, and of the accounts' keys.")
-    speed: float = knob(1.0, number(0, 10_000), "Seconds of the exchange in a second; 0 waits for POST /sim/advance.")
+    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The one symbol that is traded, in any case.", common="The symbol")
+    scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
+    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws and of the accounts' keys.", common=_SEED)
+    speed: float = knob(
+        1.0,
+        number(0, 10_000),
+        "Seconds of the exchange in a second; 0 waits for POST /sim/advance.",
+        common="Seconds of the exchange in a second",
+    )
     start_ms: int | None = knob(
         None, integer(10**12, 10**13), "The exchange's first instant, Unix ms; without it now. It is rounded to 100 ms."
     )
     limits: str = knob("on", one_of("on", "off"), "Whether too many orders, requests and handshakes are refused.")
-    faults: Path | None = knob(None, PATH, "A script of faults.")
+    faults: Path | None = knob(None, PATH, "A script of faults.", common="A script of faults")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
-    serve_port: int = knob(0, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port")
+    serve_port: int = knob(
+        0, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port", common="Port; 0: a free one"
+    )
 
     def session(self) -> Session:
         """Return when the exchange begins, and its seed."""
@@ -100,7 +119,7 @@ class ServeOptions:
         return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
 
 
-@command(ServeOptions, Flags)
+@command(ServeOptions, ScenarioParameters)
 def serve(console: Console, options: ServeOptions, flags: object) -> None:
     """Serve one symbol as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it."""
     import asyncio
@@ -156,8 +175,8 @@ class PaperOptions:
     sigma_price_per_sqrt_s: float = knob(2.0, number(0, 1e6), "Volatility of the mid, price/√s.", flag="--sigma")
     horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
     step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session is whole steps.", flag="--dt")
-    paths: int = knob(1000, integer(2, 10**9), "SimulatedPaths sessions of each row.")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Key of every draw; the draws of a row do not depend on the other rows.")
+    paths: int = knob(1000, integer(2, 10**9), "Simulated sessions of each row.")
+    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws; those of a row do not depend on the others.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(_STRATEGIES)}."
     )

@@ -14,7 +14,7 @@ from mm.api.bars import STEPS, Bar, bar_events, load_bars
 from mm.api.command import LIMITS, TradingInterface, made_market
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument
-from mm.sim.flow.scenario import Flags
+from mm.sim.flow.scenario import ScenarioParameters
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 from support import run_python
 
@@ -219,7 +219,7 @@ def test_a_client_trades_in_the_market_of_the_bars():
     with service(chart()) as (address, _):
         market = made_market(
             TradingInterface(data_source="yahoo", symbol="aapl", bars_url=address, preset="equity"),
-            SimpleNamespace(**dict.fromkeys(LIMITS)), Flags(),
+            SimpleNamespace(**dict.fromkeys(LIMITS)), ScenarioParameters(),
         )  # fmt: skip
     desk = market.desk
     assert (market.source, desk.grid.symbol, desk.us) == ("synthetic, along bars of yahoo", "AAPL", OPENS_S * 1_000_000)

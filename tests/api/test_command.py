@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mm.api.command import LIMITS, TradingInterface, made_market
-from mm.sim.flow.scenario import SCENARIOS, Flags
+from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters
 from support import run_python
 
 NONE = dict.fromkeys(LIMITS)
@@ -13,7 +13,9 @@ NONE = dict.fromkeys(LIMITS)
 
 def made(limits=NONE, flags=None, **options):
     """Return the market of options."""
-    return made_market(TradingInterface(**options), SimpleNamespace(**{**NONE, **limits}), flags or Flags())
+    return made_market(
+        TradingInterface(**options), SimpleNamespace(**{**NONE, **limits}), flags or ScenarioParameters()
+    )
 
 
 def test_without_the_extra_it_names_it(tmp_path):
@@ -42,7 +44,7 @@ def test_every_scenario_trades_under_every_preset(scenario, preset):
 
 def test_flags_are_stronger_than_a_preset():
     """The steps that are given, and the rest of the preset."""
-    market = made(preset="future", flags=Flags(tick_size="0.5"))
+    market = made(preset="future", flags=ScenarioParameters(tick_size="0.5"))
     assert (market.desk.grid.tick_e8, market.desk.preset.multiplier) == (50_000_000, 50)
 
 

@@ -41,6 +41,39 @@ def test_the_whole_help_names_every_option_under_the_headings_of_the_page(comman
     assert {"Execution", "Market"} & known & headings or command == "record"
 
 
+@pytest.mark.parametrize("command", [*LONG, "sim day", "sim serve", "sim api"])
+def test_the_variable_that_a_short_help_names_is_one_of_the_command(command):
+    """A flag that the command does not have would be refused."""
+    short, whole = (" ".join(" ".join(lines(*command.split(), word)).split()) for word in ("--help", "--help-all"))
+    flag, variable = re.findall(r"Each flag is a variable too \((--[\w-]+): (\w+)\)", short.replace("- ", "-"))[0]
+    assert f"{flag} " in whole
+    assert f"[{variable}" in whole
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("sim day", ["--day", "--hours", "--seed", "--scenario"]),
+        ("sim serve", ["--scenario", "--seed", "--port", "--faults", "--speed"]),
+        ("sim api", ["--scenario", "--data-source", "--preset", "--seed", "--port"]),
+    ],
+)
+def test_the_short_help_of_a_simulation_names_its_market(command, flags):
+    """Which market is simulated is the first question, and its scenarios are the answer."""
+    short = "\n".join(lines(*command.split(), "--help"))
+    assert [flag for flag in flags if f"  {flag} " not in short] == []
+    assert "zero_intelligence" in short
+
+
+@pytest.mark.parametrize(
+    ("command", "a_list"),
+    [("backtest", True), ("calibrate", True), ("shadow", False), ("trade", False), ("sim day", False)],
+)
+def test_a_short_help_offers_a_list_of_symbols_only_where_one_is_taken(command, a_list):
+    (line,) = [one for one in lines(*command.split(), "--help") if "--symbol SYMBOL " in one]
+    assert ("or a list" in line) == a_list
+
+
 def test_every_command_has_a_heading():
     """The first look at the program is ordered by what one wants to do."""
     placed = [name for names in SECTIONS.values() for name in names]

@@ -161,6 +161,18 @@ def test_coverage_takes_several_days_by_name_and_the_check_one():
         assert (nothing.exit_code, "give DAY_FOLDER, or --symbol" in nothing.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("command", [check_command, repair_command, coverage_command, export_command, inspect_command])
+def test_a_wrong_day_names_the_days_that_are_there(command):
+    """The way out of a wrong name is the list of the right ones, as for every command that plays a day."""
+    call(import_command, "capture.gz", "--symbol", "simusdt")
+    other = call(command, "--symbol", "SIMUSDT", "--day", "20260109")
+    assert other.exit_code == 3
+    assert "SIMUSDT/20260109; available days: 20260105; set --data-root" in other.stderr
+    above = call(command, str(DAY.parent))
+    assert above.exit_code == 2
+    assert "is no day folder: its name is no YYYYMMDD; it has 20260105" in above.stderr
+
+
 def test_a_day_that_is_not_there_ends_with_3():
     """The message names the folder."""
     result = call(check_command, "data/SIMUSDT/20260106")

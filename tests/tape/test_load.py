@@ -98,7 +98,7 @@ def test_a_missing_day_names_those_that_are_there(tmp_path):
     folder = written(tmp_path, PLAIN)
     with pytest.raises(MissingDay, match=rf"no day folder .*/SIMUSDT/20260106; available days: {DAY};"):
         load_day(folder.path.parent / "20260106")
-    with pytest.raises(UsageError, match="is no day folder: its name is no YYYYMMDD; try data/"):
+    with pytest.raises(UsageError, match=f"is no day folder: its name is no YYYYMMDD; it has {DAY}"):
         load_day(folder.path.parent)
 
 

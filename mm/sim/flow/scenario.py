@@ -374,8 +374,8 @@ def _help(one: Knob) -> str:
 
 
 _EVERY = {name: one for fields in FIELDS.values() for name, one in fields.items()}
-Flags: type = make_dataclass(
-    "Flags",
+ScenarioParameters: type = make_dataclass(
+    "ScenarioParameters",
     [(name, Any, knob(None, one.reader, _help(one), flag=one.flag)) for name, one in _EVERY.items()],
     frozen=True,
     kw_only=True,
@@ -384,7 +384,7 @@ Flags: type = make_dataclass(
 
 
 def chosen(name: str, flags: Any) -> Scenario:
-    """Return the scenario called *name*, with the values that *flags*, a `Flags`, give it.
+    """Return the scenario called *name*, with the values that *flags*, a `ScenarioParameters`, give it.
 
     A variable that another scenario would read is left alone; a flag on the command line is meant.
 
@@ -392,7 +392,7 @@ def chosen(name: str, flags: Any) -> Scenario:
         UsageError: If a flag that was given is none of the scenario's, or a value does not fit the others.
     """
     own = FIELDS[name]
-    given = {one.name: one for one in knobs(Flags) if getattr(flags, one.name) is not None}
+    given = {one.name: one for one in knobs(ScenarioParameters) if getattr(flags, one.name) is not None}
     context = click.get_current_context(silent=True)
     strange = [
         one

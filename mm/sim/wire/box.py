@@ -156,7 +156,7 @@ class Box:
 
     @property
     def seed(self) -> int:
-        """Key of every draw."""
+        """Seed of all random draws."""
         return self._session.seed
 
     @property

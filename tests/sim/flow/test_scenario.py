@@ -7,7 +7,7 @@ from played import play, session
 
 from mm.cli.knobs import knobs, shown
 from mm.errors import UsageError
-from mm.sim.flow.scenario import FIELDS, SCENARIOS, Flags, PoissonMarket, chosen
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, PoissonMarket, ScenarioParameters, chosen
 
 
 def test_every_scenario_stands_under_its_own_name():
@@ -58,15 +58,15 @@ def test_every_truth_has_the_numbers_of_the_contract(name):
 
 def test_a_scenario_of_its_own_flags_has_their_values_and_else_its_defaults():
     """Scenarios share flags, not defaults."""
-    flags = Flags(market_per_s=3.0, tick_size="0.1")
+    flags = ScenarioParameters(market_per_s=3.0, tick_size="0.1")
     assert chosen("large_tick", flags) == SCENARIOS["large_tick"](market_per_s=3.0, tick_size="0.1")
     assert chosen("zero_intelligence", flags).limit_per_s != chosen("large_tick", flags).limit_per_s
 
 
 def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
     """Fields of one name are one flag, so they must mean the same."""
-    assert {one.name for one in knobs(Flags)} == {field for fields in FIELDS.values() for field in fields}
-    for one in knobs(Flags):
+    assert {one.name for one in knobs(ScenarioParameters)} == {field for fields in FIELDS.values() for field in fields}
+    for one in knobs(ScenarioParameters):
         owners = [fields[one.name] for fields in FIELDS.values() if one.name in fields]
         assert len({owner.flag for owner in owners}) == len({owner.reader.metavar for owner in owners}) == 1
         assert all(one.help.startswith(owner.help) for owner in owners)
@@ -75,7 +75,7 @@ def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
 def test_a_flag_of_another_scenario_is_refused():
     """It would have no effect, and the user means one."""
     with pytest.raises(UsageError, match=r"--k \(K_PER_TICK\) is no parameter of scenario zero_intelligence; it has"):
-        chosen("zero_intelligence", Flags(k_per_tick=0.5))
+        chosen("zero_intelligence", ScenarioParameters(k_per_tick=0.5))
 
 
 def test_the_empty_market_stays_empty():

@@ -183,15 +183,18 @@ class OrderSender:
             self._answered("replace", answer)
             return
         parts = REPLACE.decode(answer.result) if answer.result else ReplaceAnswer()
+        message = answer.message
         if parts.cancelResult == "SUCCESS":
             self._states.cancelled(old, ORDER.decode(parts.cancelResponse).seen(answer.us))
         else:
             refusal = _error(parts.cancelResponse, answer)
             self._states.cancel_refused(old, answer.us, refusal.code)
+            if bytes(parts.cancelResponse) != b"null":
+                message = f"{message} The order to replace was not cancelled: {refusal.code} {refusal.msg}"
         if parts.newOrderResult == "SUCCESS":
             self._states.seen(ORDER.decode(parts.newOrderResponse).seen(answer.us))
         else:
-            refusal = _error(parts.newOrderResponse, answer)
+            refusal = _error(parts.newOrderResponse, answer, message)
             self._states.refused(new, answer.us, refusal.code, refusal.msg)
         self._answered("replace", answer)
 
@@ -200,7 +203,7 @@ def _code(answer: ApiAnswer) -> int:
     return NOT_SENT if answer.code == NO_CONNECTION else answer.code
 
 
-def _error(part: msgspec.Raw, answer: ApiAnswer) -> WsError:
+def _error(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> WsError:
     """Return the refusal of one half of a cancel-replace; where it has none of its own, that of the whole."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
-    return found if found.code else WsError(_code(answer), answer.message)
+    return found if found.code else WsError(_code(answer), message or answer.message)

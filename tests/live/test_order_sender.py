@@ -210,12 +210,17 @@ def test_a_replacement_of_which_only_the_cancel_worked() -> None:
 
 
 def test_a_replacement_that_failed_as_a_whole() -> None:
-    """-2022: the old order is asked for, the new one was not tried."""
+    """-2022: the old order is asked for; the new one was not tried, for the reason of the cancel."""
     desk, old, new = replaced()
     parts = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
     refusal = {"code": -2011, "msg": "Unknown order sent."}
     desk.ws.answer({**parts, "cancelResponse": refusal}, code=-2022, status=400)
-    assert desk.steps() == [Ask, Rejected]
+    steps = list(desk.states.take())
+    assert [type(step) for step in steps] == [Ask, Rejected]
+    assert steps[1].code == -2022  # type: ignore[union-attr]
+    assert steps[1].message == (  # type: ignore[union-attr]
+        "why The order to replace was not cancelled: -2011 Unknown order sent."
+    )
     assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.REJECTED)
 
 

@@ -40,7 +40,7 @@ WAYS: Mapping[str, str] = {
     "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
     "order_limit_10s": "the exchange takes no more orders in ten seconds; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
     "order_limit_day": "the exchange takes no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
-    "exchange_refused": "the exchange refused them for a reason of its own; see the reject rows of the audit log",
+    "exchange_refused": "see the reject rows of the audit log (−2022: the order to replace had just filled)",
     "max_daily_loss": "the day's loss ended all trading; raise MAX_DAILY_LOSS",
     "max_drawdown": "the fall from the peak ended all trading; raise MAX_DRAWDOWN",
     "killed": "all trading was ended from outside",

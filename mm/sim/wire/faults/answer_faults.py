@@ -36,12 +36,12 @@ def status(fault: Fault, request: Request, response: Response, context: FaultCon
 
 
 def slow(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """An answer comes `delay_s` seconds of wall time late."""
+    """An answer is `delay_s` seconds of wall time late."""
     return replace(response, delay_s=response.delay_s + fault["delay_s"])
 
 
 def cut_body(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """The connection is cut after `share` of an answer's body, though its whole length was announced."""
+    """The connection is cut after `share` of an answer's body, although its full length was announced."""
     return replace(response, cut_at=int(len(response.body) * fault["share"]))
 
 
@@ -51,7 +51,7 @@ def reset_request(fault: Fault, request: Request, response: Response, context: F
 
 
 def broken_body(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """The JSON of an answer breaks off in its middle; its length is announced as it is."""
+    """The JSON of an answer is cut off in its middle; the announced length is that of the rest."""
     return replace(response, body=response.body[: len(response.body) // 2])
 
 
@@ -97,7 +97,7 @@ def snapshot(fault: Fault, request: Request, response: Response, context: FaultC
 
 
 def halt(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
-    """Trading stands still for `for_s` seconds: exchangeInfo has `status`, depth and trades come when it is over."""
+    """Trading is halted for `for_s` seconds: exchangeInfo has `status`, depth and trades come afterwards."""
 
     def halted(content: dict[str, Any]) -> dict[str, Any]:
         return content | {"symbols": [entry | {"status": fault["status"]} for entry in content["symbols"]]}

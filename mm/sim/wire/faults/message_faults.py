@@ -58,7 +58,7 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
 
 
 def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Neighbours change places, `n` pairs of them."""
+    """Adjacent messages change places, `n` pairs of them."""
     if not active.held:
         return active.hold(message, context.now_us)
     return [message, active.held.pop()[1]]
@@ -71,7 +71,7 @@ def burst(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Every message comes `delay_s` seconds late, for `for_s` seconds or for good."""
+    """Every message is `delay_s` seconds late, for `for_s` seconds or for good."""
     active.hold(message, context.now_us)
     return lagged(active, context)
 
@@ -104,17 +104,17 @@ def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
 
 
 def bad_json(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A message breaks off in its middle."""
+    """A message is cut off in its middle."""
     return [_damaged(message, message.raw[: len(message.raw) // 2])]
 
 
 def bad_utf8(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A text frame holds bytes that are no UTF-8."""
+    """A text frame has bytes that are not UTF-8."""
     return [_damaged(message, message.raw[:-1] + b',"x":"\xff\xfe"}')]
 
 
 def unknown_event(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Before a message comes an event that no documentation names."""
+    """An undocumented event is sent before a message."""
     return [_other({"e": "somethingNew", "E": context.now_us // 1_000, "x": [1, {"y": None}]}), message]
 
 
@@ -127,22 +127,22 @@ def missing_field(message: Message, active: ActiveFault, context: FaultContext) 
 
 
 def extra_field(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A message has a field more, `field`; all else is as it was."""
+    """A message has one more field, `field`; the rest does not change."""
     return [message.changed(message.event | {active.fault["field"]: {"new": [True, None, "0.1"]}})]
 
 
 def non_ascii(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A message has a field more, `note`, whose text is not ASCII."""
+    """A message has one more field, `note`, whose text is not ASCII."""
     return [message.changed(message.event | {"note": active.fault["text"]})]
 
 
 def binary(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """A message comes in a binary frame."""
+    """A message is sent in a binary frame."""
     return [binary_frame(message.payload(combined=context.combined))]
 
 
 def huge(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Before a message comes an unknown event of `size` bytes or a little more."""
+    """An unknown event of `size` bytes or a little more is sent before a message."""
     return [_other({"e": "padding", "x": "x" * active.fault["size"]}), message]
 
 
@@ -153,7 +153,7 @@ def foreign_symbol(message: Message, active: ActiveFault, context: FaultContext)
 
 
 def crossed(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
-    """A depth message has a bid that is not there, `ticks` above the best ask; 0 locks the book."""
+    """A depth message has a bid that does not exist, `ticks` above the best ask; 0 locks the book."""
     asks = _book(message, context)[1]
     if not asks:
         return None
@@ -162,7 +162,7 @@ def crossed(message: Message, active: ActiveFault, context: FaultContext) -> lis
 
 
 def off_tick(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
-    """A depth message has a bid that is not there, below the best and at a price between two ticks."""
+    """A depth message has a bid that does not exist, below the best and between two ticks."""
     bids = _book(message, context)[0]
     grid = context.truth.instrument
     ticks = grid.ticks(bids[0][0]) - 1 if bids else 0
@@ -173,7 +173,7 @@ def off_tick(message: Message, active: ActiveFault, context: FaultContext) -> li
 
 
 def capped_qty(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """The first level of a depth message has the largest quantity that the exchange can write."""
+    """The first level of a depth message has the largest quantity that the exchange can send."""
     event = message.event
     side = event["b"] or event["a"]
     side[0] = (side[0][0], CAPPED_QTY)

@@ -52,21 +52,21 @@ def error_of(code: int) -> ApiError:
 
 
 def error(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """A request is done, and answered with the error `code`; with `undone=1` it is not done."""
+    """A request is executed, and answered with the error `code`; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
     return fate.hit(fault, done=fate.done and not fault["undone"], error=error_of(fault["code"]))
 
 
 def ack_lost(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """A request is done, and never answered; with `undone=1` it is not done."""
+    """A request is executed, and never answered; with `undone=1` it is not executed."""
     if not arrival.is_of(fault["path"]):
         return None
     return fate.hit(fault, done=fate.done and not fault["undone"], answered=False)
 
 
 def ack_late(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """A request is done, and answered `delay_s` seconds late; with `undone=1` it is not, and the answer is −1007."""
+    """A request is executed and answered `delay_s` seconds late; with `undone=1` it is not, and the answer is −1007."""
     if not arrival.is_of(fault["path"]):
         return None
     delay_us = fate.delay_us + (micros(fault["delay_s"]) or 0)
@@ -76,7 +76,7 @@ def ack_late(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFa
 
 
 def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """Before a cancel, an amendment or a replacement is done, the market trades `share` of the order that it means."""
+    """Before a cancel, an amendment or a replacement is executed, the market trades `share` of its order."""
     order = _meant_by(arrival) if arrival.is_of(fault["path"]) else None
     if order is None or not fate.done:
         return None

@@ -27,12 +27,12 @@ def close(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def reset(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
-    """The connection is reset (RST); what was on its way is lost."""
+    """The connection is reset (RST); data in flight are lost."""
     connection.abort()
 
 
 def mute(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
-    """Nothing is sent any more, no ping and no pong, for `for_s` seconds or for good; what comes is still read."""
+    """Nothing is sent, no ping and no pong either, for `for_s` seconds or for good; incoming data are still read."""
     connection.stall(True, silent=True)
 
 
@@ -42,7 +42,7 @@ def _unmute(fault: Fault, connection: FaultyConnection) -> None:
 
 
 def half_open(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
-    """Nothing is sent and nothing is read any more: the other end is gone without a close."""
+    """Nothing is sent or read any more: the other end is gone without a close."""
     connection.stall(True, silent=True)
     connection.pause_reading()
 
@@ -68,7 +68,7 @@ def phase(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def logon_expired(fault: Fault, connection: UserConnection, now_us: int) -> None:
-    """The log-on of a session ends, and its user data streams with it, as if it had logged out."""
+    """The log-on of a session and its user data streams end, as after a log-out."""
     connection.log_off()
 
 
@@ -84,7 +84,7 @@ def refuse_handshake(fault: Fault) -> Response:
 
 
 def refuse_connect(fault: Fault) -> Response:
-    """The next `n` handshakes are reset before any answer: what a client sees of a host that is gone."""
+    """The next `n` handshakes are reset before any answer, as by a host that is gone."""
     return Response(0, reset=True)
 
 
@@ -144,7 +144,7 @@ _CONNECTION_FAULTS = (
 _EXCHANGE_FAULTS = (
     FaultKind(
         name="id_reset",
-        help="Update ids count again from `first`, in messages, snapshots and the truth, as after maintenance.",
+        help="Update ids start again from `first`, in messages, snapshots and the truth, as after maintenance.",
         parameters={"first": COUNT},
     ),
     FaultKind(

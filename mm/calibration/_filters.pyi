@@ -4,6 +4,9 @@
 
 Why compiled: a schedule filters 180 combinations for each of its windows, and each numpy call on so short columns costs
 more than its work (docs/performance.md, "The calibration").
+
+Filters are taken `LANES` at a time: columns of so few are local, so the compiler knows that they do not overlap, and
+counts two filters or more in one instruction. No digit depends on it.
 """
 
 import numpy as np

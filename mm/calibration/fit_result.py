@@ -241,7 +241,7 @@ class PoissonFit(Shown):
     @classmethod
     def json_keys(cls) -> tuple[str, ...]:
         """Return the keys of ``poisson_fit.json`` that are fields."""
-        return tuple(one.name for one in fields(cls) if one.compare)
+        return _KEYS
 
     def lines(self) -> Iterator[str]:
         """Yield the headline, where it is from, and what to beware of."""
@@ -348,7 +348,7 @@ class PoissonFit(Shown):
 
         A *brief* one lacks the keys whose value is their default, which `from_json` puts back.
         """
-        values = {name: getattr(self, name) for name in self.json_keys()}
+        values = {name: getattr(self, name) for name in _KEYS}
         return {name: plain(one) for name, one in values.items() if not brief or name in _HEAD or one != _DEFAULT[name]}
 
     @classmethod
@@ -364,8 +364,8 @@ class PoissonFit(Shown):
             Mismatch: If it is of another schema, or in other units.
         """
         _check_head(content, source)
-        known = {name: content[name] for name in cls.json_keys() if name in content}
-        needed = [one.name for one in fields(cls) if one.default is MISSING and one.name not in content]
+        known = {name: content[name] for name in _KEYS if name in content}
+        needed = [name for name in _KEYS if _DEFAULT[name] is MISSING and name not in content]
         if needed:
             raise BrokenFile(f"{source}: no {', '.join(needed)}; give a poisson_fit.json as mm calibrate writes it")
         try:
@@ -379,6 +379,7 @@ class PoissonFit(Shown):
         return fit
 
 
+_KEYS = tuple(one.name for one in fields(PoissonFit) if one.compare)
 _DEFAULT = {one.name: one.default for one in fields(PoissonFit)}
 _HEAD = ("schema_version", "distance_unit", "time_unit")
 
@@ -396,6 +397,8 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
 
 def plain(value: Any) -> Any:
     """Return *value* as JSON can hold it: tuples as lists, records as objects, null for a number that is not finite."""
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

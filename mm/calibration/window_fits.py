@@ -14,7 +14,7 @@ import numpy as np
 
 from mm.calibration.alternatives import compare
 from mm.calibration.exposure import pooled_rates
-from mm.calibration.fit_result import CurvePoint, Line, PoissonFit
+from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
 from mm.calibration.points import Floats, Points, grouped
@@ -28,6 +28,19 @@ if TYPE_CHECKING:
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
 STATES_FILLS = 300  # states of fewer fills say less of a later window than its own rates by distance
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The first window of an hour of a schedule, at which the shapes were compared.
+
+    Attributes:
+        fit: Of it.
+        line: The points of its λ(δ), which the windows until the next comparison keep at a level of their own.
+    """
+
+    fit: PoissonFit
+    line: Line
 
 
 @dataclass(frozen=True)
@@ -56,16 +69,18 @@ class WindowFits:
         apart = max(round(SHAPE_MIN / self.plan.step_min), 1)
         moves, rates = WindowMoves(self.calibrator), self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
-        found: list[WindowFit] = []
+        lead: Lead | None = None
         for number, window in enumerate(windows):
             span = window.train_start_us, window.train_end_us
-            lead = found[number - number % apart].fit if number % apart else None
+            if number % apart == 0:
+                lead = None
             if span not in known:
                 name = f"fit {self.plan.mode} {span[0]} {span[1]}"
                 make = partial(self._as_json, (points, moves, rates), span, lead)
                 mean_per_s = None if self.clustering is None else self.clustering.mean(*span)
                 known[span] = replace(_from_json(self.memory(name, make), lead), mean_per_s=mean_per_s)
-            found.append(known[span])
+            if number % apart == 0:
+                lead = Lead(known[span].fit, known[span].fit.line)
             yield known[span]
 
     def _rates(self) -> dict[int, Line]:
@@ -88,9 +103,9 @@ class WindowFits:
         self,
         shared: tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]],
         span: tuple[int, int],
-        lead: PoissonFit | None,
+        lead: "Lead | None",
     ) -> dict[str, Any]:
-        """Return a window's fit as JSON holds it; of one whose curve has the shape of *lead*, the level alone."""
+        """Return a window's fit as JSON holds it; of one that keeps the curve of *lead*, its level alone."""
         (points, moves, known), calibrator, plan = shared, self.calibrator, self.plan
         until_us = max((us for us in known if us <= span[1]), default=None)
         plain = self.fit or calibrator.fit_window
@@ -100,7 +115,7 @@ class WindowFits:
             nonlocal level
             found = plain(points)
             if lead is None or not found.usable or not lead.line:
-                return with_curve(found, points, lead)
+                return with_curve(found, points, lead and lead.fit)
             level = level_of(points, lead.line)
             return found
 
@@ -118,18 +133,21 @@ class WindowFits:
         return {**rates, **beside, "level": level, "fit": own.fit.to_json(brief=True)}
 
 
-def _from_json(kept: dict[str, Any], lead: PoissonFit | None) -> WindowFit:
+def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
     fit = PoissonFit.from_json(kept["fit"], "the fit of a window")
+    curve = None
     if lead is not None and kept["level"] is not None:
-        fit = at_level(fit, lead, kept["level"])
+        fit = replace(fit, shape=lead.fit.shape and replace(lead.fit.shape, parameters={}))
+        curve = lead.line, kept["level"]
     return WindowFit(
         **{
             name: kept[name] for name in ("A", "k", "se_k", "se_logA", "sigma_ticks", "states_until_us", "states_level")
         },
         fit=fit,
+        curve=curve,
         predicted=kept["predicted"] and tuple(kept["predicted"]),
-        moves=tuple((delta, move) for delta, move in kept["moves"]),
-        measured=tuple((delta, rate) for delta, rate in kept["measured"]),
+        moves=tuple(map(tuple, kept["moves"])),
+        measured=tuple(map(tuple, kept["measured"])),
     )
 
 
@@ -139,8 +157,8 @@ def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) 
     Args:
         fit: Of *points*.
         points: What was fitted.
-        lead: An earlier fit, whose shape is kept and whose curve is set to the fills of *points*; without one, or where
-            it has no shape, the shapes are compared.
+        lead: An earlier fit without a curve, whose shape is kept; without one, or where it has no shape, the shapes are
+            compared.
     """
     if not fit.usable:
         return fit
@@ -150,25 +168,12 @@ def with_curve(fit: PoissonFit, points: Points, lead: PoissonFit | None = None) 
             return fit
         curve, shape = chosen_curve(compared, (), fit.pivot_delta or 0.0)
         return replace(fit, lambda_curve=curve, shape=shape)
-    if not lead.line:
-        return replace(fit, shape=lead.shape)
-    return at_level(fit, lead, level_of(points, lead.line))
+    return replace(fit, shape=lead.shape)
 
 
 def level_of(points: Points, line: Line) -> float:
     """Return how many times as many fills *points* have as a curve expects of them."""
     return float(points.fills.sum() / (points.exposure_s * reached(points, line)).sum())
-
-
-def at_level(fit: PoissonFit, lead: PoissonFit, level: float) -> PoissonFit:
-    """Return a fit with the curve of another one, so many times as high."""
-    curve = tuple(
-        CurvePoint(
-            delta_ticks=one.delta_ticks, spread_state=one.spread_state, lambda_per_s=one.lambda_per_s * level, ci95=None
-        )
-        for one in lead.lambda_curve
-    )
-    return replace(fit, lambda_curve=curve, shape=lead.shape and replace(lead.shape, parameters={}))
 
 
 def reached(points: Points, line: Line) -> Floats:

@@ -166,6 +166,7 @@ class WindowFit:
             where nothing is.
         mean_per_s: Of the process that clusters: its mean intensity over the window, of orders that hit bids and asks.
         ahead: What ``state_space`` predicts.
+        curve: Where *fit* keeps the shape of an earlier window: its line, and how many times as high it is here.
     """
 
     A: float | None
@@ -181,6 +182,7 @@ class WindowFit:
     states_level: float | None = None
     mean_per_s: tuple[float, float] | None = None
     ahead: RateForecast | None = field(default=None, compare=False, repr=False)
+    curve: "tuple[Line, float] | None" = None
 
     @classmethod
     def of(cls, fit: "PoissonFit") -> Self:
@@ -192,8 +194,9 @@ class WindowFit:
         """The points of λ(δ) where another shape than the exponential was chosen, at the level of A; else none."""
         if self.A is None or self.fit.A is None:
             return ()
+        line, height = self.curve or (self.fit.line, 1.0)
         level = self.A / self.fit.A
-        return tuple((delta, level * rate) for delta, rate in self.fit.line)
+        return tuple([(delta, level * (height * rate)) for delta, rate in line])
 
 
 @dataclass(frozen=True)

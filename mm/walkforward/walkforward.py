@@ -217,7 +217,8 @@ class Checkpoint:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
-        self._values: dict[str, Any] = dict(msgspec.json.decode(line) for line in whole.splitlines())
+        # as JSON: many small objects would keep the collection of garbage busy
+        self._values = dict(msgspec.json.decode(line, type=tuple[str, msgspec.Raw]) for line in whole.splitlines())
         self.found = len(self._values)
         self._file = self._path.open("ab")
         weakref.finalize(self, self._file.close)
@@ -225,11 +226,10 @@ class Checkpoint:
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """Return the value of *name*, from *make* where there is none yet."""
         if name not in self._values:
-            line = msgspec.json.encode([name, make()], enc_hook=_of_numpy)
-            self._file.write(line + b"\n")
+            self._values[name] = value = msgspec.Raw(msgspec.json.encode(make(), enc_hook=_of_numpy))
+            self._file.write(msgspec.json.encode([name, value]) + b"\n")
             self._file.flush()  # then a kill of this process does not take it back
-            self._values[name] = msgspec.json.decode(line)[1]
-        return self._values[name]
+        return msgspec.json.decode(self._values[name])
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, from *play* where there is none yet."""

@@ -49,11 +49,13 @@ def cell_rows(
     NDArray[np.float64],
     NDArray[np.int8],
     NDArray[np.int64],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
     Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block.
+    side and int64 block. Behind them comes what `group` says of the cells: the last row of each column that has any,
+    and the number of each row's column among these.
 
     Args:
         columns: The cells.
@@ -126,6 +128,36 @@ def stood_between(
         block_us: Length of a block; they count from the begin.
         first_block: Number of the first block.
     """
+
+class TouchRows:
+    """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
+
+    Args:
+        stood_us: int64[n], when the touch came to stand where it stands, µs; the first row before everything.
+        touch: int64[n], where, in steps.
+        prints_us: int64[p], when the prints of the sweeps came, in order of time.
+        opens: int64[s], the number of the print that begins each sweep.
+        sweeps: int64[s] each: when a whole sweep began, the row of the touch that it met, and its depth in steps.
+    """
+    def __new__(
+        cls,
+        stood_us: NDArray[np.int64],
+        touch: NDArray[np.int64],
+        prints_us: NDArray[np.int64],
+        opens: NDArray[np.int64],
+        sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    ) -> Self: ...
+    def beside(self, start_us: int, rest_us: int, end_us: int, block_us: int) -> tuple[Stood, Swept | None]:
+        """Return what a window holds beside the whole blocks before *rest_us*, and the sweeps that begin in these.
+
+        Of the sweeps it is None where a border of the window cuts one.
+
+        Args:
+            start_us: First instant of the window.
+            rest_us: End of its whole blocks.
+            end_us: First instant after the window.
+            block_us: Length of a block.
+        """
 
 def ends_by_block(
     swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],

@@ -27,6 +27,7 @@ cdef class CellColumns:
 
     cdef const int64_t[::1] begin
     cdef Py_ssize_t cells, width
+    cdef const double[::1] delta_ticks, width_ticks  # of each column
     cdef int64_t per_tick, last
     cdef int shift  # per_tick is 2 to this power
     cdef bint plain  # every cell is a tick wide
@@ -40,6 +41,8 @@ cdef class CellColumns:
             self.shift += 1
         if <int64_t> 1 << self.shift != per_tick:
             raise ValueError(f"cells: {per_tick} steps in a tick, which is no power of two")
+        self.delta_ticks = np.array([self.near(column) / <double> per_tick for column in range(self.width)])
+        self.width_ticks = np.array([self.wide(column) for column in range(self.width)])
 
     cdef Py_ssize_t of(self, int64_t steps) noexcept:
         """Return the column of a distance of 0 or more; beyond the limit, the open one of its part of a tick."""
@@ -167,11 +170,13 @@ def cell_rows(
     NDArray[np.float64],
     NDArray[np.int8],
     NDArray[np.int64],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
     Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block.
+    side and int64 block. Behind them comes what `group` says of the cells: the last row of each column that has any,
+    and the number of each row's column among these.
 
     Args:
         columns: The cells.
@@ -184,6 +189,8 @@ def cell_rows(
     cdef int8_t sign
     cdef double[:, ::1] exposed, hit
     table = (*(np.empty(rows) for _ in range(4)), np.empty(rows, np.int8), np.empty(rows, np.int64))
+    last_row, place = np.full(columns.width, -1, np.int64), np.empty(rows, np.int64)
+    cdef int64_t[::1] last = last_row, in_column = place
     cdef double[::1] delta = table[0], width = table[1], exposure_s = table[2], fills = table[3]
     cdef int8_t[::1] side = table[4]
     cdef int64_t[::1] blocked = table[5]
@@ -191,11 +198,13 @@ def cell_rows(
         for block in range(blocks):
             for column in range(columns.width):
                 if exposed[block, column] != 0:
-                    delta[row] = <double> columns.near(column) / columns.per_tick
-                    width[row], exposure_s[row] = columns.wide(column), exposed[block, column] / second
+                    delta[row], width[row] = columns.delta_ticks[column], columns.width_ticks[column]
+                    exposure_s[row] = exposed[block, column] / second
                     fills[row], side[row], blocked[row] = hit[block, column], sign, block
+                    last[column], in_column[row] = row, column
                     row += 1
-    return table
+    seen = last_row >= 0
+    return (*table, (last_row[seen], (np.cumsum(seen) - 1)[place]))
 
 
 def reach_steps(
@@ -379,6 +388,79 @@ def stood_between(
             at = cut
             found += 1
     return table[0, :found], table[1, :found], table[2, :found]
+
+
+cdef class TouchRows:
+    """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
+
+    Args:
+        stood_us: int64[n], when the touch came to stand where it stands, µs; the first row before everything.
+        touch: int64[n], where, in steps.
+        prints_us: int64[p], when the prints of the sweeps came, in order of time.
+        opens: int64[s], the number of the print that begins each sweep.
+        sweeps: int64[s] each: when a whole sweep began, the row of the touch that it met, and its depth in steps.
+    """
+
+    cdef const int64_t[::1] stood_us, touch, prints_us, opens, begun, row, depth
+
+    def __cinit__(
+        self,
+        const int64_t[::1] stood_us,
+        const int64_t[::1] touch,
+        const int64_t[::1] prints_us,
+        const int64_t[::1] opens,
+        sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    ) -> None:
+        self.stood_us, self.touch, self.prints_us, self.opens = stood_us, touch, prints_us, opens
+        self.begun, self.row, self.depth = sweeps
+        if touch.shape[0] != stood_us.shape[0] or not (
+            self.begun.shape[0] == self.row.shape[0] == self.depth.shape[0] == opens.shape[0]
+        ):
+            raise ValueError("cells: columns of unequal length of a day")
+
+    def beside(
+        self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us
+    ) -> tuple[Stood, Swept | None]:
+        """Return what a window holds beside the whole blocks before *rest_us*, and the sweeps that begin in these.
+
+        Of the sweeps it is None where a border of the window cuts one.
+
+        Args:
+            start_us: First instant of the window.
+            rest_us: End of its whole blocks.
+            end_us: First instant after the window.
+            block_us: Length of a block.
+        """
+        cdef Py_ssize_t later = self.sweep_from(rest_us), end = self.sweep_from(end_us)
+        cdef Py_ssize_t low = first_from(self.stood_us, 0, self.stood_us.shape[0], rest_us + 1) - 1
+        cdef Py_ssize_t high = max(first_from(self.stood_us, low, self.stood_us.shape[0], end_us), low + 1)
+        stood = stood_between(
+            self.stood_us[low:high], self.touch[low:high], (rest_us, end_us), block_us, (rest_us - start_us) // block_us
+        )
+        if self.cut(start_us, end_us):
+            return stood, None
+        table = np.empty((4, end - later), np.int64)
+        cdef int64_t[:, ::1] swept = table
+        cdef Py_ssize_t one
+        for one in range(later, end):
+            swept[0, one - later], swept[1, one - later] = self.touch[self.row[one]], self.depth[one]
+            swept[2, one - later], swept[3, one - later] = (self.begun[one] - start_us) // block_us, 1
+        return stood, (table[0], table[1], table[2], table[3])
+
+    cpdef bint cut(self, int64_t start_us, int64_t end_us) except -1:
+        """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
+        cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
+        cdef int64_t first = first_from(self.prints_us, 0, prints, start_us)
+        cdef int64_t last = first_from(self.prints_us, first, prints, end_us)
+        cdef Py_ssize_t begin = first_from(self.opens, 0, count, first), end = first_from(self.opens, 0, count, last)
+        if first < min(self.opens[begin] if begin < count else prints, last):
+            return True
+        return begin < end and (self.opens[end] if end < count else prints) > last
+
+    cdef Py_ssize_t sweep_from(self, int64_t us) noexcept:
+        """Return the number of the first sweep that begins with a print at an instant or later."""
+        cdef int64_t first = first_from(self.prints_us, 0, self.prints_us.shape[0], us)
+        return first_from(self.opens, 0, self.opens.shape[0], first)
 
 
 def ends_by_block(

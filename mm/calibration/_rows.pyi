@@ -6,7 +6,7 @@ Why compiled: a fit evaluates it some two hundred times, on tables of five to a 
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -103,7 +103,7 @@ class Rows:
             high: The end above.
             floor: The least k.
         """
-    def alone(self, peak: float, narrowest: float, wider: Sequence[tuple[float, float]]) -> bool:
+    def alone(self, peak: float) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
 
         The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
@@ -112,8 +112,6 @@ class Rows:
 
         Args:
             peak: The k of a peak.
-            narrowest: Width of the narrowest cell.
-            wider: Widths of the other cells that hold fills, with the share of all fills in each.
         """
 
 def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
@@ -124,4 +122,58 @@ def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArr
         delta: Distances, of the order of 1.
         fills: Counts.
         degree: 1 for b alone, 2 for b and c.
+    """
+
+def sound(
+    delta: NDArray[np.float64],
+    width: NDArray[np.float64],
+    exposure: NDArray[np.float64],
+    fills: NDArray[np.float64],
+    largest: float,
+) -> bool:
+    """Return whether no row has a fault: distances and counts within what can be summed, no fill without exposure.
+
+    Args:
+        delta: Distances.
+        width: Widths, above 0.
+        exposure: Seconds, 0 or more.
+        fills: Counts, 0 or more.
+        largest: The largest number that may be.
+    """
+
+def distinct_numbers(keys: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct ones of whole numbers from 0, in ascending order, and of each key its place among them.
+
+    Args:
+        keys: Of them.
+        most: The largest.
+    """
+
+def sums_by_row(
+    row: NDArray[np.int64], exposure: NDArray[np.float64], fills: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
+
+    Args:
+        row: Of each point, the number of its row.
+        exposure: Its seconds.
+        fills: Its count.
+        count: How many rows there are.
+    """
+
+def stretch_sums(
+    place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
+    exposure: NDArray[np.float64],
+    fills: NDArray[np.float64],
+    rate: NDArray[np.float64],
+    blocks: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return float64[3, b] of the fills that are expected, and float64[3, b] of those seen, by side and block.
+
+    Args:
+        place: Of each point, the number of its block, its side and the number of its row.
+        exposure: Its seconds.
+        fills: Its count.
+        rate: Of each row, fills per second.
+        blocks: How many blocks there are.
     """

@@ -5,10 +5,14 @@ Why compiled: a fit evaluates it some two hundred times, on tables of five to a 
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from libc.math cimport INFINITY, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh
+from libc.stdint cimport int8_t, int64_t
 from libc.stdlib cimport free, malloc
+
+import numpy as np
+from numpy.typing import NDArray
 
 cdef double SMALL = 0.1    # below, the series are exact to the last digit and the closed forms are not
 cdef double LARGE = 700.0  # exp(LARGE) is still finite
@@ -191,7 +195,7 @@ cdef class Rows:
                 break
         return k
 
-    def alone(self, double peak, double narrowest, wider: Sequence[tuple[float, float]]) -> bool:
+    def alone(self, double peak) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
 
         The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
@@ -200,10 +204,25 @@ cdef class Rows:
 
         Args:
             peak: The k of a peak.
-            narrowest: Width of the narrowest cell.
-            wider: Widths of the other cells that hold fills, with the share of all fills in each.
         """
-        cdef double k, leap, depth, spare
+        cdef double k, leap, depth, spare, narrowest = INFINITY
+        cdef dict share = {}  # of all fills in each width of the other cells that hold some
+        cdef list wider
+        cdef Py_ssize_t row
+        for row in range(self.widths):
+            narrowest = min(narrowest, self.width[row])
+        for row in range(self.rows):
+            if self.fills[row] > 0 and self.which[row] < self.widths:
+                k = self.width[self.which[row]]
+            elif self.fills[row] > 0:
+                k = INFINITY
+            else:
+                continue
+            if k > narrowest:
+                share[k] = share.get(k, 0.0) + self.fills[row] / self.total
+        wider = list(share.items())
+        if not wider:
+            return True
         cdef int way, size
         cdef At at
         for way in (1, -1):
@@ -397,3 +416,106 @@ cdef double tilt_height(
     for row in range(1, 5):
         moments[row] /= mass
     return height - total * (top + log(mass))
+
+
+def sound(
+    const double[:] delta, const double[:] width, const double[:] exposure, const double[:] fills, double largest
+) -> bool:
+    """Return whether no row has a fault: distances and counts within what can be summed, no fill without exposure.
+
+    Args:
+        delta: Distances.
+        width: Widths, above 0.
+        exposure: Seconds, 0 or more.
+        fills: Counts, 0 or more.
+        largest: The largest number that may be.
+    """
+    cdef Py_ssize_t row
+    cdef bint well = True
+    for row in range(delta.shape[0]):  # NaN is no number that any of these holds for
+        well &= -largest <= delta[row] <= largest
+        well &= width[row] > 0
+        well &= 0 <= exposure[row] <= largest
+        well &= 0 <= fills[row] <= largest
+        well &= exposure[row] > 0 or fills[row] == 0
+    return well
+
+
+def distinct_numbers(const int64_t[:] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct ones of whole numbers from 0, in ascending order, and of each key its place among them.
+
+    Args:
+        keys: Of them.
+        most: The largest.
+    """
+    place_array = np.zeros(most + 1, np.int64)
+    places_array = np.empty(keys.shape[0], np.int64)
+    cdef int64_t[::1] place = place_array, places = places_array
+    cdef int64_t key, count = 0
+    cdef Py_ssize_t row
+    for row in range(keys.shape[0]):
+        if not 0 <= keys[row] <= most:
+            raise ValueError(f"rows: key {keys[row]}, beyond 0 to {most}")
+        place[keys[row]] = 1
+    values_array = np.flatnonzero(place_array)
+    cdef const int64_t[::1] values = values_array
+    for row in range(values.shape[0]):
+        place[values[row]] = row
+    for row in range(keys.shape[0]):
+        places[row] = place[keys[row]]
+    return values_array, places_array
+
+
+def sums_by_row(
+    const int64_t[:] row, const double[:] exposure, const double[:] fills, Py_ssize_t count
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
+
+    Args:
+        row: Of each point, the number of its row.
+        exposure: Its seconds.
+        fills: Its count.
+        count: How many rows there are.
+    """
+    found = np.zeros((2, count))
+    cdef double[:, ::1] sums = found
+    cdef Py_ssize_t point
+    if not row.shape[0] == exposure.shape[0] == fills.shape[0]:
+        raise ValueError("rows: columns of unequal length")
+    for point in range(row.shape[0]):
+        if not 0 <= row[point] < count:
+            raise ValueError(f"rows: row {row[point]} of {count}")
+        sums[0, row[point]] += exposure[point]
+        sums[1, row[point]] += fills[point]
+    return found[0], found[1]
+
+
+def stretch_sums(
+    place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
+    const double[:] exposure,
+    const double[:] fills,
+    const double[:] rate,
+    Py_ssize_t blocks,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return float64[3, b] of the fills that are expected, and float64[3, b] of those seen, by side and block.
+
+    Args:
+        place: Of each point, the number of its block, its side and the number of its row.
+        exposure: Its seconds.
+        fills: Its count.
+        rate: Of each row, fills per second.
+        blocks: How many blocks there are.
+    """
+    cdef const int64_t[:] block = place[0], row = place[2]
+    cdef const int8_t[:] side = place[1]
+    found = np.zeros((2, 3, blocks))
+    cdef double[:, :, ::1] sums = found
+    cdef Py_ssize_t point
+    if not block.shape[0] == side.shape[0] == row.shape[0] == exposure.shape[0] == fills.shape[0]:
+        raise ValueError("rows: columns of unequal length")
+    for point in range(block.shape[0]):
+        if not (0 <= block[point] < blocks and -1 <= side[point] <= 1 and 0 <= row[point] < rate.shape[0]):
+            raise ValueError(f"rows: point {point} is in no block, side or row")
+        sums[0, side[point] + 1, block[point]] += exposure[point] * rate[row[point]]
+        sums[1, side[point] + 1, block[point]] += fills[point]
+    return found[0], found[1]

@@ -54,6 +54,11 @@ class Tally:
     count: "Ints"
     prints: int
 
+    def later(self, blocks: int) -> "Tally":
+        """Return the same of a window that begins so many blocks later, before which nothing was seen."""
+        stood_block, block = self.stood_block - blocks, self.block - blocks
+        return Tally(self.stood, stood_block, self.us, self.touch, self.depth, block, self.count, self.prints)
+
 
 class BlockSums:
     """The blocks of one side of a day.
@@ -200,9 +205,14 @@ class BlockCells:
         """
         first = self._sums.number(start_us)
         self._count(first + whole)
+        shared = [column[first : first + whole] for column in (self._exposure_us, self._fills)]
+        if all((one.block >= whole).all() for one in own):  # as a rule: no border cuts a sweep
+            own = [one.later(whole) for one in own]
+            exposure_us, fills = block_cells(self._grid, own, blocks - whole)
+            return np.concatenate((shared[0], exposure_us)), np.concatenate((shared[1], fills))
         exposure_us, fills = block_cells(self._grid, own, blocks)
-        exposure_us[:whole] += self._exposure_us[first : first + whole]
-        fills[:whole] += self._fills[first : first + whole]
+        exposure_us[:whole] += shared[0]
+        fills[:whole] += shared[1]
         return exposure_us, fills
 
     def _count(self, until: int) -> None:

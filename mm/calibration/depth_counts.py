@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration import _cells
-from mm.calibration._cells import CellColumns, reach_steps
+from mm.calibration._cells import CellColumns, TouchRows, reach_steps
 from mm.calibration.block_sums import (
     MOST_STEPS,
     BlockCells,
@@ -162,6 +162,7 @@ class DepthCounts:
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
         self._cells: dict[tuple[int, int], BlockCells] = {}
         self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
+        self._rows: dict[int, TouchRows] = {}
         vars(self).pop("grid", None)
 
     @cached_property
@@ -183,6 +184,12 @@ class DepthCounts:
         found = Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
         self._hits[side] = (start_us, end_us), found
         return found
+
+    def rows(self, side: int) -> TouchRows:
+        """Return the touch of a side and its sweeps, of which windows take a part."""
+        if side not in self._rows:
+            self._rows[side] = self.sweeps[side].rows(self.path)
+        return self._rows[side]
 
     def depths(self, start_us: int, end_us: int) -> "list[Swept]":
         """Return what `reach_of` takes of the sweeps of ``[start_us, end_us)``."""
@@ -278,29 +285,16 @@ class DepthCounts:
 
         Of the sums nothing is taken that lies at or after the end: a sweep that a border cuts is taken back.
         """
-        sweeps, block_us = self.sweeps[side], self._block_us
-        sums = self._sums(side, start_us, end_us)
+        block_us, sums = self._block_us, self._sums(side, start_us, end_us)
         blocks = (end_us - start_us) // block_us if sums else 0
         rest_us = start_us + blocks * block_us
-        rows = self.path.rows(rest_us, end_us)
-        stood, stood_block, us = _cells.stood_between(
-            self.path.us[rows], self.path.touch[side][rows], (rest_us, end_us), block_us, blocks
-        )
-        swept, count = sweeps.beside(start_us, rest_us, end_us)
         whole = (sums.between(start_us, blocks),) if sums else ()
-        if whole and not len(us) and not len(count):
-            return whole
-        own = Tally(
-            stood=stood,
-            stood_block=stood_block,
-            us=us,
-            touch=self.path.touch[side][swept.row],
-            depth=swept.depth,
-            block=(swept.us - start_us) // block_us,
-            count=count,
-            prints=0,
-        )
-        return *whole, own
+        stood, swept = self.rows(side).beside(start_us, rest_us, end_us, block_us)
+        if swept is None:
+            found, count = self.sweeps[side].beside(start_us, rest_us, end_us)
+            swept = self.path.touch[side][found.row], found.depth, (found.us - start_us) // block_us, count
+        own = Tally(*stood, *swept, 0)
+        return whole if whole and not len(own.us) and not len(own.count) else (*whole, own)
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
         """Return the sums of the day's blocks in step with *start_us*; None as long as windows alone cost less.
@@ -325,7 +319,8 @@ def depths_of(sides: Sides) -> "list[Swept]":
 def points_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> Points:
     """Return the cells of a window by side and block, from what each side saw of it."""
     rows = [(side, [columns(one) for one in parts]) for side, parts in sides.items()]
-    return Points(*_cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S)))
+    *cells, groups = _cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S))
+    return Points(*cells).grouped_as(groups)
 
 
 def cells_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> "tuple[Times, Times]":
@@ -372,17 +367,10 @@ class DistanceGrid:
     last: int
     begin: "Ints"
 
-    @classmethod
-    def of(cls, max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
+    @staticmethod
+    def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
         """Return the grid up to a distance: cells of a tick, or, of more than `CELLS`, such that widen."""
-        last = int(max_delta_ticks * per_tick)
-        ticks = last // per_tick
-        if ticks < CELLS:
-            begin = np.arange(ticks + 1)
-        else:
-            begin = np.unique(np.rint(np.geomspace(1, ticks, CELLS)).astype(np.int64))
-            begin, last = np.concatenate(([0], begin)), (ticks + 1) * per_tick - 1
-        return cls(per_tick, last, begin)
+        return _grid(max_delta_ticks, per_tick, CELLS)
 
     @property
     def columns(self) -> int:
@@ -438,6 +426,17 @@ class DistanceGrid:
         time = np.bincount(column, spent[close], self.columns + self.per_tick)
         summed = time.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return np.where(self.near <= self.last, summed, 0.0)
+
+
+@lru_cache(maxsize=8)
+def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
+    """Return what `DistanceGrid.of` does; the last grids are kept, as windows that follow each other share them."""
+    last = int(max_delta_ticks * per_tick)
+    ticks = last // per_tick
+    if ticks < cells:
+        return DistanceGrid(per_tick, last, np.arange(ticks + 1))
+    begin = np.unique(np.rint(np.geomspace(1, ticks, cells)).astype(np.int64))
+    return DistanceGrid(per_tick, (ticks + 1) * per_tick - 1, np.concatenate(([0], begin)))
 
 
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:

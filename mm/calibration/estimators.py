@@ -230,7 +230,7 @@ def score_peak(table: Table) -> float | None:
         return 0.0 if level else falls_at(table, None, _first_guess(at.seen))
     guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
     peak = falls_at(table, None, guess if guess > 0 else 1.0)
-    if _one_peak(table, peak):
+    if table.rows.alone(peak):
         return peak if peak > LEAST_K else None
     return _highest(table, _score, lambda at: at.log_likelihood, (LEAST_K, _beyond(table, _score, 1)))
 
@@ -242,7 +242,7 @@ def penalised_peak(table: Table, peak: float | None) -> float | None:
         table: Its rows.
         peak: The k of the highest likelihood alone; None where it is not finite.
     """
-    ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or _one_peak(table, peak)) else None
+    ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or table.rows.alone(peak)) else None
     if ends is None:
         low = LEAST_K if table.cells else _beyond(table, _penalised, -1)
         ends = low, _beyond(table, _penalised, 1)
@@ -271,12 +271,6 @@ def _first_guess(seen: float) -> float:
     """Return about the k at which an exponential depth, cut to [0, 1], has the mean *seen*."""
     seen = min(max(seen, 1e-3), 1 - 1e-3)
     return 1 / seen - 1 / (1 - seen)
-
-
-def _one_peak(table: Table, peak: float) -> bool:
-    """Return whether the likelihood of cells can have no other peak than *peak*."""
-    wider = table.wider
-    return not wider or table.rows.alone(peak, table.narrowest, wider)
 
 
 def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._rows import tilted
+from mm.calibration._rows import stretch_sums, tilted
 from mm.calibration.estimators import Absent, Estimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
@@ -104,15 +104,15 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
     """
     if sample.n_blocks < 2:
         return None
-    stretch, blocks = sample.block * 3 + (sample.points.side + 1), sample.n_blocks
-    each = (sum_by(stretch, values, 3 * blocks) for values in (sample.expected(estimate), sample.points.fills))
-    by_side = [column.reshape(blocks, 3).T.copy() for column in each]
+    points, place = sample.points, (sample.block, sample.points.side, sample.row)
+    by_side = stretch_sums(place, points.exposure_s, points.fills, sample.rates(estimate), sample.n_blocks)
     found = poisson = 0.0
     for side in (1, -1, 0):
         means, counts = (column[side + 1] for column in by_side)
-        if not (means.sum() > 0 and counts.sum() > 0):
+        expected, total = means.sum(), counts.sum()
+        if not (expected > 0 and total > 0):
             continue
-        share, total = means / means.sum(), counts.sum()
+        share = means / expected
         found += float(((counts - total * share) ** 2).sum())
         poisson += float(total * (share * (1 - share)).sum())
     return found / poisson if poisson > 0 else None

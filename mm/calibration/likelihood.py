@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._rows import LEAST_K, At, Rows
+from mm.calibration._rows import LEAST_K, At, Rows, sums_by_row
 from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, grouped, sum_by
 
 if TYPE_CHECKING:
@@ -110,20 +110,6 @@ class Table:
         """The rows as the kernel takes them."""
         return Rows(self.shape.delta, self.shape.width, self.log_exposure, self.fills)
 
-    @cached_property
-    def narrowest(self) -> float:
-        """Width of the narrowest cell."""
-        return float(self.shape.width.min())
-
-    @cached_property
-    def wider(self) -> list[tuple[float, float]]:
-        """The widths of the other cells that hold fills, and the share of all fills in each."""
-        wider = (self.shape.width > self.narrowest) & (self.fills > 0)
-        share: dict[float, float] = {}
-        for width, fills in zip(self.shape.width[wider].tolist(), self.fills[wider].tolist(), strict=True):
-            share[width] = share.get(width, 0.0) + fills / self.total
-        return list(share.items())
-
     @property
     def far(self) -> float:
         """Distance of the farthest row, in ticks."""
@@ -169,19 +155,24 @@ class Sample:
 
     def waited(self, least_s: float) -> Self:
         """Return the sample without the rows of less than *least_s* seconds."""
-        long_enough = sum_by(self.row, self.points.exposure_s, len(self.shape.delta)) >= least_s
+        long_enough = self._sums[0] >= least_s
         return self if long_enough.all() else type(self).of(self.points.where(long_enough[self.row]))
 
     def table(self, side: int | None = None) -> Table:
         """Return the sums of the rows, of all points or of one side's."""
         points, row, count = self.points, self.row, len(self.shape.delta)
         if side is None:
-            exposure, fills = sum_by(row, points.exposure_s, count), sum_by(row, points.fills, count)
+            exposure, fills = self._sums
         else:
             mine = points.side == side
             exposure = sum_by(row[mine], points.exposure_s[mine], count)
             fills = sum_by(row[mine], points.fills[mine], count)
         return Table.of_sums(self.shape.delta, self.shape.width, exposure, fills)
+
+    @cached_property
+    def _sums(self) -> tuple[Floats, Floats]:
+        """Exposure and fills of each row."""
+        return sums_by_row(self.row, self.points.exposure_s, self.points.fills, len(self.shape.delta))
 
     @cached_property
     def _blocks(self) -> tuple[Ints, Ints]:
@@ -207,9 +198,13 @@ class Sample:
 
     def expected(self, estimate: "Estimate") -> Floats:
         """Return the fills that *estimate* expects of each point."""
-        rate = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
-        expected: Floats = self.points.exposure_s * rate[self.row]
+        expected: Floats = self.points.exposure_s * self.rates(estimate)[self.row]
         return expected
+
+    def rates(self, estimate: "Estimate") -> Floats:
+        """Return the fills per second that *estimate* expects of each row."""
+        rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
+        return rates
 
     @cached_property
     def cells(self) -> tuple[Ints, Ints]:

@@ -82,8 +82,10 @@ class ModeRates:
             self._past = reach, []
         past = self._past[1]
         past.extend(calibrator.marks.cells(*part, grid) for part in parts[len(past) : -1])
-        each = [*past, calibrator.marks.cells(*parts[-1], grid)]
-        exposure_s, fills = (np.concatenate(column) for column in zip(*each, strict=True))
+        exposure_s, fills = calibrator.marks.cells(*parts[-1], grid)
+        if past:
+            each = [*past, (exposure_s, fills)]
+            exposure_s, fills = (np.concatenate(column) for column in zip(*each, strict=True))
         return grid, exposure_s, fills
 
 

@@ -3,14 +3,14 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mm.calibration._rows import distinct_numbers, sound
 from mm.errors import BrokenFile, DataError
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,7 @@ class Points:
         fills: How many fills; fractions are weights.
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
         block: Stretch of time or ladder cycle whose rows may depend on each other; -1 for none.
+        groups: What `group` returns of distances and widths, where it is known already.
     """
 
     delta_ticks: Floats
@@ -45,6 +46,7 @@ class Points:
     fills: Floats
     side: NDArray[np.int8]
     block: Ints
+    groups: tuple[Ints, Ints] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = self.columns
@@ -64,6 +66,11 @@ class Points:
     def columns(self) -> tuple[NDArray[Any], ...]:
         """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
+
+    def grouped_as(self, groups: tuple[Ints, Ints]) -> Self:
+        """Note the groups of rows of one distance and width, which whoever counted the rows knows."""
+        object.__setattr__(self, "groups", groups)
+        return self
 
     @classmethod
     def of(
@@ -156,7 +163,7 @@ def _column_names(table: Any) -> list[str] | None:
 
 def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
     """Return the first row that cannot be, counted from 0, with what is wrong; None when all can."""
-    if _sound(delta, width, exposure, fills):
+    if sound(delta, width, exposure, fills, LARGEST):
         return None
     faults = (
         ("delta_ticks", delta, ~(np.abs(delta) <= LARGEST), "a distance is a number of ticks"),
@@ -172,19 +179,11 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
     return row, f"{name} is {column[row]:g}; {why}; correct the row or leave it out"
 
 
-def _sound(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> bool:
-    """Return whether no row has a fault, from the ends of each column: most tables have none."""
-    if not delta.size:
-        return True
-    within = delta.min() >= -LARGEST and delta.max() <= LARGEST and exposure.max() <= LARGEST
-    counted = fills.min() >= 0 and fills.max() <= LARGEST and width.min() > 0
-    return bool(within and counted and (exposure.min() > 0 or (exposure.min() == 0 and not fills[exposure == 0].any())))
-
-
-@lru_cache(maxsize=2)
 def grouped(points: Points) -> tuple[Ints, Ints]:
-    """Return the groups of rows of one distance and width, as `group` does; the last tables are kept."""
-    return group(points.delta_ticks, points.width_ticks)
+    """Return the groups of rows of one distance and width, as `group` does; they are kept."""
+    groups = points.groups or group(points.delta_ticks, points.width_ticks)
+    points.grouped_as(groups)
+    return groups
 
 
 def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
@@ -228,8 +227,7 @@ def distinct(keys: Ints) -> tuple[Ints, Ints]:
     if keys.size == 0 or keys.max() > 8 * keys.size:
         values, places = np.unique(keys, return_inverse=True)
         return values, places.astype(np.int64, copy=False)
-    present = np.bincount(keys) > 0
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[keys]
+    return distinct_numbers(keys, int(keys.max()))
 
 
 def sum_by(groups: Ints, values: Floats, count: int) -> Floats:

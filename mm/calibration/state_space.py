@@ -15,7 +15,7 @@ the last block is read.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -41,22 +41,28 @@ class RateForecast:
         A: Fills per second at distance 0: the exponential of the mean of ln A, which a few filters that hold a burst
             possible do not lift.
         se_log: Standard deviation of ln A, the mean over the horizon.
-        fills: float64[n], numbers of fills that may be expected in the horizon.
-        chance: float64[n], of each of them.
+        weight: float64[g], of the filters; they sum to 1.
+        middle: float64[g], by each filter: mean of ln A over the horizon,
+        variance: float64[g], and its variance.
+        exposed: Fills expected in the horizon at A = 1.
     """
 
     A: float
     se_log: float
-    fills: Floats
-    chance: Floats
+    weight: Floats
+    middle: Floats
+    variance: Floats
+    exposed: float
 
     @cached_property
     def interval(self) -> tuple[float, float]:
         """The least and the greatest number of fills to expect in the horizon (95 %)."""
         from mm.calibration.special import pdtr
 
-        likely = self.chance > NEVER
-        chance, fills = self.chance[likely], self.fills[likely]
+        chance = (self.weight[:, None] * WEIGHTS).ravel()
+        log_rates = self.middle[:, None] + np.sqrt(self.variance)[:, None] * NODES
+        likely = chance > NEVER
+        chance, fills = chance[likely], (self.exposed * np.exp(log_rates)).ravel()[likely]
 
         def below(count: float) -> float:
             """Return the chance of so many fills or fewer."""
@@ -113,9 +119,8 @@ class RateState:
         middle = np.log(mean) - variance / 2
         log_mean = float((self.weight * middle).sum())
         log_variance = float((self.weight * (variance + (middle - log_mean) ** 2)).sum())
-        rates = gain * horizon_s * np.exp(middle[:, None] + np.sqrt(variance)[:, None] * NODES)
-        chance = self.weight[:, None] * WEIGHTS
-        return RateForecast(math.exp(log_mean), math.sqrt(log_variance), rates.ravel(), chance.ravel())
+        se_log = math.sqrt(log_variance)
+        return RateForecast(math.exp(log_mean), se_log, self.weight, middle, variance, gain * horizon_s)
 
 
 def _least_count(below: Callable[[float], float], share: float, start: float, step: float) -> float:
@@ -156,16 +161,23 @@ def filtered(expected: Floats, fills: Floats) -> RateState | None:
     total, exposed = float(fills.sum()), float(expected.sum())
     if total <= 0 or exposed <= 0:
         return None
-    grid = np.array(np.meshgrid(HALF_LIVES_MIN, TAU, OWN, indexing="ij")).reshape(3, -1)
-    half_life, tau, own = grid
-    phi = 0.5 ** (BLOCK_S / 60 / half_life)
+    grid = _grid(HALF_LIVES_MIN, TAU, OWN)
+    phi, tau, own = grid
     mean = np.zeros((2, tau.size))
     mean[0] = math.log(total / exposed)
     cov = np.array([np.full(tau.size, LEVEL_SD**2), np.zeros(tau.size), tau**2])
     evidence = np.zeros(tau.size)
-    run_filters(expected, fills, np.array([phi, tau, own]), mean, cov, evidence)
+    run_filters(expected, fills, grid, mean, cov, evidence)
     weight = np.exp(evidence - evidence.max())
     return RateState(phi, tau, own, mean, cov, weight / weight.sum())
+
+
+@lru_cache(maxsize=1)
+def _grid(half_lives_min: tuple[float, ...], tau: tuple[float, ...], own: tuple[float, ...]) -> Floats:
+    """Return what is left of z after a block, and standard deviations of z and e, of every filter."""
+    grid = np.array(np.meshgrid(half_lives_min, tau, own, indexing="ij")).reshape(3, -1)
+    grid[0] = 0.5 ** (BLOCK_S / 60 / grid[0])
+    return grid
 
 
 def gain_of(near: Floats, far: Floats, k: float) -> Floats:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.calibration._cells import TouchRows
 from mm.calibration.points import Ints
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
@@ -192,6 +193,12 @@ class Sweeps:
             return parts[0], np.ones(len(counts), np.int64)
         columns = (np.concatenate([getattr(one, name) for one in parts]) for name in Reached.__slots__)
         return Reached(*columns), np.array(counts, np.int64)
+
+    def rows(self, path: "ReferencePath") -> TouchRows:
+        """Return the sweeps beside the touch of a *path*, of which windows take a part in one call."""
+        whole = self.whole
+        touch = path.touch[self._side]
+        return TouchRows(path.us, touch, self._us, self._opens, (whole.us, whole.row, whole.depth))
 
     def _part(self, first: int, last: int) -> Reached:
         """Return the sweeps of the prints from number *first* to *last*."""

@@ -134,6 +134,8 @@ class SettledSweeps:
         start_us, end_us = within(self.marks.span, *span)
         first, stop = (int(self.us.searchsorted(us)) for us in (start_us, end_us - SETTLED_S * US_PER_S + 1))
         self._add(sums, slice(first, max(first, stop)), last, 1)
+        if not self.marks.rows(self.side).cut(start_us, end_us):
+            return
         beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
         for sign in set(count.tolist()):
             picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)

@@ -108,3 +108,26 @@ def test_rows_of_one_key_are_summed(keys):
         expected[one, other] = expected.get((one, other), 0) + value
     assert found == expected
     assert list(found) == sorted(found)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 5), st.sampled_from((1, -1)), st.integers(0, HOUR), st.integers(0, HOUR), st.integers(0, 4))
+def test_what_stands_beside_whole_blocks_is_found_in_one_call(seed, side, one_us, other_us, blocks):
+    """As the path cut into segments and the sweeps themselves have it; where a border cuts a sweep, they tell."""
+    marks, block_us = DepthCounts(tape(busy_hour(seed), 0, HOUR)), 300 * S
+    start_us, end_us = sorted((one_us, other_us))
+    rest_us = min(start_us + blocks * block_us, start_us + (end_us - start_us) // block_us * block_us)
+    stood, swept = marks.rows(side).beside(start_us, rest_us, end_us, block_us)
+    edges, rows, block = marks.path.segments(rest_us, end_us, block_us)
+    plain = marks.path.touch[side][rows], block + (rest_us - start_us) // block_us, np.diff(edges)
+    spent = plain[2] > 0
+    assert [one.tolist() for one in stood] == [one[spent].tolist() for one in plain]
+    first, last = (int(np.searchsorted(marks.sweeps[side]._us, us)) for us in (start_us, end_us))
+    opens = {*marks.sweeps[side]._opens.tolist(), len(marks.sweeps[side]._us)}
+    assert marks.rows(side).cut(start_us, end_us) == (first < last and not {first, last} <= opens)
+    assert (swept is None) == marks.rows(side).cut(start_us, end_us)
+    if swept is not None:
+        found, count = marks.sweeps[side].beside(start_us, rest_us, end_us)
+        met = marks.path.touch[side][found.row]
+        plain = met, found.depth, (found.us - start_us) // block_us, count
+        assert [one.tolist() for one in swept] == [one.tolist() for one in plain]

@@ -19,6 +19,7 @@ from mm.calibration._cells import (
     stood_between,
 )
 from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
+from mm.calibration.points import group
 from mm.calibration.reference import CLOSED
 
 BLOCKS = 3
@@ -93,8 +94,10 @@ def test_rows_are_the_exposed_cells_in_order_and_parts_add_up(reach, stood, swep
         for column in range(grid.columns)
         if exposure[at, column]
     ]
-    found = cell_rows(grid.lookup, [(1, whole), (-1, parts)], BLOCKS, 4.0)
+    *found, (last, place) = cell_rows(grid.lookup, [(1, whole), (-1, parts)], BLOCKS, 4.0)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == rows
+    first, groups = group(found[0], found[1])
+    assert (first.tolist(), groups.tolist()) == (last.tolist(), place.tolist())
 
 
 hits = st.lists(st.tuples(distance, distance, st.integers(1, 4)), max_size=12)

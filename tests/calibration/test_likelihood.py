@@ -6,7 +6,7 @@ from fit_tables import Raw, random_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.calibration._rows import Rows
+from mm.calibration._rows import Rows, distinct_numbers, stretch_sums, sums_by_row
 
 CELLS = Raw.of([0, 1, 2, 3, 6], [90, 100, 110, 120, 50], [30, 21, 12, 9, 8], [1, 1, 1, 3, np.inf])
 
@@ -85,3 +85,41 @@ def test_rows_of_one_distance_are_summed_and_unexposed_ones_left_out():
     assert (table.near, table.far, table.total) == (1, 3, 10)
     assert table.exposure_s.tolist() == [20, 30]
     assert table.fills.tolist() == [6, 4]
+
+
+points_of_rows = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 3), st.sampled_from((1, -1, 0)), st.floats(0, 1e6), st.integers(0, 9)),
+    max_size=20,
+)
+
+
+@given(points_of_rows)
+def test_sums_of_rows_and_stretches_are_those_of_numpy(rows):
+    """By row, and by side and block, to the last bit; numbers that are no row or block are refused."""
+    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 5
+    row, block, side, exposure, fills = (
+        one.astype(kind) for one, kind in zip(columns, (np.int64, np.int64, np.int8, float, float), strict=True)
+    )
+    rate = np.array([0.1, 2.0, 3e-7, 0.0, 1.0])
+    for found, values in zip(sums_by_row(row, exposure, fills, 5), (exposure, fills), strict=True):
+        assert found.tolist() == np.bincount(row, values, 5).tolist()
+    stretch = (side + 1) * 4 + block
+    for found, values in zip(
+        stretch_sums((block, side, row), exposure, fills, rate, 4), (exposure * rate[row], fills), strict=True
+    ):
+        assert found.ravel().tolist() == np.bincount(stretch, values, 12).tolist()
+    if rows:
+        with pytest.raises(ValueError, match="row"):
+            sums_by_row(row, exposure, fills, int(row.max()))
+        with pytest.raises(ValueError, match="no block"):
+            stretch_sums((block, side, row), exposure, fills, rate, int(block.max()))
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30))
+def test_distinct_numbers_are_those_of_numpy(keys):
+    values, places = distinct_numbers(np.array(keys), max(keys))
+    plain = np.unique(keys, return_inverse=True)
+    assert (values.tolist(), places.tolist()) == tuple(one.tolist() for one in plain)
+    if max(keys):
+        with pytest.raises(ValueError, match="beyond"):
+            distinct_numbers(np.array(keys), max(keys) - 1)

@@ -7,6 +7,7 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from mm.calibration import state_space
+from mm.calibration._filters import run_filters
 from mm.calibration.points import Points
 from mm.calibration.state_space import counts, filtered, forecast
 
@@ -179,3 +180,20 @@ def test_without_fills_or_blocks_nothing_is_foreseen():
     empty = Points.of(table.delta_ticks, table.exposure_s, np.zeros(len(table)), block=table.block)
     assert forecast(empty, 0.5, 900.0, 900.0) is None
     assert forecast(Points.of(table.delta_ticks, table.exposure_s, table.fills), 0.5, 900.0, 900.0) is None
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 47])
+def test_filters_side_by_side_are_those_alone(count):
+    """To the last bit, however many share the kernel's columns."""
+    rng = np.random.default_rng(count)
+    expected = np.where(rng.random(30) < 0.1, 0.0, rng.gamma(2.0, 20.0, 30))
+    fills = rng.poisson(expected * np.exp(rng.normal(size=30))).astype(float)
+    grid = rng.random((3, count)) + 0.01
+    mean, evidence = rng.normal(size=(2, count)), np.zeros(count)
+    cov = np.array([np.ones(count), np.zeros(count), grid[1] ** 2])
+    alone = [[column[..., one : one + 1].copy() for column in (mean, cov, evidence)] for one in range(count)]
+    run_filters(expected, fills, grid, mean, cov, evidence)
+    for one, (*state, own) in enumerate(alone):
+        run_filters(expected, fills, grid[:, one : one + 1].copy(), *state, own)
+        assert [column[:, 0].tolist() for column in state] == [mean[:, one].tolist(), cov[:, one].tolist()]
+        assert own[0] == evidence[one]

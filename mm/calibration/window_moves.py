@@ -72,9 +72,10 @@ class WindowMoves:
                 settled.add(sums, (start_us, end_us), grid.last)
         for first in range(per_tick):
             sums[:, first::per_tick] = np.cumsum(sums[:, first::per_tick], axis=1)
-        places = grid.near[grid.near <= grid.last].astype(np.int64)
-        places = np.unique(places[np.rint(sums[0, places]) >= LEAST_HITS])
-        means = sums[1, places] / np.rint(sums[0, places])
+        places = grid.near[grid.near <= grid.last]
+        hits = np.rint(sums[0, places])
+        places, hits = places[hits >= LEAST_HITS], hits[hits >= LEAST_HITS]
+        means = sums[1, places] / hits
         return tuple(zip((places / per_tick).tolist(), means.tolist(), strict=True))
 
 

@@ -126,7 +126,7 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
         known = closest(name, [LAST, *(str(run.manifest["run_id"]) for run in runs)])
         raise DataError(
             f"--fit (FILL_PARAMS_FILE) is {name!r}: there is no such file, and no calibration of {symbol} of that "
-            f"RUN_ID below {root}{known}"
+            f"RUN_ID below {root}{known or f'; mm runs list --symbol {symbol} shows the known ones'}"
         )
     return exact[0].folder / FITS[exact[0].manifest["kind"]]
 

@@ -56,6 +56,8 @@ def test_a_run_id_or_its_beginning_names_its_fit():
         find_fit("morning", "BTCUSDT", OUT)
     with pytest.raises(DataError, match=r"of that RUN_ID below out; did you mean morning_1\?$"):
         find_fit("mornin_1", "BTCUSDT", OUT)
+    with pytest.raises(DataError, match=r"below out; mm runs list --symbol BTCUSDT shows the known ones$"):
+        find_fit("quite_another", "BTCUSDT", OUT)
     assert find_fit("fit.json", "BTCUSDT", OUT) is None
     assert find_fit("some/where", "BTCUSDT", OUT) is None
 

@@ -37,7 +37,7 @@ SECONDS = 40
 PLAUSIBLE = {
     "trades: another quantity": "a trade with another plausible price, quantity or side",
     "diffs: a quantity deep in the book": "a level that never comes into the frames",
-    "events: the last row, run_stop, is gone": "the end of all there is: it looks like a run that was killed",
+    "events: the last row, run_stop, is gone": "a cut at the end of all files: it looks like a run that was killed",
     "instrument: a finer tick": "a finer grid than the true one",
 }
 """What only the hashes of the manifest show, and how docs/data.md puts it."""

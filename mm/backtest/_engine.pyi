@@ -52,8 +52,8 @@ class Engine:
         """What we hold, in lots."""
     def pay(self, funding_e8: int) -> None:
         """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
-    def settle_queues(self) -> None:
-        """Bring the places in queues up to what has been played, where levels are looked up."""
+    def settle(self) -> None:
+        """Bring the levels of the book, or places in queues where levels are looked up, up to what has been played."""
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 

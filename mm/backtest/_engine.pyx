@@ -18,7 +18,10 @@ from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport ALWAYS, PaperVenue, hits, is_plain, leap, matters, move, move_reaches, nearest, unreached
+from mm.backtest._paper_venue cimport (
+    ALWAYS, PaperVenue, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels, take_columns, take_moves,
+    take_tops, unreached,
+)
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Trade
@@ -78,6 +81,7 @@ cdef class Engine:
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None:
         self.quotes, self.fills = quotes, fills
         self.venue = PaperVenue(OwnOrders(rules), fills, rules)
+        self.venue.shows_levels = quotes.looks == WHOLE_BOOK
         self.manager = OrderManager(quotes, self.venue, rules)
         self.signals, self.signalled = self.manager.signals, self.manager.signals is not None
         self.limited = rules.risk is not None
@@ -127,8 +131,9 @@ cdef class Engine:
         """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
         self.venue.orders.paid(self.venue.now_us, funding_e8)
 
-    def settle_queues(self) -> None:
-        """Bring the places in queues up to what has been played, where levels are looked up."""
+    def settle(self) -> None:
+        """Bring the levels of the book, or places in queues where levels are looked up, up to what has been played."""
+        show_levels(self.venue, self.venue.next_event)
         if self.venue.by_levels:
             self.venue.queue.settle(&self.venue.orders.open, &self.venue.touch.top)
 
@@ -176,25 +181,16 @@ cdef class Engine:
         self.lags, venue.lagging = feed is not None, feed is not None and ahead is None
         venue.event_us = feed.clock_us if venue.lagging else market.event_us
         venue.sequence = feed.sequence if venue.lagging else None
-        venue.recv_seq = market.recv_seq
-        venue.event_id, venue.event_exch_us = market.event_id, market.event_exch_us
-        venue.kind = market.kind
-        venue.first_row = market.first_row
-        venue.row_side = market.row_side
-        venue.row_ticks = market.row_ticks
-        venue.row_lots = market.row_lots
-        venue.events = venue.kind.shape[0]
+        take_columns(venue, market)
         venue.start_us = tape.start_us
         venue.best_only = isinstance(market, BestPrices)
+        venue.on_demand = not (venue.best_only or venue.lagging)
+        take_tops(venue, tape)
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
         # Where the exchange is ahead, the quote model looks at what has been received.
         venue.on_best_prices = venue.best_only and plain_fills and (self.lags or self.quotes.looks == BEST_PRICES)
         if venue.best_only:
-            venue.reach, venue.whole_us = market.reach, market.whole_us
-            venue.move_event, venue.move_us = market.move_event, market.move_us
-            venue.move_bid_ticks, venue.move_ask_ticks = market.move_bid_ticks, market.move_ask_ticks
-            venue.move_low_ticks, venue.move_high_ticks = market.move_low_ticks, market.move_high_ticks
-            venue.next_move, venue.moves = 0, venue.move_event.shape[0]
+            take_moves(venue, market)
             if tape.high_ticks:
                 venue.mean.low_ticks = min(venue.mean.low_ticks, tape.low_ticks) or tape.low_ticks
                 venue.mean.high_ticks = max(venue.mean.high_ticks, tape.high_ticks)
@@ -230,7 +226,7 @@ cdef class Engine:
             self.leave(False, 0, 1)
             self.venue.by_levels = False
             self.buffer = buffer
-            self.lags = self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = False
+            self.lags = self.venue.lagging = self.venue.best_only = self.venue.on_best_prices = self.venue.on_demand = False
             self.venue.start_us = buffer.event_us[0]
             self.begin_events()
         self.point_to(buffer)
@@ -261,7 +257,9 @@ cdef class Engine:
             book_open(&venue.book, lo_ticks, hi_ticks)
             venue.opened = True
             return 0
-        if not joins:
+        if joins:
+            show_levels(venue, venue.next_event)
+        else:
             venue.on_gap(venue.now_us, 0)
             local_book_gap(&self.local)
         best_bid, best_ask = venue.book.best_bid, venue.book.best_ask
@@ -565,6 +563,8 @@ cdef class Engine:
                     settled = is_settled(manager, open, &known.top)
                 if self.limited:
                     self.note_heard()
+                if venue.shows_levels and not settled:
+                    show_levels(venue, venue.next_event)
                 run_timers(manager, open, us, settled, known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)

@@ -14,8 +14,12 @@ from mm.backtest._taking cimport Market, Prints
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport Book
+from mm.tape._book cimport Book, Books, book_clear, book_store, book_wipe
+from mm.tape._kinds cimport DEPTH, KEYFRAME
 from mm.tape._memory cimport prefetch
+
+cdef enum:
+    MANY_EVENTS = 4096                  # a KEYFRAME is looked for before the rows of more are stored
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
@@ -35,6 +39,13 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] reach       # nothing else matters
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
+    # The best prices of the whole tape, and the lots at them, at each change: then the rows of its books are stored when
+    # somebody reads a level (`show_levels`): *book* has those of the events before *shown_events*.
+    cdef bint on_demand
+    cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
+    cdef int64_t next_top, tops, shown_events
+    cdef bint reads_levels              # whether the fill model reads them
+    cdef bint shows_levels              # whether requotes may
     cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
     cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
@@ -115,6 +126,85 @@ cdef inline int note_mid(PaperVenue venue, int64_t us) except -1 nogil:
         if mid2 == 0:
             venue.touch.mid_lost = True
     return 0
+
+
+cdef inline int take_columns(PaperVenue venue, object market) except -1:
+    """Read the columns of a tape, or of its best prices."""
+    venue.recv_seq, venue.event_id, venue.event_exch_us = market.recv_seq, market.event_id, market.event_exch_us
+    venue.kind, venue.first_row = market.kind, market.first_row
+    venue.row_side, venue.row_ticks, venue.row_lots = market.row_side, market.row_ticks, market.row_lots
+    venue.events = venue.kind.shape[0]
+    return 0
+
+
+cdef inline int take_moves(PaperVenue venue, object best) except -1:
+    """Read the columns that best prices have beside those of a tape."""
+    venue.reach, venue.whole_us = best.reach, best.whole_us
+    venue.move_event, venue.move_us = best.move_event, best.move_us
+    venue.move_bid_ticks, venue.move_ask_ticks = best.move_bid_ticks, best.move_ask_ticks
+    venue.move_low_ticks, venue.move_high_ticks = best.move_low_ticks, best.move_high_ticks
+    venue.next_move, venue.moves = 0, venue.move_event.shape[0]
+    return 0
+
+
+cdef inline int take_tops(PaperVenue venue, object tape) except -1:
+    """Read the best prices of a whole tape, and the lots at them."""
+    venue.top_event, venue.tops = tape.top_event, tape.top_event.shape[0]
+    venue.top_bid_ticks, venue.top_bid_lots = tape.top_bid_ticks, tape.top_bid_lots
+    venue.top_ask_ticks, venue.top_ask_lots = tape.top_ask_ticks, tape.top_ask_lots
+    return 0
+
+
+cdef inline void show_top(PaperVenue venue) noexcept nogil:
+    """Let the best prices, and the lots at them, be those before the next change of either; without one before, none."""
+    cdef int64_t at = venue.next_top - 1
+    if at >= 0:
+        venue.book.best_bid, venue.touch.top.bid_lots = venue.top_bid_ticks[at], venue.top_bid_lots[at]
+        venue.book.best_ask, venue.touch.top.ask_lots = venue.top_ask_ticks[at], venue.top_ask_lots[at]
+
+
+cdef inline void clear_book(PaperVenue venue) noexcept nogil:
+    """Empty the book."""
+    if venue.on_demand:
+        book_wipe(&venue.book)
+        venue.touch.top.bid_lots = venue.touch.top.ask_lots = 0
+        venue.shown_events = venue.next_event
+    else:
+        book_clear(&venue.book)
+
+
+cdef inline int store_rows(PaperVenue venue, int64_t first, int64_t stop, bint framed) except -1 nogil:
+    """Store the rows of some events in the book, whose best prices are known; see `book_store`."""
+    cdef Books books
+    books.kind, books.first_row = &venue.kind[0], &venue.first_row[0]
+    books.row_side, books.row_ticks, books.row_lots = &venue.row_side[0], &venue.row_ticks[0], &venue.row_lots[0]
+    venue.shown_events = stop
+    return book_store(&venue.book, &books, first, stop, framed)
+
+
+cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
+    """Let the book have the levels that the events before *stop* leave: whoever reads one calls this first."""
+    cdef int64_t event = stop - 1, best_bid = venue.book.best_bid, best_ask = venue.book.best_ask
+    if not venue.on_demand or stop <= venue.shown_events:
+        return 0
+    if stop - venue.shown_events > MANY_EVENTS:
+        while event > venue.shown_events and venue.kind[event] != KEYFRAME:
+            event -= 1
+        if event > venue.shown_events:  # the whole book stands there
+            book_wipe(&venue.book)
+            venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
+            return store_rows(venue, event, stop, True)
+    return store_rows(venue, venue.shown_events, stop, False)
+
+
+cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil:
+    """Show the best prices that a book event leaves; its rows are stored now where it begins a book, or the fill model reads."""
+    while venue.next_top < venue.tops and venue.top_event[venue.next_top] <= event:
+        venue.next_top += 1
+    show_top(venue)
+    if venue.kind[event] != DEPTH:
+        store_rows(venue, event, event + 1, True)
+    return show_levels(venue, event + 1) if venue.reads_levels else 0
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:

@@ -19,12 +19,14 @@ from mm.backtest._records cimport (
 from mm.backtest._taking cimport Market, first_met, next_met, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
-    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
+    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Trade,
 )
-from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at, book_show
+from mm.tape._book cimport book_apply, book_close, book_lots_at, book_show, book_span
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
+from mm.tape._memory cimport prefetch
 
 cdef int64_t SECOND_US = 1000000
+cdef int64_t FETCHED = 16                # events before it is looked at, a print's row is fetched
 cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 
@@ -43,6 +45,7 @@ cdef class PaperVenue(OrderVenue):
         self.fills = fills
         fills.restart()
         self.reached_only = fills.asks_trade and fills.reached_only
+        self.reads_levels = fills.asks_level or fills.looks == WHOLE_BOOK
         self.queue = LevelQueue(fills)
         orders.open.counts_prices = fills.asks_level
         self.ttl_us = rules.ttl_us
@@ -97,6 +100,7 @@ cdef class PaperVenue(OrderVenue):
         self.last_active_us = order.active_us
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
+        self.shows_levels = self.shows_levels or order.kind == MARKET  # whose cost now is bound at each requote
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
@@ -149,6 +153,8 @@ cdef class PaperVenue(OrderVenue):
         cdef Order* order = &open.orders[i]
         cdef int64_t before = open.count, met = first_met(&self.market, order)
         cdef int reason = COVERED
+        if self.reads_levels or order.kind != LIMIT_MAKER:
+            show_levels(self, self.next_event)
         if not self.touch.valid:
             reason = BOOK_INVALID
         elif met and order.kind == LIMIT_MAKER:
@@ -173,7 +179,7 @@ cdef class PaperVenue(OrderVenue):
         if self.by_levels and self.queue.is_open:
             self.queue.rest(order, &self.touch.top)
             return 0
-        if self.by_levels or not self.on_best_prices:
+        if self.by_levels or self.reads_levels and not self.on_best_prices:
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.touch.top)
@@ -233,6 +239,9 @@ cdef class PaperVenue(OrderVenue):
         """Begin with other events: what counts positions of the ones before begins again."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.happened.events = self.happened.count = 0
+        self.next_top = self.shown_events = 0
+        if self.on_demand:
+            book_span(&self.book)
         self.passes_over = not (
             self.lagging or self.best_only or self.signalled or self.fills.draws or self.fills.follows_prints
         )
@@ -282,8 +291,10 @@ cdef class PaperVenue(OrderVenue):
         if self.by_levels:
             self.queue.note_book(event, self.kind[event] != DEPTH)
         if self.kind[event] != DEPTH:
-            book_clear(&self.book)
+            clear_book(self)
             self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
+        if self.on_demand:
+            return show_event_book(self, event)
         if self.on_best_prices:
             if <int32_t> self.reach[event] == ALWAYS:
                 self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
@@ -310,7 +321,7 @@ cdef class PaperVenue(OrderVenue):
         self.touch.top.book = &self.book
         self.touch.top.bid_ticks = self.book.best_bid
         self.touch.top.ask_ticks = self.book.best_ask
-        if self.on_best_prices:
+        if self.on_best_prices or self.on_demand:
             return
         self.touch.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
         self.touch.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
@@ -341,7 +352,7 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t i = 0
         if self.signalled:
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
-        book_clear(&self.book)
+        clear_book(self)
         self.changed_event = -1
         self.set_valid(False, us)
         while i < open.count:
@@ -408,6 +419,7 @@ cdef class PaperVenue(OrderVenue):
         on which requotes depend, and behind one that *fills*, the venue's fill model, is called with.
         """
         cdef const int64_t* event_us = &self.event_us[0]
+        cdef const int64_t* event_id = &self.event_id[0]
         cdef const int64_t* first_row = &self.first_row[0]
         cdef const uint8_t* kind = &self.kind[0]
         cdef const int8_t* side = &self.row_side[0]
@@ -415,11 +427,17 @@ cdef class PaperVenue(OrderVenue):
         cdef const int64_t* lots = &self.row_lots[0]
         cdef int64_t begin = self.next_event, event = begin, events = self.events, changed = -1, printed = -1, row
         cdef int64_t best_bid = self.book.best_bid, best_ask = self.book.best_ask
+        cdef int64_t next_top = self.top_event[self.next_top] if self.next_top < self.tops else -1
         cdef int64_t sell, buy, low = self.mean.low_ticks or NEVER, high = self.mean.high_ticks
         cdef bint called = False
         cdef Trade print_
         self.reached(&sell, &buy)
         while not called and event < events and event_us[event] <= until_us:
+            row = first_row[min(event + FETCHED, events)]
+            prefetch(side + row)
+            prefetch(ticks + row)
+            prefetch(event_us + event + FETCHED)
+            prefetch(event_id + event + FETCHED)  # of which a quote model may see the last print's
             row = first_row[event]
             if kind[event] == TRADE:
                 if reaches(side[row], ticks[row], sell, buy):
@@ -429,7 +447,12 @@ cdef class PaperVenue(OrderVenue):
                     print_ = self.print_at(event, event_us[event])
                     prints_add(&self.printed, &print_)
             elif kind[event] == DEPTH:
-                if row < first_row[event + 1]:
+                if self.on_demand:
+                    if event == next_top:
+                        self.next_top += 1
+                        show_top(self)
+                        next_top = self.top_event[self.next_top] if self.next_top < self.tops else -1
+                elif row < first_row[event + 1]:
                     book_apply(&self.book, side + row, ticks + row, lots + row, first_row[event + 1] - row)
                 changed = event
                 called = self.book.best_bid != best_bid or self.book.best_ask != best_ask or fills.asks_level
@@ -444,6 +467,8 @@ cdef class PaperVenue(OrderVenue):
             self.next_event, self.now_us = event, event_us[event - 1]
         if changed >= 0:
             self.changed_event = changed
+            if self.reads_levels:
+                show_levels(self, event)
             self.on_book(event_us[changed], -1)
         return event - begin
 

@@ -235,6 +235,7 @@ class PaperExchange:
                 f"place({side}, {ticks}, {lots}, {kind!r}): side is +1 or -1, ticks and lots are 0 to {MOST}, "
                 f"kind is one of {', '.join(KINDS)}"
             )
+        self._engine.settle()
         return self._engine.manager.place(side, ticks, lots, KINDS.index(kind))
 
     def cancel(self, order_id: int) -> bool:
@@ -274,7 +275,7 @@ class PaperExchange:
         Returns:
             None where no such order rests, or the fill model keeps no queue.
         """
-        self._engine.settle_queues()
+        self._engine.settle()
         return self._engine.manager.ahead_lots(order_id)
 
     def run(

@@ -7,7 +7,7 @@
 # Rows of one message are stored first and the best price is settled once, after them: four times
 # faster than keeping it right at every row (docs/performance.md).
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef enum:
     LEVEL_PAGE_BITS = 8     # a page of prices in an index of levels (`mm.tape.level_changes`) has 2 to this many
@@ -35,12 +35,22 @@ cdef struct Book:
     Far far_bid
     Far far_ask
 
+cdef struct Books:          # columns of a tape whose events change a book
+    const uint8_t* kind
+    const int64_t* first_row
+    const int8_t* row_side
+    const int64_t* row_ticks
+    const int64_t* row_lots
+
 cdef int far_grow(Far* far) except -1 nogil
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef void book_close(Book* book) noexcept nogil
 cdef void book_clear(Book* book) noexcept nogil
+cdef void book_span(Book* book) noexcept nogil
+cdef void book_wipe(Book* book) noexcept nogil
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
+cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil
 cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil

@@ -63,6 +63,23 @@ cdef void book_clear(Book* book) noexcept nogil:
     book.far_ask.used = 0
 
 
+# A book whose best prices the caller knows and sets, whatever levels are stored: all levels of its window, of either
+# side, lie within [bid_floor, ask_ceil].
+
+cdef void book_span(Book* book) noexcept nogil:
+    """Let the book be such a one from now on."""
+    if book.best_bid:
+        book.ask_ceil = max(book.ask_ceil, min(book.best_bid, book.hi - 1))
+    if book.best_ask:
+        book.bid_floor = min(book.bid_floor, max(book.best_ask, book.lo))
+
+
+cdef void book_wipe(Book* book) noexcept nogil:
+    """Empty such a book."""
+    book.best_bid, book.best_ask = book.ask_ceil, book.bid_floor
+    book_clear(book)
+
+
 # Levels outside the window: few and seldom touched, so a plain list is searched.
 
 cdef int64_t far_find(const Far* far, int64_t ticks) noexcept nogil:
@@ -216,6 +233,39 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
             done += apply_bids(book, side + done, ticks + done, lots + done, rows - done)
         else:
             done += apply_asks(book, side + done, ticks + done, lots + done, rows - done)
+    return 0
+
+
+cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil:
+    """Store the rows of the DEPTH events of ``first:stop`` in a book whose best prices the caller knows.
+
+    That takes two thirds of the time. With *framed* the rows of the first event are stored whatever its kind.
+    """
+    cdef int64_t low = book.bid_floor, high = book.ask_ceil, event, row, end, at
+    cdef uint64_t width = max(high - low + 1, 0)
+    cdef const int8_t* side = books.row_side
+    cdef const int64_t* ticks = books.row_ticks
+    cdef const int64_t* lots = books.row_lots
+    cdef int64_t* window[2]
+    window[0], window[1] = book.ask_lots - book.lo, book.bid_lots - book.lo
+    for event in range(first, stop):
+        if books.kind[event] != DEPTH and not (framed and event == first):
+            continue
+        end = books.first_row[event + 1]
+        prefetch(side + end + AHEAD)
+        for row in range(books.first_row[event], end, 8):
+            prefetch(ticks + row + AHEAD)
+            prefetch(lots + row + AHEAD)
+        for row in range(books.first_row[event], end):
+            at = ticks[row]
+            if <uint64_t> at - <uint64_t> low >= width:  # few prices are farther than all before
+                if not book.lo <= at < book.hi:
+                    far_put(&book.far_bid if side[row] > 0 else &book.far_ask, at, lots[row])
+                    continue
+                low, high = min(low, at), max(high, at)
+                width = high - low + 1
+            window[side[row] > 0][at] = lots[row]
+    book.bid_floor, book.ask_ceil = low, high
     return 0
 
 

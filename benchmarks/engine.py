@@ -43,6 +43,7 @@ REPEATS = 3
 SWEEP = 20  # runs on one opened tape
 PARTS = (1, 2, 4, 8)  # of as many hours as the yardstick day has
 OF_PARTS = 14
+DEPTH = 10  # prices of each side that a model of the whole book reads at each requote
 FED = 100_000  # events that are fed one at a time
 PIECES = 200  # events that are attached one at a time
 PEER = "hftbacktest"
@@ -93,10 +94,12 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     counters, orders, fills = _tables(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
     read = [seconds(lambda: _tables(play(tape, trade_cross())())) for _ in range(SWEEP)]
-    whole = [seconds(play(replace(tape).staying(), trade_cross())) for _ in range(REPEATS)]
+    unkept = [seconds(play(replace(tape).staying(), trade_cross())) for _ in range(REPEATS)]
+    whole = [seconds(partial(played, tape, trade_cross(), rules, float(k), DEPTH)) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
-    plays = {"day": day, "again": again, "read": read, "whole": whole, "queue": queue, "python": python, "load": loads}
+    plays = {"day": day, "again": again, "read": read, "unkept": unkept, "whole": whole, "queue": queue}
+    plays |= {"python": python, "load": loads}
     said = {
         "plays": {name: median(taken) for name, taken in plays.items()},
         "feed": _fed(tape, rules),
@@ -116,8 +119,8 @@ def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float
     length_us = tape.end_us + 1 - tape.start_us
     part = tape.between(tape.start_us, tape.start_us + length_us * parts // OF_PARTS)
     best, whole = (
-        median([seconds(partial(played, one, trade_cross(), rules, k)) for _ in range(REPEATS)])["user_s"]
-        for one in (part, replace(part))
+        median([seconds(partial(played, part, trade_cross(), rules, k, depth)) for _ in range(REPEATS)])["user_s"]
+        for depth in (0, DEPTH)
     )
     return {"hours": length_us * parts / OF_PARTS / 3.6e9, "events": len(part), "best": best, "whole": whole}
 
@@ -145,11 +148,18 @@ def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
     return {"fed": 1e6 * statistics.median(fed), "attached": 1e6 * statistics.median(attached)}
 
 
-def played(tape: "Tape", fills: object, rules: "Rules", k: float) -> "Journal":
-    """Return the journal of a play with the quotes of *k*."""
+def played(tape: "Tape", fills: object, rules: "Rules", k: float, depth: int = 0) -> "Journal":
+    """Return the journal of a play with the quotes of *k*, for which *depth* prices of each side are read."""
     from mm.backtest.replay import backtest
 
-    return backtest(tape, quotes_of(k), fills, rules).journal
+    return backtest(tape, deep(quotes_of(k), depth) if depth else quotes_of(k), fills, rules).journal
+
+
+def deep(quotes: object, prices: int = DEPTH) -> object:
+    """Return a quote model that reads prices of the book at each requote, and then answers as *quotes*."""
+    from benchmarks._deep_quotes import DeepQuotes
+
+    return DeepQuotes(quotes, prices)
 
 
 def _tables(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
@@ -221,6 +231,7 @@ def _rows(insides: Sequence[Ran], wholes: Sequence[Ran], peers: Sequence[Ran], w
         play("play the day", "day", "12, better 30"),
         play("play it again", "again", "100, better 200"),
         play("the same, and read its orders", "read"),
+        play("play it with no best prices kept", "unkept"),
         play("play its whole book", "whole"),
         play("queue_prob_power", "queue", "8"),
         play("fill model in Python", "python", "3"),

@@ -89,7 +89,8 @@ def main(folder: str, cache: str, settings: str) -> None:
 
 def scaled(tape: "Tape", scale: int) -> "Tape":
     """Return *tape* with all quantities of the market that many times as large."""
-    return tape if scale == 1 else replace(tape, row_lots=tape.row_lots * scale)
+    lots = ("row_lots", "top_bid_lots", "top_ask_lots")
+    return tape if scale == 1 else replace(tape, **{name: getattr(tape, name) * scale for name in lots})
 
 
 def rules_of(tape: "Tape", qty: str | None) -> "Rules":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.engine import ACCOUNT, EXECUTION, beside, median, models, play_row, quotes_of, seconds
+from benchmarks.engine import ACCOUNT, EXECUTION, beside, deep, median, models, play_row, quotes_of, seconds
 from benchmarks.turns import PYTHON, Bench, Measured, Ran, Row, run
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Play:
     Attributes:
         fills: The fill model, by name.
         touch: Whether the best prices are quoted, instead of a distance from the mid.
-        whole: Whether all levels are played, though the fill model needs only the best prices.
+        unkept: Whether the tape is played without the best prices that are kept beside it.
+        deep: Whether the quote model reads levels of the whole book at each requote.
         recorded: Whether the market reaches us as late as it was recorded; in hftbacktest it always does.
         by_rate: Whether latencies are drawn by the rate of the market's messages; in hftbacktest they are constant.
         queue: The peer's queue model; ours of best prices alone have none, and are held against the usual one.
@@ -42,7 +43,8 @@ class Play:
 
     fills: str
     touch: bool = False
-    whole: bool = False
+    unkept: bool = False
+    deep: bool = False
     recorded: bool = False
     by_rate: bool = False
     queue: str = "power"
@@ -51,8 +53,9 @@ class Play:
     @property
     def name(self) -> str:
         """What its row is called."""
-        parts = {"at the touch": self.touch, "whole book": self.whole, "recorded feed": self.recorded}
-        return ", ".join([self.fills, *(name for name, on in {**parts, "latency by rate": self.by_rate}.items() if on)])
+        parts = {"at the touch": self.touch, "best prices not kept": self.unkept, "whole book": self.deep}
+        parts |= {"recorded feed": self.recorded, "latency by rate": self.by_rate}
+        return ", ".join([self.fills, *(name for name, on in parts.items() if on)])
 
     @property
     def peer(self) -> tuple[str, ...]:
@@ -66,7 +69,8 @@ PLAYS = (
     *(Play(name, queue=queue, aim="60, better 150") for name, queue in QUEUES.items()),
     Play("trade_cross", touch=True),
     *(Play(name, touch=True, queue=queue, aim="30, better 60") for name, queue in QUEUES.items()),
-    Play("trade_cross", whole=True, aim="30, better 36"),
+    Play("trade_cross", unkept=True, aim="30, better 36"),
+    Play("trade_cross", deep=True, aim="30"),
     Play("trade_cross", recorded=True, aim="50, better 100"),
     Play("queue_prob_power", recorded=True, aim="30, better 100"),
     Play("trade_cross", by_rate=True, aim="50"),
@@ -85,7 +89,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     tape = load_day(Path(folder), cache=Path(cache)).staying()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for one in PLAYS:
-        own, market = _rules(rules, one), replace(tape).staying() if one.whole else tape
+        own, market = _rules(rules, one), replace(tape).staying() if one.unkept else tape
         quotes = (
             partial(known.grid, levels=1, delta_ticks=0.0, step_ticks=1) if one.touch else partial(quotes_of, float(k))
         )
@@ -93,7 +97,8 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
         def play(
             one: Play = one, own: "Rules" = own, market: "Tape" = market, quotes: Callable[[], Any] = quotes
         ) -> Any:
-            return backtest(market, quotes(), getattr(known, one.fills)(), own).journal
+            model = deep(quotes()) if one.deep else quotes()
+            return backtest(market, model, getattr(known, one.fills)(), own).journal
 
         journal = play()
         taken = median([seconds(play) for _ in range(REPEATS)])

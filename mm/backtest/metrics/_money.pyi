@@ -9,19 +9,24 @@ whether they could have.
 import numpy as np
 from numpy.typing import NDArray
 
+WHOLE: int  # the bits of a number
+
 def columns(
-    state: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], tuple[int, int, int, int]]:
-    """Return instants, lots held, marks and whether the book was valid, of each state row, and sizes.
+    state: NDArray[np.int64], half_tl: int, fee: int, initial_cash_e8: int
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+    tuple[int, int, int, int],
+]:
+    """Return instants, lots held, marks, whether the book was valid, and equity of each state row; and sizes.
 
     A mark is bid + ask in ticks; where the book was not valid that of the last row before (else after) where it was.
-    Sizes are the greatest absolute cash in tick·lots, inventory, mark and fees.
+    Equity is cash and inventory at the marks, in the units of a ledger. Sizes are the greatest absolute cash in
+    tick·lots, inventory, mark and fees.
     """
-
-def equity(
-    state: NDArray[np.int64], marks2: NDArray[np.int64], half_tl: int, fee: int, initial_cash_e8: int
-) -> NDArray[np.int64]:
-    """Return cash and inventory at the marks, in the units of a ledger, of each state row."""
 
 def held_sums(us: NDArray[np.int64], inventory: NDArray[np.int64], target: int) -> tuple[float, float, float, int, int]:
     """Return Σ t·d, Σ t·|d| and Σ t·d² over rows, and the least and the greatest d, which is inventory less *target*.

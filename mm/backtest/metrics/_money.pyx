@@ -10,22 +10,27 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 import numpy as np
 
+WHOLE = (1 << 64) - 1  # type: int  # the bits of a number
 cdef enum:
     BLOCK = 128  # values that are added one after another, in eight sums
 
 
 def columns(
-    const int64_t[:, ::1] state,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], tuple[int, int, int, int]]:
-    """Return instants, lots held, marks and whether the book was valid, of each state row, and sizes.
+    const int64_t[:, ::1] state, half_tl: int, fee: int, initial_cash_e8: int
+) -> tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], tuple[int, int, int, int]
+]:
+    """Return instants, lots held, marks, whether the book was valid, and equity of each state row; and sizes.
 
     A mark is bid + ask in ticks; where the book was not valid that of the last row before (else after) where it was.
-    Sizes are the greatest absolute cash in tick·lots, inventory, mark and fees.
+    Equity is cash and inventory at the marks, in the units of a ledger. Sizes are the greatest absolute cash in
+    tick·lots, inventory, mark and fees.
     """
     cdef int64_t rows = state.shape[0], i, mark = 0, first = -1, cash = 0, held = 0, fees = 0, most = 0
+    cdef uint64_t per_half = half_tl & WHOLE, per_fee = fee & WHOLE, initial = initial_cash_e8 & WHOLE
     us, inventory, marks2 = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64)
-    valid = np.empty(rows, np.bool_)
-    cdef int64_t[::1] all_us = us, all_held = inventory, marks = marks2
+    valid, worth = np.empty(rows, np.bool_), np.empty(rows, np.int64)
+    cdef int64_t[::1] all_us = us, all_held = inventory, marks = marks2, units = worth
     cdef uint8_t[::1] is_valid = valid.view(np.uint8)
     with nogil:
         for i in range(rows):
@@ -34,25 +39,20 @@ def columns(
                 mark = state[i, 4]
                 if first < 0:
                     first = i
-            marks[i] = mark
+            marks[i], units[i] = mark, equity(&state[i, 0], mark, per_half, per_fee, initial)
             held, cash = max(held, size(state[i, 1])), max(cash, size(state[i, 2]))
             fees, most = max(fees, size(state[i, 3])), max(most, size(mark))
         for i in range(first):
-            marks[i] = marks[first]
-    return us, inventory, marks2, valid, (cash, held, most, fees)
+            marks[i], units[i] = marks[first], equity(&state[i, 0], marks[first], per_half, per_fee, initial)
+    return us, inventory, marks2, valid, worth, (cash, held, most, fees)
 
 
-def equity(
-    const int64_t[:, ::1] state, const int64_t[::1] marks2, half_tl: int, fee: int, initial_cash_e8: int
-) -> NDArray[np.int64]:
-    """Return cash and inventory at the marks, in the units of a ledger, of each state row."""
-    cdef int64_t per_half = half_tl, per_fee = fee, initial = initial_cash_e8, i
-    found = np.empty(state.shape[0], np.int64)
-    cdef int64_t[::1] units = found
-    with nogil:
-        for i in range(state.shape[0]):
-            units[i] = per_half * (2 * state[i, 2] + state[i, 1] * marks2[i]) + per_fee * (initial - state[i, 3])
-    return found
+cdef inline int64_t equity(
+    const int64_t* row, int64_t mark2, uint64_t per_half, uint64_t per_fee, uint64_t initial_cash_e8
+) noexcept nogil:
+    """Return cash and inventory of a state row at a mark; it wraps around."""
+    cdef uint64_t half_tl = 2 * <uint64_t> row[2] + <uint64_t> row[1] * <uint64_t> mark2
+    return <int64_t> (per_half * half_tl + per_fee * (initial_cash_e8 - <uint64_t> row[3]))
 
 
 def held_sums(

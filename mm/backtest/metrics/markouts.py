@@ -15,7 +15,7 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
     from mm.instrument import Instrument
 
     Column = NDArray[np.int64]
@@ -68,23 +68,20 @@ class GroupMeans:
         return Mean(value, error, self.fills - int(self.count[0]))
 
 
-def effective_half_spread(fills: "Table", instrument: "Instrument") -> Mean:
-    """Return the mean of s·(m − p): what a fill earned against the mid of its instant."""
-    return _means(fills, np.empty((0, 2), np.int64), [EARNED], (0, ()), instrument)[0].mean()
-
-
-def adverse_selection(
+def half_spreads(
     journal: "Journal", instrument: "Instrument", horizons_s: Sequence[int] = HORIZONS_S
-) -> dict[int, GroupMeans]:
-    """Return the means of s·(m_h − m) at each horizon: how far the mid went our way that long after a fill.
+) -> tuple[Mean, dict[int, GroupMeans]]:
+    """Return the effective half-spread, and the adverse selection of groups of fills at each horizon.
 
-    Negative is adverse. A fill is left out when the data end first, or the book is not valid at either instant. The
-    groups are all fills, buys, sells, fills that add to the inventory (or begin one), fills that unwind it, and the
-    distances of ``BANDS_TICKS`` from the mid, the far end not included.
+    The effective half-spread is the mean of s·(m − p): what a fill earned against the mid of its instant. Adverse
+    selection is the mean of s·(m_h − m): how far the mid went our way that long after a fill; negative is adverse. A
+    fill is left out when the data end first, or the book is not valid at either instant. The groups are all fills,
+    buys, sells, fills that add to the inventory (or begin one), fills that unwind it, and the distances of
+    ``BANDS_TICKS`` from the mid, the far end not included.
     """
-    after_us = [h * US_PER_S for h in horizons_s]
-    found = _means(journal.fills, journal.mids, after_us, (journal.counters["last_us"], BANDS_TICKS), instrument)
-    return dict(zip(horizons_s, found, strict=True))
+    after_us = [EARNED, *(h * US_PER_S for h in horizons_s)]
+    earned, *after = _means(journal, after_us, instrument)
+    return earned.mean(), dict(zip(horizons_s, after, strict=True))
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
@@ -94,7 +91,7 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
-    """Return a row for each group and horizon of :func:`adverse_selection`, all fills aside.
+    """Return a row for each group and horizon of the adverse selection of :func:`half_spreads`, all fills aside.
 
     Each row is over the fills known at its horizon, weighted by quantity; errors take the fills of five minutes for one
     draw; ``realised`` is what is left of the effective half-spread. A group without such a fill has no row.
@@ -116,20 +113,10 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
     ]
 
 
-def _means(
-    fills: "Table",
-    mids: "Table",
-    after_us: Sequence[int],
-    until: tuple[int, Sequence[int]],
-    instrument: "Instrument",
-) -> list[GroupMeans]:
-    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots.
-
-    *until* is the end of the data, and the distances in ticks from which on a group of fills is each.
-    """
-    last_us, bands = until
-    half_ticks = 2 * np.array(bands, np.int64)
-    sums = group_sums(fills, mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
+def _means(journal: "Journal", after_us: Sequence[int], instrument: "Instrument") -> list[GroupMeans]:
+    """Return the means of side·half ticks that long after fills, of each group, weighted by their lots."""
+    fills, half_ticks, last_us = journal.fills, 2 * np.array(BANDS_TICKS, np.int64), journal.counters["last_us"]
+    sums = group_sums(fills, journal.mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
     count, lots, moved, earned = sums
     total, half_tick = lots.sum(axis=0), instrument.tick_e8 / (2 * E8)
     used = np.count_nonzero(lots, axis=0)

@@ -45,6 +45,7 @@ MOST_ROWS = 40
 COMMON = 0.99  # of the time at rest that rows of their own hold; the outermost two take the rest
 FINE = 100_000  # bins, of half a tick where they suffice
 LIKELY = (-1 << 11, 1 << 13)  # first distance in half ticks and number of bins of one that hold nearly every run
+NEAR = (-1 << 8, 1 << 10)  # the same of bins that hold most, and are cleared in an eighth of the time
 MOST_CELLS = 1 << 22  # of blocks and bins
 NO_RATIO = (None, None, None)
 MOST_OUTSIDE = 0.2  # of the order time: beyond, predicted fills are not compared with the observed ones
@@ -283,13 +284,16 @@ def _spent(found: "Lives", path: tuple["Column", "Column"], intensity: "Intensit
     first = int(cuts[0]) // BLOCK_US if len(cuts) else 0
     blocks = first, int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0
     path_of = (found.table, cuts, mid2, intensity, piece)
-    nearest, count = LIKELY
-    count = min(count, max(MOST_CELLS // max(blocks[1], 1), 1))
-    cells, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (nearest, 1, count))
+    most_bins = max(MOST_CELLS // max(blocks[1], 1), 1)
+    near, likely = ((begin, min(bins, most_bins)) for begin, bins in (NEAR, LIKELY))
+    cells, (least, most) = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
     width = max(most - least, 0) // FINE + 1
     half_ticks = least + width * np.arange((most - least) // width + 1)
-    if nearest <= least and most < nearest + count:
-        cells = cells[:, least - nearest : most - nearest + 1]
+    if likely[0] <= least and most < sum(likely):
+        begin = near[0] if near[0] <= least and most < sum(near) else least
+        if begin != near[0]:
+            cells, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
+        cells = cells[:, least - begin : most - begin + 1]
         time = cells[:, :, 0].sum(axis=0)
         grid = _grid(half_ticks, time)
         starts = np.searchsorted(half_ticks, grid[0] + grid[1] * np.arange(1, grid[2]))

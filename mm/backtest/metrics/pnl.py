@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._money import columns, equity, round_trips, split_sums
+from mm.backtest.metrics._money import columns, round_trips, split_sums
 from mm.backtest.metrics._passes import first_in_first_out
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
@@ -60,14 +60,12 @@ class AccountSeries:
 
 def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
     """Return the account of a journal's *state* rows."""
-    us, inventory, marks2, valid, (most_cash, most_held, highest, most_fees) = columns(state)
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
-    largest = half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees)
-    if largest < SAFE:
-        units = equity(state, marks2, half_tl, fee, initial_cash_e8)
-    else:
+    us, inventory, marks2, valid, units, sizes = columns(state, half_tl, fee, initial_cash_e8)
+    most_cash, most_held, highest, most_fees = sizes
+    if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees) >= SAFE:
         cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
         units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
     return AccountSeries(us, inventory, marks2, valid, units, half_tl, fee, 10**17 // common)

@@ -9,7 +9,7 @@ from mm.backtest.metrics import risk
 from mm.backtest.metrics._json_values import finite, missing
 from mm.backtest.metrics._passes import whole_sum
 from mm.backtest.metrics.arithmetic import dot, quotient
-from mm.backtest.metrics.markouts import HORIZONS_S, adverse_selection, effective_half_spread, markouts
+from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts
 from mm.backtest.metrics.notes import (
     NOT_FINITE,
     NULL,
@@ -82,7 +82,8 @@ def headline(journal: "Journal", books: "Books") -> dict[str, Any]:
     pnl = split(journal.fills, account, books.funding_e8 or 0)
     changes, _ = risk.period_changes(account.us, account.equity, account.valid)
     rms = risk.inventory_moments(account.us, account.inventory)["rms"]
-    moved = adverse_selection(journal, books.instrument, [HORIZONS_S[-1]])[HORIZONS_S[-1]].mean().value
+    _, after = half_spreads(journal, books.instrument, [HORIZONS_S[-1]])
+    moved = after[HORIZONS_S[-1]].mean().value
     numbers = {
         "pnl_total": None if pnl is None else account.quote(pnl.total),
         "sharpe": risk.sharpe(changes),
@@ -113,8 +114,8 @@ def _pnl(journal: "Journal", account: AccountSeries, books: "Books") -> dict[str
 
 
 def _spreads(journal: "Journal", books: "Books") -> dict[str, Any]:
-    effective = effective_half_spread(journal.fills, books.instrument).value
-    groups = adverse_selection(journal, books.instrument)
+    earned, groups = half_spreads(journal, books.instrument)
+    effective = earned.value
     after = {str(h): means.mean() for h, means in groups.items()}
     return {
         "adverse_selection": {h: mean.value for h, mean in after.items()},

@@ -9,7 +9,7 @@ import pytest
 
 from journals import BTCUSDT, START_US, Scribe, books, seeded
 from mm.backtest.metrics._passes import mid2_at
-from mm.backtest.metrics.markouts import Mean, adverse_selection, effective_half_spread
+from mm.backtest.metrics.markouts import Mean, half_spreads
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
 from mm.backtest.metrics.summary import summarise
 
@@ -42,7 +42,7 @@ def marked_run():
 
 def test_effective_half_spread_is_weighted_by_quantity():
     """100 lots at 10 ticks, 50 at 20 and 300 at 5, a tick being 0.01."""
-    mean = effective_half_spread(marked_run().fills, BTCUSDT)
+    mean = half_spreads(marked_run(), BTCUSDT)[0]
     assert mean.value == pytest.approx((100 * 10 + 50 * 20 + 300 * 5) / 450 * 0.01)
     assert mean.left_out == 0
 
@@ -61,7 +61,7 @@ def test_effective_half_spread_is_weighted_by_quantity():
 )
 def test_adverse_selection_reads_the_mid_in_force_then(horizon, expected, left_out):
     """A step function; no book, or no data, at that instant leaves the fill out and counts it."""
-    mean = adverse_selection(marked_run(), BTCUSDT, (horizon,))[horizon].mean()
+    mean = half_spreads(marked_run(), BTCUSDT, (horizon,))[1][horizon].mean()
     assert mean.value == pytest.approx(expected)
     assert mean.left_out == left_out
 
@@ -82,7 +82,7 @@ def test_the_error_takes_fills_of_five_minutes_as_one():
         scores[block] = scores.get(block, 0) + lots * (ticks - mean)
     factor = len(scores) / (len(scores) - 1)
     error = math.sqrt(factor * sum(score**2 for score in scores.values())) / sum(weights) * 0.01
-    assert effective_half_spread(scribe.journal().fills, BTCUSDT).error == pytest.approx(error)
+    assert half_spreads(scribe.journal(), BTCUSDT)[0].error == pytest.approx(error)
 
 
 def test_the_error_is_that_of_a_mean_where_every_block_has_one_fill():
@@ -94,14 +94,14 @@ def test_the_error_is_that_of_a_mean_where_every_block_has_one_fill():
         scribe.fill(scribe.place(1, 10_000 - ticks, 100), 1, 10_000 - ticks, 100)
         scribe.wait(300 * S)
     expected = statistics.stdev(earned) / math.sqrt(len(earned)) * 0.01
-    assert effective_half_spread(scribe.journal().fills, BTCUSDT).error == pytest.approx(expected)
+    assert half_spreads(scribe.journal(), BTCUSDT)[0].error == pytest.approx(expected)
 
 
 def test_fills_without_a_mid_are_left_out_of_spreads():
     """They keep their place in the PnL, at the last valid mark."""
     journal = marked_run()
     journal.fills[1, 7] = 0
-    assert effective_half_spread(journal.fills, BTCUSDT).left_out == 1
+    assert half_spreads(journal, BTCUSDT)[0].left_out == 1
     account = ledger(journal.state, BTCUSDT, CASH_E8)
     assert fill_marks(journal.fills, account)[1] == 20_000
     assert split(journal.fills, account) is not None
@@ -117,7 +117,7 @@ def test_before_the_first_book_there_is_no_mid():
 def test_no_fills_have_no_mean():
     """Undefined, not zero."""
     journal = replace(marked_run(), fills=marked_run().fills[:0])
-    assert adverse_selection(journal, BTCUSDT)[1].mean() == Mean(None, None, 0)
+    assert half_spreads(journal, BTCUSDT)[1][1].mean() == Mean(None, None, 0)
 
 
 def test_groups_are_weighted_means_of_their_own_fills():

@@ -26,7 +26,7 @@ def test_columns_and_equity_are_those_of_each_row(seed):
     random = np.random.default_rng(seed)
     state = random_rows(random, 50, 6)
     state[:, 4] = np.where(random.random(50) < 0.5, 0, random.integers(1, 10**6, 50))
-    us, held, marks2, valid, sizes = _money.columns(state)
+    us, held, marks2, valid, equity, sizes = _money.columns(state, 3, 7, 10**9)
     assert (us.tolist(), held.tolist(), valid.tolist()) == (*state[:, :2].T.tolist(), (state[:, 4] > 0).tolist())
     mark = next((mid for mid in state[:, 4].tolist() if mid), 0)
     for row, found in zip(state.tolist(), marks2.tolist(), strict=True):
@@ -37,7 +37,7 @@ def test_columns_and_equity_are_those_of_each_row(seed):
         3 * (2 * cash + lots * mid) + 7 * (10**9 - fees)
         for (_, lots, cash, fees, _, _), mid in zip(state.tolist(), marks2.tolist(), strict=True)
     ]
-    assert _money.equity(state, marks2, 3, 7, 10**9).tolist() == wanted
+    assert equity.tolist() == wanted
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -49,16 +49,17 @@ def test_orders_far_from_the_mid_are_added_up_as_those_near_it():
     middle = 1 << 20
     mids = np.array([[0, 2 * middle], [5 * S, 2 * middle + 6]])
     rows = {}
-    for away in (10, middle - 10):
+    for away in (10, 2_000, middle - 10):
         table = np.array([[S, S, 1, middle - away, 100, 9 * S, 0]])
         found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=10 * S)
         orders, fills, state = (np.empty((0, columns), np.int64) for columns in (14, 9, 6))
         journal = Journal(orders, fills, state, mids, counters={"last_us": 10 * S})
         rows[away] = order_lives.fill_rates(journal, found, None)[0]["fills_by_distance"]
-    near, far = rows.values()
-    assert sum(row["exposure_s"] for row in near) == sum(row["exposure_s"] for row in far) == 8
-    moved = far[0]["delta_ticks"] - near[0]["delta_ticks"]
-    assert moved == middle - 20
+    near = rows[10]
+    assert sum(row["exposure_s"] for row in near) == 8
+    for away, far in rows.items():
+        assert sum(row["exposure_s"] for row in far) == 8
+        assert far[0]["delta_ticks"] - near[0]["delta_ticks"] == away - 10
     assert near[0]["rate_low"] is None, "one block has no interval"
 
 

@@ -61,6 +61,7 @@ cdef struct OrderCount:
     int64_t limits[2]       # 0 is none
     int64_t counts[2]
     int64_t ends_us[2]      # of the running spans
+    bint limited            # whether one of the limits is set; without any, nothing is counted
 
 
 cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
@@ -76,6 +77,8 @@ cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
 
 cdef inline int order_count_reason(OrderCount* count, int64_t us) noexcept nogil:
     """Return why no order may be sent now, or 0."""
+    if not count.limited:
+        return COVERED
     order_count_roll(count, us)
     if count.limits[0] and count.counts[0] >= count.limits[0]:
         return ORDER_LIMIT_10S
@@ -86,12 +89,15 @@ cdef inline int order_count_reason(OrderCount* count, int64_t us) noexcept nogil
 
 cdef inline void order_count_sent(OrderCount* count) noexcept nogil:
     """Count an order."""
-    count.counts[0] += 1
-    count.counts[1] += 1
+    if count.limited:
+        count.counts[0] += 1
+        count.counts[1] += 1
 
 
 cdef inline void order_count_filled(OrderCount* count, int64_t us, int64_t credit) noexcept nogil:
     """Give orders back: the exchange does so when one is filled for the first time."""
+    if not count.limited:
+        return
     order_count_roll(count, us)
     count.counts[0] = max(count.counts[0] - credit, 0)
     count.counts[1] = max(count.counts[1] - credit, 0)

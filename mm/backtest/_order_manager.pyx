@@ -491,7 +491,7 @@ cdef class OrderManager:
         order.by_hand = self.by_hand
         self.venue.send(order)
         record_order(&self.orders.records, order, us, PLACE, COVERED)
-        orders_add(&self.orders.open)
+        orders_add(&self.orders.open, order)
         self.made.acted[slot_of(side)] |= PLACED_ONE
         return COVERED
 

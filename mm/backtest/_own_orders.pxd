@@ -146,16 +146,14 @@ cdef inline Order* orders_blank(OpenOrders* open) except NULL nogil:
     return open.orders + open.count
 
 
-cdef inline int orders_add(OpenOrders* open) except -1 nogil:
-    """Count the order that was written where the next one is to stand; its id is above all others."""
-    cdef const Order* order = open.orders + open.count
+cdef inline void orders_add(OpenOrders* open, const Order* order) noexcept nogil:
+    """Count the order that was written at the place of `orders_blank`; its id is above all others."""
     cdef int slot = slot_of(order.side)
     open.count += 1
     if slot:
         open.dearest_ticks = max(open.dearest_ticks if open.lots[1] else 0, NEVER if order.kind == MARKET else order.ticks)
     open.lots[slot] += order.lots
     open.next_message_us = min(open.next_message_us, order.active_us)
-    return 0
 
 
 cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:

@@ -33,6 +33,7 @@ cdef class OwnOrders:
         self.count_cash()
         self.requotes = rules.requote_on_fill
         self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
+        self.order_count.limited = rules.orders_per_10s or rules.orders_per_day
         records_open(&self.records)
         orders_init(&self.open)
 

@@ -79,6 +79,7 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
+    cdef int64_t drawn_us(self, int message, int64_t order_id) noexcept nogil
     cdef void begin_events(self) noexcept nogil
     cdef void begin_window(self) noexcept nogil
     cdef int64_t spent_events(self) noexcept nogil

@@ -82,9 +82,13 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef inline int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
-        """Return how long a message sent now takes, in view of how many events the last second had."""
+        """Return how long a message sent now takes."""
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
+        return self.drawn_us(message, order_id)
+
+    cdef int64_t drawn_us(self, int message, int64_t order_id) noexcept nogil:
+        """Return a measured latency, in view of how many events the last second had; apart, to keep the other in line."""
         return latency_us(&self.latency, message, order_id, self.last_second() if self.latency.rates is not NULL else 0)
 
     cdef int64_t last_second(self) noexcept nogil:

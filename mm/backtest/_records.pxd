@@ -136,31 +136,34 @@ cdef inline int64_t known(int64_t us) noexcept nogil:
     return us if us != NEVER else -1
 
 
+cdef inline int64_t* short_row(Records* records, const Order* order, int64_t width, int64_t head) except NULL nogil:
+    """Return a new row of the log that says what the order's last row does not."""
+    cdef int64_t* row = new_row(&records.orders, width)
+    row[1] = order.row << 24 | SHORT | head
+    return row
+
+
 cdef inline int record_order(Records* records, Order* order, int64_t us, int action, int reject) except -1 nogil:
     """Write what became of an order at an instant."""
     cdef int64_t* row
+    cdef bint said
     cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
     records.counts[action << 6 | reject] += 1
-    if order.side > 0:
-        head |= 1 << 18
-    if action == PLACE:
-        begin_life(records, order, us)
-    elif ENDS >> action & 1:
+    head |= (order.side > 0) << 18
+    if ENDS >> action & 1:
         end_life(records, order.id, us, action)
-    if action == PLACE and order.expire_us == NEVER:
-        row = new_row(&records.orders, 2)
-        row[1] = order.id << 24 | SHORT | head
-    elif action == CANCEL_REQ and order.row >= 0:
-        row = new_row(&records.orders, 3)
-        row[1] = order.row << 24 | SHORT | head
-        row[2] = order.cancel_us
-    elif action == FILL and order.row >= 0:
-        row = new_row(&records.orders, 3)
-        row[1] = order.row << 24 | SHORT | head
-        row[2] = order.lots
-    elif order.row >= 0 and (action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK):
-        row = new_row(&records.orders, 2)
-        row[1] = order.row << 24 | SHORT | head
+        said = action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK
+        row = short_row(records, order, 2, head) if said and order.row >= 0 else whole_row(records, order, head)
+    elif action == PLACE:
+        begin_life(records, order, us)
+        if order.expire_us == NEVER:
+            row = new_row(&records.orders, 2)
+            row[1] = order.id << 24 | SHORT | head
+        else:
+            row = whole_row(records, order, head)
+    elif (action == CANCEL_REQ or action == FILL) and order.row >= 0:
+        row = short_row(records, order, 3, head)
+        row[2] = order.cancel_us if action == CANCEL_REQ else order.lots
     else:
         row = whole_row(records, order, head)
     row[0] = us

@@ -44,6 +44,6 @@ cdef class Distances(QuoteModel):
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil
     cdef double skew_of(self, const Market* market) noexcept nogil
     cdef double auto_gamma(self, const Market* market) noexcept nogil
-    cdef int choose_gamma(self, double reference_sigma, Market* market) except -1 nogil
+    cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil
     cdef int note_gamma(self, double gamma) except -1 nogil
     cdef void bend(self, Market* market) noexcept nogil

@@ -209,31 +209,26 @@ cdef class Distances(QuoteModel):
                 last = -1
         return at.gamma
 
-    cdef int choose_gamma(self, double reference_sigma, Market* market) except -1 nogil:
-        """Set the gamma of a quote."""
+    cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil:
+        """Set the gamma of a quote to that of ``auto``, solved again where the market is another than the last time."""
         cdef double reference = self.sigma
-        if self.auto:
-            if isnan(reference):
-                reference = reference_sigma
-            if isnan(reference):
-                reference = 1.0 / (market.k * sqrt(self.horizon_s))
-            if isnan(market.sigma):
-                market.sigma = reference
-            if self.solved.k != market.k or self.solved.sigma != reference or (self.needs_A and self.solved.A != market.A):
-                self.solved = market[0]
-                self.solved.tau_s, self.solved.sigma = self.horizon_s, reference
-                self.solved.gamma = self.auto_gamma(&self.solved)
-        market.gamma = self.solved.gamma if self.auto else self.gamma
-        return 0 if isnan(market.gamma) else self.note_gamma(market.gamma)
+        if isnan(reference):
+            reference = reference_sigma
+        if isnan(reference):
+            reference = 1.0 / (market.k * sqrt(self.horizon_s))
+        if isnan(market.sigma):
+            market.sigma = reference
+        if self.solved.k != market.k or self.solved.sigma != reference or (self.needs_A and self.solved.A != market.A):
+            self.solved = market[0]
+            self.solved.tau_s, self.solved.sigma = self.horizon_s, reference
+            self.solved.gamma = self.auto_gamma(&self.solved)
+        market.gamma = self.solved.gamma
 
     cdef void bend(self, Market* market) noexcept nogil:
         """Take what a model wants of the piece in force beside k and A."""
 
     cdef int note_gamma(self, double gamma) except -1 nogil:
-        """Count a quote made with a gamma."""
-        if self.used_count and self.used[self.used_count - 1].gamma == gamma:
-            self.used[self.used_count - 1].quotes += 1
-            return 0
+        """Count the first quote made with another gamma than the last one's."""
         if self.used_count == self.used_room:
             self.used_room = 2 * self.used_room + 64
             self.used = <UsedGamma*> realloc(self.used, self.used_room * sizeof(UsedGamma))
@@ -273,7 +268,14 @@ cdef class Distances(QuoteModel):
                 reference_sigma = self.intensity.pieces[piece].sigma_ticks
             market.piece = piece
             self.bend(&market)
-        self.choose_gamma(reference_sigma, &market)
+        if self.auto:
+            self.solve_gamma(reference_sigma, &market)
+        else:
+            market.gamma = self.gamma
+        if self.used_count and self.used[self.used_count - 1].gamma == market.gamma:
+            self.used[self.used_count - 1].quotes += 1
+        elif not isnan(market.gamma):
+            self.note_gamma(market.gamma)
         if self.needs_sigma and isnan(market.sigma):
             return 0
         if self.session:

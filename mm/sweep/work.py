@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,6 +105,7 @@ class Work:
         self.played = self.known = 0
         self._ground, self._store = ground, store
         self._codes: dict[tuple[str, ...], Code] = {}
+        self._found: dict[str, Outcome] = {}
         self._of_point = {point.number: self._jobs(point) for point in points}
         self.jobs = {job.key: job for point in points for job in self._of_point[point.number]}
 
@@ -121,21 +123,25 @@ class Work:
             reuse: Whether what earlier sweeps kept counts.
         """
         self._store.tidy()
-        found = self._kept_outcomes() if reuse else {}
+        found = self._found = self._kept_outcomes() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)
         self.known = len(found)
         step(self.known)
         if missing and self._ground.shipment is not None:
             self._ground.shipment.put()
-        for place, outcome in engine([job.task for job in missing]):
-            job = missing[place]
-            found[job.key] = outcome
-            if "error" not in outcome:
-                about = {"trial": job.trial, "inputs": sorted(self._ground.inputs), "walkforward": job.forwarded}
-                self._store.keep(job.key, {**about, **outcome})
-            self.known += 1
-            step(1)
+        with ThreadPoolExecutor(1) as other:  # writes one while the next is played
+            keeping: Future[None] | None = None
+            for place, outcome in engine([job.task for job in missing]):
+                job = missing[place]
+                found[job.key] = outcome
+                if keeping is not None:
+                    keeping.result()  # raises where the last one could not be written
+                keeping = None if "error" in outcome else other.submit(self._store.keep, *self._content(job))
+                self.known += 1
+                step(1)
+            if keeping is not None:
+                keeping.result()
         return [self._played_point(point, found) for point in self.points]
 
     def _kept_outcomes(self) -> dict[str, Outcome]:
@@ -149,10 +155,16 @@ class Work:
         return point.setup.command(point.texts, places=True, fit=self._ground.fit)
 
     def on_record(self) -> SelectionBias:
-        """Return the selection bias of all different kept trials on the same files, this sweep's among them."""
+        """Return the selection bias of all different kept trials on the same files, those that were run among them."""
         inputs = sorted(self._ground.inputs)
-        same = [kept for kept in self._store.every() if kept["inputs"] == inputs and not kept["walkforward"]]
+        known = dict(self._content(job) for key, job in self.jobs.items() if "error" not in self._found[key])
+        same = [kept for kept in self._store.every(known) if kept["inputs"] == inputs and not kept["walkforward"]]
         return SelectionBias.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
+
+    def _content(self, job: Job) -> tuple[str, Json]:
+        """Return the key that a played job is kept under, and what is kept."""
+        about = {"trial": job.trial, "inputs": sorted(self._ground.inputs), "walkforward": job.forwarded}
+        return job.key, {**about, **self._found[job.key]}
 
     def _jobs(self, point: Point) -> list[Job]:
         ground = self._ground

@@ -109,6 +109,23 @@ def draw_ratios(
         centre: What is added to the mean of a draw.
     """
 
+def half_sharpes(
+    means: NDArray[np.float64], squares: NDArray[np.float64], halves: NDArray[np.int64], length: int
+) -> NDArray[np.float64]:
+    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
+
+    Without variation it is 0 where the mean is, else infinite.
+
+    Args:
+        means: Of each block and trial.
+        squares: Sums of the squares of the values less their mean, likewise.
+        halves: The blocks of each half.
+        length: Values in a block.
+    """
+
+def missed(chosen: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return of each half (rows) the share of the best trials by *chosen* that rank at the median or below by *other*."""
+
 def add_spectra(each: NDArray[np.float64], spectrum: NDArray[np.float64]) -> None:
     """Add to *spectrum* what stretches of values have in common with themselves and with the one after each.
 

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """One pass each over fills, marks or draws, where numpy would take many: what the summary of a run adds up."""
 
-from libc.math cimport cos, sqrt
+from libc.math cimport INFINITY, copysign, cos, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -529,6 +529,70 @@ def draw_ratios(
                 error[i + d] = spread[d] if spread[d] > 1e-12 else 0.0
             i += many
     return ratios, errors
+
+
+def half_sharpes(
+    const double[:, ::1] means, const double[:, ::1] squares, const int64_t[:, :] halves, length: int
+) -> NDArray[np.float64]:
+    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
+
+    Without variation it is 0 where the mean is, else infinite.
+
+    Args:
+        means: Of each block and trial.
+        squares: Sums of the squares of the values less their mean, likewise.
+        halves: The blocks of each half.
+        length: Values in a block.
+    """
+    cdef int64_t trials = means.shape[1], count = halves.shape[1], i, j, trial, block
+    cdef double values = length, freedom = length * count - 1, away
+    ratios = np.zeros((halves.shape[0], trials))
+    cdef double[:, ::1] mean = ratios
+    cdef double[::1] variance = np.empty(trials)
+    with nogil:
+        for i in range(halves.shape[0]):
+            for j in range(count):
+                block = halves[i, j]
+                for trial in range(trials):
+                    mean[i, trial] += means[block, trial]
+            for trial in range(trials):
+                mean[i, trial] /= <double> count
+                variance[trial] = 0.0
+            for j in range(count):
+                block = halves[i, j]
+                for trial in range(trials):
+                    away = means[block, trial] - mean[i, trial]
+                    variance[trial] += squares[block, trial] + values * (away * away)
+            for trial in range(trials):
+                away = sqrt(variance[trial] / freedom)
+                if away > 0.0:
+                    mean[i, trial] /= away
+                elif mean[i, trial] != 0.0:
+                    mean[i, trial] = copysign(INFINITY, mean[i, trial])
+    return ratios
+
+
+def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[np.float64]:
+    """Return of each half (rows) the share of the best trials by *chosen* that rank at the median or below by *other*."""
+    cdef int64_t trials = chosen.shape[1], i, trial, each, twice, best, below
+    cdef double most
+    shares = np.empty(chosen.shape[0])
+    cdef double[::1] share = shares
+    with nogil:
+        for i in range(chosen.shape[0]):
+            most, best, below = chosen[i, 0], 0, 0
+            for trial in range(1, trials):
+                most = max(most, chosen[i, trial])
+            for trial in range(trials):
+                if chosen[i, trial] != most:
+                    continue
+                twice = 0  # the rank is half of one more
+                for each in range(trials):
+                    twice += (other[i, each] < other[i, trial]) + (other[i, each] <= other[i, trial])
+                best += 1
+                below += twice <= trials
+            share[i] = <double> below / <double> best
+    return shares
 
 
 def add_spectra(const double[:, :, ::1] each, double[:, ::1] spectrum) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.metrics._passes import half_sharpes, missed
 from mm.errors import MMError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Blocks = NDArray[np.int64]
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
@@ -98,40 +98,12 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     cut = performance[periods - length * blocks :].reshape(blocks, length, trials)
     means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
     halves = np.array(list(combinations(range(blocks), blocks // 2)))
-    missed, others = np.empty(len(halves)), halves[::-1]  # each beside its other half
+    shares, others = np.empty(len(halves)), halves[::-1]  # each beside its other half
     for begin in range(0, len(halves) // 2, _AT_ONCE):
         rows = slice(begin, min(begin + _AT_ONCE, len(halves) // 2))
-        one, other = (_half_sharpes(means, squares, some[rows], length) for some in (halves, others))
-        missed[rows], missed[::-1][rows] = _missed(one, other), _missed(other, one)
+        one, other = (half_sharpes(means, squares, some[rows], length) for some in (halves, others))
+        shares[rows], shares[::-1][rows] = missed(one, other), missed(other, one)
     total = 0.0
     for begin in range(0, len(halves), _AT_ONCE):
-        total += float(missed[begin : begin + _AT_ONCE].sum())
+        total += float(shares[begin : begin + _AT_ONCE].sum())
     return total / len(halves)
-
-
-def _half_sharpes(means: "Floats", squares: "Floats", halves: "Blocks", length: int) -> "Floats":
-    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows), from means and squares."""
-    count = halves.shape[1]
-    mean = np.zeros((len(halves), means.shape[1]))
-    for block in halves.T:  # not a product of matrices, see ``arithmetic.dot``
-        mean += means[block]
-    mean /= count
-    variance = np.zeros_like(mean)
-    for block in halves.T:
-        variance += squares[block] + length * (means[block] - mean) ** 2
-    deviation = np.sqrt(variance / (length * count - 1))
-    sharpe: Floats = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
-    np.divide(mean, deviation, out=sharpe, where=deviation > 0)
-    return sharpe
-
-
-def _missed(chosen: "Floats", other: "Floats") -> "Floats":
-    """Return of each half the share of the best by *chosen* that rank at the median or below by *other*."""
-    best = chosen == chosen.max(axis=1, keepdims=True)
-    missed, trials = np.zeros(len(chosen)), chosen.shape[1]
-    for trial in np.flatnonzero(best.any(axis=0)):
-        rows = np.flatnonzero(best[:, trial])
-        others, picked = other[rows], other[rows, trial, None]
-        twice = np.einsum("ij->i", (others < picked).view(np.int8) + (others <= picked), dtype=np.int64)
-        missed[rows] += twice <= trials  # the rank, half of one more than that, is the median or below
-    return np.asarray(missed / best.sum(axis=1))

@@ -124,7 +124,7 @@ def half_sharpes(
     """
 
 def missed(chosen: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return of each half (rows) the share of the best trials by *chosen* that rank at the median or below by *other*."""
+    """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
 
 def add_spectra(each: NDArray[np.float64], spectrum: NDArray[np.float64]) -> None:
     """Add to *spectrum* what stretches of values have in common with themselves and with the one after each.

@@ -573,7 +573,7 @@ def half_sharpes(
 
 
 def missed(const double[:, ::1] chosen, const double[:, ::1] other) -> NDArray[np.float64]:
-    """Return of each half (rows) the share of the best trials by *chosen* that rank at the median or below by *other*."""
+    """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
     cdef int64_t trials = chosen.shape[1], i, trial, each, twice, best, below
     cdef double most
     shares = np.empty(chosen.shape[0])

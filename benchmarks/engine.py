@@ -155,7 +155,7 @@ def played(tape: "Tape", fills: object, rules: "Rules", k: float, depth: int = 0
     return backtest(tape, deep(quotes_of(k), depth) if depth else quotes_of(k), fills, rules).journal
 
 
-def deep(quotes: object, prices: int = DEPTH) -> object:
+def deep(quotes: Any, prices: int = DEPTH) -> object:
     """Return a quote model that reads prices of the book at each requote, and then answers as *quotes*."""
     from benchmarks._deep_quotes import DeepQuotes
 

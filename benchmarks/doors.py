@@ -111,7 +111,7 @@ def page_drawn(data_root: str, out_root: str, symbol: str, day: str) -> dict[str
     assert not at.exception
     assert not at.error
     market = day_market(Folders(Path(data_root), Path(out_root)), symbol, day)
-    return took | {"rows": len(market.us) + len(market.trade_us)}
+    return took | {"rows": len(market.us) + sum(len(one.us) for one in market.prints.values())}
 
 
 def _request(connection: HTTPConnection, verb: str, path: str, body: Any = None) -> tuple[dict[str, Any], float]:

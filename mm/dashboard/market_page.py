@@ -248,9 +248,9 @@ def _whole_day(folders: Folders, symbol: str, day: str) -> None:
         zoom.bar()
         best = (("best bid", market.bid, charts.BUY), ("best ask", market.ask, charts.SELL))
         prints = [
-            Dots(name, market.trade_us[rows], market.trade_price[rows], colour)
+            Dots(name, taken.us, taken.price, colour)
             for name, sign, colour in (("buyers' trades", 1, charts.GAIN), ("sellers' trades", -1, charts.LOSS))
-            if len(rows := np.flatnonzero(market.trade_side == sign))
+            if len((taken := market.prints[sign]).us)
         ]
         traces = [Trace(name, market.us, values, colour) for name, values, colour in best]
         zoom.draw("Best prices and trades", charts.over_time(traces, zoom.span, prints, height=260))

@@ -19,20 +19,19 @@ def ranks_near(
         us, near, spans_us: Rising.
     """
 
-def parted(ranks: NDArray[np.uint8], rank: int, inside: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows whose rank is below *rank*, which are *inside* many, and the others."""
+def far_extremes(
+    ranks: NDArray[np.uint8], rank: int, values: NDArray[np.int64], first: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """Return of each share of the rows that have *rank* or more: first, least, greatest and last row, each once.
 
-def least_and_greatest(
-    values: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[np.int64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the places of the least and of the greatest value of each share of *rows*, the first of equal ones.
-
-    Values that are too far apart for `VALUE_BITS` are cut by as many bits, counted from the least and the greatest.
+    Of equal values the first counts. Values that are too far apart for `VALUE_BITS` are cut by as many bits, counted
+    from the least and the greatest.
 
     Args:
-        values: What is compared.
-        rows: Rows of it, one at least.
-        first: The first place of each share, rising from 0.
+        ranks: Of all rows.
+        rank: The least.
+        values: Of all rows, what is compared.
+        first: Which of these rows each share begins with, rising from 0; the last one ends with them.
     """
 
 def pick_prints(
@@ -42,18 +41,13 @@ def pick_prints(
     row_side: NDArray[np.int8],
     row_ticks: NDArray[np.int64],
     row_lots: NDArray[np.int64],
-    us_ticks_lots: NDArray[np.int64],
-    side: NDArray[np.int8],
-    done: int,
+    bought: NDArray[np.int64],
+    sold: NDArray[np.int64],
+    done: tuple[int, int],
     begin: int,
     stop: int,
-) -> int:
-    """Copy instant, ticks, lots and side of the prints among the events *begin* to *stop*.
+) -> tuple[int, int]:
+    """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
 
-    They go behind the *done* first ones of both results; what is returned is how many there are by then.
+    They go behind the *done* first columns of each result; what is returned is how many there are by then.
     """
-
-def prints_of(
-    side: NDArray[np.int8], sign: int, us: NDArray[np.int64], price: NDArray[np.float64], qty: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return instants, prices and quantities of the prints of one *side*, +1 or -1."""

@@ -2,7 +2,7 @@
 """One pass each over the rows of a chart, where numpy would take many: of a million prints a day few are drawn."""
 
 from libc.math cimport INFINITY, isnan, rint
-from libc.stdint cimport int8_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t
 
 from mm.tape._kinds cimport TRADE
 
@@ -96,50 +96,59 @@ def ranks_near(
     return found, np.cumsum(below)
 
 
-def parted(const uint8_t[::1] ranks, rank: int, inside: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows whose rank is below *rank*, which are *inside* many, and the others."""
-    rows, others = np.empty(inside + 1, np.intp), np.empty(ranks.shape[0] - inside + 1, np.intp)
-    cdef int64_t[::1] near = rows, far = others
-    cdef int64_t i, below = 0
-    cdef uint8_t bound = rank
-    with nogil:
-        for i in range(ranks.shape[0]):  # both are written, and one of them moves on: no branch is guessed
-            near[below], far[i - below] = i, i
-            below += ranks[i] < bound
-    return rows[:inside], others[: len(ranks) - inside]
+def far_extremes(
+    const uint8_t[::1] ranks, rank: int, const int64_t[:] values, const int64_t[::1] first
+) -> NDArray[np.intp]:
+    """Return of each share of the rows that have *rank* or more: first, least, greatest and last row, each once.
 
-
-def least_and_greatest(
-    const int64_t[:] values, const int64_t[::1] rows, const int64_t[::1] first
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the places of the least and of the greatest value of each share of *rows*, the first of equal ones.
-
-    Values that are too far apart for `VALUE_BITS` are cut by as many bits, counted from the least and the greatest.
+    Of equal values the first counts. Values that are too far apart for `VALUE_BITS` are cut by as many bits, counted
+    from the least and the greatest.
 
     Args:
-        values: What is compared.
-        rows: Rows of it, one at least.
-        first: The first place of each share, rising from 0.
+        ranks: Of all rows.
+        rank: The least.
+        values: Of all rows, what is compared.
+        first: Which of these rows each share begins with, rising from 0; the last one ends with them.
     """
-    least, greatest = np.empty(first.shape[0], np.intp), np.empty(first.shape[0], np.intp)
-    cdef int64_t[::1] lows = least, highs = greatest
-    cdef int64_t i, share, stop, low, high, bottom, top, value, cut = 0
+    found = np.empty(4 * first.shape[0], np.intp)
+    cdef int64_t[::1] kept = found
+    cdef int64_t i, count = 0, share = 0, stop, at = 0, cut = 0, begin = 0, least = 0, greatest = 0
+    cdef int64_t low = INT64_MAX, high = INT64_MIN, bottom = FAR, top = FAR, last = 0
+    cdef uint8_t bound = rank
     with nogil:
-        low = high = values[rows[0]]
-        for i in range(rows.shape[0]):
-            low, high = min(low, values[rows[i]]), max(high, values[rows[i]])
-        while (high - low) >> (VALUE_BITS + cut):
+        for i in range(ranks.shape[0]):
+            if ranks[i] >= bound:
+                low, high, last = min(low, values[i]), max(high, values[i]), i
+        while last and (high - low) >> (VALUE_BITS + cut):
             cut += 1
-        for share in range(first.shape[0]):
-            stop = first[share + 1] if share + 1 < first.shape[0] else rows.shape[0]
-            bottom = top = FAR
-            for i in range(first[share], stop):
-                value = values[rows[i]]
-                if (value - low) >> cut < bottom:
-                    bottom, lows[share] = (value - low) >> cut, i
-                if (high - value) >> cut < top:
-                    top, highs[share] = (high - value) >> cut, i
-    return least, greatest
+        stop = first[1] if first.shape[0] > 1 else INT64_MAX
+        for i in range(ranks.shape[0]):
+            if ranks[i] < bound:
+                continue
+            if bottom == FAR:
+                begin = i
+            if (values[i] - low) >> cut < bottom:
+                bottom, least = (values[i] - low) >> cut, i
+            if (high - values[i]) >> cut < top:
+                top, greatest = (high - values[i]) >> cut, i
+            count += 1
+            if count == stop or i == last:
+                at = put_distinct(kept, at, begin, min(least, greatest), max(least, greatest), i)
+                share += 1
+                stop = first[share + 1] if share + 1 < first.shape[0] else INT64_MAX
+                bottom = top = FAR
+    return found[:at]
+
+
+cdef inline int64_t put_distinct(int64_t[::1] kept, int64_t at, int64_t a, int64_t b, int64_t c, int64_t d) noexcept nogil:
+    """Put rows, which do not fall, at a place and behind it, each once; return the place behind the last."""
+    cdef int64_t[3] rest = [b, c, d]
+    cdef int i
+    kept[at] = a
+    for i in range(3):
+        at += rest[i] != kept[at]
+        kept[at] = rest[i]
+    return at + 1
 
 
 def pick_prints(
@@ -149,42 +158,27 @@ def pick_prints(
     const int8_t[::1] row_side,
     const int64_t[::1] row_ticks,
     const int64_t[::1] row_lots,
-    int64_t[:, ::1] us_ticks_lots,
-    int8_t[::1] side,
-    done: int,
+    int64_t[:, ::1] bought,
+    int64_t[:, ::1] sold,
+    done: tuple[int, int],
     begin: int,
     stop: int,
-) -> int:
-    """Copy instant, ticks, lots and side of the prints among the events *begin* to *stop*.
+) -> tuple[int, int]:
+    """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
 
-    They go behind the *done* first ones of both results; what is returned is how many there are by then.
+    They go behind the *done* first columns of each result; what is returned is how many there are by then.
     """
-    cdef int64_t event, row, at = done, first = begin, last = stop
+    cdef int64_t event, row, buys, sells, first = begin, last = stop
+    buys, sells = done
     with nogil:
         for event in range(first, last):
-            if kind[event] == TRADE:
-                row = first_row[event]
-                us_ticks_lots[0, at], us_ticks_lots[1, at] = event_us[event], row_ticks[row]
-                us_ticks_lots[2, at], side[at] = row_lots[row], row_side[row]
-                at += 1
-    return at
-
-
-def prints_of(
-    const int8_t[::1] side, sign: int, const int64_t[::1] us, const double[::1] price, const double[::1] qty
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return instants, prices and quantities of the prints of one *side*, +1 or -1."""
-    cdef int64_t i, at = 0, count = 0
-    cdef int8_t wanted = sign
-    with nogil:
-        for i in range(side.shape[0]):
-            count += side[i] == wanted
-    found = np.empty((3, count + 1), np.int64)  # in one piece, for which the system has large pages
-    us_found, price_found, qty_found = found[0], found[1].view(np.float64), found[2].view(np.float64)
-    cdef int64_t[::1] when = us_found
-    cdef double[::1] prices = price_found, quantities = qty_found
-    with nogil:
-        for i in range(side.shape[0]):  # what is not wanted is written over: no branch is guessed
-            when[at], prices[at], quantities[at] = us[i], price[i], qty[i]
-            at += side[i] == wanted
-    return us_found[:at], price_found[:at], qty_found[:at]
+            if kind[event] != TRADE:
+                continue
+            row = first_row[event]
+            if row_side[row] > 0:
+                bought[0, buys], bought[1, buys], bought[2, buys] = event_us[event], row_ticks[row], row_lots[row]
+                buys += 1
+            elif row_side[row] < 0:
+                sold[0, sells], sold[1, sells], sold[2, sells] = event_us[event], row_ticks[row], row_lots[row]
+                sells += 1
+    return buys, sells

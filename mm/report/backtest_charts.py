@@ -12,10 +12,9 @@ from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
-from mm.report._drawn_rows import prints_of
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
-from mm.report.run_columns import Course, MarketColumns, RunColumns
+from mm.report.run_columns import Course, Prints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Stays
 
@@ -110,7 +109,7 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
         market = run.market
         for name, values in (("bid", market.bid), ("ask", market.ask)):
             lines.append(Line(f"best {name}", f"touch {name}", *_within(course, market.us, values), tick))
-        prints = [_prints_of(market, sign, kind, tick) for _, sign, kind, _ in SIDES]
+        prints = [_prints_of(market.prints[sign], sign, kind, tick) for _, sign, kind, _ in SIDES]
     quotes = [
         Stays(f"our {name}", f"quote {name}", stood.us, stood.until_us, stood.price, tick)
         for _, sign, _, name in SIDES
@@ -127,12 +126,11 @@ def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants
     return np.maximum(us[inside], course.us[0]), values[inside]
 
 
-def _prints_of(market: "MarketColumns", sign: int, kind: str, tick: float) -> Marks:
+def _prints_of(prints: Prints, sign: int, kind: str, tick: float) -> Marks:
     """Return the trades of the market of one aggressor."""
-    us, price, qty = prints_of(market.trade_side, sign, market.trade_us, market.trade_price, market.trade_qty)
     who = "buyer" if sign > 0 else "seller"
-    tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
-    return Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False)
+    tip: list[tuple[str, Any, float]] = [(f"a {who} took", prints.qty, 1e-8), ("at", prints.price, tick)]
+    return Marks(f"{who}s' trades", f"print {kind}", sign, prints.us, prints.price, tick, tip, "dot", stop=False)
 
 
 def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct
 from mm.clock import US_PER_S
-from mm.report._drawn_rows import least_and_greatest, parted, ranks_near, whole_units
+from mm.report._drawn_rows import far_extremes, ranks_near, whole_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
     Rows = NDArray[np.intp]
+    Ranks = NDArray[np.uint8]
 
 CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
 _SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
@@ -38,36 +38,38 @@ class Near:
         self._us = us
         self._known: dict[int, tuple[Instants, NDArray[np.uint8], Ints]] = {}  # by identity of the series, held here
 
-    def parted(self, us: "Instants", most: int) -> "tuple[Rows, Rows]":
-        """Return the rows of a series within the longest of `CLOSE_S`, the last before each among them; and the others.
+    def ranks(self, us: "Instants", most: int) -> "tuple[Ranks, int]":
+        """Return a rank of each row of a series, and from which rank on a row is not close.
 
-        It is the longest that leaves no more than half of *most* rows; no row is close where the shortest leaves more.
+        Close is what lies within the longest of `CLOSE_S`, the last row before each instant among it: the longest that
+        leaves no more than half of *most* rows; no row is close where the shortest leaves more.
         """
         if id(us) not in self._known:
             self._known[id(us)] = us, *ranks_near(us, self._us, _SPANS_US)
         _, ranks, below = self._known[id(us)]
-        spans = int(np.searchsorted(below[1:-1], most // 2, side="right"))
-        return parted(ranks, spans, int(below[spans]))
+        return ranks, int(np.searchsorted(below[1:-1], most // 2, side="right"))
 
 
-def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Rows, int], Rows]") -> "Rows":
+def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Ranks, int, int], Rows]") -> "Rows":
     """Return the rows that stay of a series, so that they are about *most*.
 
     Args:
         us: Their instants, rising.
         most: How many; where there are no more, all stay.
         near: Around what all rows stay, within the longest of `CLOSE_S` that takes half at most.
-        thin: Returns the places of a few of the other rows.
+        thin: Returns some of the rows that have a rank or more, so many at most.
     """
     if len(us) <= most:
         return np.arange(len(us))
-    close, others = near.parted(us, most)
-    return np.sort(np.append(close, others[thin(others, most - len(close))]))
+    ranks, rank = near.ranks(us, most)
+    close = np.flatnonzero(ranks < rank)
+    return np.sort(np.append(close, thin(ranks, rank, most - len(close))))
 
 
-def evenly(rows: "Rows", most: int) -> "Rows":
-    """Return the places of one of several *rows*, so that there are *most* or fewer."""
-    return np.arange(0, len(rows), max(1, -(-len(rows) // max(1, most))))
+def evenly(ranks: "Ranks", rank: int, most: int) -> "Rows":
+    """Return one of several rows whose *ranks* are *rank* or more, so that there are *most* or fewer."""
+    rows = np.flatnonzero(ranks >= rank)
+    return rows[:: max(1, -(-len(rows) // max(1, most)))]
 
 
 def packed(numbers: "Ints") -> dict[str, Any]:
@@ -108,13 +110,13 @@ def whole(values: "Floats", unit: float) -> tuple["Ints", float]:
     return codes.reshape(values.shape), low
 
 
-def extremes(values: "Ints", rows: "Rows", most: int) -> "Rows":
-    """Return the places to keep among *rows* of a step function so that *most* or fewer are left.
+def extremes(values: "Ints", ranks: "Ranks", rank: int, most: int) -> "Rows":
+    """Return rows of a step function whose *ranks* are *rank* or more, so that *most* or fewer are left.
 
     Of each equal share of the rows the first, the least, the greatest and the last are kept, so no peak is lost.
     """
-    if len(rows) <= most:
-        return np.arange(len(rows))
-    first = np.linspace(0, len(rows), max(1, most // 4), endpoint=False).astype(np.int64)
-    last = np.append(first[1:], len(rows)) - 1
-    return distinct(np.concatenate((first, *least_and_greatest(values, rows, first), last)))
+    rows = int(np.count_nonzero(ranks >= rank))
+    if rows <= most:
+        return np.flatnonzero(ranks >= rank)
+    shares = np.linspace(0, rows, max(1, most // 4), endpoint=False).astype(np.int64)
+    return far_extremes(ranks, rank, values, shares)

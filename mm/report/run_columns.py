@@ -1,6 +1,6 @@
 """The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ ALL_DRAWN = 200_000
 """State rows of a run, of which every one is drawn; of more, those at which nothing changes are thinned."""
 STILL_US = 5 * US_PER_S
 EVENTS = 1 << 17  # whose rows are looked at before they are let go
+PIECE = 1 << 15  # of a column, which stays in the cache while it is converted
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -56,23 +57,28 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Prints:
+    """The prints of one aggressor: instants, prices in quote asset, quantities in base asset."""
+
+    us: "Instants"
+    price: "Floats"
+    qty: "Floats"
+
+
+@dataclass(frozen=True)
 class MarketColumns:
     """The market that a run saw.
 
     Attributes:
         us: Instants of the changes of the best prices.
         bid, ask: The best prices from each of them on, NaN where there is none.
-        trade_us, trade_price, trade_qty: The prints.
-        trade_side: Their aggressors, +1 a buyer, -1 a seller.
+        prints: By aggressor, +1 a buyer, -1 a seller.
     """
 
     us: "Instants"
     bid: "Floats"
     ask: "Floats"
-    trade_us: "Instants"
-    trade_price: "Floats"
-    trade_qty: "Floats"
-    trade_side: "NDArray[np.int8]"
+    prints: Mapping[int, Prints]
 
 
 @dataclass(frozen=True)
@@ -160,35 +166,52 @@ def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.int
 
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     """Return the best prices and the prints of *tapes*, which follow each other."""
-    best, prints = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     for whole in tapes:
         tape = vars(whole).get("best") or whole  # where it was played on: the same in a tenth of the rows
-        tick_e8, lot_e8 = tape.instrument.tick_e8, tape.instrument.lot_e8
         us = tape.event_us[tape.top_event]
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
-        prices = (np.where(ticks > 0, floats(ticks, tick_e8), np.nan) for ticks in sides)
+        prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        us, ticks, lots, side = _prints(tape)
-        prints.append((us, floats(ticks, tick_e8), floats(lots, lot_e8), side))
+        for one, prints in zip((bought, sold), _prints(tape), strict=True):
+            one.append(prints)
         tape.forget()  # days go one by one, and the last one before the page is drawn
-    columns = (column for rows in (best, prints) for column in zip(*rows, strict=True))
-    return MarketColumns(*(column[0] if len(column) == 1 else np.concatenate(column) for column in columns))
+    us, bid, ask = _joined(best)
+    return MarketColumns(us, bid, ask, {1: Prints(*_joined(bought)), -1: Prints(*_joined(sold))})
 
 
-def _prints(tape: "Tape") -> tuple["Instants", "Instants", "Instants", "NDArray[np.int8]"]:
-    """Return instants, ticks, lots and sides of the prints of *tape*; the rows of a mapped one go piece by piece."""
+def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
+    """Yield the columns of tapes that follow each other, each in one piece."""
+    return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
+
+
+def _prints(tape: "Tape") -> "Iterator[tuple[Instants, Floats, Floats]]":
+    """Yield instants, prices and quantities of the prints of *tape* by buyers, and by sellers.
+
+    The rows of a mapped tape go piece by piece.
+    """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
-    numbers, side, done = np.empty((3, count), np.int64), np.empty(count, np.int8), 0
+    bought, sold = (np.empty((3, count), np.int64) for _ in range(2))  # memory that is not written to is none
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
+    done = (0, 0)
     for begin in range(begun, len(tape), EVENTS):
         stop = min(begin + EVENTS, len(tape))
-        done = pick_prints(*events, *rows, numbers, side, done, begin, stop)
+        done = pick_prints(*events, *rows, bought, sold, done, begin, stop)
         for column in rows:
             release(column[int(tape.first_row[begin]) : int(tape.first_row[stop])])
-    us, ticks, lots = numbers
-    return us, ticks, lots, side
+    for found, size in zip((bought, sold), done, strict=True):
+        us, ticks, lots = found[:, :size]
+        yield us, _as_floats(ticks, tape.instrument.tick_e8), _as_floats(lots, tape.instrument.lot_e8)
+
+
+def _as_floats(units: "Instants", step_e8: int) -> "Floats":
+    """Return what `floats` does, in the memory of *units*, which are gone then: a day has millions."""
+    found = units.view(np.float64)
+    for begin in range(0, len(units), PIECE):
+        found[begin : begin + PIECE] = floats(units[begin : begin + PIECE], step_e8)
+    return found
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

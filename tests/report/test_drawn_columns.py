@@ -70,7 +70,7 @@ def test_what_repeats_is_left_out(values):
 )
 def test_thinning_keeps_the_peaks_and_the_ends(values, most):
     """The least and the greatest of all rows are among the kept, which are not too many."""
-    kept = extremes(values, np.arange(len(values)), most)
+    kept = extremes(values, np.zeros(len(values), np.uint8), 0, most)
     assert len(kept) <= max(4, most)
     assert (np.diff(kept) > 0).all()
     assert {kept[0], kept[-1]} == {0, len(values) - 1}
@@ -107,5 +107,7 @@ def test_rows_near_a_fill_are_those_that_a_plain_count_finds(us, near, most):
         if 2 * len(close) <= most:
             found = sorted(close)
             break
-    rows = drawn_rows(np.array(us), most, Near(np.unique(np.array(near, np.int64))), lambda _rows, _few: np.arange(0))
+    rows = drawn_rows(
+        np.array(us), most, Near(np.unique(np.array(near, np.int64))), lambda _ranks, _rank, _few: np.arange(0)
+    )
     assert rows.tolist() == (list(range(len(us))) if len(us) <= most else found)

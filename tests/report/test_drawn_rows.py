@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import engine_chance
 from mm.report import _drawn_rows
-from mm.report.run_columns import market_of
+from mm.report.run_columns import _as_floats, market_of
 from mm.tape.columns import TRADE
 
 NUMBERS = st.floats(-1e9, 1e9) | st.just(math.nan)
@@ -42,24 +42,28 @@ def test_a_rank_is_how_many_spans_hold_neither_a_row_nor_the_next(us, near, span
     expected = [min(own[at : at + 2]) for at in range(len(own))]
     assert ranks.tolist() == expected
     assert below.tolist() == [sum(one < rank for one in expected) for rank in range(len(spans) + 2)]
-    for rank in range(len(spans) + 2):
-        rows, others = _drawn_rows.parted(ranks, rank, int(below[rank]))
-        assert rows.tolist() == [row for row, one in enumerate(expected) if one < rank]
-        assert others.tolist() == [row for row, one in enumerate(expected) if one >= rank]
 
 
 @given(st.lists(st.integers(-(2**44), 2**44) | st.integers(0, 3), min_size=1, max_size=40), st.data())
-def test_of_each_share_the_first_least_and_greatest_are_found(values, data):
+def test_of_each_share_of_the_far_rows_first_least_greatest_and_last_are_found(values, data):
     """Values farther apart than 38 bits hold are compared without their last ones, from either end."""
-    rows = sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
+    rank = data.draw(st.integers(0, 3))
+    ranks = data.draw(st.lists(st.integers(0, 4), min_size=len(values), max_size=len(values)))
+    rows = [row for row, one in enumerate(ranks) if one >= rank]
+    assume(rows)
     first = [0, *sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) - {len(rows)})]
-    found = _drawn_rows.least_and_greatest(*(np.array(one, np.int64) for one in (values, rows, first)))
+    found = _drawn_rows.far_extremes(
+        np.array(ranks, np.uint8), rank, np.array(values, np.int64), np.array(first, np.int64)
+    )
     taken = [values[row] for row in rows]
     cut = max(0, (max(taken) - min(taken)).bit_length() - 38)
-    for place, (begin, stop) in enumerate(zip(first, [*first[1:], len(rows)], strict=True)):
-        share = range(begin, stop)
-        assert found[0][place] == min(share, key=lambda at: (taken[at] - min(taken)) >> cut)
-        assert found[1][place] == min(share, key=lambda at: (max(taken) - taken[at]) >> cut)
+    expected = []
+    for begin, stop in zip(first, [*first[1:], len(rows)], strict=True):
+        share = rows[begin:stop]
+        least = min(share, key=lambda row: (values[row] - min(taken)) >> cut)
+        greatest = min(share, key=lambda row: (max(taken) - values[row]) >> cut)
+        expected += sorted({share[0], least, greatest, share[-1]})
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -71,15 +75,20 @@ def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypa
             market, grid = market_of([tape]), tape.instrument
             events = [at for at in range(len(tape)) if tape.kind[at] == TRADE and tape.event_us[at] >= tape.start_us]
             rows = [tape.rows(at)[0] for at in events]
-            assert market.trade_us.tolist() == [tape.event_us[at] for at in events]
-            assert market.trade_side.tolist() == [side for side, _, _ in rows]
-            assert market.trade_price.tolist() == [ticks * grid.tick_e8 / 1e8 for _, ticks, _ in rows]
-            assert market.trade_qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in rows]
-            for sign in (1, -1):
-                found = _drawn_rows.prints_of(
-                    market.trade_side, sign, market.trade_us, market.trade_price, market.trade_qty
-                )
-                taken = market.trade_side == sign
-                columns = (market.trade_us, market.trade_price, market.trade_qty)
-                for own, column in zip(found, columns, strict=True):
-                    assert own.tolist() == column[taken].tolist()
+            for sign, found in market.prints.items():
+                own = [
+                    (us, *row[1:])
+                    for us, row in zip(tape.event_us[events].tolist(), rows, strict=True)
+                    if row[0] == sign
+                ]
+                assert found.us.tolist() == [us for us, _, _ in own]
+                assert found.price.tolist() == [ticks * grid.tick_e8 / 1e8 for _, ticks, _ in own]
+                assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in own]
+
+
+def test_prints_beyond_what_a_float_holds_are_rounded_once(monkeypatch):
+    """Piece by piece, in the memory that held the whole numbers."""
+    monkeypatch.setattr("mm.report.run_columns.PIECE", 2)
+    units = [1, 2**53 + 1, -(2**61) - 1, 3, 5]
+    found = _as_floats(np.array(units, np.int64), 7)
+    assert found.tolist() == [7 * one / 10**8 for one in units]

@@ -44,8 +44,9 @@ def test_prints_are_those_of_the_days_file(played):
     """Every one, in order."""
     day, result, _ = played
     market = columns_of(result).market
-    columns = (market.trade_us, market.trade_price, market.trade_qty, market.trade_side)
-    assert list(zip(*(column.tolist() for column in columns), strict=True)) == prints_of(day)
+    for sign, found in market.prints.items():
+        own = zip(*(column.tolist() for column in (found.us, found.price, found.qty)), strict=True)
+        assert list(own) == [row[:3] for row in prints_of(day) if row[3] == sign]
 
 
 def test_best_prices_are_those_of_the_tape(played):

@@ -14,7 +14,7 @@ from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
-from mm.report.run_columns import Course, Prints, RunColumns
+from mm.report.run_columns import Course, MarketPrints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Stays
 
@@ -126,7 +126,7 @@ def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants
     return np.maximum(us[inside], course.us[0]), values[inside]
 
 
-def _prints_of(prints: Prints, sign: int, kind: str, tick: float) -> Marks:
+def _prints_of(prints: MarketPrints, sign: int, kind: str, tick: float) -> Marks:
     """Return the trades of the market of one aggressor."""
     who = "buyer" if sign > 0 else "seller"
     tip: list[tuple[str, Any, float]] = [(f"a {who} took", prints.qty, 1e-8), ("at", prints.price, tick)]

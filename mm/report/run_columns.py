@@ -57,7 +57,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Prints:
+class MarketPrints:
     """The prints of one aggressor: instants, prices in quote asset, quantities in base asset."""
 
     us: "Instants"
@@ -78,7 +78,7 @@ class MarketColumns:
     us: "Instants"
     bid: "Floats"
     ask: "Floats"
-    prints: Mapping[int, Prints]
+    prints: Mapping[int, MarketPrints]
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
             one.append(prints)
         tape.forget()  # days go one by one, and the last one before the page is drawn
     us, bid, ask = _joined(best)
-    return MarketColumns(us, bid, ask, {1: Prints(*_joined(bought)), -1: Prints(*_joined(sold))})
+    return MarketColumns(us, bid, ask, {1: MarketPrints(*_joined(bought)), -1: MarketPrints(*_joined(sold))})
 
 
 def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":

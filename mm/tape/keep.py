@@ -25,6 +25,7 @@ import numpy as np
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
+from mm.tape.arrow_layout import Place, read_layout
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
@@ -318,15 +319,12 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
         OSError: If it cannot be read.
         ValueError: If it is no such file, or the checksum of its entry is wrong.
     """
-    import pyarrow as pa
-
     memory = mapped(path)
     try:
-        batch = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(memory))).get_batch(0)
-        begin = pa.py_buffer(memory).address
-        entry: bytes = batch.schema.metadata[_ENTRY]
-        columns = {name: _items(memory, begin, batch.column(name), name) for name in (*names, _SUMS)}
-    except (KeyError, TypeError, pa.ArrowException) as error:
+        metadata, places = read_layout(memory)
+        entry = metadata[_ENTRY]
+        columns = {name: _items(memory, name, places[name]) for name in (*names, _SUMS)}
+    except (KeyError, TypeError) as error:
         raise ValueError(f"it is no such Arrow file: {error}") from error
     of_entry, *sums = columns.pop(_SUMS).tolist()
     if zlib.crc32(entry) != of_entry or len(sums) != len(names):
@@ -334,15 +332,12 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
     return ArrowFile(entry, columns, dict(zip(names, sums, strict=True)))
 
 
-def _items(memory: Any, begin: int, column: Any, name: str) -> Column:
-    """Return the items of an Arrow column as they lie in *memory*, which begins at an address."""
+def _items(memory: Any, name: str, place: Place) -> Column:
+    """Return the items of a column as they lie in *memory*."""
     wanted = np.dtype(DTYPES.get(name, np.int64)).name
-    if str(column.type) != f"large_list<item: {wanted}>" or len(column) != 1:
-        raise TypeError(f"{name} is {len(column)} {column.type}, not 1 list of {wanted}")
-    items = column.values
-    buffer = items.buffers()[1]
-    offset = buffer.address - begin if buffer and len(items) else 0
-    return np.frombuffer(memory, wanted, len(items), offset)
+    if place.dtype != wanted:
+        raise TypeError(f"{name} is a list of {place.dtype}, not of {wanted}")
+    return np.frombuffer(memory, wanted, place.size, place.offset if place.size else 0)
 
 
 def _crc32(data: Column, before: int) -> int:

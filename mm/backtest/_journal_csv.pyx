@@ -208,6 +208,15 @@ cdef int write_table(file, header, const int64_t[:, ::1] rows, PutRow put, const
     return 0
 
 
+cdef Py_ssize_t first_unknown(const int64_t[:, ::1] rows, Py_ssize_t column, int64_t count) noexcept nogil:
+    """Return the first row whose code is neither -1 nor one of *count*; the number of rows where there is none."""
+    cdef Py_ssize_t row
+    for row in range(rows.shape[0]):
+        if rows[row, column] < -1 or rows[row, column] >= count:
+            return row
+    return rows.shape[0]
+
+
 cdef class Labels:
     """The words of one code column, kept where C can read them."""
 
@@ -229,12 +238,13 @@ cdef class Labels:
         """Return the C view, once every code of the column is known to be a position in it, or -1."""
         cdef Words words
         cdef Py_ssize_t row
-        for row in range(rows.shape[0]):
-            if rows[row, column] < -1 or rows[row, column] >= self.count:
-                raise MMError(
-                    f"journal row {row}: {name} code {rows[row, column]} is not one of the {self.count} known; "
-                    f"engine and mm.backtest.journal are of different versions: build again"
-                )
+        with nogil:
+            row = first_unknown(rows, column, self.count)
+        if row < rows.shape[0]:
+            raise MMError(
+                f"journal row {row}: {name} code {rows[row, column]} is not one of the {self.count} known; "
+                f"engine and mm.backtest.journal are of different versions: build again"
+            )
         words.text = self.text
         words.ends = &self.view[0]
         return words

@@ -224,7 +224,7 @@ class Answer:
     def agents(self) -> Iterator[dict[str, Any]]:
         """Yield Avellaneda-Stoikov, the symmetric quoter and agents of several seeds on the second half."""
         from mm.backtest.quotes.agent import Agent, strategy_of
-        from mm.cli.config import Learning
+        from mm.cli.task_knobs import Learning
         from mm.rl.evaluation import rivals
         from mm.rl.training import train_agent
         from mm.rl.training_days import EngineKnobs

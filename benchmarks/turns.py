@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mm
-from mm.cli.config import GROUPS
 from mm.cli.knobs import knobs
+from mm.cli.task_knobs import GROUPS
 from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import MMError
 

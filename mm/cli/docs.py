@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from mm.cli.config import GROUPS
 from mm.cli.knobs import REQUIRED, Knob, knobs, shown
 from mm.cli.options import heading
+from mm.cli.task_knobs import GROUPS
 
 # The knobs of rooms above this one, by the places of their classes.
 LIVE_GROUPS = ("mm.live.trade_venue:Trading", "mm.live.order_access:OrderAccess", "mm.live.state_stores:StateStores")

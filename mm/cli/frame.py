@@ -416,6 +416,8 @@ def uncollected() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # both at once make it old without a look at it; all else is looked at the next time
+        gc.unfreeze()
         if enabled:
             gc.enable()
 

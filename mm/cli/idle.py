@@ -5,7 +5,6 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.knobs import axes_of, shown
 from mm.errors import UsageError
 
@@ -48,6 +47,8 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     if kind == "sweep":
         yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER names no scheduler"
     if kind == "sweep" and not values.get("sweep_walkforward", True):
+        from mm.cli.calibration_knobs import Calibration, Fit, Windows  # a backtest has none of them
+
         yield _names(Calibration, Fit, Windows), lambda values: _unless(values, "sweep_walkforward", True)
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):
         yield _LADDER, lambda values: _unless(values, "calib_method", "ladder")

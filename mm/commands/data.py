@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli.config import BinanceMarket, DamagedDay, Market, Name, PublicFiles, Results, Source, Streams
+from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
+from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.errors import DataError, UsageError
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
-from mm.cli.config import GROUPS
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import knobs
 from mm.cli.settings_file import LEFT_OUT
+from mm.cli.task_knobs import GROUPS
 
 HOURS = 6
 # A fee of 0.1 % is ten ticks a fill, more than these quotes earn.

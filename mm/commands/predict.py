@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm.cli.config import Day, Market, SignalColumns
+from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
+from mm.cli.task_knobs import SignalColumns
 from mm.errors import FitError, UsageError
 from mm.runs.run import Run
 

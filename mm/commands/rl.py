@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Learning, Market, Models, Refereed, TrainedAgent, UnseenDays
+from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
+from mm.cli.task_knobs import Learning, Refereed, TrainedAgent, UnseenDays
 from mm.errors import MissingDay, UsageError
 from mm.runs.run import Run
 

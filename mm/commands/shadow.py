@@ -20,10 +20,11 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
+from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import PATH, knob, knobs, shown
+from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.config import Day, Market, SignalColumns
+from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
+from mm.cli.task_knobs import SignalColumns
 from mm.errors import UsageError
 from mm.runs.run import Run
 

@@ -3,8 +3,9 @@
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import Day, Market, Models, Sweep
+from mm.cli.config import Day, Market, Models
 from mm.cli.frame import runner
+from mm.cli.task_knobs import Sweep
 from mm.runs.run import Run
 
 

@@ -9,8 +9,9 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models, Name, Recorder, Results, Source
+from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.frame import runner
+from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, TryLater

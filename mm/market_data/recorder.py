@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mm.cli.config import SPOT_REST, SPOT_STREAMS, BinanceMarket, Name, Recorder, Source, Sources
+from mm.cli.config import Name, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, named
 from mm.cli.knobs import knobs, shown
+from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
 

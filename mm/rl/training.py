@@ -13,7 +13,7 @@ from mm.backtest.quotes.agent_file import SavedAgent
 from mm.calibration.calibrate import calibrate
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
-from mm.cli.config import Learning
+from mm.cli.task_knobs import Learning
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import AgentShape, EngineKnobs, fitted_terms, open_days
 from mm.tape.tape import Tape

@@ -293,8 +293,8 @@ def compare(first: Found, second: Found) -> Comparison:
 
 def no_matter() -> frozenset[str]:
     """Return the names of the knobs on which no result depends."""
-    from mm.cli.config import GROUPS
     from mm.cli.knobs import knobs
+    from mm.cli.task_knobs import GROUPS
 
     return frozenset(one.name for group in GROUPS for one in knobs(group) if not one.matters)
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import GROUPS, Day, Market, Models, Sweep
+from mm.cli.config import Day, Market, Models
 from mm.cli.knobs import groups_of, knobs
 from mm.cli.settings_file import LEFT_OUT
+from mm.cli.task_knobs import GROUPS, Sweep
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Rules
 from mm.cli.calibration_knobs import Windows
-from mm.cli.config import Models, Sweep
+from mm.cli.config import Models
+from mm.cli.task_knobs import Sweep
 from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted

@@ -22,7 +22,7 @@ _MOST = 1_000  # of anything: a damaged count must not fill the memory
 _BUFFERS = 4  # of a list column: which rows are null and where their items begin; which items are null, and the items
 
 
-class Place(NamedTuple):
+class ColumnPlace(NamedTuple):
     """Where the items of a column lie: numpy's name of their type, how many they are, and the offset of the first."""
 
     dtype: str
@@ -30,8 +30,8 @@ class Place(NamedTuple):
     offset: int
 
 
-class _Table(NamedTuple):
-    """A table of a flatbuffer, or a struct of one: the *data* it is in, and where it begins."""
+class _Part(NamedTuple):
+    """A part of a flatbuffer (a table, a struct, a vector): the *data* it is in, and where it begins."""
 
     data: Any
     at: int
@@ -43,7 +43,7 @@ class _Table(NamedTuple):
 
     def _field(self, position: int) -> int:
         """Return how many bytes behind the beginning a field is; 0 where it is left out."""
-        fields = _Table(self.data, self.at - self.number("<i", 0))
+        fields = _Part(self.data, self.at - self.number("<i", 0))
         slot = 4 + 2 * position
         return fields.number("<H", slot) if slot < fields.number("<H", 0) else 0
 
@@ -63,14 +63,14 @@ class _Table(NamedTuple):
             raise ValueError("it has no description of its columns")
         return self._replace(at=self.at + at + self.number("<I", at))
 
-    def structs(self, position: int, size: int) -> "list[_Table]":
+    def structs(self, position: int, size: int) -> "list[_Part]":
         """Return the structs of a vector, *size* bytes each; raises ValueError where there are too many."""
         vector = self.table(position)
         if (count := vector.number("<I", 0)) > _MOST:
             raise ValueError(f"{count} parts are described, where no tape has more than {_MOST}")
         return [vector._replace(at=vector.at + 4 + size * i) for i in range(count)]
 
-    def tables(self, position: int) -> "Iterator[_Table]":
+    def tables(self, position: int) -> "Iterator[_Part]":
         """Yield the tables of a vector."""
         for pointer in self.structs(position, 4):
             yield pointer._replace(at=pointer.at + pointer.number("<I", 0))
@@ -81,7 +81,7 @@ class _Table(NamedTuple):
         return bytes(self.data[found.at + 4 : found.at + 4 + found.number("<I", 0)])
 
 
-def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, Place]]:
+def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, ColumnPlace]]:
     """Return the metadata of an Arrow file, and where each of its columns lies.
 
     Offsets are those that the file names; who reads there must see to it that they are in the file.
@@ -96,7 +96,7 @@ def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, Place]]:
     if data[: len(_MAGIC)] != _MAGIC or data[size - len(_MAGIC) : size] != _MAGIC:
         raise ValueError("it does not begin and end as an Arrow file")
     try:
-        length = _Table(data, size - len(_MAGIC) - 4)
+        length = _Part(data, size - len(_MAGIC) - 4)
         footer = _root(data, length.at - length.number("<i", 0))
         schema = footer.table(_FOOTER_SCHEMA)
         metadata = {one.text(0): one.text(1) for one in schema.tables(_SCHEMA_METADATA)}
@@ -111,11 +111,11 @@ def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, Place]]:
         raise ValueError(f"its description is damaged ({error})") from error
 
 
-def _root(data: Any, at: int) -> _Table:
-    return _Table(data, at + _Table(data, at).number("<I", 0))
+def _root(data: Any, at: int) -> _Part:
+    return _Part(data, at + _Part(data, at).number("<I", 0))
 
 
-def _places(schema: _Table, batch: _Table, body: int) -> Iterator[tuple[str, Place]]:
+def _places(schema: _Part, batch: _Part, body: int) -> Iterator[tuple[str, ColumnPlace]]:
     """Yield the columns of a record *batch* whose buffers are counted from *body*."""
     fields = list(schema.tables(_SCHEMA_FIELDS))
     nodes, buffers = batch.structs(_BATCH_NODES, 16), batch.structs(_BATCH_BUFFERS, 16)
@@ -127,10 +127,10 @@ def _places(schema: _Table, batch: _Table, body: int) -> Iterator[tuple[str, Pla
         dtype, size, length = _type(field, name), items.number("<q", 0), buffer.number("<q", 8)
         if size < 0 or length < size * int(dtype.rpartition("t")[2]) // 8:
             raise ValueError(f"{name} has {size} items in {length} bytes")
-        yield name, Place(dtype, size, body + buffer.number("<q", 0))
+        yield name, ColumnPlace(dtype, size, body + buffer.number("<q", 0))
 
 
-def _type(field: _Table, name: str) -> str:
+def _type(field: _Part, name: str) -> str:
     """Return numpy's name of the items of a list column."""
     (item,) = field.tables(_FIELD_CHILDREN)
     if (field.value(_FIELD_KIND, "<B"), item.value(_FIELD_KIND, "<B")) != (_LARGE_LIST, _INT):

@@ -25,7 +25,7 @@ import numpy as np
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape.arrow_layout import Place, read_layout
+from mm.tape.arrow_layout import ColumnPlace, read_layout
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
@@ -332,7 +332,7 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
     return ArrowFile(entry, columns, dict(zip(names, sums, strict=True)))
 
 
-def _items(memory: Any, name: str, place: Place) -> Column:
+def _items(memory: Any, name: str, place: ColumnPlace) -> Column:
     """Return the items of a column as they lie in *memory*."""
     wanted = np.dtype(DTYPES.get(name, np.int64)).name
     if place.dtype != wanted:

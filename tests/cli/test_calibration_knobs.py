@@ -4,7 +4,7 @@ import pytest
 
 from mm.calibration.calibrator import DELTAS
 from mm.cli.calibration_knobs import Calibration
-from mm.cli.config import GROUPS
+from mm.cli.task_knobs import GROUPS
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from mm.cli import config as c
 from mm.cli.knobs import REQUIRED, Knob, day_list, knobs, shown
+from mm.cli.task_knobs import GROUPS
 from mm.clock import next_day, parse_day
 from mm.errors import UsageError
 
-EVERY = [one for group in c.GROUPS for one in knobs(group)]
+EVERY = [one for group in GROUPS for one in knobs(group)]
 BY_NAME = {one.name: one for one in EVERY}
 
 

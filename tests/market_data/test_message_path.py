@@ -13,7 +13,8 @@ import mm
 from benchmarks.plain_recorder import SYMBOL
 from benchmarks.recorder import Feed, FeedServer
 from boxed import Silent
-from mm.cli.config import Name, Recorder, Source
+from mm.cli.config import Name, Source
+from mm.cli.task_knobs import Recorder
 from mm.market_data import recorder
 from mm.market_data.recording import Recording
 

@@ -2,8 +2,9 @@
 
 import re
 
-from mm.cli.config import Name, Recorder, Source, Terminal
+from mm.cli.config import Name, Source, Terminal
 from mm.cli.knobs import REQUIRED, knobs, shown
+from mm.cli.task_knobs import Recorder
 from support import ROOT
 
 README = (ROOT / "mm" / "market_data" / "README.md").read_text(encoding="utf-8")

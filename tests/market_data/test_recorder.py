@@ -22,7 +22,8 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
-from mm.cli.config import Name, Recorder, Source
+from mm.cli.config import Name, Source
+from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.tape.arrow_layout import Place, read_layout
+from mm.tape.arrow_layout import ColumnPlace, read_layout
 from mm.tape.columns import DTYPES, mapped
 from mm.tape.keep import read_arrow, write_arrow
 
@@ -104,4 +104,4 @@ def test_a_mapped_file_is_read_like_its_bytes(kept):
     assert {name: (one.dtype, one.size) for name, one in places.items() if name in columns} == {
         name: (column.dtype.name, len(column)) for name, column in columns.items()
     }
-    assert isinstance(places["kind"], Place)
+    assert isinstance(places["kind"], ColumnPlace)

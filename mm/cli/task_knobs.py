@@ -1,0 +1,286 @@
+"""Knobs that one kind of task has to itself, as in mm/cli/config.py; and the list of all groups.
+
+They stand apart because every command imports the knobs that most tasks have.
+"""
+# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.config import (
+    DamagedDay,
+    Day,
+    Market,
+    Models,
+    OrdersFile,
+    Output,
+    Results,
+    Sensitivity,
+    Source,
+)
+from mm.cli.knobs import (
+    DAYS,
+    GRID,
+    PATH,
+    REQUIRED,
+    SWITCH,
+    SYMBOL,
+    SYMBOLS,
+    ZONE,
+    base_url,
+    integer,
+    knob,
+    matching,
+    number,
+    one_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources(Source):
+    """The symbols to record, and the folder of their days."""
+
+    symbol: str = knob(REQUIRED, SYMBOLS, "Symbols, in any case; each is recorded by its own process.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """The grid of a sweep, its ranking, and where its backtests run."""
+
+    grid: str = knob(
+        REQUIRED,
+        GRID,
+        "An axis: a knob's variable or a model's parameter, and its values; repeated or separated by ; for more axes.",
+        joined=";",
+        common="An axis and its values; may be repeated",
+    )
+    grid_unfit: str = knob(
+        "refuse",
+        one_of("refuse", "leave_out"),
+        "For a model without the parameter of an axis: refuse the grid, or leave the axis out of its points.",
+    )
+    rank_by: str = knob(
+        "sharpe",
+        one_of("sharpe", "sharpe_autocorr", "sortino", "calmar", "pnl_total", "psr", "deflated_sharpe", "max_drawdown"),
+        "Metric that orders the table.",
+        common="Metric that orders the table",
+    )
+    sweep_walkforward: bool = knob(
+        False,
+        SWITCH,
+        "1 also plays each point on a schedule of rolling fits; the schedule is fitted once.",
+        common="Also play each point walk-forward",
+    )
+    jobs: int | None = knob(
+        None,
+        integer(1, 1024),
+        "Number of processes; without it one per core; 1 plays in this process.",
+        matters=False,
+        common="Number of processes",
+    )
+    cluster: str | None = knob(
+        None,
+        matching(r"(tcp|tls|ws|wss)://[^/\s]+:\d+", "the address of a Dask scheduler, such as tcp://host:8786", "URL"),
+        "Dask scheduler on whose workers to play; they see the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
+        matters=False,
+    )
+    object_store: str | None = knob(
+        None,
+        matching(r"[a-z][a-z0-9+.-]*://\S+", "a URL that fsspec opens, such as s3://bucket/folder", "URL"),
+        "Object store by which the workers of CLUSTER get tapes, models and files where they share no disk.",
+        matters=False,
+    )
+    reuse_points: bool = knob(True, SWITCH, "0 also plays the points that an earlier sweep has stored.", matters=False)
+    keep_runs: str = knob(
+        "none",
+        one_of("none", "best", "all"),
+        "Points that are played again as backtests with their own run folder.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalColumns:
+    """Which signals are computed."""
+
+    signals: str | None = knob(
+        None,
+        matching(r"[\w.:/+-]+(,[\w.:/+-]+)*", "a list of signals; mm signals list has their names", "NAME,NAME,…"),
+        "Signals that are computed, each a column; without it the usual ones (mm signals list).",
+        common="Signals, a list (mm signals list)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How an agent is trained."""
+
+    episodes: int = knob(100, integer(1, 10**9), "Episodes to train on.", common="Episodes to train on")
+    timesteps: int | None = knob(
+        None, integer(1, 10**12), "Decisions to train on, instead of EPISODES.", common="Decisions, instead of episodes"
+    )
+    save_path: Path = knob(
+        Path("out/models/rl_mm_agent"),
+        PATH,
+        "Where the agent goes: <SAVE_PATH>.zip.",
+        matters=False,
+        common="Where the agent goes, without .zip",
+    )
+    reward: str = knob("spread_inventory", one_of("pnl", "spread_inventory", "utility"), "Reward of a decision.")
+    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; without it the reward's own.")
+    decision_s: float = knob(1.0, number(0.001, 1e6), "Time between two decisions.")
+    episode_s: float = knob(600.0, number(0.001, 1e6), "Covered time of an episode.")
+    discrete_actions: bool = knob(False, SWITCH, "1 chooses one of 75 actions; 0 answers offsets and size.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAgent:
+    """The agent that is evaluated."""
+
+    model_path: Path = knob(REQUIRED, PATH, "The agent: a zip of mm rl train.", common="The agent, a zip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnseenDays(DamagedDay, Results, Source):
+    """The days that an agent is evaluated on; without a symbol or a day the agent says which."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol of the days; without it the agent's.")  # type: ignore[assignment]
+    day: str | None = knob(
+        None, DAYS, "Days: one, a list or a range; without it every recorded day that it was not trained on."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refereed:
+    """How a trainer is held against a closed form."""
+
+    seeds: int = knob(10, integer(1, 1000), "Agents that are trained, a seed each.", common="Agents, a seed each")
+    referee_timesteps: int = knob(480_000, integer(1, 10**12), "Decisions that each is trained on.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The streams that a day holds."""
+
+    top_n: int = knob(20, integer(1, 5000), "Levels per side in a frame.")
+    trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinanceMarket:
+    """The market of Binance that is recorded or fetched."""
+
+    market: str = knob(
+        "spot",
+        one_of("spot", "usdm"),
+        "Spot, or USD-M futures; the default of mm data fetch is usdm, whose published files have best prices.",
+        common="spot, or usdm: futures",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicFiles:
+    """The files that Binance publishes (data.binance.vision)."""
+
+    sha256: str | None = knob(
+        None,
+        matching(r"[0-9a-fA-F]{64}(,[0-9a-fA-F]{64})*", "a sha256 in hex, or several with commas", "HEX"),
+        "Hashes that the files must have, besides those that the server publishes.",
+        joined=",",
+        common="Hash that a file must have",
+    )
+    fetch_url: str = knob(
+        "https://data.binance.vision", base_url("http", "https"), "Base of the published files.", matters=False
+    )
+    max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Largest file that is loaded, in MB.", matters=False)
+
+
+SPOT_STREAMS, SPOT_REST = "wss://stream.binance.com:9443", "https://api.binance.com"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder(Streams):
+    """How a day is recorded."""
+
+    ws_url: str = knob(
+        SPOT_STREAMS,
+        base_url("ws", "wss"),
+        "Base of the streams; of MARKET=usdm wss://fstream.binance.com.",
+        matters=False,
+        common="Base of the streams",
+    )
+    rest_url: str = knob(
+        SPOT_REST,
+        base_url("http", "https"),
+        "Base of REST; of MARKET=usdm https://fapi.binance.com.",
+        matters=False,
+    )
+    snapshot_limit: int = knob(5000, integer(1, 5000), "Levels per side of a snapshot; USD-M has 1000 at most.")
+    flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
+    window_start: str = knob(
+        "08:00",
+        matching(r"([01]\d|2[0-3]):[0-5]\d|always", "HH:MM or always", "HH:MM"),
+        "Start of recording.",
+        common="Start of recording, HH:MM or always",
+    )
+    window_end: str = knob(
+        "22:00",
+        matching(r"([01]\d|2[0-3]):[0-5]\d|24:00", "HH:MM", "HH:MM"),
+        "End of recording.",
+        common="End of recording",
+    )
+    window_tz: str = knob(
+        "Europe/Berlin", ZONE, "Time zone of the window and of the day.", common="Time zone of the window"
+    )
+    write_diffs: bool = knob(True, SWITCH, "1 stores the raw depth messages.")
+    write_gaps: bool = knob(True, SWITCH, "1 stores the ledger of gaps.")
+    metrics_port: int = knob(
+        0,
+        integer(0, 65535),
+        "Port of a Prometheus page, the next ports for further symbols; 0: none.",
+        matters=False,
+        common="Port of a Prometheus page",
+    )
+    metrics_host: str = knob(
+        "127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the Prometheus page.", matters=False
+    )
+    symbols_per_process: int = knob(
+        50, integer(1, 1000), "Symbols of a list that one process records at most.", matters=False
+    )
+    start_jitter_s: float = knob(5.0, number(0, 3600), "Maximum random delay before the first connection, in s.")
+    min_free_mb: float = knob(200.0, number(0, 1e9), "Free disk space, in MB, below which recording ends (75).")
+    ws_max_age_s: float = knob(84600.0, number(1, 86400), "Age at which a connection is replaced, in s.")
+    ws_pair: bool = knob(False, SWITCH, "1 records over two connections at once and merges them.")
+    depth_silence_s: float = knob(
+        3.0,
+        number(0.1, 3600),
+        "Time without depth messages that counts as a stall, or without trades until REST is queried, in s.",
+    )
+    backoff_max_s: float = knob(30.0, number(0.01, 3600), "Maximum wait between two connection attempts, in s.")
+
+
+GROUPS: tuple[type, ...] = (
+    Day,
+    Output,
+    Market,
+    Execution,
+    Account,
+    Models,
+    Risk,
+    Sensitivity,
+    OrdersFile,
+    Calibration,
+    Fit,
+    Windows,
+    Sweep,
+    SignalColumns,
+    Learning,
+    TrainedAgent,
+    Refereed,
+    Recorder,
+    BinanceMarket,
+    PublicFiles,
+)

@@ -1,0 +1,25 @@
+"""The knobs of single tasks: listed with all others, and imported by nobody else."""
+
+from pathlib import Path
+
+from mm.__main__ import main
+from mm.cli.frame import known_knobs
+from mm.cli.knobs import knobs
+from mm.cli.task_knobs import GROUPS
+from support import run_python
+
+
+def test_every_group_is_listed_once():
+    """The list is what the documentation and the help of a misspelt setting go by."""
+    assert len(set(GROUPS)) == len(GROUPS)
+    listed = {one.name for group in GROUPS for one in knobs(group)}
+    assert {"symbol", "quote_model", "grid", "ws_url", "episodes", "model_path", "seeds", "sha256"} <= listed
+    played = known_knobs(main.get_command(main.make_context("mm", ["backtest"]), "backtest"))
+    assert {one.name for one in played} <= listed
+
+
+def test_a_backtest_imports_no_knobs_of_other_tasks(tmp_path: Path):
+    """What few commands need is not made for each of them."""
+    code = "import sys, mm.__main__, mm.commands.backtest; print('mm.cli.task_knobs' in sys.modules)"
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, ["False"]), done.stderr

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from zoneinfo import ZoneInfo
 
 from mm.clock import EPOCH, US_PER_S
 from mm.instrument import E8, e8
@@ -78,6 +77,8 @@ class Hours:
         return [us for us in turns if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
 
     def _local(self, us: int) -> datetime:
+        from zoneinfo import ZoneInfo
+
         return (EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(self.zone) if self.zone else timezone.utc)
 
     def _minute(self, us: int) -> int:

@@ -14,7 +14,6 @@ from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
@@ -29,6 +28,7 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.windows import Fallback, WindowPlan
+    from mm.cli.calibration_knobs import Calibration, Fit, Windows
     from mm.cli.console import Logger
     from mm.tape.tape import Tape
 
@@ -325,7 +325,7 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 
 
 def calibration_config(
-    calibration: Calibration, fit: Fit, seed: int, tape: "Tape", run: Run | None = None
+    calibration: "Calibration", fit: "Fit", seed: int, tape: "Tape", run: Run | None = None
 ) -> "CalibrationConfig":
     """Return how days that begin with *tape* are to be calibrated; the file of a user's model is noted in *run*."""
     from mm.calibration.calibrator import CalibrationConfig
@@ -354,7 +354,7 @@ def calibration_config(
     )
 
 
-def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None) -> "FillsMeasured | None":
+def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | None) -> "FillsMeasured | None":
     """Return the fill model under which orders are measured; None where the hit rule decides."""
     from mm.calibration.calibrator import FillsMeasured
 
@@ -368,7 +368,7 @@ def _measured(calibration: Calibration, seed: int, tape: "Tape", run: Run | None
     return FillsMeasured(name, params, make)
 
 
-def plan(windows: Windows, execution: Execution, *models: Models) -> "WindowPlan":
+def plan(windows: "Windows", execution: Execution, *models: Models) -> "WindowPlan":
     """Return the windows of a schedule that *models* play on; training ends an order latency before its segment."""
     from mm.calibration.windows import WindowPlan
 
@@ -382,7 +382,7 @@ def plan(windows: Windows, execution: Execution, *models: Models) -> "WindowPlan
     )
 
 
-def fallback(windows: Windows, models: Models) -> "Fallback":
+def fallback(windows: "Windows", models: Models) -> "Fallback":
     """Return what stands in for a window without a usable fit.
 
     Raises:

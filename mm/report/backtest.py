@@ -142,10 +142,11 @@ class RunFiles:
         self._others.shutdown()
 
     def _draw(self) -> tuple[RunColumns, str]:
-        """Return what the page draws, and its charts over time."""
+        """Return what else the page draws, and its charts over time."""
         run, books = self._columns or columns_of(self._result), self._result.books
         terms = {"symbol": books.instrument.symbol, **scale(books)}
-        return run, charts_of(terms, run) if len(run.state["recv_us"]) else ""
+        charts = charts_of(terms, run) if len(run.state["recv_us"]) else ""
+        return run.without_market(), charts
 
     def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
         """Write the rest of *result*, whose summary may name further backtests; return the rows of each file.
@@ -229,8 +230,7 @@ def _distance_card(summary: Summary, fills: Mapping[str, Any]) -> str:
 
 
 def _rate_card(summary: Summary) -> str:
-    chart = rate_chart(summary.get("fills_by_distance") or [])
-    return card("How often a quote filled", rate_hint(summary), chart)
+    return card("How often a quote filled", rate_hint(summary), rate_chart(summary.get("fills_by_distance") or []))
 
 
 def _hours_card(summary: Summary) -> str:

@@ -1,7 +1,7 @@
 """The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,10 @@ class RunColumns:
     refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
+
+    def without_market(self) -> "RunColumns":
+        """Return all else: a day has a million prints, and only the charts over time draw them."""
+        return replace(self, market=None)
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN where there was none, or the data had ended."""

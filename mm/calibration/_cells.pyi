@@ -129,6 +129,14 @@ def stood_between(
         first_block: Number of the first block.
     """
 
+def rows_before(begins: NDArray[np.int64], events: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the last row that begins before each event, -1 where none does: both mostly rise, so one pass finds them.
+
+    Args:
+        begins: int64[n], the event after which each row holds, rising.
+        events: int64[m], in order as a rule.
+    """
+
 class TouchRows:
     """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
 

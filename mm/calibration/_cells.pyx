@@ -390,6 +390,25 @@ def stood_between(
     return table[0, :found], table[1, :found], table[2, :found]
 
 
+def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray[np.int64]:
+    """Return the last row that begins before each event, -1 where none does: both mostly rise, so one pass finds them.
+
+    Args:
+        begins: int64[n], the event after which each row holds, rising.
+        events: int64[m], in order as a rule.
+    """
+    found = np.empty(events.shape[0], np.int64)
+    cdef int64_t[::1] rows = found
+    cdef Py_ssize_t at = 0, event
+    for event in range(events.shape[0]):
+        if event and events[event] < events[event - 1]:
+            at = first_from(begins, 0, at, events[event])
+        while at < begins.shape[0] and begins[at] < events[event]:
+            at += 1
+        rows[event] = at - 1
+    return found
+
+
 cdef class TouchRows:
     """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
 

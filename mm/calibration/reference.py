@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.calibration._cells import rows_before
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -89,7 +90,7 @@ class ReferencePath:
 
     def row_before_event(self, events: "Ints") -> "Ints":
         """Return the row in force just before each of *events*, in the order of the tape."""
-        return np.searchsorted(self.event, events, side="left") - 1
+        return rows_before(self.event, events)
 
     def row_at(self, us: "Ints", mid2: "Ints") -> "Ints":
         """Return the row in force at each instant; where several begin there, the last whose mid is *mid2*."""

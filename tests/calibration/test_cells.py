@@ -16,6 +16,7 @@ from mm.calibration._cells import (
     hit_clock,
     probe_moves,
     reach_steps,
+    rows_before,
     stood_between,
 )
 from mm.calibration.depth_counts import CELLS, DistanceGrid, reach_of
@@ -228,3 +229,10 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     for stood, swept in (((one, 3 * one, one), (none,) * 4), ((none,) * 3, (one, one, -one, one))):
         with pytest.raises(ValueError, match=r"block (3|-1) of 3"):
             block_cells(columns, [(stood, swept)], 3)
+
+
+@given(st.lists(st.integers(0, 30), max_size=20), st.lists(st.integers(-2, 33), max_size=20))
+def test_rows_before_events_are_those_of_a_search(begins, events):
+    """Also of events that do not rise."""
+    begins, events = np.array(sorted(begins), INTS), np.array(events, INTS)
+    assert rows_before(begins, events).tolist() == (np.searchsorted(begins, events) - 1).tolist()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Account, Execution
+from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
 from mm.report.redraw import Drawn, Redraw, played
 from mm.runs.find import Found

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,18 +130,13 @@ class Work:
         step(self.known)
         if missing and self._ground.shipment is not None:
             self._ground.shipment.put()
-        with ThreadPoolExecutor(1) as other:  # writes one while the next is played
-            keeping: Future[None] | None = None
-            for place, outcome in engine([job.task for job in missing]):
-                job = missing[place]
-                found[job.key] = outcome
-                if keeping is not None:
-                    keeping.result()  # raises where the last one could not be written
-                keeping = None if "error" in outcome else other.submit(self._store.keep, *self._content(job))
-                self.known += 1
-                step(1)
-            if keeping is not None:
-                keeping.result()
+        for place, outcome in engine([job.task for job in missing]):
+            job = missing[place]
+            found[job.key] = outcome
+            if "error" not in outcome:
+                self._store.keep(*self._content(job))
+            self.known += 1
+            step(1)
         return [self._played_point(point, found) for point in self.points]
 
     def _kept_outcomes(self) -> dict[str, Outcome]:

@@ -166,6 +166,8 @@ class TouchRows:
             end_us: First instant after the window.
             block_us: Length of a block.
         """
+    def cut(self, start_us: int, end_us: int) -> bool:
+        """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
 
 def ends_by_block(
     swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],

@@ -466,7 +466,7 @@ cdef class TouchRows:
             swept[2, one - later], swept[3, one - later] = (self.begun[one] - start_us) // block_us, 1
         return stood, (table[0], table[1], table[2], table[3])
 
-    cpdef bint cut(self, int64_t start_us, int64_t end_us) except -1:
+    def cut(self, int64_t start_us, int64_t end_us) -> bool:
         """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
         cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
         cdef int64_t first = first_from(self.prints_us, 0, prints, start_us)

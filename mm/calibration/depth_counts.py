@@ -319,8 +319,8 @@ def depths_of(sides: Sides) -> "list[Swept]":
 def points_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> Points:
     """Return the cells of a window by side and block, from what each side saw of it."""
     rows = [(side, [columns(one) for one in parts]) for side, parts in sides.items()]
-    *cells, groups = _cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S))
-    return Points(*cells).grouped_as(groups)
+    delta, width, exposure_s, fills, side, block, groups = _cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S))
+    return Points(delta, width, exposure_s, fills, side, block).grouped_as(groups)
 
 
 def cells_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> "tuple[Times, Times]":

@@ -115,7 +115,7 @@ class WindowFits:
             nonlocal level
             found = plain(points)
             if lead is None or not found.usable or not lead.line:
-                return with_curve(found, points, lead and lead.fit)
+                return with_curve(found, points, None if lead is None else lead.fit)
             level = level_of(points, lead.line)
             return found
 

@@ -6,6 +6,7 @@ Both parsers are fed pieces of a file as they are inflated. Decimals become whol
 turns the rows that they leave into ticks and lots.
 """
 
+from collections.abc import Callable
 from enum import IntFlag
 from typing import Self
 
@@ -87,6 +88,7 @@ class DiffParser(LineParser):
         name, tick_e8, qty_step_e8: As for `LineParser`.
         room: Messages to expect; more are as welcome, but move what was parsed to larger memory.
         lenient: Leave levels off the tick out, and count them.
+        keep: Called with each block that is full; returns it in other memory. None: it stays where it is.
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
@@ -113,7 +115,13 @@ class DiffParser(LineParser):
     @property
     def first_left_out(self) -> int: ...
     def __init__(
-        self, name: str, tick_e8: int = 0, qty_step_e8: int = 0, room: int = 1024, lenient: bool = False
+        self,
+        name: str,
+        tick_e8: int = 0,
+        qty_step_e8: int = 0,
+        room: int = 1024,
+        lenient: bool = False,
+        keep: Callable[[Block], Block] | None = None,
     ) -> None: ...
     @property
     def blocks(self) -> list[Block]:
@@ -132,13 +140,15 @@ class TableParser(LineParser):
         room: Rows to expect, as for `DiffParser`.
 
     Attributes:
-        cells: Row by row, one item for each of *columns*.
+        cells: Row by row, one item for each of *columns*, since the last time that they were taken.
     """
     @property
     def cells(self) -> Column: ...
     def __init__(
         self, name: str, columns: dict[str, int], tick_e8: int = 0, qty_step_e8: int = 0, room: int = 1024
     ) -> None: ...
+    def take(self) -> NDArray[np.int64]:
+        """Return the rows since the last time, int64[n, columns]; they are valid until the next piece is fed."""
 
 def place_rows(
     start: NDArray[np.int64],

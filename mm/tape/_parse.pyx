@@ -13,6 +13,8 @@ from mm.tape._scan cimport (
     blank, decimal, flag, grid_of, key_of, on_grid, past_value, steps_of, take, whole_number,
 )
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,7 @@ cpdef enum Cell:
     OPTIONAL = 8  # added to another: the column may be absent and a field empty; both read -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 22  # columns of 16 MiB, which go back to the system when they are released
+    BLOCK_ROWS = 1 << 20  # columns of up to 4 MiB: little is in memory beside what was kept of those before
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
     RECENT = 4  # words found again without Python
@@ -267,6 +269,7 @@ cdef class DiffParser(LineParser):
         name, tick_e8, qty_step_e8: As for `LineParser`.
         room: Messages to expect; more are as welcome, but move what was parsed to larger memory.
         lenient: Leave levels off the tick out, and count them.
+        keep: Called with each block that is full; returns it in other memory. None: it stays where it is.
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
@@ -283,12 +286,19 @@ cdef class DiffParser(LineParser):
     cdef int64_t rows
     cdef bint lenient
     cdef readonly int64_t left_out, first_left_out
+    cdef object keep
 
     def __init__(
-        self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024, bint lenient=False
+        self,
+        str name,
+        int64_t tick_e8=0,
+        int64_t qty_step_e8=0,
+        Py_ssize_t room=1024,
+        bint lenient=False,
+        keep: Callable[[Block], Block] | None = None,
     ) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
-        self.lenient = lenient
+        self.lenient, self.keep = lenient, keep
         self.recv_us, self.recv_seq, self.run_code = Column(8, room), Column(8, room), Column(8, room)
         self.exchange, self.first_id, self.last_id = Column(8, room), Column(8, room), Column(8, room)
         self.first_row = Column(8, room)
@@ -312,7 +322,11 @@ cdef class DiffParser(LineParser):
     cdef int open_block(self, Py_ssize_t rows) except -1:
         """Begin a block of at least *rows*, in items as wide as those of the last."""
         if self.rows:
-            self.closed.append(self.block())
+            self.closed.append(self.keep(self.block()) if self.keep else self.block())
+        if self.rows and self.keep and rows <= self.side.room:
+            self.side.used = self.price.used = self.qty.used = 0  # memory that was touched costs nothing to use again
+            self.tick, self.lot = self.price_grid.step, self.qty_grid.step
+            return 0
         rows = max(rows, BLOCK_ROWS)
         # A message never stands in two blocks, so a run of rows is one piece of memory to `place_rows`.
         self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
@@ -484,7 +498,7 @@ cdef class TableParser(LineParser):
         room: Rows to expect, as for `DiffParser`.
 
     Attributes:
-        cells: Row by row, one item for each of *columns*.
+        cells: Row by row, one item for each of *columns*, since the last time that they were taken.
     """
 
     cdef readonly Column cells
@@ -499,6 +513,12 @@ cdef class TableParser(LineParser):
         self.columns = columns
         self.width = len(columns)
         self.cells, self.plan = Column(8, room * self.width), Column()
+
+    def take(self) -> NDArray[np.int64]:
+        """Return the rows since the last time, int64[n, columns]; they are valid until the next piece is fed."""
+        taken = self.cells.values.reshape(-1, self.width)
+        self.cells.used = 0
+        return taken
 
     cdef int header(self) except -1:
         """Plan how to read the rows under this header."""

@@ -2,14 +2,15 @@
 
 A busy day has millions of rows. They stay in the blocks in which they were read, two or three bytes for each of the
 eight in the tape's columns, until they are copied in order, a window at a time; a block is released after the last
-window that needs it. Event columns are replaced one at a time, so that there are never two whole sets.
+window that needs it. Event columns are replaced one at a time, so that there are never two whole sets. Where the day is
+going to be kept, blocks and columns wait in files (`mm.tape.spill`), and memory holds a window of them.
 """
 
 import ctypes
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,10 @@ from mm.tape.columns import (
     Ints,
     Rows,
     bounds,
+    in_pieces,
+    release,
 )
+from mm.tape.spill import Spill
 
 if TYPE_CHECKING:
     from mm.tape._parse import Block
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
 KEYFRAME_US = 15 * 60 * 1_000_000
 WINDOW_ROWS = 1 << 19
 """How many rows are put in order at a time: little memory, but many beside the levels of a book."""
-LARGE_ROWS = 1 << 20
+LARGE_ROWS = 1 << 18
 """A block of so many rows is released early."""
 _PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
 _KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
@@ -85,24 +89,27 @@ class RowBlocks:
                 raise ValueError(f"the rows of block {number} have been released")
             begin = start - self._firsts[number]
             place_rows(begin, begin + size, where, block, target, self.steps)
+            for column in block[:3]:
+                release(column)
 
     def consumed(self, start: Ints, size: Ints) -> Iterator[tuple[int, int]]:
         """Yield bounds of runs, a window at a time; release each large block after the last window that needs it."""
-        last = self._last_runs(start, size)
-        for begin, stop in windows(bounds(size)):
+        first_row = bounds(size)
+        last: dict[int, int] = {}
+        for begin, stop in windows(first_row):
+            used = np.searchsorted(self._firsts, start[begin:stop][size[begin:stop] > 0], "right") - 1
+            last.update(dict.fromkeys(np.unique(used).tolist(), begin))
+        for begin, stop in windows(first_row):
             yield begin, stop
-            for number, run in last.items():
-                if run < stop:
-                    self._blocks[number] = None
-
-    def _last_runs(self, start: Ints, size: Ints) -> dict[int, int]:
-        """Return the last run of each large block; -1 where none is in it."""
-        last = {}
-        for number, (first, block) in enumerate(zip(self._firsts, self._blocks, strict=True)):
-            if block is not None and len(block[0]) >= LARGE_ROWS:
-                here = (start >= first) & (start < first + len(block[0])) & (size > 0)
-                last[number] = len(here) - 1 - int(np.argmax(here[::-1])) if here.any() else -1
-        return last
+            done = [
+                number
+                for number, block in enumerate(self._blocks)
+                if block is not None and len(block[0]) >= LARGE_ROWS and last.get(number, -1) <= begin
+            ]
+            for number in done:
+                self._blocks[number] = None
+            if done:
+                _trim_heap()
 
 
 @dataclass(slots=True)
@@ -111,6 +118,7 @@ class EventColumns:
 
     Attributes:
         start, size: The rows of event e are the ``size[e]`` rows from ``start[e]`` on, of `RowBlocks`.
+        spill: Where the columns are, and go when they are replaced.
     """
 
     event_us: Ints
@@ -120,6 +128,7 @@ class EventColumns:
     kind: NDArray[np.uint8]
     start: Ints
     size: Ints
+    spill: Spill = field(default_factory=Spill)
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -131,7 +140,12 @@ class EventColumns:
     def change(self, how: Callable[[str, Column], Column]) -> None:
         """Replace one column after another by what *how* returns for its name and items."""
         for name in _PER_EVENT:
-            setattr(self, name, how(name, getattr(self, name)))
+            setattr(self, name, self.spill.kept(how(name, getattr(self, name))))
+
+    def release(self) -> None:
+        """Release the memory of columns that are in files."""
+        for name in _PER_EVENT:
+            release(getattr(self, name))
 
 
 class TapeBuilder:
@@ -152,6 +166,7 @@ class TapeBuilder:
 
     def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
         self.events, self._rows = events, rows
+        events.release()
         _trim_heap()  # of what was read
         self.crossed, self._tops = self._play(keyframe_after)
         _trim_heap()
@@ -189,7 +204,9 @@ class TapeBuilder:
 
         The builder is empty after the last.
         """
-        yield from ((name, 0, column) for name, column in self._columns(bounds(self.events.size)).items())
+        for name, column in self._columns(bounds(self.events.size)).items():
+            yield name, 0, column
+            release(column)
         at = 0
         with closing(self._ordered(self._rows.consumed(self.events.start, self.events.size))) as ordered:
             for _, rows in ordered:
@@ -233,7 +250,10 @@ class TapeBuilder:
 
     def _place(self, begin: int, stop: int, target: Rows) -> None:
         """Write the rows of the events ``begin:stop`` to *target*, in order."""
-        self._rows.copy(self.events.start[begin:stop], self.events.size[begin:stop], target)
+        start, size = self.events.start[begin:stop], self.events.size[begin:stop]
+        self._rows.copy(start, size, target)
+        release(start)
+        release(size)
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
         """Play the book; return the events that left it crossed, and the columns of best prices."""
@@ -258,10 +278,15 @@ class TapeBuilder:
 
     def _void(self, crossed: list[int], kept: NDArray[np.bool_]) -> None:
         """Turn crossed events into gaps and drop what is not kept."""
-        events = self.events
-        events.kind[crossed] = GAP
-        events.event_id[crossed] = events.event_exch_us[crossed] = events.size[crossed] = 0
-        events.change(lambda _, column: column[kept])
+        own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
+
+        def voided(name: str, column: Column) -> Column:
+            if name in own:
+                column = column.copy()
+                column[crossed] = own[name]
+            return column[kept]
+
+        self.events.change(voided)
 
     def _insert_keyframes(self, frames: Sequence[Frame]) -> None:
         """Insert a KEYFRAME with its rows after each event that *frames* names, in order."""
@@ -275,10 +300,10 @@ class TapeBuilder:
         self.events.change(lambda name, column: np.insert(column, at + 1, own.get(name, column[at])))
 
 
-def merged(day: "SyncedDay") -> tuple[EventColumns, RowBlocks, Ints]:
+def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Ints]:
     """Return the events of a synced day in order, their rows, and which events got the instant of their predecessor.
 
-    The columns and rows of book and trades are moved, one after another: both streams are empty afterwards.
+    The columns and rows of book and trades are moved, one after another, to *spill*: both streams are empty afterwards.
     """
     book, trades, applied = day.book, day.trades, day.events.applied
     rows = RowBlocks((day.steps.tick_e8 or 1, day.steps.lot_e8 or 1))
@@ -299,15 +324,14 @@ def merged(day: "SyncedDay") -> tuple[EventColumns, RowBlocks, Ints]:
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
         _trim_heap()  # the columns before it, which are too small for this one
         there = unordered.view(of_book.dtype)[: len(order)]
-        return np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
+        return spill.kept(
+            np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
+        )
 
     def column(name: str, place: int) -> Ints:
         return ordered(place, book.give(name)[applied], trades.give(name))
 
-    raw_us = column("recv_us", 1)
-    event_us = np.maximum.accumulate(raw_us)
-    raised = np.flatnonzero((raw_us < event_us) & (raw_us != AS_BEFORE))
-    del raw_us
+    event_us, raised = _rising(column("recv_us", 1), spill)
     sizes = [stream.give("end") - stream.start for stream in (book, trades)]
     events = EventColumns(
         event_us=event_us,
@@ -317,8 +341,21 @@ def merged(day: "SyncedDay") -> tuple[EventColumns, RowBlocks, Ints]:
         kind=ordered(0, *(np.full(count, code, np.uint8) for code, count in codes)),
         start=ordered(5, book.give("start")[applied], trades.give("start") + firsts[1]),
         size=ordered(6, sizes[0][applied], sizes[1]),
+        spill=spill,
     )
     return events, rows, raised
+
+
+def _rising(raw_us: Ints, spill: Spill) -> tuple[Ints, Ints]:
+    """Return instants of which none is before the one in front of it, and the places of those that were."""
+    raised, latest_us = [np.empty(0, np.int64)], AS_BEFORE
+    with closing(spill.growing(np.int64, len(raw_us))) as event_us:
+        for begin, stamps in in_pieces(raw_us):
+            rising = np.maximum(np.maximum.accumulate(stamps), latest_us)
+            raised.append(np.flatnonzero((stamps < rising) & (stamps != AS_BEFORE)) + begin)
+            event_us.add(rising)
+            latest_us = int(rising[-1])
+        return event_us.whole(), np.concatenate(raised)
 
 
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
@@ -385,7 +422,8 @@ def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
 def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
     """Return a mark for each event that is the last before a full quarter of an hour (UTC)."""
     last = np.zeros(len(event_us), np.uint8)
-    last[np.flatnonzero(np.diff(event_us // KEYFRAME_US) > 0)] = 1
+    for begin, stamps in in_pieces(event_us, 1):
+        last[begin : begin + len(stamps) - 1] = np.diff(stamps // KEYFRAME_US) > 0
     return last
 
 

@@ -1,11 +1,12 @@
 """What a tape is made of: its facts, the names and types of its columns, and the pages of mapped columns."""
 
 import mmap
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,9 +119,22 @@ def bounds(size: Ints) -> Ints:
 def mapped(path: Path) -> mmap.mmap:
     """Map a whole file to be read; raises OSError, or ValueError where it is empty."""
     with path.open("rb") as stream:
-        if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return mapped_file(stream)
+
+
+def mapped_file(file: IO[bytes]) -> mmap.mmap:
+    """Map a whole open file to be read, which may be closed then; raises as `mapped`."""
+    if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def put(file: int, items: Column, offset: int) -> None:
+    """Write *items*, which are contiguous, to a file at an offset, in as many calls as the system wants."""
+    content = items.view(np.uint8).data
+    while len(content):
+        written = os.pwrite(file, content, offset)
+        content, offset = content[written:], offset + written
 
 
 def release(column: Column) -> None:
@@ -142,10 +156,13 @@ def release(column: Column) -> None:
         base.madvise(mmap.MADV_DONTNEED, begin, size)
 
 
-def in_pieces(column: Column) -> Iterator[tuple[int, Column]]:
-    """Yield the position and the items of each piece of a column, and release a piece before the next one."""
+def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
+    """Yield the position and the items of each piece of a column, and release a piece before the next one.
+
+    A piece has the first *more* items of the next one, too.
+    """
     for begin in range(0, len(column), PIECE):
-        piece = column[begin : begin + PIECE]
+        piece = column[begin : begin + PIECE + more]
         yield begin, piece
         release(piece)
 

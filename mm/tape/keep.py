@@ -37,6 +37,7 @@ from mm.tape.columns import (
     bounds,
     in_pieces,
     mapped,
+    put,
     release,
 )
 from mm.tape.tape import Tape
@@ -374,7 +375,7 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
         with pa.ipc.new_file(file, schema) as writer:
             writer.write_batch(pa.record_batch(lists, schema=schema))
         for name, at, items in with_sums():
-            _put(file.fileno(), items, file.begins[blank[name].ctypes.data] + at * items.itemsize)
+            put(file.fileno(), items, file.begins[blank[name].ctypes.data] + at * items.itemsize)
 
 
 class _Layout(io.FileIO):
@@ -396,14 +397,6 @@ class _Layout(io.FileIO):
         self.begins[address] = self.tell()
         self.seek(len(content), os.SEEK_CUR)
         return len(content)
-
-
-def _put(file: int, items: Column, offset: int) -> None:
-    """Write *items*, which are contiguous, at an offset, in as many calls as the system wants."""
-    content = items.view(np.uint8).data
-    while len(content):
-        written = os.pwrite(file, content, offset)
-        content, offset = content[written:], offset + written
 
 
 def _as_list(column: Column) -> Any:

@@ -17,6 +17,7 @@ from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
+from mm.tape.spill import Spill
 from mm.tape.tape import Tape
 from mm.whole_file import VerifiedFiles
 
@@ -145,8 +146,9 @@ def _parsed(
     harms: "Future[list[Harm]]",
     reading: FilesInReading,
     harmed: Sequence[Harm],
+    spill: Spill,
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return what the tape of *day* is made of under the options of `load_day`.
+    """Return what the tape of *day* is made of under the options of `load_day`; its columns wait in *spill*.
 
     The day is compared with its manifest by another thread meanwhile: where they differ, neither what was read nor
     what failed counts.
@@ -154,7 +156,7 @@ def _parsed(
     from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
 
     try:
-        found = read_day(day, GridOptions(*options), harmed, reading)
+        found = read_day(day, GridOptions(*options), harmed, reading, spill)
     except MMError:
         reading.give({})
         _require_no_more(harms, harmed)
@@ -163,33 +165,35 @@ def _parsed(
     return found
 
 
-def _kept_tape(parsed: "Callable[[], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]) -> Tape:
+def _kept_tape(
+    parsed: "Callable[[Spill], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]
+) -> Tape:
     """Return the tape of what *parsed* returns, and keep it where that is possible."""
-    builder, facts = parsed()
-    if kept is None:
-        return Tape.built(facts, builder.arrays())
-    try:
-        return kept.keep(facts, builder)
-    except OSError as error:
-        note = f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
-        notes.append(note)
-    del builder  # which has given away its arrays
-    builder, facts = parsed()
+    if kept is not None:
+        try:
+            builder, facts = parsed(Spill(kept.path.parent))
+            return kept.keep(facts, builder)
+        except OSError as error:
+            note = (
+                f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+            )
+            notes.append(note)
+    builder, facts = parsed(Spill())
     return Tape.built(facts, builder.arrays())
 
 
 def read_day(
-    folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm], reading: FilesInReading
+    folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm], reading: FilesInReading, spill: Spill
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Return what the tape of *folder* is made of, as far as the files *harmed* allow; raises as `load_day`."""
     if not harmed:
-        return _read(folder, options, reading)
+        return _read(folder, options, reading, spill)
     from mm.tape.damage import what_is_left
 
     with what_is_left(folder, harmed) as (left, losses):
         there, here = str(left.root.resolve()), str(folder.root)
         try:
-            builder, facts = _read(left, options, reading, losses)
+            builder, facts = _read(left, options, reading, spill, losses)
         except MMError as error:
             raise type(error)(str(error).replace(str(left.root), here)) from error
         warnings = tuple(warning.replace(there, here) for warning in facts.meta.warnings)
@@ -202,7 +206,11 @@ def read_day(
 
 
 def _read(
-    folder: DayFolder, options: "GridOptions", reading: FilesInReading, losses: "Losses | None" = None
+    folder: DayFolder,
+    options: "GridOptions",
+    reading: FilesInReading,
+    spill: Spill,
+    losses: "Losses | None" = None,
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Read a day without the stretches that are lost, and without those whose trades are missing."""
     from mm.dayfolder.recovery import venue_of
@@ -215,10 +223,11 @@ def _read(
     findings = DayFindings()
     ledger, ledger_read = read_ledger(folder)
     grid = known_grid(folder, options, ledger)
-    recorded = read_folder(folder, grid, ledger)
+    recorded = read_folder(folder, grid, ledger, spill)
     reading.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     day = sync_day(recorded, findings)
-    events, rows, raised = merged(day)
+    recorded.forget()
+    events, rows, raised = merged(day, spill)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]

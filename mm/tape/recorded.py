@@ -19,9 +19,10 @@ from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import GRID, Event, whole_events
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
-from mm.tape import files
+from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
-from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_small
+from mm.tape.files import FEW, PER_MESSAGE, FileRead, Place, Snapshot, Steps, Stream, read_small
+from mm.tape.spill import Spill
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,12 @@ class RecordedDay:
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
+    def forget(self) -> None:
+        """Drop the columns of book and trades here: those of the day in order (`mm.tape.sync`) are given away later."""
+        for stream in (self.book, self.trades):
+            for name in PER_MESSAGE:
+                stream.give(name)
+
 
 def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, where they leave it open, of ``instrument.json``.
@@ -217,8 +224,8 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
         raise BrokenFile(f"{source}: not JSON of an exchangeInfo entry ({error}); restore it, or remove it") from error
 
 
-def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event]) -> RecordedDay:
-    """Read all files of a day but its *ledger*; trades in a thread of their own.
+def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: Spill) -> RecordedDay:
+    """Read all files of a day but its *ledger*, their columns to *spill*; trades in a thread of their own.
 
     Prices off the tick are an error, unless the ledger reports such: they belong to orders older than a change of the
     tick, or are none of the exchange's.
@@ -231,14 +238,14 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event]) -> Reco
     if diffs is None and frames is None:
         raise BrokenFile(f"{folder.diffs}: the file is missing, and so are frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as other:
-        coming = other.submit(files.read_trades, trades, steps, lenient=lenient)
+        coming = other.submit(tables.read_trades, trades, steps, spill, lenient=lenient)
         if diffs:
-            book = files.read_diffs(diffs, steps, lenient=lenient)
+            book = files.read_diffs(diffs, steps, spill, lenient=lenient)
         else:
-            book = files.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
+            book = tables.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
         trade_stream = coming.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
-    snapshots = [files.read_snapshot(path, steps, last_id, lenient=lenient) for _, path, last_id in named]
+    snapshots = [tables.read_snapshot(path, steps, last_id, lenient=lenient) for _, path, last_id in named]
     reads = [book.read, trade_stream.read, *(snapshot.read for snapshot in snapshots)]
     return RecordedDay(
         ledger=ledger,

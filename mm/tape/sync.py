@@ -130,6 +130,7 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
         repeated = np.flatnonzero(~kept)
         findings.note("duplicate_trades", len(repeated), trades.places(repeated))
         trades = trades.reordered(np.flatnonzero(kept))
+    trades.release()
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
     if recorded.ledger:
         changes += ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)

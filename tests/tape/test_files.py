@@ -10,9 +10,10 @@ from day_stories import PLAIN, START, at, older, rewrite, told, trade, written
 from mm.backtest.io import load_day
 from mm.dayfolder.rows import Stamp
 from mm.errors import BrokenFile, OffGrid
-from mm.tape import files
+from mm.tape import files, tables
 from mm.tape._parse import LineParser
 from mm.tape.files import first_line, parse_file, read_small
+from mm.tape.spill import Spill
 from strategies import price, qty
 
 LINES = b"".join(b'{"line":%d}\n' % number for number in range(2_000))
@@ -125,16 +126,53 @@ def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
         load_day(folder)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 4, 9])
-def test_columns_of_a_table_are_the_same_apart(tmp_path, monkeypatch, rows):
-    """Stretch by stretch, the last of which may be short."""
-    monkeypatch.setattr(files, "_STRETCH", 4)
-    (tmp_path / "a.csv").write_text("id,more\n" + "".join(f"{row},{row * row}\n" for row in range(rows)))
-    table = files._Table(tmp_path / "a.csv", {name: int(files.Cell.INT) for name in ("more", "id")}, files.Steps(0, 0))
-    together = [table[name].tolist() for name in ("id", "more")]
-    table.copied()
-    assert together == [table[name].tolist() for name in ("id", "more")]
-    assert together == [list(range(rows)), [row * row for row in range(rows)]]
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("piece", [1, 37, 1 << 20])
+def test_trades_are_the_same_piece_by_piece(tmp_path, monkeypatch, piece, on_disk, lenient):
+    """In memory or in files, wherever the file is cut, and whichever rows are left out."""
+    monkeypatch.setattr(files, "_PIECE", piece)
+    path, rows = tmp_path / "trades.csv", range(9)
+    head = "trade_id,price,qty,is_buyer_maker,recv_time_us,recv_time_ms,recv_seq,run_id,trade_time_ms,event_time_ms\n"
+    stamps = [(-1 if row % 3 else 7_000 + row, 7 + row) for row in rows]
+    prices = [f"{row + 1}.0{5 * (row % 4 == 2)}" for row in rows]
+    path.write_text(
+        head
+        + "".join(
+            f"{row},{prices[row]},0.{row},{row % 2},{'' if stamps[row][0] < 0 else stamps[row][0]},{stamps[row][1]},"
+            f"{row},r{row // 5},{'' if row == 4 else 3},5\n"
+            for row in rows
+        )
+    )
+    kept = [row for row in rows if row % 4 != 2 or not lenient]
+    spill = Spill(tmp_path / "spill" if on_disk else None)
+    found = tables.read_trades(path, files.Steps(10**7 if lenient else 0, 0), spill, lenient=lenient)
+    ((side, price, qty, *units),) = found.rows
+    assert units == [1, 1]
+    assert found.last_id.tolist() == found.recv_seq.tolist() == kept
+    assert found.recv_us.tolist() == [us if us >= 0 else ms * 1000 for us, ms in (stamps[row] for row in kept)]
+    assert [found.runs[code] for code in found.run.tolist()] == [f"r{row // 5}" for row in kept]
+    assert found.exchange_us.tolist() == [(5 if row == 4 else 3) * 1000 for row in kept]
+    assert side.tolist() == [1 - 2 * (row % 2) for row in kept]
+    assert price.tolist() == [round(float(prices[row]) * 1e8) for row in kept]
+    assert qty.tolist() == [row * 10**7 for row in kept]
+    assert (found.end - found.start).tolist() == [1] * len(kept)
+    assert found.ids_out.tolist() == [row for row in rows if row not in kept]
+    assert (found.left_out, found.first_left_out) == ((2, 4) if lenient else (0, 0))
+
+
+@pytest.mark.parametrize("second", [0, 4])
+def test_the_first_row_without_a_time_is_named(tmp_path, monkeypatch, second):
+    """Whichever piece of the file it is in; a time that is none comes first."""
+    monkeypatch.setattr(files, "_PIECE", 16)
+    path = tmp_path / "trades.csv"
+    rows = [f"{row},1,1,1,{'' if row in (second, 6) else 5}" for row in range(8)]
+    path.write_text("\n".join(["trade_id,price,qty,is_buyer_maker,recv_time_us", *rows, ""]))
+    with pytest.raises(BrokenFile, match=rf"trades.csv:{second + 2}: neither recv_time_us nor recv_time_ms"):
+        tables.read_trades(path, files.Steps(0, 0), Spill())
+    path.write_text(path.read_text().replace("recv_time_us", "recv_time_ms").replace(",5\n", f",{10**17}\n"))
+    with pytest.raises(BrokenFile, match=rf"trades.csv:{3 - (second > 0)}: recv_time_ms {10**17} is no time in ms"):
+        tables.read_trades(path, files.Steps(0, 0), Spill())
 
 
 def test_frames_alone_are_whole_books(tmp_path):

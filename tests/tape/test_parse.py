@@ -216,17 +216,28 @@ def test_many_runs_are_told_apart():
         parsed(parser, CANONICAL.replace(b'"r"', b'"' + b"y" * 65 + b'"'))
 
 
-def test_rows_fill_block_after_block():
-    """Millions of rows lie in several arrays, and no message in two."""
+@pytest.mark.parametrize("kept", [False, True])
+def test_rows_fill_block_after_block(kept):
+    """Millions of rows lie in several arrays, and no message in two; the memory of a block kept elsewhere is reused."""
     level = '["1.00000000","2.00000000"],' * 70_000
     line = f'{{"recv_us":1,"U":1,"u":1,"b":[{level[:-1]}],"a":[]}}\n'.encode()
-    parser = DiffParser("day")
-    for _ in range(70):
-        parser.feed(line)
+    others = []
+
+    def keep(block):
+        others.append(block)
+        return (*(column.copy() for column in block[:3]), *block[3:])
+
+    parser = DiffParser("day", keep=keep if kept else None)
+    for number in range(70):
+        parser.feed(line.replace(b'"2.0', b'"%d.0' % (2 + number)))
     sizes = [len(block[0]) for block in parser.blocks]
     assert sum(sizes) == parser.first_row.values[-1] == 4_900_000
-    assert len(sizes) == 2
-    assert sizes[0] % 70_000 == 0
+    assert sizes == [12 * 70_000] * 5 + [10 * 70_000]
+    for number, block in enumerate(parser.blocks):
+        expected = np.repeat(np.arange(len(block[2]) // 70_000) + 2 + 12 * number, 70_000)
+        assert np.array_equal(block[2].astype(np.int64) * block[4], expected * 10**8)
+    assert len(others) == (5 if kept else 0)
+    assert all(np.shares_memory(one[2], others[0][2]) for one in others)
 
 
 TABLE = {

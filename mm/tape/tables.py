@@ -1,0 +1,254 @@
+"""The CSV tables of a day as integer columns: trades, frames and snapshots."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.clock import MS_BELOW, US_PER_MS
+from mm.dayfolder.layout import PACKED, levels_shown
+from mm.errors import BrokenFile
+from mm.tape._parse import Cell, TableParser
+from mm.tape.columns import Ints
+from mm.tape.files import Snapshot, Steps, Stream, exchange_us, first_line, lines_expected, parse_file, steps_of
+from mm.tape.spill import Spill
+
+_NONE = np.empty(0, np.int64)
+
+_MAYBE_INT = int(Cell.INT | Cell.OPTIONAL)
+_MAYBE_WORD = int(Cell.WORD | Cell.OPTIONAL)
+_STAMPS = {"recv_time_ms": _MAYBE_INT, "recv_time_us": _MAYBE_INT, "recv_seq": _MAYBE_INT, "run_id": _MAYBE_WORD}
+_TRADE_CELLS = {
+    **_STAMPS,
+    "event_time_ms": _MAYBE_INT,
+    "trade_time_ms": _MAYBE_INT,
+    "trade_id": int(Cell.INT),
+    "price": int(Cell.PRICE),
+    "qty": int(Cell.QTY),
+    "is_buyer_maker": int(Cell.FLAG),
+}
+_SNAPSHOT_CELLS = {
+    "side": int(Cell.WORD),
+    "price": int(Cell.PRICE),
+    "qty": int(Cell.QTY),
+    "lastUpdateId": int(Cell.INT),
+}
+
+
+def read_trades(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
+    """Read the trades; a row's side is the aggressor's. *lenient* leaves those off the tick out."""
+    with closing(_Trades(path, steps, spill, lenient=lenient)) as trades:
+        return trades.read()
+
+
+class _Trades:
+    """The columns of a file of trades.
+
+    Cells are turned into columns a piece of the file at a time: ten cells a trade in memory would be more than the tape
+    has of it.
+    """
+
+    def __init__(self, path: Path, steps: Steps, spill: Spill, *, lenient: bool) -> None:
+        self._path, self._steps, self._spill, self._lenient = path, steps, spill, lenient
+        self._parser = TableParser(str(path), _TRADE_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
+        room = lines_expected(path, 4 + len(_TRADE_CELLS))
+        names = ("recv_us", "recv_seq", "run", "exchange_us", "last_id", "price", "qty")
+        self._columns = {name: spill.growing(np.int64, room) for name in names}
+        self._columns["side"] = spill.growing(np.int8, room)
+        self._rows = self._kept = 0
+        self._left_out: list[int] = []  # their rows
+        self._ids_out: list[int] = []
+        self._arrivals = _Arrivals(path)
+
+    def read(self) -> Stream:
+        """Read the file to its end."""
+        read = parse_file(self._path, self._parser, self._take)
+        self._arrivals.check()
+        steps = steps_of(self._parser)
+        columns = {name: column.whole() for name, column in self._columns.items()}
+        rows = columns.pop("side"), columns.pop("price"), columns.pop("qty"), 1, 1
+        bounds = self._spill.kept(np.arange(self._kept + 1))
+        return Stream(
+            read=read,
+            steps=Steps(self._steps.tick_e8, steps.lot_e8) if self._lenient else steps,
+            runs=tuple(self._parser.words),
+            start=bounds[:-1],
+            end=bounds[1:],
+            rows=[rows],
+            first_id=columns["last_id"],
+            repeats=np.zeros(self._kept, bool),
+            left_out=len(self._left_out),
+            first_left_out=self._left_out[0] + 2 if self._left_out else 0,
+            ids_out=np.array(self._ids_out, np.int64),
+            **columns,
+        )
+
+    def close(self) -> None:
+        """Close the files of the columns."""
+        for column in self._columns.values():
+            column.close()
+
+    def _take(self) -> None:
+        """Take the cells of some rows over into the columns."""
+        cells = self._parser.take()
+        of = dict(zip(_TRADE_CELLS, np.ascontiguousarray(cells.T), strict=True))
+        if self._lenient:
+            on_tick = of["price"] % self._steps.tick_e8 == 0
+            self._left_out += (np.flatnonzero(~on_tick) + self._rows).tolist()
+            self._ids_out += of["trade_id"][~on_tick].tolist()
+            of = {name: column[on_tick] for name, column in of.items()}
+        traded = of["trade_time_ms"]
+        found = {
+            "recv_us": self._arrivals.take(of["recv_time_us"], of["recv_time_ms"]),
+            "recv_seq": of["recv_seq"],
+            "run": of["run_id"],
+            "exchange_us": exchange_us(np.where(traded < 0, of["event_time_ms"], traded)),
+            "last_id": of["trade_id"],
+            "price": of["price"],
+            "qty": of["qty"],
+            "side": 1 - 2 * of["is_buyer_maker"],
+        }
+        for name, column in found.items():
+            self._columns[name].add(column)
+        self._rows += len(cells)
+        self._kept += len(traded)
+
+
+def read_frames(path: Path, steps: Steps) -> Stream:
+    """Read the top-N frames of valid books (epoch 1 and later), each as the rows of a whole book."""
+    top_n = max(1, levels_shown(first_line(path).split(",")))
+    price, qty = int(Cell.PRICE | Cell.OPTIONAL), int(Cell.QTY | Cell.OPTIONAL)
+    levels = {
+        f"{side}{n}_{what}": cell
+        for what, cell in (("price", price), ("qty", qty))
+        for side in ("bid", "ask")
+        for n in range(1, top_n + 1)
+    }
+    head = {**_STAMPS, "event_time_ms": _MAYBE_INT, "epoch_id": _MAYBE_INT, "last_update_id": _MAYBE_INT}
+    table = _Table(path, {**head, **levels}, steps)
+    table.keep(table["epoch_id"] != 0)
+    books = table.cells[:, -len(levels) :]
+    prices, quantities = books[:, : 2 * top_n], books[:, 2 * top_n :]
+    sides = np.repeat(np.array([1, -1], np.int8), top_n)
+    there = prices > 0
+    levels_there = there.sum(axis=1)
+    ends = np.cumsum(levels_there)
+    ids = np.maximum(table["last_update_id"], 0)
+    return Stream(
+        read=table.read,
+        steps=table.steps,
+        recv_us=table.recv_us(),
+        recv_seq=table["recv_seq"],
+        run=table["run_id"],
+        exchange_us=exchange_us(table["event_time_ms"]),
+        runs=table.words,
+        start=ends - levels_there,
+        end=ends,
+        rows=[(sides[np.nonzero(there)[1]], prices[there], quantities[there], 1, 1)],
+        first_id=ids,
+        last_id=ids,
+        repeats=np.concatenate((np.zeros(min(len(ids), 1), bool), (books[1:] == books[:-1]).all(axis=1))),
+    )
+
+
+def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
+    """Read a snapshot file; *known_id* is the lastUpdateId that the ledger names, *lenient* as for trades.
+
+    Raises:
+        BrokenFile: If its rows name another id, several, or none where the ledger names none.
+    """
+    table = _Table(path, _SNAPSHOT_CELLS, steps, lenient=lenient)
+    ids = set(np.unique(table["lastUpdateId"]).tolist())
+    if known_id is not None:
+        ids.add(known_id)
+    if len(ids) != 1:
+        raise BrokenFile(
+            f"{path}: lastUpdateId is {' and '.join(map(str, sorted(ids))) or 'nowhere'} in file and ledger, "
+            f"where one id is expected; restore the file, or take its event out of the ledger"
+        )
+    if table.read.torn_lines or table.read.cut_off:
+        raise BrokenFile(f"{path}: the file breaks off after line {table.read.lines}; restore it")
+    words = [{"bid": 1, "ask": -1}.get(word, 0) for word in table.words]
+    side = np.array(words or [0], np.int8)[table["side"]]
+    if not side.all():
+        line = int(np.flatnonzero(side == 0)[0]) + 2
+        raise BrokenFile(f"{path}:{line}: side is neither bid nor ask; restore the file")
+    order = np.argsort(-side, kind="stable")
+    rows = side[order], table["price"][order], table["qty"][order], 1, 1
+    tag = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")[-1]
+    return Snapshot(table.read, table.steps, tag, ids.pop(), rows, len(table.left_out), _first(table.left_out))
+
+
+class _Table:
+    """A parsed CSV file, column by column; *lenient* leaves rows out whose ``price`` is off the tick.
+
+    Attributes:
+        left_out: Lines of the rows that were left out.
+    """
+
+    def __init__(self, path: Path, columns: dict[str, int], steps: Steps, *, lenient: bool = False) -> None:
+        tick_e8 = 0 if lenient else steps.tick_e8
+        parser = TableParser(str(path), columns, tick_e8, steps.lot_e8, lines_expected(path, 4 + len(columns)))
+        self.read = parse_file(path, parser)
+        self.steps = steps_of(parser)
+        self.words = tuple(parser.words)
+        self.cells = parser.take()
+        self._place = {name: place for place, name in enumerate(columns)}
+        self.left_out = self._leave_out(steps.tick_e8) if lenient else _NONE
+
+    def _leave_out(self, tick_e8: int) -> Ints:
+        """Leave out rows off the tick, and return their lines."""
+        on_tick = self["price"] % tick_e8 == 0
+        self.keep(on_tick)
+        self.steps = Steps(tick_e8, self.steps.lot_e8)
+        return np.flatnonzero(~on_tick) + 2
+
+    def __getitem__(self, name: str) -> Ints:
+        return np.ascontiguousarray(self.cells[:, self._place[name]])
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Drop all other rows."""
+        self.cells = self.cells[rows]
+
+    def recv_us(self) -> Ints:
+        """Return the receive times."""
+        arrivals = _Arrivals(self.read.path)
+        stamps = arrivals.take(self["recv_time_us"], self["recv_time_ms"])
+        arrivals.check()
+        return stamps
+
+
+class _Arrivals:
+    """Receive times of the rows of a table, a part after the other; older files have milliseconds only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = 0
+        self._wild: tuple[int, int] | None = None  # the first row whose time is none, and that
+        self._timeless: int | None = None
+
+    def take(self, micros: Ints, millis: Ints) -> Ints:
+        """Return the times of the next rows in µs; what is wrong with them, `check` reports."""
+        without = micros < 0
+        if self._wild is None and (wild := without & (millis >= MS_BELOW)).any():
+            at = int(np.argmax(wild))
+            self._wild = self._rows + at, int(millis[at])
+        stamps = np.where(without, millis * US_PER_MS, micros)
+        if self._timeless is None and len(stamps) and stamps.min() < 0:
+            self._timeless = self._rows + int(np.argmax(stamps < 0))
+        self._rows += len(stamps)
+        return stamps
+
+    def check(self) -> None:
+        """Raise BrokenFile where a time is none, or missing."""
+        if self._wild is not None:
+            row, millis = self._wild
+            raise BrokenFile(f"{self._path}:{row + 2}: recv_time_ms {millis} is no time in ms; restore the file")
+        if self._timeless is not None:
+            line = self._timeless + 2
+            raise BrokenFile(f"{self._path}:{line}: neither recv_time_us nor recv_time_ms; restore the file")
+
+
+def _first(lines: Ints) -> int:
+    return int(lines[0]) if len(lines) else 0

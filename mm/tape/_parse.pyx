@@ -32,7 +32,8 @@ cpdef enum Cell:
     OPTIONAL = 8  # added to another: the column may be absent and a field empty; both read -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 20  # columns of up to 4 MiB: little is in memory beside what was kept of those before
+    BLOCK_ROWS = 1 << 22  # columns of 16 MiB, most of it on large pages
+    KEPT_ROWS = 1 << 20  # of a block that is kept elsewhere: memory holds one
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
     RECENT = 4  # words found again without Python
@@ -305,7 +306,7 @@ cdef class DiffParser(LineParser):
         self.first_row.add(0)
         self.closed = []
         self.price, self.qty = Column(4, 0), Column(4, 0)
-        self.open_block(BLOCK_ROWS)
+        self.open_block(0)
 
     @property
     def blocks(self) -> list[Block]:
@@ -327,7 +328,7 @@ cdef class DiffParser(LineParser):
             self.side.used = self.price.used = self.qty.used = 0  # memory that was touched costs nothing to use again
             self.tick, self.lot = self.price_grid.step, self.qty_grid.step
             return 0
-        rows = max(rows, BLOCK_ROWS)
+        rows = max(rows, KEPT_ROWS if self.keep else BLOCK_ROWS)
         # A message never stands in two blocks, so a run of rows is one piece of memory to `place_rows`.
         self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
         self.tick, self.lot = self.price_grid.step, self.qty_grid.step

@@ -6,7 +6,6 @@ window that needs it. Event columns are replaced one at a time, so that there ar
 going to be kept, blocks and columns wait in files (`mm.tape.spill`), and memory holds a window of them.
 """
 
-import ctypes
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -37,6 +36,7 @@ from mm.tape.columns import (
     bounds,
     in_pieces,
     release,
+    trim_heap,
 )
 from mm.tape.spill import Spill
 
@@ -109,7 +109,7 @@ class RowBlocks:
             for number in done:
                 self._blocks[number] = None
             if done:
-                _trim_heap()
+                trim_heap()
 
 
 @dataclass(slots=True)
@@ -167,9 +167,9 @@ class TapeBuilder:
     def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
         self.events, self._rows = events, rows
         events.release()
-        _trim_heap()  # of what was read
+        trim_heap()  # of what was read
         self.crossed, self._tops = self._play(keyframe_after)
-        _trim_heap()
+        trim_heap()
 
     @property
     def span(self) -> tuple[int, int]:
@@ -216,7 +216,7 @@ class TapeBuilder:
         self._tops = []
         self._rows = RowBlocks(self._rows.steps)
         self.events.change(lambda _, column: column[:0].copy())
-        _trim_heap()
+        trim_heap()
 
     def _columns(self, first_row: Ints) -> dict[str, Column]:
         """Return all arrays but those of rows."""
@@ -322,7 +322,7 @@ def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Int
     unordered = np.empty(len(order), np.int64)  # of one column after the other: new memory for each costs as much
 
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
-        _trim_heap()  # the columns before it, which are too small for this one
+        trim_heap()  # the columns before it, which are too small for this one
         there = unordered.view(of_book.dtype)[: len(order)]
         return spill.kept(
             np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
@@ -439,10 +439,3 @@ def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
 def new_rows(count: int) -> Rows:
     """Return room for so many rows."""
     return np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
-
-
-def _trim_heap() -> None:
-    """Return freed memory to the system, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -174,3 +174,12 @@ def gathered(column: Column, places: Ints) -> Column:
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))
         found[first:stop] = piece[places[first:stop] - begin]
     return found
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system, where the C library can (glibc)."""
+    import ctypes  # which a tape that is kept opens without
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -300,25 +300,25 @@ class Snapshot:
 
 
 def read_diffs(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
-    """Read the raw depth messages; *lenient* leaves levels off the tick out. Rows go to *spill*."""
+    """Read the raw depth messages; *lenient* leaves levels off the tick out. Columns go to *spill*."""
     room = lines_expected(path, 100)
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, room, lenient, spill.keep_block)
     read = parse_file(path, parser)
-    recv_us, first_row = parser.recv_us.values, parser.first_row.values
+    first_row = spill.kept(parser.first_row.values)
     return Stream(
         read=read,
         steps=steps_of(parser),
-        recv_us=recv_us,
-        recv_seq=parser.recv_seq.values,
-        run=parser.run_code.values,
-        exchange_us=exchange_us(parser.exchange.values),
+        recv_us=spill.kept(parser.recv_us.values),
+        recv_seq=spill.kept(parser.recv_seq.values),
+        run=spill.kept(parser.run_code.values),
+        exchange_us=spill.kept(exchange_us(parser.exchange.values)),
         runs=tuple(parser.words),
         start=first_row[:-1],
         end=first_row[1:],
         rows=parser.blocks,
-        first_id=parser.first_id.values,
-        last_id=parser.last_id.values,
-        repeats=np.zeros(len(recv_us), bool),
+        first_id=spill.kept(parser.first_id.values),
+        last_id=spill.kept(parser.last_id.values),
+        repeats=np.zeros(len(first_row) - 1, bool),
         left_out=parser.left_out,
         first_left_out=parser.first_left_out,
     )

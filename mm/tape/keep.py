@@ -29,16 +29,15 @@ from mm.tape.arrow_layout import ColumnPlace, read_layout
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
-    TRADE,
     Column,
     Payment,
     TapeFacts,
     TapeMeta,
-    bounds,
     in_pieces,
     mapped,
     put,
     release,
+    trim_heap,
 )
 from mm.tape.tape import Tape
 from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
@@ -133,16 +132,16 @@ class KeptTape:
         """Make the best prices of *tape*, and keep them."""
         from mm.tape import top_of_book
 
-        best = top_of_book.project(_without_depth(tape))
-        _release(tape)
+        place, opened = self._sibling(), partial(top_of_book.opened, tape)
+        made = top_of_book.Projection(tape)
         try:
-            entry = {"low_ticks": best.low_ticks, "high_ticks": best.high_ticks}
-            self._sibling().write({name: getattr(best, name) for name in top_of_book.KEPT}, entry)
+            with place._unfinished() as path:
+                write_arrow(path, place._keyed(made.entry()), made.shapes(), made.pieces())
         except OSError:  # a full disk, or another user's: they are made again the next time
-            return best
-        del best
-        kept = self._sibling()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), [])
-        return kept or top_of_book.project(tape)
+            return top_of_book.project(tape)
+        del made
+        trim_heap()  # of the spans of the tape
+        return place._read(top_of_book.KEPT, opened, []) or top_of_book.project(tape)
 
     def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
         """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
@@ -254,12 +253,6 @@ def _stats(names: Iterable[str]) -> dict[str, list[int]]:
     """Return size and time of files of this package; raises OSError where one is missing."""
     stats = {name: os.stat(f"{PACKAGE}/{name}") for name in names}  # quicker than `Path.stat`
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-
-
-def _without_depth(tape: Tape) -> Tape:
-    """Return *tape* without the rows of its books, which best prices are not made of."""
-    rows: Json = {"row_side": tape.trade_side, "row_ticks": tape.trade_ticks, "row_lots": tape.trade_lots}
-    return replace(tape, first_row=bounds(tape.kind == TRADE), **rows)
 
 
 def _release(tape: Tape) -> None:

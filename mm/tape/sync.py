@@ -141,6 +141,7 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
         events = sync_frames(book, changes, findings)
     else:
         events = sync_diffs(book, changes, snapshots, findings)
+    book.release()
     return SyncedDay(
         book=book,
         whole_books=recorded.whole_books,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -410,8 +409,12 @@ class Tape(Shown):
         """Yield a sentence for each invariant that the tape breaks; where shapes are wrong, for these alone."""
         wrong = list(_shapes(self))
         yield from wrong
-        if not wrong:
-            yield from chain(_events(self), _rows(self), _book_life(self), _tops(self))
+        if wrong:
+            return
+        for found in (_events, _rows, _book_life, _tops):
+            yield from found(self)
+            for name in () if self.stays else ARRAYS:
+                release(getattr(self, name))
 
     def describe(self, first: int = 0, events: int = 20) -> Iterator[str]:
         """Yield printable lines: what the tape holds, then *events* events from the one at *first* on."""

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape.columns import DEPTH, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Ints, bounds
+from mm.tape.columns import DEPTH, DTYPES, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Column, Ints, bounds, release
 from mm.tape.tape import Tape
 
 ALWAYS = 2**31 - 1  # what reaches an order at any price
+SPAN = 1 << 16
+"""How many events of a tape are looked at together."""
 _LOWER = 2**32 - 1
 
 
@@ -88,6 +90,7 @@ class BestPrices(Tape):
             return
         if len(self) and (self.place[0] < 0 or (self.place[1:] <= self.place[:-1]).any()):
             yield "the places of events do not rise from 0 or later"
+        release(self.place)
         price, book = self.reach & _LOWER, self.kind != TRADE
         if (self.reach < 0).any() or ((price != ALWAYS) & book & ((price != 0) | (self.kind != DEPTH))).any():
             yield "a reach is none of its event's kind"
@@ -122,61 +125,146 @@ def forget_best(tape: Tape) -> None:
 
 
 def project(tape: Tape) -> BestPrices:
-    """Return the best prices and trades of *tape*."""
-    wanted = tape.kind != DEPTH
-    wanted[tape.top_event] = True
-    place = np.flatnonzero(wanted)
-    kind = tape.kind[place]
-    trades = kind == TRADE
-    books = _books(tape, place[~trades], kind[~trades])
-    sizes = np.ones(len(place), np.int64)
-    sizes[~trades] = books.sizes
-    first_row = bounds(sizes)
-    at = first_row[:-1][trades]
-    of_book = np.ones(first_row[-1], bool)
-    of_book[at] = False
-    rows = {name: np.empty(first_row[-1], column.dtype) for name, column in books.rows.items()}
-    for name, column in books.rows.items():
-        rows[name][of_book] = column
-        rows[name][at] = getattr(tape, name)[tape.first_row[place[trades]]]
-    ticks = rows["row_ticks"][at]
-    reach = np.empty(len(place), np.int64)
-    reach[~trades] = np.where(books.moved, ALWAYS, 0)
-    price = np.where(ticks < ALWAYS, rows["row_side"][at] * ticks, ALWAYS)
-    reach[trades] = np.minimum(rows["row_lots"][at], ALWAYS) << 32 | price & _LOWER
-    events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
-    own = {"kind": kind, "first_row": first_row, "top_event": np.searchsorted(place, tape.top_event)}
-    moves = np.flatnonzero(~trades)[books.moved]
-    low, high = _printed(reach, moves)
-    high[kind[moves] != DEPTH] = ALWAYS
-    return BestPrices(
-        **parts(tape) | events | rows | own,
-        place=place,
-        whole_us=tape.event_us,
-        reach=reach,
-        move_event=moves,
-        move_us=events["event_us"][moves],
-        move_bid_ticks=books.bid_ticks[books.moved],
-        move_ask_ticks=books.ask_ticks[books.moved],
-        move_low_ticks=low,
-        move_high_ticks=high,
-        low_ticks=int(ticks.min()) if len(ticks) else 0,
-        high_ticks=int(ticks.max(initial=0)),
-    )
+    """Return the best prices and trades of *tape*, in memory."""
+    made = Projection(tape)
+    arrays = {name: np.empty(size, dtype) for name, (dtype, size) in made.shapes().items()}
+    for name, at, items in made.pieces():
+        arrays[name][at : at + len(items)] = items
+    return opened(tape, made.entry(), arrays)
 
 
-def _printed(reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
-    """Return the lowest price that sellers printed, and the highest that buyers did, before each of *moves*.
+class Projection:
+    """The best prices and trades of a tape, made a span of its events at a time; memory behind a span is released.
 
-    Prints before the move before it do not count.
+    Args:
+        tape: The tape.
     """
-    if not len(moves):
-        return moves, moves
-    price = reach[: moves[-1] + 1].astype(np.int32)  # its lower half
-    price[moves] = 0
-    begins = np.concatenate(([0], moves[:-1] + 1))
-    low = np.minimum.reduceat(np.where(price < 0, -price, ALWAYS), begins)
-    return low.astype(np.int64), np.maximum.reduceat(np.maximum(price, 0), begins).astype(np.int64)
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._wanted = tape.kind != DEPTH
+        self._wanted[tape.top_event] = True
+        self._books = np.flatnonzero(self._wanted & (tape.kind != TRADE))
+        self._rows = self._moves = 0
+        for first in range(0, len(self._books), SPAN):
+            books = self._shown(first, first + SPAN)
+            self._rows += int(books.sizes.sum())
+            self._moves += int(np.count_nonzero(books.moved))
+        self._ticks = np.empty(int(np.count_nonzero(tape.kind == TRADE)), np.int64)  # of the trades
+        trade = 0
+        for begin, stop in self._spans():
+            rows = tape.first_row[begin:stop][tape.kind[begin:stop] == TRADE]
+            self._ticks[trade : trade + len(rows)] = tape.row_ticks[rows]
+            trade += len(rows)
+            self._release(begin, stop)
+
+    def entry(self) -> dict[str, int]:
+        """Return its attributes that are no arrays."""
+        ticks = self._ticks
+        return {"low_ticks": int(ticks.min()) if len(ticks) else 0, "high_ticks": int(ticks.max(initial=0))}
+
+    def shapes(self) -> dict[str, tuple[Any, int]]:
+        """Return type and length of each array."""
+        events, rows = len(self._books) + len(self._ticks), self._rows + len(self._ticks)
+        sizes = dict.fromkeys(KEPT, events) | dict.fromkeys(ROW_COLUMNS, rows)
+        sizes |= dict.fromkeys(BestPrices.MOVES, self._moves)
+        sizes |= {"first_row": events + 1, "top_event": len(self._tape.top_event)}
+        return {name: (DTYPES.get(name, np.int64), size) for name, size in sizes.items()}
+
+    def pieces(self) -> Iterator[tuple[str, int, Column]]:
+        """Yield all arrays, a span after the other: the name, the position, and the items from there on."""
+        tape, printed = self._tape, _Printed()
+        event = row = book = move = top = trade = 0  # how many of each are done
+        for begin, stop in self._spans():
+            place = np.flatnonzero(self._wanted[begin:stop]) + begin
+            kind = tape.kind[place]
+            trades = kind == TRADE
+            books = self._shown(book, book + int(np.count_nonzero(~trades)))
+            sizes = np.ones(len(place), np.int64)
+            sizes[~trades] = books.sizes
+            first_row = bounds(sizes)
+            rows = self._merged(books, first_row[:-1][trades], tape.first_row[place[trades]])
+            ticks = self._ticks[trade : trade + len(place) - len(books.sizes)]
+            side, lots = (rows[name][first_row[:-1][trades]] for name in ("row_side", "row_lots"))
+            reach = np.empty(len(place), np.int64)
+            reach[~trades] = np.where(books.moved, ALWAYS, 0)
+            price = np.where(ticks < ALWAYS, side * ticks, ALWAYS)
+            reach[trades] = np.minimum(lots, ALWAYS) << 32 | price & _LOWER
+            moves = np.flatnonzero(~trades)[books.moved]
+            low, high = printed.before(reach, moves)
+            high[kind[moves] != DEPTH] = ALWAYS
+            events = {name: getattr(tape, name)[place] for name in EVENT_COLUMNS}
+            tops = tape.top_event[slice(*np.searchsorted(tape.top_event, (begin, stop)))]
+            own = events | {"kind": kind, "first_row": first_row[:-1] + row, "place": place, "reach": reach}
+            moved = {
+                "move_event": moves + event,
+                "move_us": events["event_us"][moves],
+                "move_bid_ticks": books.bid_ticks[books.moved],
+                "move_ask_ticks": books.ask_ticks[books.moved],
+                "move_low_ticks": low,
+                "move_high_ticks": high,
+            }
+            yield from ((name, event, column) for name, column in own.items())
+            yield from ((name, row, column) for name, column in rows.items())
+            yield from ((name, move, column) for name, column in moved.items())
+            yield "top_event", top, np.searchsorted(place, tops) + event
+            event, row, book = event + len(place), row + int(first_row[-1]), book + len(books.sizes)
+            move, top, trade = move + len(moves), top + len(tops), trade + len(ticks)
+            self._release(begin, stop)
+        yield "first_row", event, np.array([row])
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        """Yield bounds of events."""
+        events = len(self._tape)
+        yield from ((begin, min(begin + SPAN, events)) for begin in range(0, events, SPAN))
+
+    def _release(self, begin: int, stop: int) -> None:
+        """Release the memory of the events ``begin:stop`` of the tape."""
+        tape = self._tape
+        rows = slice(int(tape.first_row[begin]), int(tape.first_row[stop]))
+        for name in (*Tape.PER_EVENT, "first_row"):
+            release(getattr(tape, name)[begin:stop])
+        for name in ROW_COLUMNS:
+            release(getattr(tape, name)[rows])
+
+    def _shown(self, first: int, stop: int) -> "_Books":
+        """Return the book events ``first:stop`` as books of one level a side."""
+        before = min(first, 1)  # whose book the first one changes
+        events = self._books[first - before : stop]
+        return _books(self._tape, events, self._tape.kind[events]).after(before)
+
+    def _merged(self, books: "_Books", at: Ints, source: Ints) -> dict[str, Column]:
+        """Return the rows of books and, *at* these places, those of trades, which are the tape's rows *source*."""
+        of_book = np.ones(len(books.rows["row_side"]) + len(at), bool)
+        of_book[at] = False
+        rows = {}
+        for name, column in books.rows.items():
+            rows[name] = np.empty(len(of_book), column.dtype)
+            rows[name][of_book] = column
+            rows[name][at] = getattr(self._tape, name)[source]
+        return rows
+
+
+class _Printed:
+    """The lowest price that sellers printed, and the highest that buyers did, since the last move."""
+
+    def __init__(self) -> None:
+        self._low, self._high = ALWAYS, 0
+
+    def before(self, reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
+        """Return both before each of the *moves* of the next events; prints before the move before it do not count."""
+        price = reach.astype(np.int32)  # its lower half
+        price[moves] = 0
+        lows, highs = np.where(price < 0, -price, ALWAYS), np.maximum(price, 0)
+        begins = np.concatenate(([0], moves + 1))
+        ends = begins < len(price)  # False where the last move is the last event
+        low, high = np.full(len(begins), ALWAYS), np.zeros(len(begins), np.int64)
+        if ends.any():
+            low[ends] = np.minimum.reduceat(lows, begins[ends])
+            high[ends] = np.maximum.reduceat(highs, begins[ends])
+        low[0], high[0] = min(low[0], self._low), max(high[0], self._high)
+        self._low, self._high = int(low[-1]), int(high[-1])
+        return low[:-1], high[:-1]
 
 
 class _Books(NamedTuple):
@@ -194,6 +282,12 @@ class _Books(NamedTuple):
     moved: NDArray[np.bool_]
     sizes: Ints
     rows: dict[str, NDArray[Any]]
+
+    def after(self, count: int) -> "_Books":
+        """Return them without the first *count*."""
+        row = int(self.sizes[:count].sum())
+        rows = {name: column[row:] for name, column in self.rows.items()}
+        return _Books(*(column[count:] for column in self[:-1]), rows)
 
 
 def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:

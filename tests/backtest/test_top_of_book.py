@@ -1,6 +1,7 @@
 """Best prices and trades alone: whoever looks at nothing else sees no difference but the time it takes."""
 
 import dataclasses
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import ModelError
+from mm.tape import top_of_book
 from mm.tape.tape import ARRAYS, Tape, TapeMeta
 from mm.tape.top_of_book import KEPT, BestPrices, forget_best, project
 
@@ -180,6 +182,18 @@ def test_best_prices_are_a_tape(drawn_tapes):
         finer = tape.on_lot(tape.instrument.lot_e8 // 4)
         theirs, ours = project(finer), best.on_lot(finer.instrument.lot_e8)
         assert all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in (*ARRAYS, *KEPT))
+
+
+@drawn(100)
+@given(tapes(3), st.sampled_from([1, 2, 3, 7]))
+def test_best_prices_are_the_same_span_by_span(drawn_tapes, span):
+    """Wherever a span of events ends, between prints and the move behind them too."""
+    for tape in drawn_tapes:
+        with patch.object(top_of_book, "SPAN", span):
+            ours = project(tape)
+        theirs = project(tape)
+        assert all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in (*ARRAYS, *KEPT))
+        assert (ours.low_ticks, ours.high_ticks) == (theirs.low_ticks, theirs.high_ticks)
 
 
 def test_a_tape_that_was_changed_has_no_best_prices_of_what_it_was():

@@ -234,8 +234,8 @@ def test_describe_prints_what_is_on_the_tape():
 def test_a_staying_tape_is_the_same_tape_and_releases_nothing(monkeypatch):
     """Who plays a tape again and again does not read its pages again each time."""
     released = []
-    monkeypatch.setattr("mm.tape.tape.release", released.append)
     tape = Tape.of(SIM, STORY).with_best(lambda: None)
+    monkeypatch.setattr("mm.tape.tape.release", released.append)
     stays = tape.staying()
     stays.let_go(0, 70)
     assert not released

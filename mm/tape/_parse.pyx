@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
+from mm.tape.columns import fresh
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 Whole = NDArray[np.int32] | NDArray[np.int64]
@@ -32,8 +33,7 @@ cpdef enum Cell:
     OPTIONAL = 8  # added to another: the column may be absent and a field empty; both read -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 22  # columns of 16 MiB, most of it on large pages
-    KEPT_ROWS = 1 << 20  # of a block that is kept elsewhere: memory holds one
+    BLOCK_ROWS = 1 << 20  # columns of 4 MiB: little memory for one that is kept elsewhere, or released with its rows
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
     RECENT = 4  # words found again without Python
@@ -83,7 +83,7 @@ cdef class Column:
 
     cdef int grow(self, Py_ssize_t room) except -1:
         """Move to an array of *room* items, in whose unused end no page is touched."""
-        array = np.empty(room, DTYPES[self.width])
+        array = fresh(room, DTYPES[self.width])
         if self.used:
             array[: self.used] = self.array[: self.used]
         return self.hold(array)
@@ -99,7 +99,7 @@ cdef class Column:
         """Multiply the first *items*, counted already or not, in items of *width* or of more where they need it."""
         values = self.array[:items].astype(np.int64) * times
         self.width = 8 if items and values.max() > INT32_MAX else width
-        array = np.empty(self.room, DTYPES[self.width])
+        array = fresh(self.room, DTYPES[self.width])
         array[:items] = values
         return self.hold(array)
 
@@ -328,7 +328,7 @@ cdef class DiffParser(LineParser):
             self.side.used = self.price.used = self.qty.used = 0  # memory that was touched costs nothing to use again
             self.tick, self.lot = self.price_grid.step, self.qty_grid.step
             return 0
-        rows = max(rows, KEPT_ROWS if self.keep else BLOCK_ROWS)
+        rows = max(rows, BLOCK_ROWS)
         # A message never stands in two blocks, so a run of rows is one piece of memory to `place_rows`.
         self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
         self.tick, self.lot = self.price_grid.step, self.qty_grid.step

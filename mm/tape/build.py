@@ -34,6 +34,7 @@ from mm.tape.columns import (
     Ints,
     Rows,
     bounds,
+    fresh,
     in_pieces,
     release,
     trim_heap,
@@ -108,8 +109,6 @@ class RowBlocks:
             ]
             for number in done:
                 self._blocks[number] = None
-            if done:
-                trim_heap()
 
 
 @dataclass(slots=True)
@@ -438,4 +437,4 @@ def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
 
 def new_rows(count: int) -> Rows:
     """Return room for so many rows."""
-    return np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
+    return fresh(count, np.int8), fresh(count, np.int64), fresh(count, np.int64)

@@ -37,6 +37,7 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
 AS_BEFORE = -1
 """Instant of an event that is only noticed later: that of the event before it."""
 
+_LARGE = 1 << 20
 PIECE = 1 << 20
 """How many items of a mapped column are read before their pages are released."""
 
@@ -137,6 +138,22 @@ def put(file: int, items: Column, offset: int) -> None:
         content, offset = content[written:], offset + written
 
 
+class OwnMemory(mmap.mmap):
+    """Memory of this process alone, which no file can give back."""
+
+
+def fresh(count: int, dtype: Any) -> Column:
+    """Return a column of *count* items without values, whose memory ends with it.
+
+    A large one has small pages. Large pages, which numpy would ask for, are what a virtual machine has given back to
+    its host, and getting them again takes longer than all faults of small ones.
+    """
+    size = count * np.dtype(dtype).itemsize
+    if size < _LARGE:
+        return np.empty(count, dtype)
+    return np.frombuffer(OwnMemory(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
+
+
 def release(column: Column) -> None:
     """Release the memory pages of a mapped column; the system reads them again when they are used.
 
@@ -147,7 +164,7 @@ def release(column: Column) -> None:
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    if not isinstance(base, mmap.mmap) or not len(column):
+    if not isinstance(base, mmap.mmap) or isinstance(base, OwnMemory) or not len(column):
         return
     first = column.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
     begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE

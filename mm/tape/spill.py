@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from mm.tape.columns import Column, mapped_file, put
+from mm.tape.columns import Column, fresh, mapped_file, put
 
 if TYPE_CHECKING:
     from mm.tape._parse import Block
@@ -78,7 +78,7 @@ class Growing:
     """
 
     def __init__(self, dtype: Any, room: int) -> None:
-        self._items = np.empty(room, dtype)
+        self._items = fresh(room, dtype)
         self._used = 0
 
     def add(self, items: Column) -> None:

@@ -287,7 +287,8 @@ class _Books(NamedTuple):
         """Return them without the first *count*."""
         row = int(self.sizes[:count].sum())
         rows = {name: column[row:] for name, column in self.rows.items()}
-        return _Books(*(column[count:] for column in self[:-1]), rows)
+        bid_ticks, ask_ticks, moved, sizes = self.bid_ticks, self.ask_ticks, self.moved, self.sizes
+        return _Books(bid_ticks[count:], ask_ticks[count:], moved[count:], sizes[count:], rows)
 
 
 def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:

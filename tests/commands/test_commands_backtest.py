@@ -103,13 +103,13 @@ def day_of(messages, root):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of a process")
-def test_the_first_run_of_a_day_needs_less_memory_a_row_than_its_tape(tmp_path):
-    """Rows are read, brought into order and written piece by piece: of a row never all 17 bytes are held.
+def test_the_first_run_of_a_day_holds_a_window_of_its_rows(tmp_path):
+    """Rows are read, brought into order and written piece by piece, and wait in files: a row needs 17 bytes of those.
 
     Two days in processes of their own, so that what every process needs falls away.
     """
     peaks, rows = [], []
-    for messages in (500, 4500):
+    for messages in (2000, 6000):
         day = day_of(messages, tmp_path / str(messages))
         words = [sys.executable, "-c", MEASURE, str(day), str(tmp_path / "tapes")]
         told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
@@ -117,7 +117,7 @@ def test_the_first_run_of_a_day_needs_less_memory_a_row_than_its_tape(tmp_path):
         rows.append(int(told[1]))
         peaks.append(int(told[2]) * 1024)
     assert rows[1] - rows[0] == 4_000_000
-    assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 17
+    assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 2
 
 
 def test_what_is_imported_beside_a_play_is_there_behind_it_or_left_to_who_needs_it(tmp_path):

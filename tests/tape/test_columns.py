@@ -74,6 +74,15 @@ def test_what_is_not_mapped_stays_as_it_is():
     assert int(column.sum()) == ITEMS * (ITEMS - 1) // 2
 
 
+@pytest.mark.parametrize("count", [0, 9, ITEMS])
+def test_fresh_memory_is_kept_until_its_column_ends(count):
+    """It is mapped where it is large, but no file has its pages."""
+    column = columns.fresh(count, np.int64)
+    column[:] = np.arange(count)
+    release(column)
+    assert (column.dtype, len(column), int(column.sum())) == (np.int64, count, count * (count - 1) // 2)
+
+
 @given(st.sets(st.integers(0, 99)).map(sorted), st.integers(1, 120))
 def test_items_are_gathered_whatever_the_pieces(places, piece):
     """Places on both sides of a bound, pieces without any."""

@@ -25,6 +25,8 @@ from mm.sweep.play import Outcome, Task, backtested, keep_freed_memory, outcome,
 if TYPE_CHECKING:
     from distributed import Client
 
+    from mm.backtest.result import Result
+
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
 GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
@@ -36,16 +38,46 @@ _TALKING = ("asyncio", "distributed", "tornado")
 
 
 def in_process(tasks: Sequence[Task]) -> Outcomes:
-    """Play one task after another, here; another thread sums one up while the next is played."""
+    """Play one task after another, here; another thread sums one up while the next is played.
+
+    Queues of C carry them: an interrupt may end the wait for a future while its lock is held, and then its thread waits
+    for ever.
+    """
     keep_freed_memory()
-    with without_collection(), ThreadPoolExecutor(1) as other:
-        coming: deque[Future[Outcome]] = deque()
-        for place, task in enumerate(tasks):
-            with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
-                coming.append(other.submit(outcome, backtested(task)))
-            if place:
-                yield place - 1, coming.popleft().result()
-        yield from ((len(tasks) - 1, last.result()) for last in coming)
+    played: SimpleQueue[Result | Outcome | None] = SimpleQueue()
+    summed: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+    other = Thread(target=_sum_up, args=(played, summed), daemon=True)
+    with without_collection():
+        try:
+            other.start()
+            for place, task in enumerate(tasks):
+                with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
+                    played.put(backtested(task))
+                if place:
+                    yield place - 1, _taken(summed)
+            if tasks:
+                yield len(tasks) - 1, _taken(summed)
+        finally:
+            played.put(None)
+            if other.is_alive():
+                other.join(GRACE_S)
+
+
+def _sum_up(played: "SimpleQueue[Result | Outcome | None]", summed: "SimpleQueue[Outcome | BaseException]") -> None:
+    """Put the outcome of each play into *summed*, or what it raised, until there are no more."""
+    while (found := played.get()) is not None:
+        try:
+            summed.put(outcome(found))
+        except BaseException as error:  # `_taken` raises it in the thread that plays
+            summed.put(error)
+
+
+def _taken(summed: "SimpleQueue[Outcome | BaseException]") -> Outcome:
+    """Return the next outcome, or raise what was raised in its place."""
+    found = summed.get()
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:

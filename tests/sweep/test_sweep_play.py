@@ -3,6 +3,8 @@
 import gc
 import json
 import math
+import random
+import signal
 from threading import Event
 
 import numpy as np
@@ -88,6 +90,40 @@ def test_a_point_is_summed_up_while_the_next_one_is_played(monkeypatch):
     monkeypatch.setattr(engines, "outcome", outcome)
     assert list(engines.in_process([0, 1, 2])) == [(task, {"summary": task}) for task in range(3)]
     assert list(engines.in_process([])) == []
+
+
+def test_what_is_raised_while_a_point_is_summed_up_reaches_the_caller(monkeypatch):
+    """The thread that sums up has nobody else to raise it to, and the sweep must not wait for the point."""
+
+    def outcome(_found):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(engines, "backtested", lambda task: task)
+    monkeypatch.setattr(engines, "outcome", outcome)
+    with pytest.raises(KeyError, match="a bug"):
+        list(engines.in_process([0, 1]))
+
+
+def test_a_sweep_that_is_interrupted_at_any_instant_ends(monkeypatch):
+    """A future's wait can be ended while its lock is held: then the thread that sums up waited for ever."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    monkeypatch.setattr(engines, "backtested", lambda task: task)
+    monkeypatch.setattr(engines, "outcome", lambda found: {"summary": found})
+    monkeypatch.setattr(engines, "keep_freed_memory", lambda: None)
+    before, chance = signal.signal(signal.SIGALRM, stop), random.Random(0)
+    try:
+        for _ in range(1_000):
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-5, 2e-3))
+            with pytest.raises(Stop):
+                list(engines.in_process(range(10_000_000)))
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_was_there_is_no_garbage_until_the_sweep_ends():

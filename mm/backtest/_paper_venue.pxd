@@ -14,12 +14,9 @@ from mm.backtest._taking cimport Market, Prints
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport Book, Books, book_clear, book_store, book_wipe
-from mm.tape._kinds cimport DEPTH, KEYFRAME
+from mm.tape._book cimport Book, Books, book_catch_up, book_clear, book_store, book_wipe
+from mm.tape._kinds cimport DEPTH
 from mm.tape._memory cimport prefetch
-
-cdef enum:
-    MANY_EVENTS = 4096                  # a KEYFRAME is looked for before the rows of more are stored
 
 cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
@@ -39,13 +36,6 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] reach       # nothing else matters
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
-    # The best prices of the whole tape, and the lots at them, at each change: then the rows of its books are stored when
-    # somebody reads a level (`show_levels`): *book* has those of the events before *shown_events*.
-    cdef bint on_demand
-    cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
-    cdef int64_t next_top, tops, shown_events
-    cdef bint reads_levels              # whether the fill model reads them
-    cdef bint shows_levels              # whether requotes may
     cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
     cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
@@ -76,6 +66,14 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t taker_reason
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
+    # The best prices of the whole tape, and the lots at them, at each change: then the rows of its books are stored when
+    # somebody reads a level (`show_levels`): *book* has those of the events before *shown_events*.
+    cdef bint on_demand
+    cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
+    cdef int64_t next_top, tops, shown_events
+    cdef Books books                    # where their rows are
+    cdef bint reads_levels              # whether the fill model reads them
+    cdef bint shows_levels              # whether requotes may
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
@@ -174,28 +172,13 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
         book_clear(&venue.book)
 
 
-cdef inline int store_rows(PaperVenue venue, int64_t first, int64_t stop, bint framed) except -1 nogil:
-    """Store the rows of some events in the book, whose best prices are known; see `book_store`."""
-    cdef Books books
-    books.kind, books.first_row = &venue.kind[0], &venue.first_row[0]
-    books.row_side, books.row_ticks, books.row_lots = &venue.row_side[0], &venue.row_ticks[0], &venue.row_lots[0]
-    venue.shown_events = stop
-    return book_store(&venue.book, &books, first, stop, framed)
-
-
 cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
     """Let the book have the levels that the events before *stop* leave: whoever reads one calls this first."""
-    cdef int64_t event = stop - 1, best_bid = venue.book.best_bid, best_ask = venue.book.best_ask
-    if not venue.on_demand or stop <= venue.shown_events:
+    cdef int64_t shown = venue.shown_events
+    if not venue.on_demand or stop <= shown:
         return 0
-    if stop - venue.shown_events > MANY_EVENTS:
-        while event > venue.shown_events and venue.kind[event] != KEYFRAME:
-            event -= 1
-        if event > venue.shown_events:  # the whole book stands there
-            book_wipe(&venue.book)
-            venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
-            return store_rows(venue, event, stop, True)
-    return store_rows(venue, venue.shown_events, stop, False)
+    venue.shown_events = stop
+    return book_catch_up(&venue.book, &venue.books, shown, stop)
 
 
 cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil:
@@ -204,7 +187,8 @@ cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil
         venue.next_top += 1
     show_top(venue)
     if venue.kind[event] != DEPTH:
-        store_rows(venue, event, event + 1, True)
+        venue.shown_events = event + 1
+        book_store(&venue.book, &venue.books, event, event + 1, True)
     return show_levels(venue, event + 1) if venue.reads_levels else 0
 
 

@@ -246,6 +246,8 @@ cdef class PaperVenue(OrderVenue):
         self.next_top = self.shown_events = 0
         if self.on_demand:
             book_span(&self.book)
+            self.books.kind, self.books.first_row, self.books.row_side = &self.kind[0], &self.first_row[0], &self.row_side[0]
+            self.books.row_ticks, self.books.row_lots = &self.row_ticks[0], &self.row_lots[0]
         self.passes_over = not (
             self.lagging or self.best_only or self.signalled or self.fills.draws or self.fills.follows_prints
         )

@@ -51,6 +51,7 @@ cdef void book_wipe(Book* book) noexcept nogil
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil
+cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil
 cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil

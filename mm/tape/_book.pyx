@@ -8,12 +8,13 @@ from libc.string cimport memset
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._kinds cimport DEPTH, GAP, SNAPSHOT, TRADE
+from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from mm.tape._memory cimport prefer_large_pages, prefetch
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 cdef int64_t AHEAD = 256  # rows behind those of a message that are fetched for later ones: they mostly stand there
+cdef int64_t MANY_EVENTS = 4096  # a KEYFRAME is looked for before the rows of more are stored
 cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
 LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
 EVERY = MARK_EVERY  # type: int
@@ -267,6 +268,19 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
             window[side[row] > 0][at] = lots[row]
     book.bid_floor, book.ask_ceil = low, high
     return 0
+
+
+cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil:
+    """Store in such a book the rows of the events from *shown* on, before *stop*; behind many, from the last KEYFRAME on."""
+    cdef int64_t event = stop - 1, best_bid = book.best_bid, best_ask = book.best_ask
+    if stop - shown > MANY_EVENTS:
+        while event > shown and books.kind[event] != KEYFRAME:
+            event -= 1
+        if event > shown:  # the whole book stands there
+            book_wipe(book)
+            book.best_bid, book.best_ask = best_bid, best_ask
+            return book_store(book, books, event, stop, True)
+    return book_store(book, books, shown, stop, False)
 
 
 cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:

@@ -399,8 +399,7 @@ class Tape(Shown):
 
     def check(self) -> None:
         """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
-        fault = next(self.faults(), None)
-        if fault:
+        if fault := next(self.faults(), None):
             raise BrokenFile(
                 f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
             )
@@ -409,9 +408,7 @@ class Tape(Shown):
         """Yield a sentence for each invariant that the tape breaks; where shapes are wrong, for these alone."""
         wrong = list(_shapes(self))
         yield from wrong
-        if wrong:
-            return
-        for found in (_events, _rows, _book_life, _tops):
+        for found in () if wrong else (_events, _rows, _book_life, _tops):
             yield from found(self)
             for name in () if self.stays else ARRAYS:
                 release(getattr(self, name))

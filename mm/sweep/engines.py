@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import contextmanager, redirect_stdout, suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import play_some
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
 GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
+Answers = SimpleQueue[tuple[int, Outcome | BaseException]]
 WAIT_S = 5.0  # for an answer
 PATIENCE_S = 30.0  # without any worker, before a sweep gives up
 SLICE_S = 1.0  # of points in one task of a cluster: little is lost with a worker, and a task's own cost is spread
@@ -38,72 +40,81 @@ _TALKING = ("asyncio", "distributed", "tornado")
 
 
 def in_process(tasks: Sequence[Task]) -> Outcomes:
-    """Play one task after another, here; another thread sums one up while the next is played.
-
-    Queues of C carry them: an interrupt may end the wait for a future while its lock is held, and then its thread waits
-    for ever.
-    """
+    """Play one task after another, here; another thread sums one up while the next is played."""
     keep_freed_memory()
     played: SimpleQueue[Result | Outcome | None] = SimpleQueue()
-    summed: SimpleQueue[Outcome | BaseException] = SimpleQueue()
-    other = Thread(target=_sum_up, args=(played, summed), daemon=True)
-    with without_collection():
-        try:
-            other.start()
-            for place, task in enumerate(tasks):
-                with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
-                    played.put(backtested(task))
-                if place:
-                    yield place - 1, _taken(summed)
-            if tasks:
-                yield len(tasks) - 1, _taken(summed)
-        finally:
-            played.put(None)
-            if other.is_alive():
-                other.join(GRACE_S)
+    summed: Answers = SimpleQueue()
 
+    def sum_up() -> None:
+        place = 0
+        while (found := played.get()) is not None:
+            _answer(summed, place, outcome, found)
+            place += 1
 
-def _sum_up(played: "SimpleQueue[Result | Outcome | None]", summed: "SimpleQueue[Outcome | BaseException]") -> None:
-    """Put the outcome of each play into *summed*, or what it raised, until there are no more."""
-    while (found := played.get()) is not None:
-        try:
-            summed.put(outcome(found))
-        except BaseException as error:  # `_taken` raises it in the thread that plays
-            summed.put(error)
-
-
-def _taken(summed: "SimpleQueue[Outcome | BaseException]") -> Outcome:
-    """Return the next outcome, or raise what was raised in its place."""
-    found = summed.get()
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    with without_collection(), _threads_of([sum_up], lambda: played.put(None)):
+        for place, task in enumerate(tasks):
+            with redirect_stdout(sys.stderr):  # as that of other processes, what a model prints is no answer
+                played.put(backtested(task))
+            if place:
+                yield _answered(summed)
+        if tasks:
+            yield _answered(summed)
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
     """Play as many tasks at a time as there are *jobs*, each in a process of its own."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
-    free: SimpleQueue[_Worker] = SimpleQueue()
-    for worker in workers:
-        free.put(worker)
+    waiting, answers = deque(enumerate(tasks)), Answers()
 
-    def call(task: Task) -> Outcome:
-        worker = free.get()
-        try:
-            return worker.play(task)
-        finally:
-            free.put(worker)
+    def serve(worker: _Worker) -> None:
+        with suppress(IndexError):  # there are no more
+            while True:
+                place, task = waiting.popleft()
+                _answer(answers, place, worker.play, task)
 
-    pool = ThreadPoolExecutor(max_workers=len(workers))
-    try:
-        places = {pool.submit(call, task): place for place, task in enumerate(tasks)}
-        for future in as_completed(places):
-            yield places[future], future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    def stop() -> None:
+        waiting.clear()
         for worker in workers:
             worker.stop()
-        pool.shutdown()
+
+    with _threads_of([partial(serve, worker) for worker in workers], stop):
+        for _ in tasks:
+            yield _answered(answers)
+
+
+@contextmanager
+def _threads_of(run: Sequence[Callable[[], None]], stop: Callable[[], None]) -> Iterator[None]:
+    """Run functions in threads until the end of the block; *stop* makes them return.
+
+    They are not those of a pool, whose answers are futures: an interrupt may end the wait for a future while its lock
+    is held, and its thread then waits for that lock for ever. A queue of C cannot be left locked.
+    """
+    threads = [Thread(target=one, daemon=True) for one in run]
+    try:
+        for thread in threads:
+            thread.start()
+        yield
+    finally:
+        stop()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(GRACE_S)
+
+
+def _answer(answers: "Answers", place: int, work: Callable[[Any], Outcome], given: object) -> None:
+    """Put the outcome of some work at *place* into *answers*, or what it raised."""
+    try:
+        answers.put((place, work(given)))
+    except BaseException as error:  # `_answered` raises it in the thread that waits
+        answers.put((place, error))
+
+
+def _answered(answers: "Answers") -> tuple[int, Outcome]:
+    """Return the next place and its outcome, or raise what was raised there."""
+    place, found = answers.get()
+    if isinstance(found, BaseException):
+        raise found
+    return place, found
 
 
 class _Worker:
@@ -123,6 +134,8 @@ class _Worker:
             if self._process is None:
                 self._process = _started()
                 self._errors = _Errors(self._process)
+            if self._stopped:  # while it was started
+                self._process.kill()
             line = _answer_to(self._process, json.dumps(task, allow_nan=False))
             if line:
                 outcome: Outcome = json.loads(line)

@@ -36,6 +36,8 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] reach       # nothing else matters
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
+    cdef bint reads_levels              # whether the fill model reads levels of the book
+    cdef bint shows_levels              # whether requotes may
     cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
     cdef LevelQueue queue               # which looks them up
     cdef int64_t next_event, events, start_us
@@ -72,8 +74,6 @@ cdef class PaperVenue(OrderVenue):
     cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
     cdef int64_t next_top, tops, shown_events
     cdef Books books                    # where their rows are
-    cdef bint reads_levels              # whether the fill model reads them
-    cdef bint shows_levels              # whether requotes may
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil

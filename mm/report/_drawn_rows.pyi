@@ -34,6 +34,14 @@ def far_extremes(
         first: Which of these rows each share begins with, rising from 0; the last one ends with them.
     """
 
+def packed_steps(numbers: NDArray[np.int64]) -> tuple[int, NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float64]]:
+    """Return *numbers* as their differences, the first being from 0, in the width that takes the fewest bytes.
+
+    Returns:
+        The bytes of a difference: 1, 2 or 4; the differences, little-endian, 0 where one is not below half the range
+        of the width; the places of those, and their values.
+    """
+
 def pick_prints(
     kind: NDArray[np.uint8],
     event_us: NDArray[np.int64],

@@ -2,7 +2,9 @@
 """One pass each over the rows of a chart, where numpy would take many: of a million prints a day few are drawn."""
 
 from libc.math cimport INFINITY, isnan, rint
-from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport llabs
+from libc.string cimport memcpy
 
 from mm.tape._kinds cimport TRADE
 
@@ -22,6 +24,8 @@ cdef enum:
 
 cdef double MOST_NEAREST = 1e15
 cdef int64_t FAR = 1 << 62
+cdef int64_t FAR_BYTES = 12  # of a difference that is kept apart: its place and its value
+cdef int64_t[3] HALF = [1 << 7, 1 << 15, <int64_t> 1 << 31]  # of what 1, 2 and 4 bytes hold
 
 
 def whole_units(const double[::1] values, unit: float) -> tuple[NDArray[np.int64], float]:
@@ -84,9 +88,9 @@ def ranks_near(
             apart = near[j] - us[i] if j < near.shape[0] else FAR
             if j:
                 apart = min(apart, us[i] - near[j - 1])
-            rank = farthest
-            while rank and apart <= spans_us[rank - 1]:
-                rank -= 1
+            rank = 0
+            while rank < farthest and apart > spans_us[rank]:
+                rank += 1
             ranks[i] = rank
             if i:
                 ranks[i - 1] = min(ranks[i - 1], rank)  # the last before one still holds
@@ -149,6 +153,45 @@ cdef inline int64_t put_distinct(int64_t[::1] kept, int64_t at, int64_t a, int64
         at += rest[i] != kept[at]
         kept[at] = rest[i]
     return at + 1
+
+
+def packed_steps(const int64_t[::1] numbers) -> tuple[int, NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float64]]:
+    """Return *numbers* as their differences, the first being from 0, in the width that takes the fewest bytes.
+
+    Returns:
+        The bytes of a difference: 1, 2 or 4; the differences, little-endian, 0 where one is not below half the range
+        of the width; the places of those, and their values.
+    """
+    cdef int64_t[3] large = [0, 0, 0]
+    cdef int64_t i, step, last = 0, count = numbers.shape[0], put = 0, size
+    cdef int best = 0, k
+    with nogil:
+        for i in range(count):
+            size = llabs(numbers[i] - last)
+            last = numbers[i]
+            for k in range(3):
+                large[k] += size >= HALF[k]
+    for k in range(1, 3):
+        if (count << k) + large[k] * FAR_BYTES < (count << best) + large[best] * FAR_BYTES:
+            best = k
+    near = np.empty(count << best, np.uint8)
+    places, values = np.empty(large[best], np.uint32), np.empty(large[best], np.float64)
+    cdef uint8_t[::1] steps = near
+    cdef uint32_t[::1] at = places
+    cdef double[::1] far = values
+    cdef int64_t half = HALF[best]
+    cdef uint8_t* to = &steps[0] if count else NULL
+    last = 0
+    with nogil:
+        for i in range(count):
+            step = numbers[i] - last
+            last = numbers[i]
+            if llabs(step) >= half:
+                at[put], far[put] = <uint32_t> i, <double> step
+                put += 1
+                step = 0
+            memcpy(to + (i << best), &step, <size_t> 1 << best)
+    return 1 << best, near, places, values
 
 
 def pick_prints(

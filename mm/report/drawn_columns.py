@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.clock import US_PER_S
-from mm.report._drawn_rows import far_extremes, ranks_near, whole_units
+from mm.report._drawn_rows import far_extremes, packed_steps, ranks_near, whole_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
 _SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
-_WIDTHS = (1, 2, 4)
 
 
 class Near:
@@ -62,8 +61,9 @@ def drawn_rows(us: "Instants", most: int, near: "Near", thin: "Callable[[Ranks, 
     if len(us) <= most:
         return np.arange(len(us))
     ranks, rank = near.ranks(us, most)
-    close = np.flatnonzero(ranks < rank)
-    return np.sort(np.append(close, thin(ranks, rank, most - len(close))))
+    stay = ranks < rank
+    stay[thin(ranks, rank, most - int(np.count_nonzero(stay)))] = True
+    return np.flatnonzero(stay)
 
 
 def evenly(ranks: "Ranks", rank: int, most: int) -> "Rows":
@@ -79,22 +79,9 @@ def packed(numbers: "Ints") -> dict[str, Any]:
         ``bytes`` of a difference; ``steps``, all of them; ``at`` and ``far``, the places (4 bytes) and the values (8,
         floating) of those that do not fit, which are 0 among the steps. Little-endian, base64.
     """
-    steps = np.diff(numbers, prepend=0)
-    size = np.abs(steps)
-    fits = [(width, np.flatnonzero(size >= 1 << 8 * width - 1)) for width in _WIDTHS]
-    width, far = min(fits, key=lambda fit: len(steps) * fit[0] + len(fit[1]) * 12)
-    near = steps.astype(f"<i{width}")
-    near[far] = 0
-    return {
-        "bytes": width,
-        "steps": _text(near),
-        "at": _text(far.astype("<u4")),
-        "far": _text(steps[far].astype("<f8")),
-    }
-
-
-def _text(array: "NDArray[Any]") -> str:
-    return b64encode(array.tobytes()).decode()
+    width, *columns = packed_steps(numbers)
+    steps, at, far = (b64encode(column).decode() for column in columns)
+    return {"bytes": width, "steps": steps, "at": at, "far": far}
 
 
 def unit_of(values: "Floats") -> float:

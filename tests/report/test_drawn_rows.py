@@ -66,6 +66,21 @@ def test_of_each_share_of_the_far_rows_first_least_greatest_and_last_are_found(v
     assert found.tolist() == expected
 
 
+@given(st.lists(st.integers(-200, 200) | st.integers(-(2**16), 2**16) | st.integers(-(2**40), 2**40), max_size=40))
+@example([127, 255, 127, -1, 128])
+@example([-(2**31), 0, 2**31 - 1])
+def test_differences_are_packed_in_the_width_that_takes_the_fewest_bytes(numbers):
+    """What is not below half the range of the width is kept apart, at its place, and is 0 among the others."""
+    steps = [one - before for one, before in zip(numbers, [0, *numbers], strict=False)]
+    large = {width: [at for at, step in enumerate(steps) if abs(step) >= 1 << 8 * width - 1] for width in (1, 2, 4)}
+    expected = min(large, key=lambda width: len(steps) * width + 12 * len(large[width]))
+    width, near, at, far = _drawn_rows.packed_steps(np.array(numbers, np.int64))
+    assert width == expected
+    assert at.tolist() == large[width]
+    assert far.tolist() == [float(steps[place]) for place in large[width]]
+    assert near.view(f"<i{width}").tolist() == [0 if place in large[width] else one for place, one in enumerate(steps)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypatch):
     """Piece by piece of the events, windows among them."""

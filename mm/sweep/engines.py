@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import play_some
-from mm.sweep.play import Outcome, Task, backtested, keep_freed_memory, outcome, without_collection
+from mm.sweep.play import Outcome, Task, backtested, keep_freed_memory, outcome, play, without_collection
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from mm.backtest.result import Result
 
+THREADS = 2  # of this process that play points
 TRIES = 2  # of a point whose process dies: the first time it may have been the system's doing
 GRACE_S = 5.0  # for a process that has closed its output to end
 Outcomes = Iterator[tuple[int, Outcome]]
@@ -40,8 +41,24 @@ _TALKING = ("asyncio", "distributed", "tornado")
 
 
 def in_process(tasks: Sequence[Task]) -> Outcomes:
-    """Play one task after another, here; another thread sums one up while the next is played."""
+    """Play tasks here: two at a time, or one by one where a user's model is among them.
+
+    What a module of a user's holds, a generator of random numbers say, is the same for all points of this process.
+    """
     keep_freed_memory()
+    return _one_by_one(tasks) if any(task["sources"] for task in tasks) else _two_at_a_time(tasks)
+
+
+def _two_at_a_time(tasks: Sequence[Task]) -> Outcomes:
+    """Play tasks in two threads; the first one alone, because it imports what the others need, and opens the days."""
+    for task in tasks[:1]:
+        yield 0, play(task)
+    with without_collection():
+        yield from _shared_out(tasks[1:], [play] * THREADS, first=1)
+
+
+def _one_by_one(tasks: Sequence[Task]) -> Outcomes:
+    """Play one task after another; another thread sums one up while the next is played."""
     played: SimpleQueue[Result | Outcome | None] = SimpleQueue()
     summed: Answers = SimpleQueue()
 
@@ -64,20 +81,38 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
     """Play as many tasks at a time as there are *jobs*, each in a process of its own."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
-    waiting, answers = deque(enumerate(tasks)), Answers()
-
-    def serve(worker: _Worker) -> None:
-        with suppress(IndexError):  # there are no more
-            while True:
-                place, task = waiting.popleft()
-                _answer(answers, place, worker.play, task)
 
     def stop() -> None:
-        waiting.clear()
         for worker in workers:
             worker.stop()
 
-    with _threads_of([partial(serve, worker) for worker in workers], stop):
+    yield from _shared_out(tasks, [worker.play for worker in workers], stop)
+
+
+def _shared_out(
+    tasks: Sequence[Task],
+    players: Sequence[Callable[[Task], Outcome]],
+    stop: Callable[[], None] = lambda: None,
+    *,
+    first: int = 0,
+) -> Outcomes:
+    """Give each of the *players* one task after another, in a thread of its own; *stop* ends what they are at.
+
+    The *first* task has this place.
+    """
+    waiting, answers = deque(enumerate(tasks, first)), Answers()
+
+    def serve(player: Callable[[Task], Outcome]) -> None:
+        with suppress(IndexError):  # there are no more
+            while True:
+                place, task = waiting.popleft()
+                _answer(answers, place, player, task)
+
+    def end() -> None:
+        waiting.clear()
+        stop()
+
+    with _threads_of([partial(serve, player) for player in players], end):
         for _ in tasks:
             yield _answered(answers)
 

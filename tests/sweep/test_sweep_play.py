@@ -6,6 +6,7 @@ import math
 import random
 import signal
 from collections import deque
+from itertools import islice
 from threading import Event
 
 import numpy as np
@@ -73,39 +74,69 @@ def test_a_summary_that_json_cannot_hold_fails_its_point_alone(monkeypatch, valu
         assert found is outcome
 
 
-def test_a_point_is_summed_up_while_the_next_one_is_played(monkeypatch):
-    """Each waits for the other here: one after the other they would never end. The order stays that of the tasks."""
-    turns, summed = [Event(), Event(), Event()], [Event(), Event(), Event()]
+def tasks(count, sources=()):
+    """Return tasks that differ by their place; with *sources* as if a user's model were among them."""
+    return [{"place": place, "sources": dict.fromkeys(sources, "1")} for place in range(count)]
+
+
+def test_two_points_are_played_at_a_time_behind_the_first(monkeypatch):
+    """Each waits for the other here: one after the other they would never end."""
+    begun = [Event() for _ in range(5)]
 
     def played(task):
-        turns[task].set()
-        assert task == 0 or summed[task - 1].wait(10)
-        return task
+        place = task["place"]
+        begun[place].set()
+        if place == 0:
+            assert not any(one.is_set() for one in begun[1:])
+        else:
+            assert begun[place + 1 if place % 2 else place - 1].wait(10)
+        return {"summary": place}
 
-    def outcome(task):
-        assert task == 2 or turns[task + 1].wait(10)
-        summed[task].set()
-        return {"summary": task}
-
-    monkeypatch.setattr(engines, "backtested", played)
-    monkeypatch.setattr(engines, "outcome", outcome)
-    assert list(engines.in_process([0, 1, 2])) == [(task, {"summary": task}) for task in range(3)]
+    monkeypatch.setattr(engines, "play", played)
+    found = list(engines.in_process(tasks(5)))
+    assert found[0] == (0, {"summary": 0})
+    assert sorted(found) == [(place, {"summary": place}) for place in range(5)]
     assert list(engines.in_process([])) == []
 
 
-def test_what_is_raised_while_a_point_is_summed_up_reaches_the_caller(monkeypatch):
-    """The thread that sums up has nobody else to raise it to, and the sweep must not wait for the point."""
+def test_points_of_a_users_model_are_played_one_by_one(monkeypatch):
+    """Its module is one for all of them; one is summed up while the next is played, or this would never end."""
+    turns, summed = [Event(), Event(), Event()], [Event(), Event(), Event()]
 
-    def outcome(_found):
-        raise KeyError("a bug")
+    def played(task):
+        place = task["place"]
+        turns[place].set()
+        assert place == 0 or summed[place - 1].wait(10)
+        return place
 
-    monkeypatch.setattr(engines, "backtested", lambda task: task)
+    def outcome(place):
+        assert place == 2 or turns[place + 1].wait(10)
+        summed[place].set()
+        return {"summary": place}
+
+    monkeypatch.setattr(engines, "backtested", played)
     monkeypatch.setattr(engines, "outcome", outcome)
-    with pytest.raises(KeyError, match="a bug"):
-        list(engines.in_process([0, 1]))
+    found = list(engines.in_process(tasks(3, ["my_own"])))
+    assert found == [(place, {"summary": place}) for place in range(3)]
 
 
-def test_a_sweep_that_is_interrupted_at_any_instant_ends(monkeypatch):
+def test_what_is_raised_in_a_thread_reaches_the_caller(monkeypatch):
+    """The thread that sums up or plays has nobody else to raise it to, and the sweep must not wait for the point."""
+
+    def ill(given):
+        if given == 0 or given["place"]:
+            raise KeyError("a bug")
+
+    monkeypatch.setattr(engines, "backtested", lambda _task: 0)
+    monkeypatch.setattr(engines, "outcome", ill)
+    monkeypatch.setattr(engines, "play", ill)
+    for sources in ([], ["my_own"]):
+        with pytest.raises(KeyError, match="a bug"):
+            list(engines.in_process(tasks(3, sources)))
+
+
+@pytest.mark.parametrize("sources", [[], ["my_own"]])
+def test_a_sweep_that_is_interrupted_at_any_instant_ends(monkeypatch, sources):
     """A future's wait can be ended while its lock is held: then the thread that sums up waited for ever."""
 
     class Stop(Exception):
@@ -116,12 +147,14 @@ def test_a_sweep_that_is_interrupted_at_any_instant_ends(monkeypatch):
 
     monkeypatch.setattr(engines, "backtested", lambda task: task)
     monkeypatch.setattr(engines, "outcome", lambda found: {"summary": found})
+    monkeypatch.setattr(engines, "play", lambda task: {"summary": task})
     monkeypatch.setattr(engines, "keep_freed_memory", lambda: None)
+    every = tasks(1, sources) * 20_000
     before, chance = signal.signal(signal.SIGALRM, stop), random.Random(0)
     try:
-        for _ in range(1_000):
-            outcomes = engines.in_process(range(10_000_000))
-            next(outcomes)  # Python reports a thread whose start is interrupted
+        for _ in range(500):
+            outcomes = engines.in_process(every)
+            deque(islice(outcomes, 2), maxlen=0)  # Python reports a thread whose start is interrupted
             with pytest.raises(Stop):  # noqa: PT012 - the alarm may ring at once
                 signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-5, 2e-3))
                 deque(outcomes, maxlen=0)

@@ -6,6 +6,8 @@ Whole numbers are added as 64 bits that wrap around; every function also returns
 whether they could have.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,17 @@ def held_sums(us: NDArray[np.int64], inventory: NDArray[np.int64], target: int) 
 
     The time t of a row lasts until the next one. Halves are added first, as ``numpy.sum`` does it.
     """
+
+def falls(us: NDArray[np.int64], equity: NDArray[Any]) -> tuple[Any, int, int, bool]:
+    """Return how equity fell below its highest value so far, in rows of which there is one or more.
+
+    The deepest fall; the longest time from a peak to the next row at least as high, or to the end; the time below a
+    peak, each row until the next; and whether the last row is below one. Rows that follow a peak at its height are
+    peaks. *equity* is int64, or Python integers.
+    """
+
+def rows_every(us: NDArray[np.int64], step_us: int) -> NDArray[np.int64]:
+    """Return the last of rising rows at or before each instant from the first one on, *step_us* apart; there is one."""
 
 def split_sums(
     fills: NDArray[np.int64], marks2: NDArray[np.int64], first: tuple[int, int], last_mark2: int

@@ -8,7 +8,14 @@ whether they could have.
 from libc.math cimport fabs
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from mm.backtest.metrics._rows_at cimport row_at
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
 
 WHOLE = (1 << 64) - 1  # type: int  # the bits of a number
 cdef enum:
@@ -115,6 +122,48 @@ cdef inline void _add(double* sums, const int64_t* us, int64_t away) noexcept no
 
 cdef inline int64_t size(int64_t value) noexcept nogil:
     return -value if value < 0 else value
+
+
+ctypedef fused Whole:
+    int64_t
+    object  # where 64 bits are too few
+
+
+def falls(const int64_t[::1] us, equity: NDArray[Any]) -> tuple[Any, int, int, bool]:
+    """Return how equity fell below its highest value so far, in rows of which there is one or more.
+
+    The deepest fall; the longest time from a peak to the next row at least as high, or to the end; the time below a
+    peak, each row until the next; and whether the last row is below one. Rows that follow a peak at its height are
+    peaks. *equity* is int64, or Python integers.
+    """
+    return falls_in[object](us, equity) if equity.dtype == object else falls_in[int64_t](us, equity)
+
+
+cdef tuple falls_in(const int64_t[::1] us, Whole[::1] equity):
+    cdef int64_t i, peak = 0, longest = 0, below = 0, rows = us.shape[0]
+    cdef Whole top = equity[0], deepest = top - top
+    for i in range(1, rows):
+        if equity[i] < top:
+            deepest = max(deepest, top - equity[i])
+            if i + 1 < rows:
+                below += us[i + 1] - us[i]
+            continue
+        if i - peak > 1:
+            longest = max(longest, us[i] - us[peak])
+        top, peak = equity[i], i
+    return deepest, max(longest, us[rows - 1] - us[peak]), below, equity[rows - 1] < top
+
+
+def rows_every(const int64_t[::1] us, int64_t step_us) -> NDArray[np.int64]:
+    """Return the last of rising rows at or before each instant from the first one on, *step_us* apart; there is one."""
+    cdef int64_t rows = us.shape[0], i, at = 0, last = 0
+    found = np.empty((us[rows - 1] - us[0]) // step_us + 1, np.int64)
+    cdef int64_t[::1] row = found
+    for i in range(row.shape[0]):
+        # Sought from where it would be if this step had as many rows as the one before.
+        row[i] = row_at(&us[0], 1, rows, us[0] + i * step_us, min(2 * at - last, rows - 1))
+        last, at = at, row[i]
+    return found
 
 
 def split_sums(

@@ -40,8 +40,8 @@ def rest(
             is nearer or farther, too.
 
     Returns:
-        float64[blocks, bins, 2]: order-seconds and predicted fills; and the least and the greatest distance at which an
-        order rested, (0, -1) where none did.
+        float64[blocks, bins, 2]: order-seconds and predicted fills, the first alone where nothing predicts any; and the
+        least and the greatest distance at which an order rested, (0, -1) where none did.
     """
 
 def waits(

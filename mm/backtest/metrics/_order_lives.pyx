@@ -58,6 +58,19 @@ def read_lives(const int64_t[:, ::1] orders) -> tuple[int, NDArray[np.int64], in
     return first_id, found, int(counts[CANCEL_REQ].sum()), counts
 
 
+cdef struct Spent:
+    double* sums            # of each block and bin: order-seconds, and where fills are predicted also these
+    int64_t length          # of a block, in µs
+    int64_t first_block     # its number since 1970
+    int64_t first           # distance, in half ticks
+    int64_t width           # of a bin
+    int64_t count           # of bins
+    int64_t last_us         # end of the data
+    int64_t least           # distance at which an order rested, of those that have no bin of their own
+    int64_t most
+    uint8_t* met            # of each bin, whether an order rested at its only distance
+
+
 def rest(
     const int64_t[:, ::1] lives,
     const int64_t[::1] cuts,
@@ -84,53 +97,114 @@ def rest(
             is nearer or farther, too.
 
     Returns:
-        float64[blocks, bins, 2]: order-seconds and predicted fills; and the least and the greatest distance at which an
-        order rested, (0, -1) where none did.
+        float64[blocks, bins, 2]: order-seconds and predicted fills, the first alone where nothing predicts any; and the
+        least and the greatest distance at which an order rested, (0, -1) where none did.
     """
-    cdef int64_t first = bins[0], width = bins[1], count = bins[2], i, at, half, place, begun = -1
-    cdef int64_t until, since, side, price2, least = NEVER, most = -NEVER
-    cdef double* sums
-    cdef double seconds
-    cdef bint predicts = len(intensity.rows()) > 0, single = bins[1] == 1  # a division costs more than all the rest
-    cdef int64_t block = 0, length = block_us, first_of = blocks[0], ends = -NEVER, cells = cuts.shape[0]
-    found = np.zeros((blocks[1], count, 2))
-    cdef double[:, :, ::1] spent = found
-    cdef int64_t known  # by distance and side, the rate of the last piece: orders meet few of them again and again
-    cdef double[::1] known_rate = np.empty(2 * count)
-    cdef int64_t[::1] known_piece = np.full(2 * count, -1)
+    cdef bint predicts = len(intensity.rows()) > 0
+    cdef int64_t i
+    found = np.zeros((blocks[1], bins[2], 2 if predicts else 1))
+    cdef double[:, :, ::1] sums = found
+    cdef uint8_t[::1] met = np.zeros(bins[2], np.uint8)
+    cdef int64_t[::1] known_piece = np.full(2 * bins[2], -1)
+    cdef double[::1] known_rate = np.empty(2 * bins[2])
+    cdef Known known = Known(&known_piece[0], &known_rate[0])
+    cdef Spent spent = Spent(
+        &sums[0, 0, 0], block_us, blocks[0], bins[0], bins[1], bins[2], last_us, NEVER, -NEVER, &met[0]
+    )
     with nogil:
-        for i in range(lives.shape[0]):
-            until, since, side, price2 = _end(lives, i, last_us), lives[i, 1], lives[i, 2], 2 * lives[i, 3]
-            begun = row_at(&cuts[0], 1, cells, since, begun)
-            at = max(begun, 0) if until > since else cells
-            while at < cells and cuts[at] < until:
+        if predicts:
+            rest_of(lives, cuts, mid2, intensity, &piece[0], &known, &spent, True, spent.width == 1)
+        else:
+            rest_of(lives, cuts, mid2, intensity, NULL, NULL, &spent, False, spent.width == 1)
+        for i in range(spent.count):
+            if met[i]:
+                spent.least, spent.most = min(spent.least, spent.first + i), max(spent.most, spent.first + i)
+    if spent.least > spent.most:
+        spent.least, spent.most = 0, -1
+    return found, (spent.least, spent.most)
+
+
+cdef struct Known:  # by distance and side, the rate of the last piece: orders meet few of them again and again
+    int64_t* piece
+    double* rate
+
+
+cdef inline void rest_of(
+    const int64_t[:, ::1] lives,
+    const int64_t[::1] cuts,
+    const int64_t[::1] mid2,
+    Intensity intensity,
+    const int64_t* piece,
+    Known* known,
+    Spent* spent,
+    bint predicts,
+    bint single,
+) noexcept nogil:
+    """Add what ``rest`` returns; where *single*, a bin is one distance."""
+    cdef const int64_t* life = &lives[0, 0]
+    cdef const int64_t* us = &cuts[0]
+    cdef const int64_t* bid_ask = &mid2[0]
+    cdef int64_t cells = cuts.shape[0], last_bin = spent.count - 1, i, at, until, from_us, to_us, origin, place, slot, half
+    cdef int64_t begun = -1, side, ends = -NEVER, begins = -NEVER, sure_us = -NEVER  # of the block
+    cdef int planes = 2 if predicts else 1
+    cdef double* row = spent.sums
+    cdef double* sums
+    cdef uint8_t* met = spent.met
+    cdef double seconds
+    cdef bint plain, alone
+    for i in range(lives.shape[0]):
+        from_us, until = life[1], -1 if life[6] else spent.last_us if life[5] < 0 else life[5]
+        while begun >= 0 and us[begun] > from_us:
+            begun -= 1
+        while begun + 1 < cells and us[begun + 1] <= from_us:  # few, and none where two orders arrive together
+            begun += 1
+        at = max(begun, 0)
+        if until > from_us and at < cells and us[at] < until:
+            side, origin = life[2], 2 * life[2] * life[3] + spent.first
+            plain = begins <= us[at] and until <= sure_us  # all of it lies in one block, and before the last cut
+            from_us, to_us = max(from_us, us[at]), -NEVER
+            while to_us < until:
+                to_us = min(us[at + 1], until) if plain or at + 1 < cells else until
+                if bid_ask[at] > 0:
+                    if not plain and not begins <= us[at] < ends:
+                        begins = us[at] / spent.length * spent.length
+                        ends = begins + spent.length
+                        sure_us = min(ends, us[cells - 1])
+                        row = spent.sums + (begins / spent.length - spent.first_block) * spent.count * planes
+                    place = side * bid_ask[at] - origin
+                    alone = single and 0 <= place <= last_bin
+                    if alone:
+                        met[place] = True
+                    else:
+                        place = shared_bin(spent, place)
+                    seconds = 1e-6 * <double> (to_us - from_us)
+                    sums = row + place * planes
+                    sums[0] += seconds
+                    if predicts and piece[at] >= 0:
+                        slot = 2 * place + (side > 0) if alone else -1
+                        half = side * bid_ask[at] - origin + spent.first
+                        sums[1] += seconds * rate_of(intensity, known, slot, piece[at], side, half)
+                from_us = to_us
                 at += 1
-                if mid2[at - 1] <= 0:
-                    continue
-                half = side * (mid2[at - 1] - price2)
-                least, most = min(least, half), max(most, half)
-                place = half - first if single else (half - first) / width
-                place = 0 if half < first else min(place, count - 1)
-                if not ends - length <= cuts[at - 1] < ends:
-                    block = cuts[at - 1] / length
-                    ends = (block + 1) * length
-                    block -= first_of
-                seconds = 1e-6 * <double> ((min(until, cuts[at]) if at < cells else until) - max(since, cuts[at - 1]))
-                sums = &spent[block, place, 0]
-                sums[0] += seconds
-                if not predicts or piece[at - 1] < 0:
-                    continue
-                if not single or place != half - first:  # one of several distances of its bin
-                    sums[1] += seconds * intensity.rate(piece[at - 1], side, 0.5 * <double> half)
-                    continue
-                known = 2 * place + (side > 0)
-                if known_piece[known] != piece[at - 1]:
-                    known_piece[known] = piece[at - 1]
-                    known_rate[known] = intensity.rate(piece[at - 1], side, 0.5 * <double> half)
-                sums[1] += seconds * known_rate[known]
-    if least > most:
-        least, most = 0, -1
-    return found, (least, most)
+        life += 7
+
+
+cdef int64_t shared_bin(Spent* spent, int64_t place) noexcept nogil:
+    """Return the bin of a distance that others share, *place* half ticks from the first, and note the distance."""
+    spent.least, spent.most = min(spent.least, place + spent.first), max(spent.most, place + spent.first)
+    return 0 if place < 0 else min(place / spent.width, spent.count - 1)
+
+
+cdef inline double rate_of(
+    Intensity intensity, Known* known, int64_t slot, int64_t piece, int64_t side, int64_t half
+) noexcept nogil:
+    """Return the fills per second that a *piece* predicts; one with a *slot*, 0 or more, is found once a piece."""
+    if slot < 0:
+        return intensity.rate(piece, side, 0.5 * <double> half)
+    if known.piece[slot] != piece:
+        known.piece[slot] = piece
+        known.rate[slot] = intensity.rate(piece, side, 0.5 * <double> half)
+    return known.rate[slot]
 
 
 def waits(

@@ -54,6 +54,9 @@ def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
 def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
 
+def lagged(values: NDArray[np.float64], lag: int) -> float:
+    """Return the sum of the products of *values* with those *lag* rows later, of which there are some."""
+
 def half_lag(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int, most: int) -> int:
     """Return the first lag, in steps, at which the autocovariance of ``on_grid`` is below half of that at lag 0.
 

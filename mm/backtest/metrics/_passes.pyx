@@ -9,24 +9,12 @@ from mm.backtest.metrics._rows_at cimport index_rows, indexed_row_at, row_at, sh
 
 import numpy as np
 
-cdef extern from *:
-    """
-    static inline int mm_bits_of(int64_t value) {
-        int bits = 0;
-    #if defined(__GNUC__)
-        if (value > 0) bits = 64 - __builtin_clzll((unsigned long long) value);
-    #else
-        while (value > 0) { value >>= 1; bits++; }
-    #endif
-        return bits;
-    }
-    """
-    int bits_of "mm_bits_of"(int64_t value) noexcept nogil
-
 cdef enum:
     BUCKETS = 1 << 12
     FINE_BITS = 6  # of a time behind its first one, that choose its bucket
-    HALVES = (64 - FINE_BITS) << (FINE_BITS + 1)
+    FRACTION_BITS = 52  # of a double
+    NO_BUCKET = (1023 << FINE_BITS) - 1  # the first bits of a 1, less one
+    HALVES = 2 * ((64 << FINE_BITS) + 2)
     ABREAST = 4  # draws
     FEW_ROWS = 16  # of an index take as long as seeking one row by halving
 
@@ -246,15 +234,38 @@ def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
 
 def on_grid(const int64_t[:] us, const int64_t[:] values, step_us: int) -> NDArray[np.float64]:
     """Return *values* as they stood every *step_us* from the first instant to the last; there must be one."""
-    cdef int64_t step = step_us, first = us[0], rows = us.shape[0], at = 0, i
-    grid = np.empty((us[rows - 1] - first) // step + 1)
+    cdef int64_t step = step_us, first = us[0], rows = us.shape[0], at, i
+    cdef int64_t cells = (us[rows - 1] - first) // step + 1, grid_us = first, next_us, here
+    grid = np.empty(cells + 1)
     cdef double[::1] found = grid
+    i = 0
     with nogil:
-        for i in range(found.shape[0]):
-            while at + 1 < rows and us[at + 1] <= first + i * step:
-                at += 1
+        for at in range(rows):  # each is written, and counts where a point of the grid comes before the next one
+            next_us = us[at + 1] if at + 1 < rows else us[at] + 1
             found[i] = <double> values[at]
-    return grid
+            here = grid_us < next_us
+            i += here
+            grid_us += here * step
+            while grid_us < next_us:
+                found[i] = <double> values[at]
+                i += 1
+                grid_us += step
+    return grid[:cells]
+
+
+def lagged(const double[::1] values, int64_t lag) -> float:
+    """Return the sum of the products of *values* with those *lag* rows later, of which there are some."""
+    cdef double[4] sums = [0.0, 0.0, 0.0, 0.0]
+    cdef const double* later = &values[lag]
+    cdef int64_t i = 0, j, rows = values.shape[0] - lag
+    while i + 4 <= rows:
+        for j in range(4):
+            sums[j] += values[i + j] * later[i + j]
+        i += 4
+    while i < rows:
+        sums[0] += values[i] * later[i]
+        i += 1
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
 def half_lag(const int64_t[:] us, const int64_t[:] values, step_us: int, most: int) -> int:
@@ -392,9 +403,11 @@ def spread(
 
 
 cdef inline int64_t bucket_of(int64_t time) noexcept nogil:
-    """Return the bucket of a time: its bits from the first one on, as many as `FINE_BITS` and one; 0 below 0."""
-    cdef int64_t bits = bits_of(time), shift = bits - FINE_BITS - 1 if bits > FINE_BITS + 1 else 0
-    return (shift << FINE_BITS) + (max(time, 0) >> shift)
+    """Return the bucket of a time: the first bits of it as a double, which rise with it; 0 for 0 and below."""
+    cdef double value = <double> max(time, 0)
+    cdef uint64_t bits
+    memcpy(&bits, &value, sizeof(bits))
+    return max(<int64_t> (bits >> (FRACTION_BITS - FINE_BITS)) - NO_BUCKET, 0)
 
 
 cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil:
@@ -624,23 +637,27 @@ def slow_variance(
         used: Whether a block counts in a column.
         degrees: How many cosines each column has; the variance is 0 where there is none.
     """
-    cdef int64_t i, j, wave, at, last, blocks = values.shape[0], columns = values.shape[1]
+    cdef int64_t i, j, wave, at, last, known = 0, blocks = values.shape[0], columns = values.shape[1]
     cdef int64_t most = max(degrees) if columns else 0
     cdef double once, before, here, value
     found = np.zeros(columns)
-    cdef double[::1] variance = found, sums = np.empty(most)
+    cdef double[::1] variance = found, sums = np.empty(most), waves = np.empty(blocks)  # the slowest cosine
     with nogil:
         for j in range(columns):
             last = 0
             for i in range(blocks):
                 last += used[i, j] != 0
+            if last != known:  # most columns have as many
+                known = last
+                for i in range(last):
+                    waves[i] = cos(PI * (<double> i + 0.5) / <double> last)
             sums[:] = 0.0
             at = 0
             for i in range(blocks):
                 if not used[i, j]:
                     continue
                 # cos(n x) = 2 cos(x) cos((n - 1) x) - cos((n - 2) x)
-                once = cos(PI * (<double> at + 0.5) / <double> last)
+                once = waves[at]
                 before, here, value = 1.0, once, values[i, j]
                 for wave in range(degrees[j]):
                     sums[wave] += here * value

@@ -303,6 +303,8 @@ def _spent(found: "Lives", path: tuple["Column", "Column"], intensity: "Intensit
         time = rest(*path_of, *one, (least, width, len(half_ticks)))[0][0, :, 0]
         grid = _grid(half_ticks, time)
         rows, _ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
+    if rows.shape[2] == 1:  # nothing predicts fills
+        rows = np.concatenate((rows, np.zeros(rows.shape)), axis=2)
     return _RestSums(time, half_ticks, grid, first, rows)
 
 

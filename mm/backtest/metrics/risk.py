@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics._money import held_sums
-from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, on_grid
+from mm.backtest.metrics._money import falls, held_sums, rows_every
+from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, lagged, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.clock import US_PER_S
@@ -47,9 +47,8 @@ def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArra
     The row at an instant is the last one at or before it. A period does not count when equity at either of its ends
     is not *valid* (no mid) or older than a period (nothing was recorded).
     """
-    ends = np.arange(us[0], us[-1] + 1, PERIOD_US)
-    row = np.searchsorted(us, ends, side="right") - 1
-    known = valid[row] & (ends - us[row] < PERIOD_US)
+    row = rows_every(us, PERIOD_US)
+    known = valid[row] & (us[0] + PERIOD_US * np.arange(len(row)) - us[row] < PERIOD_US)
     return row, known[1:] & known[:-1]
 
 
@@ -187,42 +186,37 @@ def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
     return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
 
 
-def fallen(equity: "Numbers") -> "Numbers":
-    """Return how far equity is below its highest point so far, 0 or more."""
-    found = np.maximum.accumulate(equity)
-    found -= equity  # in place: a row a second over months
-    return found
+class Falls(NamedTuple):
+    """How equity fell below its highest value so far.
 
-
-def max_drawdown(fall: "Numbers") -> Any:
-    """Return the deepest *fall*, as ``fallen`` returns them; None without a row."""
-    return np.max(fall) if len(fall) else None
-
-
-def drawdown_duration_us(us: "Column", fall: "Numbers") -> int | None:
-    """Return the longest time from a peak to the first row at least as high, or to the end of the data.
-
-    The peak is the last row before equity falls; level stretches are not drawdowns. *fall* is what ``fallen`` returns.
+    Attributes:
+        deepest: The deepest fall, in the unit of equity; None without a row.
+        longest_us: The longest time from a peak to the first row at least as high, or to the end of the data. The peak
+            is the last row before equity falls; level stretches are none.
+        below_us: For how long equity was below its highest value, each row until the next.
+        span_us: From the first row to the last.
+        unrecovered: Whether it still is.
     """
-    if len(fall) == 0:
-        return None
-    peak = np.flatnonzero(fall == 0)
-    fell = np.diff(peak) > 1
-    times = (us[peak[1:]] - us[peak[:-1]])[fell]
-    unrecovered = int(us[-1] - us[peak[-1]])
-    return max(unrecovered, int(times.max(initial=0)))
+
+    deepest: Any = None
+    longest_us: int | None = None
+    below_us: int | None = None
+    span_us: int = 0
+    unrecovered: bool | None = None
+
+    def under_water(self) -> dict[str, Any]:
+        """Return the time below in s, its share of all time, and whether it lasts; None where no time passed."""
+        seconds = None if self.below_us is None else self.below_us / US_PER_S
+        share = self.below_us / self.span_us if self.below_us is not None and self.span_us else None
+        return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
 
 
-def under_water(us: "Column", fall: "Numbers") -> dict[str, Any]:
-    """Return how long equity was below its highest value so far, its share of all time, and whether it still is.
-
-    Each row counts until the next; ``share`` is None where no time passed, and all are where there is no row.
-    """
-    if len(fall) == 0:
-        return dict.fromkeys(("s", "share", "unrecovered"))
-    below = fall > 0
-    time, total = int(np.diff(us).sum(where=below[:-1])), int(us[-1] - us[0])
-    return {"s": time / US_PER_S, "share": time / total if total else None, "unrecovered": bool(below[-1])}
+def falls_of(us: "Column", equity: "Numbers") -> Falls:
+    """Return how *equity* fell in the rows of a run, whose instants are *us*."""
+    if len(us) == 0:
+        return Falls()
+    deepest, longest_us, below_us, unrecovered = falls(us, equity)
+    return Falls(deepest, longest_us, below_us, int(us[-1] - us[0]), unrecovered)
 
 
 def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:
@@ -257,10 +251,10 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     if lag >= 0:
         return float(lag) if lag else None
     held = on_grid(us, inventory, GRID_US)
-    half = 0.5 * held.var() * len(held)
     held -= held.mean()
+    half = 0.5 * lagged(held, 0)
     lags = _LAGS
-    while lags < len(held) and dot(held[lags - 1 :], held[: 1 - lags]) >= half:
+    while lags < len(held) and lagged(held, lags - 1) >= half:
         lags *= 2  # one sum of products says whether it is worth the transform of so many
     while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
         lags *= 4
@@ -281,9 +275,11 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
     many = max(_AT_ONCE // lags, 1)
     for begin in range(0, len(centred), many * lags):
         some = centred[begin : begin + (many + 1) * lags]
-        rows = np.zeros((-(-len(some) // lags) + 1, lags))
-        rows.ravel()[: len(some)] = some
-        each = np.fft.rfft(rows, 2 * lags)[: many + 1]
+        whole = len(some) // lags
+        rows = np.zeros((whole + 2, 2 * lags))  # as they are transformed: half of each is 0
+        rows[:whole, :lags] = some[: whole * lags].reshape(whole, lags)
+        rows[whole, : len(some) - whole * lags] = some[whole * lags :]
+        each = np.fft.rfft(rows)[: many + 1]
         add_spectra(*(one.view(np.float64).reshape(*one.shape, 2) for one in (each, spectrum)))
     return np.fft.irfft(spectrum, 2 * lags)[:lags]
 

@@ -203,8 +203,8 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
     us, equity = account.us, account.equity
     if not account.valid.all():
         us, equity = us[account.valid], equity[account.valid]
-    below = risk.fallen(equity)
-    fall, lasted_us = risk.max_drawdown(below), risk.drawdown_duration_us(us, below)
+    found = risk.falls_of(us, equity)
+    fall, lasted_us = found.deepest, found.longest_us
     gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
     moments = risk.moments(changes / account.per_quote)
     return {
@@ -221,7 +221,7 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
         "calmar": None if not fall else risk.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
-        "under_water": risk.under_water(us, below),
+        "under_water": found.under_water(),
         "returns": moments,
         "psr": risk.psr(moments),
     }, left_out

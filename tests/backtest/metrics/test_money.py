@@ -107,3 +107,13 @@ def test_round_trips_are_those_of_the_pairs_that_a_fill_closes(seed):
     assert gains.tolist() == pytest.approx([float(gain) for gain, _, _ in trips.values()], rel=1e-9, abs=1e-12)
     ends = [rows[end][0] - Fraction(opened, size) for end, (_, opened, size) in trips.items()]
     assert times.tolist() == pytest.approx([float(held) for held in ends], rel=1e-9, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_row_of_each_step_is_the_last_one_at_or_before_it(seed):
+    """As bisection finds it, where many rows come in one step and where steps pass without any."""
+    random = np.random.default_rng(seed)
+    us = 7 + np.cumsum(random.integers(0, 40, 400) * random.choice([0, 1, 1, 1, 30], 400))
+    for step in (1, 25, 1_000, 10**9):
+        wanted = np.searchsorted(us, np.arange(us[0], us[-1] + 1, step), side="right") - 1
+        assert _money.rows_every(us, step).tolist() == wanted.tolist()

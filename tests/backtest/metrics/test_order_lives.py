@@ -158,12 +158,13 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
     mid2[rng.random(len(cuts)) < 0.1], piece[piece == 2] = 0, -1
     begin = rng.integers(0, 91, 20)
     found = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
-    wanted, (first, width, count) = np.zeros((10, bins[2], 2)), bins
+    wanted, (first, width, count), halves = np.zeros((10, bins[2], 2)), bins, []
     for _, since, side, ticks, _, until, _ in found.table.tolist():
         for at, end, twice, one in zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True):
             spent = min(end, until, 100 * S) - max(at, since)
             if twice and spent > 0:
                 half = side * (twice - 2 * ticks)
+                halves.append(half)
                 rate = 0.0
                 if one >= 0:
                     A, k = PIECES[one][2:4] if side > 0 else PIECES[one][4:6]
@@ -171,8 +172,12 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
                 cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
                 wanted[cell] += np.array([1, rate]) * spent / S
     path_of = found.table, cuts, mid2, Intensity(PIECES), piece
-    cells, _ = _order_lives.rest(*path_of, 10 * S, (0, 10), found.last_us, bins)
+    cells, span = _order_lives.rest(*path_of, 10 * S, (0, 10), found.last_us, bins)
     assert cells == pytest.approx(wanted, rel=1e-12, abs=1e-12)
+    assert span == (min(halves), max(halves))
+    alone = _order_lives.rest(found.table, cuts, mid2, Intensity(()), piece, 10 * S, (0, 10), found.last_us, bins)
+    assert alone[0].tolist() == cells[:, :, :1].tolist()
+    assert alone[1] == span
 
 
 def day_of_fills(rng, level):

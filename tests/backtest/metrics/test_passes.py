@@ -119,6 +119,13 @@ def test_lots_are_matched_in_the_order_in_which_they_came(seed):
     assert list(zip(*_passes.first_in_first_out(fills).tolist(), strict=True)) == pairs
 
 
+def test_lagged_products_are_those_of_rows_so_far_apart():
+    """Up to the last lag; whole numbers are added exactly."""
+    values = np.random.default_rng(1).integers(-99, 99, 103).astype(float)
+    for lag in (0, 1, 2, 3, 50, 99, 102):
+        assert _passes.lagged(values, lag) == float((values[lag:] * values[: len(values) - lag]).sum())
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_grid_reads_the_last_row_at_or_before_each_of_its_instants(seed):
     """From the first row's instant on, as long as there are rows."""

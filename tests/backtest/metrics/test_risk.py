@@ -213,44 +213,51 @@ def test_a_rolling_ratio_is_that_of_the_periods_in_its_window(steps, window):
             assert ratio[place] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1, 2**70])
 @given(PATH)
-def test_drawdown_is_the_deepest_fall_from_any_earlier_row(steps):
-    """Depth and duration as a double loop finds them."""
+def test_drawdown_is_the_deepest_fall_from_any_earlier_row(scale, steps):
+    """Depth and duration as a double loop finds them, also where 64 bits do not hold equity."""
     us, equity = path(steps)
-    rows = range(len(us))
-    assert risk.max_drawdown(risk.fallen(equity)) == max(equity[i] - equity[j] for j in rows for i in rows if i <= j)
+    equity = equity if scale == 1 else equity.astype(object) * scale
+    rows, found = range(len(us)), risk.falls_of(us, equity)
+    assert found.deepest == max(equity[i] - equity[j] for j in rows for i in rows if i <= j)
     longest = 0
     for i in rows:
         if i + 1 == len(us) or equity[i + 1] >= equity[i] or equity[i] < max(equity[: i + 1]):
             continue
         back = next((j for j in range(i + 1, len(us)) if equity[j] >= equity[i]), len(us) - 1)
         longest = max(longest, us[back] - us[i])
-    assert risk.drawdown_duration_us(us, risk.fallen(equity)) == longest
+    assert found.longest_us == longest
+    below = [int(us[i + 1] - us[i]) for i in rows[:-1] if equity[i] < max(equity[: i + 1])]
+    assert (found.below_us, found.span_us) == (sum(below), us[-1] - us[0])
+    assert found.unrecovered == bool(equity[-1] < max(equity))
 
 
 def test_level_equity_is_not_a_drawdown():
     """Waiting at the peak is not under water."""
-    us, equity = np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4])
-    assert risk.max_drawdown(risk.fallen(equity)) == 0
-    assert risk.drawdown_duration_us(us, risk.fallen(equity)) == 0
+    found = risk.falls_of(np.array([0, 10, 20, 30]), np.array([3, 3, 3, 4]))
+    assert found == risk.Falls(0, 0, 0, 30, unrecovered=False)
 
 
 def test_no_equity_has_no_drawdown():
     """Undefined, not zero."""
-    assert risk.max_drawdown(np.empty(0)) is None
-    assert risk.drawdown_duration_us(np.empty(0, np.int64), np.empty(0)) is None
+    found = risk.falls_of(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert found.deepest is found.longest_us is None
+    assert found.under_water() == {"s": None, "share": None, "unrecovered": None}
 
 
 def test_time_under_water_counts_every_fall_until_its_recovery():
     """Down for 2 s, at the peak for 1 s, down for the last 3 s: 5 of 7 s, and not recovered."""
     us = np.array([0, 1, 3, 4, 7]) * 1_000_000
-    found = risk.under_water(us, risk.fallen(np.array([5, 3, 5, 4, 2])))
+    found = risk.falls_of(us, np.array([5, 3, 5, 4, 2])).under_water()
     assert found == {"s": 5.0, "share": 5 / 7, "unrecovered": True}
-    assert risk.under_water(us, risk.fallen(np.array([1, 2, 2, 3, 3]))) == {
+    assert risk.falls_of(us, np.array([1, 2, 2, 3, 3])).under_water() == {
         "s": 0.0,
         "share": 0.0,
         "unrecovered": False,
     }
+    one = risk.falls_of(us[:1], np.array([1])).under_water()
+    assert one == {"s": 0.0, "share": None, "unrecovered": False}
 
 
 @given(PATH)

@@ -177,3 +177,16 @@ def stretch_sums(
         rate: Of each row, fills per second.
         blocks: How many blocks there are.
     """
+
+def weighed_sums(
+    exposure: NDArray[np.float64], fills: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.
+
+    The sums are float64[4, c]: exposure and fills, then both by the blocks' weights; added in the order of the blocks.
+
+    Args:
+        exposure: float64[b, c], in s.
+        fills: float64[b, c], whole numbers.
+        weight: float64[b], of the blocks.
+    """

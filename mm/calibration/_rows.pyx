@@ -519,3 +519,33 @@ def stretch_sums(
         sums[0, side[point] + 1, block[point]] += exposure[point] * rate[row[point]]
         sums[1, side[point] + 1, block[point]] += fills[point]
     return found[0], found[1]
+
+
+def weighed_sums(
+    const double[:, ::1] exposure, const double[:, ::1] fills, const double[::1] weight
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return sums over blocks by column, the fills of each block, and the number of blocks up to the last exposed one.
+
+    The sums are float64[4, c]: exposure and fills, then both by the blocks' weights; added in the order of the blocks.
+
+    Args:
+        exposure: float64[b, c], in s.
+        fills: float64[b, c], whole numbers.
+        weight: float64[b], of the blocks.
+    """
+    cdef Py_ssize_t block, column, seen = 0, blocks = exposure.shape[0], columns = exposure.shape[1]
+    if not blocks == fills.shape[0] == weight.shape[0] or fills.shape[1] != columns:
+        raise ValueError("rows: blocks or columns of unequal number")
+    found, counted = np.zeros((4, columns)), np.zeros(blocks)
+    cdef double[:, ::1] sums = found
+    cdef double[::1] by_block = counted
+    for block in range(blocks):
+        for column in range(columns):
+            if exposure[block, column] > 0:
+                seen = block + 1
+            by_block[block] += fills[block, column]
+            sums[0, column] += exposure[block, column]
+            sums[1, column] += fills[block, column]
+            sums[2, column] += weight[block] * exposure[block, column]
+            sums[3, column] += weight[block] * fills[block, column]
+    return found, counted, seen

@@ -396,6 +396,12 @@ class DistanceGrid:
         ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
         return np.where(self.open, np.inf, ticks)
 
+    @cached_property
+    def ends(self) -> "tuple[Times, Times]":
+        """Where each column begins and ends, in ticks; inf where it is open."""
+        near = self.near / self.per_tick
+        return near, near + self.width
+
     def column(self, steps: "Ints") -> "Ints":
         """Return the column that each distance lies in; beyond the limit, the open one of its part of a tick."""
         ticks, part = np.divmod(steps, self.per_tick)

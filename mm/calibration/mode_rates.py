@@ -4,19 +4,21 @@ Modes that train on everything so far look at the same blocks, each with its own
 by cell are a short row of numbers; the rows of days that have passed are kept until the reach of the flow changes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from mm.calibration._rows import weighed_sums
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.estimators import Absent, estimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
-from mm.calibration.state_space import RateForecast, forecast_of, gain_of
+from mm.calibration.state_space import RateForecast, forecasts_of, gain_of
 from mm.calibration.windows import WEIGHING, Window, WindowFitter, WindowPlan, weights_of
 
 if TYPE_CHECKING:
@@ -33,44 +35,55 @@ class ModeRates:
     Args:
         calibrator: Measures the days.
         plan: Its half-life and the length of its segments.
+        windows: Of each mode, in order of time.
         points: Points of ``[start, end)`` in µs; those of the calibrator, of which it may keep some.
     """
 
     def __init__(
-        self, calibrator: "Calibrator", plan: WindowPlan, points: "Callable[[int, int], Points] | None" = None
+        self,
+        calibrator: "Calibrator",
+        plan: WindowPlan,
+        windows: Mapping[str, Sequence[Window]],
+        points: "Callable[[int, int], Points] | None" = None,
     ) -> None:
-        self._calibrator, self._plan, self._points = calibrator, plan, points or calibrator.points
+        self._calibrator, self._plan, self._windows = calibrator, plan, windows
+        points, marks = points or calibrator.points, calibrator.config.method == "marks"
+        self._apart = {
+            mode: lru_cache(maxsize=1)(  # the window of ``static`` is the same in each segment
+                WindowFitter(points, bare_fit, replace(plan, mode=mode), calibrator.length_s).one
+            )
+            for mode in windows
+            if mode not in SHARED or not marks
+        }
         self._past: tuple[float, list[tuple[Floats, Floats]]] = (-1.0, [])
-        self._apart: dict[str, tuple[tuple[int, int], Rates]] = {}
-        self._last: tuple[int, _Past] | None = None
+        self._found: dict[int, dict[str, Rates]] = {}
 
-    def each(self, windows: Mapping[str, Window]) -> dict[str, Rates]:
-        """Return A and k of the window of each mode."""
-        return {mode: self.one(mode, window) for mode, window in windows.items()}
+    def each(self, number: int) -> dict[str, Rates]:
+        """Return A and k of the window of this number of each mode."""
+        return {mode: self.one(mode, number) for mode in self._windows}
 
-    def one(self, mode: str, window: Window) -> Rates:
-        """Return A and k of a training window in a mode."""
-        calibrator, begin_us, end_us = self._calibrator, window.train_start_us, window.train_end_us
-        if mode not in SHARED or calibrator.config.method != "marks" or begin_us != calibrator.start_us:
-            window_us = begin_us, end_us
-            fitter = WindowFitter(self._points, bare_fit, replace(self._plan, mode=mode), calibrator.length_s)
-            last = self._apart.get(mode)
-            if last is None or last[0] != window_us:  # that of ``static`` is the same in each segment
-                found = fitter.one(begin_us, end_us)
-                last = self._apart[mode] = window_us, None if found.A is None or found.k is None else (found.A, found.k)
-            return last[1]
-        if self._last is None or self._last[0] != end_us:
-            length_s = calibrator.length_s(begin_us, end_us)
-            self._last = end_us, _Past(*self._blocks(end_us), length_s, self._plan.half_life_min)
-        past = self._last[1]
-        if mode == "expanding":
-            return past.whole_peak
-        if mode == "pooled_k":
-            return past.whole_peak and (past.pooled_A(past.whole_peak[1]), past.whole_peak[1])
-        if mode == "ewma" or past.recent_peak is None:
-            return past.recent_peak
-        ahead = past.forecast(past.recent_peak[1], 60 * self._plan.step_min)
-        return past.recent_peak if ahead is None else (ahead.A, past.recent_peak[1])
+    def one(self, mode: str, number: int) -> Rates:
+        """Return A and k of the training window of this number in a mode."""
+        if mode in self._apart:
+            window = self._windows[mode][number]
+            found = self._apart[mode](window.train_start_us, window.train_end_us)
+            return None if found.A is None or found.k is None else (found.A, found.k)
+        if number not in self._found:
+            self._found = self._of_a_day(number, self._windows[mode])
+        return self._found[number][mode]
+
+    def _of_a_day(self, first: int, windows: Sequence[Window]) -> dict[int, dict[str, Rates]]:
+        """Return A and k of the windows from a number on that end in one day, in the modes that share the past."""
+        calibrator, plan = self._calibrator, self._plan
+        ends = [window.train_end_us for window in windows[first:]]
+        until_us = next((start_us for start_us, _ in calibrator.days if start_us >= ends[0]), calibrator.end_us)
+        pasts = [
+            _Past.of(*self._blocks(us), calibrator.length_s(calibrator.start_us, us), plan.half_life_min)
+            for us in takewhile(lambda us: us <= until_us, ends)
+        ]
+        asked = "state_space" in self._windows
+        ahead = forecasts_of([past.counts if asked else None for past in pasts], 60 * plan.step_min)
+        return {at: past.rates(one) for at, (past, one) in enumerate(zip(pasts, ahead, strict=True), start=first)}
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of everything before an instant, and exposure and sweeps by block and column."""
@@ -89,59 +102,49 @@ class ModeRates:
         return grid, exposure_s, fills
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Past:
-    """Everything before an instant by block and column, and what the modes make of it; each is worked out once.
+    """What the modes make of everything before an instant.
 
     Attributes:
-        grid: Its columns.
-        exposure_s: float64[b, c], in s.
-        fills: float64[b, c], sweeps.
-        length_s: Seconds that were recorded.
-        half_life_min: Age at which a block weighs half, in minutes.
+        whole: A and k of all blocks alike.
+        recent: Those of blocks by their weights.
+        pooled: A of the weighed blocks, with the k of all.
+        counts: Fills of each block that are expected at A = 1 with the k of *recent*, those seen, and the seconds that
+            were recorded; None without such a k.
     """
 
-    grid: DistanceGrid
-    exposure_s: "Floats"
-    fills: "Floats"
-    length_s: float
-    half_life_min: float
+    whole: Rates
+    recent: Rates
+    pooled: Rates
+    counts: "tuple[Floats, Floats, float] | None"
 
-    @cached_property
-    def recent(self) -> "tuple[Floats, Floats]":
-        """Exposure and sweeps by column, older blocks weighing less."""
-        weights = weights_of(np.arange(len(self.fills)), self.length_s, self.half_life_min)
-        return (weights[:, None] * self.exposure_s).sum(axis=0), (weights[:, None] * self.fills).sum(axis=0)
+    @classmethod
+    def of(
+        cls, grid: DistanceGrid, exposure_s: "Floats", fills: "Floats", length_s: float, half_life_min: float
+    ) -> Self:
+        """Return it of exposure in s and sweeps by block and column of *grid*, older blocks weighing less."""
+        weights = weights_of(np.arange(len(fills)), length_s, half_life_min)
+        sums, by_block, seen = weighed_sums(exposure_s, fills, weights)
+        whole, recent = _peak(grid, sums[0], sums[1]), _peak(grid, sums[2], sums[3])
+        pooled, counts = None, None
+        if whole is not None:
+            gain = gain_of(*grid.ends, whole[1])
+            pooled = float(sums[3].sum()) / float((sums[2] * gain).sum()), whole[1]
+        if recent is not None:  # blocks after the last exposure may not be over
+            expected = (exposure_s[:seen] * gain_of(*grid.ends, recent[1])).sum(axis=1)
+            counts = expected, by_block[:seen], length_s
+        return cls(whole, recent, pooled, counts)
 
-    @cached_property
-    def whole_peak(self) -> Rates:
-        """A and k of all blocks alike."""
-        return _peak(self.grid, self.exposure_s.sum(axis=0), self.fills.sum(axis=0))
-
-    @cached_property
-    def recent_peak(self) -> Rates:
-        """A and k of blocks by their weights."""
-        return _peak(self.grid, *self.recent)
-
-    def pooled_A(self, k: float) -> float:
-        """Return A of the weighed blocks with a given k."""
-        return float(self.recent[1].sum()) / float((self.recent[0] * self._gain(k)).sum())
-
-    def forecast(self, k: float, horizon_s: float) -> RateForecast | None:
-        """Return what the *horizon_s* to come may bring with a given k."""
-        seen = np.flatnonzero(self.exposure_s.any(axis=1))[-1] + 1  # blocks after the last exposure may not be over
-        expected = (self.exposure_s[:seen] * self._gain(k)).sum(axis=1)
-        return forecast_of(expected, self.fills[:seen].sum(axis=1), self.length_s, horizon_s)
-
-    def _gain(self, k: float) -> "Floats":
-        """Return the share of the sweeps that end in each column."""
-        near = self.grid.near / self.grid.per_tick
-        return gain_of(near, near + self.grid.width, k)
+    def rates(self, ahead: RateForecast | None) -> dict[str, Rates]:
+        """Return A and k by mode; *ahead* is the forecast of *counts*."""
+        state = self.recent if self.recent is None or ahead is None else (ahead.A, self.recent[1])
+        return {"expanding": self.whole, "ewma": self.recent, "pooled_k": self.pooled, "state_space": state}
 
 
 def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:
     """Return A and k at the highest likelihood of sums by column."""
-    found = maximum_likelihood(Table.of_sums(grid.near / grid.per_tick, grid.width, exposure_s, fills))
+    found = maximum_likelihood(Table.of_sums(grid.ends[0], grid.width, exposure_s, fills))
     return None if isinstance(found, Absent) or found.k <= 0 else (found.A, found.k)
 
 

@@ -13,7 +13,7 @@ the last block is read.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -75,14 +75,14 @@ class RateForecast:
 
 
 @dataclass(frozen=True)
-class RateState:
-    """The grid of filters after the last block.
+class RateStates:
+    """The grid of filters after the last block, of several stretches of blocks.
 
     Attributes:
         phi, tau, own: float64[g], of each filter: what is left of z after a block, standard deviations of z and e.
-        mean: float64[2, g], of m and z.
-        cov: float64[3, g], variance of m, covariance, variance of z.
-        weight: float64[g], of the filters; they sum to 1.
+        mean: float64[2, w, g], of m and z, by stretch and filter.
+        cov: float64[3, w, g], variance of m, covariance, variance of z.
+        weight: float64[w, g], of the filters; those of a stretch sum to 1.
     """
 
     phi: Floats
@@ -92,35 +92,38 @@ class RateState:
     cov: Floats
     weight: Floats
 
-    def forecast(self, horizon_s: float, gain: float) -> RateForecast:
-        """Return what the *horizon_s* after the last block may bring.
+    def forecasts(self, horizon_s: float, gains: Sequence[float]) -> list[RateForecast]:
+        """Return what the *horizon_s* after the last block of each stretch may bring.
 
         Args:
             horizon_s: Its length; the last block of it may be a part.
-            gain: Fills expected in a second at A = 1.
+            gains: Of each stretch, fills expected in a second at A = 1.
         """
         steps = max(math.ceil(horizon_s / BLOCK_S - 1e-9), 1)
         share = np.full(steps, BLOCK_S)
         share[-1] = horizon_s - BLOCK_S * (steps - 1)
-        ahead = self.phi ** np.arange(1, steps + 1)[:, None]  # by block and filter
+        ahead = (self.phi ** np.arange(1, steps + 1)[:, None])[:, None]  # by block, stretch and filter
         centre = self.mean[0] + ahead * self.mean[1]
         # covariances of the logarithms of the rates of two blocks ahead: m, what is left of z, new z, own noise
         level, cross, now = self.cov
-        lag = self.phi ** np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))[:, :, None]
+        lag = (self.phi ** np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))[:, :, None])[:, :, None]
         new = self.tau**2 * (lag - ahead[:, None] * ahead[None])
         joint = level + cross * (ahead[:, None] + ahead[None]) + now * ahead[:, None] * ahead[None] + new
-        joint = joint + self.own**2 * np.eye(steps)[:, :, None]
+        joint = joint + self.own**2 * np.eye(steps)[:, :, None, None]
         own_variance = joint[np.arange(steps), np.arange(steps)]
         rate = np.exp(np.minimum(centre + own_variance / 2, 100.0))  # mean of each block
-        part = share[:, None] / horizon_s * rate
+        part = share[:, None, None] / horizon_s * rate
         mean = part.sum(axis=0)
         square = (part[:, None] * part[None] * np.exp(np.minimum(joint, 100.0))).sum(axis=(0, 1))
         variance = np.log(np.maximum(square / mean**2, 1.0))  # of a lognormal rate with these two moments (Fenton)
         middle = np.log(mean) - variance / 2
-        log_mean = float((self.weight * middle).sum())
-        log_variance = float((self.weight * (variance + (middle - log_mean) ** 2)).sum())
-        se_log = math.sqrt(log_variance)
-        return RateForecast(math.exp(log_mean), se_log, self.weight, middle, variance, gain * horizon_s)
+        log_mean = (self.weight * middle).sum(axis=1)
+        log_variance = (self.weight * (variance + (middle - log_mean[:, None]) ** 2)).sum(axis=1)
+        rows = zip(log_mean.tolist(), log_variance.tolist(), self.weight, middle, variance, gains, strict=True)
+        return [
+            RateForecast(math.exp(log_a), math.sqrt(log_spread), weight, mid, spread, gain * horizon_s)
+            for log_a, log_spread, weight, mid, spread, gain in rows
+        ]
 
 
 def _least_count(below: Callable[[float], float], share: float, start: float, step: float) -> float:
@@ -151,25 +154,23 @@ def _least_count(below: Callable[[float], float], share: float, start: float, st
     return float(high)
 
 
-def filtered(expected: Floats, fills: Floats) -> RateState | None:
-    """Return the state after blocks of equal length, one after the other; None without a fill.
+def filtered(stretches: Sequence[tuple[Floats, Floats]]) -> RateStates:
+    """Return the states after stretches of blocks of equal length, one block after the other.
 
     Args:
-        expected: float64[b], fills of each block expected at A = 1; 0 where nothing was exposed.
-        fills: float64[b], those seen.
+        stretches: Of each, float64[b], the fills of each block expected at A = 1, 0 where nothing was exposed, and
+            float64[b], those seen; each with some of both.
     """
-    total, exposed = float(fills.sum()), float(expected.sum())
-    if total <= 0 or exposed <= 0:
-        return None
     grid = _grid(HALF_LIVES_MIN, TAU, OWN)
     phi, tau, own = grid
-    mean = np.zeros((2, tau.size))
-    mean[0] = math.log(total / exposed)
-    cov = np.array([np.full(tau.size, LEVEL_SD**2), np.zeros(tau.size), tau**2])
-    evidence = np.zeros(tau.size)
-    run_filters(expected, fills, grid, mean, cov, evidence)
-    weight = np.exp(evidence - evidence.max())
-    return RateState(phi, tau, own, mean, cov, weight / weight.sum())
+    mean, cov, evidence = (np.zeros((len(stretches), *shape, tau.size)) for shape in ((2,), (3,), ()))
+    cov[:, 0], cov[:, 2] = LEVEL_SD**2, tau**2
+    for (expected, fills), *state in zip(stretches, mean, cov, evidence, strict=True):
+        state[0][0] = math.log(float(fills.sum()) / float(expected.sum()))
+        run_filters(expected, fills, grid, *state)
+    weight = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return RateStates(phi, tau, own, mean.swapaxes(0, 1), cov.swapaxes(0, 1), weight)
 
 
 @lru_cache(maxsize=1)
@@ -210,10 +211,24 @@ def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> Rat
     """
     if not len(points) or points.block.min() < 0:
         return None
-    return forecast_of(*counts(points, k, int(points.block.max()) + 1), length_s, horizon_s)
+    expected, fills = counts(points, k, int(points.block.max()) + 1)
+    return forecasts_of([(expected, fills, length_s)], horizon_s)[0]
 
 
-def forecast_of(expected: Floats, fills: Floats, length_s: float, horizon_s: float) -> RateForecast | None:
-    """Return what `forecast` returns of blocks: the fills of each that are expected at A = 1, and those seen."""
-    state = filtered(expected, fills)
-    return None if state is None else state.forecast(horizon_s, float(expected.sum()) / length_s)
+def forecasts_of(
+    stretches: "Sequence[tuple[Floats, Floats, float] | None]", horizon_s: float
+) -> list[RateForecast | None]:
+    """Return what `forecast` returns of each stretch: None without a fill, and of None.
+
+    Args:
+        stretches: Of each, the fills of its blocks that are expected at A = 1, those seen, and the seconds that it
+            recorded.
+        horizon_s: Length of what is predicted, in seconds.
+    """
+    known = [one for one in stretches if one is not None and one[0].sum() > 0 and one[1].sum() > 0]
+    if not known:
+        return [None] * len(stretches)
+    gains = [float(expected.sum()) / length_s for expected, _, length_s in known]
+    found = iter(filtered([(expected, fills) for expected, fills, _ in known]).forecasts(horizon_s, gains))
+    taken = {id(one) for one in known}
+    return [next(found) if id(one) in taken else None for one in stretches]

@@ -132,7 +132,8 @@ def study(
     """
     windows = {mode: replace(plan, mode=mode).over(calibrator.days) for mode in MODES}
     points = lru_cache(maxsize=2)(calibrator.points)  # the window's own, and the one of ``static``
-    bare = ModeRates(calibrator, plan, points)
+    rivals = {mode: windows[mode] for mode in MODES if mode != plan.mode}
+    bare = ModeRates(calibrator, plan, rivals, points)
     latest: dict[str, Rates] = dict.fromkeys(MODES)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
@@ -148,8 +149,7 @@ def study(
     fallback = fallback or Fallback()
     shown = ShapesShown(calibrator, len(windows[plan.mode]))
     for number, segment in enumerate(segments_of(windows[plan.mode], fitted(), fallback)):
-        rivals = {mode: windows[mode][number] for mode in MODES if mode != plan.mode}
-        found = memory(f"bare {segment.start_us}", partial(bare.each, rivals))
+        found = memory(f"bare {segment.start_us}", partial(bare.each, number))
         # parameters stay in use until there are usable ones again
         latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
         tests.append(_tested(calibrator, segment, dict(latest), plan.mode))

@@ -9,7 +9,7 @@ from scipy import integrate, optimize, stats
 from mm.calibration import state_space
 from mm.calibration._filters import run_filters
 from mm.calibration.points import Points
-from mm.calibration.state_space import counts, filtered, forecast
+from mm.calibration.state_space import counts, filtered, forecast, forecasts_of
 
 EXPOSED = 40.0  # fills that a block expects at A = 1
 
@@ -68,9 +68,9 @@ def test_a_filter_is_that_of_plain_matrices(monkeypatch, own):
     fills[expected == 0] = 0
     fills[20] = 0
     mean, cov, _ = plain_filter(expected, fills, 30.0, 0.6, own)
-    found = filtered(expected, fills)
-    assert found.mean[:, 0] == pytest.approx(mean, abs=1e-6)
-    assert found.cov[:, 0] == pytest.approx([cov[0, 0], cov[0, 1], cov[1, 1]], abs=1e-6)
+    found = filtered([(expected, fills)])
+    assert found.mean[:, 0, 0] == pytest.approx(mean, abs=1e-6)
+    assert found.cov[:, 0, 0] == pytest.approx([cov[0, 0], cov[0, 1], cov[1, 1]], abs=1e-6)
 
 
 def test_filters_weigh_by_how_they_foresaw(monkeypatch):
@@ -79,10 +79,10 @@ def test_filters_weigh_by_how_they_foresaw(monkeypatch):
     monkeypatch.setattr(state_space, "TAU", (0.2, 0.7))
     monkeypatch.setattr(state_space, "OWN", (0.3,))
     fills, expected = drawn(2, 30), np.full(30, EXPOSED)
-    found = filtered(expected, fills)
+    [weight] = filtered([(expected, fills)]).weight
     evidence = [plain_filter(expected, fills, 30.0, tau, 0.3)[2] for tau in (0.2, 0.7)]
-    assert found.weight.sum() == pytest.approx(1.0)
-    assert math.log(found.weight[1] / found.weight[0]) == pytest.approx(evidence[1] - evidence[0], abs=1e-5)
+    assert weight.sum() == pytest.approx(1.0)
+    assert math.log(weight[1] / weight[0]) == pytest.approx(evidence[1] - evidence[0], abs=1e-5)
 
 
 def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
@@ -91,7 +91,7 @@ def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
     monkeypatch.setattr(state_space, "TAU", (0.2, 1.2))
     monkeypatch.setattr(state_space, "OWN", (0.0,))
     fills, expected = np.array([300.0, 20.0]), np.array([EXPOSED, 0.0])
-    found = filtered(expected, fills)
+    [weight] = filtered([(expected, fills)]).weight
     centre = math.log(fills.sum() / expected.sum())
 
     def marginal(tau):
@@ -100,23 +100,24 @@ def test_the_evidence_of_one_block_is_its_integral(monkeypatch):
 
         return integrate.quad(density, 1.0, 3.0)[0]
 
-    assert found.weight[1] / found.weight[0] == pytest.approx(marginal(1.2) / marginal(0.2), rel=1e-3)
+    assert weight[1] / weight[0] == pytest.approx(marginal(1.2) / marginal(0.2), rel=1e-3)
 
 
 @pytest.mark.parametrize("horizon_s", [300.0, 700.0, 1800.0])
 def test_a_forecast_is_that_of_draws(horizon_s):
     """ln A and the interval of the fills, from draws of every filter's state, walks and counts."""
-    found = filtered(np.full(60, EXPOSED), drawn(3, 60))
+    found = filtered([(np.full(60, EXPOSED), drawn(3, 60))])
+    mean, cov, weight = found.mean[:, 0], found.cov[:, 0], found.weight[0]
     gain = EXPOSED / 300.0
-    ahead = found.forecast(horizon_s, gain)
+    [ahead] = found.forecasts(horizon_s, [gain])
     rng, count = np.random.default_rng(4), 40_000
-    one = rng.choice(found.weight.size, count, p=found.weight)
+    one = rng.choice(weight.size, count, p=weight)
     phi, tau, own = found.phi[one], found.tau[one], found.own[one]
-    sd_level = np.sqrt(found.cov[0, one])
+    sd_level = np.sqrt(cov[0, one])
     first, second = rng.normal(size=(2, count))
-    level = found.mean[0, one] + sd_level * first
-    along = found.cov[1, one] / sd_level
-    z = found.mean[1, one] + along * first + np.sqrt(np.maximum(found.cov[2, one] - along**2, 0)) * second
+    level = mean[0, one] + sd_level * first
+    along = cov[1, one] / sd_level
+    z = mean[1, one] + along * first + np.sqrt(np.maximum(cov[2, one] - along**2, 0)) * second
     total = np.zeros(count)
     for begin in np.arange(0.0, horizon_s, 300.0):
         z = phi * z + np.sqrt(1 - phi**2) * tau * rng.normal(size=count)
@@ -129,6 +130,19 @@ def test_a_forecast_is_that_of_draws(horizon_s):
     assert ahead.interval[1] == pytest.approx(high, rel=0.05, abs=2)
 
 
+def test_many_stretches_are_forecast_as_each_alone():
+    """Not a digit depends on which others there are; one without a fill has no forecast."""
+    stretches = [(np.full(size, EXPOSED), drawn(size, size), 300.0 * size) for size in (1, 17, 40, 60)]
+    stretches[2:2] = [None, (np.full(9, EXPOSED), np.zeros(9), 2700.0)]
+    together = forecasts_of(stretches, 700.0)
+    alone = [forecasts_of([one], 700.0)[0] for one in stretches]
+    assert [one is None for one in together] == [False, False, True, True, False, False]
+    for one, other in zip(together, alone, strict=True):
+        if one is not None and other is not None:
+            assert (one.A, one.se_log, one.exposed) == (other.A, other.se_log, other.exposed)
+            assert all((getattr(one, name) == getattr(other, name)).all() for name in ("weight", "middle", "variance"))
+
+
 def test_the_interval_holds_what_comes():
     """On days of the model, of constant rate and of rare fills: 95 % of the next quarters of an hour."""
     held = {}
@@ -136,9 +150,8 @@ def test_the_interval_holds_what_comes():
         inside = []
         for seed in range(25):
             fills = drawn(seed, 51, tau=tau, own=own, level=math.log(scale))
-            state = filtered(np.full(48, EXPOSED), fills[:48])
-            if state is not None:
-                ahead = state.forecast(900.0, EXPOSED / 300.0)
+            [ahead] = forecasts_of([(np.full(48, EXPOSED), fills[:48], 48 * 300.0)], 900.0)
+            if ahead is not None:
                 inside.append(ahead.interval[0] <= fills[48:].sum() <= ahead.interval[1])
         held[name] = np.mean(inside)
     assert min(held.values()) >= 0.8, held

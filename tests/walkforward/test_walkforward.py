@@ -157,7 +157,7 @@ def test_what_is_known_is_not_fitted_again(tmp_path, days, monkeypatch, method, 
     known = Checkpoint(tmp_path)
     first = study(Calibrator(days[:1], config, keep=known.played), plan, memory=known.value)
     plain = study(Calibrator(days[:1], config), plan)
-    monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", None)
+    monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", lambda *_: never())
     monkeypatch.setattr("mm.calibration.simulated_runs._backtested", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)

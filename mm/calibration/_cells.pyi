@@ -40,8 +40,18 @@ def block_cells(
         blocks: How many there are.
     """
 
+def added_cells(
+    sides: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], second: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return exposure in s and sweeps of all sides together, float64[b, c] each; no sweeps of a side without exposure.
+
+    Args:
+        sides: What `block_cells` returns of each.
+        second: µs of one.
+    """
+
 def cell_rows(
-    columns: CellColumns, sides: Sequence[tuple[int, Sequence[tuple[Stood, Swept]]]], blocks: int, second: float
+    columns: CellColumns, sides: Sequence[tuple[int, NDArray[np.float64], NDArray[np.float64]]], second: float
 ) -> tuple[
     NDArray[np.float64],
     NDArray[np.float64],
@@ -59,8 +69,7 @@ def cell_rows(
 
     Args:
         columns: The cells.
-        sides: Each side with its parts, as `block_cells` takes them.
-        blocks: How many there are.
+        sides: Each side with what `block_cells` returns of it.
         second: µs of one.
     """
 

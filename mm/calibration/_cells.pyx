@@ -161,8 +161,36 @@ def block_cells(
     return exposure_us, fills
 
 
+def added_cells(
+    sides: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], double second
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return exposure in s and sweeps of all sides together, float64[b, c] each; no sweeps of a side without exposure.
+
+    Args:
+        sides: What `block_cells` returns of each.
+        second: µs of one.
+    """
+    spent, counted = (np.zeros(sides[0][0].shape) for _ in range(2))
+    cdef double[:, ::1] exposure = spent, fills = counted
+    cdef const double[:, ::1] exposed, hit
+    cdef Py_ssize_t block, column
+    for exposed, hit in sides:
+        if not exposed.shape[0] == hit.shape[0] == fills.shape[0] or not (
+            exposed.shape[1] == hit.shape[1] == fills.shape[1]
+        ):
+            raise ValueError("cells: blocks or columns of unequal number")
+        for block in range(fills.shape[0]):
+            for column in range(fills.shape[1]):
+                exposure[block, column] += exposed[block, column]
+                fills[block, column] += hit[block, column] if exposed[block, column] > 0 else 0
+    for block in range(fills.shape[0]):
+        for column in range(fills.shape[1]):
+            exposure[block, column] /= second
+    return spent, counted
+
+
 def cell_rows(
-    CellColumns columns, sides: Sequence[tuple[int, Sequence[tuple[Stood, Swept]]]], Py_ssize_t blocks, double second
+    CellColumns columns, sides: Sequence[tuple[int, NDArray[np.float64], NDArray[np.float64]]], double second
 ) -> tuple[
     NDArray[np.float64],
     NDArray[np.float64],
@@ -180,22 +208,26 @@ def cell_rows(
 
     Args:
         columns: The cells.
-        sides: Each side with its parts, as `block_cells` takes them.
-        blocks: How many there are.
+        sides: Each side with what `block_cells` returns of it.
         second: µs of one.
     """
-    found = [block_cells(columns, parts, blocks) for _, parts in sides]
-    cdef Py_ssize_t row = 0, block, column, rows = sum(np.count_nonzero(exposure_us) for exposure_us, _ in found)
+    cdef Py_ssize_t row = 0, block, column, rows = 0
     cdef int8_t sign
-    cdef double[:, ::1] exposed, hit
+    cdef const double[:, ::1] exposed, hit
+    for _, exposed, hit in sides:
+        if not exposed.shape[0] == hit.shape[0] or not exposed.shape[1] == hit.shape[1] == columns.width:
+            raise ValueError("cells: blocks or columns of unequal number")
+        for block in range(exposed.shape[0]):
+            for column in range(columns.width):
+                rows += exposed[block, column] != 0
     table = (*(np.empty(rows) for _ in range(4)), np.empty(rows, np.int8), np.empty(rows, np.int64))
     last_row, place = np.full(columns.width, -1, np.int64), np.empty(rows, np.int64)
     cdef int64_t[::1] last = last_row, in_column = place
     cdef double[::1] delta = table[0], width = table[1], exposure_s = table[2], fills = table[3]
     cdef int8_t[::1] side = table[4]
     cdef int64_t[::1] blocked = table[5]
-    for (sign, _), (exposed, hit) in zip(sides, found, strict=True):
-        for block in range(blocks):
+    for sign, exposed, hit in sides:
+        for block in range(exposed.shape[0]):
             for column in range(columns.width):
                 if exposed[block, column] != 0:
                     delta[row], width[row] = columns.delta_ticks[column], columns.width_ticks[column]

@@ -6,12 +6,12 @@ cells of a block, its exposure and sweeps by column of a grid, are counted once 
 """
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mm.calibration import _cells
+from mm.calibration.points import Points
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Times = NDArray[np.float64]
 
+SideCells = dict[int, "tuple[Times, Times]"]  # of each side of a window, by block and column: µs of exposure, sweeps
 HALF = 0.5  # up to which a place between two is counted from the lower one, beyond from the upper one
 MOST_STEPS = 1 << 17  # up to which values are counted, not sorted
 
@@ -188,14 +189,14 @@ class BlockCells:
     def __init__(self, sums: BlockSums, grid: "DistanceGrid") -> None:
         self._sums, self._grid = sums, grid
         self._exposure_us, self._fills = np.zeros((2, sums.blocks, grid.columns))
-        self._until = 0  # the blocks before are counted
+        self._begin = self._until = 0  # the blocks between are counted
 
     def fits(self, sums: BlockSums, grid: "DistanceGrid") -> bool:
         """Return whether these are the cells of *sums* in the columns of *grid*, which its limit tells."""
         return self._sums is sums and (self._grid.last, self._grid.per_tick) == (grid.last, grid.per_tick)
 
     def window(self, start_us: int, whole: int, own: "Sequence[Tally]", blocks: int) -> "tuple[Times, Times]":
-        """Return what `block_cells` returns of a window.
+        """Return what `block_cells` returns of a window, to be read alone.
 
         Args:
             start_us: Its begin, with which a block begins.
@@ -204,19 +205,22 @@ class BlockCells:
             blocks: How many blocks it has.
         """
         first = self._sums.number(start_us)
-        self._count(first + whole)
-        shared = [column[first : first + whole] for column in (self._exposure_us, self._fills)]
+        self._count(first, first + whole)
+        shared = self._exposure_us[first : first + whole], self._fills[first : first + whole]
         if all((one.block >= whole).all() for one in own):  # as a rule: no border cuts a sweep
-            own = [one.later(whole) for one in own]
-            exposure_us, fills = block_cells(self._grid, own, blocks - whole)
+            if blocks == whole:
+                return shared
+            exposure_us, fills = block_cells(self._grid, [one.later(whole) for one in own], blocks - whole)
             return np.concatenate((shared[0], exposure_us)), np.concatenate((shared[1], fills))
         exposure_us, fills = block_cells(self._grid, own, blocks)
         exposure_us[:whole] += shared[0]
         fills[:whole] += shared[1]
         return exposure_us, fills
 
-    def _count(self, until: int) -> None:
-        """Count the blocks that were not, before a number."""
+    def _count(self, begin: int, until: int) -> None:
+        """Count the blocks from one number to another that were not; those behind a gap are forgotten."""
+        if not self._begin <= begin <= self._until:
+            self._begin = self._until = begin
         begin, blocks = self._until, until - self._until
         if blocks <= 0:
             return
@@ -236,7 +240,14 @@ def columns(one: Tally) -> "tuple[tuple[Ints, Ints, Ints], tuple[Ints, Ints, Int
     return (one.stood, one.stood_block, one.us), (one.touch, one.depth, one.block, one.count)
 
 
+def points_of(grid: "DistanceGrid", cells: SideCells) -> Points:
+    """Return the points of a window, from µs of exposure and sweeps of each side by block and column of *grid*."""
+    rows = [(side, *one) for side, one in cells.items()]
+    delta, width, exposure_s, fills, side, block, groups = _cells.cell_rows(grid.lookup, rows, float(US_PER_S))
+    return Points(delta, width, exposure_s, fills, side, block).grouped_as(groups)
+
+
 def both_sides(found: "Sequence[tuple[Times, Times]]") -> "tuple[Times, Times]":
     """Return exposure in s and sweeps of all sides together, from the µs and sweeps of each by block and column."""
-    exposure_us = reduce(np.add, (exposure_us for exposure_us, _ in found))
-    return exposure_us / US_PER_S, reduce(np.add, (np.where(each_us > 0, fills, 0.0) for each_us, fills in found))
+    exposure_s, fills = _cells.added_cells(found, float(US_PER_S))
+    return exposure_s, fills

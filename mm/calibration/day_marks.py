@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 
-from mm.calibration.block_sums import BlockSums, summed
-from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, cells_of, depths_of, points_of
+from mm.calibration.block_sums import BlockSums, SideCells, block_cells, both_sides, points_of, summed
+from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, depths_of
 from mm.calibration.reference import Moves, MoveSums, block_length_us, moves_of, span_of
 from mm.clock import US_PER_S
 
@@ -56,11 +56,15 @@ class DaySums:
 
     def points(self, reach: float) -> "Points":
         """Return what `DepthCounts.points` returns of the whole day."""
-        return points_of(DistanceGrid.of(reach, self.per_tick), self.sides, self.blocks)
+        grid = DistanceGrid.of(reach, self.per_tick)
+        return points_of(grid, self._cells_by_side(grid))
 
     def cells(self, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return what `DepthCounts.cells` returns of the whole day."""
-        return cells_of(grid, self.sides, self.blocks)
+        return both_sides(list(self._cells_by_side(grid).values()))
+
+    def _cells_by_side(self, grid: "DistanceGrid") -> SideCells:
+        return {side: block_cells(grid, parts, self.blocks) for side, parts in self.sides.items()}
 
 
 class DayMarks(Sequence[DepthCounts]):

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration import _cells
 from mm.calibration._cells import CellColumns, TouchRows, reach_steps
 from mm.calibration.block_sums import (
     MOST_STEPS,
     BlockCells,
     BlockSums,
+    SideCells,
     SpreadTally,
     Tally,
     block_cells,
     both_sides,
-    columns,
     joined_tallies,
+    points_of,
     quantile,
 )
 from mm.calibration.points import NO_BLOCK, Points, joined
@@ -52,6 +52,8 @@ REACHED = 0.999  # share of the sweeps that come no farther than the last cell
 LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
 CELLS = 100  # of each parity; more ticks than these are put in cells that widen
 FARTHEST = 1e9
+SHARED_BLOCKS = 6  # of a window at least, that takes them from cells that are kept
+KEPT_CELLS = 4  # of a side and a grid
 Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts whose rows add up
 
 
@@ -160,7 +162,7 @@ class DepthCounts:
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
-        self._cells: dict[tuple[int, int], BlockCells] = {}
+        self._cells: dict[tuple[int, int, int], BlockCells] = {}
         self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
         self._rows: dict[int, TouchRows] = {}
         vars(self).pop("grid", None)
@@ -231,24 +233,33 @@ class DepthCounts:
         """Return the cells of ``[start_us, end_us)``, as `between` has them: what is fitted."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
-        return points_of(grid, self._sides(start_us, end_us), self._blocks(start_us, end_us))
+        return points_of(grid, self._cells_by_side(start_us, end_us, grid))
 
     def cells(self, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
         """Return exposure in s and sweeps of both sides in ``[start_us, end_us)``, by block and column of *grid*."""
-        start_us, end_us = within(self.span, start_us, end_us)
+        return both_sides(list(self._cells_by_side(*within(self.span, start_us, end_us), grid).values()))
+
+    def _cells_by_side(self, start_us: int, end_us: int, grid: "DistanceGrid") -> SideCells:
+        """Return µs of exposure and sweeps of each side of a window, by block and column of *grid*.
+
+        A window of many blocks takes those that it shares with earlier windows as they were counted.
+        """
         blocks, step = self._blocks(start_us, end_us), (start_us - self.span[0]) % self._block_us
-        found = []
+        whole, found = (end_us - start_us) // self._block_us, {}
         for side, parts in self._sides(start_us, end_us).items():
             sums = self._by_block.get((side, step))
-            if sums is None:
-                found.append(block_cells(grid, parts, blocks))
+            if sums is None or whole < SHARED_BLOCKS:
+                found[side] = block_cells(grid, parts, blocks)
                 continue
-            kept = self._cells.get((side, step))
+            key = side, step, grid.last
+            kept = self._cells.pop(key, None)
             if kept is None or not kept.fits(sums, grid):
-                kept = self._cells[side, step] = BlockCells(sums, grid)
-            whole = (end_us - start_us) // self._block_us
-            found.append(kept.window(start_us, whole, parts[1:], blocks))  # the first part is that of the sums
-        return both_sides(found)
+                kept = BlockCells(sums, grid)
+            self._cells[key] = kept  # the last one
+            if len(self._cells) > KEPT_CELLS:
+                del self._cells[next(iter(self._cells))]
+            found[side] = kept.window(start_us, whole, parts[1:], blocks)  # the first part is that of the sums
+        return found
 
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
         """Return what each side saw in ``[start_us, end_us)``, by spread."""
@@ -260,7 +271,10 @@ class DepthCounts:
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
-        return [points_of(grid, {side: (one,) for side, one in state.items()}, blocks) for state in states]
+        return [
+            points_of(grid, {side: block_cells(grid, (one,), blocks) for side, one in state.items()})
+            for state in states
+        ]
 
     def _sides(self, start_us: int, end_us: int) -> Sides:
         """Return what each side of a window saw; the last answer is kept: a window's reach is looked for first."""
@@ -314,18 +328,6 @@ class DepthCounts:
 def depths_of(sides: Sides) -> "list[Swept]":
     """Return the touch that the sweeps of both sides met, their depth in steps and how many, of each part."""
     return [(one.touch, one.depth, one.count) for parts in sides.values() for one in parts]
-
-
-def points_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> Points:
-    """Return the cells of a window by side and block, from what each side saw of it."""
-    rows = [(side, [columns(one) for one in parts]) for side, parts in sides.items()]
-    delta, width, exposure_s, fills, side, block, groups = _cells.cell_rows(grid.lookup, rows, blocks, float(US_PER_S))
-    return Points(delta, width, exposure_s, fills, side, block).grouped_as(groups)
-
-
-def cells_of(grid: "DistanceGrid", sides: Sides, blocks: int) -> "tuple[Times, Times]":
-    """Return exposure in s and sweeps of a window, by block and column: those of `points_of`, of all sides together."""
-    return both_sides([block_cells(grid, parts, blocks) for parts in sides.values()])
 
 
 def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:

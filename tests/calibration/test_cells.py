@@ -95,7 +95,9 @@ def test_rows_are_the_exposed_cells_in_order_and_parts_add_up(reach, stood, swep
         for column in range(grid.columns)
         if exposure[at, column]
     ]
-    *found, (last, place) = cell_rows(grid.lookup, [(1, whole), (-1, parts)], BLOCKS, 4.0)
+    *found, (last, place) = cell_rows(
+        grid.lookup, [(sign, *block_cells(grid.lookup, one, BLOCKS)) for sign, one in ((1, whole), (-1, parts))], 4.0
+    )
     assert list(zip(*(column.tolist() for column in found), strict=True)) == rows
     first, groups = group(found[0], found[1])
     assert (first.tolist(), groups.tolist()) == (last.tolist(), place.tolist())

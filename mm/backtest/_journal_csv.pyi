@@ -33,8 +33,8 @@ class Labels:
 def places_of(unit: int, places: int) -> tuple[int, int]:
     """Return *unit*, a whole number of 10**-places, with no more places than it needs, but eight or more."""
 
-def write_orders(file: BinaryIO | HashedFile, orders: NDArray[np.int64], tick_e8: int, lot_e8: int) -> None:
-    """Write the order rows of a journal to *file*."""
+def write_orders(file: BinaryIO | HashedFile, pieces: Iterable[NDArray[np.int64]], tick_e8: int, lot_e8: int) -> int:
+    """Write the order rows of a journal, which come in *pieces*, to *file*; return how many there are."""
 
 def write_fills(
     file: BinaryIO | HashedFile, fills: NDArray[np.int64], tick_e8: int, lot_e8: int, reasons: Iterable[str]

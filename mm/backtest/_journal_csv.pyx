@@ -196,11 +196,14 @@ cdef Py_ssize_t fill_chunk(
 
 
 cdef int write_table(file, header, const int64_t[:, ::1] rows, PutRow put, const Units* units, longest) except -1:
+    file.write(",".join(header).encode() + b"\n")
+    return write_rows(file, rows, put, units, bytearray(CHUNK + NUMBERS + longest))
+
+
+cdef int write_rows(file, const int64_t[:, ::1] rows, PutRow put, const Units* units, bytearray buffer) except -1:
     cdef Py_ssize_t row = 0
     cdef Py_ssize_t used
-    buffer = bytearray(CHUNK + NUMBERS + longest)
     cdef char* start = buffer
-    file.write(",".join(header).encode() + b"\n")
     while row < rows.shape[0]:
         with nogil:
             used = fill_chunk(start, rows, &row, put, units)
@@ -234,15 +237,18 @@ cdef class Labels:
         self.count = len(words)
         self.longest = max(map(len, words), default=0)
 
-    cdef Words words(self, const int64_t[:, ::1] rows, Py_ssize_t column, name) except *:
-        """Return the C view, once every code of the column is known to be a position in it, or -1."""
+    cdef Words words(self, const int64_t[:, ::1] rows, Py_ssize_t column, name, Py_ssize_t before=0) except *:
+        """Return the C view, once every code of the column is known to be a position in it, or -1.
+
+        *before* is how many rows of the table come before these.
+        """
         cdef Words words
         cdef Py_ssize_t row
         with nogil:
             row = first_unknown(rows, column, self.count)
         if row < rows.shape[0]:
             raise MMError(
-                f"journal row {row}: {name} code {rows[row, column]} is not one of the {self.count} known; "
+                f"journal row {before + row}: {name} code {rows[row, column]} is not one of the {self.count} known; "
                 f"engine and mm.backtest.journal are of different versions: build again"
             )
         words.text = self.text
@@ -281,19 +287,26 @@ cdef Units units_of(tick_e8, lot_e8, start_cash_e8, multiplier=1) except *:
     return units
 
 
-def write_orders(file: BinaryIO | HashedFile, const int64_t[:, ::1] orders, tick_e8: int, lot_e8: int) -> None:
-    """Write the order rows of a journal to *file*."""
+def write_orders(file: BinaryIO | HashedFile, pieces: Iterable[NDArray[np.int64]], tick_e8: int, lot_e8: int) -> int:
+    """Write the order rows of a journal, which come in *pieces*, to *file*; return how many there are."""
     cdef Units units = units_of(tick_e8, lot_e8, 0)
     cdef Labels actions = Labels(ACTIONS)
     cdef Labels statuses = Labels(STATUSES)
     cdef Labels rejects = Labels(REJECT_REASONS)
     cdef Labels cancels = Labels(CANCEL_REASONS)
-    check_width(orders, O_WIDTH, ORDER_COLUMNS)
-    units.actions = actions.words(orders, O_ACTION, "action")
-    units.statuses = statuses.words(orders, O_STATUS, "status")
-    units.rejects = rejects.words(orders, O_REJECT, "reject_reason")
-    units.cancels = cancels.words(orders, O_CANCEL, "cancel_reason")
-    write_table(file, ORDER_FILE, orders, put_order, &units, 0)
+    cdef const int64_t[:, ::1] orders
+    buffer, head, rows = bytearray(CHUNK + NUMBERS), ",".join(ORDER_FILE).encode() + b"\n", 0
+    for orders in pieces:
+        check_width(orders, O_WIDTH, ORDER_COLUMNS)
+        units.actions = actions.words(orders, O_ACTION, "action", rows)
+        units.statuses = statuses.words(orders, O_STATUS, "status", rows)
+        units.rejects = rejects.words(orders, O_REJECT, "reject_reason", rows)
+        units.cancels = cancels.words(orders, O_CANCEL, "cancel_reason", rows)
+        file.write(head)
+        head = b""
+        write_rows(file, orders, put_order, &units, buffer)
+        rows += orders.shape[0]
+    return rows
 
 
 def write_fills(

@@ -2,13 +2,18 @@
 """The kernel's side of the journal; ``journal.py`` names the columns."""
 
 from cython.view cimport array as cython_array
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.tape._memory cimport prefer_large_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 # Cells of the next run's tables: it may be as long as the last one, and room that is not needed costs no memory.
@@ -150,49 +155,124 @@ cdef class OrderLog:
 
     def __call__(self) -> NDArray[np.int64]:
         """Return the orders table of the journal, int64[rows, 14]."""
-        table = np.empty((self.rows, 14), np.int64)
-        cdef int64_t[:, ::1] cells = table
+        return next(self.pieces(max(self.rows, 1)))
+
+    def pieces(self, most: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
+
+        A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+        """
+        places, kept = np.empty(0, np.int64), np.empty((0, 14), np.int64)
+        first, word = 0, 0
+        while True:
+            rows = min(most, self.rows - first)
+            table = np.empty((len(kept) + rows, 14), np.int64)
+            table[: len(kept)] = kept
+            last = np.ones(len(table) if first + rows < self.rows else 0, np.uint8)
+            if rows:
+                word = self.read(table, places, last, first, word)
+            yield table[len(kept) :]
+            first += rows
+            if first == self.rows:
+                return
+            at = np.flatnonzero(last)
+            places, kept = np.concatenate((places, np.arange(first - rows, first)))[at], table[at]
+
+    cdef int64_t read(
+        self, int64_t[:, ::1] table, const int64_t[::1] places, uint8_t[::1] last, int64_t first, int64_t word
+    ) except -1:
+        """Fill a piece of the table, behind what was kept for it, from a word on; return the word behind it.
+
+        *places* are those of the kept rows in the whole table, *first* that of the piece. *last* says afterwards which
+        rows are the last of orders that may have more; it is empty where nobody asks.
+        """
+        cdef Piece piece
         cdef const int64_t[:, ::1] lives = self.sent
-        if self.rows:
-            with nogil:
-                read_log(&self.words[0], <const Life*> &lives[0, 0], self.first_id, &cells[0, 0], self.rows)
-        return table
+        piece.row, piece.kept, piece.first = &table[0, 0], places.shape[0], first
+        piece.rows = table.shape[0] - piece.kept
+        piece.places = &places[0] if piece.kept else NULL
+        piece.last = &last[0] if last.shape[0] else NULL
+        piece.lives, piece.sent = <const Life*> &lives[0, 0] if lives.shape[0] else NULL, lives.shape[0]
+        piece.first_id = self.first_id
+        with nogil:
+            return read_log(&self.words[word], &piece) - &self.words[0]
 
     def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
         """Return what ``read_lives`` of `mm.backtest.metrics` returns of the table, without making it."""
         return self.first_id, self.sent, int(self.counts[CANCEL_REQ].sum()), self.counts
 
 
-cdef void read_log(
-    const int64_t* word, const Life* lives, int64_t first_id, int64_t* row, int64_t rows
-) noexcept nogil:
-    """Fill the rows of an orders table from the words of a log and the *lives* of the orders from *first_id* on."""
-    cdef int64_t* first = row
+# Rows of an orders table, and before them rows that they may repeat.
+cdef struct Piece:
+    int64_t* row
+    int64_t kept            # rows before its own,
+    const int64_t* places   # and where in the table each is
+    int64_t first           # place of its own first row
+    int64_t rows            # of its own
+    uint8_t* last           # of each row: whether it is its order's last, and more may come; NULL where nobody asks
+    const Life* lives       # of the orders from *first_id* on
+    int64_t first_id, sent
+
+
+cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept nogil:
+    """Fill the rows of a piece from the words of a log; return the word behind them."""
+    cdef int64_t* row = piece.row + 14 * piece.kept
     cdef const Life* life
     cdef int64_t n, head, number
     cdef int action
-    prefer_large_pages(row, rows * 14 * sizeof(int64_t))
-    for n in range(rows):
+    prefer_large_pages(row, piece.rows * 14 * sizeof(int64_t))
+    for n in range(piece.kept, piece.kept + piece.rows):
         head, number = word[1], word[1] >> 24
         action = head & 15
         if not head & SHORT:
             row[1], row[5], row[6], row[7] = number, word[2], word[3], word[4]
             row[8], row[9], row[10], row[11] = known(word[5]), known(word[6]), known(word[7]), known(word[8])
         elif action == PLACE:
-            life = lives + (number - first_id)
+            life = piece.lives + (number - piece.first_id)
             row[1], row[5], row[6], row[7], row[8] = number, life.ticks, life.lots, life.lots, life.active_us
             row[9] = row[10] = row[11] = -1
         else:
-            memcpy(row, first + 14 * number, 14 * sizeof(int64_t))
+            number = row_at(piece, number)
+            memcpy(row, piece.row + 14 * number, 14 * sizeof(int64_t))
             if action == CANCEL_REQ:
                 row[10], row[11] = word[0], known(word[2])
             elif action == FILL:
                 row[7] = word[2]
+            if piece.last is not NULL:
+                piece.last[number] = False
         row[0], row[2], row[3] = word[0], action, head >> 4 & 7
         row[4] = 1 if head >> 18 & 1 else -1
         row[12], row[13] = head >> 7 & 63, head >> 13 & 31
+        if piece.last is not NULL and (ENDS | 1 << SKIP) >> action & 1:
+            piece.last[n] = False
         word += size_of(head)
         row += 14
+    if piece.last is not NULL:
+        leave_ended(piece, (row - 14)[0])
+    return word
+
+
+cdef inline int64_t row_at(const Piece* piece, int64_t place) noexcept nogil:
+    """Return which row of a piece, or of those before it, has a place in the table."""
+    cdef int64_t low = 0, high = piece.kept, middle
+    if place >= piece.first:
+        return piece.kept + place - piece.first
+    while low < high:
+        middle = (low + high) // 2
+        if piece.places[middle] < place:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef void leave_ended(const Piece* piece, int64_t us) noexcept nogil:
+    """Take the rows of orders that ended before an instant for no last ones: an end need not name the row before it."""
+    cdef int64_t n, number
+    for n in range(piece.kept + piece.rows):
+        number = piece.row[14 * n + 1] - piece.first_id
+        if piece.last[n] and 0 <= number < piece.sent and 0 <= piece.lives[number].end_us < us:
+            piece.last[n] = False
 
 
 cdef inline int size_of(int64_t head) noexcept nogil:

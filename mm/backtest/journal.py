@@ -4,7 +4,7 @@ The kernel appends rows of int64; nothing here computes. Instants are µs of sim
 time, prices ticks, quantities lots of the tape; an instant that does not exist is -1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -138,6 +138,14 @@ class Journal:
     decisions: "Table | None" = None
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
+
+    def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
+        """Yield the rows of orders in pieces of *most* or fewer, one at least; of a log no table is made."""
+        log = self.order_log()
+        if log is not None:
+            return log.pieces(most)
+        orders = self.orders
+        return (orders[first : first + most] for first in range(0, max(len(orders), 1), most))
 
     def order_log(self) -> "OrderLog | None":
         """Return what became of the orders as the engine wrote it down; None where there is only their table."""

@@ -4,8 +4,9 @@ Both have the same columns, rows and words. Parquet holds instants and ids as wh
 exact decimals of eight places, and null where a cell of the CSV file is empty; it takes a tenth of the room.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Table
+    from mm.backtest.journal import Journal, Table
     from mm.instrument import Instrument
 
 CSV, PARQUET = FORMATS = ("csv", "parquet")
@@ -52,15 +53,18 @@ def orders_path(folder: Path, symbol: str) -> Path:
     return parquet if parquet.exists() else folder / _name(symbol, CSV)
 
 
-def write_orders_file(folder: Path, orders: "Table", grid: "Instrument", form: str = CSV) -> tuple[str, str]:
-    """Write the *orders* of a journal in one of `FORMATS`; return the name of the file, and its sha256 in hex."""
+def write_orders_file(folder: Path, journal: "Journal", grid: "Instrument", form: str = CSV) -> tuple[str, str, int]:
+    """Write the orders of a *journal* in one of `FORMATS`; return the name of the file, its sha256 in hex, its rows.
+
+    A piece of the rows is in memory, where the journal has no table of them yet.
+    """
     name = _name(grid.symbol, form)
     if form == PARQUET:
-        _write_parquet(folder / name, orders, grid)
-        return name, hash_file(folder / name)
+        rows = _write_parquet(folder / name, journal.order_pieces(_ROWS), grid)
+        return name, hash_file(folder / name), rows
     with HashedFile(folder / name) as file:
-        write_orders(file, orders, grid.tick_e8, grid.lot_e8)
-        return name, file.sha256.hexdigest()
+        rows = write_orders(file, journal.order_pieces(), grid.tick_e8, grid.lot_e8)
+        return name, file.sha256.hexdigest(), rows
 
 
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
@@ -86,21 +90,18 @@ def _name(symbol: str, form: str) -> str:
     return f"orders_{symbol}.{form}"
 
 
-def _write_parquet(path: Path, orders: "Table", grid: "Instrument") -> None:
+def _write_parquet(path: Path, pieces: "Iterator[Table]", grid: "Instrument") -> int:
+    """Write *pieces* of rows, each as a row group; return how many rows there are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pieces = (orders[first : first + _ROWS] for first in range(0, max(len(orders), 1), _ROWS))
     tables = (pa.table({name: _column(name, piece, grid) for name in ORDER_FILE}) for piece in pieces)
-    first = next(tables)
+    first, rows = next(tables), 0
     with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        for table in _chain(first, tables):
+        for table in chain([first], tables):
             writer.write_table(table)
-
-
-def _chain(first: "pa.Table", others: "Iterable[pa.Table]") -> "Iterable[pa.Table]":
-    yield first
-    yield from others
+            rows += len(table)
+    return rows
 
 
 def _column(name: str, rows: "Table", grid: "Instrument") -> "pa.Array":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _Given = TypeVar("_Given")
 STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
+FEW = 1 << 21  # best prices and trades, of which a play reads some 35 bytes each
 MOST = 10**15  # of ticks and of lots
 MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
 
@@ -285,29 +286,36 @@ class PaperExchange:
         kill: tuple[int, str] | None = None,
         levels: "LevelIndex | None" = None,
         ahead: "ExchangePrices | None" = None,
+        *,
+        stays: bool = False,
     ) -> None:
         """Play a whole tape.
 
         Args:
-            tape, levels, ahead: As for `attach`.
+            tape, levels, ahead: As for `attach`. Their memory is released behind every hour that was played, but for
+                best prices that are few or *stays*.
             step: Takes the µs of tape that went by, every hour of it.
             kill: The instant within the tape at which all trading ends, and why; None lets it go on.
+            stays: Whether the tape is one that stays mapped (`Tape.staying`).
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # up to which funding was paid
         self.attach(tape, levels, ahead)
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        us, small = tape.start_us, isinstance(tape, BestPrices)  # better kept for the next run, and played at once
+        stays = isinstance(tape, BestPrices) and (stays or len(tape) <= FEW)  # for the next run, and played at once
+        us = tape.start_us
         while us < tape.end_us:
-            to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
+            to_us = tape.end_us if stays and not step else min(us + STRIDE_US, tape.end_us)
             while due and due[0][0] <= to_us:
                 at_us, act = due.popleft()
                 self.advance(at_us)
                 act()
             self.advance(to_us)
-            if not small:
+            if not stays:
                 tape.let_go(us, to_us)
+                if levels:
+                    levels.let_go()
             if step:
                 step(to_us - us)
             us = to_us

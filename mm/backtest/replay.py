@@ -68,7 +68,7 @@ def backtest(
         days.extend(one.days)
         spans.append((one.start_us, one.end_us))
         best, levels, ahead = _best_of(one, exchange)
-        exchange.run(best or one, step, levels=levels, ahead=ahead)
+        exchange.run(best or one, step, levels=levels, ahead=ahead, stays=one.stays)
         sums += one.meta.counts.get("lost_lines", 0), *untraded_us(best or one)
         if levels is not None and not one.stays:
             levels.let_go()

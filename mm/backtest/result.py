@@ -218,7 +218,7 @@ class Result(Shown):
         journal, grid = self.journal, self.books.instrument
         unit, found = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
         fills, state = (f"{table}_{grid.symbol}.csv" for table in ("fills", "state"))
-        orders, sha256 = write_orders_file(folder, journal.orders, grid, orders_format)
+        orders, sha256, count = write_orders_file(folder, journal, grid, orders_format)
         found[orders] = sha256
         with HashedFile(folder / fills) as file:
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
@@ -226,7 +226,7 @@ class Result(Shown):
         with HashedFile(folder / state) as file:
             _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8, grid.multiplier)
             found[state] = file.sha256.hexdigest()
-        rows = {orders: len(journal.orders), fills: len(journal.fills), state: len(journal.state)}
+        rows = {orders: count, fills: len(journal.fills), state: len(journal.state)}
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")

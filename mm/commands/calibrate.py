@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -108,10 +107,8 @@ class TablesBeside:
         if played.result is not None:
             self.finish()
             self._place, self._hashes = f"runs/{name}", {}
-            # a run's order table is as large as all else that is held, and goes with the copy of its journal
-            result = replace(played.result, journal=copy(played.result.journal))
             folder = self._run.path(self._place)
-            self._rows = self._other.submit(result.write_tables, folder, self._hashes, self._form)
+            self._rows = self._other.submit(played.result.write_tables, folder, self._hashes, self._form)
         return played
 
     def finish(self) -> None:

@@ -14,7 +14,7 @@ from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report._drawn_rows import pick_prints
-from mm.tape.columns import TRADE, release
+from mm.tape.columns import TRADE, gathered, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     for whole in tapes:
         tape = vars(whole).get("best") or whole  # where it was played on: the same in a tenth of the rows
-        us = tape.event_us[tape.top_event]
+        us = gathered(tape.event_us, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
@@ -193,7 +193,7 @@ def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
 def _prints(tape: "Tape") -> "Iterator[tuple[Instants, Floats, Floats]]":
     """Yield instants, prices and quantities of the prints of *tape* by buyers, and by sellers.
 
-    The rows of a mapped tape go piece by piece.
+    The memory of a mapped tape goes piece by piece.
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
@@ -205,6 +205,8 @@ def _prints(tape: "Tape") -> "Iterator[tuple[Instants, Floats, Floats]]":
         done = pick_prints(*events, *rows, bought, sold, done, begin, stop)
         for column in rows:
             release(column[int(tape.first_row[begin]) : int(tape.first_row[stop])])
+        for column in events:
+            release(column[begin:stop])
     for found, size in zip((bought, sold), done, strict=True):
         us, ticks, lots = found[:, :size]
         yield us, _as_floats(ticks, tape.instrument.tick_e8), _as_floats(lots, tape.instrument.lot_e8)
@@ -219,8 +221,8 @@ def _as_floats(units: "Instants", step_e8: int) -> "Floats":
 
 
 def _refused_of(result: "Result") -> RefusedOrders:
-    orders = result.journal.orders
-    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(one) for one in REFUSALS])]
+    codes = [ACTIONS.index(one) for one in REFUSALS]
+    refused = np.concatenate([rows[np.isin(rows[:, 2], codes)] for rows in result.journal.order_pieces()])
     us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
     return RefusedOrders(
         us,

@@ -245,18 +245,16 @@ class Tape(Shown):
             return
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
         rows = slice(int(self.first_row[events.start]), int(self.first_row[events.stop]))
-        for name in (*self.PER_EVENT, "first_row"):
-            release(getattr(self, name)[events])
-        for name in ROW_COLUMNS:
-            release(getattr(self, name)[rows])
+        tops = slice(*np.searchsorted(self.top_event, (events.start, events.stop)).tolist())
+        for names, part in (((*self.PER_EVENT, "first_row"), events), (ROW_COLUMNS, rows), (TOP_COLUMNS, tops)):
+            for name in names:
+                release(getattr(self, name)[part])
 
     def forget(self) -> None:
         """Drop the prints that were picked out, and release the memory of all events; both come back when used."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
             self.__dict__.pop(name, None)
         self.let_go(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
-        for name in TOP_COLUMNS:
-            release(getattr(self, name))
 
     def continues(self, earlier: "Tape") -> bool:
         """Return True if *earlier* ends with the first book of this tape: no update is missing between them."""

@@ -80,6 +80,13 @@ class BestPrices(Tape):
         columns = {name: getattr(self, name)[moves] for name in self.MOVES}
         return replace(window, **columns | {"move_event": columns["move_event"] - begin})
 
+    def let_go(self, a_us: int, b_us: int) -> None:
+        """Release the memory of ``a_us <= time < b_us``, where it is mapped; it is read again when used."""
+        super().let_go(a_us, b_us)
+        moves = slice(*np.searchsorted(self.move_us, (a_us, b_us)).tolist())
+        for name in self.MOVES:
+            release(getattr(self, name)[moves])
+
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks, those of any tape first."""
         wrong = list(super().faults())

@@ -1,7 +1,6 @@
 """The tables of a run: one that is given as what makes it is made once, when it is first needed."""
 
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 
 import numpy as np
 
@@ -48,16 +47,6 @@ def test_a_late_table_is_made_once_by_several_threads():
         found = list(threads.map(lambda _: journal.orders, range(100)))
     assert log.made == 1
     assert all(one is found[0] for one in found)
-
-
-def test_a_copy_makes_its_own_table_and_leaves_the_log():
-    """So a table that is needed once does not stay in memory with the journal."""
-    log = Log()
-    journal = Journal(log, empty(), empty(), empty())
-    assert len(copy(journal).orders) == 2
-    assert journal.order_log() is log
-    assert len(journal.orders) == 2
-    assert log.made == 2
 
 
 def test_a_journal_of_tables_has_no_log():

@@ -93,7 +93,7 @@ def assert_tables(orders, fills, state, reasons, grid, start_e8):
     tick_e8, lot_e8 = grid
     with localcontext(WIDE):
         tick, lot, start = tick_e8 * E8, lot_e8 * E8, start_e8 * E8
-        assert written(_journal_csv.write_orders, orders, *grid) == plain_orders(orders, tick, lot)
+        assert written(_journal_csv.write_orders, [orders[:1], orders[1:]], *grid) == plain_orders(orders, tick, lot)
         assert written(_journal_csv.write_fills, fills, *grid, reasons) == plain_fills(fills, tick, lot, reasons)
         assert written(_journal_csv.write_state, state, *grid, start_e8) == plain_state(state, tick, lot, start)
 
@@ -141,7 +141,7 @@ def test_any_integers_are_written_as_decimals_say(orders, fills, state, tick_e8,
 def test_a_table_of_many_buffers_has_no_seam():
     """Rows at the edge of the buffer are written once and whole."""
     journal = seeded(2_500, fill_chance=0.3).journal()
-    assert len(written(_journal_csv.write_orders, journal.orders, 1_000_000, 1_000)) > 2 * (1 << 20)
+    assert len(written(_journal_csv.write_orders, [journal.orders], 1_000_000, 1_000)) > 2 * (1 << 20)
     assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, (1_000_000, 1_000), 10**11)
 
 
@@ -169,7 +169,7 @@ def test_a_skip_has_no_id_and_no_instants():
     """What was not placed never rests and is never cancelled."""
     scribe = Scribe()
     scribe.skip(1, 8_700_000, 100)
-    text = written(_journal_csv.write_orders, scribe.journal().orders, BTCUSDT.tick_e8, BTCUSDT.lot_e8)
+    text = written(_journal_csv.write_orders, [scribe.journal().orders], BTCUSDT.tick_e8, BTCUSDT.lot_e8)
     assert text.decode().splitlines()[1] == (
         "1765868400000,0,SKIP,REJECTED,BUY,87000.00000000,0.00100000,0.00100000,,,,,insufficient_cash,,"
         "1765868400000000,,,"
@@ -185,7 +185,7 @@ def test_an_unknown_code_is_refused_before_anything_is_read(column, code):
     orders[0, column] = code
     file = io.BytesIO()
     with pytest.raises(MMError, match=f"row 0: .* code {code} is not one of"):
-        _journal_csv.write_orders(file, orders, BTCUSDT.tick_e8, BTCUSDT.lot_e8)
+        _journal_csv.write_orders(file, [orders], BTCUSDT.tick_e8, BTCUSDT.lot_e8)
     assert file.getvalue() == b""
 
 

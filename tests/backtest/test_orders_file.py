@@ -25,9 +25,10 @@ SYMBOL = "SIMUSDT"
 def test_both_forms_hold_the_same_cells(tmp_path_factory, scribe, units):
     """Text for text, whatever the grid; what is empty in one is null in the other."""
     folder, grid = tmp_path_factory.mktemp("run"), Instrument(SYMBOL, *units)
-    orders, read = scribe.journal().orders, {}
+    journal, read = scribe.journal(), {}
     for form in FORMATS:
-        name, sha256 = write_orders_file(folder, orders, grid, form)
+        name, sha256, rows = write_orders_file(folder, journal, grid, form)
+        assert rows == len(journal.orders)
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
         read[form] = read_orders(folder, SYMBOL)
         (folder / name).unlink()
@@ -37,8 +38,9 @@ def test_both_forms_hold_the_same_cells(tmp_path_factory, scribe, units):
 
 def test_parquet_has_types_and_exact_decimals(tmp_path):
     """A reader of its own needs no parsing."""
-    orders = seeded(60).journal().orders
-    write_orders_file(tmp_path, orders, Instrument(SYMBOL, 1_000_000, 1_000), "parquet")
+    journal = seeded(60).journal()
+    orders = journal.orders
+    write_orders_file(tmp_path, journal, Instrument(SYMBOL, 1_000_000, 1_000), "parquet")
     found = pl.read_parquet(tmp_path / f"orders_{SYMBOL}.parquet")
     assert found["recv_us"].to_list() == orders[:, 0].tolist()
     assert found["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
@@ -47,10 +49,10 @@ def test_parquet_has_types_and_exact_decimals(tmp_path):
 
 def test_columns_are_read_as_the_types_that_are_named(tmp_path):
     """Of either form, in the same types."""
-    orders, types = seeded(60).journal().orders, {"order_id": pl.Int64, "action": pl.String, "price": pl.Float64}
+    journal, types = seeded(60).journal(), {"order_id": pl.Int64, "action": pl.String, "price": pl.Float64}
     read = []
     for form in FORMATS:
-        name, _ = write_orders_file(tmp_path, orders, Instrument(SYMBOL, 1_000_000, 1_000), form)
+        name, *_ = write_orders_file(tmp_path, journal, Instrument(SYMBOL, 1_000_000, 1_000), form)
         read.append(read_orders(tmp_path, SYMBOL, types))
         (tmp_path / name).unlink()
     assert read[0].select(list(types)).equals(read[1].select(list(types)))

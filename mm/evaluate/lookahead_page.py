@@ -92,7 +92,7 @@ def _over_time(tape: "Tape", report: Report) -> str:
     line = Line("mid", "price", us[at], mid[at], tick / 2)
     x = (float(tape.start_us), float(max(tape.end_us, tape.start_us + 1)))
     plot = Plot(WIDE, HEIGHT, x, padded(float(known.min()), float(known.max())))
-    drawn = [plot.marks(one.us.astype(np.float64), one.values, 1, one.kind, "cross") for one in points]
+    drawn = [plot.marks(one.us.astype(np.float64), np.asarray(one.values), 1, one.kind, "cross") for one in points]
     price = plot.line(*steps(line.us, line.values), "price")
     picture = plot.picture(plot.value_axis(), plot.time_axis(), price, *drawn, title="Mid and cuts over time")
     panel = Panel("Mid and cuts", escape(tape.instrument.quote_asset), picture, HEIGHT, [line], marks=points)

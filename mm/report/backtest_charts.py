@@ -12,7 +12,7 @@ from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
-from mm.report.drawn_columns import unit_of
+from mm.report.drawn_columns import Units, unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import Course, MarketPrints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
@@ -123,14 +123,17 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
 def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
     """Return the steps of *values* that hold at some time of the course."""
     inside = (us >= course.us[0]) | (np.append(us[1:], course.us[-1]) > course.us[0])
+    if inside.all() and (us >= course.us[0]).all():
+        return us, values  # no copies of what is large
     return np.maximum(us[inside], course.us[0]), values[inside]
 
 
 def _prints_of(prints: MarketPrints, sign: int, kind: str, tick: float) -> Marks:
     """Return the trades of the market of one aggressor."""
     who = "buyer" if sign > 0 else "seller"
-    tip: list[tuple[str, Any, float]] = [(f"a {who} took", prints.qty, 1e-8), ("at", prints.price, tick)]
-    return Marks(f"{who}s' trades", f"print {kind}", sign, prints.us, prints.price, tick, tip, "dot", stop=False)
+    price, qty = Units(prints.ticks, prints.tick_e8), Units(prints.lots, prints.lot_e8)
+    tip: list[tuple[str, Any, float]] = [(f"a {who} took", qty, 1e-8), ("at", price, tick)]
+    return Marks(f"{who}s' trades", f"print {kind}", sign, prints.us, price, tick, tip, "dot", stop=False)
 
 
 def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
@@ -159,7 +162,8 @@ def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "F
     plot = Plot(WIDE, 290, course.x, padded(seen.min(), seen.max()))
     few = sum(len(one.us) for one in drawn) <= MARKED_FILLS
     points = [
-        plot.marks(one.us.astype(np.float64), one.values, one.side, one.kind, one.shape, few=few) for one in drawn
+        plot.marks(one.us.astype(np.float64), np.asarray(one.values), one.side, one.kind, one.shape, few=few)
+        for one in drawn
     ]
     line = plot.line(*steps(us, mid), "price")
     return plot.picture(

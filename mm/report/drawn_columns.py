@@ -4,12 +4,14 @@ All rows near a fill stay, and of the others the extremes of equal shares of the
 """
 
 from base64 import b64encode
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.clock import US_PER_S
 from mm.report._drawn_rows import far_extremes, packed_steps, ranks_near, whole_units
+from mm.tape.frames import floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,28 @@ if TYPE_CHECKING:
 
 CLOSE_S = (1, 2, 5, 10, 30, 60)  # around a fill, in which all is kept where it is no more than half
 _SPANS_US = np.array(CLOSE_S, np.int64) * US_PER_S
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Whole units of a step that become floats where they are looked at: of a million prints few are.
+
+    Attributes:
+        units: How many.
+        step_e8: The step, in 1e-8.
+    """
+
+    units: "Ints"
+    step_e8: int
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, rows: "Rows") -> "Floats":
+        return floats(self.units[rows], self.step_e8)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "Floats":
+        return floats(self.units, self.step_e8)
 
 
 class Near:

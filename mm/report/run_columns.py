@@ -1,5 +1,6 @@
 """The columns a page is drawn from: of a finished backtest, or read back from the files of its folder."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,6 @@ ALL_DRAWN = 200_000
 """State rows of a run, of which every one is drawn; of more, those at which nothing changes are thinned."""
 STILL_US = 5 * US_PER_S
 EVENTS = 1 << 17  # whose rows are looked at before they are let go
-PIECE = 1 << 15  # of a column, which stays in the cache while it is converted
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -58,11 +58,29 @@ class Standing:
 
 @dataclass(frozen=True)
 class MarketPrints:
-    """The prints of one aggressor: instants, prices in quote asset, quantities in base asset."""
+    """The prints of one aggressor, in whole steps: there are millions, and few are looked at.
 
+    Attributes:
+        tick_e8, lot_e8: The steps of price and quantity, 1e-8.
+        us: Instants.
+        ticks, lots: Prices and quantities.
+    """
+
+    tick_e8: int
+    lot_e8: int
     us: "Instants"
-    price: "Floats"
-    qty: "Floats"
+    ticks: "Instants"
+    lots: "Instants"
+
+    @property
+    def price(self) -> "Floats":
+        """Their prices, in quote asset."""
+        return floats(self.ticks, self.tick_e8)
+
+    @property
+    def qty(self) -> "Floats":
+        """Their quantities, in base asset."""
+        return floats(self.lots, self.lot_e8)
 
 
 @dataclass(frozen=True)
@@ -171,6 +189,7 @@ def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.int
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     """Return the best prices and the prints of *tapes*, which follow each other."""
     best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    steps = _common_steps(tapes)
     for whole in tapes:
         tape = vars(whole).get("best") or whole  # where it was played on: the same in a tenth of the rows
         us = gathered(tape.event_us, tape.top_event)
@@ -178,11 +197,18 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        for one, prints in zip((bought, sold), _prints(tape), strict=True):
+        for one, prints in zip((bought, sold), _prints(tape, *steps), strict=True):
             one.append(prints)
         tape.forget()  # days go one by one, and the last one before the page is drawn
     us, bid, ask = _joined(best)
-    return MarketColumns(us, bid, ask, {1: MarketPrints(*_joined(bought)), -1: MarketPrints(*_joined(sold))})
+    taken = {1: MarketPrints(*steps, *_joined(bought)), -1: MarketPrints(*steps, *_joined(sold))}
+    return MarketColumns(us, bid, ask, taken)
+
+
+def _common_steps(tapes: Sequence["Tape"]) -> tuple[int, int]:
+    """Return the largest tick and lot in 1e-8 of which those of all *tapes* are multiples."""
+    grids = [tape.instrument for tape in tapes]
+    return math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
 
 
 def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
@@ -190,8 +216,8 @@ def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
-def _prints(tape: "Tape") -> "Iterator[tuple[Instants, Floats, Floats]]":
-    """Yield instants, prices and quantities of the prints of *tape* by buyers, and by sellers.
+def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Instants, Instants, Instants]]":
+    """Yield instants, prices and quantities, in these steps, of the prints of *tape* by buyers, and by sellers.
 
     The memory of a mapped tape goes piece by piece.
     """
@@ -203,21 +229,13 @@ def _prints(tape: "Tape") -> "Iterator[tuple[Instants, Floats, Floats]]":
     for begin in range(begun, len(tape), EVENTS):
         stop = min(begin + EVENTS, len(tape))
         done = pick_prints(*events, *rows, bought, sold, done, begin, stop)
-        for column in rows:
-            release(column[int(tape.first_row[begin]) : int(tape.first_row[stop])])
-        for column in events:
-            release(column[begin:stop])
+        held = slice(int(tape.first_row[begin]), int(tape.first_row[stop]))
+        for column in (*(column[held] for column in rows), *(column[begin:stop] for column in events)):
+            release(column)
     for found, size in zip((bought, sold), done, strict=True):
         us, ticks, lots = found[:, :size]
-        yield us, _as_floats(ticks, tape.instrument.tick_e8), _as_floats(lots, tape.instrument.lot_e8)
-
-
-def _as_floats(units: "Instants", step_e8: int) -> "Floats":
-    """Return what `floats` does, in the memory of *units*, which are gone then: a day has millions."""
-    found = units.view(np.float64)
-    for begin in range(0, len(units), PIECE):
-        found[begin : begin + PIECE] = floats(units[begin : begin + PIECE], step_e8)
-    return found
+        finer, smaller = tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8
+        yield us, ticks if finer == 1 else ticks * finer, lots if smaller == 1 else lots * smaller
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

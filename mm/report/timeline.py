@@ -16,7 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
-from mm.report.drawn_columns import Near, drawn_rows, evenly, extremes, packed, whole
+from mm.report.drawn_columns import Near, Units, drawn_rows, evenly, extremes, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -32,6 +32,7 @@ MOST_BYTES = 1_300_000  # of the columns of a page
 MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # of one series: the largest that fits is taken
 ROW_BYTES = 5.0  # of a page for each row that is drawn, until some were written
 UNIT = 1_000_000  # µs that stand for 1 on an axis of numbers
+NUMBERS = (np.ndarray, Units)
 CLOSE_MS = 60_000  # what a step to the next fill shows
 
 _SCRIPTS = tuple(Path(__file__).with_name(f"{name}.js") for name in ("reading", "drawing", "marks", "zoom"))
@@ -129,9 +130,9 @@ class Marks:
     kind: str
     side: int
     us: "Instants"
-    values: "Floats"
+    values: "Floats | Units"
     unit: float
-    tip: Sequence[tuple[str, "Floats | Sequence[str]", float]] = ()
+    tip: Sequence[tuple[str, "Floats | Units | Sequence[str]", float]] = ()
     shape: str = "fill"
     ends: "tuple[Floats, Floats] | None" = None
     stop: bool = True
@@ -143,8 +144,8 @@ class Marks:
 
     @cached_property
     def codes(self) -> "Ints":
-        """Their values as `whole`."""
-        return whole(self.values, self.unit)[0]
+        """Their values as `whole`, or other whole numbers that are as far from each other."""
+        return self.values.units if isinstance(self.values, Units) else whole(self.values, self.unit)[0]
 
     def thinned(self, most: int, near: "Near") -> "Marks":
         """Return some of them, likewise: of dots the extremes, of others one of several."""
@@ -153,7 +154,7 @@ class Marks:
         if len(at) == len(self.us):
             return self
         tip = [
-            (label, values[at] if isinstance(values, np.ndarray) else [values[i] for i in at.tolist()], unit)
+            (label, values[at] if isinstance(values, NUMBERS) else [values[i] for i in at.tolist()], unit)
             for label, values, unit in self.tip
         ]
         ends = None if self.ends is None else (self.ends[0][at], self.ends[1][at])
@@ -358,16 +359,16 @@ class _Columns:
         return {**scale, "t": self.instants(stays.us), "lasted": self._column(lasted), "v": self._column(values)}
 
     def _marks(self, marks: Marks) -> dict[str, Any]:
-        columns = np.stack([marks.values, *(marks.ends or ())])
+        columns = np.stack([np.asarray(marks.values), *(marks.ends or ())])
         (values, *ends), low = whole(columns, marks.unit)
         scale = {"kind": marks.kind, "side": marks.side, "low": low, "unit": marks.unit}
         tip = [self._tip(*one) for one in marks.tip]
         drawn = {"shape": marks.shape, "stop": marks.stop, "ends": [self._column(one) for one in ends] or None}
         return {**scale, **drawn, "t": self.instants(marks.us), "v": self._column(values), "tip": tip}
 
-    def _tip(self, label: str, values: "Floats | Sequence[str]", unit: float) -> dict[str, Any]:
-        if isinstance(values, np.ndarray):
-            numbers, low = whole(values, unit)
+    def _tip(self, label: str, values: "Floats | Units | Sequence[str]", unit: float) -> dict[str, Any]:
+        if isinstance(values, NUMBERS):
+            numbers, low = whole(np.asarray(values), unit)
             return {"label": label, "v": self._column(numbers), "low": low, "unit": unit}
         words = sorted(set(values))
         number = {word: i for i, word in enumerate(words)}

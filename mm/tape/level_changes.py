@@ -60,23 +60,26 @@ class LevelIndex:
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks."""
-        begin, event = self.begin, self.change["event"]
-        if (
-            len(begin) != 2 * PAGE * len(self.page) + 1
-            or begin[0]
-            or begin[-1] != len(event)
-            or (np.diff(begin) < 0).any()
-        ):
+        begin, size = self.begin, len(self.change)
+        if len(begin) != 2 * PAGE * len(self.page) + 1 or begin[0] or begin[-1] != size or (np.diff(begin) < 0).any():
             yield f"the changes of {len(self.page)} pages of prices do not begin one after the other"
             return
-        falls = np.diff(event) < 0
-        inner = begin[(begin > 0) & (begin < len(event))]
-        falls[inner - 1] = False  # from one level to the next
-        if (np.diff(self.page) <= 0).any() or falls.any():
+        falls = bool((np.diff(self.page) <= 0).any())
+        other, outside = len(self.mark) != -(-size // EVERY), False
+        for first, change in in_pieces(self.change, 1):
+            event, marked = change["event"], change["event"][::EVERY]
+            fell = event[1:] < event[:-1]
+            edges = begin[slice(*np.searchsorted(begin, (first + 1, first + len(event))))]  # from a level to the next
+            fell[edges - first - 1] = False
+            mark = self.mark[first // EVERY :][: len(marked)]
+            falls |= bool(fell.any())
+            other |= not np.array_equal(marked[: len(mark)], mark) or bool((change["lots"] < 0).any())
+            outside |= bool(((event < 0) | (event >= len(self.kind))).any())
+        if falls:
             yield "pages, or the changes of a level, do not rise"
-        if not np.array_equal(self.mark, event[::EVERY]) or (self.change["lots"] < 0).any():
+        if other:
             yield "marks are not the events of their changes, or lots are negative"
-        if ((event < 0) | (event >= len(self.kind))).any():
+        if outside:
             yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
     def let_go(self) -> None:

@@ -198,8 +198,8 @@ class Tape(Shown):
         """How many events are played from the window's begin on, and how many rows; a KEYFRAME's are not."""
         first = int(np.searchsorted(self.event_us, self.start_us))
         frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
-        rows = self.first_row[-1] - self.first_row[first] - (self.first_row[frames + 1] - self.first_row[frames]).sum()
-        return len(self) - first, int(rows)
+        begins, ends = gathered(self.first_row, frames), gathered(self.first_row, frames + 1)
+        return len(self) - first, int(self.first_row[-1] - self.first_row[first] - (ends - begins).sum())
 
     @cached_property
     def trades(self) -> NDArray[np.intp]:
@@ -441,8 +441,9 @@ def _shapes(tape: Tape) -> Iterator[str]:
 
 def _events(tape: Tape) -> Iterator[str]:
     # Neighbours are compared: a difference of two integers may be out of their range.
-    yield from _where(tape.event_us[1:] < tape.event_us[:-1], "event_us falls after event")
-    yield from _where(tape.first_row[1:] < tape.first_row[:-1], "first_row falls after event")
+    for name in ("event_us", "first_row"):
+        for first, piece in in_pieces(getattr(tape, name), 1):
+            yield from _where(piece[1:] < piece[:-1], f"{name} falls after event", first)
     if tape.first_row[0] < 0 or tape.first_row[-1] > len(tape.row_side):
         yield f"rows {tape.first_row[0]} to {tape.first_row[-1]} are named, but there are {len(tape.row_side)}"
     if len(tape) and tape.event_us[-1] > tape.end_us:
@@ -450,9 +451,10 @@ def _events(tape: Tape) -> Iterator[str]:
     if tape.start_us > tape.end_us:
         yield f"it begins at {tape.start_us} µs, after its end at {tape.end_us} µs"
     yield from _where((tape.kind < SNAPSHOT) | (tape.kind > KEYFRAME), "no kind has the number of event")
-    sizes = np.diff(tape.first_row)
-    yield from _where((tape.kind == TRADE) & (sizes != 1), "one row is not what belongs to trade")
-    yield from _where((tape.kind == GAP) & (sizes != 0), "rows belong to gap")
+    for first, piece in in_pieces(tape.first_row, 1):
+        sizes, kind = np.diff(piece), tape.kind[first : first + len(piece) - 1]
+        yield from _where((kind == TRADE) & (sizes != 1), "one row is not what belongs to trade", first)
+        yield from _where((kind == GAP) & (sizes != 0), "rows belong to gap", first)
 
 
 def _rows(tape: Tape) -> Iterator[str]:

@@ -86,6 +86,7 @@ class BestPrices(Tape):
         moves = slice(*np.searchsorted(self.move_us, (a_us, b_us)).tolist())
         for name in self.MOVES:
             release(getattr(self, name)[moves])
+        release(self.whole_us[slice(*np.searchsorted(self.whole_us, (a_us, b_us)).tolist())])
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each invariant that it breaks, those of any tape first."""

@@ -8,9 +8,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import engine_chance
+from mm.instrument import Instrument
 from mm.report import _drawn_rows
-from mm.report.run_columns import _as_floats, market_of
+from mm.report.drawn_columns import Units
+from mm.report.run_columns import market_of
 from mm.tape.columns import TRADE
+from mm.tape.tape import Tape
 
 NUMBERS = st.floats(-1e9, 1e9) | st.just(math.nan)
 
@@ -101,9 +104,19 @@ def test_prints_are_the_trades_of_a_tape_and_parted_by_their_side(seed, monkeypa
                 assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in own]
 
 
-def test_prints_beyond_what_a_float_holds_are_rounded_once(monkeypatch):
-    """Piece by piece, in the memory that held the whole numbers."""
-    monkeypatch.setattr("mm.report.run_columns.PIECE", 2)
+def test_units_read_as_the_floats_nearest_to_them():
+    """One, some or all; beyond what a float holds as well."""
     units = [1, 2**53 + 1, -(2**61) - 1, 3, 5]
-    found = _as_floats(np.array(units, np.int64), 7)
-    assert found.tolist() == [7 * one / 10**8 for one in units]
+    told, found = [7 * one / 10**8 for one in units], Units(np.array(units, np.int64), 7)
+    assert (np.asarray(found).tolist(), found[1:3].tolist(), len(found)) == (told, told[1:3], 5)
+
+
+def test_prints_of_days_on_several_grids_are_in_steps_that_all_have():
+    """Two days, of which the second has another tick and another lot."""
+    events = [(1, "snapshot", [(10, 1)], [(12, 1)]), (2, "trade", 1, 12, 3), (3, "trade", -1, 10, 2)]
+    first = Tape.of(Instrument("SIM", 6, 100), events)
+    other = Tape.of(Instrument("SIM", 4, 30), [(us + 10, *rest) for us, *rest in events])
+    found = market_of([first, other]).prints[1]
+    assert found.us.tolist() == [2, 12]
+    assert found.price.tolist() == [12 * 6 / 1e8, 12 * 4 / 1e8]
+    assert found.qty.tolist() == [3 * 100 / 1e8, 3 * 30 / 1e8]

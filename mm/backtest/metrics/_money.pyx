@@ -154,14 +154,14 @@ cdef tuple falls_in(const int64_t[::1] us, Whole[::1] equity):
     return deepest, max(longest, us[rows - 1] - us[peak]), below, equity[rows - 1] < top
 
 
-def rows_every(const int64_t[::1] us, int64_t step_us) -> NDArray[np.int64]:
+def rows_every(const int64_t[:] us, int64_t step_us) -> NDArray[np.int64]:
     """Return the last of rising rows at or before each instant from the first one on, *step_us* apart; there is one."""
-    cdef int64_t rows = us.shape[0], i, at = 0, last = 0
+    cdef int64_t rows = us.shape[0], stride = us.strides[0] // sizeof(int64_t), i, at = 0, last = 0
     found = np.empty((us[rows - 1] - us[0]) // step_us + 1, np.int64)
     cdef int64_t[::1] row = found
     for i in range(row.shape[0]):
         # Sought from where it would be if this step had as many rows as the one before.
-        row[i] = row_at(&us[0], 1, rows, us[0] + i * step_us, min(2 * at - last, rows - 1))
+        row[i] = row_at(&us[0], stride, rows, us[0] + i * step_us, min(2 * at - last, rows - 1))
         last, at = at, row[i]
     return found
 

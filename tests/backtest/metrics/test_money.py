@@ -117,3 +117,5 @@ def test_a_row_of_each_step_is_the_last_one_at_or_before_it(seed):
     for step in (1, 25, 1_000, 10**9):
         wanted = np.searchsorted(us, np.arange(us[0], us[-1] + 1, step), side="right") - 1
         assert _money.rows_every(us, step).tolist() == wanted.tolist()
+        column = np.stack([us, us], axis=1)[:, 0]  # as a page has it, of a table
+        assert _money.rows_every(column, step).tolist() == wanted.tolist()

@@ -43,10 +43,10 @@ def write_fills(
 
 def write_state(
     file: BinaryIO | HashedFile,
-    state: NDArray[np.int64],
+    pieces: Iterable[NDArray[np.int64]],
     tick_e8: int,
     lot_e8: int,
     start_cash_e8: int,
     multiplier: int = 1,
 ) -> None:
-    """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""
+    """Write the state rows of a journal, which come in *pieces*, to *file*; cash starts at *start_cash_e8*."""

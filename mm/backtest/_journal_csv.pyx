@@ -321,9 +321,19 @@ def write_fills(
 
 
 def write_state(
-    file: BinaryIO | HashedFile, const int64_t[:, ::1] state, tick_e8: int, lot_e8: int, start_cash_e8: int, multiplier: int = 1
+    file: BinaryIO | HashedFile,
+    pieces: Iterable[NDArray[np.int64]],
+    tick_e8: int,
+    lot_e8: int,
+    start_cash_e8: int,
+    multiplier: int = 1,
 ) -> None:
-    """Write the state rows of a journal to *file*; cash starts at *start_cash_e8*."""
+    """Write the state rows of a journal, which come in *pieces*, to *file*; cash starts at *start_cash_e8*."""
     cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8, multiplier)
-    check_width(state, S_WIDTH, STATE_COLUMNS)
-    write_table(file, STATE_FILE, state, put_state, &units, 0)
+    cdef const int64_t[:, ::1] state
+    buffer, head = bytearray(CHUNK + NUMBERS), ",".join(STATE_FILE).encode() + b"\n"
+    for state in pieces:
+        check_width(state, S_WIDTH, STATE_COLUMNS)
+        file.write(head)
+        head = b""
+        write_rows(file, state, put_state, &units, buffer)

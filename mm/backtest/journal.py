@@ -10,12 +10,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
+from mm.tape.columns import release
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from mm.backtest._records import OrderLog
+    from mm.tape.spill import Spill
 
     Table = NDArray[np.int64]
 
@@ -84,6 +86,7 @@ CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break"
 BREACHES = LIMITS  # the limit of a breach, by code
 
 
+LONG = 1 << 20  # state rows of a run, of which more need not be in memory
 _MAKING = Lock()
 
 
@@ -139,6 +142,16 @@ class Journal:
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
 
+    def spill_state(self, spill: "Spill") -> None:
+        """Move the state rows of a long run, one a second over weeks, to a file; they are mapped from then on.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        state = self.state
+        if len(state) > LONG:
+            self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
+
     def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
         """Yield the rows of orders in pieces of *most* or fewer, one at least; of a log no table is made."""
         log = self.order_log()
@@ -146,6 +159,14 @@ class Journal:
             return log.pieces(most)
         orders = self.orders
         return (orders[first : first + most] for first in range(0, max(len(orders), 1), most))
+
+    def state_pieces(self, most: int = 1 << 16) -> "Iterator[Table]":
+        """Yield the state rows in pieces of *most* or fewer, one at least; mapped ones are released behind."""
+        state = self.state
+        for first in range(0, max(len(state), 1), most):
+            piece = state[first : first + most]
+            yield piece
+            release(piece)
 
     def order_log(self) -> "OrderLog | None":
         """Return what became of the orders as the engine wrote it down; None where there is only their table."""

@@ -224,7 +224,7 @@ class Result(Shown):
             _journal_csv.write_fills(file, journal.fills, *unit, journal.fill_reasons)
             found[fills] = file.sha256.hexdigest()
         with HashedFile(folder / state) as file:
-            _journal_csv.write_state(file, journal.state, *unit, self.books.initial_cash_e8, grid.multiplier)
+            _journal_csv.write_state(file, journal.state_pieces(), *unit, self.books.initial_cash_e8, grid.multiplier)
             found[state] = file.sha256.hexdigest()
         rows = {orders: count, fills: len(journal.fills), state: len(journal.state)}
         if journal.breaches is not None:

@@ -1,6 +1,6 @@
 """``mm backtest``: play recorded days against a quote model and a fill model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +16,7 @@ from mm.runs.run import Run, short_turns
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
+    from mm.backtest_call import Backtest
     from mm.model_maker import ModelMaker
     from mm.tape.tape import Tape
 
@@ -62,7 +63,7 @@ def main(
     with run.progress("play", whole.events) as advance:
         step = by_events(tapes, advance)
         with run.timing("play"), imported_beside("mm.report.backtest", "numpy.random", "numpy.fft"):
-            base = whole.play_base(step)
+            base = played(whole, run, step)
         result = run.write_result(
             base, further=partial(whole.with_further, step=step), orders_format=orders_file.orders_format
         )
@@ -88,5 +89,15 @@ def play(
     from mm.backtest_call import Backtest
 
     whole = Backtest(tapes, rules, maker, sensitivity, draws)
-    with run.timing("play"), run.progress("play", whole.events) as step:
-        return whole.play(by_events(whole.tapes, step))
+    with run.timing("play"), run.progress("play", whole.events) as advance:
+        step = by_events(whole.tapes, advance)
+        return whole.with_further(played(whole, run, step), step)
+
+
+def played(whole: "Backtest", run: Run, step: Callable[[int], None]) -> "Result":
+    """Return the backtest itself, its state rows in a file beside the run's where they are many."""
+    from mm.tape.spill import Spill
+
+    result = whole.play_base(step)
+    result.journal.spill_state(Spill(run.partial))
+    return result

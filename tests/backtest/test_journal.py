@@ -10,6 +10,7 @@ from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
+from mm.tape.spill import Spill
 from mm.tape.tape import Tape
 
 
@@ -86,3 +87,25 @@ class Dug:
         journal = backtest(tape, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal
         self.tables = [getattr(journal, name) for name in TABLES[:4]]
         self.copies = [table.copy() for table in self.tables]
+
+
+def test_state_rows_of_a_long_run_are_read_from_a_file(tmp_path, monkeypatch):
+    """They are the same rows, whole or in pieces, however often they are released; a short run keeps them in memory."""
+    rows = np.arange(60, dtype=np.int64).reshape(10, 6)
+    journal = Journal(empty(), empty(), rows, empty())
+    journal.spill_state(Spill(tmp_path))
+    assert journal.state is rows
+    monkeypatch.setattr("mm.backtest.journal.LONG", 9)
+    journal.spill_state(Spill(tmp_path))
+    assert journal.state is not rows
+    assert not journal.state.flags.writeable
+    for _ in range(2):
+        assert np.concatenate(list(journal.state_pieces(3))).tolist() == rows.tolist()
+        assert journal.state.tolist() == rows.tolist()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_rows_is_one_piece():
+    """So that whoever writes pieces writes a heading."""
+    journal = Journal(empty(), empty(), np.zeros((0, 6), np.int64), empty())
+    assert [piece.shape for piece in journal.state_pieces()] == [(0, 6)]

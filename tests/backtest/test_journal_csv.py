@@ -95,7 +95,9 @@ def assert_tables(orders, fills, state, reasons, grid, start_e8):
         tick, lot, start = tick_e8 * E8, lot_e8 * E8, start_e8 * E8
         assert written(_journal_csv.write_orders, [orders[:1], orders[1:]], *grid) == plain_orders(orders, tick, lot)
         assert written(_journal_csv.write_fills, fills, *grid, reasons) == plain_fills(fills, tick, lot, reasons)
-        assert written(_journal_csv.write_state, state, *grid, start_e8) == plain_state(state, tick, lot, start)
+        assert written(_journal_csv.write_state, [state[:1], state[1:]], *grid, start_e8) == plain_state(
+            state, tick, lot, start
+        )
 
 
 @settings(max_examples=60, deadline=None)
@@ -150,7 +152,7 @@ def test_eight_places_are_enough_where_the_unit_allows():
     scribe = Scribe()
     scribe.move(17_400_001)
     scribe.fill(scribe.place(1, 8_700_000, 100), 1, 8_700_000, 100)
-    text = written(_journal_csv.write_state, scribe.journal().state, BTCUSDT.tick_e8, BTCUSDT.lot_e8, 10**11)
+    text = written(_journal_csv.write_state, [scribe.journal().state], BTCUSDT.tick_e8, BTCUSDT.lot_e8, 10**11)
     assert text.decode().splitlines()[1] == (
         "1765868400000,0.00100000,912.91300000,87000.00500000,87.00000500,1,1765868400000000,999.91300500"
     )
@@ -161,7 +163,7 @@ def test_half_a_tick_gets_the_place_it_needs():
     scribe = Scribe()
     scribe.move(3)
     scribe.state()
-    text = written(_journal_csv.write_state, scribe.journal().state, 1, 10**8, 0)
+    text = written(_journal_csv.write_state, [scribe.journal().state], 1, 10**8, 0)
     assert text.decode().splitlines()[1].split(",")[3] == "0.000000015"
 
 
@@ -192,4 +194,4 @@ def test_an_unknown_code_is_refused_before_anything_is_read(column, code):
 def test_a_table_of_another_width_is_refused():
     """Rows are read by position, so a missing column would be read beyond the row."""
     with pytest.raises(MMError, match="has 5 columns, not 6"):
-        _journal_csv.write_state(io.BytesIO(), np.zeros((1, 5), np.int64), 1, 1, 0)
+        _journal_csv.write_state(io.BytesIO(), [np.zeros((1, 5), np.int64)], 1, 1, 0)

@@ -16,6 +16,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.instrument import E8
+from mm.tape.columns import release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,7 @@ def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Ac
     if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees) >= SAFE:
         cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
         units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
+    release(state)
     return AccountSeries(us, inventory, marks2, valid, units, half_tl, fee, 10**17 // common)
 
 

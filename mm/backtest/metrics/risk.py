@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics._money import falls, held_sums, rows_every
 from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, lagged, on_grid
 from mm.backtest.metrics.arithmetic import dot, quantiles
@@ -233,11 +234,12 @@ def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dic
     return {"mean": held / total, "abs_mean": size / total, "max": furthest, "rms": math.sqrt(square / total)}
 
 
-def share_beyond(us: "Column", inventory: "Column", bound: float) -> float | None:
-    """Return the share of the time in which the size of *inventory* is *bound* or more; None where no time passed."""
-    held = np.diff(us)
+def share_beyond(us: "Column", inventory: "Column", bound: float, target: int = 0) -> float | None:
+    """Return the share of time in which *inventory* is *bound* or more from *target*; None if no time passed."""
+    at = arithmetic.changes(inventory)  # few of a row a second
+    held = np.diff(us[at], append=us[-1:])
     total = int(held.sum())
-    return int(held[np.abs(inventory[:-1]) >= bound].sum()) / total if total else None
+    return int(held[np.abs(inventory[at] - target) >= bound].sum()) / total if total else None
 
 
 def half_life_s(us: "Column", inventory: "Column") -> float | None:

@@ -69,7 +69,7 @@ def summarise(journal: "Journal", books: "Books", account: AccountSeries | None 
         **_optional(books),
         **_limits(journal),
     }
-    summary |= _volume(journal, books, summary)
+    summary |= _volume(journal, account, books, summary)
     found = notes(sent, summary) + _cautions(journal, books, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
@@ -142,7 +142,7 @@ def _activity(journal: "Journal", sent: Lives) -> dict[str, Any]:
     }
 
 
-def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
+def _volume(journal: "Journal", account: AccountSeries, books: "Books", summary: dict[str, Any]) -> dict[str, Any]:
     """Return what was traded, how often that turns the inventory over, and the maker fee that would eat the gain."""
     lots, grid = journal.fills[:, 4], books.instrument
     traded = whole_sum(lots)
@@ -154,7 +154,7 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
     earned = {"pnl": gross, **kept}
     return {
         "volume": {"base": quantity, "quote": notional},
-        "inventory_at_bound": _at_bound(journal, books),
+        "inventory_at_bound": _at_bound(account, books),
         "inventory_turnover": quotient(quantity, mean_size or 0.0),
         "break_even_fee_rate": {
             name: None if value is None or not traded else value / notional for name, value in earned.items()
@@ -162,12 +162,10 @@ def _volume(journal: "Journal", books: "Books", summary: dict[str, Any]) -> dict
     }
 
 
-def _at_bound(journal: "Journal", books: "Books") -> float | None:
+def _at_bound(account: AccountSeries, books: "Books") -> float | None:
     if books.bound_clips is None:
         return None
-    return risk.share_beyond(
-        journal.state[:, 0], journal.state[:, 1] - books.target_lots, books.bound_clips * books.quote_lots
-    )
+    return risk.share_beyond(account.us, account.inventory, books.bound_clips * books.quote_lots, books.target_lots)
 
 
 def _predicted(journal: "Journal", books: "Books", sent: Lives) -> dict[str, Any]:

@@ -405,3 +405,18 @@ def test_transforms_have_lengths_of_few_small_factors():
             while size % factor == 0:
                 size //= factor
         assert size == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-3, 3)), max_size=30),
+    st.integers(1, 3),
+    st.integers(-2, 2),
+)
+def test_the_share_at_the_bound_is_the_time_of_the_rows_that_reach_it(rows, bound, target):
+    """Each row counts until the next one."""
+    us = np.cumsum([step for step, _ in rows], dtype=np.int64)
+    held = np.array([lots for _, lots in rows], np.int64)
+    steps = [(later - us[at], held[at]) for at, later in enumerate(us[1:])]
+    total = sum(step for step, _ in steps)
+    reached = sum(step for step, lots in steps if abs(lots - target) >= bound)
+    assert risk.share_beyond(us, held, bound, target) == (reached / total if total else None)

@@ -175,6 +175,14 @@ class TouchRows:
             end_us: First instant after the window.
             block_us: Length of a block.
         """
+    def hits(self, start_us: int, end_us: int, last: int) -> NDArray[np.int64] | None:
+        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
+
+        Args:
+            start_us: First instant of the window.
+            end_us: First instant after it.
+            last: In steps.
+        """
     def cut(self, start_us: int, end_us: int) -> bool:
         """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
 
@@ -196,17 +204,20 @@ def ends_by_block(
         fills: float64[b, s, c].
     """
 
-def hit_clock(
+def hit_waits(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],
     rates: tuple[float, float],
     last: int,
     hits: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], float]:
-    """Return how many hits were expected from the begin of a stretch to each one that came, and to its end.
+    """Return how many hits were expected before each one that came in a stretch, and after the last one.
+
+    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
 
     Args:
-        path: int64[n] each: when the touch came to stand, and where, in steps; the first row holds when it begins.
+        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
+            stretch holds from its begin.
         span: Begin and end, µs.
         rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
         last: A touch farther away is not hit.

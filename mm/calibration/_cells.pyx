@@ -498,6 +498,27 @@ cdef class TouchRows:
             swept[2, one - later], swept[3, one - later] = (self.begun[one] - start_us) // block_us, 1
         return stood, (table[0], table[1], table[2], table[3])
 
+    def hits(self, int64_t start_us, int64_t end_us, int64_t last) -> NDArray[np.int64] | None:
+        """Return when sweeps of a window hit a probe no farther than *last*; None where a border cuts a sweep.
+
+        Args:
+            start_us: First instant of the window.
+            end_us: First instant after it.
+            last: In steps.
+        """
+        if self.cut(start_us, end_us):
+            return None
+        cdef Py_ssize_t begin = self.sweep_from(start_us), end = self.sweep_from(end_us), sweep, count = 0
+        found = np.empty(max(end - begin, 0), np.int64)
+        cdef int64_t[::1] us = found
+        cdef int64_t touch
+        for sweep in range(begin, end):
+            touch = self.touch[self.row[sweep]]
+            if CLOSED != touch <= last and self.depth[sweep] >= touch:
+                us[count] = self.begun[sweep]
+                count += 1
+        return found[:count]
+
     def cut(self, int64_t start_us, int64_t end_us) -> bool:
         """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
         cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
@@ -542,17 +563,20 @@ def ends_by_block(
             fills[(us[row] - begin_us) // length, state[row], cell] += 1.0
 
 
-def hit_clock(
+def hit_waits(
     path: tuple[NDArray[np.int64], NDArray[np.int64]],
     span: tuple[int, int],
     rates: tuple[float, float],
     int64_t last,
     const int64_t[::1] hits,
 ) -> tuple[NDArray[np.float64], float]:
-    """Return how many hits were expected from the begin of a stretch to each one that came, and to its end.
+    """Return how many hits were expected before each one that came in a stretch, and after the last one.
+
+    Before the first from the begin of the stretch, before others from the one before; after the last to its end.
 
     Args:
-        path: int64[n] each: when the touch came to stand, and where, in steps; the first row holds when it begins.
+        path: int64[n] each: when the touch came to stand, and where, in steps; a first row that begins after the
+            stretch holds from its begin.
         span: Begin and end, µs.
         rates: A in 1/µs, and k by step: a touch at d is hit A·exp(-k·d) times in a µs.
         last: A touch farther away is not hit.
@@ -560,21 +584,24 @@ def hit_clock(
     """
     cdef const int64_t[::1] us = path[0], touch = path[1]
     cdef int64_t begin = span[0], end = span[1], until
-    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0
-    cdef Py_ssize_t row, hit = 0, rows = us.shape[0]
-    if touch.shape[0] != rows:
+    cdef double A = rates[0], k = rates[1], clock = 0.0, rate = 0.0, at, before = 0.0
+    cdef Py_ssize_t row, hit = 0, count = hits.shape[0], first, rows
+    if touch.shape[0] != us.shape[0]:
         raise ValueError("cells: columns of unequal length of the path")
-    found = np.empty(hits.shape[0])
-    cdef double[::1] at = found
-    for row in range(rows):
+    first = max(first_from(us, 0, us.shape[0], begin + 1) - 1, 0)
+    rows = min(max(first_from(us, first, us.shape[0], end), first + 1), us.shape[0])
+    found = np.empty(count)
+    cdef double[::1] between = found
+    for row in range(first, rows):
         until = us[row + 1] if row + 1 < rows else end
-        if row == 0 or touch[row] != touch[row - 1]:
+        if row == first or touch[row] != touch[row - 1]:
             rate = A * exp(-k * touch[row]) if CLOSED != touch[row] <= last else 0.0
-        while hit < hits.shape[0] and hits[hit] < until:
-            at[hit] = clock + rate * (hits[hit] - begin)
+        while hit < count and hits[hit] < until:
+            at = clock + rate * (hits[hit] - begin)
+            between[hit], before = at - before, at
             hit += 1
         clock += rate * (until - begin)
         begin = until
-    for hit in range(hit, hits.shape[0]):
-        at[hit] = clock
-    return found, clock
+    for hit in range(hit, count):
+        between[hit], before = clock - before, clock
+    return found, clock - before

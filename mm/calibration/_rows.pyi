@@ -161,14 +161,17 @@ def sums_by_row(
         count: How many rows there are.
     """
 
-def stretch_sums(
+def dispersed(
     place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
     exposure: NDArray[np.float64],
     fills: NDArray[np.float64],
     rate: NDArray[np.float64],
     blocks: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return float64[3, b] of the fills that are expected, and float64[3, b] of those seen, by side and block.
+) -> tuple[float, float]:
+    """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
+
+    Expected of a block is its share of all fills of its side, by what each of its points expects. Sums over blocks are
+    added in the order of numpy.
 
     Args:
         place: Of each point, the number of its block, its side and the number of its row.

@@ -490,14 +490,17 @@ def sums_by_row(
     return found[0], found[1]
 
 
-def stretch_sums(
+def dispersed(
     place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
     const double[:] exposure,
     const double[:] fills,
     const double[:] rate,
     Py_ssize_t blocks,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return float64[3, b] of the fills that are expected, and float64[3, b] of those seen, by side and block.
+) -> tuple[float, float]:
+    """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
+
+    Expected of a block is its share of all fills of its side, by what each of its points expects. Sums over blocks are
+    added in the order of numpy.
 
     Args:
         place: Of each point, the number of its block, its side and the number of its row.
@@ -508,9 +511,9 @@ def stretch_sums(
     """
     cdef const int64_t[:] block = place[0], row = place[2]
     cdef const int8_t[:] side = place[1]
-    found = np.zeros((2, 3, blocks))
-    cdef double[:, :, ::1] sums = found
-    cdef Py_ssize_t point
+    cdef double[:, :, ::1] sums = np.zeros((2, 3, blocks))
+    cdef Py_ssize_t point, at, way
+    cdef double expected, total, share, off, squares = 0, poisson = 0
     if not block.shape[0] == side.shape[0] == row.shape[0] == exposure.shape[0] == fills.shape[0]:
         raise ValueError("rows: columns of unequal length")
     for point in range(block.shape[0]):
@@ -518,7 +521,41 @@ def stretch_sums(
             raise ValueError(f"rows: point {point} is in no block, side or row")
         sums[0, side[point] + 1, block[point]] += exposure[point] * rate[row[point]]
         sums[1, side[point] + 1, block[point]] += fills[point]
-    return found[0], found[1]
+    for way in (2, 0, 1):
+        expected, total = pairwise(&sums[0, way, 0], blocks), pairwise(&sums[1, way, 0], blocks)
+        if not (expected > 0 and total > 0):
+            continue
+        for at in range(blocks):
+            share = sums[0, way, at] / expected
+            off = sums[1, way, at] - total * share
+            sums[0, way, at], sums[1, way, at] = share * (1 - share), off * off
+        squares += pairwise(&sums[1, way, 0], blocks)
+        poisson += total * pairwise(&sums[0, way, 0], blocks)
+    return squares, poisson
+
+
+cdef double pairwise(const double* values, Py_ssize_t count) noexcept:
+    """Return the sum of values, added in pairs as numpy adds a column."""
+    cdef double[8] part
+    cdef double found = 0
+    cdef Py_ssize_t at, lane, half
+    if count > 128:
+        half = count // 2
+        half -= half % 8
+        return pairwise(values, half) + pairwise(values + half, count - half)
+    if count < 8:
+        for at in range(count):
+            found += values[at]
+        return found
+    for lane in range(8):
+        part[lane] = values[lane]
+    for at in range(8, count - count % 8, 8):
+        for lane in range(8):
+            part[lane] += values[at + lane]
+    found = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
+    for at in range(count - count % 8, count):
+        found += values[at]
+    return found
 
 
 def weighed_sums(

@@ -348,8 +348,8 @@ class PoissonFit(Shown):
 
         A *brief* one lacks the keys whose value is their default, which `from_json` puts back.
         """
-        values = {name: getattr(self, name) for name in _KEYS}
-        return {name: plain(one) for name, one in values.items() if not brief or name in _HEAD or one != _DEFAULT[name]}
+        values = ((name, getattr(self, name), default) for name, default in _BRIEF.items())
+        return {name: plain(one) for name, one, default in values if not brief or default is MISSING or one != default}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -364,8 +364,8 @@ class PoissonFit(Shown):
             Mismatch: If it is of another schema, or in other units.
         """
         _check_head(content, source)
-        known = {name: content[name] for name in _KEYS if name in content}
-        needed = [name for name in _KEYS if _DEFAULT[name] is MISSING and name not in content]
+        known = {name: value for name, value in content.items() if name in _BRIEF}
+        needed = [name for name in _NEEDED if name not in content]
         if needed:
             raise BrokenFile(f"{source}: no {', '.join(needed)}; give a poisson_fit.json as mm calibrate writes it")
         try:
@@ -380,8 +380,10 @@ class PoissonFit(Shown):
 
 
 _KEYS = tuple(one.name for one in fields(PoissonFit) if one.compare)
-_DEFAULT = {one.name: one.default for one in fields(PoissonFit)}
+_NEEDED = tuple(one.name for one in fields(PoissonFit) if one.compare and one.default is MISSING)
 _HEAD = ("schema_version", "distance_unit", "time_unit")
+_BRIEF = {one.name: MISSING if one.name in _HEAD else one.default for one in fields(PoissonFit) if one.compare}
+"""The keys, and the values that a brief object lacks."""
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:

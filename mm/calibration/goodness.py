@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._rows import stretch_sums, tilted
+from mm.calibration._rows import dispersed, tilted
 from mm.calibration.estimators import Absent, Estimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
@@ -105,16 +105,7 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
     if sample.n_blocks < 2:
         return None
     points, place = sample.points, (sample.block, sample.points.side, sample.row)
-    by_side = stretch_sums(place, points.exposure_s, points.fills, sample.rates(estimate), sample.n_blocks)
-    found = poisson = 0.0
-    for side in (1, -1, 0):
-        means, counts = (column[side + 1] for column in by_side)
-        expected, total = means.sum(), counts.sum()
-        if not (expected > 0 and total > 0):
-            continue
-        share = means / expected
-        found += float(((counts - total * share) ** 2).sum())
-        poisson += float(total * (share * (1 - share)).sum())
+    found, poisson = dispersed(place, points.exposure_s, points.fills, sample.rates(estimate), sample.n_blocks)
     return found / poisson if poisson > 0 else None
 
 

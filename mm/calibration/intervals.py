@@ -221,13 +221,16 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         return None
     counts = fills[len(fills) - stretches * joined :].reshape(stretches, joined).sum(axis=1)
     share = horizon_s / (joined * BLOCK_S)
-    mean = float(counts.mean()) * share
+    mean_count = float(counts.sum()) / stretches
+    mean = mean_count * share
     logs = np.log(counts * share + HALF)
-    shorter = max(1 / share - 1, 0.0) / max(float(counts.mean()), HALF)  # the noise of a count of less than a stretch
+    mean_log = float(logs.sum()) / stretches
+    shorter = max(1 / share - 1, 0.0) / max(mean_count, HALF)  # the noise of a count of less than a stretch
     # neighbouring stretches are alike, so their mean is known half as well as that of so many independent ones
-    spread = math.sqrt((float(logs.var(ddof=1)) + shorter) * (1 + 2 / stretches))
+    variance = float(((logs - mean_log) ** 2).sum()) / (stretches - 1)
+    spread = math.sqrt((variance + shorter) * (1 + 2 / stretches))
     reach = float(stdtrit(stretches - 1, (1 + LEVEL) / 2)) * spread
-    low, high = (math.exp(min(float(logs.mean()) + off, 700.0)) - HALF for off in (-reach, reach))
+    low, high = (math.exp(min(mean_log + off, 700.0)) - HALF for off in (-reach, reach))
     if mean > 0:
         tail = (1 - LEVEL) / 2
         low, high = min(low, float(pdtrik(tail, mean))), max(high, float(pdtrik(1 - tail, mean)))

@@ -380,6 +380,8 @@ class MoveSums:
 
 def _joined(parts: Sequence[Moves]) -> Moves:
     """Return the moves of several stretches in one."""
+    if len(parts) == 1:
+        return parts[0]
     squares, counts = [np.zeros(1), *(one.squares for one in parts)], [one.count for one in parts]
     return Moves(np.concatenate(squares), np.concatenate([np.zeros(1, np.int64), *counts]))
 

@@ -203,7 +203,8 @@ class Run:
             link.symlink_to(table)
         # Last: a run that is killed before has all it needs to go on, one that is killed here is whole.
         shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
-        self._console.answer(self._answer(manifest))
+        if self._console.as_json:
+            self._console.answer(self._answer(manifest))
         self.say(str(self.folder / (self.artefact or "")))
         self.log.info("run_finished", status=status, **self.timings)
         self._close()

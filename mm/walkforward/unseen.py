@@ -15,7 +15,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
-from mm.calibration._cells import hit_clock
+from mm.calibration._cells import hit_waits
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
@@ -29,25 +29,22 @@ HOUR_BLOCKS = 12
 RATIO = ("ratio", "ratio_low", "ratio_high")
 
 
-def predicted(points: Points, A: float, k: float) -> Floats:
-    """Return the expected fills of each row: exposure · A · exp(-k delta), of a cell less that of its far edge."""
-    expected: Floats = points.exposure_s * np.exp(_log_rate(points, A, k))
-    return expected
+def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floats, list[float]]:
+    """Return for each A and k the expected fills of each row, and the Poisson log-likelihood of the rows.
 
-
-def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Return for each A and k the expected fills of all rows, and the Poisson log-likelihood of the rows.
-
-    The latter with the factorials of their counts.
+    Expected are exposure · A · exp(-k delta), of a cell less that of its far edge: float64[r, n] of r rates and n rows.
+    The likelihood is that with the factorials of the counts.
     """
     from mm.calibration.special import gammaln
 
     A, k = np.array(rates).reshape(-1, 2, 1).transpose(1, 0, 2)
-    log_rate = _log_rate(points, A, k)
-    total = (points.exposure_s * np.exp(log_rate)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_rate = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
+    expected: Floats = points.exposure_s * np.exp(log_rate)
     hit = points.fills > 0
     fills, log_mean = points.fills[hit], np.log(points.exposure_s[hit]) + log_rate[:, hit]
-    return total.tolist(), ((fills * log_mean).sum(axis=1) - total - gammaln(fills + 1).sum()).tolist()
+    likely = (fills * log_mean).sum(axis=1) - expected.sum(axis=1) - gammaln(fills + 1).sum()
+    return expected, likely.tolist()
 
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
@@ -60,12 +57,6 @@ def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
         return float(expected.sum()), None
     fills = points.fills[hit]
     return float(expected.sum()), float((fills * np.log(expected[hit]) - gammaln(fills + 1)).sum() - expected.sum())
-
-
-def _log_rate(points: Points, A: float | Floats, k: float | Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        rate: Floats = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
-    return rate
 
 
 @dataclass(frozen=True)
@@ -195,18 +186,14 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
         rates: A in 1/s and k in 1/tick.
     """
     start_us, end_us = within(marks.span, *window)
-    path, (A, k) = marks.path, rates
-    first = int(path.us.searchsorted(start_us, side="right")) - 1
-    rows = slice(first, max(int(path.us.searchsorted(end_us)), first + 1))
-    hits, met = marks.hits(side, start_us, end_us)
-    at, clock = hit_clock(
-        (path.us[rows], path.touch[side][rows]),
-        (start_us, end_us),
-        (A / US_PER_S, k / path.per_tick),
-        marks.grid.last,
-        hits.us[met <= marks.grid.last],
+    path, (A, k), last = marks.path, rates, marks.grid.last
+    us = marks.rows(side).hits(start_us, end_us, last)
+    if us is None:
+        hits, met = marks.hits(side, start_us, end_us)
+        us = hits.us[met <= last]
+    return Waits(
+        *hit_waits((path.us, path.touch[side]), (start_us, end_us), (A / US_PER_S, k / path.per_tick), last, us)
     )
-    return Waits(np.diff(at, prepend=0.0), clock - (float(at[-1]) if at.size else 0.0))
 
 
 def linked(stretches: Iterable[Waits | None]) -> Floats:

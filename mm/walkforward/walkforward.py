@@ -19,7 +19,7 @@ from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, predicted, waits
+from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape
 from mm.whole_file import whole_file
 
@@ -168,12 +168,13 @@ def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], 
     used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
     rates = {**rivals, mode: used}
     known = {name: one for name, one in rates.items() if one}
-    totals, likely = (dict(zip(known, column, strict=True)) for column in by_rates(seen, list(known.values())))
+    expected, likely = by_rates(seen, list(known.values()))
+    totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), likely))
     return Tested(
         points=seen,
-        expected=predicted(seen, *used) if used else None,
+        expected=expected[list(known).index(mode)].copy() if used else None,
         predicted={name: totals.get(name) for name in rates},
-        loglik={name: likely.get(name) for name in rates},
+        loglik={name: likelihoods.get(name) for name in rates},
         curve=by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None,
         waits=_waits(calibrator, segment, used),
     )

@@ -13,7 +13,7 @@ from mm.calibration._cells import (
     block_cells,
     cell_rows,
     ends_by_block,
-    hit_clock,
+    hit_waits,
     probe_moves,
     reach_steps,
     rows_before,
@@ -183,7 +183,8 @@ def test_a_clock_counts_the_hits_expected_until_each_one(path, came):
         stands = touch[np.searchsorted(us, now, side="right") - 1]
         rate[now] = A * math.exp(-k * stands) if 0 <= stands <= last else 0.0
     came = np.array(sorted(min(max(one, begin), end - 1) for one in came), INTS)
-    at, total = hit_clock((us, touch), (begin, end), (A, k), last, came)
+    between, after = hit_waits((us, touch), (begin, end), (A, k), last, came)
+    at, total = np.cumsum(between), between.sum() + after
     assert at == pytest.approx([sum(rate[begin:one]) for one in came.tolist()], abs=1e-12)
     assert total == pytest.approx(sum(rate[begin:end]), abs=1e-12)
 
@@ -217,7 +218,7 @@ def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     with pytest.raises(ValueError, match="of the moves"):
         add_moves((one, one, np.ones(1)), np.zeros((2, 6)), 4, 2, 1)
     with pytest.raises(ValueError, match="of the path"):
-        hit_clock((one, two), (0, 1), (1.0, 1.0), 9, none)
+        hit_waits((one, two), (0, 1), (1.0, 1.0), 9, none)
     with pytest.raises(ValueError, match="of the moves"):
         probe_moves((one, one, one), np.ones(2), one, 1, 1)
     with pytest.raises(ValueError, match="where the touch stood"):

@@ -6,7 +6,7 @@ from fit_tables import Raw, random_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.calibration._rows import Rows, distinct_numbers, stretch_sums, sums_by_row
+from mm.calibration._rows import Rows, dispersed, distinct_numbers, sums_by_row
 
 CELLS = Raw.of([0, 1, 2, 3, 6], [90, 100, 110, 120, 50], [30, 21, 12, 9, 8], [1, 1, 1, 3, np.inf])
 
@@ -94,8 +94,8 @@ points_of_rows = st.lists(
 
 
 @given(points_of_rows)
-def test_sums_of_rows_and_stretches_are_those_of_numpy(rows):
-    """By row, and by side and block, to the last bit; numbers that are no row or block are refused."""
+def test_sums_of_rows_are_those_of_numpy(rows):
+    """To the last bit; numbers that are no row or block are refused."""
     columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 5
     row, block, side, exposure, fills = (
         one.astype(kind) for one, kind in zip(columns, (np.int64, np.int64, np.int8, float, float), strict=True)
@@ -103,16 +103,44 @@ def test_sums_of_rows_and_stretches_are_those_of_numpy(rows):
     rate = np.array([0.1, 2.0, 3e-7, 0.0, 1.0])
     for found, values in zip(sums_by_row(row, exposure, fills, 5), (exposure, fills), strict=True):
         assert found.tolist() == np.bincount(row, values, 5).tolist()
-    stretch = (side + 1) * 4 + block
-    for found, values in zip(
-        stretch_sums((block, side, row), exposure, fills, rate, 4), (exposure * rate[row], fills), strict=True
-    ):
-        assert found.ravel().tolist() == np.bincount(stretch, values, 12).tolist()
+    assert dispersed((block, side, row), exposure, fills, rate, 4) == plain_dispersed(
+        (block, side, row), exposure, fills, rate, 4
+    )
     if rows:
         with pytest.raises(ValueError, match="row"):
             sums_by_row(row, exposure, fills, int(row.max()))
         with pytest.raises(ValueError, match="no block"):
-            stretch_sums((block, side, row), exposure, fills, rate, int(block.max()))
+            dispersed((block, side, row), exposure, fills, rate, int(block.max()))
+
+
+def plain_dispersed(place, exposure, fills, rate, blocks):
+    """The squares and their Poisson sum by numpy, side by side."""
+    block, side, row = place
+    squares = poisson = 0.0
+    for way in (1, -1, 0):
+        mine = side == way
+        means, counts = (
+            np.bincount(block[mine], one[mine], blocks).astype(float) for one in (exposure * rate[row], fills)
+        )
+        expected, total = means.sum(), counts.sum()
+        if expected > 0 and total > 0:
+            share = means / expected
+            squares += float(((counts - total * share) ** 2).sum())
+            poisson += float(total * (share * (1 - share)).sum())
+    return squares, poisson
+
+
+@pytest.mark.parametrize("blocks", [2, 7, 8, 24, 100, 128, 129, 500, 3001])
+def test_the_dispersion_of_many_blocks_is_that_of_numpy(blocks):
+    """To the last bit, whatever the length of the columns that are added."""
+    rng = np.random.default_rng(blocks)
+    place = (
+        rng.integers(0, blocks, 6 * blocks),
+        rng.choice(np.array([1, -1, 0], np.int8), 6 * blocks),
+        rng.integers(0, 5, 6 * blocks),
+    )
+    columns = rng.random(6 * blocks) * 300, rng.random(6 * blocks) * 9, rng.random(5)
+    assert dispersed(place, *columns, blocks) == plain_dispersed(place, *columns, blocks)
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30))

@@ -11,7 +11,7 @@ from scipy import stats
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import SegmentBlocks, Waits, by_band, by_rates, linked, predicted, realised, waits
+from mm.walkforward.unseen import SegmentBlocks, Waits, by_band, by_rates, linked, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5
@@ -21,17 +21,19 @@ def test_a_resting_order_and_a_cell_are_foreseen_by_their_formulas():
     """T A exp(-k d), and for a cell of one tick T A (exp(-k d) - exp(-k (d + 1)))."""
     points = Points.of([2, 2], [100, 100], [0, 0], width_ticks=[np.inf, 1])
     whole = 100 * RATE * math.exp(-DECAY * 2)
-    assert predicted(points, RATE, DECAY).tolist() == pytest.approx([whole, whole - 100 * RATE * math.exp(-DECAY * 3)])
+    [expected], _ = by_rates(points, [(RATE, DECAY)])
+    assert expected.tolist() == pytest.approx([whole, whole - 100 * RATE * math.exp(-DECAY * 3)])
 
 
 def test_the_by_rates_is_that_of_poisson_counts():
     points = Points.of([1, 2, 3], [100, 50, 20], [12, 3, 0], width_ticks=[1, 1, np.inf])
-    expected = predicted(points, RATE, DECAY)
-    other = predicted(points, 2 * RATE, DECAY / 2)
-    totals, likely = by_rates(points, [(RATE, DECAY), (2 * RATE, DECAY / 2)])
-    assert totals == pytest.approx([expected.sum(), other.sum()])
-    assert likely == pytest.approx([stats.poisson.logpmf(points.fills, one).sum() for one in (expected, other)])
-    assert by_rates(points, []) == ([], [])
+    each, likely = by_rates(points, [(RATE, DECAY), (2 * RATE, DECAY / 2)])
+    assert [row.tolist() for row in each] == [
+        by_rates(points, [one])[0][0].tolist() for one in ((RATE, DECAY), (2 * RATE, DECAY / 2))
+    ]
+    assert likely == pytest.approx([stats.poisson.logpmf(points.fills, one).sum() for one in each])
+    none, nothing = by_rates(points, [])
+    assert (none.shape, nothing) == ((0, 3), [])
 
 
 def test_a_fill_where_next_to_none_was_foreseen_is_no_infinity():

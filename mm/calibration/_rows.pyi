@@ -193,3 +193,12 @@ def weighed_sums(
         fills: float64[b, c], whole numbers.
         weight: float64[b], of the blocks.
     """
+
+def expected_by_block(exposure: NDArray[np.float64], gain: NDArray[np.float64], blocks: int) -> NDArray[np.float64]:
+    """Return the sums of exposure times gain over the columns of the first *blocks*, added in the order of numpy.
+
+    Args:
+        exposure: float64[b, c], in s.
+        gain: float64[c], of each column.
+        blocks: How many blocks are asked for.
+    """

@@ -586,3 +586,23 @@ def weighed_sums(
             sums[2, column] += weight[block] * exposure[block, column]
             sums[3, column] += weight[block] * fills[block, column]
     return found, counted, seen
+
+
+def expected_by_block(const double[:, ::1] exposure, const double[::1] gain, Py_ssize_t blocks) -> NDArray[np.float64]:
+    """Return the sums of exposure times gain over the columns of the first *blocks*, added in the order of numpy.
+
+    Args:
+        exposure: float64[b, c], in s.
+        gain: float64[c], of each column.
+        blocks: How many blocks are asked for.
+    """
+    cdef Py_ssize_t block, column, columns = gain.shape[0]
+    if exposure.shape[1] != columns or not 0 <= blocks <= exposure.shape[0]:
+        raise ValueError("rows: blocks or columns of unequal number")
+    found = np.zeros(blocks)
+    cdef double[::1] sums = found, row = np.zeros(columns + 1)
+    for block in range(blocks):
+        for column in range(columns):
+            row[column] = exposure[block, column] * gain[column]
+        sums[block] = pairwise(&row[0], columns)
+    return found

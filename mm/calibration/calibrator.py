@@ -184,7 +184,9 @@ class Calibrator:
         self.tapes = tapes_given(tape, "the calibration")
         self.config = config
         self._rules, self._held, self._found = rules, held, marks
-        self._reach = -1, -1, math.nan  # of the last window that was looked at: a fit looks more than once
+        # of the last window that was looked at: a fit looks more than once
+        self._reach = -1, -1, math.nan
+        self._parts: tuple[tuple[int, int], list[tuple[int, int, int]]] = (-1, -1), []
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
@@ -279,8 +281,11 @@ class Calibrator:
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; one at least, maybe empty."""
-        spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
-        return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
+        if self._parts[0] != (start_us, end_us):
+            spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
+            parts = [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
+            self._parts = (start_us, end_us), parts
+        return self._parts[1]
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:

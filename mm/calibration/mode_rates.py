@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._rows import weighed_sums
+from mm.calibration._rows import expected_by_block, weighed_sums
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.estimators import Absent, estimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
@@ -132,7 +132,7 @@ class _Past:
             gain = gain_of(*grid.ends, whole[1])
             pooled = float(sums[3].sum()) / float((sums[2] * gain).sum()), whole[1]
         if recent is not None:  # blocks after the last exposure may not be over
-            expected = (exposure_s[:seen] * gain_of(*grid.ends, recent[1])).sum(axis=1)
+            expected = expected_by_block(exposure_s, gain_of(*grid.ends, recent[1]), seen)
             counts = expected, by_block[:seen], length_s
         return cls(whole, recent, pooled, counts)
 

@@ -239,7 +239,9 @@ class WindowFitter:
 def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats":
     """Return the weights of blocks, by number, at the end of so many seconds: halved in each half-life of their age."""
     age_s = length_s - (block + 0.5) * BLOCK_S  # of the middle of each block
-    half_lives = np.clip(age_s / (half_life_min * 60), 0.0, 400.0)  # even its square never weighs nothing
+    half_lives = np.minimum(
+        np.maximum(age_s / (half_life_min * 60), 0.0), 400.0
+    )  # even its square never weighs nothing
     weights: Floats = np.exp2(-half_lives)
     return weights
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.calibration._rows import weighed_sums
+from mm.calibration._rows import expected_by_block, weighed_sums
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.mode_rates import ModeRates, bare_fit
 from mm.calibration.windows import MODES, WindowFitter, WindowPlan
@@ -52,3 +52,15 @@ def test_weighed_sums_are_those_of_plain_loops():
         assert (sums == plain).all()
         assert (by_block == fills.sum(axis=1)).all()
         assert seen == max((at + 1 for at in range(blocks) if exposure[at].any()), default=0)
+
+
+@pytest.mark.parametrize("columns", [1, 5, 8, 22, 128, 131, 700])
+def test_expected_fills_are_those_of_numpy(columns):
+    """To the last bit, for columns of any number; more blocks than there are are refused."""
+    rng = np.random.default_rng(columns)
+    exposure, gain = rng.random((30, columns)) * 300, rng.random(columns)
+    for blocks in (0, 1, 29, 30):
+        assert (expected_by_block(exposure, gain, blocks) == (exposure[:blocks] * gain).sum(axis=1)).all()
+    for arguments in ((exposure, gain, 31), (exposure, np.ones(columns + 1), 3)):
+        with pytest.raises(ValueError, match="unequal"):
+            expected_by_block(*arguments)

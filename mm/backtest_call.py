@@ -168,7 +168,8 @@ class Backtest:
         if self.further:
             result = self.strategy.with_sensitivity(result, step)
         if self.draws:
-            drawn = [replay.backtest(self.tapes, *pair, self.rules, step=step) for pair in self.maker.redrawn()]
+            play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
+            drawn = [play(quotes=quotes, fills=fills) for quotes, fills in self.maker.redrawn()]
             result = with_band(result, drawn)
         return result
 

@@ -27,11 +27,11 @@ class Engine:
     Args:
         quotes: The quote model.
         fills: The fill model.
-        rules: ``mm.backtest.rules.Rules``.
+        rules, keeps_orders: ``mm.backtest.rules.Rules``, and whether the journal has the rows of orders.
     """
     @property
     def manager(self) -> OrderManager: ...
-    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None: ...
+    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None: ...
     @property
     def needs_depth(self) -> bool:
         """Whether a model looks at more of the book than its best prices and the lots there."""

@@ -56,7 +56,7 @@ cdef class Engine:
     Args:
         quotes: The quote model.
         fills: The fill model.
-        rules: ``mm.backtest.rules.Rules``.
+        rules, keeps_orders: ``mm.backtest.rules.Rules``, and whether the journal has the rows of orders.
     """
 
     cdef readonly OrderManager manager
@@ -78,9 +78,9 @@ cdef class Engine:
     cdef int64_t events_played, rows_played
     cdef int64_t next_print             # the event, in the order of receipt, before which the quote model had each print
 
-    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules) -> None:
+    def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
-        self.venue = PaperVenue(OwnOrders(rules), fills, rules)
+        self.venue = PaperVenue(OwnOrders(rules, keeps_orders), fills, rules)
         self.venue.shows_levels = quotes.looks == WHOLE_BOOK
         self.manager = OrderManager(quotes, self.venue, rules)
         self.signals, self.signalled = self.manager.signals, self.manager.signals is not None

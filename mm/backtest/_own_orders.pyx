@@ -17,7 +17,7 @@ from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 cdef class OwnOrders:
     """The open orders, the account and the journal of one run; it begins as ``mm.backtest.rules.Rules`` says."""
 
-    def __cinit__(self, rules: object) -> None:
+    def __cinit__(self, rules: object, keeps_orders: bool = True) -> None:
         self.account = Account(
             rules.start_lots,
             0,
@@ -34,7 +34,7 @@ cdef class OwnOrders:
         self.requotes = rules.requote_on_fill
         self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
         self.order_count.limited = rules.orders_per_10s or rules.orders_per_day
-        records_open(&self.records)
+        records_open(&self.records, keeps_orders)
         orders_init(&self.open)
 
     def __dealloc__(self) -> None:

@@ -62,6 +62,7 @@ cdef struct Table:
     int64_t* likely         # cells that may be needed
 
 cdef struct Records:
+    bint keeps_orders       # else *orders* and *lives* stay empty
     Table orders            # a log; its width is that of its longest row
     Table lives             # a `Life` of each order that was sent
     int64_t first_id        # of them
@@ -87,7 +88,7 @@ cdef enum:
     SHORT = 1 << 19         # the bit of a head that says so
     ENDS = 1 << CANCEL_ACK | 1 << CLOSE_FILLED | 1 << EXPIRE | 1 << REJECT  # actions with which an order ends
 
-cdef void records_open(Records* records) noexcept nogil
+cdef void records_open(Records* records, bint keeps_orders) noexcept nogil
 cdef void records_close(Records* records) noexcept
 cdef object handed(Table* table)
 cdef object handed_log(Records* records)
@@ -149,6 +150,8 @@ cdef inline int record_order(Records* records, Order* order, int64_t us, int act
     cdef bint said
     cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
     records.counts[action << 6 | reject] += 1
+    if not records.keeps_orders:
+        return 0
     head |= (order.side > 0) << 18
     if ENDS >> action & 1:
         end_life(records, order.id, us, action)

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 cdef int64_t likely[7]
 
 
-cdef void records_open(Records* records) noexcept nogil:
+cdef void records_open(Records* records, bint keeps_orders) noexcept nogil:
     """Make empty tables."""
     memset(records, 0, sizeof(Records))
+    records.keeps_orders = keeps_orders
     records.orders.width = 9
     records.lives.width = sizeof(Life) // sizeof(int64_t)
     records.fills.width = 9

@@ -15,7 +15,7 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
-from mm.tape.columns import DEPTH, TRADE
+from mm.tape.columns import DEPTH, MANY_EVENTS, TRADE
 from mm.tape.feed import Feed, feed_of
 from mm.tape.top_of_book import BestPrices
 from mm.user_code import raised_inside
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _Given = TypeVar("_Given")
 STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
-FEW = 1 << 21  # best prices and trades, of which a play reads some 35 bytes each
 MOST = 10**15  # of ticks and of lots
 MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
 
@@ -42,18 +41,20 @@ class PaperExchange:
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: What binds our orders.
+        keeps_orders: Whether the journal has the rows of orders, which are most of it.
 
     Attributes:
         feeds: Of each tape played, where the rules let its feed lag as recorded.
         funding_e8: What a perpetual has paid for our position in all, 1e-8 of the quote asset.
     """
 
-    def __init__(self, quotes: object, fills: object, rules: Rules) -> None:
+    def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
         self.rules = rules
         self._engine = Engine(
             compiled(quotes),
             fills if isinstance(fills, FillModel) else PythonFillModel(fills),
             rules,
+            keeps_orders,
         )
         self._last: Tape | None = None  # None before any, and while events are fed
         self._feeds = False
@@ -293,7 +294,7 @@ class PaperExchange:
 
         Args:
             tape, levels, ahead: As for `attach`. Their memory is released behind every hour that was played, but for
-                best prices that are few or *stays*.
+                best prices that are no more than `MANY_EVENTS`, or *stays*.
             step: Takes the µs of tape that went by, every hour of it.
             kill: The instant within the tape at which all trading ends, and why; None lets it go on.
             stays: Whether the tape is one that stays mapped (`Tape.staying`).
@@ -303,8 +304,8 @@ class PaperExchange:
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        stays = isinstance(tape, BestPrices) and (stays or len(tape) <= FEW)  # for the next run, and played at once
-        us = tape.start_us
+        # Best prices are better kept for the next run, and played at once.
+        us, stays = tape.start_us, isinstance(tape, BestPrices) and (stays or len(tape) <= MANY_EVENTS)
         while us < tape.end_us:
             to_us = tape.end_us if stays and not step else min(us + STRIDE_US, tape.end_us)
             while due and due[0][0] <= to_us:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mm.tape.level_changes import LevelIndex
 
 
-def backtest(
+def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is wanted of it
     tape: Tape | Iterable[Tape],
     quotes: object,
     fills: object,
@@ -37,6 +37,7 @@ def backtest(
     *,
     step: Callable[[int], None] | None = None,
     intensity: Intensity | None = None,
+    keeps_orders: bool = True,
 ) -> Result:
     """Play recorded days against a quote model and a fill model.
 
@@ -50,6 +51,7 @@ def backtest(
         rules: What binds our orders; its grid must be the tapes'.
         step: Takes the µs of tape that went by, for a progress bar.
         intensity: What predicts fills, to hold the run's own against; that of a Poisson model where None.
+        keeps_orders: Whether the journal has the rows of orders, most of what a run takes in memory.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
@@ -57,7 +59,7 @@ def backtest(
         ModelError: If a user's model raises, or answers what cannot be acted on.
     """
     _check_target(quotes, rules)
-    exchange = PaperExchange(quotes, fills, rules)
+    exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     first: Tape | None = None
     passed, sums = [0, 0], np.zeros(3, np.int64)  # lost lines, time without trades, all time

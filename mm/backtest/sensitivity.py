@@ -55,7 +55,7 @@ class Strategy:
 
     def play(self, step: Step | None = None) -> Result:
         """Return the backtest itself."""
-        return self._play(self.fills(), self.rules, step)
+        return self._play(self.fills(), self.rules, step, keeps_orders=True)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
@@ -75,13 +75,16 @@ class Strategy:
         """Return *base* with every further backtest beside it in its summary, under ``sensitivity``."""
         rows = [_row("base", 1.0, base)]
         for role, fills, rules, factor in self.settings():
-            rows.append(_row(role, factor, base if fills is None else self._play(fills, rules, step)))
+            rows.append(
+                _row(role, factor, base if fills is None else self._play(fills, rules, step, keeps_orders=False))
+            )
         order = {"optimistic": 0, "base": 1, "pessimistic": 2, "latency": 3}
         rows.sort(key=lambda row: order[row["role"]])
         return replace(base, books=replace(base.books, sensitivity={"rows": rows}))
 
-    def _play(self, fills: object, rules: "Rules", step: Step | None) -> Result:
-        return backtest(self.tapes, self.quotes(), fills, rules, step=step, intensity=self.intensity)
+    def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> Result:
+        quotes, known = self.quotes(), self.intensity
+        return backtest(self.tapes, quotes, fills, rules, step=step, intensity=known, keeps_orders=keeps_orders)
 
 
 def _is_bound(own: object, bound: object) -> bool:

@@ -12,6 +12,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner, uncollected
 from mm.runs.run import Run, short_turns
+from mm.tape.columns import MANY_EVENTS, return_freed
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -49,6 +50,8 @@ def main(
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
+    if max(map(len, tapes)) > MANY_EVENTS:
+        return_freed()
     maker = ModelMaker(run, models, tapes[0], account.seed)
     maker.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)

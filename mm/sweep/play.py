@@ -124,7 +124,7 @@ def _played(task: Task) -> "Result":
     result = maker.based(backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result
-    return with_band(result, [backtest(tapes, *pair, rules) for pair in maker.redrawn()])
+    return with_band(result, [backtest(tapes, *pair, rules, keeps_orders=False) for pair in maker.redrawn()])
 
 
 def _check_code(task: Task, setup: Setup) -> None:

@@ -37,7 +37,10 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
 AS_BEFORE = -1
 """Instant of an event that is only noticed later: that of the event before it."""
 
+MANY_EVENTS = 1 << 21
+"""Of a tape with more, memory that can be read again is released while it is played: less memory, for some time."""
 _LARGE = 1 << 20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt
 PIECE = 1 << 20
 """How many items of a mapped column are read before their pages are released."""
 
@@ -195,8 +198,23 @@ def gathered(column: Column, places: Ints) -> Column:
 
 def trim_heap() -> None:
     """Return freed memory to the system, where the C library can (glibc)."""
+    _call_libc("malloc_trim", 0)
+
+
+def return_freed() -> None:
+    """Have memory of a MB or more returned to the system as soon as it is freed, where the C library can (glibc).
+
+    It would keep up to 64 MB for each thread. A process gets slower by the pages that the system has to clear again.
+    """
+    for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        _call_libc("mallopt", option, _LARGE)
+    trim_heap()
+
+
+def _call_libc(name: str, *numbers: int) -> None:
+    """Call a function of the C library; where it has no such function, nothing happens."""
     import ctypes  # which a tape that is kept opens without
 
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*numbers)

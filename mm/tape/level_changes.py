@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from mm.tape._book import EVERY, count_levels, place_levels
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape.columns import GAP, KEYFRAME, PIECE, SNAPSHOT, Ints, in_pieces, release
+from mm.tape.columns import GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
 MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of them is made for
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level
+BLOCK = 1 << 16  # rows that are looked at together; their columns stay in the cache
 _IN_ORDER: Ints = np.empty(0, np.int64)
 CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
 KEPT = ("page", "begin", "change", "mark")
@@ -102,7 +103,7 @@ def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelI
 def level_changes(tape: Tape) -> LevelIndex:
     """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
     making = Making.of(tape)
-    change = np.concatenate([np.empty(0, CHANGE), *(change for _, change in making.pieces())])
+    change = np.concatenate([np.empty(0, CHANGE), *(change.copy() for _, change in making.pieces())])
     arrays = {"page": making.page, "begin": making.begin, "change": change, "mark": change["event"][::EVERY].copy()}
     return opened(tape, {}, arrays)
 
@@ -149,33 +150,45 @@ class Making:
         return making
 
     def pieces(self) -> Iterator[tuple[int, NDArray[np.void]]]:
-        """Yield the changes of some levels after those of others, and the place of the first."""
+        """Yield the place of the first change of some levels, and their changes, in the memory of those before."""
         begin, first_level, last = self.begin, 0, len(self.begin) - 1
+        room = np.empty(0, CHANGE)
         while begin[first_level] < begin[last]:
             stop = int(np.searchsorted(begin, begin[first_level] + MOST_ROWS, side="right")) - 1
             stop = min(max(stop, first_level + 1), last)
-            change = np.empty(begin[stop] - begin[first_level], CHANGE)
+            size = int(begin[stop] - begin[first_level])
+            room = room if size <= len(room) else np.empty(max(size, min(MOST_ROWS, int(begin[last]))), CHANGE)
+            change = room[:size]
             place = begin[first_level:stop] - begin[first_level]
             for a, b, slot in self._blocks():
                 rows = self.tape.row_lots[self.tape.first_row[a] : self.tape.first_row[b]]
                 framed = a == 0 and _framed(self.tape)
                 columns = self.tape.kind[a:b], *self._rows(a, b), slot, rows
                 place_levels(*columns, framed, a, first_level, place, change)
-                release(rows)
             yield int(begin[first_level]), change
             first_level = stop
 
     def _blocks(self) -> Iterator[tuple[int, int, Ints]]:
-        """Yield spans of events, and the number of the price of each of their rows."""
-        first_row, a = self.tape.first_row, 0
+        """Yield spans of events, and the number of the price of each of their rows; memory behind them is released."""
+        first_row, a, held = self.tape.first_row, 0, 0
         while a < len(self.tape):
-            b = max(int(np.searchsorted(first_row, first_row[a] + PIECE, side="right")) - 1, a + 1)
+            b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
             ticks = self.tape.row_ticks[first_row[a] : first_row[b]]
             of = ticks // PAGE
             page = self.number[of - self.least] if len(self.number) else np.searchsorted(self.page, of)
             yield a, b, page * PAGE + ticks % PAGE
-            release(ticks)
             a = b
+            if first_row[a] - first_row[held] >= PIECE or a == len(self.tape):
+                self._release(held, a)
+                held = a
+
+    def _release(self, a: int, b: int) -> None:
+        """Release the memory of some events of the tape and of their rows."""
+        rows = slice(int(self.tape.first_row[a]), int(self.tape.first_row[b]))
+        for name in ROW_COLUMNS:
+            release(getattr(self.tape, name)[rows])
+        for name in ("kind", "first_row"):
+            release(getattr(self.tape, name)[a:b])
 
     def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
         """Return where the rows of some events begin, counted from the first one's, and their sides."""

@@ -103,9 +103,12 @@ def packed(numbers: "Ints") -> dict[str, Any]:
         ``bytes`` of a difference; ``steps``, all of them; ``at`` and ``far``, the places (4 bytes) and the values (8,
         floating) of those that do not fit, which are 0 among the steps. Little-endian, base64.
     """
-    width, *columns = packed_steps(numbers)
-    steps, at, far = (b64encode(column).decode() for column in columns)
-    return {"bytes": width, "steps": steps, "at": at, "far": far}
+    width, steps, at, far = packed_steps(numbers)
+    return {"bytes": width, "steps": _text(steps), "at": _text(at), "far": _text(far)}
+
+
+def _text(column: "NDArray[Any]") -> str:
+    return b64encode(column.data).decode()
 
 
 def unit_of(values: "Floats") -> float:

@@ -305,15 +305,15 @@ class PaperExchange:
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
         # Best prices are better kept for the next run, and played at once.
-        us, stays = tape.start_us, isinstance(tape, BestPrices) and (stays or len(tape) <= MANY_EVENTS)
+        us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or len(tape) <= MANY_EVENTS)
         while us < tape.end_us:
-            to_us = tape.end_us if stays and not step else min(us + STRIDE_US, tape.end_us)
+            to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
             while due and due[0][0] <= to_us:
                 at_us, act = due.popleft()
                 self.advance(at_us)
                 act()
             self.advance(to_us)
-            if not stays:
+            if not small:
                 tape.let_go(us, to_us)
                 if levels:
                     levels.let_go()
@@ -321,6 +321,8 @@ class PaperExchange:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
+        if levels and not stays:
+            levels.let_go()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return what is done beside the market, at its instants: funding after *paid_us*, sessions, and *kill*."""

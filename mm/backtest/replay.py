@@ -72,8 +72,6 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
         best, levels, ahead = _best_of(one, exchange)
         exchange.run(best or one, step, levels=levels, ahead=ahead, stays=one.stays)
         sums += one.meta.counts.get("lost_lines", 0), *untraded_us(best or one)
-        if levels is not None and not one.stays:
-            levels.let_go()
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:

@@ -120,6 +120,45 @@ def test_the_first_run_of_a_day_holds_a_window_of_its_rows(tmp_path):
     assert (peaks[1] - peaks[0]) / (rows[1] - rows[0]) < 2
 
 
+WRITE = """
+import sys
+from pathlib import Path
+from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.replay import backtest
+from mm.backtest.result import Result
+from mm.backtest.rules import Rules
+from mm.instrument import Instrument
+from mm.tape.tape import Tape
+
+def peak():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+grid = Instrument("SIM", 1_000_000, 1_000)
+moves = [(2_000 + 100 * n, "depth", [(90 + n % 7, n % 3)], []) for n in range(int(sys.argv[1]))]
+tape = Tape.of(grid, [(1_000, "snapshot", [(80, 5)], [(101, 5)]), *moves])
+rules = Rules(grid.tick_e8, grid.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
+played = backtest(tape, fixed_spread(delta_ticks=1.0), trade_cross(), rules)
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+rows = Result(played.journal, played.books).write_tables(Path(sys.argv[2]))
+print(rows["orders_SIM.csv"], peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of a process")
+def test_orders_are_written_in_pieces(tmp_path):
+    """A row takes 112 bytes in a table; of the log that a run leaves, a piece at a time is made into rows."""
+    rows, more = [], []
+    for moves in (20_000, 60_000):
+        words = [sys.executable, "-c", WRITE, str(moves), str(tmp_path / str(moves))]
+        told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout.split()
+        rows.append(int(told[0]))
+        more.append(int(told[1]))
+    assert rows[1] - rows[0] > 100_000
+    assert (more[1] - more[0]) / (rows[1] - rows[0]) < 16
+
+
 def test_what_is_imported_beside_a_play_is_there_behind_it_or_left_to_who_needs_it(tmp_path):
     """The page of a run is imported while the run is played; a module that is missing costs no other."""
     code = (

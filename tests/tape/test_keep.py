@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from mm import whole_file
+from mm.backtest import paper_exchange
 from mm.backtest.io import load_day
-from mm.backtest.models import fixed_spread, queue_prob_power
+from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import feed, keep, level_changes
+from mm.tape import feed, keep, level_changes, top_of_book
 from mm.tape.tape import ARRAYS
 from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
@@ -120,6 +121,23 @@ def test_the_changes_of_levels_leave_memory_after_a_play_but_for_a_tape_that_sta
         backtest(one, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
+
+
+def test_best_prices_of_a_large_day_leave_memory_hour_by_hour(folder, cache, monkeypatch):
+    """As whole tapes do; few of them stay for the next run, and so do those of a tape that stays."""
+    assert load_day(folder, cache=cache).best
+    tape, released = load_day(folder, cache=cache), []
+    monkeypatch.setattr(top_of_book, "release", lambda column: released.append(len(column)))
+    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
+    journals = []
+    for one, many, goes in ((tape, len(tape), False), (tape.staying(), 0, False), (tape, 0, True)):
+        monkeypatch.setattr(paper_exchange, "MANY_EVENTS", many)
+        journals.append(backtest(one, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal)
+        assert bool(released) == goes
+    instants = [tape.best.whole_us, *(tape.best.move_us for _ in tape.best.MOVES)]
+    assert sum(released) == sum(np.count_nonzero(us < tape.end_us) for us in instants)
+    for name in ("orders", "fills", "state", "mids"):
+        assert all(np.array_equal(getattr(one, name), getattr(journals[0], name)) for one in journals)
 
 
 def test_the_exchanges_best_prices_are_kept_likewise(folder, cache):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from engine_tapes import TEST, tapes
+from mm.tape import columns
 from mm.tape import level_changes as index
 from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
@@ -55,9 +56,24 @@ def test_every_row_of_a_book_stands_at_its_level(drawn):
         framed = [0] if len(tape) and tape.kind[0] == KEYFRAME else []
         assert found.fresh.tolist() == framed + begins
         assert list(found.faults()) == []
-        with patch.object(index, "MOST_ROWS", 2), patch.object(index, "PIECE", 3):
+        with patch.object(index, "MOST_ROWS", 2), patch.object(index, "PIECE", 3), patch.object(index, "BLOCK", 2):
             pieces = level_changes(tape)
         assert all(np.array_equal(getattr(pieces, name), getattr(found, name)) for name in index.KEPT)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"), [("event", 0, "rise"), ("lots", -1, "marks"), ("event", 999, "outside")]
+)
+def test_a_wrong_change_is_found_in_any_piece_of_the_index(monkeypatch, column, value, said):
+    """The changes are looked at piece by piece, their neighbours across a seam as well."""
+    monkeypatch.setattr(columns, "PIECE", 2 * index.EVERY)
+    events = [(1_000 + n, "depth", [(98, 1 + n)], []) for n in range(1, 100)]
+    found = level_changes(Tape.of(TEST, [(1_000, "snapshot", [(98, 1)], [(101, 5)]), *events]))
+    assert list(found.faults()) == []
+    for place in range(2, 100):  # of one level
+        change = found.change.copy()
+        change[column][place] = value
+        assert any(said in one for one in dataclasses.replace(found, change=change).faults()), place
 
 
 def test_prices_far_from_each_other_cost_no_memory_between(monkeypatch):

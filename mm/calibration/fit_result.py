@@ -383,7 +383,6 @@ _KEYS = tuple(one.name for one in fields(PoissonFit) if one.compare)
 _NEEDED = tuple(one.name for one in fields(PoissonFit) if one.compare and one.default is MISSING)
 _HEAD = ("schema_version", "distance_unit", "time_unit")
 _BRIEF = {one.name: MISSING if one.name in _HEAD else one.default for one in fields(PoissonFit) if one.compare}
-"""The keys, and the values that a brief object lacks."""
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:

@@ -77,7 +77,7 @@ class Sweep:
     jobs: int | None = knob(
         None,
         integer(1, 1024),
-        "Number of processes; without it one per core; 1 plays in this process.",
+        "Number of processes; without it one per core, on two cores one; 1 plays two points at a time in this process.",
         matters=False,
         common="Number of processes",
     )

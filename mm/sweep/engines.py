@@ -46,7 +46,12 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
     What a module of a user's holds, a generator of random numbers say, is the same for all points of this process.
     """
     keep_freed_memory()
-    return _one_by_one(tasks) if any(task["sources"] for task in tasks) else _two_at_a_time(tasks)
+    return _one_by_one(tasks) if have_users_model(tasks) else _two_at_a_time(tasks)
+
+
+def have_users_model(tasks: Sequence[Task]) -> bool:
+    """Return whether one of the tasks plays a model that is not the project's."""
+    return any(task["sources"] for task in tasks)
 
 
 def _two_at_a_time(tasks: Sequence[Task]) -> Outcomes:

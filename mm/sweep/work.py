@@ -23,7 +23,7 @@ from mm.errors import ModelError, UsageError
 from mm.model_maker import ModelMaker, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.run import Run
-from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
+from mm.sweep.engines import THREADS, Outcomes, have_users_model, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
@@ -347,5 +347,10 @@ def engine(sweep: Sweep) -> Engine:
     if sweep.cluster is not None:
         return partial(on_cluster, address=sweep.cluster)
     jobs = sweep.jobs or cpu_count() or 1
-    # In as many processes as there are jobs and work for; in this one where that is one.
-    return lambda tasks: in_process(tasks) if min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)
+
+    def play(tasks: Sequence[Task]) -> Outcomes:
+        # In as many processes as there are jobs and work for; in this one where that is one, or its threads suffice.
+        suffice = sweep.jobs is None and jobs <= THREADS and not have_users_model(tasks)
+        return in_process(tasks) if suffice or min(jobs, len(tasks)) <= 1 else in_processes(tasks, jobs)
+
+    return play

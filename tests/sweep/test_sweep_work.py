@@ -7,12 +7,14 @@ import sys
 import pytest
 from sweep_desk import FILES, called, folder_of, found, manifest, own_model, same
 
+from mm.cli.task_knobs import Sweep
 from mm.commands.backtest import main as backtest
 from mm.commands.schedule import walkforward
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session
+from mm.sweep import work
 
 
 def test_what_was_played_is_not_played_again(serial, sweep_data, monkeypatch):
@@ -114,3 +116,23 @@ def test_points_whose_fills_cluster_have_the_process_of_the_schedule(tmp_path, m
     assert rows["hawkes"]["walkforward_pnl_total"] != rows["poisson"]["walkforward_pnl_total"]
     alone = found(called(data, GRID="FILL_MODEL=poisson", **knobs), tmp_path)["rows"][0]
     assert alone["walkforward_pnl_total"] == rows["poisson"]["walkforward_pnl_total"]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "own", "where"),
+    [
+        (None, 2, False, "here"),
+        (None, 1, False, "here"),
+        (None, 2, True, 2),
+        (None, 8, False, 3),  # there are no more points
+        (2, 2, False, 2),
+        (1, 8, True, "here"),
+    ],
+)
+def test_points_are_played_here_where_two_threads_are_as_good(monkeypatch, jobs, cores, own, where):
+    """A process costs its start and imports; a user's model has one to itself, whatever it does to it."""
+    monkeypatch.setattr(work, "cpu_count", lambda: cores)
+    monkeypatch.setattr(work, "in_process", lambda _tasks: "here")
+    monkeypatch.setattr(work, "in_processes", lambda tasks, many: min(many, len(tasks)))
+    tasks = [{"sources": {"my_own": "1"} if own else {}}] * 3
+    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks) == where

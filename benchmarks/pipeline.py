@@ -41,7 +41,7 @@ def commands(bench: Bench) -> dict[str, list[str]]:
 
 
 def sweep(bench: Bench, fills: str, points: int) -> list[str]:
-    """Return the words of a sweep of so many points, played one after the other in one process."""
+    """Return the words of a sweep of so many points, played in one process."""
     where = where_of(bench)
     axis = ",".join(f"{0.001 + number * 1e-7:.7f}" for number in range(points))
     knobs = [*flags_of(EXECUTION), *flags_of(ACCOUNT), *flags_of(models(bench.quote_qty, bench.k))]

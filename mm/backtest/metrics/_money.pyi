@@ -1,6 +1,6 @@
 # Generated from mm/backtest/metrics/_money.pyx by `make stubs`; edit that file instead.
 
-"""One pass each over state rows or fills: the account, what was held, where PnL came from, and round trips.
+"""One pass each over state rows or fills: the account, what was held, drawdowns, parts of the gain, and round trips.
 
 Whole numbers are added as 64 bits that wrap around; every function also returns the sizes by which its caller knows
 whether they could have.

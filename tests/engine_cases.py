@@ -174,12 +174,12 @@ class Case:
     def _repr_pretty_(self, printer, _cycle):
         printer.text(repr(self))  # what hypothesis prints
 
-    def exchange(self):
-        """Return the engine with nothing played, and what its models will have seen."""
+    def exchange(self, **terms):
+        """Return the engine with nothing played, and what its models will have seen; *terms* are its further ones."""
         scripted = None if isinstance(self.answers, float) else self.scripted()
         quotes = scripted or fixed_spread(delta_ticks=self.answers)
         noted = []
-        exchange = PaperExchange(quotes, compiled_fills(*self.fills, seen=noted), self.rules)
+        exchange = PaperExchange(quotes, compiled_fills(*self.fills, seen=noted), self.rules, **terms)
         return exchange, (scripted.seen if scripted else [], noted)
 
     def scripted(self):

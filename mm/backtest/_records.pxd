@@ -1,8 +1,9 @@
 # The kernel's side of the journal: six tables of int64 rows, and what writes each row.
 #
 # Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
-# log of words and a row of each order's life, and become the table when it is needed (``OrderLog``). A row of the log
-# is two words, the instant and a head, and behind them what the head's action leaves open:
+# log of words and a row of each order's life, and become the table when it is needed (``OrderLog``); a run whose table
+# nobody reads keeps the lives alone. A row of the log is two words, the instant and a head, and behind them what the
+# head's action leaves open:
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
 #   a short PLACE    nothing; the rest as in the order's life
 #   a short request  cancel; the rest as in the order's last row
@@ -62,7 +63,7 @@ cdef struct Table:
     int64_t* likely         # cells that may be needed
 
 cdef struct Records:
-    bint keeps_orders       # else *orders* and *lives* stay empty
+    bint keeps_orders       # else *orders* stays empty
     Table orders            # a log; its width is that of its longest row
     Table lives             # a `Life` of each order that was sent
     int64_t first_id        # of them
@@ -150,20 +151,24 @@ cdef inline int record_order(Records* records, Order* order, int64_t us, int act
     cdef bint said
     cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
     records.counts[action << 6 | reject] += 1
-    if not records.keeps_orders:
-        return 0
     head |= (order.side > 0) << 18
     if ENDS >> action & 1:
         end_life(records, order.id, us, action)
+        if not records.keeps_orders:
+            return 0
         said = action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK
         row = short_row(records, order, 2, head) if said and order.row >= 0 else whole_row(records, order, head)
     elif action == PLACE:
         begin_life(records, order, us)
+        if not records.keeps_orders:
+            return 0
         if order.expire_us == NEVER:
             row = new_row(&records.orders, 2)
             row[1] = order.id << 24 | SHORT | head
         else:
             row = whole_row(records, order, head)
+    elif not records.keeps_orders:
+        return 0
     elif (action == CANCEL_REQ or action == FILL) and order.row >= 0:
         row = short_row(records, order, 3, head)
         row[2] = order.cancel_us if action == CANCEL_REQ else order.lots

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.errors import UsageError
 from mm.tape._memory cimport prefer_large_pages
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ cdef object handed_log(Records* records):
     """Return the rows of orders, to be read when they are needed, and leave an empty log behind."""
     cdef OrderLog orders = OrderLog()
     cdef int64_t[::1] counts = np.empty(16 * 64, np.int64)
+    orders.kept = records.keeps_orders
     orders.rows, orders.first_id = records.orders.rows, records.first_id if records.lives.rows else 1
     orders.words = taken(&records.orders) if records.orders.used else None
     orders.sent = handed(&records.lives)
@@ -152,6 +154,7 @@ cdef class OrderLog:
 
     cdef const int64_t[::1] words
     cdef int64_t rows, first_id
+    cdef bint kept
     cdef object sent, counts
 
     def __call__(self) -> NDArray[np.int64]:
@@ -162,7 +165,12 @@ cdef class OrderLog:
         """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
 
         A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+
+        Raises:
+            UsageError: If the backtest kept none.
         """
+        if not self.kept:
+            raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
         places, kept = np.empty(0, np.int64), np.empty((0, 14), np.int64)
         first, word = 0, 0
         while True:

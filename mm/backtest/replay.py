@@ -51,7 +51,7 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
         rules: What binds our orders; its grid must be the tapes'.
         step: Takes the µs of tape that went by, for a progress bar.
         intensity: What predicts fills, to hold the run's own against; that of a Poisson model where None.
-        keeps_orders: Whether the journal has the rows of orders, most of what a run takes in memory.
+        keeps_orders: Whether the journal has the rows of orders, most of its memory; the summary needs none.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -121,10 +121,11 @@ def _played(task: Task) -> "Result":
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
     if task["micro_price"] is not None:
         rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
-    result = maker.based(backtest(tapes, maker.quotes(), maker.fills(), rules, intensity=maker.intensity))
+    play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # a point keeps its summary alone
+    result = maker.based(play(quotes=maker.quotes(), fills=maker.fills(), intensity=maker.intensity))
     if not setup.models.fit_draws:
         return result
-    return with_band(result, [backtest(tapes, *pair, rules, keeps_orders=False) for pair in maker.redrawn()])
+    return with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in maker.redrawn()])
 
 
 def _check_code(task: Task, setup: Setup) -> None:

@@ -111,13 +111,3 @@ def test_measured_latencies_are_scaled_row_by_row():
     assert rules.latencies.order_us.tolist() == [500, 1500]
     assert rules.latencies.cancel_us.tolist() == [1000, 2500]
     assert rules.latencies.rate_per_s.tolist() == [10.0, 20.0]
-
-
-def test_a_run_that_keeps_no_orders_is_the_same_but_for_their_rows(strategy):
-    """Fills, state, mids, breaches and counters; who asks for the orders gets none."""
-    terms = (strategy.tapes, quotes(), price_cross(), strategy.rules)
-    kept, bare = backtest(*terms).journal, backtest(*terms, keeps_orders=False).journal
-    assert len(kept.orders)
-    assert bare.orders.shape == (0, kept.orders.shape[1])
-    assert all(np.array_equal(getattr(bare, name), getattr(kept, name)) for name in ("fills", "state", "mids"))
-    assert bare.counters == kept.counters

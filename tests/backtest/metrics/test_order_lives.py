@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import engine_chance
+from engine_cases import TABLES
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import _order_lives, order_lives
 from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.order_lives import Lives, share_outside_fit
+from mm.errors import UsageError
 
 S = 1_000_000
 
@@ -80,6 +82,22 @@ def test_the_log_of_a_run_tells_the_same_lives_as_its_table(hundred):
         assert counts.tolist() == again[3].tolist(), seed
         ends += counts
     assert {ACTIONS[code] for code in np.flatnonzero(ends.sum(axis=1))} == set(ACTIONS)
+
+
+def test_a_run_without_rows_of_orders_leaves_all_the_rest():
+    """Lives and counts, fills, state, mids and breaches; the table itself is refused."""
+    for seed in range(100):
+        case = engine_chance.case_of(seed)
+        exchanges = [case.exchange(keeps_orders=keeps)[0] for keeps in (True, False)]
+        for exchange in exchanges:
+            case.play(exchange, case.tapes)
+        whole, without = (exchange.journal() for exchange in exchanges)
+        assert [str(one) for one in without.order_log().lives()] == [str(one) for one in whole.order_log().lives()]
+        for name in TABLES[1:]:
+            assert np.array_equal(getattr(without, name), getattr(whole, name)), (seed, name)
+        assert without.counters == whole.counters
+        with pytest.raises(UsageError, match="keeps_orders=True"):
+            assert without.orders is None
 
 
 def piece(start_s, end_s, nearest, farthest):

@@ -62,10 +62,10 @@ lint: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-notebooks: build  ## Execute docs/notebooks anew, and keep what their cells print
+notebooks: build  ## Execute docs/notebooks again, and store the output of their cells
 	$(RUN) tools/notebooks.py docs/notebooks/*.ipynb
 
-pages: build     ## Run the commands of README, tour and the pages that build on it again, and keep what they print
+pages: build     ## Run the commands of README, tour and the pages that build on it again, and store their output
 	PYTHONPATH=tests $(RUN) tests/console_pages.py $(PAGES)
 
 picture: build   ## Draw docs/backtest.svg, the picture of the README

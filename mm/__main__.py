@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-# A process that is interrupted while it imports the program ends by the signal, without a traceback.
+# An interrupt during the imports ends the process by the signal, without a traceback.
 _INTERRUPTED = signal.getsignal(signal.SIGINT)
 _EARLY = _INTERRUPTED is signal.default_int_handler and threading.current_thread() is threading.main_thread()
 if _EARLY:
@@ -18,12 +18,12 @@ import mm
 from mm import sim
 from mm.cli.frame import Commands, Program
 
-# Before numpy is imported: with matrices as small as here further threads of BLAS only wait for each other, and sums in
+# Before numpy is imported: with matrices as small as here more BLAS threads only wait for each other, and sums in
 # one order are the same on machines of more cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# A process that ends needs no collector of garbage, which would look at all that it ever imported: 0.1 s.
+# Garbage collection at the end of the process would visit everything imported: 0.1 s.
 atexit.register(gc.freeze)
-# Young objects are looked at ten times as seldom as by default: jobs make many objects and hardly a cycle.
+# Collect young objects ten times less often than by default: jobs make many objects and hardly any cycles.
 gc.set_threshold(7_000, 10, 10)
 
 _DATA: Commands = {
@@ -32,7 +32,7 @@ _DATA: Commands = {
     "check": ("Validate a day folder.", "mm.commands.data:check_command"),
     "repair": ("Repair a damaged day folder from its raw messages.", "mm.commands.data:repair_command"),
     "export": ("Write a day folder as Parquet, or for hftbacktest.", "mm.commands.data:export_command"),
-    "import-parquet": ("Write the day folder that was exported as Parquet.", "mm.commands.data:import_parquet_command"),
+    "import-parquet": ("Write a day folder from its Parquet export.", "mm.commands.data:import_parquet_command"),
     "inspect": ("Summarise and draw a day.", "mm.commands.data:inspect_command"),
     "coverage": (
         "Report the coverage of day folders, and what a backtest leaves out.",
@@ -50,16 +50,16 @@ _RUNS: Commands = {
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
 }
 _TAPES: Commands = {
-    "list": ("List the tapes that are kept, with their size and last use.", "mm.commands.tapes:list_command"),
-    "prune": ("Remove kept tapes by age and total size.", "mm.commands.tapes:prune_command"),
+    "list": ("List the stored tapes, with their size and last use.", "mm.commands.tapes:list_command"),
+    "prune": ("Remove stored tapes by age and total size.", "mm.commands.tapes:prune_command"),
 }
 _FILLS: Commands = {
-    "score": ("Hold the fill models against a day of which every order is known.", "mm.commands.fills:score"),
+    "score": ("Score the fill models on a day of which every order is known.", "mm.commands.fills:score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.commands.fills:fit"),
     "hazard": ("Fit queue_hazard to a day of which every order is known.", "mm.commands.fills:hazard"),
 }
 _CHECK: Commands = {
-    "lookahead": ("Find out whether a model peeks.", "mm.commands.check:lookahead"),
+    "lookahead": ("Test whether a model or a signal looks ahead.", "mm.commands.check:lookahead"),
 }
 _SIGNALS: Commands = {
     "list": ("List the signals: names, units, formulas, sources.", "mm.commands.signals:list_command"),
@@ -75,7 +75,7 @@ _PREDICT: Commands = {
 _RL: Commands = {
     "train": ("Train an agent on recorded days, by PPO.", "mm.commands.rl:train"),
     "evaluate": ("Play an agent beside the strategies it must beat.", "mm.commands.rl:evaluate"),
-    "referee": ("Hold the trainer against a closed form.", "mm.commands.rl:referee"),
+    "referee": ("Compare the trainer with a closed form.", "mm.commands.rl:referee"),
 }
 _SHADOW: Commands = {
     "": ("Trade on paper in a live market, and record it.", "mm.commands.shadow:main"),
@@ -96,7 +96,7 @@ _STATE: Commands = {
     "show": ("Show positions, orders and fills of the state store.", "mm.commands.state:show"),
 }
 _CONFIG: Commands = {
-    "show": ("Show the effective settings, and where each comes from.", "mm.commands.program:show"),
+    "show": ("Show the effective settings and their sources.", "mm.commands.program:show"),
 }
 SECTIONS = {
     "Data": ("record", "data", "tapes", "sim"),
@@ -112,11 +112,11 @@ COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.market_data.recorder:main"),
     "data": ("import, check, repair and export recorded days.", _DATA),
     "calibrate": ("Measure A and k of recorded days.", "mm.commands.calibrate:main"),
-    "fit": ("Fit A and k to points of your own, a CSV.", "mm.commands.fit:main"),
-    "tapes": ("List and prune the tapes that are kept.", _TAPES),
+    "fit": ("Fit A and k to your own points, a CSV file.", "mm.commands.fit:main"),
+    "tapes": ("List and prune the stored tapes.", _TAPES),
     "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
     "backtest": ("Play recorded days against a quote model and a fill model.", "mm.commands.backtest:main"),
-    "walkforward": ("Fit in rolling windows, and trade each on the fit before it.", "mm.commands.schedule:walkforward"),
+    "walkforward": ("Fit rolling windows, and trade on the latest fit.", "mm.commands.schedule:walkforward"),
     "sweep": (
         "Play a grid of backtests, rank them, and measure selection bias.",
         "mm.commands.sweep:main",
@@ -124,9 +124,9 @@ COMMANDS: Commands = {
     "fills": ("Score fill models, and fit the exponent of their queue.", _FILLS),
     "signals": ("List, compute and score signals of the order book and its flow.", _SIGNALS),
     "predict": ("Fit, score and apply predictors of moves, adverse moves and fills.", _PREDICT),
-    "rl": ("Train agents, and hold them against strategies.", _RL),
+    "rl": ("Train agents, and compare them with strategies.", _RL),
     "models": ("List quote, fill, volatility and latency models.", "mm.commands.models:main"),
-    "config": ("Show the effective settings, and where each comes from.", _CONFIG),
+    "config": ("Show the effective settings and their sources.", _CONFIG),
     "completion": ("Print the completion script of a shell.", "mm.commands.program:completion"),
     "report": ("Draw the report of a run.", "mm.commands.report:main"),
     "runs": ("List, show, log, diff, explain and reproduce runs.", _RUNS),

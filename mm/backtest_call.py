@@ -1,4 +1,4 @@
-"""``mm.backtest``: what ``mm backtest`` plays, in one call; every knob by its own name, with the same default."""
+"""``mm.backtest``: ``mm backtest`` as one call; every knob has the same name and default."""
 
 import inspect
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
 
 GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
-"""The knobs of a backtest of given tapes; steps and minimum of orders are the tape's (`mm.load_day`)."""
+"""The knobs of a backtest of given tapes; quantity step and minimum notional come from the tape (`mm.load_day`)."""
 
 Step = Callable[[int], None]
 
@@ -47,29 +47,30 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
 ) -> "Result":
     """Play recorded days against a quote model and a fill model, as ``mm backtest`` does.
 
-    ``mm.backtest(tape)`` is the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
-    model, a knob and a fit. Rows, summary and digest of tables are those of the command with the same settings.
+    ``mm.backtest(tape)`` plays the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
+    model, a knob and a fit. Rows, summary and digest of tables equal those of the command with the same settings.
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
-        quotes: The name of a quote model, or any object with ``quote(view)``; None is that of ``QUOTE_MODEL``.
-        fills: The name of a fill model, or any object with a hook of one; None is that of ``FILL_MODEL``.
-        rules: Every term in the engine's own units, in the place of all knobs; then both models must be objects.
-        fit: A fit or a schedule, in the place of ``FILL_PARAMS_FILE``.
-        intensity: What expects fills, to compare the run's own with; None is that of the fit.
+        quotes: Name of a quote model, or an object with ``quote(view)``; None takes the default of ``QUOTE_MODEL``.
+        fills: Name of a fill model, or an object with its hooks; None takes the default of ``FILL_MODEL``.
+        rules: All rules in the engine's units, instead of knobs; both models must then be objects.
+        fit: A fit or a schedule, instead of ``FILL_PARAMS_FILE``.
+        intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
         micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
             model reads it.
-        step: Takes the µs of tape that went by, for a progress bar; each further backtest goes by once more.
-        settings: Knobs of ``mm backtest`` by their fields, as numbers, text, or dicts where they are JSON. Without
-            ``sensitivity`` the sensitivity is played where both models are registered names, as by the command.
+        step: Is called with the µs of tape played since the last call, for a progress bar; each further backtest
+            adds the whole length.
+        settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. Without
+            ``sensitivity``, the sensitivity is played if both models are registered names, as in the command.
 
     Raises:
-        TypeError: If a knob is not known.
-        UsageError: If a knob is wrong, or has no effect beside the others.
-        UnknownModel: If there is no model of a name.
+        TypeError: If there is no such knob.
+        UsageError: If the value of a knob is invalid, or a knob has no effect with the others.
+        UnknownModel: If there is no model of that name.
         Mismatch: If the tapes do not follow each other on one grid, or a fit or predictor is of another market.
         FitError: If the fit is not usable.
-        ModelError: If a user's model raises, or answers what cannot be acted on.
+        ModelError: If a user's model raises, or returns an invalid value.
     """
     if rules is not None:
         _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
@@ -93,17 +94,17 @@ def backtest(  # noqa: PLR0913 - beside the knobs, what no text can say
 
 @dataclass(frozen=True)
 class Backtest:
-    """One backtest with its further ones: the sensitivity, and the band of drawn fits.
+    """One backtest and its additional ones: the sensitivity, and the PnL band of drawn fits.
 
     Attributes:
         tapes: The days.
-        rules: What binds our orders.
+        rules: The rules of the run.
         maker: Makes the models that the knobs name.
-        sensitivity: Whether optimistic and pessimistic assumptions are played as well.
-        draws: How many fits are drawn for the band of the PnL.
-        quotes: A quote model in the place of the maker's; None or a name is the maker's.
-        fills: Likewise a fill model.
-        intensity: What expects fills, in the place of the maker's.
+        sensitivity: Whether to play optimistic and pessimistic assumptions as well.
+        draws: Number of drawn fits for the PnL band.
+        quotes: A quote model to use instead of the maker's; None or a name uses the maker's.
+        fills: The same for the fill model.
+        intensity: Predicts expected fills, instead of the maker's.
     """
 
     tapes: Sequence[Tape]
@@ -117,12 +118,12 @@ class Backtest:
 
     @property
     def own_models(self) -> bool:
-        """Whether a model is an object, which may keep what it has seen: it is played once."""
+        """Whether a model is an object: it may have state, so it can be played only once."""
         return any(one is not None and not isinstance(one, str) for one in (self.quotes, self.fills))
 
     @property
     def strategy(self) -> Strategy:
-        """What is played, with what makes new models for each time."""
+        """The strategy, with the factories of new models for each play."""
         made = (self.maker.quotes, self.maker.fills)
         quotes, fills = (
             make if one is None or isinstance(one, str) else partial(_same, one)
@@ -133,25 +134,25 @@ class Backtest:
 
     @cached_property
     def further(self) -> bool:
-        """Whether the sensitivity is played."""
+        """Whether any additional backtest is played."""
         wanted = self.sensitivity.sensitivity
         return not self.own_models and (self.maker.registered_only() if wanted is None else wanted)
 
     @property
     def events(self) -> int:
-        """How many events go by in all backtests."""
+        """Number of events in all backtests together."""
         plays = 1 + self.draws + (self.strategy.plays() if self.further else 0)
         return plays * sum(map(len, self.tapes))
 
     def play(self, step: Step | None = None) -> "Result":
-        """Return the backtest, with sensitivity and band in its summary where they are wanted."""
+        """Play the backtest; its summary includes sensitivity and PnL band if requested."""
         return self.with_further(self.play_base(step), step)
 
     def play_base(self, step: Step | None = None) -> "Result":
-        """Return the backtest itself.
+        """Play the main backtest.
 
         Raises:
-            UsageError: If the sensitivity was requested, or draws were, with a model that can be played only once.
+            UsageError: If sensitivity or draws were requested with a model that can be played only once.
         """
         wanted = self.sensitivity.sensitivity
         if self.own_models and (wanted or self.draws):
@@ -159,12 +160,12 @@ class Backtest:
                 f"{'sensitivity' if wanted else 'fit_draws'} plays the models several times; give their names, or "
                 f"package.module:Class, in the place of objects"
             )
-        for model in (self.quotes, self.fills):  # objects, which the maker does not make
+        for model in (self.quotes, self.fills):  # objects: the maker does not make them
             self.maker.read_by(model)
         return self.maker.based(self.strategy.play(step))
 
     def with_further(self, result: "Result", step: Step | None = None) -> "Result":
-        """Return the backtest with sensitivity and band in its summary, where they are wanted."""
+        """Return the result with sensitivity and PnL band added to its summary, if requested."""
         if self.further:
             result = self.strategy.with_sensitivity(result, step)
         if self.draws:
@@ -179,7 +180,7 @@ def _same(model: object) -> object:
 
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with the names of models that were given in the place of knobs."""
+    """Return the settings with the model names that were given as arguments."""
     for knob, one in named.items():
         if one is not None and knob in settings:
             raise UsageError(f"{knob} is {settings[knob]!r}, but a model was given as well ({one!r}); give one of them")
@@ -187,17 +188,17 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:
-    """Refuse what has no effect beside rules: knobs, what was fitted, and models that are no objects."""
+    """Refuse arguments that have no effect with rules: knobs, fits, and models given by name."""
     names = [name for name, value in settings.items() if value is not None]
     if names:
-        raise UsageError(f"rules hold every term, so that {', '.join(names)} has no effect; give rules or knobs")
+        raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")
     for knob, model in (("quotes", quotes), ("fills", fills)):
         if model is None or isinstance(model, str):
             raise UsageError(f"{knob} is {model!r}; beside rules it must be a model, such as an instance of your class")
 
 
 def _signature() -> inspect.Signature:
-    """Return the signature with every knob in it, for help and editors."""
+    """Return a signature that lists every knob, for help and editors."""
     plain = inspect.signature(backtest)
     fixed = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
     named = [

@@ -1,4 +1,4 @@
-"""``mm bench``: a door to `benchmarks/`, the project's own measurements, which stand beside this package."""
+"""``mm bench``: entry point of `benchmarks/`, the project's own measurements, in the folder next to this package."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""``mm.backtest``, ``mm.sweep`` and ``mm.walkforward``: packages that can be called, whatever was imported first."""
+"""``mm.backtest``, ``mm.sweep`` and ``mm.walkforward``: callable packages, in any order of imports."""
 
 import sys
 from collections.abc import Callable

@@ -17,11 +17,11 @@ US_PER_MS = 1_000
 US_PER_S = 1_000_000
 DAY_ZONE = "Europe/Berlin"
 MS_BELOW = 10**14
-"""A stamp below is in ms, from here on in µs."""
+"""Stamps below this are in ms, stamps from it on in µs."""
 FIRST_US, LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000
-"""The years 2009 to 2099: no exchange stamp lies before the first or from the last on."""
+"""The years 2009 to 2099: the range of exchange stamps."""
 US_STAMPS = range(FIRST_US, LAST_US)
-"""Exchange stamps in µs, as they are requested: one in this range needs no closer look."""
+"""Exchange stamps in µs, as requested: a stamp in this range needs no further check."""
 
 
 def now_us() -> int:
@@ -30,14 +30,14 @@ def now_us() -> int:
 
 
 class SteadyClock:
-    """The wall clock in µs, but where that is set back: then it goes on from where it was, as time passes.
+    """The wall clock in µs that never goes back: if the wall clock is set back, this one continues from its last value.
 
     Args:
         wall: Returns the wall clock.
-        passing: Returns a clock that only passes, in µs.
+        passing: Returns a monotonic clock, in µs.
 
     Attributes:
-        ahead_us: By how much it is ahead of the wall clock since that was set back, as of the last call.
+        ahead_us: How far it is ahead of the wall clock at the last call, after that was set back.
     """
 
     def __init__(
@@ -57,21 +57,21 @@ class SteadyClock:
 
 
 Instant = int | str | datetime
-"""An instant as people give it: µs since the Unix epoch, ISO 8601 text, or a datetime; UTC where no zone is given."""
+"""An instant as users give it: µs since the Unix epoch, ISO 8601 text, or a datetime; UTC where no zone is given."""
 
 
 def us_of(instant: Instant) -> int:
     """Return an *instant* in µs since the Unix epoch.
 
     Raises:
-        UsageError: If a text is no instant.
+        UsageError: If a text is not an instant.
     """
     if isinstance(instant, str):
         try:
             instant = datetime.fromisoformat(instant)
         except ValueError:
             raise UsageError(
-                f"{instant!r} is no instant; give ISO 8601, such as 2026-01-05T08:30:00Z, a datetime, or µs"
+                f"{instant!r} is not an instant; give ISO 8601, such as 2026-01-05T08:30:00Z, a datetime, or µs"
             ) from None
     if isinstance(instant, datetime):
         aware = instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
@@ -104,34 +104,34 @@ def stamp_to_us(stamp: int) -> int:
 
 
 def checked_stamp(stamp: int, name: str) -> int:
-    """Return an exchange stamp, ms or µs, as it is; raises ValueError that names the field where it is neither."""
+    """Return an exchange stamp, ms or µs, unchanged; raises ValueError with the field's name if it is neither."""
     if FIRST_US <= stamp < LAST_US or FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
-    raise ValueError(f"{name} is {stamp}, which is neither ms nor µs of our time")
+    raise ValueError(f"{name} is {stamp}, which is not a plausible time in ms or µs")
 
 
 def checked_stamp_ms(stamp: int, name: str) -> int:
-    """Return an exchange stamp in ms as it is; raises ValueError that names the field where it is another unit."""
+    """Return an exchange stamp in ms unchanged; raises ValueError with the field's name if it is in another unit."""
     if FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
-    raise ValueError(f"{name} is {stamp}, which is no instant in ms; it may be another unit")
+    raise ValueError(f"{name} is {stamp}, which is not a time in ms; it may be in another unit")
 
 
 def day_of(us: int, zone: str = DAY_ZONE) -> str:
     """Return the local calendar day of an instant as ``YYYYMMDD``."""
-    from zoneinfo import ZoneInfo  # a run of recorded days needs no zone
+    from zoneinfo import ZoneInfo  # a run on recorded days needs no zone
 
     return datetime.fromtimestamp(us // US_PER_S, ZoneInfo(zone)).strftime("%Y%m%d")
 
 
 def parse_day(day: str) -> date:
-    """Return ``YYYYMMDD`` as a date; raises ValueError where it is none."""
+    """Return ``YYYYMMDD`` as a date; raises ValueError if it is not a date."""
     if len(day) != 8 or not day.isascii() or not day.isdigit():
-        raise ValueError(f"{day!r} is not a day of the form YYYYMMDD")
+        raise ValueError(f"{day!r} is not a day in the form YYYYMMDD")
     try:
         return date(int(day[:4]), int(day[4:6]), int(day[6:]))
     except ValueError:
-        raise ValueError(f"{day!r} is in no calendar") from None
+        raise ValueError(f"{day!r} is not a date of the calendar") from None
 
 
 def midnight_us(day: str, zone: str = DAY_ZONE) -> int:

@@ -25,13 +25,13 @@ what, which value, where, and the way out; the command line prints it as one lin
 
 
 class MMError(Exception):
-    """Base of all errors raised on purpose; *exit_code* is what a command ends with."""
+    """Base of all errors raised on purpose; *exit_code* is the exit code of the command."""
 
     exit_code = 1
 
 
 class ModelError(MMError):
-    """A user's model raised, or returned what cannot be acted on."""
+    """A user's model raised, or returned an invalid value."""
 
 
 class Incomplete(MMError):
@@ -57,7 +57,7 @@ class RunExists(UsageError):
 
 
 class MissingExtra(UsageError):
-    """A command needs a package that this installation left out."""
+    """A command needs an optional package that is not installed."""
 
 
 class DataError(MMError):
@@ -71,7 +71,7 @@ class MissingDay(DataError):
 
 
 class BrokenFile(DataError):
-    """A file cannot be read in the form that its name stands for."""
+    """A file does not have the format that its name implies."""
 
 
 class OffGrid(DataError):
@@ -79,7 +79,7 @@ class OffGrid(DataError):
 
 
 class NeverSynced(DataError):
-    """A day has no instant at which its book is valid."""
+    """A day never has a valid book."""
 
 
 class Mismatch(DataError):
@@ -87,13 +87,13 @@ class Mismatch(DataError):
 
 
 class FitError(MMError):
-    """A fit is not usable where a usable one is needed."""
+    """A usable fit is needed, but the fit is not usable."""
 
     exit_code = 4
 
 
 class SafetyError(MMError):
-    """A safety rule refused."""
+    """A safety rule refused the operation."""
 
     exit_code = 5
 

@@ -65,13 +65,13 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
 def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
     """Return *found* if it is a class of the kind, before anything of it is called."""
     hooks = [hook for _, names in _SHAPES[kind] for hook in names]
-    what = "quote model and no fill model" if kind == "model" else kind
+    what = "quote model or a fill model" if kind == "model" else kind
     wanted = f"a {kind} is a class with the method {_or(hooks)}"
     if not inspect.isclass(found):
-        raise UnknownModel(f"{name!r} is no {what}: it is a {type(found).__name__}; {wanted}")
+        raise UnknownModel(f"{name!r} is not a {what}: it is a {type(found).__name__}; {wanted}")
     has_hook = any(callable(getattr(found, hook, None)) for hook in hooks)
     if not has_hook and not any(issubclass(found, _class_at(base)) for base, _ in _SHAPES[kind]):
-        raise UnknownModel(f"{name!r} is no {what}: the class has no such method; {wanted}")
+        raise UnknownModel(f"{name!r} is not a {what}: the class has no such method; {wanted}")
     return found
 
 

@@ -42,7 +42,7 @@ class Tree:
             UsageError: If ``steps`` or ``mixed`` hold something else, or models stand too deep in each other.
         """
         if depth > DEEPEST:
-            raise UsageError(f"QUOTE_PARAMS_JSON: models stand more than {DEEPEST} deep in each other; take some out")
+            raise UsageError(f"QUOTE_PARAMS_JSON: models are nested more than {DEEPEST} deep; remove some")
         rest = {key: value for key, value in params.items() if key not in ("model", "models", "steps")}
         if name == "steps" and {"model", "steps"} <= set(params):
             inner = cls.of(*named(params["model"], STEPS), depth + 1)
@@ -97,7 +97,7 @@ def _default(leaf: Tree, name: str) -> list[Any]:
 def listed(value: object, shape: str) -> Sequence[object]:
     """Return a value that must be a list; *shape* says what is expected."""
     if not isinstance(value, list):
-        raise UsageError(f"{shape}; {value!r} is no list")
+        raise UsageError(f"{shape}; {value!r} is not a list")
     return value
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
     from mm.tape.tape import Tape
 
-TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # where a kind of run has its backtest
+TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # folder of the backtest by kind of run
 FIT, POINTS, SCHEDULE = "poisson_fit.json", "calibration_points.csv", "poisson_schedule.json"
 SWEEP, SERIES = "sweep.json", "pnl_60s.csv"
 
@@ -36,11 +36,11 @@ def open_run(name: str | Path, out_root: str | Path = "out") -> "RunFolder":
     """Open a finished run.
 
     Args:
-        name: Its folder, its RUN_ID, or how that or its digest begins.
-        out_root: Folder of the runs, below which a RUN_ID is searched.
+        name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
+        out_root: Folder of the runs, in which RUN_IDs are searched.
 
     Raises:
-        DataError: If there is no such run, or there are several.
+        DataError: If there is no such run, or more than one.
     """
     return RunFolder(find_run(str(name), Path(out_root)))
 
@@ -62,17 +62,17 @@ class RunFolder(Shown):
 
     @property
     def kind(self) -> str:
-        """What was run: ``backtest``, ``calibration``, ``schedule``, ``walkforward``, ``sweep`` or ``shadow``."""
+        """The kind of run: ``backtest``, ``calibration``, ``schedule``, ``walkforward``, ``sweep`` or ``shadow``."""
         return str(self.found.manifest["kind"])
 
     @property
     def knobs(self) -> dict[str, Any]:
-        """Every knob with its value."""
+        """Every knob and its value."""
         return {name: one["value"] for name, one in self.found.manifest["knobs"].items()}
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers of ``summary.json``; of a run without a backtest those of its manifest."""
+        """The numbers of ``summary.json``; for a run without a backtest, those of its manifest."""
         if self.kind not in TRADED:
             return dict(self.found.manifest["summary"])
         return _json(self._traded / "summary.json")
@@ -82,7 +82,7 @@ class RunFolder(Shown):
         """The fit of a calibration, with its points.
 
         Raises:
-            UsageError: If the run is no calibration.
+            UsageError: If the run is not a calibration.
         """
         from mm.calibration.fit_result import PoissonFit
         from mm.calibration.points import read_points
@@ -164,7 +164,7 @@ class RunFolder(Shown):
     def markouts_frame(
         self, horizons_s: Sequence[float] = HORIZONS_S, tape: "Tape | Sequence[Tape] | None" = None
     ) -> "pl.DataFrame":
-        """Return what each fill was worth some time later, with the columns of `Result.markouts_frame`.
+        """Return the value of each fill at later instants, with the columns of `Result.markouts_frame`.
 
         Args:
             horizons_s: Seconds after a fill.
@@ -190,7 +190,7 @@ class RunFolder(Shown):
         Columns: ``rank``, ``point``, the axes, and the headlines of each point.
 
         Raises:
-            UsageError: If the run is no sweep.
+            UsageError: If the run is not a sweep.
         """
         import polars as pl
 
@@ -200,7 +200,7 @@ class RunFolder(Shown):
         """Draw the charts of the run's page.
 
         Args:
-            tape: What was played: its best prices and trades are in the page that ``.save("….html")`` writes.
+            tape: The tape that was played: the page of ``.save("….html")`` then has its best prices and trades.
         """
         from mm.report import notebook, sweep
 
@@ -213,7 +213,7 @@ class RunFolder(Shown):
         return notebook.backtest_picture(self.summary, self._columns(tape))
 
     def lines(self) -> Iterator[str]:
-        """Yield which run it is, what it found, and where it lies."""
+        """Yield the run's identity, its main numbers, and its path."""
         manifest = self.found.manifest
         yield f"{self.kind} {manifest['symbol']} {manifest['day']}, run {manifest['run_id']}, {manifest['status']}"
         yield "  " + " ".join(f"{key}={shown(value)}" for key, value in headlines(manifest).items())
@@ -245,7 +245,7 @@ class RunFolder(Shown):
             raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; a {' or a '.join(kinds)} has")
 
     def _table(self, name: str) -> "pl.DataFrame":
-        """Read a table of the backtest, every cell as its text."""
+        """Read a table of the backtest, every cell as text."""
         import polars as pl
 
         symbol = self.found.manifest["symbol"]
@@ -256,7 +256,7 @@ class RunFolder(Shown):
             raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
 
     def _columns(self, tape: "Tape | Sequence[Tape] | None" = None) -> RunColumns:
-        """Return the columns that charts are drawn from, with the mid of a *tape* where it is given."""
+        """Return the columns of the charts, with the mid of *tape* if given."""
         market = None if tape is None else market_of(tape if isinstance(tape, Sequence) else [tape])
         return read_columns(self._traded, self.found.manifest["symbol"], market)
 
@@ -271,7 +271,7 @@ def _fills(table: "pl.DataFrame") -> dict[str, Any]:
 
 
 def _us(column: "pl.Series", unit: int = 1) -> "pl.Series":
-    """Return instants of a file, in so many µs, as datetimes; an empty cell is null."""
+    """Return instants of a file as datetimes; an empty cell is null."""
     return instants((_whole(column) * unit).fill_null(-1).to_numpy())
 
 

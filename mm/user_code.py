@@ -8,15 +8,15 @@ from importlib import import_module
 from mm.cli.knobs import closest
 from mm.errors import ModelError, UnknownModel
 
-KERNEL = "mm."  # where the names of compiled functions of ours begin
+KERNEL = "mm."  # prefix of the names of our compiled functions
 
 
 def load_class(name: str, kind: str) -> object:
-    """Return what ``package.module:Class`` names; nothing of it has been called.
+    """Return the class that ``package.module:Class`` names, without calling it.
 
     Raises:
-        UnknownModel: If there is no such module, or nothing of that name in it.
-        ModelError: If the module raises when it is imported, or needs one that is not installed.
+        UnknownModel: If there is no such module, or it has nothing of that name.
+        ModelError: If the import of the module raises, or it needs a package that is not installed.
     """
     module_name, _, attribute = name.partition(":")
     if "/" in module_name or module_name.endswith(".py"):  # a zip file on the path would take the former
@@ -43,7 +43,7 @@ def load_class(name: str, kind: str) -> object:
 
 
 def search_here() -> None:
-    """Let the current folder be the first that is searched for modules."""
+    """Put the current folder first on the Python path."""
     if os.getcwd() not in sys.path[:1]:
         sys.path.insert(0, os.getcwd())
 
@@ -54,14 +54,14 @@ def one_line(error: Exception) -> str:
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return the error that names the model whose *hook* raised, and its line that did, or that called what did."""
+    """Return an error that names the model whose *hook* raised, and the line in it that failed."""
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
 
 
 def raised_inside(error: Exception) -> ModelError | None:
-    """Return the error that names the hook of a compiled model of one's own that raised; None where none did."""
+    """Return an error that names the hook of a user's compiled model that raised; None if none did."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
     if ours + 1 < len(frames):

@@ -1,4 +1,4 @@
-"""Files that are whole: written beside their place and renamed when complete, and verified once for each identity."""
+"""Atomic writes of files (temporary name, then rename), and verification once per file identity."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ UNFINISHED = ".partial"
 """Suffix of a file that is being written, ``<name>.<process>.partial``."""
 
 SETTLED_S = 2.0
-"""Age from which a file's times show every later write: file systems count them in steps, some of two seconds."""
+"""Age from which any later write changes a file's times: some file systems store them in steps of two seconds."""
 
 _MINUTE_S, _DAY_S = 60, 86_400
 _NAME = re.compile(r".+\.(\d+)\.partial")
@@ -23,9 +23,9 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 
 @contextmanager
 def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a place beside *path* to write to, and rename it to *path* at the end of the block.
+    """Yield a temporary path next to *path*, and rename it to *path* at the end of the block.
 
-    Where the block raises, nothing is left, and a file that was at *path* stays as it was.
+    If the block raises, the temporary file is removed and an existing file at *path* is unchanged.
 
     Args:
         path: The file; its folder must exist.
@@ -42,14 +42,14 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write *data* to *path* as `whole_file` does; the folder is made where it does not exist."""
+    """Write *data* to *path* as `whole_file` does; the folder is created if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, durable=durable) as unfinished:
         unfinished.write_bytes(data)
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove what killed processes left unfinished in a *folder*, which need not exist.
+    """Remove unfinished files of killed processes from *folder*, which need not exist.
 
     A file written to within the last minute stays, because its process may run on another machine; a file of a living
     process stays for a day.
@@ -72,7 +72,7 @@ def force(path: Path) -> None:
 
 
 def process_exists(process: int) -> bool:
-    """Return whether a process of that number may be running on this machine; True where that is not known."""
+    """Return whether a process with this id may be running on this machine; True if that cannot be determined."""
     if os.name != "posix":  # elsewhere signal 0 would end it
         return True
     try:
@@ -85,7 +85,7 @@ def process_exists(process: int) -> bool:
 
 
 class FileIdentity(NamedTuple):
-    """What is other in at least one number once a file is written to, or another one is in its place."""
+    """Numbers of which at least one changes when a file is written to or replaced."""
 
     device: int
     inode: int
@@ -95,33 +95,33 @@ class FileIdentity(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "FileIdentity":
-        """Return the identity of the file at *path* now; raises OSError where there is none."""
+        """Return the identity of the file at *path* now; raises OSError if it does not exist."""
         stat = path.stat()
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def settled(self) -> bool:
-        """Return whether a write from now on is certain to change the identity."""
+        """Return whether any later write is certain to change the identity."""
         return max(self.mtime_ns, self.ctime_ns) + SETTLED_S * 1e9 < time.time_ns()
 
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """What was verified of files, so that it is verified once for each identity of a file.
+    """Results of file verifications, stored so that each file identity is verified only once.
 
     Attributes:
-        folder: Where that is remembered, in a small file each; it may be removed at any time.
+        folder: Folder of the stored results, one small file each; it may be removed at any time.
     """
 
     folder: Path
 
     def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
-        """Return whether *claim* holds for the file at *path*.
+        """Return whether *claim* is true for the file at *path*.
 
-        *check* is called unless it held before for this identity of the file; that it does not hold is never
-        remembered, nor is a file that was written to just now or changes meanwhile.
+        *check* is called unless it was true before for this identity of the file. Negative results are not stored,
+        nor the result for a file that was written to just now or changes meanwhile.
 
         Raises:
-            OSError: If there is no such file, or as *check* does.
+            OSError: If there is no such file, or if *check* raises it.
         """
         place = self._place(path)
         identity = FileIdentity.of(path)
@@ -136,7 +136,7 @@ class VerifiedFiles:
         return holds
 
     def forget(self, path: Path) -> None:
-        """Remove what is remembered of the file at *path*."""
+        """Remove the stored results for the file at *path*."""
         self._place(path).unlink(missing_ok=True)
 
     def _place(self, path: Path) -> Path:

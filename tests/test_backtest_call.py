@@ -152,7 +152,7 @@ def test_rules_are_taken_whole(tapes):
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, maker_fee_e8=0)
     result = mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules)
     assert result.summary["fees"] == 0
-    with pytest.raises(UsageError, match="rules hold every term, so that maker_fee_rate has no effect"):
+    with pytest.raises(UsageError, match="rules set every term, so maker_fee_rate would have no effect"):
         mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules, maker_fee_rate=0)
     with pytest.raises(UsageError, match="quotes is 'glft'; beside rules it must be a model"):
         mm.backtest(tapes[0], "glft", trade_cross(), rules)

@@ -102,7 +102,7 @@ def test_a_module_or_class_that_is_not_there_is_named(here, name, message):
         ("urllib.parse:quote", "quote model", "it is a function"),
         ("mm.backtest.fills.crossing:TradeCross", "quote model", "the class has no such method"),
         ("mm.backtest.quotes.simple:FixedSpread", "fill model", "the class has no such method"),
-        ("collections:OrderedDict", "model", "is no quote model and no fill model"),
+        ("collections:OrderedDict", "model", "is not a quote model or a fill model"),
     ],
 )
 def test_what_is_no_model_of_the_kind_is_refused_before_it_is_called(name, kind, message):

@@ -128,7 +128,7 @@ class Orders:
         desk = self._market.now()
         order = desk.find(order_id)
         if order is None or owner not in (None, order.client.name):
-            raise BadRequest(404, f"order {order_id} is none of {owner or 'any client'}")
+            raise BadRequest(404, f"order {order_id} does not belong to {owner or 'any client'}")
         desk.cancel(order)
         return _json(self._answer(order, began))
 
@@ -307,7 +307,7 @@ async def _body(request: Request) -> bytes:
                 raise BadRequest(413, f"the body is longer than {LONGEST_BODY} bytes")
             parts.append(part)
     except ClientDisconnect:
-        raise BadRequest(422, "the body broke off") from None
+        raise BadRequest(422, "the body is incomplete") from None
     return b"".join(parts)
 
 
@@ -315,7 +315,7 @@ def _read(decode: Callable[[bytes], Any], body: bytes) -> Any:
     try:
         return decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
-        raise BadRequest(422, f"the body is not as it must be: {error}") from None
+        raise BadRequest(422, f"the body does not match the schema: {error}") from None
 
 
 def _rejected(given: OrderRequest, reason: str, began: int) -> OrderAnswer:

@@ -269,7 +269,7 @@ class Desk:
         client = self.clients.get(name)
         if client is None:
             if len(self.clients) >= MOST_CLIENTS:
-                raise OrderRefused(f"too_many_clients: there are {MOST_CLIENTS:,} already; use one of theirs")
+                raise OrderRefused(f"too_many_clients: there are {MOST_CLIENTS:,} already; use an existing one")
             client = self.clients[name] = Client(name, FIRST_ACCOUNT + len(self.clients))
             self._begin_day(client)
         return client
@@ -277,7 +277,7 @@ class Desk:
     def _steps(self, value_e8: int, step_e8: int, what: str, step: str, most: int) -> int:
         steps, rest = divmod(value_e8, step_e8)
         if rest:
-            raise OffGrid(f"{what} {short_text(value_e8)} is no multiple of the {step} {short_text(step_e8)}")
+            raise OffGrid(f"{what} {short_text(value_e8)} is not a multiple of the {step} {short_text(step_e8)}")
         if steps > most:
             raise OffGrid(f"{what} {short_text(value_e8)} is more than {short_text(most * step_e8)}")
         return steps
@@ -285,15 +285,13 @@ class Desk:
     def _admit(self, client: Client, side: int, kind: str, ticks: int, lots: int) -> None:
         """Raise OrderRefused where an order must not be sent, and count it as sent otherwise."""
         if not self.is_open:
-            raise OrderRefused("session_closed: the market takes no orders at this hour")
+            raise OrderRefused("session_closed: the market accepts no orders at this hour")
         if client.killed:
-            raise OrderRefused(f"{KILLED}: {client.killed}; POST /risk/{client.name}/rearm lets it trade again")
+            raise OrderRefused(f"{KILLED}: {client.killed}; POST /risk/{client.name}/rearm allows it to trade again")
         if side < 0 and not self.preset.may_short:
             free = client.lots - sum(one.left for one in client.open_of(-1))
             if lots > free:
-                raise OrderRefused(
-                    f"short: {self.grid.qty(max(free, 0))} are free to be sold, and a position may not be short"
-                )
+                raise OrderRefused(f"short: {self.grid.qty(max(free, 0))} can be sold; a short position is not allowed")
         standing = self._risk_standing(client)
         priced = kind != "market"
         limits = self.limits if priced else self._of_market

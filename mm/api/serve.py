@@ -31,7 +31,7 @@ def listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens; its connections hold little for a reader that takes nothing.
 
     Raises:
-        UsageError: If that cannot be listened on.
+        UsageError: If that cannot be bound.
     """
     found: socket.socket | None = None
     try:
@@ -48,7 +48,7 @@ def listening(host: str, port: int) -> socket.socket:
             found.close()
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"--host (SERVE_HOST) {host!r}, --port (API_PORT) {port}: cannot be listened on ({reason}); give others, "
+            f"--host (SERVE_HOST) {host!r}, --port (API_PORT) {port}: cannot be bound ({reason}); give others, "
             f"or port 0 for a free one"
         ) from error
     return found

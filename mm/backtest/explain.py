@@ -1,4 +1,4 @@
-"""Why an order filled: its own rows, and what the tape showed around the instant."""
+"""Why an order filled: its rows, and the events of the tape around the instant."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there ar
 
 @dataclass(frozen=True)
 class Seen:
-    """One event of the tape, and the book behind it.
+    """One event of the tape, and the book after it.
 
     Attributes:
         event: Its number on the tape.
-        us: When it was received, or by the exchange's clock where a run played that.
+        us: When it was received; by the exchange's clock if the run used that.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
-        bid_ticks: Best bid behind it, 0 for none.
-        ask_ticks: Best ask behind it, 0 for none.
-        lots: Displayed behind it at the price and on the side that were requested.
+        bid_ticks: Best bid after it, 0 for none.
+        ask_ticks: Best ask after it, 0 for none.
+        lots: Displayed lots after it at the requested price and side.
     """
 
     event: int
@@ -59,14 +59,14 @@ def explain(
 ) -> str:
     """Return the story of one fill as text.
 
-    Where several prints share its instant, it stands behind the only one that can have filled it, or says how
-    many can.
+    If several prints share its instant, the fill is shown after the only one that can have filled it, or with the
+    number of those that can.
 
     Args:
         tape: The tape that was played, or the day of it that holds the fill.
-        fill: Its row of the fills file.
-        orders: The rows of its order in the orders file.
-        around: How many events to show on either side of the instant.
+        fill: The row of the fills file.
+        orders: The rows of the order in the orders file.
+        around: Number of events to show before and after the instant.
         together: The rows of all fills of its order at its instant, it among them; empty where it is alone.
         lagging: Whether the fill's instant is the exchange's, at which the tape had not received the print.
     """
@@ -124,7 +124,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """Return behind how many of *prints* fills of *sizes* have each had one, at the earliest."""
+    """Return after how many of *prints* each fill of *sizes* has had one, at the earliest."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1
@@ -132,14 +132,14 @@ def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[Seen]:
-    """Yield the events before an instant, all those at it, and those behind it.
+    """Yield events before an instant, all events at it, and events after it.
 
     Args:
         tape: Its events stand in the order of receipt.
         us: The instant.
-        side: Whose displayed lots to return, +1 bids.
-        ticks: At which price.
-        around: How many events before and behind it, at most; none older than a minute.
+        side: Side of the displayed lots, +1 bids.
+        ticks: Price of the displayed lots.
+        around: Number of events before and after it at most; none older than a minute.
     """
     changes = tape.kind != KEYFRAME
     at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
@@ -164,7 +164,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
 
 
 def _apply(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
-    """Let a book event change *book*; a *whole* one replaces it, a keyframe in passing does nothing."""
+    """Apply a book event to *book*; a *whole* one replaces it, a keyframe between them changes nothing."""
     if whole:
         book.clear()
     elif tape.kind[event] == KEYFRAME:
@@ -186,7 +186,7 @@ def _line(tape: "Tape", seen: Seen, us: int) -> str:
 
 
 def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
-    """Return whether a fill stands before the events of its instant: that of an order which took on arriving then."""
+    """Return whether a fill precedes the events of its instant: the order took liquidity on arrival at that instant."""
     return fill["reason"] == TAKEN and bool(orders) and orders[0]["recv_us"] != fill["recv_us"]
 
 

@@ -1,4 +1,4 @@
-"""Polars frames of a finished backtest, with the types of `mm.tape.frames`: ready for a notebook, not for a file."""
+"""Polars frames of a finished backtest for notebooks, with the types of `mm.tape.frames`."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ def fills_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
 
 
 def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[float]) -> "pl.DataFrame":
-    """Return what each fill was worth later; see `mm.backtest.result.Result.markouts_frame`."""
+    """Return the value of each fill at later instants; see `mm.backtest.result.Result.markouts_frame`."""
     side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
     half = (books.instrument.tick_e8, 2 * E8)
     later: dict[str, Any] = {"markout_0s": np.where(mid2 > 0, floats(side * (mid2 - 2 * ticks), *half), np.nan)}

@@ -42,7 +42,7 @@ class Latencies:
                 table = csv.DictReader(file)
                 names = table.fieldnames or []
                 if ORDER not in names:
-                    raise BrokenFile(f"{path}: no column {ORDER}; give {ORDER}, and perhaps {CANCEL} and {RATE}")
+                    raise BrokenFile(f"{path}: column {ORDER} is missing; {CANCEL} and {RATE} are optional")
                 rows = [
                     [_value(path, table.line_num, row, name) for name in (ORDER, CANCEL, RATE) if name in names]
                     for row in table
@@ -50,7 +50,7 @@ class Latencies:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise BrokenFile(f"{path}: cannot be read ({error}); give a CSV file of measured latencies") from error
         if not rows:
-            raise BrokenFile(f"{path}: no rows; give one measurement a row at least")
+            raise BrokenFile(f"{path}: the file has no rows; give at least one measurement, one per row")
         columns = dict(zip([name for name in (ORDER, CANCEL, RATE) if name in names], np.array(rows).T, strict=True))
         return cls.of(columns[ORDER], columns.get(CANCEL), columns.get(RATE))
 
@@ -79,7 +79,7 @@ def _us(ms: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _value(path: Path, line: int, row: dict[str, str], name: str) -> float:
     if row[name] is None:
-        raise BrokenFile(f"{path}:{line}: there is no {name} in this row; give one in each")
+        raise BrokenFile(f"{path}:{line}: {name} is missing in this row; every row needs one")
     try:
         value = float(row[name])
     except ValueError:

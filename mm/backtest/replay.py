@@ -75,7 +75,7 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:
-        raise UsageError("backtest was given no tape; give at least one")
+        raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
     books = replace(books_of(first, rules, models), days=tuple(days), **_times(spans))
     books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1), hits=joined(hits))

@@ -41,7 +41,7 @@ class Result(Shown):
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
         books: Their units, and the run's terms.
-        tapes: What was played, for the charts of its market; empty where it was not kept, as in a live market.
+        tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
     """
 
     journal: Journal
@@ -85,7 +85,7 @@ class Result(Shown):
         return summarise(self.journal, self.books)
 
     def orders_frame(self) -> "pl.DataFrame":
-        """Return the life of the orders as a polars frame, a row for each thing that happened to one.
+        """Return the order rows as a polars frame, one row per event of an order.
 
         Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
         ``active_time``, ``expire_time``, ``cancel_request_time``, ``cancel_effective_time``, ``reject_reason``,
@@ -103,7 +103,7 @@ class Result(Shown):
         return frames.fills_frame(self.journal, self.books)
 
     def markouts_frame(self, horizons_s: Sequence[float] = HORIZONS_S) -> "pl.DataFrame":
-        """Return what each fill was worth some time later, as a polars frame.
+        """Return the value of each fill at later instants, as a polars frame.
 
         Args:
             horizons_s: Seconds after a fill.
@@ -191,7 +191,7 @@ class Result(Shown):
     def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
         """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
 
-        Of *rows* alone where they are given: among them must be the first and the last of each stretch of one mid.
+        Only of *rows* if given: these must include the first and the last row of each stretch of constant mid.
         """
         state = self.journal.state if rows is None else self.journal.state[rows]
         account = ledger(state, self.books.instrument, self.books.initial_cash_e8)
@@ -210,8 +210,8 @@ class Result(Shown):
         """Write orders, fills and state, and the breaches of a run with limits; return the rows of each file.
 
         Args:
-            folder: Created where it does not exist.
-            hashes: Takes the sha256 of each file, in hex, which is found while it is written.
+            folder: Created if it does not exist.
+            hashes: Filled with the sha256 of each file, in hex, computed while it is written.
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
         """
         folder.mkdir(parents=True, exist_ok=True)

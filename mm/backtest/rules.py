@@ -243,7 +243,7 @@ class Rules:
                 raise UsageError(f"{field.name} is {value}; it must be {least}")
         self._check_sigma()
         if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
-            raise UsageError("fees for each unit are of margin accounts; set enforce_balances to False")
+            raise UsageError("fees per unit apply to margin accounts; set enforce_balances to False")
         if self.decisions and self.recorded_feed:
             raise UsageError("decisions are recorded in the order of receipt; leave FEED_LATENCY=recorded out")
 

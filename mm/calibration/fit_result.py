@@ -151,15 +151,15 @@ class PoissonFit(Shown):
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
         deviance: Over rows of neighbouring distances pooled to at least 5 expected fills, as *df_resid* and
             *goodness_p* are.
-        goodness_p: Chance of such a deviance, were the curve exponential; None without a degree of freedom.
+        goodness_p: p-value of that deviance if the curve is exponential; None without degrees of freedom.
         loglik: Log-likelihood with the factorials of the counts.
-        pivot_delta: Distance, in ticks, at which the intensity is known best.
-        curvature_p: Chance of such a bend of ln λ(δ), were it straight, whether fills come in bursts or not.
-        side_lr_p: Chance of sides as different, were they equal, likewise.
+        pivot_delta: Distance, in ticks, at which the intensity has the smallest error.
+        curvature_p: p-value of the curvature of ln λ(δ) if it is linear; valid also if fills come in bursts.
+        side_lr_p: p-value of the difference of the sides if they are equal; valid also if fills come in bursts.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in a file that is older than this key.
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The highest likelihood, wherever it is finite.
-        status: ``ok``, ``few_fills``, ``poor_fit`` (usable) or what forbids the use; *reason* explains it.
+        status: ``ok``, ``few_fills``, ``poor_fit`` (all usable), or why it is not usable; *reason* explains it.
         shape: The shape that describes λ(δ) best; None where no curve was compared with the exponential.
         reference_choice: Which reference predicts best; None where they were not compared.
         lambda_curve: Points of λ(δ) in that shape, for every spread and by states of it; none where *shape* is None.
@@ -168,12 +168,12 @@ class PoissonFit(Shown):
         calib_order_qty: Quantity of the orders that it filled, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, near neighbours pooled to 20 fills;
             they need not fall, and a backtest under that model predicts its fills by them.
-        measured_states: The same by what has happened to an order, and by the flow of its market.
-        recent_s: How long a move of the mid is recent.
-        adverse_moves: Distance and what the mid moved against orders that were filled there, 5 s later, both in ticks;
+        measured_states: Fills per second by the state of an order, and by the flow of its market.
+        recent_s: Time for which a move of the mid counts as recent, in s.
+        adverse_moves: Distance, and the move of the mid against orders filled there within 5 s, both in ticks;
             distances of 20 fills or more.
         clustering: How orders excite each other, as `HawkesFit.to_json` has it; None where it was not fitted.
-        points: What was measured, for charts; None of a fit that was read from a file, which has no such key.
+        points: The measured points, for charts; None if the fit was read from a file, which does not have them.
     """
 
     schema_version: int = SCHEMA_VERSION

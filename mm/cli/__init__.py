@@ -1,1 +1,1 @@
-"""The command line: knobs, options, the frame of every command, console and logs, and the docs made of them."""
+"""The command line: knobs, options, the frame of every command, console and logs, and the generated docs."""

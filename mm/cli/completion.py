@@ -1,6 +1,6 @@
-"""What a shell offers for the value of a flag: symbols, days, models, fits and runs, from folder names alone.
+"""Shell completion of flag values: symbols, days, models, fits and runs, read from folder names only.
 
-Nothing is read but names, and nothing is raised: a shell that completes shows no errors.
+Only names are read, and no error is raised, because a shell cannot show errors while it completes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ _RUNS = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "s
 
 
 def complete(kind: str, ctx: click.Context, typed: str) -> list[CompletionItem]:
-    """Return what may stand in the place of *typed*; *kind* is ``Reader.completes``."""
+    """Return the completions of *typed*; *kind* is ``Reader.completes``."""
     if kind == "path":
         return [CompletionItem(typed, type="file")]
     names = [name for name in dict.fromkeys(_KINDS[kind](ctx.params)) if name.startswith(typed)] if kind else []
@@ -55,7 +55,7 @@ def _fits(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _run_ids(params: Mapping[str, Any], places: Any) -> Iterator[str]:
-    """Yield run ids, the newest folders first: what stands after the day in a folder's name."""
+    """Yield run ids, newest folders first: the part of a folder's name after the day."""
     root = _root(params, "out_root", "out")
     found = [folder for place in places for folder in _folders(root, place) if not folder.name.endswith(".partial")]
     yield from (folder.name.partition("_")[2] for folder in sorted(found, key=lambda one: one.name, reverse=True))

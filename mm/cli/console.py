@@ -27,26 +27,26 @@ _LEVELS = logging.getLevelNamesMapping()
 
 
 class Logger(Protocol):
-    """What code that logs is given."""
+    """The interface of a logger."""
 
     def debug(self, event: str, **numbers: Any) -> Any:
-        """Log what helps to investigate."""
+        """Log a detail for debugging."""
 
     def info(self, event: str, **numbers: Any) -> Any:
-        """Log what happened."""
+        """Log an event."""
 
     def warning(self, event: str, **numbers: Any) -> Any:
-        """Log what somebody should look at."""
+        """Log an event that needs attention."""
 
     def error(self, event: str, **numbers: Any) -> Any:
-        """Log what went wrong."""
+        """Log an error."""
 
     def critical(self, event: str, **numbers: Any) -> Any:
-        """Log what ended the work; no LOG_LEVEL hides it."""
+        """Log the error that ended the work; no LOG_LEVEL hides it."""
 
 
 class _Events:
-    """A logger: hands each event on with its level, and with what is *bound* to every one in front of its numbers."""
+    """A logger that passes each event on with its level; the *bound* values precede the event's own."""
 
     def __init__(self, write: Callable[[str, str, dict[str, Any]], None], bound: Mapping[str, Any]) -> None:
         self._write, self._bound = write, bound
@@ -66,7 +66,7 @@ class Log:
 
     Attributes:
         path: The file, or None for the terminal alone.
-        logger: What to log with; what was bound is in each line.
+        logger: The logger; each of its lines has the bound values.
     """
 
     def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
@@ -76,7 +76,7 @@ class Log:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", buffering=1)
-        # A quiet terminal leaves the file whole: it is what remains of a run.
+        # LOG_LEVEL does not reduce the file, because only the file is kept.
         self._kept = self._least if self._file is None else min(self._least, logging.INFO)
         self.logger: Logger = _Events(self._write, bound)
         self._others = _Forward(self.logger)
@@ -84,20 +84,20 @@ class Log:
         logging.captureWarnings(True)
 
     def failed(self, error: BaseException) -> None:
-        """Keep *error* and its traceback in the file; the command line prints its message."""
+        """Write *error* with its traceback to the file; the command line prints the message."""
         one_line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trace = "".join(traceback.format_exception(error))
         self.logger.critical("run_failed", error=one_line, traceback=trace, **{_FILE_ONLY: True})
 
     def close(self) -> None:
-        """Close the file and let go of what other packages log."""
+        """Close the file, and stop logging for other packages."""
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._others)
         if self._file is not None:
             self._file.close()
 
     def _write(self, level: str, event: str, numbers: dict[str, Any]) -> None:
-        """Write one event, where its level is not too low."""
+        """Write one event unless its level is too low."""
         if _LEVELS[level.upper()] < self._kept:
             return
         file_only = numbers.pop(_FILE_ONLY, False)
@@ -110,7 +110,7 @@ class Log:
 
 
 class _Forward(logging.Handler):
-    """Hands what other packages log to the run's log."""
+    """Forwards log records of other packages to the run's log."""
 
     def __init__(self, logger: Logger) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ def _value(value: Any) -> str:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line to *stream* at once; when its reader has gone, be silent from then on."""
+    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more."""
     bar = _bars[-1] if _bars else None
     if bar is not None:
         bar.clear()
@@ -174,12 +174,12 @@ class Console:
         self._log: Log | None = None
 
     def say(self, text: str) -> None:
-        """Print *text*, a line or more, for people."""
+        """Print *text*, one line or more, unless --json was given."""
         if not self.as_json:
             write_line(sys.stdout, text)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Set the JSON object that ``--json`` prints at the end, also when an error follows."""
+        """Set the JSON object that ``--json`` prints at the end, even after an error."""
         self._answer = content
 
     def close(self) -> None:
@@ -191,14 +191,14 @@ class Console:
 
     @property
     def log(self) -> Logger:
-        """The log of a command that makes no run: the terminal alone."""
+        """The log of a command without a run folder: the terminal only."""
         if self._log is None:
             self._log = Log(None, self.level)
         return self._log.logger
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar of *total* steps on a terminal and nothing in a pipe; yield what advances it by n steps."""
+        """Show a bar of *total* steps on a terminal (nothing in a pipe); yield a function that advances it."""
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return
@@ -212,7 +212,7 @@ class Console:
 
 
 class _Bar:
-    """The last line of the terminal while something works; what is printed meanwhile goes above it."""
+    """A progress bar on the last line of the terminal; other output is printed above it."""
 
     def __init__(self, label: str, total: int, stream: TextIO) -> None:
         self._label, self._total, self._stream = label, max(total, 1), stream
@@ -220,13 +220,13 @@ class _Bar:
         self.draw()
 
     def advance(self, steps: int) -> None:
-        """Count *steps* more, and draw the bar where it is due."""
+        """Advance by *steps*, and redraw the bar if it is due."""
         self._done += steps
         if time.monotonic() - self._drawn >= _REDRAWN_S:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the bar in its line."""
+        """Draw the bar on its line."""
         self._drawn = time.monotonic()
         share = min(self._done / self._total, 1.0)
         spent_s = self._drawn - self._began
@@ -235,7 +235,7 @@ class _Bar:
         _to_terminal(self._stream, f"\r{self._label}  [{bar:-<{_BAR_WIDTH}}]  {share:4.0%}{left}\x1b[K")
 
     def clear(self) -> None:
-        """Leave an empty line."""
+        """Clear the line of the bar."""
         _to_terminal(self._stream, "\r\x1b[K")
 
 
@@ -244,7 +244,7 @@ _BAR_WIDTH, _REDRAWN_S, _SHOWN_SHARE = 36, 0.1, 0.02
 
 
 def clock_text(seconds: float) -> str:
-    """Return a duration as a clock would show it: ``1:05``, ``2:00:00``."""
+    """Return a duration in clock format: ``1:05``, ``2:00:00``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -287,7 +287,7 @@ def hold_interrupts() -> None:
 
 
 def release_interrupts() -> None:
-    """Let them through again; one that waited is raised here."""
+    """Deliver signals again; one that was held is raised here."""
     if _MASK:
         _MASK(signal.SIG_UNBLOCK, set(_ENDING))
 

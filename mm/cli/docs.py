@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the knobs and the models' declarations; ``make docs`` keeps what it prints."""
+"""Write docs/configuration.md from the knobs and the models' declarations; ``make docs`` saves the output."""
 
 from collections.abc import Iterator
 from importlib import import_module

@@ -1,6 +1,6 @@
 """The frame of every command: knobs to flags, errors to one line, exit codes to the contract's.
 
-A runner (:func:`runner`) makes a run folder; a plain command (:func:`command`) only answers. Both take their
+A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`) only prints. Both take their
 knobs as frozen dataclasses of mm/cli/config.py, both understand ``--json``.
 """
 
@@ -55,10 +55,10 @@ _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every
 
 
 class _Frame(click.Command):
-    """Ends every failure with one line on stderr and the contract's exit code."""
+    """Prints every failure as one line on stderr and exits with the contract's exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run the command and leave the process."""
+        """Run the command and exit the process."""
         try:
             with interruptible():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
@@ -71,7 +71,7 @@ class Command(_Frame):
     """One command, made by :func:`runner` or :func:`command`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*, below them the environment and the file of settings; a switch without a value is 1."""
+        """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
         _read_files(ctx)
         switches = {flag for one in self.params if one.metavar == SWITCH.metavar for flag in one.opts}
         left_out = [not is_switch(word) for word in [*args[1:], ""]]
@@ -79,11 +79,11 @@ class Command(_Frame):
         return super().parse_args(ctx, words)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by heading; of a command with many, the common ones alone unless all are requested."""
+        """Write the options by heading; a command with many shows only the common ones unless all are requested."""
         write_options(ctx, formatter, whole=is_short(self.params) or bool(ctx.meta.get(_WHOLE)))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call the body; its errors end here, before click takes some of them for its own."""
+        """Call the body and handle its errors here, before click handles some of them itself."""
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit:
@@ -93,7 +93,7 @@ class Command(_Frame):
 
 
 class Program(_Frame, click.Group):
-    """Commands by name, each imported when it is called; the help imports none of them."""
+    """Commands by name; each is imported when it is called, and the help imports none."""
 
     def __init__(
         self, name: str, text: str, commands: Commands, sections: Mapping[str, Sequence[str]] | None = None
@@ -116,7 +116,7 @@ class Program(_Frame, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* begin with; of a group that has one of its own, that where none is named."""
+        """Return the command that *args* begin with; a group's own command if *args* name none."""
         name, found, rest = super().resolve_command(ctx, args)
         if isinstance(found, Program) and found.has_own and not (rest and not rest[0].startswith("-")):
             found = found.own()
@@ -128,7 +128,7 @@ class Program(_Frame, click.Group):
         return "" in self._entries
 
     def own(self) -> click.Command:
-        """Return the group's own command, whose help names the others."""
+        """Return the group's own command, whose help lists the others."""
         found = _imported(str(self._entries[""][1]))
         found.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
         return found
@@ -150,7 +150,7 @@ class Program(_Frame, click.Group):
         return _imported(target)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from the map alone."""
+        """Write the list of commands from the table, without imports."""
         there = self.list_commands(ctx)
         for title, names in self._sections.items():
             with formatter.section(title):
@@ -171,16 +171,16 @@ def runner(  # noqa: PLR0913 - each is said once, at the command
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
 ) -> Callable[[Callable[..., None]], Command]:
-    """Make ``main(run, *groups)`` a command that leaves a run folder.
+    """Make ``main(run, *groups)`` a command that writes a run folder.
 
     Args:
         kind: Of the run, and the folder it goes to (``backtest``).
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
-        defaults: Defaults that this command has of its own, by field name.
-        resumable: Whether a run that was killed goes on where its RUN_ID or OUT_DIR is given again.
-        day_of: Returns the day of a run from the objects of its knobs, where it is none of them; the body gets it last.
-        arguments: Options that are no knobs, and are kept nowhere; the body gets them by name.
+        defaults: This command's own defaults, by field name.
+        resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
+        day_of: Returns the day of a run from the objects of its knobs, if Day is not among them; the body gets it last.
+        arguments: Options that are not knobs and are not recorded; the body gets them by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
@@ -242,7 +242,7 @@ def command(
 
 
 def report_error(error: BaseException) -> int:
-    """Print *error* as one line on stderr, and return its exit code."""
+    """Print *error* as one line on stderr and return its exit code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         write_line(sys.stderr, f"error: {'terminated' if number == signal.SIGTERM else 'interrupted'}")
@@ -308,7 +308,7 @@ def _make(
 
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *params* with the values of knobs that others decide on."""
+    """Return *params* with the values of knobs that depend on other knobs."""
     found = dict(params)
     for group in groups:
         found |= getattr(group, "resolved", dict)(found)
@@ -328,7 +328,7 @@ def _help_all() -> click.Option:
 
 def _config() -> click.Option:
     def export(ctx: click.Context, _option: click.Parameter, path: str | None) -> None:
-        """Put the path where the commands below and their processes find it, for as long as this one lasts."""
+        """Export the path to subcommands and their processes until this command ends."""
         if path is not None and not ctx.resilient_parsing:
             _export(ctx, {VARIABLE: path})
 
@@ -354,7 +354,7 @@ def _export(ctx: click.Context, variables: Mapping[str, str]) -> None:
 
 
 def _read_files(ctx: click.Context) -> None:
-    """Let the variables of MM_ENV_FILE and the file of settings stand below what the command is given.
+    """Apply MM_ENV_FILE and the file of settings with lower precedence than flags and environment.
 
     Raises:
         UsageError: If the file of settings has a key that is no knob.

@@ -1,4 +1,4 @@
-"""Knobs that a run does not use, because of what other knobs say: refused as flags, noted where they are exported."""
+"""Knobs that a run does not use because of other knobs: refused as flags, logged as a note if exported."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -29,7 +29,7 @@ def _names(*groups: type) -> tuple[str, ...]:
 def idle(kind: str, values: Values) -> Iterator[tuple[str, str]]:
     """Yield the name of each knob that a run of *kind* does not use with these *values*, and why.
 
-    The axes of a sweep are among them, where no value of the axis would change a result.
+    This includes axes of a sweep of which no value would change a result.
     """
     axes = _axes(values)
     fixed = {name: value for name, value in values.items() if name not in axes}
@@ -99,8 +99,8 @@ def _unless(values: Values, name: str, *used: object) -> str | None:
 def refuse_idle(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
     """Return a note for each exported variable that the run does not use; a flag or an axis of a grid is refused.
 
-    A variable that is exported for another command is usual. A flag is meant for this one. Values that are the
-    default are neither.
+    Variables are often exported for another command, but a flag is meant for this one. Values that equal the
+    default are ignored.
 
     Args:
         kind: Of the run (``calibration``).

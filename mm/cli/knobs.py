@@ -2,7 +2,7 @@
 
 ``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` is the flag ``--order-latency-ms``,
 the variable ``ORDER_LATENCY_MS``, the help, the row in docs/configuration.md and the manifest entry.
-A reader turns the text of a flag or a variable into the field's value, or says what it must be.
+A reader turns the text of a flag or a variable into the field's value, or raises an error that states what it must be.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ _LONGEST = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How the text of a knob becomes its value.
+    """Converts the text of a knob into its value.
 
     Attributes:
         metavar: What the help shows for the value.
         parse: Text to value; raises ValueError with what the text must be.
-        words: The values it may have, where they are few.
-        completes: What a shell offers besides: a kind of ``mm/cli/completion.py``; empty for nothing.
+        words: The allowed values, if there are only a few.
+        completes: Kind of shell completion in ``mm/cli/completion.py``; empty for none.
     """
 
     metavar: str
@@ -53,11 +53,11 @@ class Knob:
         name: The field's name, and the manifest entry's.
         reader: How its text is read.
         help: One sentence.
-        flag: The command line's name for it (``--order-latency-ms``).
-        default: Its value where nobody gave one; ``REQUIRED`` where somebody must.
-        matters: Whether the result of a run depends on it, so that the digest covers it.
-        joined: What stands between its texts where the flag is given several times; None where it may be given once.
-        common: Its line in ``--help``; one without a line stands in ``--help-all`` alone.
+        flag: Its flag on the command line (``--order-latency-ms``).
+        default: Its value if none is given; ``REQUIRED`` if there is no default.
+        matters: Whether the result of a run depends on it; if so, the digest covers it.
+        joined: Separator of its texts if the flag is repeated; None if it may be given only once.
+        common: Its line in ``--help``; a knob without one is listed by ``--help-all`` only.
         alias: A second flag.
     """
 
@@ -77,10 +77,10 @@ class Knob:
         return self.name.upper()
 
     def read(self, text: str) -> Any:
-        """Return *text* as the knob's value.
+        """Return the value that *text* stands for.
 
         Raises:
-            UsageError: If it cannot be; the message names the flag, the variable and the value.
+            UsageError: If the text is not valid; the message has the flag, the variable and the value.
         """
         try:
             return self.reader.parse(text.strip())
@@ -102,13 +102,13 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
     """Declare a field of a knob dataclass.
 
     Args:
-        default: Its value where nobody gives one, or ``REQUIRED``.
+        default: Its value if none is given, or ``REQUIRED``.
         reader: How its text is read and checked.
-        text: What it does, in one sentence, for help and docs.
-        flag: The flag's name, where it is not the field with dashes.
-        matters: False where the result of a run does not depend on it.
-        joined: What stands between its texts where the flag is given several times.
-        common: Its line in the short help of a command; empty where only ``--help-all`` lists it.
+        text: Its meaning in one sentence, for help and docs.
+        flag: The flag, if it differs from the field name with dashes.
+        matters: False if the result of a run does not depend on it.
+        joined: Separator of its texts if the flag is repeated.
+        common: Its line in the short help; empty if only ``--help-all`` lists it.
         alias: A second flag.
     """
     one = Knob("", reader, text, flag or "", default, matters, joined, common, alias)
@@ -127,7 +127,7 @@ def knobs(group: type) -> tuple[Knob, ...]:
 
 
 def shown(value: Any) -> str:
-    """Return a knob's *value* as the text one would type for it; empty for None."""
+    """Return a knob's *value* as it would be typed; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -140,7 +140,7 @@ def shown(value: Any) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the known name nearest to *word*, or nothing."""
+    """Return "; did you mean X?" with the known name closest to *word*, or an empty text."""
     import difflib  # of no use to a command that runs
 
     near = difflib.get_close_matches(word, list(known), n=1)
@@ -148,7 +148,7 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 
 def typed(value: Any) -> str:
-    """Return a Python *value* as the text one would type for it: JSON of a dict or a list, no exponents in numbers."""
+    """Return a Python *value* as it would be typed: dicts and lists as JSON, numbers without exponents."""
     if isinstance(value, Mapping | list):
         return json.dumps(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -160,8 +160,8 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
     """Return instances of the dataclasses *groups*, with *settings* by field: a value, or its text; *what* takes them.
 
     Raises:
-        TypeError: If a setting is no knob of them.
-        UsageError: If a value is not one of its knob's, or the knobs do not go together.
+        TypeError: If a setting is not a knob of these groups.
+        UsageError: If a value is invalid for its knob, or the knobs contradict each other.
     """
     groups = list(groups)
     known = {one.name: one for group in groups for one in knobs(group)}
@@ -173,14 +173,14 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
 
 
 def _span(low: float | str | None, high: float | str | None) -> str:
-    """Return bounds as the end of a sentence: " between 0 and 5"; empty without any."""
+    """Return bounds as the end of a sentence: " between 0 and 5"; empty without bounds."""
     if low is not None and high is not None:
         return f" between {shown(low)} and {shown(high)}"
     return f" of at least {shown(low)}" if low is not None else f" of at most {shown(high)}" if high is not None else ""
 
 
 def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> Callable[[str], Any]:
-    """Return what reads text by *convert* and refuses a value outside of the bounds, which belong to the range."""
+    """Return a parser that applies *convert* and refuses values outside the bounds (inclusive)."""
     wanted = f"{what}{_span(low, high)}"
 
     def parse(text: str) -> Any:
@@ -196,7 +196,7 @@ def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> C
 
 
 def integer(low: int | None = None, high: int | None = None) -> Reader:
-    """Read a whole number within bounds that belong to the range."""
+    """Read a whole number within inclusive bounds."""
     return Reader("INTEGER", _bounded(int, "a whole number", low, high))
 
 
@@ -208,12 +208,12 @@ def _finite(text: str) -> float:
 
 
 def number(low: float | None = None, high: float | None = None) -> Reader:
-    """Read a finite number, fractions allowed, within bounds that belong to the range."""
+    """Read a finite number, fractions allowed, within inclusive bounds."""
     return Reader("NUMBER", _bounded(_finite, "a number", low, high))
 
 
 def _or_word(word: str, read: Reader) -> Reader:
-    """Read what *read* reads, or the one *word*."""
+    """Accept what *read* accepts, or the one *word*."""
 
     def parse(text: str) -> Any:
         if text == word:
@@ -227,7 +227,7 @@ def _or_word(word: str, read: Reader) -> Reader:
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
-    """Read a finite number within bounds that belong to the range, or the one *word* that stands for none."""
+    """Read a finite number within inclusive bounds, or the one *word* that stands for no number."""
     return _or_word(word, number(low, high))
 
 
@@ -248,7 +248,7 @@ def numbers(low: float, high: float) -> Reader:
 
 
 def numbers_or(word: str, low: float, high: float) -> Reader:
-    """Read what `numbers` reads, or the one *word* that stands for numbers which depend on other knobs."""
+    """Accept a list as `numbers` does, or the one *word* that stands for numbers derived from other knobs."""
     return _or_word(word, numbers(low, high))
 
 
@@ -269,7 +269,7 @@ def decimal(low: str | None = None, high: str | None = None) -> Reader:
 
 
 def one_of(*words: str, upper: bool = False) -> Reader:
-    """Read one of *words*; with *upper* in any case, kept in capitals."""
+    """Read one of *words*; with *upper*, in any case, stored in capitals."""
 
     def parse(text: str) -> str:
         word = text.upper() if upper else text
@@ -281,7 +281,7 @@ def one_of(*words: str, upper: bool = False) -> Reader:
 
 
 def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:
-    """Read text that the regular expression *pattern* matches as a whole; *wanted* describes it."""
+    """Read text that fully matches the regular expression *pattern*; *wanted* describes it."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -292,20 +292,20 @@ def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = 
 
 
 class ServerUrl(str):
-    """The URL of a server, which may hold a password; manifests and messages have its *place*."""
+    """The URL of a server, which may contain a password; manifests and messages show *place* instead."""
 
     __slots__ = ()
 
     @property
     def place(self) -> str:
-        """Where it leads to, without user and password."""
+        """The URL without user and password."""
         parts = urlsplit(self)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def server_url(pattern: str, wanted: str) -> Reader:
-    """Read the URL of a server; the regular expression *pattern* matches its scheme, and *wanted* describes it."""
+    """Read the URL of a server; *pattern* is a regular expression for its scheme, *wanted* describes it."""
 
     def parse(text: str) -> ServerUrl:
         try:
@@ -320,7 +320,7 @@ def server_url(pattern: str, wanted: str) -> Reader:
 
 
 def base_url(*schemes: str) -> Reader:
-    """Read the base of a URL, of one of *schemes* and without a path; kept without a slash at its end."""
+    """Read a base URL with one of *schemes* and no path; stored without a trailing slash."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
@@ -331,7 +331,7 @@ def base_url(*schemes: str) -> Reader:
 
 
 def is_switch(text: str) -> bool:
-    """Return whether *text* is a value of a switch."""
+    """Return whether *text* is a valid value of a switch."""
     return text.lower() in ("0", "1", "true", "false")
 
 
@@ -345,7 +345,7 @@ def _json_object(text: str) -> str:
     wanted = 'a JSON object such as {"gamma": 0.1}'
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON number")
+        raise ValueError(f"{constant} is not a JSON number")
 
     try:
         value = json.loads(text, parse_constant=refuse)
@@ -401,9 +401,9 @@ _NEXT_AXIS = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
 
 
 def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the axes that a grid's *text* names, each with the texts of its values, in order.
+    """Return the axes in the *text* of a grid, each with the texts of its values, in order.
 
-    Axes are parted by ``;`` and values by ``,``. Neither parts anything inside brackets or double quotes, so that a
+    ``;`` separates axes and ``,`` separates values. Neither separates inside brackets or double quotes, so a
     JSON object is one value; quotes around a whole value are not part of it, but they are in a JSON object.
 
     Raises:
@@ -426,7 +426,7 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _split(text: str, sign: str) -> list[str]:
-    """Return *text* parted at each *sign* that stands in no brackets and no double quotes."""
+    """Split *text* at each *sign* outside of brackets and double quotes."""
     parts, depth, quoted, escaped = [""], 0, False, False
     for letter in text:
         if not quoted:
@@ -456,7 +456,7 @@ def _grid(text: str) -> str:
 
 
 def day_list(text: str) -> tuple[str, ...]:
-    """Return the days that ``YYYYMMDD``, a comma list or a range ``first:last`` names, in rising order.
+    """Return the days of ``YYYYMMDD``, a comma-separated list or a range ``first:last``, in rising order.
 
     Raises:
         ValueError: With what the text must be.

@@ -1,4 +1,4 @@
-"""Several symbols in one command: a process for each, side by side, and one answer."""
+"""Several symbols in one command: one process per symbol, in parallel, and one combined answer."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mm.runs.manifest import SetKnob
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
-    """Run the command once for each of *symbols*, as many at once as there are processors.
+    """Run the command once per symbol, with as many processes at a time as there are processors.
 
     The output of a process comes with its symbol in front when it ends; with ``--json`` the answers stand under their
     symbols in one object. With OUT_DIR they run one after the other: a run shares the folder of a finished one.
@@ -47,7 +47,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
 
 
 def _words(program: str) -> list[str]:
-    """Return what to call for the same command: ``mm backtest`` and ``python -m mm.runner_backtest`` alike."""
+    """Return the command line of the same command, for ``mm backtest`` and ``python -m mm.runner_backtest``."""
     first, *rest = program.split()
     return [sys.executable, *rest] if first == "python" else [sys.executable, "-m", "mm", *rest]
 

@@ -1,4 +1,4 @@
-"""A knob as an option of the command line, and the help of a command: short by ``--help``, whole by ``--help-all``."""
+"""Knobs as options of the command line, and the two forms of a command's help: ``--help`` and ``--help-all``."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -58,14 +58,14 @@ class KnobOption(click.Option):
         return self.knob.read(str(self.knob.joined).join(texts)) if texts else None
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Return the text of the variable, whole: that of a flag that may be given again is not parted at spaces."""
+        """Return the whole text of the variable; for a repeatable flag it is not split at spaces."""
         if self.knob.joined is None:
             return super().value_from_envvar(ctx)
         text = self.resolve_envvar_value(ctx)
         return None if text is None else (text,)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the value that a text stands for; one from a file is refused with the file's name."""
+        """Return the value of a text; an error about a value from a file names the file."""
         try:
             return super().process_value(ctx, value)
         except UsageError as error:
@@ -74,13 +74,13 @@ class KnobOption(click.Option):
             raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what a shell offers for the value."""
+        """Return the shell completions of the value."""
         words = [CompletionItem(word) for word in self.knob.reader.words if word.startswith(incomplete)]
         return words or complete(self.knob.reader.completes, ctx, incomplete)
 
     @property
     def brief(self) -> tuple[str, str]:
-        """The flag and the help as one line of the short help each."""
+        """The flag and the help text, as in the short help."""
         metavar = self.knob.reader.metavar
         flag = f"{self.opts[-1]} {metavar if len(metavar) <= _WIDEST else 'NAME'}"
         default = "required" if self.required else shown(self.knob.default)
@@ -91,12 +91,12 @@ FILE = "mm.settings_file"  # in the meta of a context: the file of settings
 
 
 def is_short(params: Sequence[click.Parameter]) -> bool:
-    """Return whether the help of a command with *params* is short enough to be shown whole."""
+    """Return whether a command with *params* has so few options that its help shows all of them."""
     return sum(isinstance(one, click.Option) for one in params) <= SHORT_ENOUGH
 
 
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
-    """Write the options of the command of *ctx* by heading; without *whole* the common ones, a line each."""
+    """Write the options of the command by heading; without *whole*, only the common ones, one line each."""
     sections: dict[str, list[tuple[str, str]]] = {}
     left_out: dict[str, list[KnobOption]] = {}
     for param in ctx.command.get_params(ctx):

@@ -28,18 +28,18 @@ class SettingsFile:
     """The settings of one file.
 
     Attributes:
-        path: Where it lies.
-        values: What it says, by the names of knobs, as TOML or YAML holds it.
+        path: Its path.
+        values: Its values by knob name, with the types of TOML or YAML.
     """
 
     path: Path
     values: Mapping[str, Any]
 
     def check(self, known: Iterable[str], every: Callable[[], Iterable[str]]) -> None:
-        """Refuse a key that is no knob.
+        """Refuse a key that is not a knob.
 
         Args:
-            known: Names that are knobs.
+            known: Knob names of the command.
             every: Returns the names of all knobs of all commands; called only for a key that *known* lacks.
 
         Raises:
@@ -50,10 +50,10 @@ class SettingsFile:
             known |= set(every())
         for key in self.values:
             if key not in known:
-                raise UsageError(f"{self.path}: no knob has the name {key!r}{closest(key.lower(), sorted(known))}")
+                raise UsageError(f"{self.path}: there is no knob {key!r}{closest(key.lower(), sorted(known))}")
 
     def texts(self, knobs: Iterable[Knob]) -> dict[str, str | tuple[str, ...]]:
-        """Return the settings of those of *knobs* that the file names, as one would type them.
+        """Return the file's settings of *knobs*, as they would be typed.
 
         Raises:
             UsageError: If a value is of a kind that no knob takes.
@@ -80,12 +80,12 @@ class SettingsFile:
 
 
 def settings_file(given: str | None) -> SettingsFile | None:
-    """Return the file that *given* names, or that of the working folder; None where there is none.
+    """Return the file named by *given*, or the one in the working folder; None if there is none.
 
     Raises:
-        DataError: If the file that *given* names is not there.
+        DataError: If the file named by *given* does not exist.
         BrokenFile: If it cannot be read as TOML or YAML.
-        UsageError: If a key stands in it twice, or the working folder has one of each kind.
+        UsageError: If a key occurs twice, or the working folder has both a TOML and a YAML file.
     """
     if given == NO_FILE:
         return None
@@ -96,16 +96,18 @@ def settings_file(given: str | None) -> SettingsFile | None:
         return _read(path)
     there = [Path(name) for name in IN_FOLDER if Path(name).is_file()]
     if len(there) > 1:
-        raise UsageError(f"{' and '.join(map(str, there))} are both in this folder; keep one, or name it by --config")
+        raise UsageError(
+            f"{' and '.join(map(str, there))} are both in this folder; keep one, or select one with --config"
+        )
     return _read(there[0]) if there else None
 
 
 def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the file that MM_ENV_FILE names which *environment* does not set.
+    """Return the variables of the file MM_ENV_FILE that *environment* does not set.
 
     Raises:
-        DataError: If the file is not there.
-        BrokenFile: If a line of it sets no variable.
+        DataError: If the file does not exist.
+        BrokenFile: If a line does not set a variable.
     """
     given = environment.get(ENV_FILE)
     if not given:
@@ -146,7 +148,7 @@ def _read(path: Path) -> SettingsFile:
     values: dict[str, Any] = {}
     for key, value in _flat(content):
         if key in values:
-            raise UsageError(f"{path}: {key} stands there twice, in different sections; keep one")
+            raise UsageError(f"{path}: {key} is set twice, in different sections; keep one")
         values[key] = value
     return SettingsFile(path, values)
 
@@ -161,12 +163,12 @@ def _yaml(text: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ValueError("it is no map of names to values")
+        raise ValueError("it is not a mapping of names to values")
     return content
 
 
 def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield keys and values without their sections; a table under the name of a JSON knob (``*_json``) is its value."""
+    """Yield keys and values without sections; a table whose name is a JSON knob (``*_json``) is the knob's value."""
     for key, value in content.items():
         if isinstance(value, dict) and not str(key).endswith("_json"):
             yield from _flat(value)
@@ -175,7 +177,7 @@ def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a table of TOML as JSON holds it: decimals as floats."""
+    """Return a TOML table as JSON types: decimals become floats."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list):

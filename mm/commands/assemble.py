@@ -1,4 +1,4 @@
-"""Knobs to objects: the one place where names, decimals and milliseconds end."""
+"""Convert knobs to objects: names, decimals and milliseconds become models, integers and µs only here."""
 
 import json
 import math
@@ -36,12 +36,12 @@ MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
 KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of what was fitted or trained, by name
 FILES_NAMED = ("model_path", "fit")  # parameters that name a file
-_STRETCH = 4_096  # events that are looked through at once for the first mid
+_STRETCH = 4_096  # events that are searched at once for the first mid
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
 def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
-    """Open the days' tapes, on one grid, and note their files as the run's inputs.
+    """Open the tapes of the days, on one grid, and record their files as inputs of the run.
 
     Raises:
         Mismatch: If the days have different tick sizes.
@@ -56,11 +56,11 @@ def tapes(run: Run, day: Day, market: Market) -> "list[Tape]":
 
 
 def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
-    """Return the days' tapes, on one grid, with steps of orders that every day allows; *cache* is where they are kept.
+    """Return the tapes of the days, on one grid, with order steps that every day allows; *cache* is the tape folder.
 
     Raises:
         Mismatch: If the days have different tick sizes.
-        MissingDay: If one of them is not there; none is read then.
+        MissingDay: If a day does not exist; none is read then.
     """
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
     opened = [
@@ -78,7 +78,7 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
-    """Return days of one symbol in one lot, with steps of orders that every day allows.
+    """Return days of one symbol with one lot, and order steps that every day allows.
 
     Raises:
         Mismatch: If they have different tick sizes.
@@ -87,7 +87,7 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     if len(ticks) > 1:
         found = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(
-            f"{opened[0].symbol}: the days have different tick sizes ({found}); run them apart, or set --tick-size"
+            f"{opened[0].symbol}: the days have different tick sizes ({found}); run them separately, or set --tick-size"
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.on_lot(lot_e8) for tape in opened]
@@ -103,7 +103,7 @@ def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", 
     Days of another tick are left out. The files of the days are inputs of *run*.
 
     Returns:
-        None where there are no such days, or the mid does not move on them.
+        None if there are no such days, or the mid does not move on them.
     """
     names = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]][-MICRO_PRICE_DAYS:]
     if not names:
@@ -127,7 +127,7 @@ def with_micro_price(
 
 
 def keep_models(run: Run, models: Models) -> None:
-    """Copy the agents and predictors that the models' parameters name into *run*: they may be fitted again in place."""
+    """Copy the agents and predictors of the models' parameters into *run*, because a later fit may overwrite them."""
     kept: dict[str, str] = {}
     for text in artefacts([models.quote_params(), models.fill_params()]):
         source, place = Path(text), f"{KEPT}/{len(kept)}"
@@ -139,7 +139,7 @@ def keep_models(run: Run, models: Models) -> None:
 
 
 def kept_models(models: Models, folder: Path) -> Models:
-    """Return *models* that name the copies which a run has in its *folder*; as they are where it has none."""
+    """Return *models* with references to the copies in the run's *folder*; unchanged if it has none."""
     index = folder / KEPT / KEPT_INDEX
     if not index.is_file():
         return models
@@ -148,7 +148,7 @@ def kept_models(models: Models, folder: Path) -> Models:
 
 
 def moved_models(models: Models, places: Mapping[str, str]) -> Models:
-    """Return *models* whose parameters name files and folders by their *places*, where these have one."""
+    """Return *models* with files and folders in their parameters replaced by *places*."""
     quotes, fills = (json.dumps(moved(one, places)) for one in (models.quote_params(), models.fill_params()))
     return replace(
         models,
@@ -158,7 +158,7 @@ def moved_models(models: Models, places: Mapping[str, str]) -> Models:
 
 
 def artefacts(value: object, key: str = "") -> Iterator[str]:
-    """Yield the texts in parameters, as JSON has them, that name a predictor's folder, an agent or a fit of hazards."""
+    """Yield the texts in JSON parameters that name a predictor's folder, an agent or a hazard fit."""
     if isinstance(value, str):
         folder = value.removesuffix(":bid").removesuffix(":ask")
         if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):
@@ -170,7 +170,7 @@ def artefacts(value: object, key: str = "") -> Iterator[str]:
 
 
 def moved(value: Any, places: Mapping[str, str]) -> Any:
-    """Return parameters with each name of an artefact replaced by its place."""
+    """Return parameters with the name of each artefact replaced by its path."""
     if isinstance(value, Mapping):
         return {key: moved(one, places) for key, one in value.items()}
     if isinstance(value, list):
@@ -182,9 +182,9 @@ def moved(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "Sequence[Tape]") -> None:
-    """Refuse trained agents of another tick, and note their files as inputs.
+    """Refuse trained agents with another tick, and record their files as inputs.
 
-    The log of *run* warns of an agent that was trained on another symbol, with another time between requotes, or on a
+    The log of *run* has a warning if an agent was trained on another symbol, with another requote interval, or on a
     day that is played.
 
     Raises:
@@ -200,7 +200,7 @@ def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "
 
 
 def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> None:
-    """Warn where a market or a run is not as an agent's training was; *path* is the agent's file."""
+    """Warn if a market or a run differs from the training of an agent; *path* is the agent's file."""
     trained, symbol = agent.terms.symbol, tapes[0].symbol
     if trained != symbol:
         log.warning("agent_of_another_symbol", path=str(path), trained_on=trained, symbol=symbol)
@@ -214,13 +214,13 @@ def warn_of_agent(log: "Logger", path: Path, agent: SavedAgent, execution: Execu
 
 
 def warn_of_missing_days(log: "Logger", day: Day) -> None:
-    """Warn where whole days lie between those that are played: positions and orders carry over them."""
+    """Warn if whole days are missing between the played days: positions and orders carry over them."""
     if between := missing_days(day.days()):
         log.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
 
 def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
-    """Warn once of each rate of *rules* that no exchange has, and of futures with a maker's default fee, Spot's."""
+    """Warn once about each implausible fee rate in *rules*, and about futures with the default maker fee of Spot."""
     odd = {(knob, rate_e8): None for one in rules for knob, rate_e8 in one.implausible_fees.items()}
     for knob, rate_e8 in odd:
         log.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=fraction_of(knob, rate_e8))
@@ -229,7 +229,7 @@ def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
 
 
 def _note(run: Run, tape: "Tape") -> None:
-    """Write what was read to the manifest and the log."""
+    """Record the inputs in the manifest and the log."""
     for path, size, sha256 in tape.meta.inputs:
         run.input(path, size, sha256)
     for warning in tape.meta.warnings:
@@ -249,9 +249,9 @@ def rules(
     risk: Risk = NO_RISK,
     run: Run | None = None,
 ) -> Rules:
-    """Return the rules of a run that begins with *tape*; without *models* a quote is one quantity step.
+    """Return the rules of a run that starts with *tape*; without *models* a quote is one quantity step.
 
-    A file of latencies is noted as an input of *run*. Of a size ramp the first fraction counts.
+    A latency file is recorded as an input of *run*. A size ramp is applied with its first fraction.
     """
     instrument = tape.instrument
     sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
@@ -302,7 +302,7 @@ def _target_lots(account: Account, tape: "Tape") -> int | None:
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:
-    """Return the clip: QUOTE_QTY, else the least whole steps that reach the least notional."""
+    """Return the clip: QUOTE_QTY, else the fewest whole steps that reach the minimum notional."""
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:
@@ -327,7 +327,7 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 def calibration_config(
     calibration: "Calibration", fit: "Fit", seed: int, tape: "Tape", run: Run | None = None
 ) -> "CalibrationConfig":
-    """Return how days that begin with *tape* are to be calibrated; the file of a user's model is noted in *run*."""
+    """Return the calibration config of days that start with *tape*; the file of a user's model is recorded in *run*."""
     from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.sweeps import HitRule
 
@@ -355,7 +355,7 @@ def calibration_config(
 
 
 def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | None) -> "FillsMeasured | None":
-    """Return the fill model under which orders are measured; None where the hit rule decides."""
+    """Return the fill model of the measured orders; None if the hit rule decides."""
     from mm.calibration.calibrator import FillsMeasured
 
     name, params = calibration.calib_fills, calibration.fill_params()
@@ -364,12 +364,12 @@ def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | No
     models = Models(fill_model=name, fill_params_json=json.dumps(params) if params else None)
     check_names(models)
     make = ModelMaker(run, models, tape, seed).fills
-    make()  # refuses wrong parameters before anything is played
+    make()  # refuses invalid parameters before the first play
     return FillsMeasured(name, params, make)
 
 
 def plan(windows: "Windows", execution: Execution, *models: Models) -> "WindowPlan":
-    """Return the windows of a schedule that *models* play on; training ends an order latency before its segment."""
+    """Return the windows of a schedule for *models*; training ends one order latency before its segment."""
     from mm.calibration.windows import WindowPlan
 
     return WindowPlan(
@@ -383,7 +383,7 @@ def plan(windows: "Windows", execution: Execution, *models: Models) -> "WindowPl
 
 
 def fallback(windows: "Windows", models: Models) -> "Fallback":
-    """Return what stands in for a window without a usable fit.
+    """Return the fallback for windows without a usable fit.
 
     Raises:
         UsageError: If ``global_default`` has no A and k to use.
@@ -411,6 +411,6 @@ def _e8(text: str | None) -> int | None:
 
 
 def unfitted(models: Models) -> Models:
-    """Return *models* that fill and quote by the A and k of whatever they are given, and not by their knobs'."""
+    """Return *models* that take A and k from the given fit or schedule, not from their knobs."""
     fitted = models.fill_model == "poisson" or (models.fill_model == "hawkes" and takes_clustering(models))
     return replace(models, fill_params_json=None if fitted else models.fill_params_json, fill_params_file=None)

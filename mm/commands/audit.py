@@ -1,4 +1,4 @@
-"""``mm audit verify`` and ``show``: whether an audit log is as it was written, and what is in it."""
+"""``mm audit verify`` and ``show``: verify that an audit log was not changed, and show its rows."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -85,7 +85,7 @@ def show(console: Console, file: Path, kind: str | None, client_id: str | None) 
 
 
 def _filtered_rows(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the rows that pass the filters that were given."""
+    """Yield the rows that pass the filters."""
     from mm.live.audit_chain import read_rows
 
     for row in read_rows(file):
@@ -101,7 +101,7 @@ def _row_text(row: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value on one line, whatever is in it: plain text as it is, all else as JSON."""
+    """Return a value on one line: plain text unchanged, all else as JSON."""
     if isinstance(value, str) and value.isprintable() and " " not in value:
         return value
     return json.dumps(value, separators=(",", ":"))

@@ -75,9 +75,9 @@ def main(
 
 @contextmanager
 def imported_beside(*modules: str) -> Iterator[None]:
-    """Import *modules* in another thread, beside a play, which mostly needs no lock of the interpreter.
+    """Import *modules* in another thread during a play, which mostly does not hold the interpreter lock.
 
-    What cannot be imported is left to who needs it.
+    Import errors are ignored here; the later import raises them.
     """
     with short_turns(), ThreadPoolExecutor(1) as other:
         other.map(import_module, modules)
@@ -87,7 +87,7 @@ def imported_beside(*modules: str) -> Iterator[None]:
 def play(
     run: Run, tapes: "list[Tape]", rules: "Rules", maker: "ModelMaker", sensitivity: Sensitivity, *, draws: int = 0
 ) -> "Result":
-    """Return the backtest of the days, with its sensitivity where that is wanted and the band of *draws* fits."""
+    """Return the backtest of the days, with sensitivity if requested, and the PnL band of *draws* fits."""
     from mm.backtest.replay import by_events
     from mm.backtest_call import Backtest
 

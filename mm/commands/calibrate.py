@@ -1,4 +1,4 @@
-"""``mm calibrate``: one day to ``poisson_fit.json``."""
+"""``mm calibrate``: make ``poisson_fit.json`` from one or more days."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ def main(
         write_points(run.path(POINTS), found.measured.shown)
         content = artefact(found, permuted)
         moves = adverse_selection(found.calibrator)
-        text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow where it indents
+        text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(page_of(found, content, moves, run.about))
@@ -82,10 +82,10 @@ def main(
 
 
 class TablesBeside:
-    """Writes the orders, fills and state of simulated runs beside the play of the next one, by another thread.
+    """Writes the orders, fills and state of simulated runs in another thread while the next one is played.
 
     Args:
-        run: To whose folder they go.
+        run: The run whose folder they go to.
         orders_format: Form of the files of orders, ``csv`` or ``parquet``.
     """
 
@@ -98,11 +98,11 @@ class TablesBeside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let nothing be written any more to a folder that an error takes back."""
+        """Stop all writing before an error removes the folder."""
         self._other.shutdown()
 
     def played(self, name: str, play: "Callable[[], Played]") -> "Played":
-        """Play simulated orders and have their tables written, once those of the run before are."""
+        """Play simulated orders and write their tables, after those of the previous run."""
         played = play()
         if played.result is not None:
             self.finish()
@@ -112,7 +112,7 @@ class TablesBeside:
         return played
 
     def finish(self) -> None:
-        """Wait for the last run's tables, and say what they hold."""
+        """Wait for the tables of the last run, and declare their rows."""
         if self._rows is None:
             return
         with self._run.timing("write"):
@@ -124,7 +124,7 @@ class TablesBeside:
 def page_of(
     found: "CalibrationResult", content: Mapping[str, Any], moves: "Sequence[AdverseMove]", about: "About"
 ) -> str:
-    """Return the page of a calibration: what was *found*, the *content* of its fit's file, the *moves* after hits."""
+    """Return the page of a calibration: the result *found*, the *content* of the fit's file, the *moves* after hits."""
     from mm.calibration.goodness import steadiness
     from mm.report.calibration import further_cards, page
 

@@ -1,4 +1,4 @@
-"""``mm check lookahead``: does a model know what it cannot know?"""
+"""``mm check lookahead``: test whether a model uses data of the future."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ TESTS = ("fresh", "shifted", "files", "opened")
 
 @dataclass(frozen=True, kw_only=True)
 class Checked(DamagedDay, Results, Source):
-    """Which day, how often it is cut, and what is left out."""
+    """The day, the number of cuts, and the tests to skip."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
     check_cuts: int = knob(12, integer(1, 10_000), "Instants at which the day is cut.", flag="--cuts")
@@ -58,13 +58,13 @@ def lookahead(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Find out whether a model or a signal peeks: it is played on days that end, change or move at random instants.
+    """Test a model or a signal for look-ahead: it is played on days that end, change or shift at random instants.
 
-    What it does before a cut must be the same to the last byte, and so must a second run. MODEL is a quote or a fill
-    model, as --quote-model or --fill-model would name it; the other one, and the parameters, are given as to
-    mm backtest. Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
-    are compared. The page shows the tests, the cuts and each difference. Exit code 0 where nothing was found, 5 where
-    it peeks.
+    Its actions before a cut must be the same to the last byte, and so must a second run. MODEL is a quote or a fill
+    model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
+    Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
+    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if nothing was found, 5 if it
+    looks ahead.
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
@@ -102,10 +102,10 @@ def lookahead(
 def _show(
     console: Console, checked: Checked, names: tuple[str, ...], about: dict[str, str], report: "Report", page: Path
 ) -> None:
-    """Print what the tests found.
+    """Print the results of the tests.
 
     Raises:
-        SafetyError: If something peeks.
+        SafetyError: If a model looks ahead.
     """
     console.answer(
         {
@@ -130,7 +130,7 @@ def _show(
 
 
 def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
-    """Return the day, and what the tests of a signal found on it."""
+    """Return the day, and the results of the tests of a signal on it."""
     from mm.commands import assemble
     from mm.evaluate.signal_lookahead import SignalProbe
 
@@ -146,7 +146,7 @@ def _page_of(checked: Checked) -> Path:
 
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:
-    """Write what the tests found to a page at *path*, and return it."""
+    """Write a page of the results to *path*, and return it."""
     from mm.evaluate.lookahead_page import lookahead_page
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
 
     Only the time that all of them cover counts. Two backtests on one page, with their knobs: mm runs compare.
 
-    A RUN is a folder, a RUN_ID or how one begins. Example: mm compare 20260105T0800 20260105T0801
+    A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """
     from mm.live.compare import compare_runs, read_run
     from mm.live.compare_page import comparison_page, comparison_text

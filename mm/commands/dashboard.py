@@ -42,7 +42,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Dashboard(Results):
-    """Where the dashboard listens, and what it shows."""
+    """The port of the dashboard, and the folders that it shows."""
 
     dashboard_port: int = knob(8501, integer(0, 65535), "Port on loopback; 0 takes a free one.", flag="--port")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
@@ -73,7 +73,7 @@ def free_port(port: int) -> int:
     """Return *port*, or a free one where it is 0.
 
     Raises:
-        UsageError: If it cannot be listened on.
+        UsageError: If it cannot be bound.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -81,7 +81,7 @@ def free_port(port: int) -> int:
             listener.bind((HOST, port))
         except OSError as error:
             raise UsageError(
-                f"--port (DASHBOARD_PORT) was {port}: {HOST}:{port} cannot be listened on ({error.strerror}); give "
+                f"--port (DASHBOARD_PORT) was {port}: {HOST}:{port} cannot be bound ({error.strerror}); give "
                 f"another port, or 0 for a free one"
             ) from error
         return int(listener.getsockname()[1])
@@ -91,8 +91,8 @@ def _watch_start(url: str, ready: Callable[[str], None]) -> None:
     """Call *ready* once the server answers.
 
     Args:
-        url: Of the server.
-        ready: Takes it.
+        url: URL of the server.
+        ready: Is called with the URL.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:

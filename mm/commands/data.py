@@ -125,7 +125,7 @@ def fetch_command(
 
 
 def _named_after(captures: tuple[Path, ...]) -> str:
-    """Return a run id that follows from the captures alone, so that two imports of them are equal to the byte."""
+    """Return a run id derived from the captures, so that two imports of them are byte-identical."""
     digest = hashlib.sha256()
     for path in captures:
         if path.is_file():
@@ -136,7 +136,7 @@ def _named_after(captures: tuple[Path, ...]) -> str:
 
 
 def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Return what takes bytes done and bytes in all, and moves a bar on by the difference."""
+    """Return a function that takes bytes done and bytes in total, and advances a progress bar by the difference."""
     before = 0
 
     def report(done: int, _total: int) -> None:
@@ -149,7 +149,7 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedDays:
-    """Day folders by symbol and day, where no path is given."""
+    """Day folders by symbol and day, if no path is given."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol, where no DAY_FOLDER is given.", common="Symbol, without a folder")
     day: str | None = knob(
@@ -161,19 +161,19 @@ class NamedDays:
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
 
     def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
-        """Return the folders that are *given*, else those of the symbol and its days.
+        """Return the *given* folders, else those of the symbol and its days.
 
         Raises:
-            UsageError: If neither is there.
+            UsageError: If neither is given.
         """
         if given:
             return tuple(given)
         if self.symbol is None or self.day is None:
-            raise UsageError("no day is given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
+            raise UsageError("no day was given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
         return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
 
     def one(self, given: Path | None) -> Path:
-        """Return the only folder; raises UsageError where there are more, or none."""
+        """Return the only folder; raises UsageError if there are more, or none."""
         found = self.folders([] if given is None else [given])
         if len(found) > 1:
             raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
@@ -185,7 +185,7 @@ _FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_F
 
 @command(NamedDays, arguments=[_FOLDER])
 def check_command(console: Console, days: NamedDays, folder: Path | None) -> None:
-    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with 3.
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
 
     Example: mm data check --symbol BTCUSDT --day 20251216
     """
@@ -212,7 +212,7 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
 
 @command(NamedDays, Name, arguments=[_FOLDER])
 def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
-    """Repair a damaged day folder from its raw messages; a sound one is left as it is."""
+    """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
     import msgspec
 
     from mm.clock import now_us, run_stamp
@@ -383,7 +383,7 @@ def inspect_command(
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
 def import_parquet_command(console: Console, folder: Path, data_root: Path) -> None:
-    """Write the day folder that an export was made of, with the same text in every file."""
+    """Write the day folder from its Parquet export, with the same text in every file."""
     from mm.formats.day_parquet import import_day
 
     day, moved = import_day(folder, data_root)

@@ -1,4 +1,4 @@
-"""``mm demo``: the whole way on a synthetic day whose truth is known, by the very commands of the README."""
+"""``mm demo``: the full workflow on a synthetic day with known truth, with the commands of the README."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _ROOT = click.Option(
 
 @command(arguments=[_ROOT])
 def main(console: Console, out_root: Path) -> None:
-    """Make a synthetic day, calibrate it, play it three times, and print the truth beside what was found.
+    """Make a synthetic day, calibrate it, play it three times, and print the estimates beside the truth.
 
     Example: mm demo
     """
@@ -57,7 +57,7 @@ def main(console: Console, out_root: Path) -> None:
 
 
 class _Commands:
-    """The commands of the project, each in a process of its own, with no other knob than those shown."""
+    """Runs commands of the project, each in its own process, with no knobs other than those shown."""
 
     def __init__(self, console: Console, common: dict[str, str]) -> None:
         self.console, self.common = console, common
@@ -65,7 +65,7 @@ class _Commands:
         self._environment = {name: value for name, value in os.environ.items() if name not in kept_out}
 
     def run(self, *words: str, **variables: str) -> Artefact:
-        """Run a command, and return its main artefact; where it fails, end with its exit code."""
+        """Run a command and return its main artefact; if it fails, exit with its exit code."""
         shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
         self.console.say(" ".join(["$", *shown, "mm", *words]))
         done = subprocess.run(
@@ -86,7 +86,7 @@ def _failed(code: int) -> NoReturn:
 
 
 def _truth(mm: _Commands) -> Artefact:
-    """Return the truth of the synthetic day; a day that a former demo made is taken as it is."""
+    """Return the truth of the synthetic day; the day of an earlier demo is reused."""
     kept = Path(mm.common["DATA_ROOT"], mm.common["SYMBOL"], mm.common["DAY"], "truth.json")
     if kept.exists():
         mm.console.say(f"{kept.parent} is there from a former demo")
@@ -95,7 +95,7 @@ def _truth(mm: _Commands) -> Artefact:
 
 
 def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
-    """Return the fit beside the truth."""
+    """Return the lines that show the fit beside the truth."""
     return [
         f"{'':<22}{'truth':>10}{'found':>10}   95 % interval",
         _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
@@ -147,7 +147,7 @@ def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> dict[str, str]
 
 
 def _near(path: str | Path) -> str:
-    """Return *path* as seen from here, where it lies below."""
+    """Return *path* relative to the current folder if it is inside it."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here) if there.is_relative_to(here) else there)
 

@@ -15,12 +15,12 @@ from mm.cli.knobs import PATH, integer, knob
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.runs.find import Found, find_run
 
-NESTED = "backtest"  # where a walk-forward keeps its backtest
+NESTED = "backtest"  # folder of the backtest of a walk-forward
 
 
 @dataclass(frozen=True, kw_only=True)
 class Which(Results):
-    """Which fill, and how much of the market around it."""
+    """The number of the fill, and the number of market events around it."""
 
     fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
     around: int = knob(8, integer(1, 10_000), "Events to show on either side of it.", matters=False)
@@ -55,7 +55,7 @@ def main(console: Console, which: Which, name: str) -> None:
 
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
-    """Return the rows of an order, each cell as the text of the CSV file."""
+    """Return the rows of an order, with each cell as in the CSV file."""
     from mm.backtest.orders_file import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
@@ -75,7 +75,7 @@ def _rows(path: Path, run: Found) -> list[dict[str, str]]:
 
 
 def _tape(run: Found, which: Which, us: int) -> Any:
-    """Return the day of the run that holds an instant; it has to be what the run read."""
+    """Return the day of the run that contains an instant; its files must be the run's inputs."""
     from mm.backtest.io import load_day
     from mm.dayfolder.layout import day_folder
 
@@ -84,7 +84,7 @@ def _tape(run: Found, which: Which, us: int) -> Any:
     read = {file["path"]: file["sha256"] for file in run.manifest["inputs"]}
     days = sorted({parts[1] for parts in (path.split("/") for path in read) if parts[0] == run.manifest["symbol"]})
     if not days:
-        raise BrokenFile(f"{run.folder}: its manifest names no recorded day; play the backtest again")
+        raise BrokenFile(f"{run.folder}: its manifest lists no recorded day; play the backtest again")
     for day in days:
         tape = load_day(
             day_folder(root, run.manifest["symbol"], day),

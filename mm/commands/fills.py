@@ -1,4 +1,4 @@
-"""``mm fills``: which fill model is right, the exponent of its queue, and a fill probability from an order log."""
+"""``mm fills``: score fill models, estimate the queue exponent, and fit fill probabilities to an order log."""
 
 import json
 from collections.abc import Callable
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mm.evaluate.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
 
-CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when places in the queue are compared
+CHECKS = (0.0, 0.125, 0.25, 0.5)  # of a life: when queue positions are compared
 REFERENCE = "trade_cross"  # whose Brier score the others are compared with
 _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualLife(DamagedDay, Results):
-    """How long virtual orders wait, and the seed of their placement."""
+    """Lifetime of virtual orders, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
@@ -36,7 +36,7 @@ class VirtualLife(DamagedDay, Results):
 
 @dataclass(frozen=True, kw_only=True)
 class Scored(VirtualLife):
-    """Against which order log, and which model besides the usual ones."""
+    """The order log to score against, and one more model besides the standard ones."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
     day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
@@ -47,9 +47,9 @@ class Scored(VirtualLife):
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
     def more(self, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
-        """Return what makes the model of one's own, by its name; empty where none was given.
+        """Return the factory of the additional model, by its name; empty if none was given.
 
-        One that names a fit waits for the *tape* that the fit must match; all others are checked without it.
+        A model with a fit needs the *tape*, which the fit must match; all others are checked without it.
         """
         from mm.backtest.fills.hazard_fit import KIND, with_numbers
         from mm.evaluate.queue_score import named
@@ -66,7 +66,7 @@ class Scored(VirtualLife):
         """Return symbol and day.
 
         Raises:
-            UsageError: If one is missing, or an order log stands beside them.
+            UsageError: If one is missing, or an order log is given as well.
         """
         if self.symbol is None or self.day is None or self.order_log is not None:
             raise UsageError(
@@ -78,24 +78,24 @@ class Scored(VirtualLife):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(VirtualLife, Source):
-    """Which day."""
+    """The day."""
 
     day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hazard(Fitted):
-    """Which day, and how many orders."""
+    """The day, and the number of orders."""
 
     queue_passes: int = knob(8, integer(1, 1000), "How often the day is gone through.", flag="--passes")
 
 
 @command(Scored)
 def score(console: Console, scored: Scored) -> None:
-    """Hold the fill models against a day of which every order is known.
+    """Score the fill models on a day of which every order is known.
 
-    Orders that were never sent join the queues of the day. The order log says what would have become of each, and a
-    fill model says what it estimates from the tape alone; the difference is printed. No run folder is made.
+    Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
+    it from the tape alone; the command prints the difference. It makes no run folder.
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
@@ -138,7 +138,8 @@ def score(console: Console, scored: Scored) -> None:
 def hazard(console: Console, hazarded: Hazard) -> None:
     """Fit queue_hazard to a day of which every order is known, and write its file.
 
-    Its Brier score is that of parts of the day, each from a fit to the time before it; the file has the fit of all.
+    The Brier score is out of sample: parts of the day, each with a fit to the time before it. The file has the fit of
+    the whole day.
 
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
@@ -192,7 +193,7 @@ def fit(console: Console, fitted: Fitted) -> None:
 
 
 def _market(scored: Scored) -> "tuple[Tape, Path, str]":
-    """Return the tape, the order log, and what they are called."""
+    """Return the tape, the order log, and their names."""
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
         from mm.evaluate.order_log import tape_of_log
 

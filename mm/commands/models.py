@@ -38,8 +38,8 @@ class Listed:
 
     Attributes:
         kind: ``quote``, ``step``, ``fill``, ``volatility`` or ``latency``.
-        name: As a knob names it.
-        text: What it does, one sentence.
+        name: Its name in a knob.
+        text: Its description, one sentence.
         parameters: Its parameters: name, unit, default and meaning.
         bias: The known bias of a fill model.
     """
@@ -51,7 +51,7 @@ class Listed:
     bias: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it as JSON values."""
         found = {"kind": self.kind, "name": self.name, "text": self.text, "parameters": list(self.parameters)}
         return found if self.bias is None else {**found, "bias": self.bias}
 
@@ -94,7 +94,7 @@ KINDS: Mapping[str, str] = {
 
 
 def every_model() -> Iterator[Listed]:
-    """Yield every registered model, from the declaration that the model itself makes."""
+    """Yield every registered model, from its own declaration."""
     from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
     from mm.backtest.parameters import VOLATILITY
 
@@ -128,7 +128,7 @@ def every_model() -> Iterator[Listed]:
 
 
 def lines(one: Listed) -> Iterator[str]:
-    """Yield what the terminal shows of a model."""
+    """Yield the lines of a model for the terminal."""
     yield f"{one.name}  ({one.kind})"
     yield f"  {one.text}"
     if one.bias:

@@ -1,4 +1,4 @@
-"""``mm predict``: predictors of what the market does next, fitted, scored, applied and shown."""
+"""``mm predict``: fit, score, apply and show predictors of the market."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ FOLDER = click.Argument(["folder"], type=click.Path(path_type=Path), metavar="FO
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionTask:
-    """What is predicted, and by which model."""
+    """The target of a prediction, and the model."""
 
     predict_target: str = knob(
         REQUIRED,
@@ -70,7 +70,7 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
     """Fit a predictor on recorded days, with its score by walk-forward beside baselines.
 
     The folder holds model.json, plain arrays and a page; expected_value, the steps around quote models and view.signal
-    take it. Ends with 4 where the predictor does not beat the best baseline: it is written, and not usable.
+    use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
 
     Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
     """
@@ -104,7 +104,7 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
 
 @runner("predict_score", Day, Market, arguments=[FOLDER], brief=(Day,))
 def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
-    """Score a fitted predictor on other days: score.json. Ends with 4 where it does not beat the best baseline.
+    """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline.
 
     Example: mm predict score out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
@@ -132,8 +132,8 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction.
 
-    A row for each diff, null while a signal is not known. A predictor of both sides has prediction_bid and
-    prediction_ask too, and prediction is their mean; that of fill is at the middle one of its distances.
+    One row per diff, null while a signal has no value. A predictor of both sides has prediction_bid and
+    prediction_ask too, and prediction is their mean; a predictor of fill uses the middle one of its distances.
 
     Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
@@ -161,7 +161,7 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 
 @command(arguments=[FOLDER])
 def show_command(console: Console, folder: Path) -> None:
-    """Show a fitted predictor: what it predicts, from what, and how well.
+    """Show a fitted predictor: target, inputs and score.
 
     Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
     """
@@ -173,7 +173,7 @@ def show_command(console: Console, folder: Path) -> None:
 
 
 def lines(artefact: "Artefact") -> list[str]:
-    """Return a fitted predictor in words."""
+    """Return the description of a fitted predictor."""
     about = artefact.about
     where = f"{about['symbol']} {','.join(about['days'])}"
     far = ", ".join(f"{one:g}" for one in about["distances_ticks"])
@@ -188,7 +188,7 @@ def lines(artefact: "Artefact") -> list[str]:
 
 
 def score_lines(about: dict[str, Any] | Any) -> list[str]:
-    """Return the score of a predictor beside its baselines, in words."""
+    """Return the score of a predictor beside its baselines, as text."""
     found = about["score"]
     name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
     beside = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
@@ -224,7 +224,7 @@ def _why(about: dict[str, Any]) -> str:
 
 
 def _check(names: Sequence[str], prediction: PredictionTask) -> None:
-    """Refuse signals that no predictor takes, and distances without a use, before anything is read."""
+    """Refuse unsuitable signals, and distances without effect, before any input is read."""
     from mm.signals.families import SIGNALS as KNOWN
 
     KNOWN.check(names)
@@ -240,7 +240,7 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
 
 
 def _read(run: Run, folder: Path) -> "Artefact":
-    """Return a fitted predictor, and note its files as inputs of the run."""
+    """Return a fitted predictor, and record its files as inputs of the run."""
     from mm.predict.artefact import ARRAYS, MODEL, Artefact
 
     found = Artefact.read(folder)
@@ -250,7 +250,7 @@ def _read(run: Run, folder: Path) -> "Artefact":
 
 
 def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
-    """Return a note where a predictor meets the time that it was fitted on; refuse another symbol or tick."""
+    """Return a note if the days overlap the predictor's training time; refuse another symbol or tick."""
     window = artefact.about["train_window"]
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)

@@ -1,4 +1,4 @@
-"""The program itself: ``mm config show``, where each setting comes from, and ``mm completion``, for shells."""
+"""The program itself: ``mm config show`` (settings with their sources) and ``mm completion`` (for shells)."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ def show(console: Console, words: tuple[str, ...]) -> None:
 
 
 def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
-    """Return the knobs of the command that *words* name, by heading."""
+    """Return the knobs of the command called *words*, by heading."""
     ctx = click.get_current_context()
     found: click.Command = ctx.find_root().command
     if not isinstance(found, Program):
@@ -61,7 +61,7 @@ def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
 
 
 def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]:
-    """Return value and source of each knob as a command without flags would find them, and the file of settings."""
+    """Return value and source of each knob for a command without flags, and the file of settings."""
     options = [KnobOption(replace(one, default=None if one.default is REQUIRED else one.default), "") for one in wanted]
     probe = Command("settings", params=list(options))
     ctx = probe.make_context("settings", [])

@@ -1,4 +1,4 @@
-"""``mm report``: draw the page of a finished run again, from its folder and, where they are still there, its days."""
+"""``mm report``: draw the page of a finished run again, from its folder and, if they still exist, its days."""
 
 import json
 import os
@@ -38,9 +38,9 @@ ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 def main(console: Console, drawn: Drawn, name: str) -> None:
     """Draw the page of a run again: its folder, or its RUN_ID below OUT_ROOT.
 
-    A backtest or a walk-forward is played again, if its days are still what they were, also under kinder and harsher
-    assumptions (SENSITIVITY=0 leaves that out); a calibration is measured again. What cannot be played is noted, and
-    the rest is drawn from the run's files. Exit code 3 where that is no run, or a file of it cannot be read.
+    If its days are unchanged, a backtest or a walk-forward is played again, also under optimistic and pessimistic
+    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be played are noted,
+    and the rest is drawn from the files of the run. Exit code 3 if RUN is not a run, or a file cannot be read.
 
     Example: mm report 20260105T080000Z
     """
@@ -58,10 +58,10 @@ def main(console: Console, drawn: Drawn, name: str) -> None:
 
 
 def _page(redraw: Redraw, path: Path) -> str:
-    """Return the run's page, as it is to lie at *path*.
+    """Return the run's page for the location *path*.
 
     Raises:
-        DataError: If there are no pages of such runs.
+        DataError: If this kind of run has no page.
     """
     pages = {
         "backtest": _backtest,
@@ -83,14 +83,14 @@ def _page(redraw: Redraw, path: Path) -> str:
 
 
 def _way(path: Path, folder: Path) -> str:
-    """Return how a link in a page at *path* begins that leads to a file of *folder*."""
+    """Return the prefix of links from a page at *path* to files in *folder*."""
     if path.parent.resolve() == folder.resolve():
         return ""
     return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
 
 
 def _words(run: Found) -> list[str]:
-    """Return the command that makes the run again: the knobs that were set, as flags."""
+    """Return the command that repeats the run: the knobs that were set, as flags."""
     name, options = command_of(run)
     flags = {option.name: option.opts[0] for option in options}
     words = ["mm", name]
@@ -176,15 +176,15 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
     if not isinstance(content, dict):
-        raise BrokenFile(f"{path}: no JSON object; make the run again")
+        raise BrokenFile(f"{path}: not a JSON object; make the run again")
     return content
 
 
 def _read(folder: Path, draw: Callable[[], str]) -> str:
-    """Return what *draw* makes of the files of *folder*.
+    """Return the result of *draw* for the files of *folder*.
 
     Raises:
-        BrokenFile: If a file lacks what a page needs.
+        BrokenFile: If a file lacks data of the page.
     """
     from polars.exceptions import PolarsError
 
@@ -195,7 +195,7 @@ def _read(folder: Path, draw: Callable[[], str]) -> str:
 
 
 def _write(path: Path, html: str) -> None:
-    """Write the page beside its place and rename it.
+    """Write the page to a temporary file and rename it.
 
     Raises:
         UsageError: If it cannot be written.
@@ -210,7 +210,7 @@ def _write(path: Path, html: str) -> None:
 
 
 def _note_page(run: Found) -> None:
-    """Keep the manifest true: the page is an output, though it is not in the digest."""
+    """Update the manifest: the page is an output, but not in the digest."""
     others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
     page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}
     outputs = sorted([*others, page], key=lambda one: str(one["path"]))

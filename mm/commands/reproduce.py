@@ -47,14 +47,14 @@ class NotPlayed(MMError):
     """The command of a run did not succeed the second time; the exit code is its own."""
 
     def __init__(self, message: str, code: int) -> None:
-        """Say what the command said, and end as it did."""
+        """Keep the command's message and exit code."""
         super().__init__(message)
         self.exit_code = code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Where(Results):
-    """Where runs and recorded days lie."""
+    """The folders of runs and recorded days."""
 
     data_root: Path | None = knob(
         None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
@@ -63,14 +63,14 @@ class Where(Results):
 
 @command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
 def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: bool) -> None:
-    """Play a run again with its knobs, and prove that every output has the same bytes, or name what differs.
+    """Play a run again with its knobs, and prove that every output has the same bytes, or list the differences.
 
     The inputs are checked by their sha256 first, and the days are read again, not from the tape cache. A page is not
-    compared, for it shows the command that made it. The second run is made in a temporary folder and removed. A model
-    of one's own is looked for from the current folder. It is called only if its source file is an input of the run
-    with the same sha256, for a manifest may come from anywhere; --trust calls any. On another processor fits part in
-    their last digits: --tolerance says how far, and the largest difference of each file is printed. Exit code 0 where
-    all is equal, 3 where an input is not what it was or an output differs, 5 where a model is not trusted.
+    compared, because it shows the command that made it. The second run is made in a temporary folder and removed. A
+    user's model is searched from the current folder. It is executed only if its source file is an input of the run
+    with the same sha256, because a manifest may be untrusted; --trust executes any. On another processor, fits differ
+    in their last digits: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0
+    if all is equal, 3 if an input has changed or an output differs, 5 if a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """
@@ -102,7 +102,7 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
 
 
 def _knobs(run: Found) -> str:
-    """Return which knobs were set and by whom, and how many were not."""
+    """Return the knobs that were set, with their sources, and the number of the others."""
     idle = no_matter()
     knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in idle}
     set_knobs = [
@@ -112,9 +112,9 @@ def _knobs(run: Found) -> str:
 
 
 def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
-    """Return the command, and a variable for each knob on which the result depends, defaults too: those may change.
+    """Return the command, and a variable for each knob that affects the result, including defaults, which may change.
 
-    Not flags: one that the run did not use, since it was exported for another command, would be refused.
+    Variables instead of flags: a flag that the run does not use would be refused.
 
     Raises:
         DataError: If this version has no such command or knob.
@@ -144,7 +144,7 @@ def command_of(run: Found) -> tuple[str, list[click.Parameter]]:
 
 @contextmanager
 def _scratch(keep: bool) -> Iterator[Path]:
-    """Yield a temporary folder; it is removed at the end where it is not to be kept."""
+    """Yield a temporary folder; it is removed at the end unless it is to be kept."""
     folder = Path(tempfile.mkdtemp(prefix="mm-reproduce-"))
     try:
         yield folder
@@ -154,10 +154,10 @@ def _scratch(keep: bool) -> Iterator[Path]:
 
 
 def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: Path) -> Found:
-    """Return the run that the command leaves in *scratch* with *variables*; no knob of the shell reaches it.
+    """Run the command in *scratch* with *variables*, without knobs of the shell, and return the run.
 
     Raises:
-        NotPlayed: If it leaves none.
+        NotPlayed: If there is no run.
     """
     names = {option.envvar for option in command_of(run)[1]}
     kept = {name: value for name, value in os.environ.items() if name not in names}
@@ -175,7 +175,7 @@ def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: P
 
 
 def _near(found: Comparison, tolerance: float) -> dict[str, tuple[float, str]]:
-    """Return the outputs whose numbers alone differ, within the tolerance: by path, how far at most and where."""
+    """Return the outputs of which only numbers differ, within the tolerance: largest difference and position."""
     near = {}
     for one in found.outputs if tolerance else ():
         if one.counts and one.detail:
@@ -190,12 +190,12 @@ def _others(found: Comparison, near: Mapping[str, object]) -> list[OutputDiffere
 
 
 def _reproduced(found: Comparison, near: Mapping[str, object]) -> bool:
-    """Return whether the second run read and wrote the same; a knob that is new since changes the digest alone."""
+    """Return whether both runs read and wrote the same; a knob added since then changes only the digest."""
     return not found.inputs and not _others(found, near) and not _edited(found)
 
 
 def _edited(found: Comparison) -> bool:
-    """Return whether the same code made the same of the same under another digest: the manifest was changed since."""
+    """Return whether code, inputs and outputs are the same but the digest is not: the manifest was edited."""
     of_code = not found.entries().keys().isdisjoint({"version", "commit"})
     new = any(None in knob.sources and knob.matters for knob in found.knobs)
     changed = bool(found.inputs) or any(one.counts for one in found.outputs)
@@ -203,7 +203,7 @@ def _edited(found: Comparison) -> bool:
 
 
 def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
-    """Yield its lines for a person."""
+    """Yield the lines of its text."""
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"
     outputs = len(found.runs[0].manifest["outputs"])
@@ -223,7 +223,7 @@ def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: b
 
 
 def _verdict(found: Comparison, near: Mapping[str, object]) -> str:
-    """Return the one line of a run that did not come out again."""
+    """Return the one-line message of a run that was not reproduced."""
     reasons = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
     if _edited(found):
         reasons = [

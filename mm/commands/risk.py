@@ -19,7 +19,7 @@ BY_HAND = "by hand"
 
 @dataclass(frozen=True, kw_only=True)
 class SwitchPlace(Results):
-    """The symbol whose kill switch is meant, and where it lies."""
+    """The symbol of the kill switch, and the folder of its file."""
 
     symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.")
 
@@ -32,7 +32,7 @@ class SwitchPlace(Results):
 
 @command(SwitchPlace)
 def status(console: Console, place: SwitchPlace) -> None:
-    """Show whether the kill switch of a symbol is thrown, why and since when.
+    """Show whether the kill switch of a symbol is thrown, with reason and time.
 
     Example: mm risk status --symbol BTCUSDT
     """
@@ -46,7 +46,7 @@ def status(console: Console, place: SwitchPlace) -> None:
     arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Why, in words.  [default by hand]")],
 )
 def kill(console: Console, place: SwitchPlace, reason: str) -> None:
-    """Throw the kill switch: a trader of the symbol cancels all its orders and ends, and none starts.
+    """Throw the kill switch: a trader of the symbol cancels all its orders and stops, and no trader can start.
 
     Example: mm risk kill --symbol BTCUSDT --reason "odd fills"
     """

@@ -1,4 +1,4 @@
-"""``mm rl``: train an agent, hold it against the strategies it must beat, and its trainer against a closed form."""
+"""``mm rl``: train an agent, compare it with the strategies it must beat, and its trainer with a closed form."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ def train(
 ) -> None:
     """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl plays.
 
-    PPO of stable-baselines3. What the agent carries to other days (scales of the signals, A and k) is fitted to the
-    training days alone. training.json has the learning curve; the page draws it, and how the agent quotes.
+    PPO of stable-baselines3. The agent's constants (scales of the signals, A and k) are fitted to the training days
+    only. training.json has the learning curve; the page draws it, and how the agent quotes.
 
     Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
     """
@@ -71,8 +71,8 @@ def evaluate(
 ) -> None:
     """Play an agent beside Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
 
-    All have A and k of the training days, the same rules and the same bound of the inventory. The verdict says plainly
-    whether the agent wins: the greatest PnL, above 0, and beyond what the best of as many policies gains by chance.
+    All have A and k of the training days, the same rules and the same bound of the inventory. The verdict is
+    whether the agent wins: the highest PnL, above 0, and above the gain of the best of as many policies by chance.
 
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
@@ -101,7 +101,7 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
     """Train agents in the world of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
 
     Utility is the mean less γ/2 times the variance of the profit, exactly. A random agent, the symmetric quoter and
-    the optimum of continuous time stand beside it; these need no torch.
+    the optimum of continuous time are shown for comparison; these need no torch.
 
     Example: mm rl referee --seeds 10
     """
@@ -117,7 +117,7 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
-    """Train the agents, and return their shares; where torch is missing, say so and return none."""
+    """Train the agents, and return their shares; without torch, print a note and return none."""
     from importlib.util import find_spec
 
     from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
@@ -155,7 +155,7 @@ def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKno
 
 
 def _days(wanted: UnseenDays, agent: "SavedAgent") -> Day:
-    """Return the days of an evaluation: those that are given, else all that the agent was not trained on."""
+    """Return the days of an evaluation: the given days, else all on which the agent was not trained."""
     from mm.dayfolder.layout import days_of
 
     symbol = wanted.symbol or agent.terms.symbol

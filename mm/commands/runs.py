@@ -21,7 +21,7 @@ from mm.runs.manifest import MANIFEST, headlines, shown
 if TYPE_CHECKING:
     from mm.report.run_pages import Beside
 
-_NESTED = "backtest"  # where a walk-forward keeps its backtest
+_NESTED = "backtest"  # folder of the backtest of a walk-forward
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
@@ -34,10 +34,10 @@ _FILTERS = (
 
 @command(Results, arguments=_FILTERS)
 def list_command(console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None) -> None:
-    """List the runs under OUT_ROOT, the oldest first, with what they found.
+    """List the runs under OUT_ROOT, oldest first, with their main numbers.
 
-    The filters are no knobs: a SYMBOL that is exported for a backtest hides no run here. Folders that should be runs
-    and are none are named below.
+    The filters are not knobs: an exported SYMBOL does not filter this list. Folders among the runs that are not runs
+    are listed below.
     """
     found, strays = find_runs(results.out_root)
     runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
@@ -60,9 +60,9 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def show_command(console: Console, results: Results, name: str) -> None:
-    """Show one run: what went in, what came out, what it found.
+    """Show one run: knobs, inputs, outputs and main numbers.
 
-    RUN is its folder, its RUN_ID, or how that or its digest begins.
+    RUN is its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
     """
     run = find_run(name, results.out_root)
     manifest = run.manifest
@@ -76,7 +76,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
     console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.say(f"digest   {manifest['digest']}")
-    # What has parts is in --json.
+    # Nested values are in --json.
     single = {key: value for key, value in manifest["summary"].items() if not isinstance(value, dict | list)}
     for title, lines in (
         ("knobs that were set", _knob_lines(manifest)),
@@ -98,7 +98,7 @@ _LOG = (
 
 @command(Results, arguments=_LOG)
 def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
-    """Show the log of a run: time, level, event and its values, one event a line; tracebacks follow theirs.
+    """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks.
 
     RUN is as for mm runs show. With --json the lines are one JSON list.
 
@@ -121,7 +121,7 @@ def log_command(console: Console, results: Results, name: str, level: str | None
 
 
 def _event(line: str) -> dict[str, Any]:
-    """Return a line of a log as its values; one that is not JSON, cut off by a crash, as its text."""
+    """Return the values of a log line; a line that is not JSON (cut off by a crash) is returned as text."""
     try:
         found = json.loads(line)
     except json.JSONDecodeError:
@@ -138,7 +138,7 @@ def _event_line(one: Mapping[str, Any]) -> str:
 
 
 def _passes_filters(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
-    """Return whether a run passes the filters that were given."""
+    """Return whether a run passes the filters."""
     return (
         (kind is None or run.manifest["kind"] == kind.lower())
         and (symbol is None or run.manifest["symbol"] == symbol.upper())
@@ -147,7 +147,7 @@ def _passes_filters(run: Found, kind: str | None, symbol: str | None, day: str |
 
 
 def _row(run: Found) -> dict[str, str]:
-    """Return what is listed of a run, but for what it found."""
+    """Return the columns of a run in the list, without its main numbers."""
     return {
         **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
         "path": str(run.folder),
@@ -177,10 +177,10 @@ _NAMES = [
 
 @command(Results, arguments=_NAMES)
 def diff_command(console: Console, results: Results, first: str, second: str) -> None:
-    """Name what differs between two runs: knobs, version, inputs, outputs, and what they found.
+    """List the differences of two runs: knobs, version, inputs, outputs and main numbers.
 
-    A and B are run folders, RUN_IDs, or how those or digests begin. Whether they are equal is an answer and no
-    failure: the exit code is 0, and --json says "equal".
+    A and B are run folders, RUN_IDs, or the beginning of a RUN_ID or digest. A difference is not a failure: the exit
+    code is 0, and --json has "equal".
 
     Example: mm runs diff base wide
     """

@@ -197,7 +197,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
-        raise TryLater("stopped before the exchange has answered: nothing was recorded; start it again") from None
+        raise TryLater("stopped before the exchange answered: nothing was recorded; start it again") from None
     desk = ShadowDesk(play, run.log, around.store.writer(symbol, run.log.warning), clock)
     follower = ShadowFollower(play, clock, desk.market, around.heed)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
@@ -342,7 +342,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
     console.answer({**found.to_json(), "path": str(run.folder.resolve())})
     console.say(found.text())
     if not found.same:
-        raise Mismatch(f"{run.folder}: not what the replay decides; the first difference: {_difference(found)}")
+        raise Mismatch(f"{run.folder}: differs from the replay; the first difference: {_difference(found)}")
 
 
 def _difference(found: "Reconciliation") -> str:

@@ -30,7 +30,7 @@ _PRUNE = (
 
 @command(Results)
 def list_command(console: Console, results: Results) -> None:
-    """List the tapes under OUT_ROOT/tapes with their best prices and indices, the longest unused first."""
+    """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
     from mm.tape.kept_tapes import kept_days
 
     folder = results.out_root / FOLDER
@@ -46,7 +46,7 @@ def list_command(console: Console, results: Results) -> None:
 def prune_command(
     console: Console, results: Results, older_than: float | None, most_gb: float | None, dry_run: bool
 ) -> None:
-    """Remove kept tapes by age and total size, each with its best prices and its index; runs make them again.
+    """Remove stored tapes by age and total size, each with its best prices and its index; runs make them again.
 
     A tape counts as used when it is written, and when it is read where the file system notes that. A process that has
     a tape open keeps it.
@@ -79,7 +79,7 @@ def _remove(console: Console, days: "Sequence[KeptDay]") -> None:
             try:
                 one.remove()
             except OSError as error:
-                raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); see who owns it") from error
+                raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); check who owns it") from error
             step(1)
 
 

@@ -152,7 +152,7 @@ async def _live(
         await rest.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
-        raise TryLater("stopped before the exchange has answered: nothing was sent; start it again") from None
+        raise TryLater("stopped before the exchange answered: nothing was sent; start it again") from None
     signals.direct(trade.stop, trade.kill)
     host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
     async with serving(trade.metrics, str(host), int(port), watched=watched):
@@ -186,6 +186,6 @@ def _raise(end: "TradeEnd", symbol: str) -> None:
         Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
     """
     if end.killed_for is not None:
-        raise Incomplete(f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} lets it trade again", KILLED)
+        raise Incomplete(f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} allows it to trade again", KILLED)
     if end.refused is not None:
         raise Incomplete(f"{symbol}: trading ended: {end.refused}", TryLater.exit_code)

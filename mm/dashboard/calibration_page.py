@@ -44,7 +44,7 @@ def show(folders: Folders) -> None:
                 _schedule(RunFolder(found))
         except (LookupError, TypeError, ValueError) as error:
             why = " ".join(f"{type(error).__name__} {error}".split())
-            raise BrokenFile(f"{found.folder}: not what a calibration leaves ({why}); make the run again") from error
+            raise BrokenFile(f"{found.folder}: not the files of a calibration ({why}); make the run again") from error
 
 
 def _interval(ends: object) -> str:

@@ -168,7 +168,7 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
         found.setdefault(name, {})[label] = float(value)
     if not found:
-        raise DataError(f"{address}/metrics is no page of metrics; start the trader with METRICS_PORT")
+        raise DataError(f"{address}/metrics is not a metrics page; start the trader with METRICS_PORT")
     return found
 
 
@@ -188,7 +188,9 @@ def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMark
         rows = [(t["time"] * US_PER_MS, float(t["price"]), float(t["qty"]), -1.0 if t["isBuyerMaker"] else 1.0)
                 for t in trades or ()]  # fmt: skip
     except (TypeError, LookupError, ValueError) as error:
-        raise DataError(f"{address} is no exchange in a box ({error!r}); give that of mm sim api or serve") from error
+        raise DataError(
+            f"{address} is not an exchange in a box ({error!r}); give the address of mm sim api or mm sim serve"
+        ) from error
     tops = [side[0] if side else (np.nan, np.nan) for side in sides]
     now = (tops[0][0], tops[1][0], tops[0][1], tops[1][1])
     old = (

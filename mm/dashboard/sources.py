@@ -149,7 +149,7 @@ def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - what t
     run = open_run(folder)
     summary, traded = run.summary, run.folder / TRADED.get(run.kind, "")
     if missing := [name for name in NEEDED if name not in summary]:
-        raise BrokenFile(f"{traded / 'summary.json'}: it has no {missing[0]}; make the run again")
+        raise BrokenFile(f"{traded / 'summary.json'}: {missing[0]} is missing; make the run again")
     try:
         columns = read_columns(traded, run.found.manifest["symbol"])
         return TradedRun(run.found, summary, columns, course(columns))
@@ -170,7 +170,7 @@ def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
         there = folders.data_root / entry["path"]
         if there.is_file() and there.stat().st_size != entry["bytes"]:
             sizes = f"it has {there.stat().st_size:,} bytes, and had {entry['bytes']:,} when the run read it"
-            raise DataError(f"{there} is not what the run read: {sizes}")
+            raise DataError(f"{there} is not the data that the run read: {sizes}")
     for knob, name in (("tick_size", "tick_size_e8"), ("qty_step", "qty_step_e8")):
         if (value := run.found.knob(knob)) is not None:
             steps[name] = e8(str(value))
@@ -219,5 +219,5 @@ def sweep_of(found: Found) -> dict[str, Any]:
         if not named or "rank_by" not in content:
             raise ValueError("no points")
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BrokenFile(f"{path}: not what a sweep leaves ({error}); make the sweep again") from error
+        raise BrokenFile(f"{path}: not the files of a sweep ({error}); make the sweep again") from error
     return content

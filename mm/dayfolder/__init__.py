@@ -1,1 +1,1 @@
-"""Day folders: the file contract, its reader and writer, and what uses them: check, coverage, repair."""
+"""Day folders: the file contract, its reader and writer, check, coverage and repair."""

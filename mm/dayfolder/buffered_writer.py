@@ -1,8 +1,8 @@
-"""Files that only grow, and the rows that gather in memory and reach them whole, so that those survive a crash.
+"""Append-only files, and writers that buffer rows and write only complete ones, so that files survive a crash.
 
-A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so what was flushed
-stays readable whatever happens to the bytes after it. A write that fails leaves the file as it was
-and the rows in memory, so that the caller may flush again; `flush_together` does so for several files at once.
+A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so flushed
+rows stay readable whatever happens to the bytes after them. A failed write leaves the file unchanged
+and the rows in memory, so that the caller can flush again; `flush_together` does so for several files at once.
 """
 
 import ctypes
@@ -24,18 +24,18 @@ from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT, GZIP_LEVEL, FileTa
 from mm.errors import BrokenFile, Mismatch
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, a quota or a limit that is used up: there may be space again."""
+"""Errors of a full disk, quota or file-size limit, after which there may be space again."""
 
 PACK_BYTES = 1 << 14
 ROOM_BYTES = 1 << 16
 MOST_HASHED_BYTES = 64 << 20
-"""How much of an older run's bytes is hashed at once: the next flush must not wait for all of a day."""
+"""Bytes of an older run that are hashed at once, so that the next flush need not wait for a whole day."""
 _KEEP_SIZE = 1
 _CHUNK = 1 << 20
 
 
 class _Hashed:
-    """How far a file is hashed; *claimed* is how far it may have been read by now."""
+    """The hashed length of a file; *claimed* is the length that may have been read by now."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
@@ -43,19 +43,19 @@ class _Hashed:
 
 
 class AppendFile:
-    """A file that only grows, by whole writes or not at all, with its running hash.
+    """An append-only file with complete writes and a running hash.
 
     Args:
-        path: The file; made, with its folder, where it is not there.
+        path: The file; created, with its folder, if it does not exist.
         held: Closes the file when it closes.
-        good_bytes: How much of it is to be kept; the next `append` cuts what stands after that. None keeps all.
+        good_bytes: Number of bytes to keep; the next `append` truncates the rest. None keeps all.
 
     Attributes:
         size: Its bytes.
-        torn: Whether more than them stands in it, which the next `append` cuts.
+        torn: Whether the file has further bytes, which the next `append` truncates.
 
     Raises:
-        BrokenFile: If the file is there in its other form (packed or unpacked), to which nothing can be appended.
+        BrokenFile: If the file exists in its other form (packed or unpacked), to which nothing can be appended.
     """
 
     def __init__(self, path: Path, held: ExitStack, good_bytes: int | None = None) -> None:
@@ -74,17 +74,17 @@ class AppendFile:
 
     @property
     def in_place(self) -> bool:
-        """Whether the file still stands where it was opened: it was neither removed nor replaced."""
+        """Whether the file at the path is still the open one: neither removed nor replaced."""
         return is_at(self._fd, self._path)
 
     def keep_room(self) -> None:
-        """Keep some space on the disk for what is appended from now on, as far as the file system can do that."""
+        """Reserve disk space for later appends, if the file system supports it."""
         self._safe_bytes = _keep_room(self._fd, self.size)
 
     def append(self, data: bytes) -> None:
-        """Write all of *data*; on OSError (no space, no quota) the file is cut back to what it was.
+        """Write all of *data*; on OSError (no space, no quota) the file is truncated to its former size.
 
-        Where even that fails, the next `append` cuts it before it writes, also where that is nothing.
+        If that fails too, the next `append` truncates it first, even if it writes nothing.
         """
         if self.torn:
             self.cut(self.size)
@@ -108,7 +108,7 @@ class AppendFile:
         """Remove all but the first *size* bytes."""
         self.size, self.torn = size, True
         if size < self._hashed.claimed:
-            self._hashed = _Hashed()  # another thread may be hashing what goes now, so it keeps the old one
+            self._hashed = _Hashed()  # another thread may be hashing the removed bytes, so it keeps the old hash
         os.ftruncate(self._fd, size)
         self.torn = False
 
@@ -118,7 +118,7 @@ class AppendFile:
         return self._unsynced
 
     def sync(self) -> None:
-        """Force what was written to the disk; where nothing was since the last time, it costs nothing.
+        """Force written data to the disk; without new data this costs nothing.
 
         Another thread may do so while this one appends.
         """
@@ -131,18 +131,18 @@ class AppendFile:
                 raise
 
     def hash_on(self) -> None:
-        """Hash what was appended since the last time; another thread may do so while this one appends."""
+        """Hash the bytes appended since the last call; another thread may do so while this one appends."""
         self._hash_to(self.size, MOST_HASHED_BYTES)
 
     def sha256_at(self, size: int) -> str | None:
-        """Return the hash of the first *size* bytes, if it has come so far and no further; as `hash_on`."""
+        """Return the hash of the first *size* bytes if exactly these can be hashed; see `hash_on`."""
         if self._hashed.done <= size:
             self._hash_to(size, MOST_HASHED_BYTES)
         hashed = self._hashed
         return hashed.hash.hexdigest() if hashed.done == size else None
 
     def sha256(self) -> str:
-        """Return the hash of the whole file, in hexadecimal; what is not hashed yet is read."""
+        """Return the hash of the whole file, in hexadecimal; bytes that are not hashed yet are read."""
         if self._hashed.done > self.size:
             self._hashed = _Hashed()
         self._hash_to(self.size, self.size)
@@ -160,19 +160,17 @@ class AppendFile:
             hashed.done += len(chunk)
 
     def _give_back(self) -> None:
-        """Keep no more space than the file has bytes."""
+        """Release the reserved space after the end of the file."""
         if self._safe_bytes is not None:
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size)
 
 
 def require_appendable(path: Path) -> None:
-    """Raise BrokenFile where *path* is there in its other form (packed or unpacked), to which nothing is appended."""
+    """Raise BrokenFile if *path* exists in its other form (packed or unpacked), to which nothing can be appended."""
     there = existing(path)
     if there not in (None, path):
-        raise BrokenFile(
-            f"{there} is there already, and rows cannot be appended to it; bring it to the form {path.name} first"
-        )
+        raise BrokenFile(f"{there} exists already, and rows cannot be appended to it; convert it to {path.name} first")
 
 
 def is_at(fd: int, path: Path) -> bool:
@@ -185,9 +183,9 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _keep_room(fd: int, size: int) -> int:
-    """Keep `ROOM_BYTES` after the *size* bytes of a file, and return up to where it can grow now for certain.
+    """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow.
 
-    Where there is no space, or the file system cannot keep any, that is *size*. Python has no call that allocates
+    Without space, or without support of the file system, that is *size*. Python has no call that allocates
     blocks after the end of a file and leaves its size as it is, Linux has one.
     """
     if sys.platform != "linux":
@@ -198,11 +196,11 @@ def _keep_room(fd: int, size: int) -> int:
 
 
 class RowWriter:
-    """Rows that gather in memory, and reach a file together.
+    """A buffer of rows that are written to a file together.
 
     Attributes:
-        path: The file.
-        file: The same, open; another thread may sync and hash it while rows are added.
+        path: Path of the file.
+        file: The open file; another thread may sync and hash it while rows are added.
         rows: Rows taken by this writer.
         ready: Bytes that the next flush writes.
     """
@@ -221,11 +219,11 @@ class RowWriter:
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait to be written, about."""
+        """Approximate number of bytes that wait to be written."""
         return len(self.ready) + self._gathered
 
     def flush(self, *, sync: bool = False) -> None:
-        """Bring the rows to the file in one write; *sync* forces them to the disk."""
+        """Write the rows to the file in one write; *sync* forces them to the disk."""
         flush_together((self,))
         if sync:
             self.file.sync()
@@ -235,7 +233,7 @@ class RowWriter:
         return self._rows_before + self.rows, self.file.size
 
     def tail(self) -> FileTail | None:
-        """Return what the file holds when all is flushed, without reading it; None where it must be read."""
+        """Return the content summary of the file after a flush, without reading it; None if it must be read."""
         raise NotImplementedError
 
     def make_ready(self) -> None:
@@ -244,7 +242,7 @@ class RowWriter:
 
 
 def flush_together(writers: Sequence[RowWriter]) -> None:
-    """Bring the rows of all *writers* to their files, in that order; on OSError no file has any, and all are held."""
+    """Write the rows of all *writers* to their files, in that order; on OSError no file has any of them."""
     done: list[tuple[RowWriter, int]] = []
     try:
         for writer in writers:
@@ -266,17 +264,17 @@ class CsvWriter(RowWriter):
 
     Args:
         path: The file, a plain ``.csv``; a later run appends.
-        columns: Its header; that of a file which is there must be the same.
+        columns: Its header; an existing file must have the same one.
         held: Closes the file when it closes; rows that were not flushed before are dropped.
         on_full: Called when the rows in memory reach `FLUSH_BYTES`; None flushes this file.
-        before: What the file held before; the first flush cuts a torn tail after it. None keeps all.
+        before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
 
     Attributes:
         rows: Rows taken by this writer.
 
     Raises:
-        Mismatch: If the file is there with another header.
-        BrokenFile: If its first row is none.
+        Mismatch: If the file exists with another header.
+        BrokenFile: If its first row is not a header.
     """
 
     def __init__(
@@ -294,12 +292,12 @@ class CsvWriter(RowWriter):
         with path.open("rb") as stream:
             found = stream.readline()
         if not self.file.size and self.file.torn:
-            self.ready += header  # a flush cuts what is torn there, and the ledger must report that before
+            self.ready += header  # a flush truncates incomplete rows, and the ledger must report that before
         elif not self.file.size:
             self.file.append(header)
         elif found != header:
             if not set(found[:-1].split(b",")) & set(header[:-1].split(b",")):
-                raise BrokenFile(f"{path}: its first row is {found[:80]!r}, which is no header; run `mm data repair`")
+                raise BrokenFile(f"{path}: its first row is {found[:80]!r}, not a header; run `mm data repair`")
             raise Mismatch(
                 f"{path}: has {found.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the columns "
                 f"(and TOP_N) it began with: record with the same --top-n, or into another --data-root"
@@ -319,7 +317,7 @@ class CsvWriter(RowWriter):
         return FLUSH_BYTES - self._gathered
 
     def extend(self, lines: bytes, rows: int) -> None:
-        """Take so many rows at once, of ASCII and of less than `room`."""
+        """Take several rows at once, of ASCII text shorter than `room`."""
         self._lines.append(lines.decode("ascii"))
         self.rows += rows
         self._gathered += len(lines)
@@ -330,7 +328,7 @@ class CsvWriter(RowWriter):
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
 
     def append(self, lines: bytes) -> None:
-        """Bring the rows in memory to the file, and whole *lines* after them."""
+        """Write the rows in memory to the file, and whole *lines* after them."""
         self.flush()
         self.file.append(lines)
         self.rows += lines.count(b"\n")
@@ -345,7 +343,7 @@ class CsvWriter(RowWriter):
 class NdjsonWriter(RowWriter):
     """JSON objects, one a line, in a gzip file with one member per flush.
 
-    They are packed as they come, a piece at a time, so that a flush has little left to do.
+    They are compressed in pieces as they arrive, so that a flush has little left to do.
 
     Args:
         path: The file, ``.ndjson.gz``; a later run appends.
@@ -363,7 +361,9 @@ class NdjsonWriter(RowWriter):
         super().__init__(path, held, on_full, before)
         self._last: Any = None
         self._foreign = False
-        self._encoder = msgspec.json.Encoder(enc_hook=attrgetter("json"))  # levels that a kernel has read: as they came
+        self._encoder = msgspec.json.Encoder(
+            enc_hook=attrgetter("json")
+        )  # levels read by a kernel keep their original text
         self._lines = bytearray()
         self._member: Any = None
 

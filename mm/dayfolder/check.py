@@ -1,7 +1,7 @@
 """Check a recorded day on the disk, without trusting its writer.
 
-Every file is read and held against the contract, the ledger against itself, the frames against the book that
-snapshots and diffs give, and the manifest, where the day is sealed, against sizes and hashes.
+Every file is checked against the contract, the ledger for consistency, the frames against the book of
+snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,15 +28,15 @@ from mm.errors import BrokenFile
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        ok: There is no defect.
-        sealed: The manifest is sealed, and sizes and hashes were checked by it.
-        defects: What is wrong, with file and row.
+        ok: Whether there is no defect.
+        sealed: Whether the manifest is sealed, so that sizes and hashes were checked.
+        defects: The defects, with file and row.
         covered_s: Seconds in which the book is valid.
-        gaps: Gaps of update ids that the ledger declares; they are no defects.
-        trades: Rows of the trades file; none is no defect, and no command can fit the flow of such a day.
+        gaps: Gaps of update ids that the ledger declares; these are not defects.
+        trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
     """
 
     ok: bool
@@ -48,8 +48,8 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 def check_day(folder: DayFolder) -> CheckReport:
-    """Read every file of *folder* and report what is wrong; raises MissingDay where there is no such folder."""
-    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
+    """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder."""
+    day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     other = ThreadPoolExecutor(1)
     try:
         return _DayCheck(folder, _SealedFiles(folder, other)).report()
@@ -71,7 +71,7 @@ class _DayCheck:
         self._read: list[CheckedLines] = []
 
     def report(self) -> CheckReport:
-        """Check all there is, the ledger first: the others are read in its light."""
+        """Check all files, the ledger first, because the checks of the others use it."""
         folder, findings = self._folder, self._findings
         if self._required(folder.events):
             check_events(self._view, findings, self._order(self._view.path, counts=True))
@@ -96,14 +96,14 @@ class _DayCheck:
         return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gaps, count)
 
     def _required(self, path: Path) -> Path | None:
-        """Return the file at *path* or its twin; that it is missing is a finding."""
+        """Return the file at *path* or its packed form; a missing file is a finding."""
         found = existing(path)
         if found is None:
             self._findings.add(path, None, "missing_file", "a day must have this file")
         return found
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
-        """Return the order of a file; where its rows have numbers of their own, it *counts* among the others."""
+        """Return the order of a file; if its rows have their own numbers, it *counts* among the others."""
         view = self._view
         order = RowOrder(path, self._findings, self._folder.day, view.runs or None, view.runs_with("clock_step"))
         if counts:
@@ -111,13 +111,13 @@ class _DayCheck:
         return order
 
     def _source(self, path: Path, first_row: int) -> FileRows:
-        """Return the rows of a file, which have numbers of their own; its first line is row *first_row*."""
+        """Return the rows of a file with its own numbers; its first line is row *first_row*."""
         source = FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
         self._read.append(source.lines)
         return source
 
     def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
-        """Return the time in µs for which the book is valid, and how far its best prices went, in 1e-8."""
+        """Return the time in µs for which the book is valid, and the range of its best prices, in 1e-8."""
         folder, findings = self._folder, self._findings
         diffs, frames = existing(folder.diffs), existing(folder.frames)
         if not diffs and not frames:
@@ -179,7 +179,7 @@ class _DayCheck:
             self._findings.add(path, None, "schema", trouble)
 
     def _check_manifest(self) -> bool:
-        """Compare a sealed manifest with the disk, and return whether there is one."""
+        """Compare a sealed manifest with the files, and return whether there is one."""
         tails = {lines.path: lines.tail() for lines in self._read}
         for path, trouble in self._sealed.differences(tails):
             self._findings.add(path, None, "manifest", trouble)
@@ -187,17 +187,17 @@ class _DayCheck:
 
 
 class _SealedFiles:
-    """The files of a day that has a sealed manifest, compared with it by another thread than that of the checks.
+    """Comparison of the files of a sealed day with its manifest, in a thread beside the checks.
 
-    The checks read rows in kernels, and hashing and inflating release the interpreter's lock as these do; so both go
-    on at the same time.
+    The kernels of the checks, hashing and decompression all release the interpreter lock, so both run at the same
+    time.
 
     Args:
         folder: The day.
-        other: Runs what is compared; the instance asks for all of it at once.
+        other: Executor of the comparisons; all are submitted at once.
 
     Attributes:
-        manifest: The manifest; None where there is none, or it is not sealed, or cannot be read.
+        manifest: The manifest; None if there is none, or it is not sealed, or cannot be read.
     """
 
     def __init__(self, folder: DayFolder, other: Executor) -> None:
@@ -222,7 +222,7 @@ class _SealedFiles:
                 self._compared[entry.path] = other.submit(compare, folder, path, entry)
 
     def differences(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
-        """Yield each file that differs from the manifest, and how; what follows from other bytes only once.
+        """Yield each file that differs from the manifest, and its difference, without consequences of different bytes.
 
         Args:
             tails: The end of each file that a check has read; None where the end was not reached.
@@ -249,7 +249,7 @@ class _SealedFiles:
 
 
 def _compared(folder: DayFolder, path: Path, entry: FileEntry) -> list[str]:
-    """Return how *path* differs from the manifest's *entry*; what follows from other bytes is left out."""
+    """Return the difference of *path* from the manifest's *entry*, without consequences of different bytes."""
     return _compared_bytes(folder, path, entry) or _compared_rows(folder, path, entry, None)
 
 
@@ -258,7 +258,7 @@ def _compared_bytes(_: DayFolder, path: Path, entry: FileEntry) -> list[str]:
 
 
 def _compared_rows(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> list[str]:
-    """Compare the rows and ids of *path*; it is read for them where its *tail* is not known."""
+    """Compare the rows and ids of *path*; the file is read if its *tail* is not known."""
     try:
         has = contents(folder, path, tail)
     except BrokenFile as error:
@@ -293,7 +293,7 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
 
 
 def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check that each row of the gaps file repeats an event, and that none is missing of a run that has ended."""
+    """Check that each row of the gaps file repeats an event, and that none is missing of an ended run."""
     events = {event.at.seq: event for event in view.events}
     repeats = set()
     for repeated in read_gaps(order.path, findings):
@@ -322,7 +322,7 @@ def _kept_gaps(start: Event) -> bool:
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
-    """Check that every snapshot on the disk was loaded by an event; the books check the other direction."""
+    """Check that every snapshot file was loaded by an event; the check of the books covers the other direction."""
     loaded = view.loaded_names
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(layout.PACKED) not in loaded:
@@ -330,7 +330,7 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectLi
 
 
 def _vocabulary(event: Event) -> Iterator[str]:
-    """Yield what is wrong with the type and the details of *event*."""
+    """Yield the defects of the type and the details of *event*."""
     keys = EVENT_KEYS.get(event.kind)
     if keys is None:
         yield f"{event.kind!r} is not an event type"
@@ -343,7 +343,7 @@ def _vocabulary(event: Event) -> Iterator[str]:
 
 
 def _check_runs(view: LedgerView, findings: DefectList) -> None:
-    """Check that runs follow each other, and that what a run begins it also ends."""
+    """Check that runs follow each other, and that each run ends what it begins."""
     runs: dict[str, list[Event]] = {}
     for event in view.events:
         runs.setdefault(event.at.run_id, []).append(event)
@@ -358,11 +358,11 @@ def _check_runs(view: LedgerView, findings: DefectList) -> None:
 
 
 def _life(events: list[Event]) -> Iterator[tuple[Event, str]]:
-    """Yield the events of one run that come when they cannot."""
+    """Yield the events of one run that are impossible at their position."""
     kinds = [event.kind for event in events]
     if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
-    asks = "snapshot_request" in kinds  # an import has snapshots without a request
+    asks = "snapshot_request" in kinds  # imports have snapshots without a request
     seen: set[str] = set()
     waiting, loaded_id = False, None
     for event in events:

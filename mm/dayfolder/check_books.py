@@ -57,7 +57,7 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
             diff = decode(line)
             checked_stamp(diff.E, "E")
             if diff.u < diff.U:
-                raise ValueError(f"U is {diff.U}, behind u {diff.u}")
+                raise ValueError(f"U is {diff.U}, greater than u {diff.u}")
             for price, qty in chain(diff.b, diff.a):
                 rows.decimal(qty, "qty")
                 if not price.strip("0."):
@@ -363,9 +363,9 @@ def read_snapshot(
         cells = line.split(",")
         try:
             if len(cells) != len(head) or [*cells[:2], cells[5]] != wanted_cells or cells[2] not in sides:
-                raise ValueError(f"{line!r} is no level of run, event, lastUpdateId {wanted_cells}")
+                raise ValueError(f"{line!r} is not a level of run, event, lastUpdateId {wanted_cells}")
             if by_exchange and (cells[2], cells[3]) in prices:
-                raise ValueError(f"{cells[2]} {cells[3]} stands twice")
+                raise ValueError(f"{cells[2]} {cells[3]} occurs twice")
             prices.add((cells[2], cells[3]))
             qty = (rows.positive if by_exchange else rows.decimal)(cells[4], "qty")
             sides[cells[2]].append((rows.positive(cells[3], "price"), qty))

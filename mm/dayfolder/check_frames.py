@@ -1,4 +1,4 @@
-"""The frames of a day, row by row: held against the books that must have left them, or by themselves."""
+"""Check of the frames of a day, row by row: against the books, or by themselves."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,7 +18,7 @@ LOST_AT_MOST_US = 60 * US_PER_S
 
 
 class Wanted(NamedTuple):
-    """The frame that an applied diff must have left."""
+    """The frame expected after an applied diff."""
 
     stamp: Stamp
     run_id: str
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 class FrameSink:
-    """Takes the frames that the books of a day must have left; this one has no use for them.
+    """Receives the expected frames of a day; this base class ignores them.
 
     Attributes:
         top_n: Levels per side.
@@ -44,10 +44,10 @@ class FrameSink:
         """Take the next frame."""
 
     def end_run(self, *, stopped: bool) -> None:
-        """A run is over; *stopped* in order, or not."""
+        """End a run; *stopped*: whether it ended in order."""
 
     def finish(self) -> None:
-        """The day is over."""
+        """End the day."""
 
 
 class _FrameRow(NamedTuple):
@@ -81,7 +81,7 @@ class FrameFile(FrameSink):
         self._missing: list[Wanted] = []
 
     def expect(self, wanted: Wanted) -> None:
-        """Compare the next frame with the one that must be there; those before it should not be there."""
+        """Compare the next frame with the expected one; frames before it are defects."""
         self._refuse_before(wanted.stamp.recv_seq)
         frame = self._next
         if frame is None or frame.at.seq != wanted.stamp.recv_seq:
@@ -94,27 +94,27 @@ class FrameFile(FrameSink):
         self._next = next(self._frames, None)
 
     def line_at_hand(self) -> bytes | None:
-        """Return the line of the next frame; None where there is none, or where others are missing before it."""
+        """Return the line of the next frame; None if there is none, or if others are missing before it."""
         ready = self._next and self.source.lines.width == len(self._columns) and not self._missing
         return f"{','.join(self._next.cells)}\n".encode() if self._next and ready else None
 
     def go_on(self) -> None:
-        """Read the next frame behind those that were compared elsewhere."""
+        """Read the next frame after those that were compared elsewhere."""
         self._next = next(self._frames, None)
 
     def end_run(self, *, stopped: bool) -> None:
-        """A run is over: only where it crashed, frames at its end may be missing, a minute of them at most."""
+        """End a run: only if it crashed, frames of at most a minute may be missing at its end."""
         if not stopped and self._missing:
             until_us = self._missing[-1].stamp.recv_us - LOST_AT_MOST_US
             self._missing = [wanted for wanted in self._missing if wanted.stamp.recv_us < until_us]
         self._report_missing()
 
     def finish(self) -> None:
-        """The day is over: no frame may be left."""
+        """End the day: no frame may be left."""
         self._refuse_before(None)
 
     def check_alone(self, grids: DayGrids, epochs: frozenset[int], coverage: ValidTime) -> None:
-        """Check frames without diffs: they are ordered, never crossed, and of an epoch that was opened."""
+        """Check frames without diffs: they must be ordered, not crossed, and belong to an opened epoch."""
         epoch = 0
         while self._next:
             row, at, cells = self._next
@@ -158,12 +158,12 @@ class FrameFile(FrameSink):
         self._missing.clear()
 
     def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
-        """Return the first cell that is not what the rebuilt book has, or None."""
+        """Return the first cell that differs from the rebuilt book, or None."""
         cells, found = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
         if found == cells:
             return None
         every = zip(self._columns, found, cells, strict=True)
-        # The trailing columns are empty where an older day has none of them.
+        # The trailing columns of older days are empty.
         wrong = (
             (name, has, must)
             for n, (name, has, must) in enumerate(every)
@@ -178,12 +178,12 @@ class FrameFile(FrameSink):
             prices, quantities = cells[first:-2:4], cells[first + 1 : -2 : 4]
             depth = next((n for n, price in enumerate(prices) if not price), len(prices))
             if any(prices[depth:]) or any(quantities[depth:]):
-                raise ValueError(f"level {depth + 1} is missing, and one behind it is not")
+                raise ValueError(f"level {depth + 1} is missing, and a deeper one is not")
             for qty in quantities[:depth]:
                 rows.decimal(qty, "qty")
             keys = [sign * grids.price(price) for price in prices[:depth]]
             if any(better >= worse for better, worse in pairwise(keys)):
-                raise ValueError(f"{'bid' if sign < 0 else 'ask'} prices do not run away from the best")
+                raise ValueError(f"{'bid' if sign < 0 else 'ask'} prices are not in order from the best price outwards")
             off = grids.off_tick(prices[:depth], seq)
             if off:
                 raise ValueError(f"price {off} is off the tick")

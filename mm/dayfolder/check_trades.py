@@ -1,4 +1,4 @@
-"""The trades of a day: their cells, their ids, and whether prices and quantities can be of this market."""
+"""Check of the trades of a day: cells, ids, and the range of prices and quantities."""
 
 from dataclasses import astuple, dataclass
 
@@ -18,12 +18,12 @@ from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
 _WIDE = 5
-"""How many times as high as the highest best price a trade may be, or as low as the lowest."""
+"""Factor by which a trade may be above the highest best price, or below the lowest."""
 
 
 @dataclass(frozen=True)
 class TradeRange:
-    """What a trade's price and quantity can be, in 1e-8; 0 is no limit."""
+    """The allowed range of price and quantity of a trade, in 1e-8; 0 is no limit."""
 
     least_price_e8: int = 0
     most_price_e8: int = 0
@@ -31,13 +31,13 @@ class TradeRange:
 
     @classmethod
     def of(cls, folder: DayFolder, prices_e8: tuple[int, int] | None) -> "TradeRange":
-        """Return the range that the filters of a day and its best prices leave: lowest bid and highest ask, in 1e-8."""
+        """Return the range by the filters of a day and its best prices (lowest bid and highest ask, in 1e-8)."""
         low, high = prices_e8 or (0, 0)
         try:
             entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
             named = from_exchange_info(entry, folder.instrument.name).filters
         except (OSError, ValueError, BrokenFile, msgspec.MsgspecError):
-            return cls(low // _WIDE, high * _WIDE)  # what is wrong with the file is a finding already
+            return cls(low // _WIDE, high * _WIDE)  # defects of the file are findings already
         return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
 
     def out_of_range(self, price: str, qty: str) -> str | None:
@@ -101,7 +101,7 @@ def check_trades(
 
 
 def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) -> None:
-    """Check that what a backfill has brought begins and ends with rows from REST."""
+    """Check that the range of a backfill begins and ends with rows from REST."""
     if view.of_kind("tail_recovered"):
         return
     for event in view.of_kind("backfill"):
@@ -114,7 +114,7 @@ def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) 
 
 
 class _Ids:
-    """Which ids came, and which never did."""
+    """Received and missing ids."""
 
     def __init__(self) -> None:
         self._ids = TradeIds()
@@ -125,7 +125,7 @@ class _Ids:
 
     @property
     def last_id(self) -> int | None:
-        """The highest id; None before the first. Ids up to one that is set have come."""
+        """The highest id; None before the first. Setting it marks all ids up to it as received."""
         return self._ids.last_id
 
     @last_id.setter
@@ -133,7 +133,7 @@ class _Ids:
         self._ids.last_id = last_id
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
-        """Take a row's id; False where it came before, or out of order although it is from the stream."""
+        """Take a row's id; False if it is a repetition, or out of order although it is from the stream."""
         if self._first is None:
             self._first = trade_id
         verdict = self._ids.take(trade_id)
@@ -148,7 +148,7 @@ class _Ids:
         return verdict is not TradeVerdict.DUPLICATE
 
     def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
-        """Return the ids that never came and were not declared, each range with the row after it."""
+        """Return the missing ids that were not declared, each range with the row after it."""
         known = declared | self._late
         return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
 
@@ -167,7 +167,7 @@ def _typed(cells: list[str]) -> int:
     if cells[8] not in _BOOLEANS:
         raise ValueError(f"is_buyer_maker is {cells[8]!r}, not true or false")
     if cells[10] and rows.integer(cells[10], "first_trade_id") > rows.integer(cells[11], "last_trade_id"):
-        raise ValueError(f"first_trade_id {cells[10]} is behind last_trade_id {cells[11]}")
+        raise ValueError(f"first_trade_id {cells[10]} is greater than last_trade_id {cells[11]}")
     if cells[12] and cells[12] not in layout.TRADE_SOURCES:
         raise ValueError(f"source is {cells[12]!r}, not one of {', '.join(layout.TRADE_SOURCES)}")
     return rows.integer(cells[4], "trade_id")

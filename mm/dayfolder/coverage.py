@@ -1,6 +1,6 @@
-"""What a day covers: when its book was valid and when not, which ids came, and the same as text.
+"""Coverage of a day: times with and without a valid book, received ids, and a text of both.
 
-The ids of depth messages and trades, and the ledger, are enough for that; the books themselves are `check`'s.
+It needs only the ids of depth messages and trades, and the ledger; `check` rebuilds the books.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from mm.ids import (
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.market_data.venue import Number
 
-# What explains that the book was not valid, the most telling first.
+# Causes of an invalid book, the most informative first.
 CAUSES = (
     "disk_full",
     "crash_recovered",
@@ -41,7 +41,7 @@ CAUSES = (
 
 
 class IdRow(msgspec.Struct, gc=False):
-    """The cells of a line of the diffs file that place it in the day."""
+    """The cells of a line of the diffs file that give its position in the day."""
 
     recv_us: Number
     recv_seq: Number
@@ -55,11 +55,11 @@ class Stretch:
     """A time without a valid book.
 
     Attributes:
-        from_us: When it began.
-        to_us: When it ended.
+        from_us: Its start.
+        to_us: Its end.
         cause: The event of the ledger that explains it.
-        from_id: First update id that is missing, None where none is.
-        to_id: Last one.
+        from_id: First missing update id, None if none is missing.
+        to_id: Last missing update id.
     """
 
     from_us: int
@@ -75,11 +75,11 @@ class Ids:
 
     Attributes:
         rows: Messages.
-        first_id: The first id, None where there is no row.
-        last_id: The last one.
+        first_id: The first id, None without a row.
+        last_id: The last id.
         gaps: Ranges that are missing, or were until REST filled them, in the ledger or not.
-        missing: How many ids they hold.
-        undeclared: How many of the ranges the ledger does not declare.
+        missing: Number of ids in them.
+        undeclared: Number of ranges that the ledger does not declare.
         rest: Rows that came from REST.
     """
 
@@ -119,10 +119,10 @@ class DayCoverage:
     Attributes:
         symbol: Upper case.
         day: ``YYYYMMDD``.
-        from_us: When the recording window opened, or the day's first row came.
-        to_us: When it closed, or the last row came.
+        from_us: Start of the recording window, or arrival of the first row.
+        to_us: End of the window, or arrival of the last row.
         covered_s: Seconds in which the book is valid.
-        excluded_s: The rest of the window: what a backtest leaves out.
+        excluded_s: The rest of the window, which a backtest leaves out.
         excluded: Its stretches.
         epochs: Books that were opened.
         runs: Recordings or imports that made the day.
@@ -146,10 +146,10 @@ class DayCoverage:
 
 
 def cover(folder: DayFolder) -> DayCoverage:
-    """Return what the day of *folder* covers.
+    """Return the coverage of the day in *folder*.
 
     Raises:
-        MissingDay: If there is no such day, or no ledger, which says when the book was valid.
+        MissingDay: If there is no such day, or it has no ledger.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     if existing(folder.events) is None:
@@ -181,7 +181,7 @@ def cover(folder: DayFolder) -> DayCoverage:
 
 
 class ClockLeaps:
-    """Find where a wall clock was set forward: the ledger says by how much, up to some rows later."""
+    """Find the rows between which a wall clock was set forward; the ledger has the step, up to some rows later."""
 
     def __init__(self) -> None:
         self._last_us = 0
@@ -203,7 +203,7 @@ class ClockLeaps:
         self._last_us, self._widest = place[0], place[1:]
 
     def found(self, step: Event) -> tuple[int, int]:
-        """Return the time that did not pass at the ``clock_step`` *step*; an empty one where no row shows it."""
+        """Return the range of time that did not pass at the ``clock_step`` *step*; empty if no row shows it."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
         by_us = step.details.get("by_us")
         if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
@@ -212,7 +212,7 @@ class ClockLeaps:
 
 
 class ValidTime:
-    """Add up the time in which a book is valid, row by row; a clock that is set passes no time.
+    """Sum the time with a valid book, row by row; steps of the clock do not count.
 
     Attributes:
         total_us: The time.
@@ -224,7 +224,7 @@ class ValidTime:
         self._leaps = ClockLeaps()
 
     def mark(self, us: int) -> None:
-        """The book is valid at *us*, and was since the last mark if there was one since `stop`."""
+        """Mark the book as valid at *us*, and since the last mark if there was one since `stop`."""
         if self._last_us is not None:
             self._leaps.see(us)
             self.total_us += max(us - self._last_us, 0)
@@ -247,11 +247,11 @@ class ValidTime:
         self._leaps.place = place[2:]
 
     def stop(self) -> None:
-        """The book is valid no longer."""
+        """Mark the book as no longer valid."""
         self._last_us = None
 
     def stepped(self, step: Event) -> None:
-        """Take a ``clock_step``: what it added is no time, and after one back the time goes on from there."""
+        """Apply a ``clock_step``: a forward step does not count; after a backward step, time continues from there."""
         if self._last_us is not None:
             self.mark(step.at.recv_us)
             self._last_us = step.at.recv_us
@@ -273,7 +273,7 @@ class _Times:
         self._leaps.see(us)
 
     def stepped(self, step: Event) -> None:
-        """Leave out the time that a clock was set forward by."""
+        """Remove the time by which a clock was set forward."""
         leap = MissingIds(0, 0, *self._leaps.found(step))
         if leap.from_us < leap.to_us:
             valid = self._from_us is not None
@@ -344,7 +344,7 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
 
 
 def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
-    """Yield the trades of the day in their order, each id once, and count all of them in *ids*."""
+    """Yield the trades of the day in order, each id once, and count all of them in *ids*."""
     if path is None:
         return
     seen = IdRanges()
@@ -361,7 +361,7 @@ def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[C
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
-    """Return the bounds of the window, or of what was written where the ledger does not name them."""
+    """Return the bounds of the window, or of the rows if the ledger has no window."""
     opened = [event.at.recv_us for event in view.of_kind("window_start")]
     closed = [event.at.recv_us for event in view.of_kind("window_end")]
     first = min(opened, default=view.events[0].at.recv_us if view.events else 0)

@@ -55,7 +55,7 @@ def with_model(models: Models, model: str | None) -> Models:
         return replace(models, fill_model=model)
     known = ", ".join(sorted({*QUOTE_MODELS, *FILL_MODELS}))
     raise UnknownModel(
-        f"{model!r} is no quote model and no fill model; known are {known}, or give package.module:Class"
+        f"{model!r} is neither a quote model nor a fill model; known are {known}, or give package.module:Class"
     )
 
 
@@ -285,7 +285,7 @@ def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Fi
     if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
         return Finding(name, cut_us, None, f"it raised, which it did not here: {child.error}")
     if child.code:
-        raise DataError(f"the {name} test could not be played: {child.error}; --skip {name} leaves it out")
+        raise DataError(f"the {name} test could not be played: {child.error}; --skip {name} skips it")
     # The last message of a truncated day stands just before the cut, and changes nothing.
     return base.compare(name, RunTables(child.folder), None if cut_us is None else cut_us - 1)
 

@@ -80,7 +80,7 @@ def read_rows(path: Path) -> Iterator[OrderRow]:
             while piece := stream.read(PIECE_BYTES):
                 yield from map(OrderRow._make, _parsed(piece + stream.readline()).iter_rows())
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, PolarsError) as error:
-        raise BrokenFile(f"{path}: no order log ({error}); write the day again") from error
+        raise BrokenFile(f"{path}: not an order log ({error}); write the day again") from error
 
 
 def _parsed(lines: bytes) -> pl.DataFrame:
@@ -103,7 +103,7 @@ def tape_of_log(path: Path) -> Tape:
         table = pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64))
         return tape_of_rows(table.to_numpy())
     except (pl.exceptions.PolarsError, ValueError) as error:
-        raise BrokenFile(f"{path}: no order log ({error}); its columns stand in docs/exchange.md") from error
+        raise BrokenFile(f"{path}: not an order log ({error}); docs/exchange.md lists its columns") from error
 
 
 def tape_of_rows(rows: "Ints") -> Tape:

@@ -299,7 +299,7 @@ def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrd
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(
-            f"{log}: no order of {plan.life_us / US_PER_S:g} s finds a place on this day; "
+            f"{log}: no order of {plan.life_us / US_PER_S:g} s fits into this day; "
             f"give a shorter --life-s (QUEUE_LIFE_S)"
         )
     truth = Truth(orders)

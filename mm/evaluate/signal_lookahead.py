@@ -42,13 +42,15 @@ class SignalProbe:
         """Make all tests with *count* cuts.
 
         Raises:
-            UsageError: If the signal is defined nowhere on the day.
+            UsageError: If the signal has no defined value on the day.
             ModelError: If it raises on the day as it is.
         """
         report, base = Report(), self._rows(self.tape)
         known = ~np.isnan(base.values[0])
         if not known.any():
-            raise UsageError(f"signal {self.name} is defined nowhere on {self.tape.symbol} {','.join(self.tape.days)}")
+            raise UsageError(
+                f"signal {self.name} has no defined value on {self.tape.symbol} {','.join(self.tape.days)}"
+            )
         first_us = int(base.recv_us[known.argmax()])
         report.cuts = cuts(self.tape, first_us, count, self.seed)
         report.add(REPEAT, self._compare(REPEAT, base, self.tape))

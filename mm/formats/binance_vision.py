@@ -60,7 +60,7 @@ class BinanceVisionReader:
         self._read: dict[Path, int] = {}
         kinds = {kind for kind, _ in self._files}
         if {"trades", "aggTrades"} <= kinds:
-            raise BrokenFile(f"{paths[0]}: trades and aggTrades are the same trades twice; give one of them")
+            raise BrokenFile(f"{paths[0]}: trades and aggTrades hold the same trades; give one of them")
         if "bookTicker" not in kinds:
             self.notes.append(
                 "the files have no book: calibrate and play days that have one, recorded or of bookTicker"

@@ -216,7 +216,7 @@ class DatabentoReader:
         if text and size:
             self._orders.add(number, side, text, size)
         elif not tob:
-            raise self.place.broken(f"price {price!r}, size {size} are those of no order", COPY_AGAIN)
+            raise self.place.broken(f"price {price!r}, size {size} are not those of an order", COPY_AGAIN)
 
     def _price(self, text: str) -> str:
         """Return a price as a decimal; empty where there is none."""

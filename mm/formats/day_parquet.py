@@ -66,7 +66,7 @@ def export_day(folder: DayFolder, target: Path) -> list[Moved]:
         BrokenFile: If a table holds what its columns cannot hold exactly.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must be there
-    with _staged(target, f"{target} is there already; remove it, or give another --out") as partial:
+    with _staged(target, f"{target} exists already; remove it, or give another --out") as partial:
         moved = []
         for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:
             name = Path(folder.relative(path))

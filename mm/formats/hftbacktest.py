@@ -142,7 +142,7 @@ class HftbacktestReader:
             strange = seen & ~taken & (code != BBO_EVENT) & (code <= _USER_EVENTS)
             if strange.any():
                 row = first + int(strange.argmax())
-                raise self.place.broken(f"{code[row - first]} is no event of hftbacktest", _WAY_OUT, row)
+                raise self.place.broken(f"{code[row - first]} is not an event of hftbacktest", _WAY_OUT, row)
             places = np.flatnonzero(taken)
             if len(places):
                 self.place.symbols[self._symbol] += len(places)
@@ -172,7 +172,9 @@ class HftbacktestReader:
     ) -> None:
         if wrong.any():
             at = int(wrong.argmax())
-            raise self.place.broken(f"{name} is {cells[at]}, which no market shows", _WAY_OUT, first + int(places[at]))
+            raise self.place.broken(
+                f"{name} is {cells[at]}, which is not possible in a market", _WAY_OUT, first + int(places[at])
+            )
 
     def _arrays(self, path: Path, before: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
         """Yield pieces of the array in *path*, with the number of their first row."""
@@ -208,7 +210,7 @@ class HftbacktestReader:
         if not (first_version or second_version) or (fortran and first_version):
             columns = f"columns {', '.join(dtype.names)}" if dtype.names else f"shape {shape} of {dtype}"
             raise BrokenFile(
-                f"{path}:1: no events of hftbacktest: {columns}; version 2 has the columns {', '.join(_NEEDED)}, "
+                f"{path}:1: not events of hftbacktest: {columns}; version 2 has the columns {', '.join(_NEEDED)}, "
                 f"version 1 six columns of floats, row by row; {_WAY_OUT}"
             )
         return shape, dtype

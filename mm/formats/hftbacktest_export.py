@@ -90,7 +90,7 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
     if target.suffix != ".npz":
         raise UsageError(f"--out {target} must end in .npz, as the files of hftbacktest do")
     if target.exists():
-        raise RunExists(f"{target} is there already; remove it, or give another --out")
+        raise RunExists(f"{target} exists already; remove it, or give another --out")
     order, shift_us = _ordered(tape)
     sizes = np.diff(tape.first_row)[order.at] + np.isin(tape.kind[order.at], (SNAPSHOT, GAP))
     rows = int(sizes.sum() + sizes[~order.alone].sum())

@@ -51,7 +51,7 @@ def form_of(name: str) -> CaptureForm:
     if name == RAW.name:
         return RAW
     if name not in FORMATS:
-        raise UsageError(f"--format {name!r} is none of {', '.join(NAMES)}")
+        raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")
     one = FORMATS[name]
     nothing = f"no row of the symbol could be read; --format {name} reads {one.files}"
     return CaptureForm(name, UTC, partial(_opened, one), nothing)

@@ -53,7 +53,7 @@ class CsvTable:
         self._moved = moved
         first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
         if not first.strip():
-            raise BrokenFile(f"{path}:1: the file holds no row; {COPY_AGAIN}")
+            raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
         cells = first.decode(errors="replace").split(",")
         self._headed = columns is None or cells[0][:1].isalpha()
         self.columns = tuple(cells if self._headed else (columns or ())[: len(cells)])

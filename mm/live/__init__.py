@@ -1,1 +1,1 @@
-"""Trading in a live market: shadow runs, the trader, and what both need beside the engine."""
+"""Trading in a live market: shadow runs, the trader, and their common parts outside the engine."""

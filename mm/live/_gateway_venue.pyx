@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A venue that is a gateway: orders leave as messages, and what becomes of them is reported from outside.
+"""A venue that is a gateway: orders leave as messages, and their outcome is reported from outside.
 
-The order manager sends to it as to any venue. Here a message is a tuple that waits until it is taken; the gateway
-brings it to an exchange and reports acceptances, fills and ends by order id, in whatever order they come.
+The order manager uses it like any venue. A message is a tuple in a queue; the gateway takes it, sends it to an
+exchange and reports acceptances, fills and ends by order id, in the order of their arrival.
 """
 
 from libc.stdint cimport int64_t
@@ -21,12 +21,12 @@ from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMI
 
 from mm.backtest.journal import KINDS
 
-cdef int64_t UNDERWAY = NEVER - 1       # when an amendment takes effect that was sent: nobody knows
+cdef int64_t UNDERWAY = NEVER - 1       # when an amendment takes effect is unknown
 cdef int64_t AMENDED_ENOUGH = 1 << 62   # times that an order was amended which cannot be
 
 
 cdef class GatewayVenue(OrderVenue):
-    """Orders that leave this process; nothing here says when, or whether, they arrive.
+    """Orders that leave this process; whether and when they arrive is not known here.
 
     Args:
         orders: Our orders and account.
@@ -87,7 +87,7 @@ cdef class GatewayVenue(OrderVenue):
         return COVERED if bound_e16 <= self.held_e16 else INSUFFICIENT_CASH
 
     def distrust_cash(self) -> None:
-        """Let the balances of the exchange decide whether a buy is covered, and not the account of the run."""
+        """Check the cover of a buy by the balances of the exchange instead of the account of the run."""
         self.orders.sure, self.orders.sure_cash_e16 = False, -1e300
 
     def funds(self, int64_t held_lots, object held_e8) -> None:
@@ -100,7 +100,7 @@ cdef class GatewayVenue(OrderVenue):
     # ------------------------------------------------------------------ reports of the gateway
 
     cdef int accepted(self, int64_t order_id, int64_t us) except -1:
-        """Let an order rest; a second acceptance says nothing new."""
+        """Mark an order as resting; a second acceptance has no effect."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.status != SENT:
             return 0
@@ -111,7 +111,7 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1:
-        """End an order that the exchange did not take."""
+        """End an order that the exchange rejected."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -168,7 +168,7 @@ cdef class GatewayVenue(OrderVenue):
         return 0
 
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1:
-        """End an order that rests no more."""
+        """End an order that no longer rests."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -182,7 +182,7 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1:
-        """Take that an order has *lots* in all, and no more; where as many have filled, it has ended."""
+        """Lower the total quantity of an order to *lots*; if as many have filled, the order ends."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         cdef int64_t filled
         if order is NULL:
@@ -201,7 +201,7 @@ cdef class GatewayVenue(OrderVenue):
         return order_closed(self.orders, order - self.orders.open.orders, us, FILLED, CLOSE_FILLED)
 
     cdef int amend_failed(self, int64_t order_id, bint refused) except -1:
-        """Take that an amendment came to nothing; an order that the exchange refuses to amend is not amended again."""
+        """Note that an amendment failed; an order that the exchange refuses to amend is not amended again."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -212,7 +212,7 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int open_again(self, int64_t order_id) except -1:
-        """Forget the request to cancel an order: it came to nothing, and the order is open."""
+        """Note that the cancel of an order failed: the order is still open."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us == NEVER:
             return 0

@@ -18,13 +18,13 @@ FILL_REASONS: tuple[str, ...]
 
 @final
 class LiveEngine:
-    """One account at one exchange: a live market, an order manager, and a gateway's side of our orders.
+    """One account at one exchange: a live market, an order manager, and a gateway.
 
-    Instants are µs of the local clock and never fall: an earlier one counts as the latest so far.
+    Instants are µs of the local clock and never decrease: an earlier one is replaced by the latest so far.
 
     Args:
         quotes: A compiled quote model, or any object with ``quote(view)``.
-        rules: What binds our orders; its lot may be finer than the exchange's step.
+        rules: The rules of the run; its lot may be finer than the exchange's step.
 
     Attributes:
         manager: The order manager.
@@ -37,16 +37,16 @@ class LiveEngine:
     def __init__(self, quotes: object, rules: Rules) -> None: ...
     @property
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in ticks; 0 where there is none, as both are without a valid book."""
+        """Best bid and ask in ticks; 0 if there is none; both are 0 without a valid book."""
     @property
     def inventory_lots(self) -> int:
-        """What is held, in lots."""
+        """Position, in lots."""
     @property
     def cash(self) -> float:
         """Cash of the run's account, in the quote asset."""
     @property
     def open_orders(self) -> int:
-        """Orders that were sent, and whose end was not reported."""
+        """Orders that were sent and whose end was not reported yet."""
     @property
     def state_rows(self) -> int:
         """Rows of the state table since the journal was last handed over."""
@@ -55,26 +55,26 @@ class LiveEngine:
         """How many requotes have been recorded since the journal was last handed over."""
     @property
     def next_due_us(self) -> int:
-        """When `advance` has something to do if nothing happens before; far in the future before the first book."""
+        """The instant of the next timer of `advance`; far in the future before the first book."""
     def lots_at(self, side: int, ticks: int) -> int:
         """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""
     def feed(self, events: Iterable[FeedEvent]) -> None:
-        """Take events of the market, in order; `advance` acts on them.
+        """Queue events of the market, in order; `advance` applies them.
 
         Raises:
             UsageError: If one is malformed, or changes a book that is not valid.
         """
     def advance(self, us: int) -> list[tuple[str, int, int, int, int, str]]:
-        """Do what is due by an instant, and return the messages for the gateway, in order.
+        """Advance to an instant, and return the messages for the gateway, in order.
 
         Returns:
             (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
             order of the same side may be sent as one replacement, and the lots of an amendment are those in all.
         """
     def accepted(self, order_id: int, us: int) -> None:
-        """Report that the exchange took an order."""
+        """Report that the exchange accepted an order."""
     def rejected(self, order_id: int, us: int, reason: str) -> None:
-        """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
+        """Report that the exchange rejected an order; *reason* is one of ``REJECT_REASONS``."""
     def filled(
         self, order_id: int, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool
     ) -> None:
@@ -88,17 +88,17 @@ class LiveEngine:
             lots: Quantity.
             fee_lots: What was paid of the base asset, lots.
             fee_e8: What was paid in all, 1e-8 of the quote asset.
-            took: Whether our order took.
+            took: Whether our order was the taker.
         """
     def closed(self, order_id: int, us: int, expired: bool) -> None:
-        """Report that an order rests no more, without a last fill."""
+        """Report that an order no longer rests, without a last fill."""
     def amended(self, order_id: int, us: int, lots: int) -> None:
-        """Report that the exchange has lowered an order to *lots* in all; where as many have filled, it has ended."""
+        """Report that the exchange has lowered an order to *lots* in total; if as many have filled, it has ended."""
     def amend_failed(self, order_id: int, refused: bool) -> None:
-        """Report that an amendment came to nothing; an order of which it was *refused* is not amended again."""
+        """Report that an amendment failed; an order whose amendment was *refused* is not amended again."""
     def open_again(self, order_id: int) -> None:
-        """Report that a cancel came to nothing: the order is still open."""
+        """Report that a cancel failed: the order is still open."""
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
     def journal(self) -> Journal:
-        """Hand over the tables, as a paper exchange does."""
+        """Return the journal tables, as a paper exchange does."""

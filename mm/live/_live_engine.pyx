@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
     from mm.backtest.live_feed import FeedEvent
 
-cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what the book holds densely
+cdef int64_t MARGIN_TICKS = 1 << 20     # ticks beyond the best prices that the dense part of the book covers
 FILL_REASONS = ("exchange:maker", "exchange:taker")
 
 
 @cython.final
 cdef class LiveEngine:
-    """One account at one exchange: a live market, an order manager, and a gateway's side of our orders.
+    """One account at one exchange: a live market, an order manager, and a gateway.
 
-    Instants are µs of the local clock and never fall: an earlier one counts as the latest so far.
+    Instants are µs of the local clock and never decrease: an earlier one is replaced by the latest so far.
 
     Args:
         quotes: A compiled quote model, or any object with ``quote(view)``.
-        rules: What binds our orders; its lot may be finer than the exchange's step.
+        rules: The rules of the run; its lot may be finer than the exchange's step.
 
     Attributes:
         manager: The order manager.
@@ -73,18 +73,18 @@ cdef class LiveEngine:
         if self.opened:
             book_close(&self.book)
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ current state
 
     @property
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in ticks; 0 where there is none, as both are without a valid book."""
+        """Best bid and ask in ticks; 0 if there is none; both are 0 without a valid book."""
         if not self.touch.valid:
             return 0, 0
         return self.touch.top.bid_ticks, self.touch.top.ask_ticks
 
     @property
     def inventory_lots(self) -> int:
-        """What is held, in lots."""
+        """Position, in lots."""
         return self.venue.orders.account.inventory_lots
 
     @property
@@ -94,7 +94,7 @@ cdef class LiveEngine:
 
     @property
     def open_orders(self) -> int:
-        """Orders that were sent, and whose end was not reported."""
+        """Orders that were sent and whose end was not reported yet."""
         return self.venue.orders.open.count
 
     @property
@@ -109,7 +109,7 @@ cdef class LiveEngine:
 
     @property
     def next_due_us(self) -> int:
-        """When `advance` has something to do if nothing happens before; far in the future before the first book."""
+        """The instant of the next timer of `advance`; far in the future before the first book."""
         return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
 
     def lots_at(self, side: int, ticks: int) -> int:
@@ -119,7 +119,7 @@ cdef class LiveEngine:
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: Iterable[FeedEvent]) -> None:
-        """Take events of the market, in order; `advance` acts on them.
+        """Queue events of the market, in order; `advance` applies them.
 
         Raises:
             UsageError: If one is malformed, or changes a book that is not valid.
@@ -132,7 +132,7 @@ cdef class LiveEngine:
         buffer.drop(buffer.events)
 
     cdef int happen(self, int64_t event) except -1:
-        """Let an event of the buffer happen."""
+        """Apply an event of the buffer."""
         cdef EventBuffer buffer = self.buffer
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
@@ -169,7 +169,7 @@ cdef class LiveEngine:
         return 0
 
     cdef void set_valid(self, bint valid, int64_t us) noexcept:
-        """Note that there is a book from now on, or none."""
+        """Note whether the book is valid from now on."""
         if self.touch.valid and not valid and self.begun:
             self.valid_us += us - self.valid_since_us
         elif valid and not self.touch.valid:
@@ -178,7 +178,7 @@ cdef class LiveEngine:
         self.touch.valid = valid
 
     cdef int note_top(self, int64_t us, int64_t recv_seq) except -1:
-        """Take over the best prices, and write down the mid where it has changed."""
+        """Update the best prices, and record the mid if it has changed."""
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask, mid2
         self.touch.top.us, self.touch.top.recv_seq, self.touch.top.book = us, recv_seq, &self.book
         self.touch.top.bid_ticks, self.touch.top.ask_ticks = bid, ask
@@ -202,7 +202,7 @@ cdef class LiveEngine:
         return 0
 
     def advance(self, int64_t us) -> list[tuple[str, int, int, int, int, str]]:
-        """Do what is due by an instant, and return the messages for the gateway, in order.
+        """Advance to an instant, and return the messages for the gateway, in order.
 
         Returns:
             (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
@@ -227,7 +227,7 @@ cdef class LiveEngine:
         return self.take_messages()
 
     cdef list take_messages(self):
-        """Return the messages that wait, and leave none."""
+        """Return and clear the queued messages."""
         messages, self.venue.messages = self.venue.messages, []
         return messages
 
@@ -252,12 +252,12 @@ cdef class LiveEngine:
     # ------------------------------------------------------------------ reports of the gateway
 
     def accepted(self, order_id: int, us: int) -> None:
-        """Report that the exchange took an order."""
+        """Report that the exchange accepted an order."""
         self.venue.accepted(order_id, max(us, self.now_us))
         self.watch_sides(self.now_us)
 
     def rejected(self, order_id: int, us: int, reason: str) -> None:
-        """Report that the exchange did not take an order; *reason* is one of ``REJECT_REASONS``."""
+        """Report that the exchange rejected an order; *reason* is one of ``REJECT_REASONS``."""
         self.venue.rejected(order_id, max(us, self.now_us), REJECT_REASONS.index(reason))
 
     def filled(
@@ -273,30 +273,30 @@ cdef class LiveEngine:
             lots: Quantity.
             fee_lots: What was paid of the base asset, lots.
             fee_e8: What was paid in all, 1e-8 of the quote asset.
-            took: Whether our order took.
+            took: Whether our order was the taker.
         """
         cdef OwnOrders orders = self.venue.orders
-        if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: what was held before it
+        if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: the position before it
             record_state(&orders.records, max(us, self.now_us), &orders.account, orders.open.count)
         self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
         self.watch_sides(self.now_us)
 
     def closed(self, order_id: int, us: int, expired: bool) -> None:
-        """Report that an order rests no more, without a last fill."""
+        """Report that an order no longer rests, without a last fill."""
         self.venue.closed(order_id, max(us, self.now_us), expired)
         self.watch_sides(self.now_us)
 
     def amended(self, order_id: int, us: int, lots: int) -> None:
-        """Report that the exchange has lowered an order to *lots* in all; where as many have filled, it has ended."""
+        """Report that the exchange has lowered an order to *lots* in total; if as many have filled, it has ended."""
         self.venue.amended(order_id, max(us, self.now_us), lots)
         self.watch_sides(self.now_us)
 
     def amend_failed(self, order_id: int, refused: bool) -> None:
-        """Report that an amendment came to nothing; an order of which it was *refused* is not amended again."""
+        """Report that an amendment failed; an order whose amendment was *refused* is not amended again."""
         self.venue.amend_failed(order_id, refused)
 
     def open_again(self, order_id: int) -> None:
-        """Report that a cancel came to nothing: the order is still open."""
+        """Report that a cancel failed: the order is still open."""
         self.venue.open_again(order_id)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
@@ -306,7 +306,7 @@ cdef class LiveEngine:
     # ------------------------------------------------------------------ the journal
 
     def journal(self) -> Journal:
-        """Hand over the tables, as a paper exchange does."""
+        """Return the journal tables, as a paper exchange does."""
         cdef int64_t i, valid_us = self.valid_us, two_sided_us = self.two_sided_us
         cdef OwnOrders orders = self.venue.orders
         for i in range(orders.open.count):

@@ -1,4 +1,4 @@
-"""Answers and user events of Binance Spot as they are read: by name, exact, and with a fate for every request."""
+"""Answers and user events of Binance Spot: fields by name, exact decimals, and the outcome (`Fate`) of requests."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from mm.live.live_orders import OrderSeen
 
 
 class Fate(Enum):
-    """What is known of a request."""
+    """The outcome of a request, as far as it is known."""
 
     DONE = "done"
     REFUSED = "refused"
     """It was not done, and never will be."""
     UNKNOWN = "unknown"
-    """It may have been done: no answer, or one that says nothing."""
+    """Unknown: there is no answer, or an answer without an outcome."""
     UNSENT = "unsent"
     """It never left."""
 
@@ -29,14 +29,14 @@ TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, 
 _SAYS_NOTHING = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
 """-1021 is among them: where clocks are in doubt, the exchange is queried rather than trusted."""
 NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
-"""Codes of a key, a signature or a log-on that the exchange does not accept."""
+"""Codes for a key, a signature or a log-on that the exchange rejects."""
 MISSING_PARAMETER = -1102
 NO_ANSWER, NO_CONNECTION = 0, 1
-"""Codes of our own, where the exchange gave none."""
+"""Our own codes, if the exchange gave none."""
 
 
 def fate_of(status: int, code: int) -> Fate:
-    """Return what the answer of an HTTP *status*, and of the exchange's *code* (0 without), says of its request."""
+    """Return the outcome of a request, by the HTTP *status* and the exchange's *code* (0 for none) of its answer."""
     if 200 <= status < 300:
         return Fate.DONE
     if code == OVERLOADED:
@@ -45,16 +45,16 @@ def fate_of(status: int, code: int) -> Fate:
 
 
 class ApiAnswer(NamedTuple):
-    """The answer to a request, or that there is none.
+    """The answer to a request, or the absence of one.
 
     Attributes:
-        fate: What is known of the request.
+        fate: Outcome of the request.
         us: Arrival, in µs.
         result: JSON of the result; of a refusal its ``data``.
-        code: Of a refusal: the exchange's, or one of ours.
+        code: Code of a rejection, the exchange's or our own.
         message: Of a refusal.
         status: Of HTTP; 0 without an answer.
-        retry_after_s: How long nothing may be sent, as the exchange demands; 0 where it demands nothing.
+        retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
         seconds: From sending to the answer.
     """
 
@@ -69,7 +69,7 @@ class ApiAnswer(NamedTuple):
 
 
 class ApiLimit(Struct, gc=False):
-    """One of ``rateLimits``: how much is used, of how much, in which window."""
+    """One of ``rateLimits``: the use, the limit and the window."""
 
     rateLimitType: str
     interval: str
@@ -125,7 +125,7 @@ class OrderEntry(Struct, gc=False):
 
     @property
     def own_id(self) -> str:
-        """Our name of the order; in the answer to a cancel the other one is that of the request."""
+        """Our client id of the order; in the answer to a cancel, the other id is that of the request."""
         return self.origClientOrderId or self.clientOrderId
 
     def seen(self, us: int) -> OrderSeen:
@@ -198,7 +198,7 @@ class AccountEntry(Struct):
 
 
 class EventHead(Struct, gc=False):
-    """What every user event has."""
+    """The fields that all user events have."""
 
     e: str = ""
 

@@ -1,6 +1,6 @@
-"""Requests to Binance Spot: the exchange's clock, the signature, the window in which a request counts, the two ways.
+"""Requests to Binance Spot: the exchange's clock, the signature, the receive window, and the two transports.
 
-A request is made once and sent at once, or not at all; `done` gets its answer, and is never called before `request` has
+A request is sent once and immediately, or not at all. `done` is called with its answer, never before `request` has
 returned.
 """
 
@@ -31,9 +31,9 @@ REST_ROUTES = {
     "avgPrice": ("GET", "/api/v3/avgPrice"),
     "time": ("GET", "/api/v3/time"),
 }
-"""REST's verb and path of each method of the WebSocket API that is used."""
+"""REST verb and path of each method of the WebSocket API that is used."""
 UNSIGNED = frozenset(("time", "exchangeInfo", "avgPrice", "userDataStream.subscribe"))
-"""Methods without a timestamp: of a subscription, the session is signed."""
+"""Methods without a timestamp; for a subscription, the session is signed."""
 WEIGHTS = {
     "order.amend.keepPriority": 4,
     "order.status": 4,
@@ -46,15 +46,15 @@ WEIGHTS = {
     "userDataStream.subscribe": 2,
     "userDataStream.subscribe.signature": 2,
 }
-"""Request weight of methods; of all others 1."""
+"""Request weight of methods; all others have weight 1."""
 COUNTED = frozenset(("order.place", "order.cancelReplace"))
 """Methods that count as orders."""
 STAMPED_ONCE = COUNTED | {"order.amend.keepPriority"}
-"""Methods whose request keeps its first timestamp, which says until when the exchange takes it."""
+"""Methods whose request keeps its first timestamp, which determines until when the exchange accepts it."""
 
 
 class ExchangeClock:
-    """The exchange's time, from ours and the measured offset between the two.
+    """The exchange's time: our clock plus the measured offset.
 
     Args:
         now_us: Returns our wall clock, in µs.
@@ -62,7 +62,7 @@ class ExchangeClock:
     Attributes:
         now_us: As given.
         offset_us: The exchange's clock less ours, in µs.
-        doubted: Is called where the exchange has refused a timestamp.
+        doubted: Is called when the exchange has rejected a timestamp.
     """
 
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
@@ -71,26 +71,26 @@ class ExchangeClock:
         self.doubted: Callable[[], None] = _ignored
 
     def timestamp_ms(self) -> int:
-        """Return the exchange's time in whole ms, as far as we know it."""
+        """Return the estimated exchange time in whole ms."""
         return (self.now_us() + self.offset_us) // US_PER_MS
 
     def measured(self, sent_us: int, server_us: int, received_us: int) -> None:
-        """Take the exchange's clock in an answer to a request of ours; it was read halfway, as far as one can know."""
+        """Measure the offset from the exchange's time in an answer, taken to be read at half the round trip."""
         if received_us >= sent_us:
             self.offset_us = server_us - (sent_us + received_us) // 2
 
 
 def _ignored() -> None:
-    """Nobody measures the clock."""
+    """The default of `doubted`: do nothing."""
 
 
 class Signer:
-    """Make the parameters of requests, signed.
+    """Makes signed request parameters.
 
     Args:
-        credentials: Sign them.
+        credentials: Key and signature.
         clock: Gives their timestamps.
-        window_ms: How long after its timestamp the exchange takes a request.
+        window_ms: Receive window: time after its timestamp in which the exchange accepts a request.
     """
 
     def __init__(self, credentials: Credentials, clock: ExchangeClock, window_ms: int) -> None:
@@ -99,7 +99,7 @@ class Signer:
         self.window_ms = window_ms
 
     def stamped(self, parameters: RequestParams) -> dict[str, str | int]:
-        """Return *parameters* with timestamp and window: all that a session needs that is logged on."""
+        """Return *parameters* with timestamp and receive window, sufficient for a logged-on session."""
         return {**parameters, "recvWindow": self.window_ms, "timestamp": self.clock.timestamp_ms()}
 
     def signed(self, parameters: RequestParams) -> dict[str, str | int]:
@@ -121,18 +121,18 @@ def unsigned_query(parameters: RequestParams) -> str:
 
 
 class OrderApi(Protocol):
-    """A way to the exchange: the WebSocket API, or REST."""
+    """A transport to the exchange: the WebSocket API, or REST."""
 
     @property
     def up(self) -> bool:
         """Whether a request can be sent now."""
 
     def request(self, method: str, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        """Send a request and return its timestamp, in ms of the exchange; *done* is called later with the answer."""
 
 
 def unsent(done: Done, clock: ExchangeClock, why: str) -> None:
-    """Answer, in the next turn of the event loop, that a request never left."""
+    """Call *done* in the next iteration of the event loop, with the answer that the request was not sent."""
     answer = ApiAnswer(Fate.UNSENT, clock.now_us(), code=NO_CONNECTION, message=why)
     asyncio.get_running_loop().call_soon(done, answer)
 

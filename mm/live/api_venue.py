@@ -1,7 +1,7 @@
 """``mm trade --venue api``: the strategy of a trade as a client of the trading interface that `mm sim api` serves.
 
-The market comes over one WebSocket, fills are announced over another, orders go over HTTP, one request after the other.
-There is no recording, no audit log and no switch on the disk here: the market is a simulated one.
+The market arrives over one WebSocket, notices of fills over another; orders go over HTTP, one request at a time.
+There is no recording, audit log or kill switch, because the market is simulated.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mm.runs.run import Run
 
 AWAY_S = 1.0
-"""Between two attempts to connect."""
+"""Time between two attempts to connect, in s."""
 TYPES = {"LIMIT": "limit", "LIMIT_MAKER": "limit_maker", "MARKET": "market"}
 REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "max_orders_per_s")}
 """What the interface says, as the code and the words that a trader handles; of all others it keeps the words."""
@@ -44,14 +44,14 @@ REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "m
 
 @dataclass(frozen=True, kw_only=True)
 class InterfaceAt:
-    """Where the trading interface is, and as whom to trade there."""
+    """The address of the trading interface, and the client name to trade under."""
 
     url: str
     client_id: str
 
 
 class TradingInterfaceClient:
-    """The endpoints, as one client uses them; raises TryLater where nobody answers."""
+    """The endpoints, for one client; raises TryLater without an answer."""
 
     def __init__(self, at: InterfaceAt) -> None:
         self.at = at
@@ -63,11 +63,11 @@ class TradingInterfaceClient:
         await self._http.aclose()
 
     async def get(self, path: str) -> Any:
-        """Return what a door shows, its decimals exact."""
+        """Return the answer of a GET endpoint, with exact decimals."""
         return await self._call("GET", path)
 
     async def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        """Return what a request is answered with."""
+        """Send a POST request and return its answer."""
         return await self._call("POST", path, content)
 
     async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
@@ -85,7 +85,7 @@ class TradingInterfaceClient:
 
 @dataclass(slots=True)
 class _SentOrder:
-    """An order that was sent; *number* is the exchange's, 0 before its answer."""
+    """An order that was sent; *number* is the exchange's order number, 0 before its answer."""
 
     side: int
     number: int = 0
@@ -94,7 +94,7 @@ class _SentOrder:
 
 
 class OrderTimes:
-    """How long orders take, in seconds: to their acknowledgement, from there to a fill, and in all."""
+    """Durations of orders, in seconds: to the acknowledgement, from there to a fill, and in total."""
 
     def __init__(self) -> None:
         self.to_ack: list[float] = []
@@ -102,17 +102,17 @@ class OrderTimes:
         self.to_fill: list[float] = []
 
     def line(self) -> str:
-        """Return the quantiles as a line for people."""
+        """Return the quantiles as one line of text."""
         parts = (("order → ACK", self.to_ack), ("ACK → fill", self.ack_to_fill), ("order → fill", self.to_fill))
         return "; ".join(f"{name} {_quantiles(values)}" for name, values in parts)
 
 
 class InterfaceGateway:
-    """Brings orders to the interface, one request after the other, and reports to a trader.
+    """Sends orders to the interface, one request at a time, and reports to a trader.
 
     Attributes:
-        times: How long orders took.
-        trader: Takes the reports.
+        times: Durations of orders.
+        trader: Receives the reports.
     """
 
     trader: Trader
@@ -137,7 +137,7 @@ class InterfaceGateway:
         self._work.put_nowait(("cancel", order_id))
 
     def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: the interface amends no orders, so the trader replaces them."""
+        """Refuse: the interface cannot amend orders, so the trader replaces them."""
         asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), -1, "no amendments")
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
@@ -148,15 +148,15 @@ class InterfaceGateway:
     # ------------------------------------------------------------------ its loop
 
     def fills_came(self) -> None:
-        """Fetch the fills behind what waits."""
+        """Fetch the fills after the queued requests."""
         self._work.put_nowait(("fills",))
 
     def end(self) -> None:
-        """Let `run` end behind what waits; an order on its way is answered first, so that its fills are booked."""
+        """Stop `run` after the queued requests; an order in flight is answered first, so that its fills are booked."""
         self._work.put_nowait(("end",))
 
     async def run(self) -> None:
-        """Send what waits, until `end`."""
+        """Send queued requests until `end`."""
         while True:
             action, *terms = await self._work.get()
             if action == "end":
@@ -169,7 +169,7 @@ class InterfaceGateway:
                 await self._book()
 
     async def stop(self) -> None:
-        """Cancel every order of this client, and book what they filled."""
+        """Cancel every order of this client, and book their fills."""
         await self._client.post(f"/cancel_all/{self._client.at.client_id}")
         await self._book()
 
@@ -234,11 +234,11 @@ class InterfaceGateway:
 
 
 class BookReader:
-    """Turns pushed books into the events of a market: the first one whole, then what has changed.
+    """Converts pushed books into market events: the first as a full book, then only the changes.
 
     Args:
         grid: The engine's.
-        multiplier: Of the contract: quantities are counted in units of what it is about.
+        multiplier: Contract multiplier: quantities are counted in units of the underlying.
     """
 
     def __init__(self, grid: Instrument, multiplier: int) -> None:
@@ -247,12 +247,12 @@ class BookReader:
         self._count = 0
 
     def lost(self, us: int) -> FeedEvent:
-        """Return that the book is not known any more."""
+        """Return the event that the book is no longer valid."""
         self._known = None
         return FeedEvent(GAP, us, self._count, 0, [])
 
     def take(self, text: str | bytes, us: int) -> FeedEvent:
-        """Return the report that a message carries."""
+        """Return the market report of a message."""
         content = json.loads(text, parse_float=Decimal)
         found = {
             (side, self._grid.ticks(_text(price))): e8(_text(size)) * self._multiplier // self._grid.lot_e8
@@ -276,8 +276,8 @@ class InterfaceTrade:
 
     Args:
         run: Its folder and log.
-        day: The symbol that the interface must trade, the day, and where earlier ones lie.
-        at: Where the interface is.
+        day: The symbol that the interface must trade, the day, and the data folder.
+        at: Address of the interface.
         knobs: Strategy and limits.
         clock: Returns the instant, in µs.
     """
@@ -287,10 +287,10 @@ class InterfaceTrade:
         self._symbol = day.symbol
 
     async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
-        """Trade until a signal or a limit ends it; return what has happened, and how long orders took.
+        """Trade until a signal or a limit ends it; return the outcome and the durations of orders.
 
         Raises:
-            TryLater: If nobody answers.
+            TryLater: If the interface does not answer.
         """
         client = TradingInterfaceClient(self._at)
         try:
@@ -346,7 +346,7 @@ class InterfaceTrade:
         return trader, gateway, BookReader(play.grid, multiplier), end
 
     async def _follow(self, client: TradingInterfaceClient, trader: Trader, reader: BookReader) -> None:
-        """Feed the market, until nobody answers any more."""
+        """Feed the market until the interface no longer answers."""
         while True:
             async with _connected(f"{client.ws_url}/ws/md") as socket:
                 async for text in socket:
@@ -357,7 +357,7 @@ class InterfaceTrade:
             await asyncio.sleep(AWAY_S)
 
     async def _announced(self, client: TradingInterfaceClient, gateway: InterfaceGateway) -> None:
-        """Fetch fills when they are announced, and at each connection."""
+        """Fetch fills at each notice and at each new connection."""
         while True:
             async with _connected(f"{client.ws_url}/ws/fills/{client.at.client_id}") as socket:
                 gateway.fills_came()
@@ -368,7 +368,7 @@ class InterfaceTrade:
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
-    """Yield the messages of a WebSocket, until it is lost; raises TryLater where it cannot be had."""
+    """Yield the messages of a WebSocket until the connection is lost; raises TryLater if it cannot be opened."""
     try:
         socket = await connect(url, proxy=None)
     except (OSError, InvalidHandshake, TimeoutError) as error:

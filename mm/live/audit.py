@@ -1,9 +1,9 @@
-"""The audit log: what the trader meant, sent and learned, one row each, before anything rests on it.
+"""The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
 
 ``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row a line, chained by hashes (`mm.live.audit_chain`).
 With *sync* a thread writes the rows that wait in one write and forces them to the disk, and `AuditLog.synced` returns
-when a row is there: it survives a power cut. Without, `append` writes the row itself, into the cache of the operating
-system: it survives the end of the process, however that comes.
+when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
+system: it survives any end of the process.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from mm.whole_file import force
 
 SUFFIX = ".ndjson"
 RETRY_S = 0.5
-"""Time between two attempts to write rows that the disk refused, in s."""
+"""Time between two attempts to write rows after a disk error, in s."""
 
 
 def audit_folder(out_root: Path, symbol: str) -> Path:
@@ -35,15 +35,15 @@ def audit_folder(out_root: Path, symbol: str) -> Path:
 
 
 def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
-    """Return the place of a run's log."""
+    """Return the path of a run's log."""
     return audit_folder(out_root, symbol) / f"{day}_{run_id}{SUFFIX}"
 
 
 def first_row(path: Path) -> dict[str, Any] | None:
-    """Return row 1 of a log; None where it was not written to its end.
+    """Return row 1 of a log; None if it is incomplete.
 
     Raises:
-        BrokenFile: If it is no row.
+        BrokenFile: If it is not a row.
     """
     with path.open("rb") as file:
         text = file.readline()
@@ -51,9 +51,9 @@ def first_row(path: Path) -> dict[str, Any] | None:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """Return the logs in a folder in the order in which they began; one without a whole row is left out.
+    """Return the logs in a folder in order of their start; a log without a complete row is left out.
 
-    A log comes after those that its row 1 names, whatever the clock was; else the instants of row 1 decide.
+    A log comes after those named in its row 1, whatever the clock was; otherwise the instants of row 1 decide.
 
     Raises:
         BrokenFile: If the row 1 of one cannot be read.
@@ -68,7 +68,7 @@ def logs_of(folder: Path) -> list[Path]:
         if not before:
             ordered[name] = None
             continue
-        rows[name] = {"earlier": []}  # a circle of names, which no writer leaves, must not go round for ever
+        rows[name] = {"earlier": []}  # a cycle of names, which no writer makes, must not loop for ever
         waiting += [name, *reversed(before)]
     return [folder / name for name in ordered]
 
@@ -80,7 +80,7 @@ def earlier_logs(path: Path) -> list[dict[str, Any]]:
 
 
 def witnesses_of(path: Path) -> list[Witness]:
-    """Return what row 1 of each other log in the folder of *path* says of it; one that was changed is left out."""
+    """Return the entries about *path* in row 1 of the other logs in its folder; logs that were changed are left out."""
     found = []
     for other in sorted(path.parent.glob(f"*{SUFFIX}")):
         if other == path:
@@ -92,7 +92,7 @@ def witnesses_of(path: Path) -> list[Witness]:
 
 
 class AuditLog:
-    """One run's log, from its start to its stop; its methods belong to the thread of the event loop.
+    """One run's log, from start to stop; its methods must be called in the thread of the event loop.
 
     Args:
         path: The file, which must not exist; its folder is made.
@@ -102,8 +102,8 @@ class AuditLog:
     Attributes:
         path: The file.
         rows: Rows appended, written or not.
-        failure: Why the disk refused a row; None while it took all. It stays, also where the rows could be written
-            later: nothing may be sent any more.
+        failure: The first error of the disk; None without one. It stays even if the rows could be written later,
+            because nothing may be sent any more.
 
     Raises:
         RunExists: If the file exists.
@@ -171,10 +171,10 @@ class AuditLog:
         return self.rows
 
     async def synced(self, seq: int) -> None:
-        """Return when row *seq* is on disk; without *sync* it is with the operating system already.
+        """Wait until row *seq* is on disk; without *sync*, return at once: the operating system has it already.
 
         Raises:
-            OSError: If the disk refused a row.
+            OSError: If the disk failed to write a row.
         """
         loop = self._loop = asyncio.get_running_loop()
         if self.failure is None and self._written < seq:
@@ -185,10 +185,10 @@ class AuditLog:
             raise self.failure
 
     def close(self) -> None:
-        """Write what waits and close the file.
+        """Write the queued rows and close the file.
 
         Raises:
-            TryLater: If the disk refused rows that could not be written since.
+            TryLater: If rows could not be written.
         """
         if self._closed:
             return
@@ -206,7 +206,7 @@ class AuditLog:
             )
 
     def _write_behind(self) -> None:
-        """Write rows as they come, those that wait together at once, until None comes (in the writer's thread)."""
+        """Write queued rows, all waiting ones in one write, until None arrives (in the writer's thread)."""
         ended = False
         while not ended:
             try:
@@ -222,7 +222,7 @@ class AuditLog:
                     self._loop.call_soon_threadsafe(self._wake)
 
     def _write(self, batch: list[bytes]) -> None:
-        """Write *batch* after the rows that the disk refused before; what it refuses now is kept."""
+        """Write the rows that failed before, then *batch*; rows that fail now are kept."""
         self._unwritten += batch
         if not self._unwritten or (self._retry_at and time.monotonic() < self._retry_at):
             return
@@ -244,7 +244,7 @@ class AuditLog:
         self._unwritten.clear()
 
     def _write_all(self, data: bytes) -> None:
-        """Write *data* where the last row ended: a second attempt writes the same bytes to the same place."""
+        """Write *data* after the last row: a second attempt writes the same bytes to the same offset."""
         done = 0
         while done < len(data):
             count = os.pwrite(self._fd, data[done:], self._size + done)
@@ -253,7 +253,7 @@ class AuditLog:
             done += count
 
     def _wake(self) -> None:
-        """Let those go on whose rows are on disk; all of them after a failure (in the loop's thread)."""
+        """Wake the callers whose rows are on disk; all of them after a failure (in the loop's thread)."""
         failed, written = self.failure is not None, self._written
         still = []
         for seq, waiter in self._waiters:

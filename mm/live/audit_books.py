@@ -1,7 +1,7 @@
-"""What a symbol's audit logs add up to: fills, orders, position, cash, fees and configurations.
+"""The totals of a symbol's audit logs: fills, orders, position, cash, fees and configurations.
 
-`AuditBooks` takes rows in their order and says what each changed. The trader rebuilds it at its start, the state
-store follows it while a run is on, and ``mm state rebuild`` makes its tables from it: one reading of the log for all.
+`AuditBooks` takes rows in order and returns the changes of each. The trader rebuilds it at its start, the state
+store follows it during a run, and ``mm state rebuild`` makes its tables from it, so all use one reader of the log.
 
 The rows that count, and what they need:
 
@@ -31,26 +31,26 @@ from mm.live.ledger import SIDES, AccountFill, Ledger
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
 _OF_OPEN_ORDERS = ("cancel", "amend")
-_NAME = "run_id"  # names a run and changes nothing in it: another one is no other configuration
+_NAME = "run_id"  # names a run and does not affect it: a different value is not another configuration
 KEPT_ENDED = 10_000
-"""Ended orders that are kept for a fill or an answer that comes late; the oldest are forgotten."""
+"""Number of ended orders that are kept for late fills and answers; the oldest are dropped."""
 
 
 @dataclass(slots=True)
 class AuditOrder:
-    """One of our orders, as the log shows it.
+    """One of our orders, according to the log.
 
     Attributes:
-        client_id: Our name of it.
-        order_id: The exchange's number; None before it acknowledged the order.
+        client_id: Our client id.
+        order_id: The exchange's order id; None before the acknowledgement.
         symbol: Of the exchange.
         side: BUY or SELL.
         price: Limit, a decimal; empty for a market order.
-        qty: Wanted, a decimal; the latest, where the order was amended.
+        qty: Quantity, a decimal; after an amendment, the latest one.
         booked_e8: Sum of its fills, in 1e-8 of the base asset.
-        reported_e8: What the exchange said at its end was executed.
-        status: PENDING_NEW until the exchange acknowledged it, then the exchange's own word.
-        us: Instant of the row that changed it last.
+        reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
+        status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
+        us: Instant of the last row that changed it.
         run_id: The run that sent it.
     """
 
@@ -68,7 +68,7 @@ class AuditOrder:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the exchange may still hold it."""
+        """Return whether it may still be open at the exchange."""
         return self.status in OPEN_STATUSES
 
     def row(self) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ class Config:
 
 @dataclass(slots=True)
 class Changes:
-    """What rows of one log changed: the latest of each order, and every fill and configuration.
+    """The changes of some rows of one log: the latest state of each order, every fill and every configuration.
 
     Attributes:
         fills: Executions with the run that booked them.
@@ -112,7 +112,7 @@ class Changes:
 
 
 class AuditBooks:
-    """The sum of a symbol's logs, row after row.
+    """The totals of a symbol's logs, updated row by row.
 
     Args:
         symbol: Of the logs.
@@ -155,10 +155,10 @@ class AuditBooks:
         }
 
     def take(self, row: Mapping[str, Any], changes: Changes) -> None:
-        """Take the next row, and add what it changed to *changes*.
+        """Apply the next row, and add its changes to *changes*.
 
         Raises:
-            BrokenFile: If the row lacks what its type needs.
+            BrokenFile: If the row lacks a field of its type.
         """
         take = self._takes.get(row["type"])
         if take is None or not (self._counts or row["type"] == "start"):
@@ -177,7 +177,7 @@ class AuditBooks:
             changes.position = self.position_row(changes.position_us)
 
     def open_orders(self) -> list[AuditOrder]:
-        """Return the orders that the exchange may still hold, oldest first."""
+        """Return the orders that may still be open at the exchange, oldest first."""
         return [order for order in self.orders.values() if order.is_open]
 
     @property
@@ -201,7 +201,7 @@ class AuditBooks:
         )
 
     def kept(self) -> dict[str, Any]:
-        """Return all that it holds, as JSON; `AuditBooks.of` takes it back."""
+        """Return the whole state as JSON, for `AuditBooks.of`."""
         own = {name: value for name, value in vars(self).items() if name not in ("_takes", "ledger")}
         return own | {
             "orders": [asdict(order) for order in self.orders.values()],
@@ -211,7 +211,7 @@ class AuditBooks:
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "AuditBooks":
-        """Return books that hold what `kept` has returned."""
+        """Restore the state that `kept` has returned."""
         found = cls(kept["symbol"], kept["_venue"])
         orders = [AuditOrder(**one) for one in kept["orders"]]
         vars(found).update(
@@ -325,7 +325,7 @@ class AuditBooks:
         changes.orders[order.client_id] = order
 
     def _touch(self, order: AuditOrder, row: Mapping[str, Any], changes: Changes) -> None:
-        """Note a change of an order; forget the oldest of those that ended."""
+        """Record a change of an order; drop the oldest of the ended ones."""
         order.us = row["us"]
         self._put(order, changes)
         if not order.is_open:
@@ -335,7 +335,7 @@ class AuditBooks:
 
 
 def _fill_of(row: Mapping[str, Any]) -> AccountFill:
-    """Return the execution of a row; its instant is the exchange's, where the row has that."""
+    """Return the execution of a row; its instant is the exchange's if the row has it."""
     return AccountFill(
         trade_id=row["trade_id"],
         order_id=row.get("order_id") or 0,
@@ -351,7 +351,7 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
 
 
 def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> AuditBooks:
-    """Return what *logs*, in the order in which they began, add up to.
+    """Return the totals of *logs*, which are in order of their start.
 
     Args:
         logs: Audit logs of the symbol.
@@ -369,5 +369,5 @@ def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> Audi
 
 
 def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
-    """Return what the logs in a symbol's folder add up to."""
+    """Return the totals of the logs in a symbol's folder."""
     return rebuild(logs_of(folder), symbol, venue)

@@ -1,11 +1,11 @@
-"""The rows of an audit log: their line, the chain of hashes through them, and what breaks it.
+"""The rows of an audit log: their form, their hash chain, and its verification.
 
 A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
 *prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
 
 `verify` finds the first row that was changed, removed, inserted or moved. What it cannot find is a file whose rows
-from some row on were all computed again: that shows where another file holds the file's rows and last hash
-(`Witness`), which every later file of the symbol does in its row 1.
+from some row on were all recomputed. Such a change shows if another file has the file's number of rows and last hash
+(`Witness`), which every later file of the symbol has in its row 1.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _BEGIN = re.compile(rb'\{"seq":([1-9]\d*),"us":(\d+),"type":"(\w+)"[,}]')
 _HASH_TEXT = len(',"hash":""}') + 64
 _TAIL_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
-_SHA256 = hashlib.sha256()  # a copy of it begins sooner than a new one
+_SHA256 = hashlib.sha256()  # a copy of it is faster than a new one
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
@@ -51,13 +51,13 @@ def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What one file says of another: how many rows it has, and the hash of the last.
+    """The record of one file about another: its number of rows, and the hash of the last.
 
     Attributes:
         file: Name of the file that is described.
         rows: Its whole rows.
         hash: Of the last of them; 64 zeros where there is none.
-        source: Name of the file that says so.
+        source: Name of the file with this record.
     """
 
     file: str
@@ -68,13 +68,13 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
         rows: Whole rows, up to the first that is wrong.
         last_hash: Of the last of them.
         row: Number of the first row that is wrong, from 1; None where none is.
-        why: What is wrong there; empty where nothing is.
+        why: The error there; empty if there is none.
         torn_bytes: Bytes of a last line that was not written to its end.
         stopped: Whether the last whole row is a stop.
         first: Row 1; empty where it cannot be read.
@@ -91,7 +91,7 @@ class ChainVerdict:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line as far as its form allows."""
+    """The parts of one line."""
 
     text: bytes
     seq: int
@@ -106,7 +106,7 @@ class _Line:
 
 
 def _line(text: bytes) -> _Line | None:
-    """Return a line in its parts; None where it does not have the form of a row."""
+    """Split a line into its parts; None if it does not have the form of a row."""
     begin, end = _BEGIN.match(text), _END.search(text)
     if begin is None or end is None:
         return None
@@ -153,7 +153,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
         lines: Of the file, with their line ends, as an open file has them.
         open_end: Accept a file without a stop at its end, with a last line that was not written to its end, or without
             any row: the log of a run that was killed, or that is still running.
-        witnesses: What other files say of this one.
+        witnesses: Records of other files about this one.
     """
     hashes, kind, first, torn = _Hashes(), "", b"", 0
     row, why = None, ""
@@ -185,7 +185,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
 
 
 def _misplaced(line: _Line, number: int, stopped: bool) -> str:
-    """Return why a row that follows from the one before it cannot have that *number*; empty where it can."""
+    """Return why a row with a correct hash cannot have that *number*; empty if it can."""
     if line.seq != number:
         return f"it has the number {line.seq} there: rows were removed, inserted or moved"
     if (number == 1) != (line.type == START):
@@ -213,7 +213,7 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
 
 
 def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
-    """Return the first row at which a log differs from what others say of it."""
+    """Return the first row at which a log differs from the records of other files about it."""
     for one in sorted(witnesses, key=lambda witness: witness.rows):
         says = f"{one.source} says that there are {one.rows} rows"
         if one.rows > len(hashes):
@@ -242,7 +242,7 @@ def _end_error(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tu
 def _decoded(text: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError:  # whoever computes a hash can put it on anything
+    except msgspec.DecodeError:  # a correct hash alone proves nothing: it can be computed for any content
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -254,10 +254,10 @@ def whole_row(text: bytes) -> dict[str, Any]:
 
 
 def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a log after row *after*, without a look at their hashes; a torn last line is left out.
+    """Yield the rows of a log after row *after*, without a check of their hashes; an incomplete last line is left out.
 
     Raises:
-        BrokenFile: If a line is no row, or has another number than its place.
+        BrokenFile: If a line is not a row, or its number does not match its position.
         DataError: If the file cannot be read.
     """
     try:
@@ -273,7 +273,7 @@ def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
     """Return the row *number* of the file *name* from its line.
 
     Raises:
-        BrokenFile: If it is none, or has another number.
+        BrokenFile: If it is not a row, or has another number.
     """
     try:
         row = msgspec.json.decode(text)
@@ -285,10 +285,10 @@ def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
 
 
 def end_of(path: Path) -> Witness:
-    """Return how many whole rows a log has, and the hash of the last, from the end of the file alone.
+    """Return the number of complete rows of a log and the hash of the last, from the end of the file only.
 
     Raises:
-        BrokenFile: If the last whole line is no row.
+        BrokenFile: If the last complete line is not a row.
         DataError: If the file cannot be read.
     """
     try:

@@ -1,9 +1,9 @@
-"""What the finished audit logs of a venue add up to, kept beside them, so that a start need not read them all again.
+"""Stored totals of the finished audit logs of a venue, so that a start need not read all logs again.
 
 The logs stay the authority. A start writes the sum of all logs so far as ``books_<VENUE>_<HASH>.json`` and its sha256
 into row 1 of its own log (``books``), where the chain of hashes holds it. The next start trusts that file alone, and
-only while each log in it has the same bytes, rows and last hash, and stands in the same place among the logs; what it
-does not trust it names, and reads every log. The hash of a log's last row stands for all rows before it: a row that
+only while each log in it has the same bytes, rows and last hash, and the same position among the logs; otherwise it
+logs a warning and reads every log. The hash of a log's last row stands for all rows before it: a row that
 was changed later, its length kept, is found by ``mm audit verify`` and not here.
 """
 
@@ -25,7 +25,7 @@ _SUMMING = ("audit_books.py", "books_checkpoint.py", "ledger.py", "trade_history
 
 
 class UnbelievedBooks(Exception):
-    """A checkpoint is not what the logs say; the message says why."""
+    """A checkpoint does not match the logs; the message has the reason."""
 
 
 def ends_of(logs: Iterable[Path]) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def ends_of(logs: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def write_checkpoint(folder: Path, venue: str, sums: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> str:
-    """Write what the logs with these *ends* add up to, and return the sha256 that row 1 of the next log must have."""
+    """Write the totals of the logs with these *ends*, and return the sha256 for row 1 of the next log."""
     content = {"code": _code(), "venue": venue, "logs": list(ends), "sums": sums}
     data = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     found = hashlib.sha256(data).hexdigest()
@@ -46,13 +46,13 @@ def write_checkpoint(folder: Path, venue: str, sums: Mapping[str, Any], ends: Se
 def read_checkpoint(
     folder: Path, venue: str, logs: Sequence[Path], note: Callable[..., object]
 ) -> tuple[Mapping[str, Any] | None, int]:
-    """Return what the first of *logs* add up to, and how many they are; None and 0 where all must be read.
+    """Return the totals of the first of *logs*, and their number; None and 0 if all must be read.
 
     Args:
         folder: Of the logs.
         venue: Of all of them.
         logs: In the order in which they began.
-        note: Takes why a checkpoint is not believed, as a warning of a `Logger`.
+        note: Is called with the reason if a checkpoint is not used, as `Logger.warning`.
     """
     named = [(first_row(path) or {}).get(BOOKS) for path in logs]
     wanted = next((one for one in reversed(named) if one is not None), None)
@@ -77,15 +77,15 @@ def _path(folder: Path, venue: str, found: str) -> Path:
 
 
 def _code() -> str:
-    """Return what identifies the code that adds logs up: sums of other code are read again."""
+    """Return the identity of the code that computes totals: totals of other code are computed again."""
     return digest([hash_file(Path(__file__).with_name(name)) for name in _SUMMING])
 
 
 def _verified_checkpoint(path: Path, wanted: str, logs: Sequence[Path]) -> tuple[Mapping[str, Any], int]:
-    """Return the sums of a checkpoint, and how many logs it sums.
+    """Return the totals of a checkpoint, and the number of its logs.
 
     Raises:
-        UnbelievedBooks: If the logs do not bear it out.
+        UnbelievedBooks: If it does not match the logs.
     """
     try:
         data = path.read_bytes()

@@ -1,7 +1,7 @@
 """Runs of one strategy side by side: a replay, a shadow, a trade, over the time that all of them cover.
 
-Everything is measured from the files of the run folders, so that a replay, which has no wire, and a trade, which has no
-fill model, are held to the same numbers. The first run is the reference of the others.
+All numbers come from the files of the run folders, so that a replay (without a connection) and a trade (without a
+fill model) are measured in the same way. The first run is the reference.
 """
 
 import json
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 KINDS = ("backtest", "shadow", "trade")
 MARKOUTS_S = (1, 5, 30)
-MATCH_US = US_PER_S  # by which the fills of two runs may lie apart and still be one
+MATCH_US = US_PER_S  # by which the fills of two runs may differ in time and still match
 QUANTILES = (0.5, 0.9, 0.99)
 SIDES = {"BUY": 1, "SELL": -1}
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What is read of one run.
+    """The data of one run.
 
     Attributes:
         kind: ``backtest``, ``shadow`` or ``trade``.
         run_id: Its name.
-        folder: Where it lies.
+        folder: Its folder.
         symbol: Upper case.
         tick: Tick size, quote asset.
         columns: Its fills, state and quotes.
@@ -107,7 +107,7 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a run did what the reference did.
+    """The agreement of a run with the reference.
 
     Attributes:
         run_id: Of the run.
@@ -115,7 +115,7 @@ class Agreement:
         quote_gap_ticks: Mean distance of the two prices in those seconds.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
         matched_fills: Fills of the reference that this run has, too: of that side, within `MATCH_US`.
-        unmatched_fills: Those that it has not.
+        unmatched_fills: Fills of the reference that it lacks.
         extra_fills: Its own without one of the reference.
         slippage_ticks: Mean of how much worse its matched fills were than the reference's; negative is better.
         pnl_difference: Its gain less that of the reference.
@@ -142,7 +142,7 @@ class RunComparison:
         end_us: Its end.
         runs: Their numbers, in the order given.
         agreement: Of each run but the first with the first.
-        notes: What a reader should know.
+        notes: Notes for the reader.
     """
 
     symbol: str
@@ -161,7 +161,7 @@ def read_run(run: "Found") -> RunData:
     """Read the files of a run.
 
     Raises:
-        UsageError: If it is no run of orders and fills.
+        UsageError: If it is not a run with orders and fills.
         BrokenFile: If a file is missing or cannot be read.
     """
     import polars as pl
@@ -264,7 +264,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
 def agreement_of(
     first: RunData, other: RunData, span: tuple[int, int], pnl: tuple[float | None, float | None]
 ) -> Agreement:
-    """Return how far *other* did what *first* did; *pnl* is what each gained."""
+    """Return the agreement of *other* with *first*; *pnl* is the gain of each."""
     grid = np.arange(span[0], span[1], US_PER_S)
     gaps: list[Floats] = []
     alone = 0
@@ -290,9 +290,9 @@ def agreement_of(
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Return how many fills have a partner of their side within `MATCH_US`, and how much worse its price is.
+    """Return the number of fills with a match of their side within `MATCH_US`, and how much worse its price is.
 
-    Each fill has one partner at most: the nearest in time that is free, in order of time.
+    Each fill has at most one match: the nearest free one in time, assigned in order of time.
     """
     free = {side: _of_side(theirs, side) for side in SIDES}
     pairs, worse = 0, 0.0
@@ -379,7 +379,7 @@ def _quantiles(values: "Floats") -> dict[str, float | None]:
 
 
 def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
-    """Return what a reader should know of the runs' own time."""
+    """Return notes about the time that only single runs cover."""
     notes = []
     for run in runs:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]

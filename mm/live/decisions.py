@@ -1,4 +1,4 @@
-"""What a strategy decided at each requote, and how late: ``decisions_<SYMBOL>.csv``."""
+"""The decision of a strategy at each requote, and its lag: ``decisions_<SYMBOL>.csv``."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 
 
 def decisions_of(journal: "Journal") -> "Table":
-    """Return the decisions that a journal holds; raises ValueError where its rules did not ask for them."""
+    """Return the decisions that a journal holds; raises ValueError if its rules did not request them."""
     if journal.decisions is None:
         raise ValueError("a journal without decisions: its rules do not ask for them")
     return journal.decisions
@@ -49,7 +49,7 @@ def decisions_name(symbol: str) -> str:
 
 
 class DecisionLags:
-    """How long after its instant each decision was made, by the clock.
+    """Lag of each decision: actual time less its instant.
 
     Args:
         made: Returns how many decisions there are by now.
@@ -62,7 +62,7 @@ class DecisionLags:
         self._until, self._at_us = array("q"), array("q")
 
     def note(self) -> None:
-        """Note when those decisions were made that are new since the last call."""
+        """Record the time of the decisions made since the last call."""
         made = self._made()
         if made != self._seen:
             self._seen = made
@@ -82,7 +82,7 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
     Args:
         path: The file.
         table: ``Journal.decisions``.
-        lags_us: Of each row; empty where nobody made them live, and the column is empty then.
+        lags_us: Of each row; empty for a replay, whose column is empty.
         grid: Of the journal.
     """
     with path.open("w", encoding="ascii", newline="") as file:
@@ -109,7 +109,7 @@ def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
 
 
 def _lines(table: "Table", lags_us: Sequence[int], grid: Instrument) -> Iterator[str]:
-    text = cache(short_text)  # prices and quantities come again and again
+    text = cache(short_text)  # prices and quantities repeat often
 
     def wanted(ticks: int, lots: int) -> str:
         return "," if lots < 0 else f"{text(ticks * grid.tick_e8)},{text(lots * grid.lot_e8)}"

@@ -1,8 +1,8 @@
-"""The gateway: orders of the engine to the exchange, and what became of them back to the engine.
+"""The gateway: sends orders of the engine to the exchange, and reports their outcome to the engine.
 
 `Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; nothing in them waits.
-What the exchange answers and reports goes through `OrderStates`, and what follows from it comes here as steps:
-questions to the exchange, reports to the listener, rows of the audit log. mm/live/README.md says what is sent when.
+Answers and reports of the exchange go through `OrderStates`, which returns steps to take:
+queries to the exchange, reports to the listener, rows of the audit log. mm/live/README.md describes what is sent when.
 """
 
 import asyncio
@@ -72,11 +72,11 @@ class Gateway:
     Args:
         urls: Of the exchange.
         credentials: Of the account.
-        run: What is traded, and what earlier runs have left.
-        listener: Gets the reports, always from the event loop, never from inside a call.
-        audit: Gets a row for every intent, acknowledgement, fill, end and rejection.
-        log: Takes what happens.
-        around: Its clocks, and what a test replaces.
+        run: What is traded, and the state of earlier runs.
+        listener: Receives the reports, always from the event loop, never from inside a call.
+        audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
+        log: The logger.
+        around: Clocks and connections, which tests replace.
 
     Attributes:
         ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
@@ -126,13 +126,13 @@ class Gateway:
 
     @property
     def open_orders(self) -> int:
-        """How many orders have not ended, as far as is known; those of earlier runs and of unknown outcome count."""
+        """Number of orders not known to have ended, including those of earlier runs and of unknown outcome."""
         return len(self._states.open)
 
     # the engine's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order; where that is refused here, the listener hears so in the next turn of the event loop."""
+        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
         reason = self._reason(side, price, qty, kind)
         if reason:
             self._refuse(order_id, reason)
@@ -151,7 +151,7 @@ class Gateway:
             self._states.want_cancel(order)
 
     def amend(self, order_id: int, qty: str) -> None:
-        """Lower an open order to *qty* in all, in its place; where that is refused here, the listener hears so."""
+        """Lower an open order to *qty* in all, in its place; if it is refused here, the listener is called."""
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
@@ -165,7 +165,7 @@ class Gateway:
         self._leave(seq, (order,), self._sender.amend)
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Cancel an order and send another in one request; where the cancel fails, nothing is placed."""
+        """Cancel an order and send another in one request; if the cancel fails, nothing is placed."""
         old = self._orders.get(old_id)
         reason = self._reason(side, price, qty, kind)
         if reason is None and (old is None or old.state not in RESTING):
@@ -179,7 +179,7 @@ class Gateway:
         self._leave(seq, (old, new), self._sender.replace)
 
     def cancel_all(self) -> None:
-        """Cancel every open order of ours at once, and place nothing any more (the kill)."""
+        """Cancel every open order of ours at once, and place nothing from then on (the kill)."""
         if not self.killed:
             self.killed = True
             self._review()
@@ -224,7 +224,7 @@ class Gateway:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
     async def stop(self) -> None:
-        """Cancel what is open, wait at most `STOP_S` for the ends, and close."""
+        """Cancel open orders, wait at most `STOP_S` for their ends, and close."""
         if not self._started:
             await self._rest.close()
             return
@@ -256,7 +256,7 @@ class Gateway:
     # sending
 
     def _unable(self) -> Reason | None:
-        """Return why nothing is sent; None where orders can be."""
+        """Return why nothing can be sent; None if orders can be sent."""
         if not self.ready:
             return NOT_SENT, self._why()
         if self._audit.failure is not None:
@@ -264,13 +264,13 @@ class Gateway:
         return None
 
     def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
-        """Return why an order is not amended; None where it is."""
+        """Return why an order cannot be amended; None if it can."""
         if order.state is not OrderState.LIVE:
             return NOT_SENT, "the order is not known to be open, or something of it is under way"
         return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
 
     def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
-        """Return why an order is not sent; None where it is."""
+        """Return why an order cannot be sent; None if it can."""
         unable = self._unable()
         if unable:
             return unable
@@ -315,7 +315,7 @@ class Gateway:
         self._act()
 
     def _cancel(self, order: LiveOrder) -> None:
-        """Send a cancel, or, while the exchange demands silence, when that is over."""
+        """Send a cancel; while the exchange forbids requests, send it afterwards."""
         silence_s = self._limits.silence_s
         if silence_s:
             asyncio.get_running_loop().call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_later, order)
@@ -346,7 +346,7 @@ class Gateway:
             loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
     async def _sweep(self) -> None:
-        """Cancel by REST what the exchange lists: in one request, unless orders of others are among it."""
+        """Cancel by REST the orders that the exchange lists, in one request unless other clients' are among them."""
         with suppress(Unanswered):
             ours, foreign = await self._queries.listed(self._rest)
             if ours and not foreign:
@@ -357,7 +357,7 @@ class Gateway:
     # answers
 
     def _report_answer(self, action: str, answer: ApiAnswer) -> None:
-        """Report how long an answer took; be silent where that is demanded."""
+        """Report the duration of an answer; stop sending if the exchange demands it."""
         if answer.status:
             self._listener.ack_latency(action, answer.seconds)
         if answer.status in (SLOW_DOWN, BANNED):
@@ -392,7 +392,7 @@ class Gateway:
         self._due.set()
 
     def event(self, kind: str, body: bytes, us: int) -> None:
-        """Take an event of the user data stream; what cannot be read is found by the next reconcile."""
+        """Process an event of the user data stream; the next reconcile finds the content of unreadable ones."""
         try:
             if kind == EXECUTION:
                 self._execution(body, us)

@@ -140,7 +140,7 @@ class KillSwitch:
             return f"{self.symbol}: armed"
         return (
             f"{self.symbol}: killed since {iso(found.since_us)}: {found.reason}; "
-            f"mm risk rearm --symbol {self.symbol} lets it trade again"
+            f"mm risk rearm --symbol {self.symbol} allows it to trade again"
         )
 
 

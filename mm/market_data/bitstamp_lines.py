@@ -131,7 +131,7 @@ def _line(path: Path, number: int, text: bytes, grid: Grid) -> OrderMessage:
         )
     try:
         if not found:
-            raise ValueError(f"{text[:60].decode(errors='replace').rstrip()!r} is no whole line of it")
+            raise ValueError(f"{text[:60].decode(errors='replace').rstrip()!r} is not a complete line of it")
         stamp, kind, body = int(found[1]), found[2].decode(), found[3]
         return _message(number, stamp_to_us(stamp), kind, body, grid)
     except (ValueError, KeyError, OffGrid, msgspec.MsgspecError) as error:

@@ -179,7 +179,7 @@ class ImportOptions:
                 flag = f"--{name.replace('_', '-')} ({name.upper()})"
                 raise UsageError(f"{flag} {text!r} is not a decimal of at least {short_text(least)}, such as 0.01")
         if self.form not in FORMS:
-            raise UsageError(f"--format {self.form!r} is none of {', '.join(FORMS)}")
+            raise UsageError(f"--format {self.form!r} is not one of {', '.join(FORMS)}")
         if self.trade_stream not in (None, "trade", "aggTrade"):
             raise UsageError(f"--trade-stream (TRADE_STREAM) {self.trade_stream!r} is not trade or aggTrade")
 
@@ -217,7 +217,7 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
         RunExists: If a day folder is there already.
     """
     if not paths:
-        raise UsageError("no capture was given; name at least one file")
+        raise UsageError("no capture was given; give at least one file")
 
     def whole(read_as: CaptureForm, *, ahead: bool) -> ImportReport:
         work = _Import(symbol.upper(), options or ImportOptions(), read_as, ahead=ahead)
@@ -384,7 +384,7 @@ class _Import:
         tick, seen = short_text(given), short_text(self.grid.seen_tick_e8)
         share = "all" if len(off) == count else f"{len(off):,} of"
         raise OffGrid(
-            f"{self.symbol}: {share} {count:,} prices of the capture, such as {off[0]}, are no multiples of tick size "
+            f"{self.symbol}: {share} {count:,} prices of the capture, such as {off[0]}, are not multiples of tick size "
             f"{tick}, every price is a multiple of {seen}: give the exchange's own --tick-size (TICK_SIZE), or leave "
             f"it out"
         )

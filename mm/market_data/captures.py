@@ -411,7 +411,7 @@ def _split_stamped(line: bytes) -> _Packet:
         address, arrow, line = line.partition(b"-> ")
         url = address.rstrip(b" <").decode()
         if not line.strip() or not arrow or "://" not in url:
-            raise Unreadable("no receive stamp at its beginning")
+            raise Unreadable("no receive stamp at its start")
     stamp, *rest = line.split(maxsplit=1)
     body = rest[0] if rest else b""
     if (body or not url) and not body.startswith((b"{", b"[")):
@@ -437,7 +437,7 @@ def _stamp_us(text: bytes) -> int:
     stamp = int(whole)
     us = stamp_to_us(stamp)
     if not EARLIEST_US <= us < LAST_US:
-        raise Unreadable(f"receive stamp {stamp} does not lie in the years 2001 to 2099, in s, ms, µs or ns")
+        raise Unreadable(f"receive stamp {stamp} is not within the years 2001 to 2099, in s, ms, µs or ns")
     if fraction and us > stamp:  # s or ms: the fraction reaches down to the µs
         places = 6 if us == stamp * US_PER_S else 3
         us += int(fraction[:places].ljust(places, b"0"))

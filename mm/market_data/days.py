@@ -234,7 +234,7 @@ class Days:
             except RunExists:
                 if self.own_id:
                     raise
-        raise AssertionError("the run ids never end")
+        raise AssertionError("all run ids are in use")
 
     def _run_ids(self) -> Iterator[str]:
         yield self.run_id

@@ -114,7 +114,7 @@ async def metrics_served(
         server = await asyncio.start_server(answer, host, port, limit=MOST_REQUEST_BYTES)
     except OSError as error:
         raise UsageError(
-            f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be listened on ({error.strerror}); "
+            f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be bound ({error.strerror}); "
             f"give another port"
         ) from error
     async with server:

@@ -195,8 +195,8 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
         raise NotPublished(f"{error}; {_nearest(downloads, wanted, kind)}") from None
     if wanted.sha256 and found.sha256 not in wanted.sha256:
         raise BrokenFile(
-            f"{found.url}: its sha256 is {found.sha256}, which is none of --sha256 (SHA256); the server has replaced "
-            f"the file, or the hash is of another one"
+            f"{found.url}: its sha256 is {found.sha256}, which is not one of --sha256 (SHA256); the server has "
+            f"replaced the file, or the hash is of another one"
         )
     return found
 
@@ -460,7 +460,7 @@ def _place(lasts: list[int], number: int, path: Path) -> int:
     found = max((at for at, last in enumerate(lasts) if last <= number), key=lasts.__getitem__, default=len(lasts))
     if found == len(lasts):
         if found == MOST_RUNS:
-            raise BrokenFile(f"{path}: its rows stand in no order (more than {MOST_RUNS} rising sequences of ids)")
+            raise BrokenFile(f"{path}: its rows are not in order (more than {MOST_RUNS} rising sequences of ids)")
         lasts.append(number)
     lasts[found] = number
     return found

@@ -76,7 +76,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         shape = {name: settings.pop(name) for name in AgentShape.__dataclass_fields__ if name in settings}
         shape |= {} if discrete is None else {"discrete": discrete}
         if terms is not None and (shape or fit is not None):
-            raise UsageError(f"terms were given, so that {', '.join(shape) or 'fit'} has no effect; leave it out")
+            raise UsageError(f"terms set everything, so {', '.join(shape) or 'fit'} would have no effect; leave it out")
         if knobs is not None and settings:
             raise UsageError(f"knobs were given as objects, and {', '.join(settings)} beside them; give one of them")
         self._played = EngineKnobs.of(settings) if knobs is None else knobs

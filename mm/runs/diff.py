@@ -1,4 +1,4 @@
-"""How two runs differ: knobs, code, inputs, outputs, their numbers, and the first place where two files differ."""
+"""Differences of two runs: knobs, code, inputs, outputs, main numbers, and the first difference of two files."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ MOST_KEYS = 20  # of a JSON file that are listed one by one
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A place at which two files differ.
+    """A position at which two files differ.
 
     Attributes:
-        row: The data row of a table, from 1 (0: its header); None where the file is no table.
+        row: The data row of a table, from 1 (0: its header); None if the file is not a table.
         column: The column, or the key of a JSON file; empty where whole rows or files differ.
-        values: What stands there in the first file and in the second.
+        values: The values there in the first and the second file.
     """
 
     row: int | None
@@ -32,7 +32,7 @@ class Part:
     values: tuple[Any, Any]
 
     def text(self) -> str:
-        """Return the place and both values, in words."""
+        """Return the position and both values as text."""
         place = " ".join([*([f"row {self.row}"] if self.row is not None else []), *([self.column] * bool(self.column))])
         first, second = (_shown(value) for value in self.values)
         return f"{place}: {first} | {second}" if place else f"{first} | {second}"
@@ -40,12 +40,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FileDifference:
-    """How two files differ.
+    """The differences of two files.
 
     Attributes:
-        parts: The first place of two tables; of JSON files every key, of others their lengths.
-        differing: How many rows or keys differ; None where nothing is counted.
-        rows: How many data rows each has; None where they are no tables.
+        parts: Of tables the first difference, of JSON files every key, of others the lengths.
+        differing: Number of rows or keys that differ; None if not counted.
+        rows: Number of data rows of each; None if they are not tables.
     """
 
     parts: tuple[Part, ...]
@@ -53,7 +53,7 @@ class FileDifference:
     rows: tuple[int, int] | None = None
 
     def lines(self) -> list[str]:
-        """Return it in words: what it comes to, and the values of a JSON file a line each."""
+        """Return it as text: a summary, and one line per value of a JSON file."""
         parts = [part.text() for part in self.parts[:MOST_KEYS]]
         if self.rows is not None:
             first, second = self.rows
@@ -71,7 +71,7 @@ class FileDifference:
 
 
 def file_difference(first: Path, second: Path) -> FileDifference:
-    """Return how two files that are not equal differ."""
+    """Return the differences of two unequal files."""
     if first.suffix == second.suffix == ".csv":
         return _tables(first, second)
     if first.suffix == second.suffix == ".json":
@@ -143,12 +143,12 @@ CHANGED = "not what the run wrote: the file was changed since"
 
 @dataclass(frozen=True, slots=True)
 class KnobDifference:
-    """A knob that the two runs had otherwise.
+    """A knob with different values in the two runs.
 
     Attributes:
         name: The knob.
-        values: Its values; None also where a run's command has no such knob.
-        sources: Where each came from; None where there is no such knob.
+        values: Its values; None also if a run's command has no such knob.
+        sources: The source of each value; None if there is no such knob.
         matters: Whether the result depends on it.
     """
 
@@ -158,7 +158,7 @@ class KnobDifference:
     matters: bool
 
     def text(self) -> str:
-        """Return both values and where they came from."""
+        """Return both values and their sources."""
         first, second = (
             "no such knob" if source is None else f"{'none' if value is None else value} ({source})"
             for value, source in zip(self.values, self.sources, strict=True)
@@ -172,8 +172,8 @@ class OutputDifference:
 
     Attributes:
         path: Its name in the run folder.
-        why: In words.
-        detail: Where the files part; None where one of them is gone.
+        why: The reason, as text.
+        detail: The differences of the files; None if one of them is missing.
         counts: False for a page, which shows the command that made it.
     """
 
@@ -183,7 +183,7 @@ class OutputDifference:
     counts: bool = True
 
     def lines(self) -> list[str]:
-        """Return it as text for a person."""
+        """Return it as text."""
         first, *more = self.detail.lines() if self.detail else [self.why]
         return [f"{self.path}: {first}", *more]
 
@@ -195,13 +195,13 @@ class OutputDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs, side by side.
+    """The comparison of two runs.
 
     Attributes:
         runs: The runs.
-        knobs: What was set otherwise.
-        inputs: What was read by one and not by the other, in words.
-        outputs: What was written otherwise.
+        knobs: Knobs that differ.
+        inputs: Inputs that only one run read, as text.
+        outputs: Outputs that differ.
     """
 
     runs: tuple[Found, Found]
@@ -211,36 +211,36 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether they are the same work with the same result: one digest, and files that still say so."""
+        """Whether both have the same digest, and their files still match it."""
         return self.digests[0] == self.digests[1] and not self.edited and not any(one.counts for one in self.outputs)
 
     @property
     def edited(self) -> bool:
-        """Whether one digest stands for two works, so that a manifest is not what its run wrote.
+        """Whether the digests are equal although the content differs, so that a manifest was edited.
 
-        A day is covered by what it names, however it is written.
+        Days count as the set of days they denote, however they are written.
         """
         matters = any(knob.matters and knob.values[0] != knob.values[1] and knob.name != "day" for knob in self.knobs)
         return self.digests[0] == self.digests[1] and (matters or bool(self.inputs))
 
     @property
     def digests(self) -> tuple[str, str]:
-        """The digests that their manifests name."""
+        """The digests in their manifests."""
         return self.runs[0].manifest["digest"], self.runs[1].manifest["digest"]
 
     def entries(self) -> dict[str, Pair]:
-        """Return what their manifests say of them otherwise: kind, symbol, day, status, version and commit."""
+        """Return the manifest entries that differ: kind, symbol, day, status, version and commit."""
         names = ("kind", "symbol", "day", "status", "version", "commit")
         pairs = {name: (self.runs[0].manifest.get(name), self.runs[1].manifest.get(name)) for name in names}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def numbers(self) -> dict[str, Pair]:
-        """Return the numbers that each is known by, side by side; None where one has none."""
+        """Return the main numbers of both runs; None if a run has none."""
         first, second = (headlines(run.manifest) for run in self.runs)
         return {name: (first.get(name), second.get(name)) for name in {**first, **second}}
 
     def lines(self) -> Iterator[str]:
-        """Yield its lines for a person."""
+        """Yield the lines of its text."""
         for letter, run in zip("ab", self.runs, strict=True):
             manifest = run.manifest
             head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
@@ -282,7 +282,7 @@ class Comparison:
 
 
 def compare(first: Found, second: Found) -> Comparison:
-    """Return the differences between two runs; their files are read, the manifests are not trusted."""
+    """Return the differences between two runs; their files are hashed, because manifests may be wrong."""
     return Comparison(
         (first, second),
         tuple(_knobs(first, second)),
@@ -292,7 +292,7 @@ def compare(first: Found, second: Found) -> Comparison:
 
 
 def no_matter() -> frozenset[str]:
-    """Return the names of the knobs on which no result depends."""
+    """Return the names of the knobs that do not affect results."""
     from mm.cli.knobs import knobs
     from mm.cli.task_knobs import GROUPS
 
@@ -309,7 +309,7 @@ def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
 
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield how the inputs differ, in words; a file of the same content is the same, wherever it lies."""
+    """Yield the differences of the inputs as text; files with the same content are the same, wherever they are."""
     of_first, of_second = ({one["sha256"]: one["path"] for one in files} for files in (first, second))
     only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
     only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
@@ -337,7 +337,7 @@ def _outputs(first: Found, second: Found) -> Iterator[OutputDifference]:
 
 
 def _altered(path: Path, sha256: str | None) -> str | None:
-    """Return what happened to an output since it was written; None where nothing did, or there is none."""
+    """Return the change of an output since it was written; None if it is unchanged, or there is no output."""
     if sha256 is None:
         return None
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Finished runs: which there are below OUT_ROOT, which one a name stands for, and whether its inputs are unchanged."""
+"""Finished runs: list those under OUT_ROOT, find one by name, and check whether its inputs are unchanged."""
 
 import json
 import sysconfig
@@ -15,7 +15,7 @@ from mm.runs.manifest import MANIFEST, read_manifest
 
 # Of run folders below OUT_ROOT.
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
-LAST = "last"  # the word for the newest usable fit
+LAST = "last"  # names the newest usable fit
 FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
 SHORTEST_DIGEST = 6  # characters of a digest that may stand for it
 
@@ -28,11 +28,11 @@ class Found:
     manifest: dict[str, Any]
 
     def knob(self, name: str) -> Any:
-        """Return the value that a knob had; None where the run's command has no such knob."""
+        """Return the value of a knob; None if the run's command has no such knob."""
         return self.manifest["knobs"].get(name, {}).get("value")
 
     def log_file(self) -> Path:
-        """Return where the run's log was written; it may have been removed since."""
+        """Return the path of the run's log; it may have been removed since."""
         out_root = Path(self.knob("out_root") or "out")
         root = Path(self.knob("log_root") or out_root / "logs")
         method = (self.knob("calib_method"),) if self.manifest["kind"] == "calibration" else ()
@@ -51,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Stray:
-    """A folder that lies where runs do, but is none.
+    """A folder among the runs that is not a run.
 
     Attributes:
         folder: The folder.
@@ -63,7 +63,7 @@ class Stray:
 
 
 def find_runs(root: Path) -> tuple[list[Found], list[Stray]]:
-    """Return the finished runs below *root*, the oldest first, and the folders that should be runs and are not."""
+    """Return the finished runs below *root*, oldest first, and the folders among them that are not runs."""
     runs, strays = [], list(_without_manifest(root))
     for path in sorted(root.rglob(MANIFEST)):
         if _unfinished(path.parent, root):
@@ -77,7 +77,7 @@ def find_runs(root: Path) -> tuple[list[Found], list[Stray]]:
 
 
 def find_run(name: str, root: Path) -> Found:
-    """Return the run that *name* stands for: a folder, a RUN_ID below *root*, or how one or a digest begins.
+    """Return the run called *name*: a folder, a RUN_ID below *root*, or the beginning of a RUN_ID or digest.
 
     Raises:
         DataError: If there is none, or several.
@@ -92,15 +92,15 @@ def find_run(name: str, root: Path) -> Found:
     if matches:
         places = ", ".join(str(run.folder) for run in matches)
         raise DataError(f"{len(matches)} runs are called {name!r}: {places}; name the folder of one")
-    raise DataError(f"{name!r} is no run folder and no RUN_ID below {root}; mm runs list shows the known ones")
+    raise DataError(f"{name!r} is neither a run folder nor a RUN_ID under {root}; mm runs list shows the known ones")
 
 
 def find_fit(name: str, symbol: str, root: Path) -> Path | None:
-    """Return the file of the fit or schedule that *name* stands for; None where *name* is neither word nor run.
+    """Return the file of the fit or schedule called *name*; None if *name* is neither ``last`` nor a run.
 
     Args:
-        name: ``last``, the newest usable fit or schedule of *symbol*; or a RUN_ID, or how one begins.
-        symbol: Whose fit.
+        name: ``last``, the newest usable fit or schedule of *symbol*; or a RUN_ID or its beginning.
+        symbol: Symbol of the fit.
         root: OUT_ROOT.
 
     Raises:
@@ -141,7 +141,7 @@ def _without_manifest(root: Path) -> Iterator[Stray]:
         if not folder.is_dir():
             continue
         if folder.name.endswith(".partial"):
-            yield Stray(folder, "not finished: a run works on it, or was killed")
+            yield Stray(folder, "not finished: a run is writing it, or was killed")
         elif not (folder / MANIFEST).exists():
             yield Stray(folder, f"not a run, it has no {MANIFEST}")
 
@@ -157,11 +157,11 @@ _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"
 
 @dataclass(frozen=True, slots=True)
 class InputPlaces:
-    """Where the inputs of a run are looked for.
+    """Folders in which the inputs of a run are searched.
 
     Attributes:
         data_root: Folder of the day folders.
-        out_root: Folder of the runs; an input that is one's output is found there by its sha256.
+        out_root: Folder of the runs; an input that is the output of a run is found there by its sha256.
     """
 
     data_root: Path
@@ -169,13 +169,13 @@ class InputPlaces:
 
 
 def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
-    """Return where each input of a run lies now, by the path that its manifest names.
+    """Return the current path of each input of a run, by its path in the manifest.
 
-    A file of a day must be in its place. What a knob named (a fit, latencies) may have moved: it is looked for where
-    the knob says, where the manifest says, in the current folder, and among the outputs of the known runs.
+    A file of a day must be in its place. A file named by a knob (a fit, latencies) may have moved: it is searched at
+    the path of the knob, at the path of the manifest, in the current folder, and among the outputs of the known runs.
 
     Raises:
-        DataError: If one is missing or changed; the message names them all.
+        DataError: If any is missing or changed; the message lists them all.
     """
     found: dict[str, Path] = {}
     wrong: list[str] = []
@@ -190,13 +190,13 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
     if wrong:
         raise DataError(
             f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
-            f"are not what they were: {'; '.join(wrong)}; bring them back, or give their --data-root (DATA_ROOT)"
+            f"are not what they were: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
         )
     return found
 
 
 def knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
-    """Return where the files that knobs named lie now, by knob; *located* is what `check_inputs` returned."""
+    """Return the current paths of the files named by knobs, by knob; *located* is the result of `check_inputs`."""
     files = {}
     for name in _PATHS:
         value = run.knob(name)
@@ -207,14 +207,14 @@ def knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def check_models(run: Found, search: Sequence[str]) -> None:
-    """Refuse a run whose manifest names code that is not an input of it; nothing is imported to find out.
+    """Refuse a run whose manifest names code that is not among its inputs; the check imports nothing.
 
-    A manifest may come from anywhere, and a model that it names is code that is called. ``package.module:Class`` is
+    A manifest may come from an untrusted source, and a model that it names is executed. ``package.module:Class`` is
     trusted where the module's source file, found on the *search* path as the import would find it, has the sha256 of
-    an input of the run and is not a part of Python or an installed package: anybody knows what those hold.
+    an input of the run and is not part of Python or of an installed package, whose hashes are public.
 
     Raises:
-        SafetyError: If one is not trusted; the message names them all.
+        SafetyError: If any is not trusted; the message lists them all.
     """
     hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
     wrong = []
@@ -233,14 +233,14 @@ def check_models(run: Found, search: Sequence[str]) -> None:
     if wrong:
         raise SafetyError(
             f"{run.folder} was not played: its manifest names code that the run did not read: {', '.join(wrong)}; "
-            f"look at it, and add --trust to call it"
+            f"review it, and add --trust to run it"
         )
 
 
 def _models(run: Found) -> Iterator[str]:
-    """Yield every text of the knobs, at any depth, that a model's name may be: whatever holds a colon.
+    """Yield every text in the knobs, at any depth, that may name a model: any text with a colon.
 
-    But for a side of a fitted predictor, whose folder is an input of the run.
+    Sides of fitted predictors are not included: their folders are inputs of the run.
     """
     for name, one in run.manifest["knobs"].items():
         if name not in _NO_MODELS:
@@ -268,7 +268,7 @@ def _texts(value: object, *, grid: bool = False) -> Iterator[str]:
 
 
 def _source(module: str, search: Sequence[str]) -> Path | None:
-    """Return the file that importing *module* would run, without importing the packages it lies in."""
+    """Return the file that an import of *module* would run, without importing its packages."""
     place: Iterable[str] | None = search
     found = None
     parts = module.split(".")
@@ -279,7 +279,7 @@ def _source(module: str, search: Sequence[str]) -> Path | None:
 
 
 def _within(path: Path, folders: Sequence[Path]) -> bool:
-    """Return whether a path is in one of the folders, by its name or as a link there leads."""
+    """Return whether a path is in one of the folders, directly or through a link."""
     return any(
         one.is_relative_to(place)
         for folder in folders
@@ -288,7 +288,7 @@ def _within(path: Path, folders: Sequence[Path]) -> bool:
 
 
 def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
-    """Yield where an input may lie, the likeliest first."""
+    """Yield possible paths of an input, the most likely first."""
     path = entry["path"]
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
     yield from (place for place in named if _same_name(path, str(place)))

@@ -1,7 +1,7 @@
-"""Where runs lie and what they are called: one folder per run, claimed by making ``<folder>.partial``.
+"""Names and folders of runs: one folder per run, claimed by the creation of ``<folder>.partial``.
 
-A run that was killed can be resumed: its partial folder is locked for as long as the process lives, however it ends;
-what lies in ``checkpoint/`` stays for whoever resumes, the rest was half written and is removed.
+A killed run can be resumed. Its partial folder is locked as long as the process lives. A resumed run uses the files
+in ``checkpoint/``; all other files were incomplete and are removed.
 """
 
 import itertools
@@ -29,22 +29,22 @@ except ImportError:  # not on every system; there a second process on the same r
 
 _FOLDERS = {"schedule": ("calibration", "schedules")}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
-WORK = "work.json"  # in it: what the run works on
+WORK = "work.json"  # in it: the task of the run
 _ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a run before it begins.
+    """A run before its start: kind, days, knobs and folders.
 
     Attributes:
         kind: ``backtest``, ``calibration``, ``schedule``, ``walkforward`` or ``sweep``.
-        method: The folder between kind and symbol, where the kind has one (``ladder``).
-        day: The days, and where the run goes.
-        output: What it is called, and what it holds.
+        method: The folder between kind and symbol, if the kind has one (``ladder``).
+        day: The days, and the folder of the run.
+        output: The name of the run, and its log settings.
         knobs: Every knob of the command, by field name.
-        program: What was called (``mm backtest``).
-        resumable: Whether a run that was killed is taken up again where its RUN_ID or OUT_DIR is given again.
+        program: The command (``mm backtest``).
+        resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
     """
 
     kind: str
@@ -68,9 +68,9 @@ class Plan:
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
 
     def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield, for a finished run in a shared OUT_DIR, each link to make there and the table it leads to.
+        """Yield, for a finished run in a shared OUT_DIR, each link to create there and its target table.
 
-        A table's name carries the symbol (``fills_BTCUSDT.csv``); a name that is taken stays as it is.
+        A table's name carries the symbol (``fills_BTCUSDT.csv``); an existing name is not replaced.
         """
         out_dir = self.day.out_dir
         if out_dir is None or folder == out_dir:
@@ -91,12 +91,12 @@ class Plan:
         return first["kind"] == self.kind and not same
 
     def log_file(self, run_id: str) -> Path:
-        """Return where the run's log lies."""
+        """Return the path of the run's log."""
         root = self.output.log_root or self.day.out_root / "logs"
         return root.joinpath(self.kind, *self._method(), self.day.symbol, self.day.label(), run_id, "run.log")
 
     def command(self) -> list[str]:
-        """Return the words of a command that does the same work again: the knobs that were set, as flags."""
+        """Return the words of a command that repeats the run: the knobs that were set, as flags."""
         words = self.program.split()
         left_out = {*_ONCE, *(name for name, _ in idle(self.kind, {key: one.value for key, one in self.knobs.items()}))}
         for name, one in self.knobs.items():
@@ -109,9 +109,9 @@ class Plan:
 
 
 def claim(plan: Plan) -> str:
-    """Return a run id that nobody used; making its partial folder is what claims it.
+    """Return an unused run id; creating its partial folder claims it.
 
-    Of a run that can be resumed it may also be the id of one that was killed: its partial folder is there.
+    For a resumable run it may also be the id of a killed run, whose partial folder exists.
 
     Raises:
         RunExists: If RUN_ID or OUT_DIR was used before.
@@ -128,8 +128,8 @@ def claim(plan: Plan) -> str:
             raise cannot_write(plan.folder(run_id), error, "--out-root (OUT_ROOT) or --out-dir (OUT_DIR)") from error
     if left_over(plan.folder(str(given))):
         raise RunExists(
-            f"--run-id (RUN_ID) {given!r} was used before: a run works on {partial_folder(plan.folder(str(given)))}, "
-            f"or was killed; if none does, remove that folder, or give another name"
+            f"--run-id (RUN_ID) {given!r} was used before: a run is writing {partial_folder(plan.folder(str(given)))}, "
+            f"or was killed; if none is, remove that folder, or give another name"
         )
     raise RunExists(
         f"--run-id (RUN_ID) {given!r} was used before: see {plan.folder(str(given))} and "
@@ -158,7 +158,7 @@ def _begin(plan: Plan, run_id: str) -> bool:
 
 
 def left_over(folder: Path) -> bool:
-    """Return whether a run that could be resumed was killed here: it says what it worked on, or had not begun."""
+    """Return whether a resumable run was killed here: the folder has its task, or the run had not begun."""
     partial = partial_folder(folder)
     if not partial.is_dir():
         return False
@@ -168,7 +168,7 @@ def left_over(folder: Path) -> bool:
 def _check_out_dir(folder: Path, resumable: bool) -> None:
     flag = f"--out-dir (OUT_DIR) {str(folder)!r}"
     if partial_folder(folder).exists() and not (resumable and left_over(folder)):
-        raise RunExists(f"{flag}: a run works on it, or was killed; if none does, remove {partial_folder(folder)}")
+        raise RunExists(f"{flag}: a run is writing it, or was killed; if none is, remove {partial_folder(folder)}")
     if not folder.exists():
         return
     if not folder.is_dir() or folder.is_mount():
@@ -181,7 +181,7 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
 
 
 def new_page(folder: Path, prefix: str = "") -> Path:
-    """Return where a page of *folder* goes: *prefix* and a stamp, a name that no page there has."""
+    """Return the path of a new page in *folder*: *prefix* and a stamp, a name that is not in use there."""
     paths = (folder / f"{prefix}{stamp}.html" for stamp in _stamps())
     return next(path for path in paths if not path.exists())
 
@@ -194,13 +194,13 @@ def _stamps() -> Iterator[str]:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Return what the run folder *folder* is called while the run works, as an absolute path."""
+    """Return the name of the run folder *folder* while the run is in progress, as an absolute path."""
     whole = folder.resolve()
     return whole.with_name(whole.name + ".partial")
 
 
 def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
-    """Return the error that names *path*, why it cannot be written, and the *knob* that moves it."""
+    """Return an error with *path*, the reason why it cannot be written, and the *knob* that changes it."""
     return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")
 
 
@@ -208,7 +208,7 @@ def hold(plan: Plan, run_id: str) -> int:
     """Lock the partial folder for this process, and return the descriptor that holds the lock.
 
     Raises:
-        RunExists: If another process works on it.
+        RunExists: If another process uses it.
     """
     partial = partial_folder(plan.folder(run_id))
     descriptor = os.open(partial, os.O_RDONLY)
@@ -222,7 +222,7 @@ def hold(plan: Plan, run_id: str) -> int:
 
 
 def take_up(plan: Plan, run_id: str) -> bool:
-    """Make the partial folder ready to work in, and return whether there is something to go on from.
+    """Prepare the partial folder, and return whether it has intermediate results to resume from.
 
     Raises:
         RunExists: If the killed run had other knobs.
@@ -242,9 +242,9 @@ def take_up(plan: Plan, run_id: str) -> bool:
 
 
 def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
-    """Return the folder to keep findings in, and whether those of an earlier try were thrown away.
+    """Return the folder for intermediate results, and whether those of an earlier attempt were discarded.
 
-    They are where they were made from other files, or by other code.
+    They are discarded if they come from other files or other code.
     """
     folder = partial / CHECKPOINT
     path = folder / WORK
@@ -264,7 +264,7 @@ def _write(path: Path, work: Mapping[str, Any]) -> None:
 
 
 def _work(plan: Plan) -> dict[str, Any]:
-    """Return what the run is to do, as JSON gives it back."""
+    """Return the task of the run, as read back from JSON."""
     knobs = {name: one.value for name, one in plan.knobs.items() if one.matters}
     work: dict[str, Any] = json.loads(json.dumps({"kind": plan.kind, "knobs": knobs}))
     return work

@@ -1,6 +1,6 @@
-"""``run_manifest.json``: what went into a run, what came out, and the digest that says whether two runs agree.
+"""``run_manifest.json``: inputs, knobs and outputs of a run, and a digest by which runs are compared.
 
-It is written last, so a folder without it is not a run. The few numbers that a run is listed by are here as well.
+It is written last, so a folder without it is not a run. It also has the main numbers of the run, which lists show.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from mm.numbers import SHARPE_DAYS
 MANIFEST = "run_manifest.json"
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
-# What every manifest has, and of which type.
+# Required keys of a manifest, and their types.
 _ENTRIES: Mapping[str, type] = {
     **dict.fromkeys(
         ("run_id", "kind", "symbol", "day", "status", "started_at", "finished_at", "version", "digest"), str
@@ -34,7 +34,7 @@ class InputFile:
     """A file that a run read.
 
     Attributes:
-        path: Where it lies, relative to DATA_ROOT, with forward slashes.
+        path: Path relative to DATA_ROOT, with forward slashes.
         size: Its length in bytes.
         sha256: Its content, in hex.
     """
@@ -49,10 +49,10 @@ class OutputFile:
     """A file that a run wrote.
 
     Attributes:
-        path: Where it lies in the run folder, with forward slashes.
-        rows: Its data rows; None for what has none.
+        path: Path in the run folder, with forward slashes.
+        rows: Number of data rows; None if it has no rows.
         sha256: Its content, in hex.
-        in_digest: False for a page that carries the time or the run id.
+        in_digest: False for a page that contains the time or the run id.
     """
 
     path: str
@@ -66,11 +66,11 @@ class SetKnob:
     """The value that a knob had in a run.
 
     Attributes:
-        value: As JSON holds it.
+        value: The value, as JSON.
         source: ``flag``, ``environment`` or ``default``.
         matters: Whether the result depends on it.
-        flag: The command line's name for it.
-        is_default: Whether the value is the default, whoever gave it.
+        flag: Its flag on the command line.
+        is_default: Whether the value equals the default, whatever its source.
     """
 
     value: Any
@@ -80,18 +80,18 @@ class SetKnob:
     is_default: bool = False
 
     def entry(self) -> dict[str, Any]:
-        """Return what the manifest says of it."""
+        """Return its entry in the manifest."""
         return {"value": self.value, "source": self.source}
 
 
 def count_lines(path: Path) -> int:
-    """Return how many lines a file has."""
+    """Return the number of lines of a file."""
     with path.open("rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
 
 
 def read_input(path: Path, relative: str) -> InputFile:
-    """Return the file at *path* as an input that the manifest calls *relative*."""
+    """Return the file at *path* as an input with the path *relative* in the manifest."""
     return InputFile(relative, path.stat().st_size, hash_file(path))
 
 
@@ -105,10 +105,10 @@ def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool, sha
 def work_digest(
     kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], files: Iterable[InputFile | OutputFile]
 ) -> str:
-    """Return what identifies the work of a run: equal work has equal digests.
+    """Return the digest of a run: runs with equal content have equal digests.
 
     It covers the content of the inputs, the days, the knobs that matter and the outputs; not time, host,
-    version or run id, nor where the inputs lie.
+    version or run id, nor the location of the inputs.
     """
     files = list(files)
     work = {
@@ -141,7 +141,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of the run in *folder*.
 
     Raises:
-        BrokenFile: If there is none, or it cannot be read as one.
+        BrokenFile: If there is none, or it is not a valid manifest.
     """
     path = folder / MANIFEST
     try:
@@ -151,15 +151,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read as a run manifest ({error}); make the run again") from error
     if not isinstance(manifest, dict):
-        raise BrokenFile(f"{path}: not a run manifest, it is no JSON object; make the run again")
+        raise BrokenFile(f"{path}: not a run manifest, it is not a JSON object; make the run again")
     wrong = [name for name, kind in _ENTRIES.items() if not isinstance(manifest.get(name), kind)]
     if wrong:
-        raise BrokenFile(f"{path}: not a run manifest, it has no {wrong[0]}; make the run again")
+        raise BrokenFile(f"{path}: not a run manifest, {wrong[0]} is missing; make the run again")
     return manifest
 
 
 def checkout_commit(package: Path) -> str | None:
-    """Return the commit of the git checkout that *package* lies in; None outside of one."""
+    """Return the commit of the git checkout that contains *package*; None outside of one."""
     git = package.parent / ".git"
     try:
         if git.is_file():
@@ -182,7 +182,7 @@ def _resolve(git: Path, ref: str) -> str | None:
 
 
 def peak_rss_mb() -> float | None:
-    """Return the largest memory this process has held, in MB; None where the system does not say."""
+    """Return the largest memory this process has held, in MB; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: on Linux that figure begins with the memory of the process that started this one.
@@ -210,9 +210,9 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers that stand for a run, by name; None for one that is undefined.
+    """Return the main numbers of a run, by name; None for an undefined one.
 
-    The Sharpe ratio of fewer than `SHARPE_DAYS` days is none of them.
+    The Sharpe ratio of fewer than `SHARPE_DAYS` days is not included.
     """
     found = dict(flat(manifest["summary"]))
     wanted = _OF_KIND.get(manifest["kind"])
@@ -221,12 +221,12 @@ def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
         wanted = tuple(numbers[:_MOST])
     if len(manifest["summary"].get("days") or [""] * SHARPE_DAYS) < SHARPE_DAYS:
         wanted = tuple(name for name in wanted if not name.endswith("sharpe"))
-    own = f"{manifest['kind']}."  # what a kind says under its own name needs no telling
+    own = f"{manifest['kind']}."  # the kind's own key needs no prefix
     return {name.removeprefix(own): found[name] for name in wanted if name in found}
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the single values of a JSON value, each with its place in it (``sides.bid.A``, ``segments[3].k``)."""
+    """Yield the scalar values of a JSON value, each with its path in it (``sides.bid.A``, ``segments[3].k``)."""
     if isinstance(content, dict) and content:
         for name, value in content.items():
             yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
@@ -238,7 +238,7 @@ def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """Return a number with six digits at most, and anything else as JSON would say it."""
+    """Return a number with at most six digits, and any other value as JSON text."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "null" if value is None else str(value)

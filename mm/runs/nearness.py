@@ -1,4 +1,4 @@
-"""How near two files are whose numbers part in their last digits, as those of two processors do."""
+"""How close two files are whose numbers differ in their last digits, as on different processors."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from mm.runs.manifest import flat
 
 Cell = tuple[str, Any]
-"""A place in a file, and what stands there."""
+"""A position in a file, and the value there."""
 
 
 def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
@@ -20,7 +20,7 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
     A difference counts as |a - b| / max(1, |a|, |b|): relative for large numbers, absolute for those below 1.
 
     Returns:
-        None where more than numbers differs: another text, key, row or type; or where it is neither JSON nor CSV.
+        None if more than numbers differ (text, keys, rows or types), or if the files are neither JSON nor CSV.
     """
     found = (0.0, "")
     for one, other in zip_longest(_cells(first), _cells(second), fillvalue=("", None)):
@@ -37,7 +37,7 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
 
 
 def _difference(one: Any, other: Any) -> float | None:
-    """Return how far two values are from one another; None where one is no finite number."""
+    """Return the difference of two values; None if one is not a finite number."""
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other)):
         return None
     if not (math.isfinite(one) and math.isfinite(other)):

@@ -1,7 +1,7 @@
-"""A run: one folder that is written once, whole or not at all, and its log.
+"""A run: one folder, written completely or not at all, and its log.
 
-While a run works its folder is called ``<folder>.partial``; it is renamed when everything is in it, the
-manifest last. A run that fails leaves no folder, only its log.
+While a run is in progress its folder is called ``<folder>.partial``; it is renamed when it is complete, with the
+manifest written last. A run that fails leaves no folder, only its log.
 """
 
 import json
@@ -43,17 +43,17 @@ TURN_S = 0.0005
 
 
 class Run:
-    """What a runner works with; made by :func:`working`.
+    """A run in progress, made by :func:`working`: its id, folder, log and outputs.
 
     Attributes:
         id: The run's name, RUN_ID.
-        folder: Where the finished run will lie.
+        folder: Folder of the finished run.
         tapes: The folder of the tape cache.
-        log: What to log with.
-        summary: What the manifest keeps as the run's result; JSON values.
+        log: The run's logger.
+        summary: The main numbers for the manifest; JSON values.
         artefact: The name of the main output; ``--json`` prints it where it is a JSON file, and the summary where it
             is none; an unusable fit is kept when it is there.
-        timings: What the manifest keeps of time and size (``events``, ``rows``, ``tape_cache``).
+        timings: Durations and sizes for the manifest (``events``, ``rows``, ``tape_cache``).
     """
 
     def __init__(self, plan: Plan, run_id: str, console: Console) -> None:
@@ -73,65 +73,65 @@ class Run:
         self.log = self._log.logger
 
     def hold(self, lock: int | None) -> None:
-        """Keep the descriptor of the folder's lock until the run ends; None for a run that is not locked."""
+        """Hold the descriptor of the folder's lock until the run ends; None if the run has no lock."""
         self._lock = lock
 
     @property
     def partial(self) -> Path:
-        """The folder while the run works."""
+        """The temporary folder of the run in progress."""
         return partial_folder(self.folder)
 
     def path(self, name: str) -> Path:
-        """Return where to write the output *name* (``runs/ladder/fills_BTCUSDT.csv``); its folder exists."""
+        """Return the path for the output *name* (``runs/ladder/fills_BTCUSDT.csv``) and create its folder."""
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def checkpoint(self) -> Path:
-        """Return where to keep findings for the case that this run is killed; ask when all inputs are noted."""
+        """Return the folder for intermediate results of a resumable run; call it after all inputs are noted."""
         folder, thrown_away = checkpoint(self.partial, self._inputs.values())
         if thrown_away:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
         return folder
 
     def output(self, name: str, rows: int | None = None, *, digest: bool = True, sha256: str | None = None) -> Path:
-        """Return where to write *name*, and say what the manifest does not see.
+        """Return the path for the output *name*, and set facts that the manifest cannot derive.
 
         Outputs need not be declared; every file in the folder is in the manifest.
 
         Args:
             name: The output, relative to the run folder.
-            rows: Its data rows, where the writer knows them; those of a CSV are counted otherwise.
-            digest: False for a page that carries the time or the run id.
-            sha256: Of its content, in hex, where it is written already and nothing writes to it any more.
+            rows: Number of data rows, if known; otherwise the rows of a CSV file are counted.
+            digest: False for a page that contains the time or the run id.
+            sha256: Of its content, in hex, if the file is already complete.
         """
         self._declared[name] = (rows, digest, sha256)
         return self.path(name)
 
     def input(self, path: str, size: int, sha256: str) -> None:
-        """Note a file that was read: its path relative to DATA_ROOT, its bytes and its sha256."""
+        """Record an input file: its path relative to DATA_ROOT, its size and its sha256."""
         self._inputs[path] = InputFile(path, size, sha256)
 
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
-        """Note a stretch of the days that is left out: every output names it; *warned*: a warning named its cause."""
+        """Record an excluded stretch of the days, which every output lists; *warned*: its cause was logged."""
         self._excluded.append(sentence)
         (self.log.info if warned else self.log.warning)("excluded", message=sentence)
 
     def input_file(self, path: Path) -> None:
-        """Note the file at *path* (FILL_PARAMS_FILE) as read, with its present content."""
+        """Record the file at *path* (FILL_PARAMS_FILE) as an input, with its current content."""
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
         self._inputs[relative] = read_input(path, relative)
 
     @property
     def about(self) -> "About":
-        """What a page of the run says of how to get it again: the command and the knobs."""
+        """The command and the knobs of the run, as its page shows them."""
         from mm.report.frame import About
 
         knobs = {key: one.entry() for key, one in self._plan.knobs.items()}
         return About(self._plan.command(), knobs, excluded=self._excluded, run_id=self.id, version=mm.__version__)
 
     def write_page(self, html: str) -> None:
-        """Write the run's page; it shows the command and where knobs came from, so it is not in the digest."""
+        """Write the run's page. It shows the command and the sources of knobs, so it is not in the digest."""
         self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
 
     def write_result(
@@ -146,10 +146,10 @@ class Run:
 
         Args:
             result: The backtest.
-            name: The folder within that of the run.
-            further: Returns *result* with what further backtests add to its summary; they are played meanwhile.
+            name: A subfolder of the run's folder.
+            further: Returns *result* with the additions of further backtests to its summary; runs in parallel.
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
-            columns: What its page draws, where the caller has it already.
+            columns: The columns of its page, if the caller has them already.
         """
         from mm.report.backtest import RunFiles
 
@@ -178,11 +178,11 @@ class Run:
             self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
 
     def say(self, text: str) -> None:
-        """Print *text* for people; the place of the main output is printed at the end in any case."""
+        """Print *text* for users; the path of the main output is always printed at the end."""
         self._console.say(text)
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar of *total* steps on a terminal and nothing in a pipe; yield what advances it by n steps."""
+        """Show a progress bar of *total* steps on a terminal; yield a function that advances it by n steps."""
         return self._console.progress(label, total)
 
     def has_artefact(self) -> bool:
@@ -190,7 +190,7 @@ class Run:
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
     def finish(self, status: str) -> None:
-        """Write the manifest, rename the folder and print its place.
+        """Write the manifest, rename the folder and print its path.
 
         Args:
             status: ``ok``, ``unusable`` or ``incomplete``.
@@ -201,7 +201,7 @@ class Run:
         self.partial.rename(self.folder.resolve())
         for link, table in self._plan.links(self.folder):
             link.symlink_to(table)
-        # Last: a run that is killed before has all it needs to go on, one that is killed here is whole.
+        # Last: a run killed before this point can be resumed; one killed here is complete.
         shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
         if self._console.as_json:
             self._console.answer(self._answer(manifest))
@@ -210,7 +210,7 @@ class Run:
         self._close()
 
     def _name_excluded(self) -> None:
-        """Add what was left out to each JSON object of the run, and print it."""
+        """Add the excluded data to each JSON output of the run, and print it."""
         for sentence in self._excluded:
             self.say(f"excluded: {sentence}")
         outputs = (self.partial / output.path for output in self._outputs()) if self._excluded else ()
@@ -221,7 +221,7 @@ class Run:
                 path.write_text(text + "\n", encoding="utf-8")
 
     def fail(self, error: BaseException) -> None:
-        """Remove what was written and keep *error* in the log, whose place the line of an unforeseen one names."""
+        """Remove the outputs and write *error* to the log; an unexpected error's message has the log's path."""
         shutil.rmtree(self.partial, ignore_errors=True)
         self._log.failed(error)
         self._close()
@@ -271,7 +271,7 @@ class Run:
 
 @contextmanager
 def short_turns() -> Iterator[None]:
-    """Let threads hand on the interpreter's lock sooner: who needs it once for much work waits for it."""
+    """Shorten the interpreter's switch interval, so that a thread gets the lock sooner."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(TURN_S)
     try:
@@ -282,16 +282,16 @@ def short_turns() -> Iterator[None]:
 
 @contextmanager
 def working(plan: Plan, console: Console) -> Iterator[Run]:
-    """Open a run, and finish it or take it back.
+    """Open a run, and finish it, or remove its outputs on an error.
 
     After the main output was written a FitError leaves the run with the status ``unusable``, and Incomplete with that
-    of its name; any other error, Ctrl-C included, leaves its log alone.
+    ``incomplete``; any other error, Ctrl-C included, leaves only its log.
 
     Raises:
         RunExists: If RUN_ID or the folder was used before.
         UsageError: If an output folder cannot be written.
     """
-    hold_interrupts()  # until there is a run that a Ctrl-C takes back
+    hold_interrupts()  # until there is a run that Ctrl-C can remove
     try:
         run = _open(plan, console)
     except BaseException:

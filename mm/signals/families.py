@@ -261,7 +261,7 @@ def _own(name: str) -> SignalFamily:
     """
     found: Any = load_class(name, "signal")
     if not is_signal(found):
-        raise UnknownModel(f"{name!r} is no signal; a signal is a class with the method on_book(book)")
+        raise UnknownModel(f"{name!r} is not a signal; a signal is a class with the method on_book(book)")
 
     def build(_: Made) -> Signal:
         try:
@@ -332,7 +332,8 @@ class Signals:
             family = self.family(name)
             if family.build is None:
                 raise UsageError(
-                    f"signal {name!r} is of our own orders, and no tape has it; a quote model reads it in a run"
+                    f"signal {name!r} depends on our own orders, so it cannot be computed from a tape; "
+                    "quote models read it in a run"
                 )
             numbers_of(family, name)
 

@@ -79,7 +79,7 @@ class MicroPriceFit:
                 str(content["symbol"]), tuple(content["days"]), int(content["tick_e8"]), int(content["steps"]), ticks
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenFile(f"{source}: no fit of a micro-price ({error}); fit it again") from error
+            raise BrokenFile(f"{source}: not a fit of a micro-price ({error}); fit it again") from error
 
 
 def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:

@@ -72,7 +72,8 @@ def test_no_tape_has_them():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)])])
     for name in OURS:
         with pytest.raises(
-            UsageError, match="is of our own orders, and no tape has it; a quote model reads it in a run"
+            UsageError,
+            match="depends on our own orders, so it cannot be computed from a tape; quote models read it in a run",
         ):
             list(compute(tape, [name]))
         assert SIGNALS.family(name).group == "ours"

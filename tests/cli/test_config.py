@@ -81,7 +81,7 @@ def test_days_that_are_none_are_refused(text):
 @pytest.mark.parametrize("text", ["20240732", "20250229", "20251216:20251301"])
 def test_a_day_that_no_calendar_has_is_said_to_be_so(text):
     """The words of a parser's own failure say nothing of days."""
-    with pytest.raises(UsageError, match=r"'\d{8}' is in no calendar"):
+    with pytest.raises(UsageError, match=r"'\d{8}' is not a date of the calendar"):
         read("day", text)
 
 

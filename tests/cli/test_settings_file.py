@@ -86,14 +86,14 @@ def test_a_yaml_file_says_the_same():
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ('symbl = "X"', 2, "error: mm.toml: no knob has the name 'symbl'; did you mean symbol?"),
-        ('SYMBOL = "X"', 2, "error: mm.toml: no knob has the name 'SYMBOL'; did you mean symbol?"),
+        ('symbl = "X"', 2, "error: mm.toml: there is no knob 'symbl'; did you mean symbol?"),
+        ('SYMBOL = "X"', 2, "error: mm.toml: there is no knob 'SYMBOL'; did you mean symbol?"),
         (
             "order_latency_ms = -1",
             2,
             "error: mm.toml: --order-latency-ms (ORDER_LATENCY_MS) was '-1': it must be a num",
         ),
-        ("day = [20251217]\n[a]\nday = 20251216", 2, "error: mm.toml: day stands there twice"),
+        ("day = [20251217]\n[a]\nday = 20251216", 2, "error: mm.toml: day is set twice"),
         ("run_id = 12:00:00", 2, "error: mm.toml: run_id is datetime.time(12, 0); write text, a number"),
         ("symbol = ", 3, "error: mm.toml: cannot be read as settings (Invalid value"),
     ],

@@ -49,7 +49,7 @@ def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
     [
         (["one", "--fill", "999999"], 2, "--fill (FILL) is 999999, but"),
         (["one", "--fill", "0"], 2, "--fill"),
-        (["other"], 3, "is no run folder and no RUN_ID"),
+        (["other"], 3, "is neither a run folder nor a RUN_ID"),
         (["one", "--data-root", "nowhere"], 3, "nowhere"),
     ],
 )

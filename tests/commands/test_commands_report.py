@@ -187,7 +187,7 @@ def broken(own: Path, name: str, file: str, text: str | None) -> str:
         ("played", "summary.json", "{", "cannot be read"),
         ("played", "fills_SIMUSDT.csv", "what,is\n1,2\n", "cannot be read"),
         ("played", "state_SIMUSDT.csv", None, "cannot be read"),
-        ("measured", "poisson_fit.json", "[]", "no JSON object"),
+        ("measured", "poisson_fit.json", "[]", "not a JSON object"),
         ("planned", "window_metrics.csv", "a,b\n1,2\n", "no column start_us"),
         ("planned", "poisson_schedule.json", None, "cannot be read"),
         ("walked", "oos_metrics.json", "?", "cannot be read"),

@@ -28,7 +28,7 @@ def test_a_switch_is_thrown_read_and_re_armed(mm, tmp_path: Path) -> None:
     thrown = mm("kill", "--symbol", "BTCUSDT", "--reason", "odd fills")
     assert thrown.exit_code == 0
     assert thrown.stdout.startswith("BTCUSDT: killed since ")
-    assert thrown.stdout.endswith(": odd fills; mm risk rearm --symbol BTCUSDT lets it trade again\n")
+    assert thrown.stdout.endswith(": odd fills; mm risk rearm --symbol BTCUSDT allows it to trade again\n")
     found = json.loads(mm("status", "--symbol", "BTCUSDT", "--json").stdout)
     assert found == KillSwitch(tmp_path, "BTCUSDT").status()
     assert (found["killed"], found["reason"]) == (True, "odd fills")

@@ -64,8 +64,8 @@ def test_what_lies_there_and_is_no_run_is_named():
     assert done.exit_code == 0
     assert [row["run_id"] for row in found["runs"]] == ["one"]
     assert {Path(one["path"]).name: one["why"].partition(" (")[0] for one in found["others"]} == {
-        "20251216_v": "not a run manifest, it has no kind; make the run again",
-        "20251216_x.partial": "not finished: a run works on it, or was killed",
+        "20251216_v": "not a run manifest, kind is missing; make the run again",
+        "20251216_x.partial": "not finished: a run is writing it, or was killed",
         "20251216_y": "not a run, it has no run_manifest.json",
         "20251216_z": "cannot be read as a run manifest",
     }
@@ -134,11 +134,11 @@ def test_a_run_is_shown_by_its_folder_or_its_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody", "'nobody' is no run folder and no RUN_ID below out"),
+        ("nobody", "'nobody' is neither a run folder nor a RUN_ID under out"),
         ("out", "out: not a run, it has no run_manifest.json"),
         ("one", "2 runs are called 'one'"),
         ("on", "3 runs are called 'on'"),
-        ("", "'' is no run folder and no RUN_ID below out"),
+        ("", "'' is neither a run folder nor a RUN_ID under out"),
     ],
 )
 def test_a_name_that_is_no_run_is_refused(name, message):

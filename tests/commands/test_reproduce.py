@@ -279,7 +279,7 @@ def test_code_that_a_manifest_names_and_the_run_did_not_read_is_not_called(desk,
     assert (done.returncode, done.stdout) == (5, "")
     (line,) = done.stderr.splitlines()
     assert "its manifest names code that the run did not read: " in line
-    assert line.endswith("add --trust to call it")
+    assert line.endswith("add --trust to run it")
     assert not (place / "pwned").exists()
 
 
@@ -314,7 +314,7 @@ def test_code_that_is_trusted_must_still_be_a_model(desk, tmp_path):
     claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
     done = command(place, "runs", "reproduce", "mine", "--trust")
     assert done.returncode == 2
-    assert "'os:system' is no quote model: it is a builtin_function_or_method" in done.stderr
+    assert "'os:system' is not a quote model: it is a builtin_function_or_method" in done.stderr
     assert not (place / "pwned").exists()
 
 

@@ -144,4 +144,4 @@ def test_a_broken_sweep_is_one_line(opened, made, tmp_path, text):
     (tmp_path / "out/sweep/SIMUSDT/20260105_grid/sweep.json").write_text(text)
     at = opened("backtest_page", tmp_path, sweep="grid")
     assert not at.exception
-    assert "not what a sweep leaves" in at.error[0].value
+    assert "not the files of a sweep" in at.error[0].value

@@ -108,7 +108,7 @@ def test_metrics_are_read_by_family_and_label(answering):
         "mm_position": {"": -0.5}, "mm_pnl": {"total": 0.001}, "mm_risk_used_ratio": {"MAX_POSITION": 0.25},
     }  # fmt: skip
     pages["metrics"] = "hello\n"
-    with pytest.raises(DataError, match="no page of metrics"):
+    with pytest.raises(DataError, match="not a metrics page"):
         metrics_of(f"http://{address}/")
 
 
@@ -136,7 +136,7 @@ def test_the_book_of_both_exchanges_in_a_box(answering):
     assert third.trade_us.tolist() == [7_000_000]
     assert [one.tolist() for one in third.trades] == [[101.0], [2.0], [1.0]]
     pages["api/v3/depth"] = {"error": "?"}
-    with pytest.raises(DataError, match="no exchange in a box"):
+    with pytest.raises(DataError, match="not an exchange in a box"):
         box_market(address, "A", None)
 
 

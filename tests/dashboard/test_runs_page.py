@@ -63,7 +63,7 @@ BROKEN = {
     ),
     "an empty table": (lambda run: broken(run, "orders_SIMUSDT.csv", ""), "cannot be read"),
     "half a summary": (lambda run: broken(run, "summary.json", '{"pnl_total": 1,'), "cannot be read"),
-    "no PnL": (lambda run: broken(run, "summary.json", '{"fees": 1}'), "it has no pnl_total"),
+    "no PnL": (lambda run: broken(run, "summary.json", '{"fees": 1}'), "pnl_total is missing"),
     "a list": (lambda run: broken(run, "summary.json", "[]"), "summary.json"),
     "unfinished": (lambda run: run.rename(run.with_name(f"{run.name}.partial")), "not finished"),
 }
@@ -88,7 +88,7 @@ def test_a_broken_run_is_one_line(opened, made, tmp_path, what):
 def test_no_run_at_all(opened, tmp_path):
     """An empty folder, and a name that nothing has."""
     assert "No finished backtest" in text_of(opened("runs_page", tmp_path))
-    assert "'nope' is no run folder" in text_of(opened("runs_page", tmp_path, run="nope"))
+    assert "'nope' is neither a run folder" in text_of(opened("runs_page", tmp_path, run="nope"))
 
 
 def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
@@ -97,7 +97,9 @@ def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
     with next((tmp_path / "data").glob("*/*/trades_ws*")).open("a") as file:
         file.write("\n")
     at = opened("runs_page", tmp_path, run="base")
-    assert re.search(r"is not what the run read: it has [\d,]+ bytes, and had [\d,]+ when the run read it", text_of(at))
+    assert re.search(
+        r"is not the data that the run read: it has [\d,]+ bytes, and had [\d,]+ when the run read it", text_of(at)
+    )
     assert charts_of(at) == 6
 
 

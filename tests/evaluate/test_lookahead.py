@@ -243,7 +243,7 @@ def test_without_a_day_before_the_micro_price_cannot_be_checked():
     """Its signal is defined nowhere, and the model that reads it is refused, as by a backtest."""
     quotes = {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [LEANING]}
     words = [["micro_price"], ["steps", "--quote-params-json", json.dumps(quotes)]]
-    for one, told in zip(words, ("signal micro_price is defined nowhere", "micro_price"), strict=True):
+    for one, told in zip(words, ("signal micro_price has no defined value", "micro_price"), strict=True):
         done = CliRunner().invoke(lookahead, [*FLAGS, *one, "--day", "20260104"])
         assert done.exit_code == 2
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()
@@ -320,8 +320,8 @@ def test_a_fit_of_the_day_itself_is_told(tmp_path):
     [
         (["peeking:Never"], 2, "peeking:Never sends no order on SIMUSDT 20260105, so there is nothing to compare"),
         (["peeking:quotes_nothing"], 2, "no class 'quotes_nothing'"),
-        (["peeking:Future"], 2, "'peeking:Future' is no quote model and no fill model"),
-        (["fixed_spred"], 2, "'fixed_spred' is no quote model and no fill model; known are"),
+        (["peeking:Future"], 2, "'peeking:Future' is not a quote model or a fill model"),
+        (["fixed_spred"], 2, "'fixed_spred' is neither a quote model nor a fill model; known are"),
         (["fixed_spread"], 2, "needs delta_ticks"),
         (["fixed_spread", "--day", "20260104:20260105"], 2, "this command takes one day"),
         (["fixed_spread", "--day", "20260107"], 3, "20260107"),

@@ -171,7 +171,7 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes) -> Non
     """One line says which file, and what is wrong."""
     path = tmp_path / "log.csv.gz"
     path.write_bytes(content)
-    with pytest.raises(BrokenFile, match=f"{path}: no order log"):
+    with pytest.raises(BrokenFile, match=f"{path}: not an order log"):
         list(read_rows(path))
 
 

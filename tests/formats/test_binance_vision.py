@@ -86,7 +86,7 @@ def test_files_that_are_not_binances_are_refused(tmp_path):
     with pytest.raises(Mismatch, match=r"is of SIMUSDT; --symbol \(SYMBOL\) is OTHER"):
         imported("binance_vision", [trades], tmp_path / "data", symbol="OTHER")
     aggregates = write_csv(tmp_path / NAME.format("aggTrades"), None, [(1, "1", "1", 1, 1, ms(0), "true")])
-    with pytest.raises(BrokenFile, match="the same trades twice"):
+    with pytest.raises(BrokenFile, match="hold the same trades"):
         imported("binance_vision", [trades, aggregates], tmp_path / "data")
     with pytest.raises(BrokenFile, match=r"klines.*: the name is not SYMBOL-KIND-DATE"):
         imported("binance_vision", [write_csv(tmp_path / NAME.format("klines"), None, [(1, 2)])], tmp_path / "data")

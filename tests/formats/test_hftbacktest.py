@@ -143,7 +143,7 @@ def test_a_row_that_cannot_be_is_named(tmp_path, file, what):
 
 
 def test_prices_off_the_given_tick_are_refused(tmp_path, file):
-    with pytest.raises(OffGrid, match=r"no multiples of tick size 0\.25"):
+    with pytest.raises(OffGrid, match=r"not multiples of tick size 0\.25"):
         imported("hftbacktest", [file], tmp_path / "data", tick_size="0.25")
 
 
@@ -165,7 +165,7 @@ def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
 
 def test_arrays_of_something_else_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", data=np.zeros((4, 3)))
-    with pytest.raises(BrokenFile, match=r"a\.npz:1: no events of hftbacktest: shape \(4, 3\)"):
+    with pytest.raises(BrokenFile, match=r"a\.npz:1: not events of hftbacktest: shape \(4, 3\)"):
         imported("hftbacktest", [tmp_path / "a.npz"], tmp_path / "data")
     np.savez(tmp_path / "b.npz", one=np.zeros(3), two=np.zeros(3))
     with pytest.raises(BrokenFile, match=r"b\.npz: holds the arrays one.npy, two.npy, and no 'data'"):

@@ -89,7 +89,7 @@ def test_a_clock_that_was_behind_moves_the_exchange_times(tmp_path):
 def test_what_is_there_is_not_overwritten(tmp_path):
     write_hftbacktest(tmp_path / "x.npz", PlainMarket(1))
     tape = Tape.of(GRID, [(1_767_600_000_000_000, "snapshot", [(99, 5)], [(101, 6)])])
-    with pytest.raises(RunExists, match=r"x\.npz is there already"):
+    with pytest.raises(RunExists, match=r"x\.npz exists already"):
         export_hftbacktest(tape, tmp_path / "x.npz")
     with pytest.raises(UsageError, match=r"must end in \.npz"):
         export_hftbacktest(tape, tmp_path / "x.csv")

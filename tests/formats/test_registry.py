@@ -25,5 +25,5 @@ def test_days_are_those_of_utc_but_of_raw_captures():
 
 
 def test_another_form_is_refused_by_name():
-    with pytest.raises(UsageError, match=r"--format 'csv' is none of raw, bitstamp, hftbacktest, tardis"):
+    with pytest.raises(UsageError, match=r"--format 'csv' is not one of raw, bitstamp, hftbacktest, tardis"):
         form_of("csv")

@@ -161,7 +161,7 @@ BAD = {
     "another exchange": (lambda lines: spoiled(lines, 50, "binance", "okex"), r":50: a row of the exchange 'okex'"),
     "a time that goes back": (lambda lines: "".join([*lines[:60], *lines[20:21], *lines[60:]]), r":61: .* comes after"),
     "another table": (lambda _: "a,b,c\n1,2,3\n", r":1: the header is a,b,c; give Tardis"),
-    "nothing": (lambda _: "", r":1: the file holds no row"),
+    "nothing": (lambda _: "", r":1: the file has no rows"),
 }
 
 

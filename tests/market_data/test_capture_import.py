@@ -165,7 +165,7 @@ def test_a_grid_that_changes_in_the_capture_is_a_history(tmp_path, first, then):
 
 def test_a_tick_size_that_no_price_fits_is_refused(tmp_path):
     """Too coarse a tick is no grid of this market; nothing is written."""
-    with pytest.raises(OffGrid, match=r"such as 99\.90, are no multiples of tick size 1, .* multiple of 0\.1: give"):
+    with pytest.raises(OffGrid, match=r"such as 99\.90, are not multiples of tick size 1, .* multiple of 0\.1: give"):
         imported(tmp_path, GOOD, tick_size="1")
     assert not folder(tmp_path).path.exists()
 

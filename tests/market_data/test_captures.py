@@ -92,7 +92,7 @@ def test_a_broken_line_is_handed_out_raw_with_its_place(tmp_path):
     (first_us, first), (second_us, second) = of(received, Broken)
     assert (first.raw, first.cut, first_us) == (b'1767610800000000 {"stream":"simusdt@de', False, 1767610800000000)
     assert first.reason.startswith("capture.dat:2: ")
-    assert (second_us, second.reason) == (None, "capture.dat:3: no receive stamp at its beginning")
+    assert (second_us, second.reason) == (None, "capture.dat:3: no receive stamp at its start")
 
 
 def test_a_cut_last_line_says_so_and_a_whole_one_counts(tmp_path):

@@ -74,7 +74,7 @@ def test_a_given_name_is_used_once(name):
     with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as refused:
         claim(plan(run_id="mine"))
     killed = name.endswith(".partial")
-    assert ("or was killed; if none does, remove that folder" in str(refused.value)) == killed
+    assert ("or was killed; if none is, remove that folder" in str(refused.value)) == killed
     assert name in str(refused.value)
 
 
@@ -103,7 +103,7 @@ def test_out_dir_must_be_new_or_empty():
         claim(plan(out_dir=Path("full")))
     with pytest.raises(UsageError, match="to a file"):
         claim(plan(out_dir=Path("full/x")))
-    with pytest.raises(RunExists, match=r"a run works on it, or was killed; if none does, remove .*empty.partial"):
+    with pytest.raises(RunExists, match=r"a run is writing it, or was killed; if none is, remove .*empty.partial"):
         claim(plan(out_dir=Path("empty")))
 
 
@@ -252,7 +252,7 @@ def test_an_out_dir_with_files_of_another_run_is_refused(tmp_path):
     partial = partial_folder(tmp_path / "here")
     partial.mkdir()
     (partial / "orders.csv").touch()
-    with pytest.raises(RunExists, match="a run works on it, or was killed"):
+    with pytest.raises(RunExists, match="a run is writing it, or was killed"):
         claim(one)
 
 

@@ -90,7 +90,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_manifest_that_lacks_something_names_it(tmp_path, name, value):
     """Whoever reads one may rely on its entries."""
     m.write_manifest(tmp_path, {**WHOLE, name: value})
-    with pytest.raises(BrokenFile, match=f"it has no {name}"):
+    with pytest.raises(BrokenFile, match=f"{name} is missing"):
         m.read_manifest(tmp_path)
 
 

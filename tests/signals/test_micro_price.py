@@ -91,7 +91,7 @@ def test_a_fit_is_kept_as_json_and_nothing_else_is_taken_for_one(tops):
     assert (again.symbol, again.days, again.tick_e8, again.steps) == (fit.symbol, fit.days, fit.tick_e8, fit.steps)
     assert again.days == ("20260104", "20260105")
     assert np.array_equal(again.ticks, fit.ticks, equal_nan=True)
-    with pytest.raises(BrokenFile, match=r"fit.json: no fit of a micro-price"):
+    with pytest.raises(BrokenFile, match=r"fit.json: not a fit of a micro-price"):
         MicroPriceFit.from_json({"ticks": [1]}, "fit.json")
 
 

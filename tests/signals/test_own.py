@@ -151,7 +151,7 @@ def test_live_equals_the_column(told, piece):
     [
         ("Raises", ModelError, r"Raises\.on_book raised ZeroDivisionError.*own_signals\.py:\d+"),
         ("Text", ModelError, "returned 'up'; a signal is a number or None"),
-        ("Fills", UnknownModel, "is no signal; a signal is a class with the method on_book"),
+        ("Fills", UnknownModel, "is not a signal; a signal is a class with the method on_book"),
         ("Gone", UnknownModel, "has no class 'Gone'"),
     ],
 )

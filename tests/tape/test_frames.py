@@ -190,7 +190,7 @@ def test_an_instant_is_given_in_any_usual_form():
     [
         (-1, 1, "outside the tape, which covers"),
         ("1970-01-02", 1, "1970-01-02T00:00:00.000000Z is outside the tape"),
-        ("noon", 1, "'noon' is no instant; give ISO 8601"),
+        ("noon", 1, "'noon' is not an instant; give ISO 8601"),
         (500, 0, "levels is 0; give at least 1"),
     ],
 )

@@ -89,7 +89,7 @@ def _settled(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
     apart = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
     if not (max(n[0][0], n[1][1]) < 1 and apart > 0):
         raise UsageError(
-            "hawkes: clustering: the branching ratio is 1 or more, so the process has no mean of its own; give "
+            "hawkes: clustering: the branching ratio is 1 or more, so the process has no stationary mean; give "
             "mean_per_s, or less branching"
         )
     if not kernels:

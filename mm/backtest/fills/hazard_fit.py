@@ -43,7 +43,7 @@ def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, An
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file; `mm fills hazard` writes one") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenFile(f"{path}: no fit of {KIND} ({error!r}); write it again with `mm fills hazard`") from error
+        raise BrokenFile(f"{path}: not a fit of {KIND} ({error!r}); write it again with `mm fills hazard`") from error
     if content.get("digest") != digest_of(content):
         raise BrokenFile(f"{path}: changed since it was written (digest); write it again with `mm fills hazard`")
     if of != symbol:

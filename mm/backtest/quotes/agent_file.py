@@ -92,7 +92,7 @@ class AgentTerms:
         if not len(terms.signals) == len(terms.means) == len(terms.scales):
             raise ValueError(f"{len(terms.signals)} signals, {len(terms.means)} means, {len(terms.scales)} scales")
         if not all(math.isfinite(one) for one in numbers) or not all(0.0 < one < math.inf for one in positive):
-            raise ValueError("a mean, a scale or a length of time is no usable number")
+            raise ValueError("a mean, a scale or a duration is not a usable number")
         return terms
 
     def check_tick(self, tick_e8: int) -> None:
@@ -141,7 +141,7 @@ class SavedAgent:
         network = Network(weights, biases, activations)
         if (network.shape[0], network.shape[-1]) != (self.terms.inputs, self.terms.outputs):
             raise ValueError(
-                f"its network takes {network.shape[0]} inputs and answers {network.shape[-1]}; its terms have "
+                f"its network has {network.shape[0]} inputs and {network.shape[-1]} outputs; its terms have "
                 f"{self.terms.inputs} and {self.terms.outputs}"
             )
         return network
@@ -188,9 +188,9 @@ def read_agent(path: Path) -> SavedAgent:
     except OSError as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); give the zip of mm rl train") from error
     if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise BrokenFile(f"{path}: no agent, it is not a zip file; give the zip of mm rl train")
+        raise BrokenFile(f"{path}: not a zip file; give the zip that mm rl train writes")
     if hashlib.sha256(data[:-DIGEST]).hexdigest().encode() != data[-DIGEST:]:
-        raise BrokenFile(f"{path}: no agent of mm rl train, or a byte of it was changed; train it again")
+        raise BrokenFile(f"{path}: not an agent of mm rl train, or the file was changed; train it again")
     try:
         return _unpacked(data)
     except MMError:
@@ -205,7 +205,7 @@ def _unpacked(data: bytes) -> SavedAgent:
         digest = archive.comment.decode()
         training = archive.read(TRAINING) if TRAINING in archive.namelist() else b""
         if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']}, and this one reads {VERSION}")
+            raise ValueError(f"version {content['version']}, but this program reads version {VERSION}")
         with np.load(io.BytesIO(archive.read(ARRAYS)), allow_pickle=False) as arrays:
             layers = tuple(
                 (arrays[f"weights_{place}"], arrays[f"biases_{place}"], str(activation))

@@ -19,7 +19,7 @@ class Quotes:
         bid_kind: ``LIMIT_MAKER`` (rejected where it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose
             price is not looked at.
         ask_kind: Likewise.
-        bids: Several bids, in the place of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range``
+        bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range``
             is read quickest. Where *bids* or *asks* is given, the other side is empty unless it is given as well. An
             order at a price that is still wanted stays where it is.
         asks: Likewise.

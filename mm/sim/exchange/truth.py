@@ -154,7 +154,7 @@ class MarketTruth:
         """
         begun, after = self._eras[-1][0], self._counted(after_id, None)
         if after < begun:
-            raise ValueError(f"after_id={after_id} lies before the era that counts now")
+            raise ValueError(f"after_id={after_id} is before the current era")
         if after == begun and len(self._eras) > 1:
             self._eras.pop()
         self._eras.append((after, after - first_id + 1))

@@ -39,7 +39,7 @@ def make_day(
     """
     if folder.path.exists() and not (folder.path / TRUTH).is_file():
         raise UsageError(
-            f"{folder.path} is there and is no simulated day (it has no {TRUTH}); "
+            f"{folder.path} exists and is not a simulated day (it has no {TRUTH}); "
             f"give another --symbol, --day or --data-root"
         )
     root = folder.root / f".{folder.symbol}-{folder.day}.partial"

@@ -203,7 +203,7 @@ def read_log(path: Path) -> Iterator[Row]:
                 line += 1
                 yield _row(text)
     except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BrokenFile(f"{path}: line {line} is none of an order log: {error}; write the day again") from error
+        raise BrokenFile(f"{path}: line {line} is not a line of an order log: {error}; write the day again") from error
 
 
 def _row(text: str) -> Row:

@@ -137,7 +137,7 @@ class Box:
         """Listen, and let time pass, until the block ends.
 
         Raises:
-            UsageError: If *host* and *port* cannot be listened on.
+            UsageError: If *host* and *port* cannot be bound.
         """
         self._address = (host, await self.server.start(host, port))
         self.running = asyncio.create_task(self.scheduler.run())
@@ -367,7 +367,7 @@ class ControlCalls:
         injector, number = self._box.injector, _requested(request, "conn", 0)
         if injector is None:
             raise BadCall(
-                "what is sent is logged from the first faults on; POST /sim/faults, an empty script is enough"
+                "messages are logged from the first script of faults on; POST /sim/faults, an empty script is enough"
             )
         logs = (injector.users if request.params.get("of") == "user" else injector.scope).logs
         if number not in logs:
@@ -388,7 +388,7 @@ def _content(request: Request) -> dict[str, Any]:
     try:
         content = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise BadCall(f"the body is no JSON: {error}") from error
+        raise BadCall(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise BadCall("the body must be a JSON object")
     return content

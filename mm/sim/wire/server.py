@@ -65,14 +65,14 @@ class Server(ConnectionHub):
         """Listen on *host* and *port*, 0 for one that is free, and return the port.
 
         Raises:
-            UsageError: If that cannot be listened on.
+            UsageError: If that cannot be bound.
         """
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
         except (OSError, UnicodeError) as error:
             raise UsageError(
-                f"--host (SERVE_HOST) {host!r}, --port (SERVE_PORT) {port}: cannot be listened on "
+                f"--host (SERVE_HOST) {host!r}, --port (SERVE_PORT) {port}: cannot be bound "
                 f"({error.strerror if isinstance(error, OSError) else error}); give others, or port 0 for a free one"
             ) from error
         self._sweep()

@@ -209,7 +209,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _read_id(message: dict[str, Any]) -> Any:

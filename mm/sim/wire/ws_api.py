@@ -303,7 +303,7 @@ def _read(text: str) -> Json:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _id_of(request: Json) -> int | str | None:

@@ -218,7 +218,9 @@ class ModelMaker:
             if self._run is not None and not self._k_assumed:
                 self._k_assumed = True
                 self._run.log.warning(
-                    "k_assumed", k_per_tick=params["k"], way_out="give FILL_PARAMS_FILE, or k in QUOTE_PARAMS_JSON"
+                    "k_assumed",
+                    k_per_tick=params["k"],
+                    way_out="give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON",
                 )
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 

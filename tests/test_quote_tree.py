@@ -159,7 +159,7 @@ WRONG = [
     ("steps", {}, "QUOTE_PARAMS_JSON: steps needs model, steps$"),
     ("steps", {"model": FIXED}, "steps needs steps"),
     ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*; one is \'fixed_spread\''),
-    ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is no list"),
+    ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is not a list"),
     ("steps", {"model": FIXED, "steps": [["post_only"]]}, r"steps takes .*; one is \['post_only'\]"),
     ("steps", {"model": FIXED, "steps": [["postonly", {}]]}, "unknown step 'postonly'; .*did you mean post_only"),
     (
@@ -182,7 +182,7 @@ WRONG = [
     ("mixed", {"models": [FIXED]}, r"mixed takes {\"models\": \[\[name, {parameters}, weight\], ...\]}; one is"),
     ("mixed", {"models": [[*FIXED, True]]}, "mixed takes .*; one is"),
     ("mixed", {"models": [[*FIXED, -1]]}, "a weight is -1; it must be above 0"),
-    ("steps", deep(DEEPEST + 1), "models stand more than 8 deep in each other"),
+    ("steps", deep(DEEPEST + 1), "models are nested more than 8 deep"),
 ]
 
 

@@ -85,7 +85,7 @@ def test_a_calibration_has_its_fit_with_points(desk):
     assert "usable" in run._repr_html_()
     with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; a backtest or"):
         run.fills_frame()
-    with pytest.raises(DataError, match="no run folder and no RUN_ID"):
+    with pytest.raises(DataError, match="neither a run folder nor a RUN_ID"):
         mm.open_run("nothing", root / "out")
 
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]
 
 WHY = {
-    "trade_cross:trade": "a print from the other side at its price or beyond",
-    "price_cross:book": "the other side's best price reached it",
-    "queue:trade": "a print reached it when what stood ahead of it was gone, or went beyond its price",
-    "queue:book": "the other side's best price reached it, so its queue was gone",
-    "poisson:hazard": "drawn from the fitted intensity: no event of the tape stands behind it",
-    "hawkes:hazard": "drawn from the fitted intensity, which the orders before it raised: no event caused it",
-    TAKEN: "it took from the other side when it arrived, as the book stood before the market moved at that instant",
+    "trade_cross:trade": "a trade of the other side printed at its price or beyond",
+    "price_cross:book": "the other side's best price reached its price",
+    "queue:trade": "a trade printed at its price after the queue ahead was gone, or printed beyond its price",
+    "queue:book": "the other side's best price reached its price, so its queue was gone",
+    "poisson:hazard": "drawn from the fitted intensity: no event of the tape caused it",
+    "hawkes:hazard": "drawn from the fitted intensity, raised by earlier orders: no event of the tape caused it",
+    TAKEN: "it took liquidity on arrival, from the book before the market moved at that instant",
 }
-ASKED = {"trade": ", called for a print", "book": ", called after a change of the book"}
+CALLED = {"trade": ", called for a print", "book": ", called after a change of the book"}
 PRINTED = ":trade"
 REACHING = ("trade_cross:trade", "queue:trade")  # their prints come from the other side, at the price or beyond
 KINDS = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "print", GAP: "gap"}
@@ -79,7 +79,7 @@ def explain(
         "its order",
         *(f"  {_ago(int(row['recv_us']), us):>12}  {_order_text(row)}" for row in orders),
         "",
-        f"the market: best bid and ask, and what was displayed at {price} on the {_side(side)} side",
+        f"the market: best bid and ask, and the displayed quantity at {price} on the {_side(side)} side",
     ]
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
@@ -192,7 +192,7 @@ def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
 
 def _why(reason: str) -> str:
     model, _, trigger = reason.partition(":")
-    return WHY.get(reason, f"the model {model} said so{ASKED.get(trigger, '')}")
+    return WHY.get(reason, f"the model {model} decided it{CALLED.get(trigger, '')}")
 
 
 def _order_text(row: Row) -> str:

@@ -303,7 +303,8 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
         lines.append(f"{f'{delta:g}'.replace('-', MINUS):>7}{exposure:>14,.0f}{fills:>10,g}{fitted:>12}{residual:>10}")
     left = len(rows.delta_ticks[shown.stop :])
     if left:
-        lines.append(f"{'…':>7}{rows.fills[shown.stop :].sum():>24,g}   at {left} distances beyond")
+        distances = "1 distance" if left == 1 else f"{left} distances"
+        lines.append(f"{'…':>7}{rows.fills[shown.stop :].sum():>24,g}   at {distances} beyond")
     return "\n".join(lines)
 
 

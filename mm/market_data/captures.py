@@ -42,7 +42,8 @@ _OTHER_PACKINGS = {
 }
 ACCEPTED = (
     "accepted: plain or gzip lines of '<receive stamp> <JSON>', and captures that begin with a "
-    'configuration record ("wss://… <-> time", or JSON with "t":"header")'
+    'configuration record ("wss://… <-> time", or JSON with "t":"header"); files of other sources need --format '
+    "(mm data import --help lists the forms)"
 )
 
 

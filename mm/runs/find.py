@@ -91,7 +91,7 @@ def find_run(name: str, root: Path) -> Found:
         return matches[0]
     if matches:
         places = ", ".join(str(run.folder) for run in matches)
-        raise DataError(f"{len(matches)} runs are called {name!r}: {places}; name the folder of one")
+        raise DataError(f"{len(matches)} runs match {name!r}: {places}; give more of the RUN_ID, or the folder of one")
     raise DataError(f"{name!r} is neither a run folder nor a RUN_ID under {root}; mm runs list shows the known ones")
 
 
@@ -119,9 +119,7 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
         return usable[-1].folder / FITS[usable[-1].manifest["kind"]]
     exact = [run for run in runs if run.manifest["run_id"] == name] or [run for run in runs if _begins(run, name)]
     if len(exact) > 1:
-        raise DataError(
-            f"{len(exact)} fits are called {name!r}: {', '.join(str(run.folder) for run in exact)}; name a file"
-        )
+        raise DataError(f"{len(exact)} fits match {name!r}: {', '.join(str(run.folder) for run in exact)}; name a file")
     if not exact:
         known = closest(name, [LAST, *(str(run.manifest["run_id"]) for run in runs)])
         raise DataError(

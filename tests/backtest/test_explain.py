@@ -58,7 +58,10 @@ def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
     """Price and quantity as the files have them, the reason in words, the fill between what came before and after."""
     lines = explain(tape(), FILL, ORDERS, 1).splitlines()
     assert lines[0] == "BUY 0.00005 at 1, 1970-01-01T00:16:40.004000Z, order 7"
-    assert lines[1] == "queue:trade: a print reached it when what stood ahead of it was gone, or went beyond its price"
+    assert (
+        lines[1]
+        == "queue:trade: a trade printed at its price after the queue ahead was gone, or printed beyond its price"
+    )
     assert lines[4].split() == ["-0.003500", "s", "PLACE", "SENT", "0.00005", "left"]
     assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "+0.000000", "fill", "+0.001000"]
     assert "print SELL 0.00027 at 1 " in lines[-3]
@@ -66,8 +69,8 @@ def test_a_story_names_the_fill_its_order_and_the_print_behind_it():
 
 def test_a_model_of_ones_own_is_named():
     """The words know only the project's own reasons."""
-    assert "the model Mine said so, called for a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
-    assert "the model Mine said so, called after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
+    assert "the model Mine decided it, called for a print" in explain(tape(), row(reason="Mine:trade"), [], 1)
+    assert "the model Mine decided it, called after a change" in explain(tape(), row(reason="Mine:book"), [], 1)
 
 
 def test_a_fill_behind_the_last_event_has_its_mark_too():
@@ -81,7 +84,7 @@ def test_what_took_is_told_by_the_side_it_took_from():
     taken = row(reason="taker:book", side="SELL")
     orders = [ORDERS[0] | {"side": "SELL", "price": "0.98000000"}, ORDERS[1]]
     lines = explain(tape(), taken, orders, 1).splitlines()
-    assert lines[-5].endswith("what was displayed at 1 on the bid side")
+    assert lines[-5].endswith("the displayed quantity at 1 on the bid side")
     assert [line.split()[0] for line in lines[-4:]] == ["-0.001000", "fill", "+0.000000", "+0.001000"]
     assert lines[-4].split()[-1] == "0.00026"
     at_once = [orders[0] | {"recv_us": taken["recv_us"]}, orders[1]]

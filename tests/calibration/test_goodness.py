@@ -360,6 +360,7 @@ def test_far_distances_where_nothing_is_expected_are_only_counted():
     assert lines[-1][:2] == ["…", "0"]
     busy = Points.of(range(1, 31), [100] * 30, [50] * 29 + [20])
     assert shown(busy, most=10)[-1] == ["…", "970", "at", "20", "distances", "beyond"]
+    assert shown(busy, most=29)[-1] == ["…", "20", "at", "1", "distance", "beyond"]
 
 
 def test_an_unusable_fit_still_has_its_table():

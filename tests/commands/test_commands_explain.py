@@ -39,7 +39,7 @@ def test_a_fill_is_explained_by_the_print_that_reached_it(desk):
     lines = answer.stdout.splitlines()
     assert lines[0].startswith("fill 1 of ")
     assert f"order {fill['order_id']}" in lines[0]
-    assert "queue:trade: a print reached it" in lines[1]
+    assert "queue:trade: a trade printed at its price" in lines[1]
     other = "SELL" if fill["side"] == "BUY" else "BUY"
     assert any(line.lstrip().startswith("+0.000000 s") and f"print {other}" in line for line in lines)
 

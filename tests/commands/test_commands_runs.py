@@ -136,8 +136,8 @@ def test_a_run_is_shown_by_its_folder_or_its_name():
     [
         ("nobody", "'nobody' is neither a run folder nor a RUN_ID under out"),
         ("out", "out: not a run, it has no run_manifest.json"),
-        ("one", "2 runs are called 'one'"),
-        ("on", "3 runs are called 'on'"),
+        ("one", "2 runs match 'one'"),
+        ("on", "3 runs match 'on': "),
         ("", "'' is neither a run folder nor a RUN_ID under out"),
     ],
 )

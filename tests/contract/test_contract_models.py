@@ -241,7 +241,7 @@ def test_a_module_that_is_not_there_is_named(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"FILL_MODEL": "hybrid", "FILL_PARAMS_JSON": '{"models": "trade_cross,price_cross"}'}, "is no list"),
+        ({"FILL_MODEL": "hybrid", "FILL_PARAMS_JSON": '{"models": "trade_cross,price_cross"}'}, "is not a list"),
         (
             {"FILL_MODEL": "hybrid", "FILL_PARAMS_JSON": '{"models": [["trade_cross", {}], ["pirce_cross", {}]]}'},
             "did you mean price_cross?",

@@ -25,7 +25,7 @@ def test_a_fit_shows_its_points_curve_and_intervals(opened, made):
 
 
 def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, tmp_path):
-    """Found in a browser: "4 runs are called 'tour'", and none of them could be opened."""
+    """Found in a browser: "4 runs match 'tour'", and none of them could be opened."""
     shutil.copytree(made / FIT, tmp_path / FIT)
     other = tmp_path / FIT.replace("/marks/", "/ladder/")
     shutil.copytree(made / FIT, other)

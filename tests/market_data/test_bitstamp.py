@@ -112,7 +112,7 @@ def test_a_day_begins_with_the_orders_that_rest(tmp_path):
 
 
 def test_another_form_is_refused_by_name():
-    with pytest.raises(UsageError, match=r"--format 'lobster' is none of raw, bitstamp"):
+    with pytest.raises(UsageError, match=r"--format 'lobster' is not one of raw, bitstamp"):
         ImportOptions(form="lobster")
 
 

@@ -137,6 +137,7 @@ def test_other_forms_are_refused_in_one_line(tmp_path, raw, what):
     assert what in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / 'capture.dat'}:1: ")
     assert "accepted" in str(error.value)
+    assert ("<receive stamp> <JSON>" in str(error.value)) == ("of other sources need --format" in str(error.value))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_run_id_or_its_beginning_names_its_fit():
     first = leave("morning_1")
     leave("morning_2")
     assert find_fit("morning_1", "BTCUSDT", OUT) == first
-    with pytest.raises(DataError, match=r"^2 fits are called 'morning'"):
+    with pytest.raises(DataError, match=r"^2 fits match 'morning'"):
         find_fit("morning", "BTCUSDT", OUT)
     with pytest.raises(DataError, match=r"of that RUN_ID below out; did you mean morning_1\?$"):
         find_fit("mornin_1", "BTCUSDT", OUT)

@@ -164,7 +164,7 @@ def test_a_hole_in_what_it_hears_is_refused() -> None:
         MarketTruth(GRID, keep=0)
     truth.renumber(501, 1)
     truth.listen([level(502, 1, 5, 7)])
-    with pytest.raises(ValueError, match="before the era"):
+    with pytest.raises(ValueError, match="before the current era"):
         truth.renumber(500, 1)
     with pytest.raises(Forgotten):
         truth.renumber(9, 1)

@@ -139,7 +139,7 @@ def test_a_recorded_day_is_never_replaced(tmp_path):
     folder.path.mkdir(parents=True)
     kept = folder.path / "something.csv"
     kept.write_text("mine")
-    with pytest.raises(UsageError, match="no simulated day"):
+    with pytest.raises(UsageError, match="not a simulated day"):
         make(tmp_path)
     assert kept.read_text() == "mine"
 

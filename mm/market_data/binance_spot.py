@@ -1,7 +1,7 @@
 """Binance Spot as a `MarketVenue`: addresses, weights and limits, and the reader of stream payloads and REST answers.
 
-Whatever belongs to futures is refused: their update ids follow another rule (`pu`), and a book built by the rule of
-Spot would be silently wrong. What the two markets share is here, and `binance_usdm` changes what differs.
+Messages of futures are refused: their update ids follow another rule (`pu`), and a book built by the rule of
+Spot would be silently wrong. The common code of both markets is here; `binance_usdm` overrides the differences.
 """
 
 from collections import Counter
@@ -79,7 +79,7 @@ _BEGINNING = b'{"stream":"'
 
 
 class _Framed(Struct, Generic[Payload], gc=False):
-    """What frames a payload; `e` is that of a message which is framed by nothing."""
+    """The frame of a payload; `e` is set for a message without a frame."""
 
     stream: str
     data: Payload
@@ -87,7 +87,7 @@ class _Framed(Struct, Generic[Payload], gc=False):
 
 
 class PackedDepth(Struct, gc=False):
-    """A ``depthUpdate`` whose levels are left to the kernel."""
+    """A ``depthUpdate`` whose levels the kernel parses."""
 
     E: int
     s: str
@@ -98,23 +98,23 @@ class PackedDepth(Struct, gc=False):
     pu: int | None = None
 
     def levels(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] | None:
-        """Return bids and asks, checked, as the kernel keeps them; None where one is not as the exchange writes it."""
+        """Return checked bids and asks in the kernel's form; None if a level does not have the exchange's form."""
         bids, asks = local_orderbook.kernel.read_levels(self.b), local_orderbook.kernel.read_levels(self.a)
         return None if bids is None or asks is None else (bids, asks)
 
 
 class FramedStreams(Generic[Payload]):
-    """Read messages of streams whose names are registered."""
+    """Decodes messages of registered streams."""
 
     def __init__(self) -> None:
         self._decoders: dict[bytes, tuple[str, Any]] = {}
 
     def learn(self, name: str, payload: type[Payload]) -> None:
-        """Remember that the stream *name* has messages of the type *payload*."""
+        """Register that the stream *name* has messages of the type *payload*."""
         self._decoders[name.encode()] = name, msgspec.json.Decoder(_Framed[payload])  # type: ignore[valid-type]
 
     def read(self, body: bytes | str) -> Payload | None:
-        """Return the payload; None where *body* is not plainly such a message, and must be looked at more closely."""
+        """Return the payload; None if *body* is not clearly such a message and needs the full decoder."""
         if not isinstance(body, bytes) or not body.startswith(_BEGINNING):
             return None
         known = self._decoders.get(body[len(_BEGINNING) : body.find(b'"', len(_BEGINNING))])
@@ -143,15 +143,15 @@ _SHUTDOWN = ServerShutdown()
 
 
 class Messages:
-    """Decode the messages of one symbol; another market overrides the methods whose names begin with ``_own``.
+    """Decodes the messages of one symbol; other markets override the methods whose names begin with ``_own``.
 
     Args:
         symbol: The symbol, upper case; messages of others are `Other`.
         grid: Checks every price and quantity of the symbol, and derives their steps.
-        packs: Whether levels of updates may come as a kernel reads them, where there is one: any sequence of texts.
+        packs: Whether levels of updates may be in the kernel's form (any sequence of texts), if there is a kernel.
 
     Attributes:
-        symbols: Messages a symbol, of the kinds that a day folder is made of; every symbol that was seen.
+        symbols: Number of messages by symbol, of the kinds that a day folder stores.
     """
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
@@ -163,11 +163,11 @@ class Messages:
         self._packs = packs and bool(local_orderbook.kernel)
 
     def received(self, body: bytes | str) -> Message:
-        """Return what a JSON text is: a combined-stream message, a bare payload, or a REST answer without its address.
+        """Decode a JSON text: a combined-stream message, a bare payload, or a REST answer without its address.
 
         Raises:
-            ValueError: If a field contradicts the others (Unreadable), or a time is none of ours; OffGrid if a price or
-                a quantity is no decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
+            ValueError: If a field contradicts the others (Unreadable), or a time is implausible; OffGrid if a price or
+                a quantity is not a decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
             OtherMarket: If this market never sends it.
         """
         framed = self._framed.read(body)
@@ -193,7 +193,7 @@ class Messages:
         return self._message(kind, envelope.s, body)
 
     def answer(self, url: str, body: bytes | str) -> Message:
-        """Return what the REST answer from *url* is; raises as `received`."""
+        """Decode the REST answer from *url*; raises as `received`."""
         address = urlsplit(url)
         self._own_host(url)
         if address.path.endswith("/exchangeInfo"):
@@ -205,13 +205,13 @@ class Messages:
         return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
 
     def connected(self, url: str) -> Connected:
-        """Return the message that a connection to *url* was opened; raises OtherMarket where it serves another one."""
+        """Return the message that a connection to *url* was opened; raises OtherMarket if it serves another market."""
         self._own_host(url)
         return Connected(url)
 
     @property
     def own_streams(self) -> Sequence[tuple[str, str]]:
-        """Names and kinds of the symbol's streams that were met, in the order in which they came."""
+        """Names and kinds of the symbol's streams, in order of their first message."""
         return [(name, kind) for name, (symbol, kind) in self._streams.items() if symbol == self._symbol]
 
     def _stream(self, name: str) -> tuple[str, str]:
@@ -237,7 +237,7 @@ class Messages:
         return message
 
     def _check(self, message: _Stream) -> None:
-        """Raise where a message of the symbol's own stream is not what it should be."""
+        """Raise if a message of the symbol's own stream is invalid."""
         if message.s != self._symbol:
             raise Unreadable(f"the stream is of {self._symbol}, its message of {message.s}")
         if isinstance(message, DepthUpdate):
@@ -312,13 +312,13 @@ class Messages:
 
 
 def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
-    """Return the update; None where it must be looked at more closely."""
+    """Return the update; None if it needs the full decoder."""
     levels = packed.levels()
     return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu)
 
 
 def check_spot_host(url: str) -> None:
-    """Raise Futures where the host of *url* serves those."""
+    """Raise Futures if the host of *url* serves futures."""
     host = urlsplit(url).netloc
     if any(name in host for name in _FUTURES_HOSTS):
         raise Futures(f"host {host!r}")
@@ -349,10 +349,10 @@ class _Time(msgspec.Struct):
 
 
 class BinanceSpot:
-    """Binance Spot, or an exchange that speaks as it does.
+    """Binance Spot, or an exchange with the same API.
 
-    The limits are 6,000 of weight per minute and 300 attempts to connect in five minutes; a fifth of the one and ten of
-    the other are left to others at the same address.
+    The limits are 6,000 of weight per minute and 300 attempts to connect in five minutes; a fifth of the
+    weight and ten attempts are left for other programs at the same address.
     """
 
     name = SPOT
@@ -365,7 +365,7 @@ class BinanceSpot:
         return Messages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
-        """Raise Futures where *url* serves futures, whose update ids follow another rule."""
+        """Raise Futures if *url* serves futures, whose update ids follow another rule."""
         check_spot_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
@@ -379,7 +379,7 @@ class BinanceSpot:
         return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 
     def levels(self, wanted: int) -> int:
-        """Return how many levels per side a snapshot is requested for *wanted* ones."""
+        """Return the number of levels per side to request for *wanted* ones."""
         return wanted
 
     def exchange_info(self, symbol: str) -> RestRequest:
@@ -387,7 +387,7 @@ class BinanceSpot:
         return RestRequest("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return how trades of the past are served, the best way first."""
+        """Return the endpoints of past trades, in order of preference."""
         return (Aggregates(),) if aggregates else (SingleTrades(), SpannedTrades())
 
     def last_trade(self) -> RestRequest:
@@ -395,18 +395,18 @@ class BinanceSpot:
         return Aggregates().last()
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in the answer to `last_trade`; None where it has none, or is none."""
+        """Return the highest id in the answer to `last_trade`; None if it has none or is invalid."""
         return last_id(body, aggregates=aggregates)
 
     def refusal(self, status: int | None) -> Refusal:
-        """Return what the HTTP status of a refusal says; None: no answer came."""
+        """Return the meaning of the HTTP status of a refusal; None: there was no answer."""
         if status in _HELD_OFF:
             return Refusal.HOLDS_OFF
         stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
         return Refusal.STAYS if stays else Refusal.PASSES
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - the error says it
-        """Return True if *answer* is the exchange's own error of an unknown symbol (−1121)."""
+        """Return True if *answer* is the exchange's error for an unknown symbol (−1121)."""
         try:
             return answer.status == _BAD_REQUEST and _CODE.decode(answer.body).code == _INVALID_SYMBOL
         except (ValueError, msgspec.MsgspecError):
@@ -425,7 +425,7 @@ class BinanceSpot:
         return RestRequest("/api/v3/time", {}, 1)
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the time in the answer to `time`, in µs; None where it has none."""
+        """Return the time in the answer to `time`, in µs; None if it has none."""
         try:
             return exchange_us(msgspec.json.decode(body, type=_Time).serverTime)
         except (ValueError, msgspec.MsgspecError):

@@ -1,4 +1,4 @@
-"""Trades of the past, as Binance serves them on each of its markets: single ones by id, aggregates by id or by time."""
+"""Past trades from Binance's REST endpoints: single trades by id, aggregates by id or by time."""
 
 import msgspec
 from msgspec import Struct
@@ -38,12 +38,12 @@ _AGGREGATES = msgspec.json.Decoder(list[_Aggregate])
 
 
 def _from_id(path: str, missing: MissingIds, weight: int) -> RestRequest:
-    limit = str(min(MOST_ROWS, missing.ids.size + 1))  # one id after them shows that they will never be there
+    limit = str(min(MOST_ROWS, missing.ids.size + 1))  # a later id shows that these will never be available
     return RestRequest(path, {"fromId": str(missing.first_id), "limit": limit}, weight)
 
 
 class SingleTrades:
-    """Single trades of Spot by their ids, which a host for market data alone does not serve."""
+    """Single trades of Spot by id; hosts that serve only market data do not have this endpoint."""
 
     def request(self, missing: MissingIds) -> RestRequest:
         """Return the request for the first 1,000 of them."""
@@ -74,7 +74,7 @@ class Aggregates:
         return TradePage([(IdRange(one.a, one.a), _aggregate(one, one.a)) for one in _AGGREGATES.decode(body)])
 
     def last(self) -> RestRequest:
-        """Return the request for the last one, without the symbol."""
+        """Return the request for the last aggregate, without the symbol."""
         return RestRequest(self._path, {"limit": "1"}, self._weight)
 
 

@@ -1,7 +1,7 @@
-"""Binance USD-M futures as a `MarketVenue`, and what a perpetual pays between its holders.
+"""Binance USD-M futures as a `MarketVenue`, and the funding payments of perpetuals.
 
-Three things differ from Spot. A depth update names the last id of the one before (`pu`), and the ids in between are of
-other symbols; so it is read as the ids from ``pu + 1`` on, by which the rule of `mm.ids` holds: a snapshot of
+Three things differ from Spot. A depth update has the last id of the previous one (`pu`), and the ids in between belong
+to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: a snapshot of
 ``lastUpdateId`` meets the first update with ``pu <= lastUpdateId < u``, and each next one must name the last. REST has
 other paths, weights and limits. And positions pay funding.
 
@@ -43,7 +43,7 @@ from mm.market_data.venue import (
 _COIN_M = ("dstream.", "dapi.")
 _SPOT_HOSTS = ("stream.binance.com", "data-stream.binance.vision", "api.binance.com", "data-api.binance.vision")
 _DEPTH_WEIGHTS = ((5, 2), (10, 2), (20, 2), (50, 2), (100, 5), (500, 10), (1_000, 20))
-"""Levels that a snapshot can have, and what it weighs."""
+"""Levels that a snapshot can have, and its request weight."""
 _AGGREGATES, _AGGREGATES_WEIGHT = "/fapi/v1/aggTrades", 20
 _PAYMENTS = 24
 _MARK_PRICE = msgspec.json.Decoder(MarkPrice)
@@ -67,7 +67,7 @@ class _Listing(Struct):
 
 
 class UsdmMessages(Messages):
-    """Decode the messages of one symbol of USD-M; arguments as of `Messages`."""
+    """Decodes the messages of one symbol of USD-M; arguments as for `Messages`."""
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         if symbol.endswith("_PERP"):
@@ -106,17 +106,17 @@ class UsdmMessages(Messages):
 
 
 def check_usdm_host(url: str) -> None:
-    """Raise OtherMarket where the host of *url* serves Spot, or contracts whose margin is the coin."""
+    """Raise OtherMarket if the host of *url* serves Spot or coin-margined contracts."""
     host = urlsplit(url).netloc
     if host.partition(":")[0] in _SPOT_HOSTS or host.startswith(_COIN_M):
         raise OtherMarket(f"host {host!r}")
 
 
 class BinanceUsdm(BinanceSpot):
-    """Binance USD-M futures, or an exchange that speaks as they do.
+    """Binance USD-M futures, or an exchange with the same API.
 
-    The limits are 2,400 of weight per minute and 300 attempts to connect in five minutes; a fifth of the one and ten of
-    the other are left to others at the same address.
+    The limits are 2,400 of weight per minute and 300 attempts to connect in five minutes; a fifth of the
+    weight and ten attempts are left for other programs at the same address.
     """
 
     name = USDM
@@ -129,7 +129,7 @@ class BinanceUsdm(BinanceSpot):
         return UsdmMessages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
-        """Raise OtherMarket where *url* serves Spot or COIN-M."""
+        """Raise OtherMarket if *url* serves Spot or COIN-M."""
         check_usdm_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:

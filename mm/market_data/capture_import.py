@@ -1,6 +1,6 @@
-"""Raw captured streams into day folders: the contract's files from recordings of others.
+"""Import of raw captured streams into day folders.
 
-Every day is written under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and gets its place when the whole import is done;
+Every day is written under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and renamed when the whole import is done;
 an import that fails leaves nothing.
 """
 
@@ -48,10 +48,10 @@ PARTIAL = ".partial"
 
 
 class Staging:
-    """Make the day folders of one run under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``, one after the other.
+    """Writes the day folders of one run under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``, one after the other.
 
     Args:
-        data_root: Folder of the day folders; made where it is not there.
+        data_root: Folder of the day folders; created if it does not exist.
         symbol: Upper case.
         run_id: Names the run in every row.
         top_n: levels per side in the frames.
@@ -59,7 +59,7 @@ class Staging:
         venue: The market of the days, for ``schema.json``.
 
     Attributes:
-        folders: The days, in their temporary places.
+        folders: The temporary day folders.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Staging:
         self._made = [path for path in (home, *home.parents) if not path.exists()]
 
     def open(self, day: str) -> DayWriter:
-        """Return the writer of *day* in its temporary place; the one before it must be closed.
+        """Return the writer of *day* in its temporary folder; the previous writer must be closed.
 
         Raises:
-            RunExists: If the day folder, or its temporary place, is there already.
-            UsageError: If no folder can be made there.
+            RunExists: If the day folder, or its temporary folder, exists already.
+            UsageError: If no folder can be created there.
         """
         place = DayFolder(self._root, self._symbol, day).path
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
@@ -99,7 +99,7 @@ class Staging:
         return self._writer
 
     def publish(self, instrument_json: str | None) -> list[Path]:
-        """Give every day its ``instrument.json`` and manifest, move it to its place, and return the places in order."""
+        """Write ``instrument.json`` and manifest of every day, rename its folder, and return the folders in order."""
         if instrument_json is not None:
             for folder in self.folders:
                 write_whole(folder.instrument, instrument_json.encode(), durable=True)
@@ -127,20 +127,20 @@ class Staging:
 
 TOP_N = 20
 FORMS = ("raw", "bitstamp")
-"""Whose captures are read."""
+"""The venues whose captures are accepted."""
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CaptureForm:
-    """A form of captures: what an import reads, and which days it leaves.
+    """A form of captures, and the days it is imported into.
 
     Attributes:
-        name: As ``--format`` names it.
+        name: Its name for ``--format``.
         zone: Time zone of its days.
         opened: Returns the captures that the files are, in the order in which they are read; the symbol, the grid of
             its decimals and the progress go to them.
-        nothing: What to say of files without a message.
+        nothing: The error message for files without a message.
         venue: The market of the days, for ``schema.json``.
     """
 
@@ -153,15 +153,15 @@ class CaptureForm:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """How to import.
+    """Options of an import.
 
     Attributes:
-        tick_size: Price step, a decimal, of which most prices must be multiples. None takes the
-            exchangeInfo in the capture, else what all prices are multiples of.
+        tick_size: Price step, a decimal, of which most prices must be multiples. None takes it from the
+            exchangeInfo in the capture, else infers it from the prices.
         qty_step: Quantity step, a decimal; None as above.
-        min_notional: Least price times quantity of an order, a decimal; None takes the exchangeInfo, else 0.
+        min_notional: Minimum notional of an order, a decimal; None takes it from the exchangeInfo, else 0.
         top_n: levels per side in the frames.
-        trade_stream: ``trade`` or ``aggTrade``, where a capture has both; None takes the first one met.
+        trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first one in it.
         form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log beside each day.
     """
 
@@ -185,7 +185,7 @@ class ImportOptions:
 
     @property
     def tick_e8(self) -> int | None:
-        """The price step in 1e-8, None where it is not given."""
+        """The price step in 1e-8, None if it is not given."""
         return None if self.tick_size is None else e8(self.tick_size)
 
 
@@ -199,22 +199,22 @@ def import_captures(  # noqa: PLR0913 - the public face: each is said once
     progress: Progress | None = None,
     form: CaptureForm | None = None,
 ) -> ImportReport:
-    """Write the day folders that *paths*, captures in the order of their recording, hold of *symbol*.
+    """Write the day folders of *symbol* from *paths*, captures in the order of their recording.
 
     Args:
         paths: One or more captures; read in this order, as one recording.
         symbol: The one symbol to import, in any case.
         data_root: Folder of the day folders.
         run_id: Names the run in every row.
-        options: None is the defaults.
+        options: None takes the defaults.
         progress: Called with the bytes read so far and those of all captures.
-        form: What the files are; None is raw captures of Binance, of Spot or, where a message shows that, of USD-M.
+        form: Form of the files; None is raw captures of Binance: of Spot, or of USD-M if a message shows it.
 
     Raises:
         BrokenFile: If a capture is empty, has another form, is of other futures or of two markets, or lies before the
             one given before it.
         Mismatch: If no capture has a message of *symbol*; the message names the symbols they have.
-        RunExists: If a day folder is there already.
+        RunExists: If a day folder exists already.
     """
     if not paths:
         raise UsageError("no capture was given; give at least one file")
@@ -304,7 +304,7 @@ class _Import:
         return report
 
     def _read(self, capture: SomeCapture, session: ImportSession) -> CaptureReport:
-        """Give every message of *capture* to *session*."""
+        """Pass every message of *capture* to *session*."""
         lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
         if self._ahead:
@@ -335,7 +335,7 @@ class _Import:
         return read
 
     def _note(self, recv_us: int, message: Connected | BookLoss | Remark | MarkPrice, session: ImportSession) -> None:
-        """Give what is no row of a stream to *session*, for the ledger."""
+        """Pass a message that is not a stream row to *session*, for the ledger."""
         if isinstance(message, Connected):
             self._connections += 1
             session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
@@ -347,7 +347,7 @@ class _Import:
             session.note(recv_us, "funding", paid._asdict())
 
     def _check_alone(self, capture: SomeCapture, bare_snapshot: str) -> None:
-        """Refuse snapshots that name no symbol where there are several; one that is met once may be a damaged line."""
+        """Refuse snapshots without a symbol if there are several; one that occurs once may be a damaged line."""
         seen = capture.messages.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
             if self.symbol not in seen:
@@ -358,7 +358,7 @@ class _Import:
             )
 
     def _learn(self, recv_us: int, info: ExchangeInfo, capture: SomeCapture, session: ImportSession) -> None:
-        """Take over the exchange's own filters."""
+        """Apply the exchange's own filters."""
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
         self._exchange_entry = info.text
@@ -369,7 +369,7 @@ class _Import:
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
     def _check_tick(self) -> None:
-        """Refuse a given tick size of which the prices of the capture are no multiples.
+        """Refuse a given tick size of which the prices of the capture are not multiples.
 
         Raises:
             OffGrid: If a quarter of the prices or more is off it; too coarse a tick leaves half of them off, and single
@@ -434,7 +434,7 @@ class _Import:
             )
 
     def _write_orders(self, report: ImportReport, staging: Staging) -> None:
-        """Write the order log of each day where every order is known."""
+        """Write the order log of each day if every order is known."""
         if self._orders is None or report.instrument is None:
             return
         ticks = gcd(report.instrument.tick_e8, self.grid.seen_tick_e8)
@@ -447,7 +447,7 @@ class _Import:
         )
 
     def _instrument_json(self, report: ImportReport) -> str | None:
-        """Return the text of ``instrument.json``; None where nothing is known."""
+        """Return the text of ``instrument.json``; None if nothing is known."""
         options = self.options
         if self._exchange_entry and options.tick_size == options.qty_step == options.min_notional is None:
             return msgspec.json.format(with_history(self._exchange_entry, self._grids), indent=1) + "\n"
@@ -493,7 +493,7 @@ def _named(symbols: Counter[str]) -> str:
 
 
 def _e8_or(text: str | None, default: int) -> int:
-    """Return a decimal in 1e-8, or *default* where it is None or no decimal."""
+    """Return a decimal in 1e-8, or *default* if it is None or not a decimal."""
     try:
         return default if text is None else e8(text)
     except OffGrid:

@@ -57,13 +57,13 @@ class CaptureLines:
     Attributes:
         number: Number of the line handed out last, from 1.
         cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
-        lost_bytes: Bytes of the file that could not be unpacked.
+        lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
         ahead: Takes whole lines of a block from a place on, before they are handed out one by one, and returns how many
             and where the next one begins; None where nobody does.
 
     Raises:
-        BrokenFile: If there is no such file, it is empty, or packed in another way.
+        BrokenFile: If there is no such file, it is empty, or compressed in another way.
     """
 
     def __init__(self, path: Path, progress: Callable[[int], None] | None = None) -> None:
@@ -120,7 +120,7 @@ class CaptureLines:
             self._progress(min(at + CHUNK_BYTES, len(data)))
 
     def _gunzip(self, data: mmap.mmap) -> Iterator[bytes | None]:
-        """Yield what the members of *data* hold; None stands for a damaged stretch between two yields."""
+        """Yield the content of the members of *data*; None marks a damaged stretch."""
         start = 0
         while 0 <= start < len(data):
             inflate, at = zlib.decompressobj(GZIP_FORMAT), start
@@ -145,7 +145,7 @@ class CaptureLines:
 
 
 def refuse_folder(path: Path) -> None:
-    """Raise BrokenFile, with one of the files in it, where *path* is a folder and not a capture."""
+    """Raise BrokenFile, with one of the files in it, if *path* is a folder and not a capture."""
     if path.is_dir():
         inside = sorted(one for one in path.iterdir() if one.is_file())
         example = f", such as {inside[0]}" if inside else ""
@@ -153,7 +153,7 @@ def refuse_folder(path: Path) -> None:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of *path*; raises BrokenFile where it cannot be a capture."""
+    """Return the first bytes of *path*; raises BrokenFile if it cannot be a capture."""
     refuse_folder(path)
     try:
         with path.open("rb") as stream:
@@ -169,7 +169,7 @@ def _head(path: Path) -> bytes:
 
 
 def _salvage(inflate: "zlib._Decompress", chunk: bytes) -> tuple[bytes, int]:
-    """Return what unpacks of a damaged *chunk* and how many of its bytes that took."""
+    """Return the decompressed part of a damaged *chunk*, and the number of its bytes that were used."""
     good = bytearray()
     for at in range(len(chunk)):
         try:
@@ -202,11 +202,11 @@ def _skip_zeros(data: mmap.mmap, at: int) -> int:
 EARLIEST_US = 10**15
 RECOGNISE_LINES = 20
 RECORDERS = {SPOT: ("BINANCE", "BINANCE_US"), USDM: ("BINANCE_FUTURES",)}
-"""What the second form calls the exchanges of a market."""
+"""Names of the exchanges of a market in the second form."""
 
 
 class Broken(Struct):
-    """A line that could not be read: its bytes, where and why, and whether it was only cut off."""
+    """A line that could not be read: its bytes, position, reason, and whether it was only cut off."""
 
     raw: bytes
     reason: str
@@ -214,7 +214,7 @@ class Broken(Struct):
 
 
 class BookLoss(Struct):
-    """The source says that the book until now is not the book any more, and why."""
+    """The source reports that the book is no longer valid, with the reason."""
 
     cause: str
 
@@ -235,7 +235,7 @@ class CapturedMessage(NamedTuple):
 
 
 class LinesRead(Protocol):
-    """How far a capture was read, and what was lost of it: attributes of `CaptureLines`."""
+    """The progress and the losses of reading a capture: attributes of `CaptureLines`."""
 
     path: Path
     number: int
@@ -248,15 +248,15 @@ class SymbolsMet(Protocol):
 
     @property
     def symbols(self) -> Counter[str]:
-        """How many messages each has."""
+        """Number of messages by symbol."""
 
 
 class SomeCapture(Protocol):
-    """What an import reads, whatever its form: one symbol's messages in the order of their arrival."""
+    """The interface of a capture for an import: one symbol's messages in the order of their arrival."""
 
     @property
     def lines(self) -> LinesRead:
-        """Its lines, with what was lost of them."""
+        """Its lines, with losses."""
 
     @property
     def messages(self) -> SymbolsMet:
@@ -264,7 +264,7 @@ class SomeCapture(Protocol):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """One sentence each, once it was read."""
+        """One sentence each, available after reading."""
 
     def __iter__(self) -> Iterator[CapturedMessage]: ...
 
@@ -273,7 +273,7 @@ class SomeCapture(Protocol):
 
 
 class _Packet(NamedTuple):
-    """A line taken apart: receive time, the address of a connection or REST answer, and the JSON (empty: none)."""
+    """A parsed line: receive time, the address of a connection or REST answer, and the JSON (empty: none)."""
 
     recv_us: int | None
     url: str
@@ -307,7 +307,7 @@ class Capture:
         venue: The market that it is of.
 
     Attributes:
-        lines: Its lines, with what was lost of them.
+        lines: Its lines, with losses.
         messages: The decoder, with the symbols that occurred.
         market: The name of its market.
         warnings: None: what is unusual is in the quarantine.
@@ -336,7 +336,7 @@ class Capture:
 
     @property
     def stamped(self) -> bool:
-        """Whether each line stands at its receive time."""
+        """Whether the lines are in order of their receive time."""
         return self._split is _split_stamped
 
     def where(self) -> str:
@@ -365,7 +365,7 @@ class Capture:
         return self.messages.answer(url, body) if url else self.messages.received(body)
 
     def _recognise(self) -> Callable[[bytes], _Packet]:
-        """Return what takes the lines of this file apart."""
+        """Return the parser for the lines of this file."""
         first = [line for line in islice(CaptureLines(self.lines.path), RECOGNISE_LINES) if line.strip()]
         for line in first:
             if _HEADER.match(line):
@@ -406,7 +406,7 @@ def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMe
 
 
 def _split_stamped(line: bytes) -> _Packet:
-    """Take ``[URL <->|->] <stamp>[:] [JSON]`` apart."""
+    """Parse ``[URL <->|->] <stamp>[:] [JSON]``."""
     url = ""
     if not line[:1].isdigit():
         address, arrow, line = line.partition(b"-> ")
@@ -421,7 +421,7 @@ def _split_stamped(line: bytes) -> _Packet:
 
 
 def _split_record(line: bytes) -> _Packet:
-    """Take a line of the JSON form apart; a record that is neither a connection nor a message is empty."""
+    """Parse a line of the JSON form; a record that is neither a connection nor a message is empty."""
     record = _RECORD.decode(line)
     if record.t == "connect":
         return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")
@@ -446,7 +446,7 @@ def _stamp_us(text: bytes) -> int:
 
 
 def _describe(line: bytes) -> str:
-    """Say what the first line of a file that is no capture looks like."""
+    """Describe the first line of a file that is not a capture."""
     text = line[:60].decode(errors="replace")
     if line.startswith((b"{", b"[")):
         return f"JSON without a receive stamp before it ({text!r})"

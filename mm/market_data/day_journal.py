@@ -1,4 +1,4 @@
-"""A subscriber of a market that writes what happens into day folders, and counts it."""
+"""A subscriber of a market that writes its events into day folders, and counts them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from mm.market_data.venue import DepthUpdate, TradePrint
 
 @dataclass
 class BookCounts:
-    """What a day holds: rows stored, and what went wrong by kind."""
+    """Counts of a day: stored rows, and errors by kind."""
 
     diffs: int = 0
     frames: int = 0
@@ -31,22 +31,22 @@ class BookCounts:
 
 @dataclass
 class DayReport:
-    """One day folder, as an import or a recorder wrote it.
+    """The report of one day folder that an import or a recorder wrote.
 
     Attributes:
         day: ``YYYYMMDD``.
         first_us: Receive time of the day's first message, or when its recording began.
         last_us: Receive time of the last one.
         path: The folder; empty until an import is done.
-        lines: Messages of the symbol that came into the day.
+        lines: Messages of the symbol in the day.
         trades: Trades stored.
-        duplicate_trades: Trades that were there already and were left out.
-        trade_gaps: Holes in the trade ids.
+        duplicate_trades: Repeated trades, which were not stored again.
+        trade_gaps: Gaps in the trade ids.
         tickers: bookTicker messages.
         clock_steps: Times the receive clock stepped back.
         quarantined: Messages that could not be read, kept raw.
         book: Depth messages, frames, snapshots, gaps, epochs and anomalies.
-        clock_offset_us: Median of receive time less the exchange's stamp; None where it was not measured.
+        clock_offset_us: Median of receive time less the exchange's stamp; None if it was not measured.
         clock_offset_p99_us: The 99th percentile of it.
     """
 
@@ -71,7 +71,7 @@ class DayReport:
         return self.book.epochs > 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values, those of the book among the others."""
+        """Return all fields as plain values, with those of the book at the same level."""
         record = asdict(self)
         book = record.pop("book")
         return {**record, **book, "anomalies": dict(self.book.anomalies), "synced": self.synced}

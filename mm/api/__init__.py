@@ -1,1 +1,1 @@
-"""The trading interface: the exchange in a box under plain endpoints, for any client that speaks HTTP."""
+"""The trading interface: the exchange in a box behind plain endpoints, for any HTTP client."""

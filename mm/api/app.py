@@ -63,7 +63,7 @@ _LIMITS = {
 
 
 class BadRequest(Exception):
-    """A request that cannot be carried out, with its status."""
+    """A request that cannot be executed, with its HTTP status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -87,7 +87,7 @@ def made_app(market: DeskMarket) -> FastAPI:
 
 
 class Orders:
-    """What changes something: orders, cancels, the kill switch."""
+    """The endpoints that change state: orders, cancels, the kill switch."""
 
     def __init__(self, market: DeskMarket) -> None:
         self._market = market
@@ -103,7 +103,7 @@ class Orders:
         app.post("/risk/{client_id}/rearm", **_answers("Switched"))(self.rearm)
 
     async def order(self, request: Request) -> Response:
-        """Send an order; what breaks a limit or a rule of the market is ``rejected``, with the reason."""
+        """Send an order; an order that breaks a limit or a rule of the market is ``rejected``, with the reason."""
         began = time.perf_counter_ns()
         given = _read(read_order, await _body(request))
         price_e8: int | None = None
@@ -121,7 +121,7 @@ class Orders:
         return _json(self._answer(order, began))
 
     async def cancel(self, request: Request, order_id: Number, client_id: Mine = None) -> Response:
-        """Cancel an order; of one that rests no more, say what became of it."""
+        """Cancel an order; for one that no longer rests, return its final state."""
         began = time.perf_counter_ns()
         body = await _body(request)
         owner = client_id or (_read(read_cancel, body).client_id if body.strip() else None)
@@ -137,7 +137,7 @@ class Orders:
         return _json(Cancelled(client_id, self._market.now().cancel_all(client_id)))
 
     async def kill(self, client_id: Name) -> Response:
-        """Throw a client's kill switch: its orders are cancelled, and none is taken any more."""
+        """Throw a client's kill switch: its orders are cancelled, and further orders are rejected."""
         try:
             cancelled = self._market.now().kill(client_id)
         except OrderRefused as error:
@@ -145,7 +145,7 @@ class Orders:
         return _json(self._switched(client_id, cancelled))
 
     async def rearm(self, client_id: Name) -> Response:
-        """Let a client trade again; a loss beyond ``max_daily_loss`` throws the switch again."""
+        """Allow a client to trade again; a loss beyond ``max_daily_loss`` throws the switch again."""
         self._market.now().rearm(client_id)
         return _json(self._switched(client_id, []))
 
@@ -165,7 +165,7 @@ class Orders:
 
 
 class Views:
-    """What only looks."""
+    """The read-only endpoints."""
 
     def __init__(self, market: DeskMarket) -> None:
         self._market = market
@@ -185,7 +185,7 @@ class Views:
         return _json(self._market.book(levels))
 
     async def fills(self, client_id: Name) -> Response:
-        """Return a client's newest 10,000 fills, oldest first, those that it made and those that it took."""
+        """Return a client's newest 10,000 fills, oldest first, as maker and as taker."""
         return _json([self._market.fill(one) for one in self._client(client_id).fills])
 
     async def orders(self, client_id: Name) -> Response:
@@ -213,7 +213,7 @@ class Views:
         )
 
     async def health(self) -> Response:
-        """Return that the exchange is well."""
+        """Return that the exchange is healthy."""
         market = self._market
         desk, grid = market.now(), market.desk.grid
         return _json(
@@ -233,7 +233,7 @@ class Views:
         )
 
     def _client(self, name: str) -> Client:
-        """Return a client as it is now; of one that has done nothing, an empty one that is not kept."""
+        """Return the current state of a client; for an unknown one, an empty state that is not stored."""
         desk: Desk = self._market.now()
         return desk.clients.get(name) or Client(name, 0, day_ends_us=desk.us + 1)
 
@@ -251,7 +251,7 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Send a reader its messages until it goes, or is too slow."""
+    """Send messages to a reader until it disconnects or is too slow."""
     with market.reading(client) as reader:
         await socket.accept()
         with suppress(WebSocketDisconnect):
@@ -264,7 +264,7 @@ async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> 
 
 @asynccontextmanager
 async def _until_gone(socket: WebSocket) -> AsyncIterator["asyncio.Task[None]"]:
-    """Yield a task that ends when the reader has gone; what it sends is not read."""
+    """Yield a task that ends when the reader disconnects; messages from it are ignored."""
 
     async def read() -> None:
         with suppress(WebSocketDisconnect):
@@ -281,7 +281,7 @@ async def _until_gone(socket: WebSocket) -> AsyncIterator["asyncio.Task[None]"]:
 
 
 async def _send_on(socket: WebSocket, reader: FeedReader, gone: "asyncio.Task[None]") -> None:
-    """Send messages until the reader has gone or is dropped."""
+    """Send messages until the reader disconnects or is dropped."""
 
     async def send() -> None:
         while True:
@@ -298,7 +298,7 @@ async def _send_on(socket: WebSocket, reader: FeedReader, gone: "asyncio.Task[No
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body of a request; raises BadRequest where it is too long, or the client has gone."""
+    """Return the body of a request; raises BadRequest if it is too long, or the client has disconnected."""
     parts, length = [], 0
     try:
         async for part in request.stream():

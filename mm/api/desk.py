@@ -1,7 +1,7 @@
 """The desk: clients, their orders, fills, positions and limits, above one matching core.
 
-Every call names no instant: the desk's time is that of the last `advance`, before which the market has done all that it
-does. Nothing here depends on HTTP; `listen` takes what is to be pushed.
+Calls have no instant: the desk's time is that of the last `advance`, up to which the market has been played.
+Nothing here depends on HTTP; `listen` registers a listener for pushed fills.
 """
 
 from collections import OrderedDict, deque
@@ -43,14 +43,14 @@ KILLED, BY_HAND = "killed", "by_hand"
 
 @dataclass(slots=True)
 class DeskOrder:
-    """An order of a client that the matching core has taken.
+    """An order of a client that the matching core has accepted.
 
     Attributes:
         number: The core's.
         side: +1 buys, -1 sells.
         ticks: Its limit, 0 of a market order.
-        left: Lots that are not filled.
-        ended: Why it rests no more; empty while it does, and where it was filled.
+        left: Unfilled lots.
+        ended: Why it no longer rests; empty while it rests, and if it was filled.
     """
 
     number: int
@@ -88,7 +88,7 @@ class DeskFill:
 
 @dataclass(slots=True)
 class Client:
-    """A client: its orders, its fills, its money and its limits.
+    """A client: its orders, fills, cash and limits.
 
     Attributes:
         cash_e16: What its fills have brought less their fees, in 1e-16 of the quote asset.
@@ -115,7 +115,7 @@ class Client:
 
 
 class OrderRefused(Exception):
-    """An order that is not taken, and why."""
+    """An order that is rejected, with the reason."""
 
 
 Listener = Callable[[DeskFill], None]
@@ -160,7 +160,7 @@ class Desk:
         self._listeners.append(listener)
 
     def advance(self, us: int) -> None:
-        """Let the market do all that it does up to *us*."""
+        """Advance the market to *us*."""
         self.us = max(self.us, us)
         self._flow.advance(self.us)
         self._take_rows()
@@ -182,7 +182,7 @@ class Desk:
 
     @property
     def is_open(self) -> bool:
-        """Whether orders are taken at this hour."""
+        """Whether orders are accepted at this hour."""
         return self.preset.hours.is_open(self.us)
 
     # ------------------------------------------------------------------ orders
@@ -191,7 +191,7 @@ class Desk:
         """Send an order of a client; it is matched on return.
 
         Raises:
-            OrderRefused: If a rule of the market or a limit of the client stops it.
+            OrderRefused: If a rule of the market or a limit of the client forbids it.
         """
         client = self._client(name)
         ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
@@ -211,7 +211,7 @@ class Desk:
         return self._live.get(number) or self._ended.get(number)
 
     def cancel(self, order: DeskOrder) -> None:
-        """Cancel an order; one that rests no more stays as it is."""
+        """Cancel an order; an order that no longer rests is not changed."""
         if order.number in self._live:
             self._withdraw(order, "cancelled")
 
@@ -221,7 +221,7 @@ class Desk:
         return self._withdraw_all(client, "cancelled") if client else []
 
     def kill(self, name: str, reason: str = BY_HAND) -> list[int]:
-        """Throw a client's kill switch: cancel its orders, whose numbers are returned, and take none any more.
+        """Throw a client's kill switch: cancel its orders, whose numbers are returned, and reject further ones.
 
         Raises:
             OrderRefused: If there are too many clients for another one.
@@ -229,7 +229,7 @@ class Desk:
         return self._kill(self._client(name), reason)
 
     def rearm(self, name: str) -> None:
-        """Let a client trade again; a loss that kills does so again while it stands."""
+        """Allow a client to trade again; a loss beyond the limit throws the switch again."""
         if client := self.clients.get(name):
             client.killed = None
             self._look([client])

@@ -1,4 +1,4 @@
-"""The market of the trading interface: a desk, its time, and who follows its book and fills."""
+"""The market of the trading interface: a desk, its time, and the readers of its book and fills."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ SIDES: dict[str, int] = {"buy": +1, "sell": -1}
 NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
 BOOK_LEVELS = 10
 MOST_WAITING = 64
-"""Messages that wait for one reader; a reader that leaves more is dropped."""
+"""Maximum number of queued messages of one reader; a reader with more is dropped."""
 SHORTEST_S = 0.05
-"""Between two messages of market data."""
+"""Time between two messages of market data."""
 
 
 class FeedReader:
-    """Who reads a WebSocket: messages that wait for it, until there are too many.
+    """A reader of a WebSocket: its queue of messages, of limited length.
 
     Attributes:
         over: Is set once it was too slow.
@@ -33,7 +33,7 @@ class FeedReader:
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
     def give(self, text: str) -> None:
-        """Let a message wait for the reader; one that is too slow gets none any more."""
+        """Queue a message for the reader; a reader that is too slow gets no more."""
         if self._waiting.full():
             self.over.set()
         if not self.over.is_set():
@@ -75,11 +75,11 @@ class DeskMarket:
         desk.listen(self._filled)
 
     async def run(self) -> None:
-        """Let time pass until cancelled; raises what the flow raises."""
+        """Advance time until cancelled; raises errors of the flow."""
         await self.pace.run()
 
     def now(self) -> Desk:
-        """Bring the desk to this instant, and return it."""
+        """Advance the desk to the current instant, and return it."""
         self.pace.step()
         return self.desk
 

@@ -1,7 +1,7 @@
-"""The messages of the trading interface: what a client sends, what it is answered, and their decimals.
+"""The messages of the trading interface: requests, answers, and their decimals.
 
-A decimal that comes in may be a JSON number or a string; it is read from its text, never through a float. Decimals go
-out as JSON numbers that are exact.
+A decimal in a request may be a JSON number or a string; it is parsed from its text, never through a float. Decimals in
+answers are exact JSON numbers.
 """
 
 from decimal import Decimal
@@ -30,10 +30,10 @@ NULL = Raw(b"null")
 
 
 class OrderRequest(Struct):
-    """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected where it would take.
+    """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity.
 
     Attributes:
-        price: Of a limit order; that of a market order is not read.
+        price: Of a limit order; ignored for a market order.
     """
 
     client_id: ClientId
@@ -44,13 +44,13 @@ class OrderRequest(Struct):
 
 
 class CancelBody(Struct):
-    """The body of a cancel, which may be left out: whose order it must be."""
+    """The optional body of a cancel: the client that must own the order."""
 
     client_id: ClientId | None = None
 
 
 class OrderAnswer(Struct):
-    """What became of an order so far; *order_id* is null where it was rejected.
+    """The state of an order; *order_id* is null if it was rejected.
 
     Attributes:
         ack_us: From the request's arrival to this answer, in µs.
@@ -115,7 +115,7 @@ class OpenOrder(Struct):
 
 
 class PositionMessage(Struct):
-    """A client's position, what it has gained, and its cash: all fills' money less fees, from 0 on."""
+    """A client's position, its profit, and its cash: the money of all fills less fees, starting at 0."""
 
     position: Exact
     pnl: Exact
@@ -131,7 +131,7 @@ class Cancelled(Struct):
 
 
 class Switched(Struct):
-    """The kill switch of a client, and the orders that its throw cancelled."""
+    """The kill switch of a client, and the orders that were cancelled when it was thrown."""
 
     client_id: ClientId
     killed: bool
@@ -143,7 +143,7 @@ Limits = dict[str, MaybeExact]
 
 
 class RiskState(Struct):
-    """The limits of a client, how much of each is used, in the unit of the limit, and its kill switch."""
+    """The limits of a client, the use of each in the unit of the limit, and its kill switch."""
 
     limits: Limits
     use: Limits
@@ -152,7 +152,7 @@ class RiskState(Struct):
 
 
 class HealthMessage(Struct):
-    """That the exchange is well, and what it trades."""
+    """The health of the exchange, and the symbol that it trades."""
 
     status: Literal["ok"]
     symbol: str
@@ -168,7 +168,7 @@ class HealthMessage(Struct):
 
 
 class RefusalMessage(Struct):
-    """Why a request was not carried out."""
+    """The reason why a request was not executed."""
 
     detail: str
 

@@ -1,4 +1,4 @@
-"""An order of ours, what the exchange shows of one, and the steps that follow from it."""
+"""Our orders, reports of the exchange about them, and the resulting steps."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -8,26 +8,26 @@ from mm.instrument import e8
 from mm.live.ledger import AccountFill
 
 EARLIER = 0
-"""The order id, in reports, of an order of an earlier run: nobody waits for it."""
+"""The order id, in reports, of an order of an earlier run, which no caller waits for."""
 AHEAD_MS = 1_000
-"""So far ahead of the exchange's clock may the timestamp of a request be."""
+"""How far the timestamp of a request may be ahead of the exchange's clock."""
 _MARGIN_MS = 500
 KEPT_ORDERS = 20_000
-"""So many orders that have ended are kept at least, for what comes late."""
+"""Minimum number of ended orders that are kept for late reports."""
 
 
 class OrderState(Enum):
-    """Where an order stands; the last four are ends."""
+    """The state of an order; the last four are final."""
 
     PENDING_NEW = "PENDING_NEW"
     """Its intent is written; no answer yet."""
     LIVE = "LIVE"
     PENDING_AMEND = "PENDING_AMEND"
-    """It is open, with the quantity from before an amendment or with that after it."""
+    """It is open, with the quantity before or after an amendment."""
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
-    """A request had no answer, or one that says nothing: the exchange is queried."""
+    """A request had no answer, or an inconclusive one: the exchange is queried."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -35,7 +35,7 @@ class OrderState(Enum):
 
 
 RESTING = frozenset((OrderState.LIVE, OrderState.PENDING_AMEND))
-"""Where an order is known to be open, and no cancel of it is under way."""
+"""States in which an order is known to be open and no cancel is in flight."""
 ENDS = frozenset((OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED))
 ENDINGS = {
     "FILLED": OrderState.FILLED,
@@ -44,7 +44,7 @@ ENDINGS = {
     "EXPIRED_IN_MATCH": OrderState.EXPIRED,
     "REJECTED": OrderState.REJECTED,
 }
-"""The exchange's words for ends."""
+"""The exchange's names of final states."""
 
 
 class Doubt(Enum):
@@ -60,30 +60,30 @@ class LiveOrder:
     """One of our orders.
 
     Attributes:
-        order_id: The caller's number; `EARLIER` of an order that nobody waits for.
-        client_id: Our name of it at the exchange.
+        order_id: The caller's number; `EARLIER` for an order that no caller waits for.
+        client_id: Our client id at the exchange.
         side: +1 buy, -1 sell.
         price: Decimal text; of a MARKET order empty.
         qty: Decimal text; it falls with an amendment.
         kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
         sent_ms: Timestamp of the request that placed it; 0 before, and of an earlier run.
-        window_ms: How long after it the exchange takes the request.
-        state: Where it stands.
-        exchange_id: The exchange's number; 0 while it is not known.
+        window_ms: Time after *sent_ms* in which the exchange accepts the request.
+        state: Its state.
+        exchange_id: The exchange's order id; 0 while it is not known.
         executed_e8: Executed as far as the exchange has shown, in 1e-8.
         booked_e8: Of the fills that are booked, in 1e-8.
         trade_ids: Of the fills that are booked.
         ending: The end that the exchange has shown; it is reached when the fills are complete.
         doubt: Which request has an unknown outcome.
-        cancel_wanted: Whether it shall be cancelled as soon as it is known to be open.
-        cancelling: Whether a cancel is under way.
+        cancel_wanted: Whether to cancel it as soon as it is known to be open.
+        cancelling: Whether a cancel is in flight.
         counts_after: Trades up to this id are not booked: they are older than the ledger.
         presumed: Whether its end was concluded from the exchange's not having it.
         cancels: How many cancels were sent.
         amend_qty: What an amendment under way lowers the quantity to; empty while none is.
         amend_until_ms: Until when, on the exchange's clock, that one may still be taken.
         amend_doubt: Whether its outcome is unknown.
-        us: Arrival of the last news, in µs.
+        us: Arrival of the last report, in µs.
     """
 
     order_id: int
@@ -113,7 +113,7 @@ class LiveOrder:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is expected of it."""
+        """Whether no further reports are expected."""
         return self.state in ENDS
 
     @property
@@ -136,7 +136,7 @@ def is_too_late(until_ms: int, query_ms: int) -> bool:
 
 
 class OrderSeen(NamedTuple):
-    """What an answer, an event or a query shows of an order.
+    """The content of an answer, an event or a query about an order.
 
     Attributes:
         client_id: Our name of it.
@@ -174,7 +174,7 @@ class Resend(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The exchange has taken the order."""
+    """The exchange has accepted the order."""
 
     order: LiveOrder
     us: int
@@ -190,7 +190,7 @@ class Rejected(NamedTuple):
 
 
 class Booked(NamedTuple):
-    """A fill, for the first and only time; *order_id* is `EARLIER` where the caller's order had ended before."""
+    """A fill, reported exactly once; *order_id* is `EARLIER` if the caller's order had ended before."""
 
     order: LiveOrder
     order_id: int
@@ -214,7 +214,7 @@ class CancelFailed(NamedTuple):
 
 
 class Amended(NamedTuple):
-    """The order has a smaller quantity, *qty*; where as much is booked, it has ended."""
+    """The order has a smaller quantity, *qty*; if as much is booked, it has ended."""
 
     order: LiveOrder
     us: int
@@ -231,7 +231,7 @@ class AmendFailed(NamedTuple):
 
 
 class Contradiction(NamedTuple):
-    """What the exchange showed cannot be; for the log."""
+    """The exchange reported something contradictory; for the log."""
 
     order: LiveOrder
     what: str

@@ -1,4 +1,4 @@
-"""What metrics and the state store show of a market that a shadow or a trader follows."""
+"""Market data for the metrics and the state store of a shadow or a trader."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ TOP_LEVELS = 20
 
 
 class MarketWatch:
-    """A subscriber of a market that keeps its latest book, and counts.
+    """A subscriber of a market that keeps its latest book and counts messages.
 
     Args:
         metrics: Show it.

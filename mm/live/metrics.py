@@ -1,7 +1,7 @@
-"""The metrics of a shadow and of a trader: the families that Prometheus reads, and what fills them.
+"""The metrics of a shadow and of a trader: the families for Prometheus, and their setters.
 
-The families of the market are those of every recorder (`mm.market_data.metrics`). Whoever trades calls the setters and
-counters below; they cost a few hundred nanoseconds, and text is made only when a page is read.
+The families of the market are those of every recorder (`mm.market_data.metrics`). The trader calls the setters and
+counters below; a call costs a few hundred nanoseconds, and text is made only when the page is read.
 """
 
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""What stands around the gateway: its knobs, its listener, what it needs of the audit log, the names of orders."""
+"""The environment of the gateway: knobs, listener, the interface of the audit log, client ids."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ VENUES = {
 
 @dataclass(frozen=True, kw_only=True)
 class OrderAccess:
-    """How orders reach the exchange."""
+    """The settings of the connection for orders."""
 
     ws_api_url: str | None = knob(
         None, _URL, "Address of the WebSocket API, whole; without it the venue's.", matters=False
@@ -53,7 +53,7 @@ class OrderAccess:
 
 
 class AuditSink(Protocol):
-    """What the gateway needs of the audit log."""
+    """The interface of the audit log for the gateway."""
 
     @property
     def failure(self) -> Exception | None:
@@ -78,7 +78,7 @@ class EarlierOrder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayRun:
-    """What a gateway trades, and what earlier runs have left.
+    """The symbol and settings of a gateway, and the state of earlier runs.
 
     Attributes:
         symbol: Upper case.
@@ -89,7 +89,7 @@ class GatewayRun:
         booked: Trade ids that earlier runs have booked.
         last_trade_id: The greatest of them; None where the ledger has none: trades before the start are not counted.
         share_budget: Whether the request weight is shared with the other processes of this host.
-        kept_orders: So many orders that have ended are kept at least, for what comes late.
+        kept_orders: Minimum number of ended orders that are kept for late reports.
     """
 
     symbol: str
@@ -104,7 +104,7 @@ class GatewayRun:
 
 
 class KeptTasks:
-    """Tasks beside the caller, each held until it ends; one that raises is reported, and none fails in silence.
+    """Background tasks, each referenced until it ends; errors are reported.
 
     Args:
         failed: Takes what a task raised.
@@ -133,7 +133,7 @@ class KeptTasks:
 
 
 class ClientIds:
-    """Names of orders: prefix, run, counter and side; no two runs have one in common.
+    """Client ids of orders: prefix, run, counter and side; no two runs share one.
 
     Args:
         run_id: Of the run.
@@ -153,5 +153,5 @@ class ClientIds:
 
 
 def is_ours(client_id: str) -> bool:
-    """Return whether a gateway gave an order that name."""
+    """Return whether a gateway made this client id."""
     return client_id.startswith(OWN_PREFIX)

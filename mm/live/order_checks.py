@@ -1,4 +1,4 @@
-"""What the exchange would refuse, refused here: filters, the number of open orders, balances that do not suffice."""
+"""Local checks of orders before sending: filters, number of open orders, balances."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -14,10 +14,10 @@ FILTER_FAILED, TOO_POOR, NO_SUCH_SYMBOL = -1013, -2010, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
 _KEPT_TERMS = 4_096
-"""So many orders are not looked at again: quotes come back to the same prices."""
+"""Number of cached checks: quotes return to the same prices."""
 
 Reason = tuple[int, str]
-"""The exchange's code for a refusal, and why."""
+"""The exchange's code of a refusal, and the reason."""
 
 
 class _Filter(msgspec.Struct):
@@ -37,7 +37,7 @@ class _InfoBody(msgspec.Struct):
 
 
 class SymbolInfo:
-    """What exchangeInfo says of one symbol.
+    """The entry of one symbol in exchangeInfo.
 
     Args:
         body: The answer.
@@ -96,7 +96,7 @@ class OrderChecks:
             self.free[asset] = e8(text)
 
     def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Reason | None:
-        """Return why the exchange would refuse an order; None where nothing is known against it.
+        """Return why the exchange would refuse an order; None if no reason is known.
 
         Args:
             side: +1 buy, -1 sell.
@@ -117,9 +117,9 @@ class OrderChecks:
         return self._money(side, price_e8, qty_e8, orders)
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
-        """Return why the exchange would not amend an order to *qty* in all; None where nothing is known against it.
+        """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
 
-        How often it was amended, the exchange counts.
+        The exchange counts the amendments.
         """
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)
@@ -173,7 +173,7 @@ class OrderChecks:
         )
 
     def _money(self, side: int, price_e8: int, qty_e8: int, orders: Iterable[LiveOrder]) -> Reason | None:
-        """Return that the free balance does not suffice, less what orders without an answer will lock."""
+        """Return a refusal if the free balance, less the locks of unanswered orders, does not suffice."""
         asset = self.instrument.quote_asset if side > 0 else self.instrument.base_asset
         free_e8 = self.free.get(asset)
         if free_e8 is None or (side > 0 and not price_e8):

@@ -1,8 +1,8 @@
-"""How much may be sent: the exchange's own counts of requests and orders, and the time for which it demands silence.
+"""Limits on sending: the exchange's counts of requests and orders, and the time for which it forbids requests.
 
 Counts come with the answers (``rateLimits`` of the WebSocket API, headers of REST); between two answers what was sent
 is added. 429 and 418 stop everything until ``Retry-After``; where that is missing, for a time that doubles with each
-refusal. What this process learns, other processes of this host learn by the recorder's `RateBudget`, and the other way.
+refusal. Processes of one host share this state through the recorder's `RateBudget`.
 """
 
 import re
@@ -25,7 +25,7 @@ SHARED_EVERY_S = 1.0
 
 
 class CountWindow:
-    """One limit: what the exchange has counted, and what was sent since.
+    """One limit: the exchange's count, and the requests sent since.
 
     Args:
         window_s: Length of the window, in s.
@@ -40,7 +40,7 @@ class CountWindow:
         self._sent = 0
 
     def count(self, used: int, now_s: float) -> None:
-        """Take the exchange's count."""
+        """Set the exchange's count."""
         self._counted, self._counted_s = used, now_s
         self._since.clear()
         self._sent = 0
@@ -51,7 +51,7 @@ class CountWindow:
         self._sent += amount
 
     def used(self, now_s: float) -> int:
-        """Return what is used by now, at most: the exchange's windows may have begun again meanwhile."""
+        """Return an upper bound of the current use: the exchange's window may have restarted meanwhile."""
         while self._since and now_s - self._since[0][0] >= self.window_s:
             self._sent -= self._since.popleft()[1]
         counted = self._counted if now_s - self._counted_s < self.window_s else 0
@@ -84,7 +84,7 @@ class OrderLimits:
                 window.add(1, now_s)
 
     def answered(self, answer: ApiAnswer) -> None:
-        """Take an answer: 429 and 418 stop everything that is sent."""
+        """Process an answer: 429 and 418 stop all requests."""
         if answer.status not in _FIRST_SILENCE_S or answer.code == TOO_MANY_ORDERS:
             self._refusals = 0 if answer.status and answer.status not in _FIRST_SILENCE_S else self._refusals
             return
@@ -95,7 +95,7 @@ class OrderLimits:
         self.hold_off(silence_s)
 
     def hold_off(self, seconds: float) -> None:
-        """Send nothing for so long, neither here nor in other processes of this host."""
+        """Stop all requests for a time, in all processes of this host."""
         self._silent_until_s = max(self._silent_until_s, self._now_s() + seconds)
         if self._budget:
             self._budget.hold_off(seconds)
@@ -130,7 +130,7 @@ class OrderLimits:
 
     @property
     def silence_s(self) -> float:
-        """For how long nothing may be sent, in s."""
+        """Time for which nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
 
     def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
@@ -150,7 +150,7 @@ class OrderLimits:
         return window
 
     def _share(self, used: int) -> None:
-        """Let other processes know what is used, and take the silence that one of them was ordered to keep."""
+        """Share the use with other processes, and respect a stop that one of them received."""
         if self._budget is None:
             return
         self._budget.used(used)

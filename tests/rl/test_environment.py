@@ -146,7 +146,7 @@ def test_what_it_observes_is_what_there_is(tape):
         ({"quote_model": "glft"}, UsageError, "quote_model has no effect"),
         ({"feed_latency": "recorded"}, UsageError, "order of receipt"),
         ({"weight": -1.0}, UsageError, "weight is -1"),
-        ({"terms": terms()}, UsageError, "has no effect"),
+        ({"terms": terms()}, UsageError, "would have no effect"),
         ({"latency": 3}, TypeError, "unexpected keyword"),
         ({"render_mode": "human"}, UsageError, "render_mode"),
     ],

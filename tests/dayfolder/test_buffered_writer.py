@@ -63,7 +63,7 @@ def test_other_columns_are_refused(tmp_path, held):
 def test_a_packed_file_is_not_appended_to(tmp_path, held):
     """A second file beside the packed one would hide it from every reader."""
     (tmp_path / "a.csv.gz").write_bytes(gzip_member(b"x\n1\n"))
-    with pytest.raises(BrokenFile, match=r"a\.csv\.gz is there already"):
+    with pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
         CsvWriter(tmp_path / "a.csv", ("x",), held)
     assert not (tmp_path / "a.csv").exists()
 
@@ -281,5 +281,5 @@ def test_what_is_torn_is_cut_by_the_first_write(tmp_path):
 def test_a_packed_twin_takes_no_rows(tmp_path):
     """Rows would stand in two files."""
     (tmp_path / "a.csv.gz").write_bytes(b"")
-    with ExitStack() as held, pytest.raises(BrokenFile, match=r"a\.csv\.gz is there already"):
+    with ExitStack() as held, pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
         AppendFile(tmp_path / "a.csv", held)

@@ -1,6 +1,6 @@
-"""A research pipeline for market making, with Avellaneda-Stoikov at its heart.
+"""A research pipeline for market making, built around Avellaneda-Stoikov quotes.
 
-Importing ``mm`` imports nothing heavy: a public name (``mm.__all__``) is loaded from its module at its first use.
+Importing ``mm`` loads no heavy module: each public name (``mm.__all__``) is loaded from its module on first use.
 """
 
 from importlib import import_module
@@ -33,12 +33,12 @@ _PUBLIC = {
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }
-_PACKAGES = {"backtest", "sweep", "walkforward"}  # that are functions as well: mm/callable_package.py
+_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/callable_package.py
 __all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module at its first use."""
+    """Load a public name from its module on first use."""
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")

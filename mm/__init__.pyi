@@ -1,8 +1,8 @@
 # Generated from mm/__init__.py by `make stubs`; edit that file instead.
 
-"""A research pipeline for market making, with Avellaneda-Stoikov at its heart.
+"""A research pipeline for market making, built around Avellaneda-Stoikov quotes.
 
-Importing ``mm`` imports nothing heavy: a public name (``mm.__all__``) is loaded from its module at its first use.
+Importing ``mm`` loads no heavy module: each public name (``mm.__all__``) is loaded from its module on first use.
 """
 
 from collections.abc import Mapping
@@ -127,25 +127,25 @@ class _BacktestKnobs(TypedDict, total=False):
     fit_draws: int | str
     """Further backtests, with A and k drawn from the uncertainty of the fit: the band of the PnL."""
     max_position: float | Decimal | str | None
-    """Position that no side may exceed if its open orders fill, in the base asset."""
+    """Maximum position if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None
-    """Notional that no order may exceed, in the quote asset."""
+    """Maximum notional of an order, in the quote asset."""
     max_open_orders: int | str | None
-    """Open orders on each side, those counted whose cancel is on its way."""
+    """Maximum number of open orders per side, including those with a pending cancel."""
     max_leverage: float | Decimal | str | None
-    """Position times mid over equity, if the side's open orders fill."""
+    """Maximum leverage, position times mid over equity, if all open orders of a side fill."""
     max_daily_loss: float | Decimal | str | None
-    """Loss since the Berlin day began that ends all trading, in the quote asset."""
+    """Loss since the start of the Berlin day that ends all trading, in the quote asset."""
     max_drawdown: float | Decimal | str | None
-    """Fall of the equity from its peak that ends all trading, as a share of the peak."""
+    """Drawdown that ends all trading, as a share of the peak equity."""
     price_band: float | Decimal | str | None
-    """Distance from the mid that no price may exceed, as a share of it."""
+    """Maximum distance of a price from the mid, as a share of the mid."""
     max_move: float | Decimal | str | None
     """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
     max_orders_per_s: int | str | None
-    """Orders placed or replaced in any second; others wait, cancels never do."""
+    """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
     feed_stale_s: float | str | None
-    """Silence of the market, in seconds, after which quotes are pulled."""
+    """Time without a market message after which quotes are pulled, in seconds."""
     latency_threshold_ms: float | str | None
     """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
     widen_bands: Mapping[str, Any] | list[Any] | str | None

@@ -1,8 +1,8 @@
-"""Which code runs: the sources and compiled modules that a module imports, and what identifies their content.
+"""Identity of the code that runs: the sources and compiled modules that a module imports, and their hashes.
 
-Results that are kept (played points of a sweep, tapes) are valid for the code that made them. The files of that code
-are found in the text of the sources, from module to module, wherever in a module an import stands; nothing is imported
-for it. What is imported for annotations alone (``if TYPE_CHECKING:``) does not count.
+Cached results (points of a sweep, tapes) are valid only for the code that made them. Its files are found by reading the
+import statements in the sources, anywhere in a module, recursively and without importing anything. Imports for
+annotations only (``if TYPE_CHECKING:``) do not count.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _SOURCES = (".py", ".pyx", ".pxd")
 _NAMES = r"(\([^)]*\)|(?:[^\n\\;]|\\\n)*)"
 _IMPORT = re.compile(rf"(?:^|[:;])[ \t]*(?:from\s+([\w.]+)\s+c?import\s*{_NAMES}|c?import\s+{_NAMES})", re.MULTILINE)
 _ANNOTATIONS = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)
-# An entry of a registry that names what it loads, and a module that is imported by its name.
+# A registry entry that names the module it loads, and a module imported by its name.
 _ENTRY = re.compile(r"[\"'](mm(?:\.\w+)+):\w+[\"']|import_module\([\"'](mm(?:\.\w+)+)[\"']\)")
 Locate = Callable[[str], Sequence[Path]]
 
@@ -38,10 +38,10 @@ def hash_file(path: Path) -> str:
 
 
 class HashedFile:
-    """A new file that is hashed as it is written, so that it need not be read again for that.
+    """A new file that is hashed while it is written, so that it need not be read again.
 
     Attributes:
-        sha256: Of what was written so far.
+        sha256: Hash of the bytes written so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,11 +63,11 @@ class HashedFile:
 
 
 def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:
-    """Return the modules *names*, all that they import, and so on; and the other modules that these import.
+    """Return the files of *names* and of all they import, recursively, and the imported modules that are not followed.
 
     Args:
-        names: Where to begin, dotted.
-        locate: Returns the files that make a module, the source first; none for a module that is not followed.
+        names: Dotted names to start from.
+        locate: Returns the files of a module, the source first; empty for a module that is not followed.
     """
     found: dict[str, list[Path]] = {}
     others: set[str] = set()
@@ -88,9 +88,9 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Yield the modules that the source of the module *name* may import, and the packages that it stands in.
+    """Yield the modules that the source of *name* may import, and the packages that contain it.
 
-    Of ``from a import b`` both ``a`` and ``a.b`` are yielded: the text does not say whether b is a module.
+    For ``from a import b`` both ``a`` and ``a.b`` are yielded, as the text does not show whether b is a module.
     """
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
@@ -113,7 +113,7 @@ def _words(text: str) -> list[str]:
 
 
 def of_package(folder: Path = PACKAGE) -> Locate:
-    """Return what finds the files of the modules of this project, in the package *folder*: source and compiled."""
+    """Return a function that finds the files, source and compiled, of a module in the package *folder*."""
 
     def locate(name: str) -> list[Path]:
         first, *inside = name.split(".")
@@ -128,10 +128,10 @@ def of_package(folder: Path = PACKAGE) -> Locate:
 
 @cache
 def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
-    """Return the sha256 of each file of the code that the project's modules *names* run, by its path in the package.
+    """Return the sha256 of each file that the project's modules *names* run, by its path in the package.
 
-    Compiled modules count beside their sources: what runs is what was compiled, whatever the source says by now.
-    The versions of Python and of each installed package that is imported stand beside them, as ``name==version``.
+    Compiled modules are included next to their sources, which may have changed since they were compiled. The versions
+    of Python and of each imported package are included as ``name==version``.
     """
     modules, others = closure(names, of_package(folder))
     files = {path for found in modules.values() for path in found}
@@ -141,9 +141,9 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 
 
 def sources_hash(folder: Path = PACKAGE) -> str:
-    """Return the sha256 of all sources of the package *folder*, in hex: coarser than `code_files`, and quicker."""
+    """Return the sha256 of all sources of the package *folder*, in hex: coarser than `code_files`, and faster."""
     found = hashlib.sha256()
-    below = os.walk(folder)  # quicker than `Path.rglob`
+    below = os.walk(folder)  # faster than `Path.rglob`
     paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))
     for path in paths:
         with open(path, "rb") as file:
@@ -154,13 +154,13 @@ def sources_hash(folder: Path = PACKAGE) -> str:
 
 
 def sources_alone(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources among *files*, which are the same wherever the project was compiled."""
+    """Return the sources among *files*, which do not depend on the machine that compiled the project."""
     return {name: sha256 for name, sha256 in files.items() if name.endswith(_SOURCES)}
 
 
 def _installed(names: Iterable[str]) -> Iterator[str]:
     """Yield ``name==version`` of the installed packages that modules belong to; the standard library is Python's."""
-    from importlib.metadata import PackageNotFoundError, version  # a third of the time to open a kept tape
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time to open a cached tape
 
     for name in sorted({name.partition(".")[0] for name in names} - {PACKAGE.name, *sys.stdlib_module_names}):
         try:

@@ -1,14 +1,14 @@
-"""Ids that count up: what an update does to its sequence, and which ids are missing.
+"""Sequences of increasing ids: how an update continues one, and which ids are missing.
 
 A depth update covers the ids from `U` (first) to `u` (last) and carries absolute quantities; a trade covers its own id.
-One rule decides every case. With *last* the last id of the sequence:
+One rule covers all cases. With *last* the last id of the sequence:
 
-- stale: ``u <= last``; where it lies far back, the exchange has started to count again (a reset)
+- stale: ``u <= last``; if it is far back, the exchange has restarted its ids (a reset)
 - gap: ``U > last + 1``; the ids from ``last + 1`` to ``U - 1`` are missing
 - continues: ``U == last + 1``
 - overlaps: anything else; legal, because quantities are absolute
 
-The same rule bridges a snapshot: one of ``lastUpdateId`` meets the first buffered update unless that leaves a gap.
+The same rule joins a snapshot to the buffered updates: *last* is then its ``lastUpdateId``.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,35 +22,35 @@ RESET_LEAST_IDS = 1_000
 
 
 class Follow(Enum):
-    """What an update does to the sequence before it."""
+    """Relation of an update to the sequence before it."""
 
     CONTINUES = "continues"
     """It starts with the next id, or is the first update."""
     OVERLAPS = "overlaps"
     """It starts at or before the last id and ends after it."""
     STALE = "stale"
-    """It ends at or before the last id: nothing in it is new."""
+    """It ends at or before the last id, so it has nothing new."""
     GAP = "gap"
     """Ids before it are missing."""
     RESET = "reset"
-    """It ends so far back that the exchange has reset its ids; all earlier ids have lost their meaning."""
+    """It ends so far back that the exchange must have reset its ids; earlier ids are no longer comparable."""
 
 
 def went_back(last_id: int, new_id: int) -> bool:
-    """Return True if *new_id* lies so far before *last_id* that the exchange must have reset its ids.
+    """Return True if *new_id* is so far before *last_id* that the exchange must have reset its ids.
 
-    Duplicates, and late messages of a second connection, are seconds old, and the busiest books count some thousand
-    ids per second. So a reset is a jump back by at least `RESET_IDS` (1,000,000), or by at least `RESET_LEAST_IDS`
-    (1,000) that are half of all ids or more: a young symbol has not counted to a million.
+    Duplicates, and late messages of a second connection, are seconds old, and the busiest books use some thousand
+    ids per second. A reset is therefore a jump back by at least `RESET_IDS` (1,000,000), or by at least
+    `RESET_LEAST_IDS` (1,000) and half of *last_id*: the ids of a new symbol are below a million.
     """
     back = last_id - new_id
     return back >= RESET_IDS or (back >= RESET_LEAST_IDS and 2 * back >= last_id)
 
 
 def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
-    """Return what an update of the ids *first_new* to *last_new* does to a sequence that ends at *last_id*.
+    """Return how an update of the ids *first_new* to *last_new* follows a sequence that ends at *last_id*.
 
-    None is a sequence without an id: every update continues it.
+    With *last_id* None the sequence is empty, and every update continues it.
     """
     if last_id is None:
         return Follow.CONTINUES
@@ -74,18 +74,18 @@ class IdSequence:
         self.last_id = last_id
 
     def follow(self, first_id: int, last_id: int) -> Follow:
-        """Return what an update of these ids would do; the sequence stays as it is."""
+        """Return how an update of these ids would follow, without changing the sequence."""
         return follow(self.last_id, first_id, last_id)
 
     def take(self, first_id: int, last_id: int) -> Follow:
-        """Return what an update of these ids does, and move on to its last id unless it is stale."""
+        """Return how an update of these ids follows, and advance to its last id unless it is stale."""
         found = follow(self.last_id, first_id, last_id)
         if found is not Follow.STALE:
             self.last_id = last_id
         return found
 
     def missing_before(self, first_id: int) -> "IdRange | None":
-        """Return the ids missing between the last one and *first_id*; None where none is."""
+        """Return the ids missing between the last one and *first_id*, or None."""
         if self.last_id is None or first_id <= self.last_id + 1:
             return None
         return IdRange(self.last_id + 1, first_id - 1)
@@ -99,7 +99,7 @@ class IdRange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many ids it holds."""
+        """Number of ids in the range."""
         return self.last - self.first + 1
 
     def within(self, other: "IdRange") -> bool:
@@ -108,7 +108,7 @@ class IdRange(NamedTuple):
 
 
 class MissingIds(NamedTuple):
-    """Ids that did not arrive, both ends included, and the instants of arrival around them, in µs (0: unknown)."""
+    """Ids that did not arrive, both ends included, and the arrivals before and after them, in µs (0: unknown)."""
 
     first_id: int
     last_id: int
@@ -125,13 +125,13 @@ class MissingIds(NamedTuple):
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:
-        """Return the details of a ledger's gap event."""
+        """Return the ``details_json`` of the gap event in the ledger."""
         ids = {"from_id": self.first_id, "to_id": self.last_id}
         return {**ids, "from_us": self.from_us, "to_us": self.to_us, "cause": cause}
 
 
 class IdRanges:
-    """A set of ids as ranges: sorted, disjoint, with both ends included; ranges that touch are one.
+    """A set of ids as sorted, disjoint ranges, both ends included; adjacent ranges are merged.
 
     Args:
         ranges: First and last id of each, in any order; they may overlap.
@@ -146,7 +146,7 @@ class IdRanges:
             self.add(first, last)
 
     def add(self, first: int, last: int) -> None:
-        """Add the ids *first* to *last*; none where *last* is below *first*."""
+        """Add the ids *first* to *last*; nothing if *last* is below *first*."""
         if first > last:
             return
         low, high = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
@@ -155,7 +155,7 @@ class IdRanges:
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def remove(self, first: int, last: int) -> None:
-        """Remove the ids *first* to *last*, as far as they are in it."""
+        """Remove those of the ids *first* to *last* that are in the set."""
         low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         if low >= high or first > last:
             return
@@ -165,7 +165,7 @@ class IdRanges:
         self._lasts[low:high] = [end for _, end in left]
 
     def covers(self, first: int, last: int) -> bool:
-        """Return True if all ids from *first* to *last* are in it."""
+        """Return True if all ids from *first* to *last* are in the set."""
         at = bisect_right(self._firsts, first) - 1
         return at >= 0 and last <= self._lasts[at]
 
@@ -189,7 +189,7 @@ class IdRanges:
 
     @property
     def size(self) -> int:
-        """How many ids it holds; no `len`, by which Python would reserve memory for as many."""
+        """Number of ids in the set; not `len`, which Python takes as a hint to reserve memory."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:
@@ -204,14 +204,14 @@ class IdRanges:
         return f"IdRanges({[tuple(one) for one in self]})"
 
     def check(self) -> None:
-        """Raise ValueError where the ranges are not sorted, disjoint and apart from each other."""
+        """Raise ValueError unless the ranges are sorted, disjoint and not adjacent."""
         bounds = [bound for one in self for bound in (one.first, one.last + 1)]
         if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"ranges touch or are out of order: {self!r}")
 
 
 class ConsecutiveIds(NamedTuple):
-    """Ids that arrived one after the other, and the arrivals of the first and the last of them, in µs."""
+    """A run of consecutive ids as they arrived, and the arrivals of its first and last, in µs."""
 
     first_id: int
     last_id: int
@@ -220,18 +220,18 @@ class ConsecutiveIds(NamedTuple):
 
 
 def missing_trades(runs: Iterable[ConsecutiveIds], declared: IdRanges) -> list[MissingIds]:
-    """Return the trade ids that never came and that the ledger does not declare, with the arrivals around them.
+    """Return the trade ids that never arrived and that the ledger does not declare, with the arrivals around them.
 
-    An id that comes later (from REST, or out of order) is not missing, nor is one before a reset of the exchange.
+    An id that arrives later (from REST, or out of order) is not missing, nor is one before a reset of the ids.
 
     Args:
-        runs: All trades in the order of arrival; no run has an id of another one.
-        declared: What the ledger declares: without a connection neither trades nor depth messages come.
+        runs: All trades in the order of arrival; no id is in two runs.
+        declared: Gaps that the ledger declares: without a connection neither trades nor depth messages arrive.
     """
     sequence, came, holes, last_us = IdSequence(), IdRanges(declared), list[MissingIds](), 0
     for run in runs:
         if run.last_id <= (sequence.last_id or 0) and declared.covers(run.first_id, run.last_id):
-            continue  # fetched by REST; as far back as that, a reset otherwise
+            continue  # fetched by REST; otherwise a jump as far back is a reset
         hole = sequence.missing_before(run.first_id)
         found = sequence.take(run.first_id, run.last_id)
         if hole:

@@ -1,4 +1,4 @@
-"""The grid a symbol trades on: decimal text at the edge, whole ticks and lots inside."""
+"""The price and quantity grid of a symbol: converts decimal text to whole ticks and lots and back."""
 
 import json
 import re
@@ -17,9 +17,9 @@ def e8(text: str) -> int:
     """Return *text*, a plain decimal, in units of 1e-8, exactly.
 
     Raises:
-        OffGrid: If *text* is not a plain decimal or has more than eight places that count.
+        OffGrid: If *text* is not a plain decimal or has more than eight significant decimal places.
     """
-    if text[-9:-8] == "." and len(text) > 9:  # as the exchange writes it: eight places
+    if text[-9:-8] == "." and len(text) > 9:  # the exchange's own form: eight places
         digits = text[:-9] + text[-8:]
         if digits.isdigit() and digits.isascii():
             return int(digits)
@@ -46,21 +46,21 @@ def short_text(value_e8: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """The limits of an order beyond the grid and the minimum notional; 0 is no limit.
+    """Order filters beyond the grid and the minimum notional; 0 is no limit.
 
     Attributes:
-        min_price_e8: Least and greatest price, in 1e-8 of the quote asset (PRICE_FILTER).
-        max_price_e8: See above.
-        min_qty_e8: Least and greatest quantity, in 1e-8 of the base asset (LOT_SIZE).
-        max_qty_e8: See above.
-        max_notional_e8: Greatest price times quantity, in 1e-8 of the quote asset (NOTIONAL).
-        bid_up_e8: Greatest and least price of a buy, as a multiple (1e-8) of the mean price of the last trades
+        min_price_e8: Minimum price, in 1e-8 of the quote asset (PRICE_FILTER).
+        max_price_e8: Maximum price, likewise.
+        min_qty_e8: Minimum quantity, in 1e-8 of the base asset (LOT_SIZE).
+        max_qty_e8: Maximum quantity, likewise.
+        max_notional_e8: Maximum notional, in 1e-8 of the quote asset (NOTIONAL).
+        bid_up_e8: Maximum price of a buy, as a multiple (1e-8) of the mean price of the last trades
             (PERCENT_PRICE_BY_SIDE; PERCENT_PRICE is the same for both sides).
-        bid_down_e8: See above.
-        ask_up_e8: Of a sell.
-        ask_down_e8: Of a sell.
-        average_mins: Minutes of trades that the mean is taken over, weighted by quantity; 0 is the last trade alone.
-        max_amends: How often one order may be amended (MAX_NUM_ORDER_AMENDS).
+        bid_down_e8: Minimum price of a buy, likewise.
+        ask_up_e8: Maximum price of a sell, likewise.
+        ask_down_e8: Minimum price of a sell, likewise.
+        average_mins: Minutes of trades in that mean, weighted by quantity; 0 uses the last trade only.
+        max_amends: Maximum number of amendments of one order (MAX_NUM_ORDER_AMENDS).
         amend_allowed: Whether orders may be amended at all (amendAllowed).
     """
 
@@ -90,10 +90,10 @@ class Instrument:
         tick_e8: Price step, in 1e-8 of the quote asset (0.01 is 1_000_000).
         lot_e8: Quantity step, in 1e-8 of the base asset (0.00001 is 1_000).
         min_notional_e8: Minimum notional of an order: price times quantity, in 1e-8 of the quote asset.
-        base_asset: What is bought and sold; empty where it is not known.
-        quote_asset: What it is paid in; empty where it is not known.
-        filters: Its other limits.
-        multiplier: What a price that is 1 higher is worth per unit, in the quote asset: 1 but for contracts.
+        base_asset: Asset that is bought and sold; empty if unknown.
+        quote_asset: Asset that prices are in; empty if unknown.
+        filters: Other order filters.
+        multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset; 1 except for contracts.
     """
 
     symbol: str
@@ -114,7 +114,7 @@ class Instrument:
 
     @property
     def tick_lot_e16(self) -> int:
-        """What one lot is worth more when the price is one tick higher, in 1e-16 of the quote asset."""
+        """Value of one tick of price on one lot, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     def ticks(self, price: str) -> int:
@@ -147,11 +147,11 @@ class Instrument:
 
 
 def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
-    """Return the instrument of one ``symbols[]`` entry of an exchangeInfo answer.
+    """Return the instrument of one ``symbols[]`` entry of an exchangeInfo response.
 
     Args:
-        entry: The entry, as the exchange sends it and as ``instrument.json`` holds it.
-        source: Where it came from, for the message of an error.
+        entry: The entry, as sent by the exchange and stored in ``instrument.json``.
+        source: Origin of the entry, for error messages.
     """
     try:
         filters = {f["filterType"]: f for f in entry["filters"]}
@@ -160,7 +160,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
             symbol=entry["symbol"],
             tick_e8=e8(filters["PRICE_FILTER"]["tickSize"]),
             lot_e8=e8(filters["LOT_SIZE"]["stepSize"]),
-            min_notional_e8=e8(notional["notional" if "notional" in notional else "minNotional"]),  # as USD-M has it
+            min_notional_e8=e8(notional["notional" if "notional" in notional else "minNotional"]),  # the key of USD-M
             base_asset=entry.get("baseAsset", ""),
             quote_asset=entry.get("quoteAsset", ""),
             filters=_filters(filters, notional, allowed=entry.get("amendAllowed") is not False),
@@ -173,7 +173,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
 
 
 def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any], *, allowed: bool) -> Filters:
-    """Return the filters of an exchangeInfo entry beyond its steps; *allowed* says whether it permits amendments."""
+    """Return the filters of an exchangeInfo entry beyond its steps; *allowed* is its ``amendAllowed``."""
     price, lot = by_type["PRICE_FILTER"], by_type["LOT_SIZE"]
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
     least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}
@@ -187,7 +187,7 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
     return Filters(
         min_price_e8=e8(price.get("minPrice", "0")),
         max_price_e8=e8(price.get("maxPrice", "0")),
-        min_qty_e8=least if least > e8(lot["stepSize"]) else 0,  # one step is the least anyway
+        min_qty_e8=least if least > e8(lot["stepSize"]) else 0,  # a minimum of one step is implied
         max_qty_e8=e8(lot.get("maxQty", "0")),
         max_notional_e8=e8(notional.get("maxNotional", "0")),
         average_mins=int(multipliers.get("avgPriceMins", 0)),
@@ -198,7 +198,7 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
 
 
 def to_exchange_info(instrument: Instrument) -> str:
-    """Return *instrument* as the JSON text of an exchangeInfo entry: what ``instrument.json`` holds."""
+    """Return *instrument* as the JSON text of an exchangeInfo entry, the content of ``instrument.json``."""
     entry = {
         "symbol": instrument.symbol,
         "status": "TRADING",
@@ -221,6 +221,6 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "
 
 
 def assets_of(symbol: str) -> tuple[str, str]:
-    """Return base and quote asset by what *symbol* ends with; both are empty where that is no known quote asset."""
+    """Return base and quote asset, split at the quote asset that *symbol* ends with; both empty if none is known."""
     quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
     return (symbol.removesuffix(quote), quote) if quote else ("", "")

@@ -1,4 +1,4 @@
-"""Models from their knobs: names, parameters, and the fit or schedule behind them."""
+"""Builds the models that the knobs name, with their parameters and the fit or schedule they use."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.quote_tree import Tree, listed, named
 from mm.runs.run import Run
 
-if TYPE_CHECKING:  # what is fitted is imported where there is a fit: most runs begin without one
+if TYPE_CHECKING:  # most runs have no fit, so fits are imported only when needed
     from typing_extensions import TypeIs
 
     from mm.backtest.books import Books
@@ -34,24 +34,24 @@ if TYPE_CHECKING:  # what is fitted is imported where there is a fit: most runs 
 
     Fitted = PoissonFit | Schedule
 
-DEFAULT_K = 1.0  # per tick; what quotes take without a fit, but for the default strategy, whose k is `touch`
+DEFAULT_K = 1.0  # per tick; used by quote models without a fit, except the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 # Share by which a run's quantity may differ from that of its fit. The default clip follows the price, which moves by a
-# few per cent from day to day; clips of 1 and 10 times the least quantity differ in their fills by a third (see
+# few per cent from day to day; clips of 1 and 10 times the minimum quantity differ in their fills by a third (see
 # docs/calibration.md), so a tenth more or less changes them by some 2 %, less than the interval of the fills.
 OTHER_QTY = 0.1
-DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit: none is measured under them
-FITTED = ("A", "k")  # what a quote model takes from the fit where it is not given
-QUOTED_FROM = "mid"  # the reference of every quote model here; a poisson fill counts from that of its fit
+DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit; fits are never measured under them
+FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless they are given
+QUOTED_FROM = "mid"  # the reference price of all quote models here; poisson fills use that of their fit
 
 
 class ModelMaker:
-    """Makes the models that the knobs name; the intensity behind them is read from FILL_PARAMS_FILE.
+    """Builds the models that the knobs name; their intensity is read from FILL_PARAMS_FILE.
 
-    Without a *run* nothing is noted and nothing is warned of: somebody else has done it.
+    Without a *run* it records no input files and logs no warnings; the caller has done so.
 
     Attributes:
-        predictors: The fitted predictors that the models read which were made so far, by their folders.
+        predictors: The fitted predictors that the models built so far read, by folder.
     """
 
     def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
@@ -72,7 +72,7 @@ class ModelMaker:
                 run.input_file(models.fill_params_file)
 
     def note_fit(self, tapes: "Sequence[Tape]") -> None:
-        """Log which fit is taken, and warn where it was made of what *tapes* play, or of what came later."""
+        """Log which fit is used, and warn if it was measured on the played *tapes* or on later data."""
         fitted, path = self._fitted, self._models.fill_params_file
         if self._run is None or fitted is None or path is None:
             return
@@ -83,9 +83,9 @@ class ModelMaker:
 
     @property
     def intensity(self) -> "Intensity | None":
-        """What the fit or the schedule predicts; None without one.
+        """The intensity of the fit or the schedule; None without one.
 
-        A fit or a schedule that was measured under the run's fill model predicts by what it measured at each distance.
+        If it was measured under the run's fill model, this is the curve measured at each distance.
         """
         fitted, name = self._fitted, self._models.fill_model
         if fitted is not None and fitted.calib_fills == name not in DRAWN:
@@ -95,7 +95,7 @@ class ModelMaker:
         return self._intensity
 
     def use(self, fitted: "Fitted") -> None:
-        """Take a fit or a schedule for the fill model and the quotes' k.
+        """Use a fit or a schedule for the fill model and for the k of the quotes.
 
         Raises:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
@@ -110,7 +110,7 @@ class ModelMaker:
         self._scheduled = is_schedule(fitted)
 
     def read_by(self, model: object) -> object:
-        """Return *model* after taking note of the predictors that it reads.
+        """Return *model* after recording the predictors that it reads.
 
         Raises:
             Mismatch: If one was fitted on another symbol or tick.
@@ -121,13 +121,13 @@ class ModelMaker:
         return model
 
     def registered_only(self) -> bool:
-        """Return whether the run plays no model of a user's own, which may take its time, or keep what it sees."""
+        """Return whether all models are registered ones; a user's model may be slow or keep state."""
         self.quotes()
         self.fills()
         return not self._own
 
     def based(self, result: "Result") -> "Result":
-        """Return *result* with what the predictors, and the fit or the schedule behind it, say of themselves."""
+        """Return *result* with the descriptions of its predictors and of its fit or schedule."""
         result = self.with_predictors(result)
         if self._fitted is None:
             return result
@@ -139,7 +139,7 @@ class ModelMaker:
         return replace(result, books=replace(result.books, fit=terms))
 
     def with_predictors(self, result: "Result") -> "Result":
-        """Return *result* with what the predictors and agents of its models say of themselves."""
+        """Return *result* with the descriptions of the predictors and agents of its models."""
         begin_us = result.journal.counters["first_us"]
         terms = tuple(one.terms(begin_us) for one in self.predictors.values())
         trained = {day for path in agent_files(self._models) for day in read_agent(path).about.get("days", ())}
@@ -147,7 +147,7 @@ class ModelMaker:
         return replace(result, books=replace(result.books, predictors=terms, agent_days=met))
 
     def redrawn(self) -> Iterator[tuple[object, object]]:
-        """Yield quote and fill models with A and k that the fit allows, FIT_DRAWS times.
+        """Yield FIT_DRAWS pairs of quote and fill model, with A and k drawn from the fit's distribution.
 
         Raises:
             UsageError: If there is no fit to draw from.
@@ -155,7 +155,7 @@ class ModelMaker:
         fitted, draws_wanted = self._fitted, self._models.fit_draws
         if not is_fit(fitted) or self._models.fill_per_side:
             raise UsageError(
-                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no one fit to draw from; give "
+                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no single fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
         from mm.calibration.intervals import draws
@@ -165,7 +165,7 @@ class ModelMaker:
             yield self.quotes(), self.fills()
 
     def fills(self) -> object:
-        """Return the fill model; with the parameters of a fit that was measured under it, where none are given."""
+        """Return the fill model; without own parameters it takes those of a fit that was measured under it."""
         name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
         if not params and is_fit(fit) and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
@@ -175,7 +175,7 @@ class ModelMaker:
         build = self._resolve(FILL_MODELS, name, "fill model")
         if self._models.fill_per_side and self._intensity is None:
             raise UsageError(
-                "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit whose sides it could use; give "
+                "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit with A and k per side; give "
                 "FILL_PARAMS_FILE=<a poisson_fit.json>, or set it to 0"
             )
         if build is hybrid and "models" in params:
@@ -191,7 +191,7 @@ class ModelMaker:
         return self.read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
-        """Return the quote model; behind a schedule, one that quotes only where a segment is usable."""
+        """Return the quote model; with a schedule, one that quotes only in usable segments."""
         model = self.read_by(self._quotes(Tree.of(self._models.quote_model, self._models.quote_params())))
         if not self._scheduled or self._intensity is None:
             return model
@@ -225,9 +225,9 @@ class ModelMaker:
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the move after fills where an order is worth most by the fit; none without moves.
+        """Return the measured move after fills at the distance where an order is worth most; empty without one.
 
-        Segments of a schedule have their own, which the model takes from the intensity; noted is their median.
+        Segments of a schedule have their own moves, which the model takes from the intensity; their median is logged.
         """
         if is_schedule(self._fitted):
             moves = [one.adverse_ticks for one in self._fitted.segments if one.adverse_ticks is not None]
@@ -248,7 +248,7 @@ class ModelMaker:
         return {"adverse_ticks": move}
 
     def _check_reference(self, name: str, fitted: Sequence[str]) -> None:
-        """Refuse a fit whose distances are not those of a quote model that takes the numbers *fitted* from it."""
+        """Raise Mismatch if a quote model takes the numbers *fitted* from a fit with another reference price."""
         if self._intensity is None or not fitted or self._intensity.reference == QUOTED_FROM:
             return
         numbers = " and ".join(fitted)
@@ -259,14 +259,14 @@ class ModelMaker:
         )
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
-        """Put a step around a model; a Python model is wrapped first, with its ``wants(view)``."""
+        """Wrap a step around a model; a Python model is wrapped as a compiled one first, with ``wants(view)``."""
         from mm.backtest.quotes.base import compiled
 
         build = self._resolve(QUOTE_STEPS, name, "step")
         return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
 
     def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
-        """Return the class of a name; the file of a user's module is an input of the run."""
+        """Return the class of a name; record the file of a user's module as an input of the run."""
         build = resolve(registry, name, kind)
         if ":" in name:
             self._own = True
@@ -288,17 +288,16 @@ class ModelMaker:
 
 
 def agent_files(models: Models) -> list[Path]:
-    """Return the files of the trained agents in a quote model, without those that are not named by a text."""
+    """Return the files of the trained agents in a quote model; agents given as objects have none."""
     leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
     named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
     return [Path(path) for path in named if isinstance(path, str)]
 
 
 def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int) -> None:
-    """Note the predictors' files as inputs, and warn of those that a run from *begin_us* on should not rest on.
+    """Record the predictors' files as inputs, and warn of predictors unsuited to a run from *begin_us* on.
 
-    ``predictor_in_sample``: it was fitted on what is played, or on what came later. ``predictor_not_usable``: it beats
-    no baseline.
+    ``predictor_in_sample``: fitted on the played data or on later data. ``predictor_not_usable``: it beats no baseline.
     """
     for path, artefact in predictors.items():
         for name in (MODEL, ARRAYS):
@@ -312,11 +311,11 @@ def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int)
 
 
 def check_names(models: Models) -> None:
-    """Refuse a model, a model inside it or a step that does not exist, before any day is looked for.
+    """Check that all models, inner models and steps exist, before any day is loaded.
 
     Raises:
-        UnknownModel: If one is not known, or is no model of its kind.
-        UsageError: If the form of a model that holds others is wrong.
+        UnknownModel: If one is unknown, or is of another kind.
+        UsageError: If the parameters of a model with inner models are malformed.
     """
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
@@ -330,12 +329,12 @@ def check_names(models: Models) -> None:
 
 
 def takes_clustering(models: Models) -> bool:
-    """Return whether the fill model, or one inside it, takes the clustering of a schedule: `hawkes` without its own."""
+    """Return whether the fill model, or an inner one, uses the clustering of a schedule: `hawkes` without its own."""
     return any(name == "hawkes" and "clustering" not in params for name, params in _fill_models(models))
 
 
 def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the names of the fill model and of those inside it, with their parameters."""
+    """Yield names and parameters of the fill model and its inner models."""
     waiting = [(models.fill_model, models.fill_params())]
     while waiting:
         name, params = waiting.pop()
@@ -347,7 +346,7 @@ def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:
-    """Return *model* after checking that a user's hooks can be called as they will be."""
+    """Return *model* after checking the signatures of a user's hooks."""
     if not type(model).__module__.startswith("mm.backtest."):
         for name, count in hooks.items():
             if hasattr(model, name):
@@ -356,7 +355,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 
 
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
-    """Return whether a fit was made of anything after *begin_us* (below 0: nothing was played).
+    """Return whether a fit uses data after *begin_us* (below 0: nothing was played).
 
     A run from then on is in-sample. Each segment of a schedule is fitted to its own past.
     """
@@ -364,12 +363,12 @@ def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
 
 
 def is_schedule(fitted: "Fitted | None") -> "TypeIs[Schedule]":
-    """Return whether what was fitted is a schedule."""
+    """Return whether *fitted* is a schedule."""
     return hasattr(fitted, "segments")
 
 
 def is_fit(fitted: "Fitted | None") -> "TypeIs[PoissonFit]":
-    """Return whether what was fitted is one fit."""
+    """Return whether *fitted* is a single fit."""
     return fitted is not None and not is_schedule(fitted)
 
 
@@ -391,7 +390,7 @@ def read_fitted(path: Path) -> "Fitted":
 
 
 def lacking(path: Path, fitted: "Fitted") -> list[str]:
-    """Return the keys that this version writes into a fit and that the file does not have; none for a schedule."""
+    """Return the keys that this version writes into a fit and the file lacks; empty for a schedule."""
     if is_schedule(fitted):
         return []
     from mm.calibration.fit_result import PoissonFit
@@ -401,10 +400,10 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
 
 
 def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a summary says of a fit or a schedule, from which the keys *lacks* are missing.
+    """Return the entry of a fit or a schedule in the summary; *lacks* are the keys missing from its file.
 
-    *name* is how such a file is called, not where this one lies (the manifest has that): equal work has equal
-    summaries, wherever its inputs lie and whatever they are called.
+    *name* is the generic file name, not its path (which the manifest has), so that equal runs have equal summaries
+    wherever their inputs are stored.
     """
     if is_schedule(fitted):
         return _schedule_terms(fitted, name)
@@ -426,10 +425,10 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
 
 
 def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
-    """Return the fill model and the quantity that a fit was measured under, and how the run differs from them.
+    """Return the fill model and the quantity under which a fit was measured, and how the run differs.
 
-    None of a fit by the hit rule; ``differs`` is a sentence, or None where the run plays the same. A model that draws
-    from the fit does not differ.
+    None for a fit by the hit rule; ``differs`` is a sentence, or None if the run uses the same. A model that draws from
+    the fit does not differ.
     """
     if fitted.calib_fills is None:
         return None
@@ -445,7 +444,7 @@ def measured_under(fitted: "Fitted", books: "Books") -> dict[str, Any] | None:
 
 
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
-    """Return the same of a schedule: its most frequent status, and the distances and medians of all segments."""
+    """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
     used = [one for one in schedule.segments if one.usable]
     counts = Counter(one.status for one in schedule.segments)
     near = [one.min_delta_ticks for one in used if one.min_delta_ticks is not None]
@@ -468,7 +467,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
 
 
 def fitted_from(content: Any, source: str) -> "Fitted":
-    """Return the fit or the schedule that JSON *content* holds; *source* is where it comes from, for messages."""
+    """Return the fit or the schedule in JSON *content*; *source* is its origin, for messages."""
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
 
@@ -478,7 +477,7 @@ def fitted_from(content: Any, source: str) -> "Fitted":
 
 
 def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
-    """Refuse a fit of another symbol or tick size, or whose reference is not known."""
+    """Raise Mismatch for a fit of another symbol or tick size, or with an unknown reference price."""
     from mm.calibration.reference import PER_TICK
 
     if fitted.reference is not None and fitted.reference not in PER_TICK:

@@ -1,7 +1,7 @@
-"""What a notebook shows of a result: a few lines, a card, and charts as a picture.
+"""Display of results in notebooks: a few lines of text, an HTML card, and charts as a picture.
 
-The objects that are shown lie in many layers, and the pages that draw them above all of those; so the drawing
-(`mm.report.notebook`) is named here, and loaded when something is first drawn.
+Results are defined in many layers, all below the one that draws them; so the drawing module (`mm.report.notebook`) is
+imported here by name, when something is first drawn.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ MOST_LINES, WIDEST = 5, 118
 
 @dataclass(frozen=True)
 class Picture:
-    """Charts as one picture: what ``plot()`` returns, a notebook shows and a file keeps.
+    """Charts as one picture, as returned by ``plot()``: a notebook displays it, and it can be saved.
 
     Attributes:
-        title: What is drawn.
-        svg: The picture, an SVG file that needs nothing else.
-        page: Returns a page of the same charts, which zooms where they are over time.
+        title: What the charts show.
+        svg: The picture as a self-contained SVG file.
+        page: Returns an HTML page of the same charts; charts over time can be zoomed.
     """
 
     title: str
@@ -32,13 +32,13 @@ class Picture:
     page: Callable[[], str] = field(repr=False, compare=False)
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture, and return where it was written.
+        """Write the picture and return its path.
 
         Args:
-            path: Ends in ``.svg`` for the picture, or in ``.html`` for a page of the same charts; a result's zooms.
+            path: Ends in ``.svg`` for the picture, or in ``.html`` for a page with the same charts.
 
         Raises:
-            UsageError: If it ends in something else.
+            UsageError: If it has another suffix.
         """
         path = Path(path)
         kinds = {".svg": lambda: self.svg, ".html": self.page}
@@ -58,12 +58,12 @@ class Picture:
 
 
 class Shown:
-    """What a notebook shows at the end of a cell: at most five lines of text, and a card where it can show HTML."""
+    """Base of objects that a notebook displays: at most five lines of text, or an HTML card."""
 
     __slots__ = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield what a reader wants first, a line each."""
+        """Yield the most important facts, one line each."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class Shown:
 
 
 def picture_of(thing: object) -> Picture:
-    """Return the charts of a result, a fit, a schedule or a tape; raises TypeError for anything else."""
+    """Return the charts of a result, a fit, a schedule or a tape; raise TypeError for anything else."""
     picture: Picture = _drawing().picture_of(thing)
     return picture
 

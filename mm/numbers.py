@@ -1,15 +1,15 @@
-"""Numbers as people read them."""
+"""Formatting of numbers for readers."""
 
 import math
 from collections.abc import Sequence
 
-MINUS = "−"  # U+2212 wherever people read a number; files and JSON have the hyphen
-SHARPE_DAYS = 20  # fewer days have no Sharpe ratio among the headlines
-LETTERS = 7  # of the longest label that an axis has room for
+MINUS = "−"  # U+2212 in text for readers; files and JSON have the hyphen
+SHARPE_DAYS = 20  # with fewer days the headlines have no Sharpe ratio
+LETTERS = 7  # length of the longest label that fits an axis
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return *value* with at most so many digits that count, thousands parted; a dash for None."""
+    """Return *value* with at most *digits* significant digits and thousands separators; a dash for None."""
     if value is None or math.isnan(value):
         return "–"
     if value == 0:
@@ -22,25 +22,25 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """Return *value* with its sign in front, also where it is positive."""
+    """Return *value* with its sign, also if it is positive."""
     text = number(value, digits)
     return f"+{text}" if value is not None and value > 0 else text
 
 
 def short(value: float) -> str:
-    """Return *value* as an axis or a knob says it, with all its digits up to ten."""
+    """Return *value* as in an axis label or a knob, with up to ten significant digits."""
     return f"{value:,.10g}".replace("-", MINUS)
 
 
 def power(exponent: float) -> str:
-    """Return a power of ten as an axis says it; nothing for an exponent that is not whole."""
+    """Return a power of ten as an axis label; empty for a fractional exponent."""
     return f"{10.0**exponent:g}" if exponent == round(exponent) else ""
 
 
 def labels(values: Sequence[float]) -> list[str]:
-    """Return *values* as an axis says them: ``short``, or all in thousands, millions or a power of ten.
+    """Return *values* as axis labels: ``short``, or all in thousands, millions or a power of ten.
 
-    The latter where one of them would be longer than ``LETTERS``, and if that makes them shorter.
+    The latter if one of them is longer than ``LETTERS`` and this makes them shorter.
     """
     texts = [short(value) for value in values]
     largest = max(map(abs, values), default=0.0)
@@ -53,17 +53,17 @@ def labels(values: Sequence[float]) -> list[str]:
 
 
 def percent(share: float | None) -> str:
-    """Return a *share* of one in percent."""
+    """Return a *share*, a fraction of 1, in percent."""
     return "–" if share is None else f"{number(100 * share, 3)} %"
 
 
 def probability(value: float | None) -> str:
-    """Return a probability to three digits."""
+    """Return a probability with three digits."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def duration(seconds: float | None, *, exact: bool = False) -> str:
-    """Return a duration in its two largest units; an *exact* one of less than a minute in seconds or ms with digits."""
+    """Return a duration in its two largest units; below a minute an *exact* one has decimals, in s or ms."""
     if seconds is None:
         return "–"
     if exact and seconds < 60:

@@ -63,4 +63,4 @@ def test_draws_need_one_fit(desk, more):
     given = ["--fill-params-file", str(fit_of(desk))] if more else ["--fill-params-json", '{"A": 1, "k": 1}']
     answer = backtest(desk, "--fit-draws", "3", *given, *more)
     assert answer.exit_code == 2
-    assert "--fit-draws (FIT_DRAWS) is 3, but there is no one fit to draw from" in answer.stderr
+    assert "--fit-draws (FIT_DRAWS) is 3, but there is no single fit to draw from" in answer.stderr

@@ -153,7 +153,7 @@ def test_a_run_on_its_own_past_is_warned_of(tmp_path):
 
 def test_draws_need_one_fit(tmp_path):
     """Neither a schedule nor nothing has parameters to draw; a fit gives as many pairs of models as wanted."""
-    with pytest.raises(UsageError, match="there is no one fit to draw from"):
+    with pytest.raises(UsageError, match="there is no single fit to draw from"):
         next(maker(fit_draws=2).redrawn())
     made = maker(
         fill_params_file=written(tmp_path),

@@ -99,7 +99,7 @@ def test_each_price_says_once_why_nothing_is_sent(play):
 
 
 def test_levels_of_the_run_and_of_the_model_exclude_each_other():
-    with pytest.raises(ModelError, match="Plan wants several prices of its own; leave QUOTE_LEVELS=2 out"):
+    with pytest.raises(ModelError, match="Plan quotes several prices itself; leave QUOTE_LEVELS=2 out"):
         player("engine")({1000: Quotes(bids=[98])}, SNAPSHOT, quote_levels=2)
 
 

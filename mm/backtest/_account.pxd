@@ -1,4 +1,4 @@
-# Money and position, exactly: cash flow in tick·lots, fees and funding in 1e-8 of the quote asset.
+# Cash and position, exactly: cash flow in tick·lots, fees and funding in 1e-8 of the quote asset.
 
 from libc.stdint cimport int64_t
 

@@ -1,4 +1,4 @@
-# Draws that belong to a key: equal keys, equal draws, in any order (docs/engine.md).
+# Random draws by key: equal keys give equal draws, in any order (docs/engine.md).
 
 from libc.stdint cimport uint64_t
 

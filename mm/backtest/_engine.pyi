@@ -1,10 +1,10 @@
 # Generated from mm/backtest/_engine.pyx by `make stubs`; edit that file instead.
 
-"""The engine: the clock that plays a market to an order manager and its venue; docs/engine.md specifies it.
+"""The engine: the event loop of a market, an order manager and its venue; docs/engine.md specifies it.
 
-Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` what becomes of it, and here is
-the order of things: events, our messages, timers. Everything between ``advance`` or ``feed`` and the models runs
-without the interpreter. ``paper_exchange.py`` is its Python face, ``tests/oracle.py`` its plain twin.
+Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` executes it, and the engine
+orders events, our messages and timers in time. Everything between ``advance`` or ``feed`` and the models runs
+without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its plain Python twin.
 """
 
 from collections.abc import Iterable
@@ -34,26 +34,26 @@ class Engine:
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None: ...
     @property
     def needs_depth(self) -> bool:
-        """Whether a model looks at more of the book than its best prices and the lots there."""
+        """Whether a model reads more of the book than the best prices and their lots."""
     @property
     def follows_levels(self) -> bool:
-        """Whether best prices and trades do for the models where the changes of each level are at hand."""
+        """Whether best prices, trades and the changes of each level are sufficient for the models."""
     @property
     def decisions(self) -> int:
-        """How many requotes have been recorded since the journal was last handed over."""
+        """Number of requotes recorded since the journal was last handed over."""
     @property
     def now_us(self) -> int:
         """The instant that has been played up to."""
     @property
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
     @property
     def inventory_lots(self) -> int:
-        """What we hold, in lots."""
+        """Our inventory, in lots."""
     def pay(self, funding_e8: int) -> None:
-        """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
+        """Book funding paid for our position at the current instant, 1e-8 of the quote asset; below 0: received."""
     def settle(self) -> None:
-        """Bring the levels of the book, or places in queues where levels are looked up, up to what has been played."""
+        """Update the levels of the book, or looked-up queue positions, to the current instant."""
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
 
@@ -69,23 +69,23 @@ class Engine:
         levels: LevelIndex | None = None,
         ahead: ExchangePrices | None = None,
     ) -> None:
-        """Make *tape* what is played next; it has passed ``Tape.check``.
+        """Attach *tape* to be played next; it has passed ``Tape.check``.
 
         Args:
             tape: The tape; its arrays are read, not copied.
-            lo_ticks, hi_ticks: The window of prices that its book should hold densely.
-            joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
+            lo_ticks, hi_ticks: Price range that its book should store densely.
+            joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
-            ahead: Where *tape* is its best prices and there is a *feed*, the best prices in the exchange's order.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices and `follows_levels`.
+            ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
         """
     def feed(self, events: Iterable[FeedEvent]) -> None:
-        """Play *events*, one or many, and before each what of ours is due; none is played where one is refused.
+        """Play *events*, one or many, and before each our due actions; none is played if one is rejected.
 
-        What is due at the instant of the last one, behind the market, waits: more events of that instant may follow.
+        Actions due after the market of the last instant wait, as more events of that instant may follow.
 
         Raises:
-            UsageError: If one is no event, or lies before what has been played.
+            UsageError: If one is not a valid event, or is before the played instant.
         """
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*."""

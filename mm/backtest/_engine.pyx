@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The engine: the clock that plays a market to an order manager and its venue; docs/engine.md specifies it.
+"""The engine: the event loop of a market, an order manager and its venue; docs/engine.md specifies it.
 
-Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` what becomes of it, and here is
-the order of things: events, our messages, timers. Everything between ``advance`` or ``feed`` and the models runs
-without the interpreter. ``paper_exchange.py`` is its Python face, ``tests/oracle.py`` its plain twin.
+Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` executes it, and the engine
+orders events, our messages and timers in time. Everything between ``advance`` or ``feed`` and the models runs
+without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/oracle.py`` its plain Python twin.
 """
 
 cimport cython
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what a fed book holds densely
-cdef int64_t MANY_EVENTS = 1 << 12      # of which some are removed
+cdef int64_t MARGIN_TICKS = 1 << 20     # range beyond the best prices that a fed book stores densely
+cdef int64_t MANY_EVENTS = 1 << 12      # number from which old ones are removed
 
 
 @cython.final
@@ -63,20 +63,20 @@ cdef class Engine:
     cdef QuoteModel quotes
     cdef FillModel fills
     cdef PaperVenue venue
-    cdef LocalBook local                # the market as we have received it
-    cdef object received_from           # whose columns it reads
+    cdef LocalBook local                # the local (delayed) market
+    cdef object received_from           # owner of its columns
     cdef bint lags                      # whether the exchange is ahead of it
-    cdef SignalSet signals              # that the quote model reads, else None
+    cdef SignalSet signals              # read by the quote model, else None
     cdef bint signalled                 # whether there are any
-    cdef int64_t signal_event           # the next event that they see, of the events in the order of receipt
-    cdef bint plain_view                # whether the quote model receives the best prices of the venue, and nothing else
+    cdef int64_t signal_event           # their next event, in the order of receipt
+    cdef bint plain_view                # whether the quote model needs only the best prices of the venue
     cdef bint interpreted               # whether a model is in Python
-    cdef EventBuffer buffer             # of what is fed, else None
-    cdef bint limited                   # whether there are limits on our orders, which look at the clock
+    cdef EventBuffer buffer             # of a feed, else None
+    cdef bint limited                   # whether there are risk limits, which depend on the clock
     cdef int64_t begun_us
-    cdef int64_t played_us              # up to which nothing more is to come
+    cdef int64_t played_us              # everything up to here has been played
     cdef int64_t events_played, rows_played
-    cdef int64_t next_print             # the event, in the order of receipt, before which the quote model had each print
+    cdef int64_t next_print             # first event, in the order of receipt, whose print the quote model has not had
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
@@ -94,20 +94,20 @@ cdef class Engine:
 
     @property
     def needs_depth(self) -> bool:
-        """Whether a model looks at more of the book than its best prices and the lots there."""
+        """Whether a model reads more of the book than the best prices and their lots."""
         whole = self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
-        # Of a decision, the number of its last event is wanted; signals are of the whole book.
+        # A decision records the number of its last event; signals need the whole book.
         return whole or self.manager.decides or self.signalled
 
     @property
     def follows_levels(self) -> bool:
-        """Whether best prices and trades do for the models where the changes of each level are at hand."""
-        deeper = self.quotes.looks == WHOLE_BOOK or self.quotes.sees_own or self.manager.decides
+        """Whether best prices, trades and the changes of each level are sufficient for the models."""
+        deeper = self.quotes.looks == WHOLE_BOOK or self.quotes.needs_own_orders or self.manager.decides
         return self.fills.by_levels and not deeper and not self.signalled and not self.venue.signalled
 
     @property
     def decisions(self) -> int:
-        """How many requotes have been recorded since the journal was last handed over."""
+        """Number of requotes recorded since the journal was last handed over."""
         return self.venue.orders.records.decisions.rows
 
     @property
@@ -117,22 +117,22 @@ cdef class Engine:
 
     @property
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
         if not self.venue.touch.valid:
             return 0, 0
         return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
 
     @property
     def inventory_lots(self) -> int:
-        """What we hold, in lots."""
+        """Our inventory, in lots."""
         return self.venue.orders.account.inventory_lots
 
     def pay(self, funding_e8: int) -> None:
-        """Book what our position pays at the instant that was played up to, 1e-8 of the quote asset; or is paid."""
+        """Book funding paid for our position at the current instant, 1e-8 of the quote asset; below 0: received."""
         self.venue.orders.paid(self.venue.now_us, funding_e8)
 
     def settle(self) -> None:
-        """Bring the levels of the book, or places in queues where levels are looked up, up to what has been played."""
+        """Update the levels of the book, or looked-up queue positions, to the current instant."""
         show_levels(self.venue, self.venue.next_event)
         if self.venue.by_levels:
             self.venue.queue.settle(&self.venue.orders.open, &self.venue.touch.top)
@@ -161,15 +161,15 @@ cdef class Engine:
         levels: LevelIndex | None = None,
         ahead: ExchangePrices | None = None,
     ) -> None:
-        """Make *tape* what is played next; it has passed ``Tape.check``.
+        """Attach *tape* to be played next; it has passed ``Tape.check``.
 
         Args:
             tape: The tape; its arrays are read, not copied.
-            lo_ticks, hi_ticks: The window of prices that its book should hold densely.
-            joins: Whether its book carries on where the last tape stopped; else a GAP is inserted.
+            lo_ticks, hi_ticks: Price range that its book should store densely.
+            joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, where *tape* is its best prices and `follows_levels`.
-            ahead: Where *tape* is its best prices and there is a *feed*, the best prices in the exchange's order.
+            levels: The changes of each level of the whole tape, if *tape* is its best prices and `follows_levels`.
+            ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
         """
         cdef PaperVenue venue = self.venue
         market = tape if ahead is None else ahead
@@ -187,7 +187,7 @@ cdef class Engine:
         venue.on_demand = not (venue.best_only or venue.lagging)
         take_tops(venue, tape)
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
-        # Where the exchange is ahead, the quote model looks at what has been received.
+        # If the exchange is ahead, the quote model reads the local (delayed) market.
         venue.on_best_prices = venue.best_only and plain_fills and (self.lags or self.quotes.looks == BEST_PRICES)
         if venue.best_only:
             take_moves(venue, market)
@@ -208,12 +208,12 @@ cdef class Engine:
         self.begin_events()
 
     def feed(self, events: Iterable[FeedEvent]) -> None:
-        """Play *events*, one or many, and before each what of ours is due; none is played where one is refused.
+        """Play *events*, one or many, and before each our due actions; none is played if one is rejected.
 
-        What is due at the instant of the last one, behind the market, waits: more events of that instant may follow.
+        Actions due after the market of the last instant wait, as more events of that instant may follow.
 
         Raises:
-            UsageError: If one is no event, or lies before what has been played.
+            UsageError: If one is not a valid event, or is before the played instant.
         """
         cdef EventBuffer buffer = self.buffer
         if buffer is None:
@@ -240,7 +240,7 @@ cdef class Engine:
         self.centre_book()
 
     cdef int leave(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
-        """End what has been played so far, before other events; the book is opened or moved to a window of prices."""
+        """Finish the current events before other ones; open the book, or move it to a price range."""
         venue = self.venue
         if venue.by_levels:
             venue.queue.settle(&venue.orders.open, &venue.touch.top)
@@ -266,26 +266,26 @@ cdef class Engine:
         book_move(&venue.book, lo_ticks, hi_ticks)
         if venue.by_levels and joins:
             venue.queue.restore(&venue.book, &venue.printed)
-            book_move(&venue.book, lo_ticks, hi_ticks)  # which the levels may have moved
-        elif venue.on_best_prices:  # then no levels stand behind the best prices of the tape before
+            book_move(&venue.book, lo_ticks, hi_ticks)  # as the levels may have changed the best prices
+        elif venue.on_best_prices:  # then there are no levels behind the best prices of the previous tape
             venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
         self.note_last_trade()
         return 0
 
     cdef int begin_events(self) except -1:
-        """Begin with the events that the venue has been given."""
+        """Begin with the new events of the venue."""
         self.venue.begin_events()
         self.local.start_us = self.venue.start_us
         self.plain_view = self.quotes.looks == BEST_PRICES and not self.lags and not self.quotes.follows_prints
         self.plain_view = self.plain_view and not self.signalled
         repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
-        if self.lags:  # a model that sees more is called each time, as it is on the whole tape
+        if self.lags:  # other models are called each time, as on the whole tape
             repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
         self.manager.repeats = repeats and not self.manager.decides
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
-        """Let the venue read the events of a buffer; where one has grown, its columns are others than before."""
+        """Set the venue's events to those of a buffer, whose columns are new after it has grown."""
         venue = self.venue
         venue.events = self.local.received.events = buffer.events
         if buffer.changed:
@@ -301,7 +301,7 @@ cdef class Engine:
         return 0
 
     cdef int drop_spent(self, EventBuffer buffer) except -1:
-        """Remove the events that are of no use any more, once they are most of those that are kept."""
+        """Remove the events no longer needed, once they are the majority."""
         cdef int64_t spent = self.venue.spent_events()
         if 2 * spent >= buffer.events:
             self.note_last_trade()
@@ -317,9 +317,9 @@ cdef class Engine:
         return 0
 
     cdef int centre_book(self) except -1:
-        """Move the dense window of a fed book to the best prices where they come near its edge: nobody knew them before.
+        """Move the dense range of a fed book to the best prices, not known in advance, when they come near its edge.
 
-        The window is a matter of speed alone; what lies beyond it stands in a short list.
+        The range affects only speed; levels beyond it are in a short list.
         """
         cdef Book* book = &self.venue.book
         cdef int64_t margin = (book.hi - book.lo) // 8
@@ -331,7 +331,7 @@ cdef class Engine:
     def advance(self, int64_t until_us) -> None:
         """Play everything up to and including *until_us*."""
         self.played_us = max(self.played_us, until_us)
-        if self.interpreted:  # the lock is kept, rather than taken for each call of a model
+        if self.interpreted:  # hold the GIL, rather than take it for each call of a model
             self.play_until(until_us)
         else:
             with nogil:
@@ -354,7 +354,7 @@ cdef class Engine:
         return 0
 
     cdef int build(self) except -1 nogil:
-        """Build the book, without a trace in the journal, from the events before the tape's window."""
+        """Build the book from the events before the tape's window, without journal rows."""
         cdef int64_t event = -1, us
         if self.venue.next_event == self.venue.events or self.venue.event_us[self.venue.next_event] >= self.venue.start_us:
             self.venue.begin_window()
@@ -371,7 +371,7 @@ cdef class Engine:
                 self.venue.change_book(event, us)
                 self.venue.note_top(us, self.venue.recv_seq[event])
                 if self.fills.draws:
-                    self.fills.on_top(&self.venue.touch.top)  # what keys the first stretch may stand before the window
+                    self.fills.on_top(&self.venue.touch.top)  # the key of the first stretch may be before the window
             elif self.venue.signalled:
                 self.venue.show_event(event, us)
             self.venue.next_event += 1
@@ -388,14 +388,14 @@ cdef class Engine:
         return 0
 
     cdef void begin(self, int64_t us) noexcept nogil:
-        """Begin the grids, at the first valid book."""
+        """Start the grids, at the first valid book."""
         self.venue.begun = True
         self.venue.now_us = self.begun_us = self.venue.valid_since_us = us
         # Without a model that reads it, the volatility is not sampled.
         self.manager.begin(us, self.lags and self.quotes.interpreted or not self.quotes.timeless)
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
-        """Play the events up to *until_us*, and before each what of ours is due.
+        """Play the events up to *until_us*, and before each our due actions.
 
         *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers.
         """
@@ -432,18 +432,18 @@ cdef class Engine:
         return 0
 
     cdef int play_best_prices(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
-        """Play likewise, but pass over events that change no best price and reach no order of ours.
+        """Play likewise, but skip events that change no best price and reach no order of ours.
 
-        Where no print before the next move reaches us, these are not even looked at: *position* stays before them, and
-        what lies before *behind_us* is passed over once the position matters again.
+        If no print before the next move reaches us, they are not even read: *position* stays before them, and events
+        before *behind_us* are skipped once the position is needed again.
         """
         cdef const int64_t* event_us = &venue.event_us[0]
         cdef const int64_t* reach = &venue.reach[0]
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t position = venue.next_event, begin = position, events = venue.events, due_us, behind_us = 0, us
         cdef bint plain = is_plain(venue)
-        cdef bint leaps = not venue.filters.percent  # whose mean price needs every print
-        cdef bint lags = self.lags  # then requotes follow what is received
+        cdef bint leaps = not venue.filters.percent  # their mean price needs every print
+        cdef bint lags = self.lags  # then requotes depend on receive times
         cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
         due_us = self.next_due(venue, manager, open)
         while True:
@@ -487,7 +487,7 @@ cdef class Engine:
                 position += 1
                 if not lags:
                     look_at_best(manager, open, &venue.touch, us)
-                    # Of what is due, best prices move requotes alone.
+                    # Of all due instants, best prices move only requotes.
                     due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
                 continue
             else:
@@ -509,7 +509,7 @@ cdef class Engine:
     cdef inline int happen(
         self, PaperVenue venue, OrderManager manager, int64_t event, int64_t us, bint first
     ) except -1 nogil:
-        """Let an event of the market happen; *first* is the first of all."""
+        """Apply an event of the market; *first* marks the first of all."""
         cdef int kind = venue.kind[event]
         pass_requotes(manager, us)
         venue.now_us = us
@@ -522,7 +522,7 @@ cdef class Engine:
             venue.change_book(event, us)
             if not venue.begun:
                 self.begin(us)
-            venue.on_book(us, venue.recv_seq[event] if self.fills.draws else -1)  # which keys draws alone
+            venue.on_book(us, venue.recv_seq[event] if self.fills.draws else -1)  # needed only as a key of draws
         else:
             venue.next_move += 1
             if venue.on_best_prices:
@@ -532,9 +532,9 @@ cdef class Engine:
     cdef int64_t catch_up(
         self, PaperVenue venue, OrderManager manager, int64_t messages_us, int64_t after_us
     ) except -1 nogil:
-        """Let happen what of ours is due: messages up to one instant, what follows the market up to another.
+        """Execute our due actions: messages up to one instant, actions after the market up to another.
 
-        It returns what `next_due` does then.
+        Returns the new result of `next_due`.
         """
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t message_us, us
@@ -570,14 +570,14 @@ cdef class Engine:
                 return min(message_us, us if us == NEVER else us + 1)
 
     cdef inline int64_t next_own(self, OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
-        """Return what `next_after` does, or the first requote of the grid by which other best prices are received."""
+        """Return the result of `next_after`, or the first requote of the grid after new best prices are received."""
         cdef int64_t us = next_after(manager, open, settled)
         if self.lags and settled:
             us = min(us, grid_from(manager, next_received(&self.local)))
         return us
 
     cdef inline int64_t next_due(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
-        """Return the first instant whose market comes after something of ours."""
+        """Return the first instant at which one of our actions precedes the market."""
         cdef bint settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
         cdef int64_t after = self.next_own(manager, open, settled)
         if manager.awaits_best:
@@ -585,7 +585,7 @@ cdef class Engine:
         return min(open.next_message_us, after if after == NEVER else after + 1)
 
     cdef Touch* received(self, int64_t us) except NULL nogil:
-        """Return the market as we have received it by an instant, the prints shown to the quote model."""
+        """Return the local (delayed) market at an instant, after passing its prints to the quote model."""
         self.receive(us)
         if not self.local.received.by_moves:
             self.note_last_trade()
@@ -595,7 +595,7 @@ cdef class Engine:
         return &self.local.touch if self.lags else &self.venue.touch
 
     cdef int show_signals(self, int64_t us) except -1 nogil:
-        """Let the signals see what we have received by an instant."""
+        """Update the signals with the events received by an instant."""
         cdef int64_t event, row
         while self.signal_event < self.venue.events and self.local.received.us[self.signal_event] <= us:
             event = self.signal_event
@@ -609,7 +609,7 @@ cdef class Engine:
         return 0
 
     cdef int leave_signals(self, bint joins) except -1:
-        """Let the signals see the rest of what has been played, and a gap unless the next events carry on."""
+        """Update the signals with the remaining played events, and a gap unless the next events continue."""
         self.show_signals(self.venue.now_us)
         self.signal_event = 0
         if not joins:
@@ -617,11 +617,11 @@ cdef class Engine:
         return 0
 
     cdef inline int64_t next_heard(self) noexcept nogil:
-        """Return when the next event that may change best prices reaches us, where the exchange is ahead; else NEVER."""
+        """Return the receive time of the next event that may change best prices if the exchange is ahead, else NEVER."""
         return next_received(&self.local) if self.lags else NEVER
 
     cdef int receive(self, int64_t us) except -1 nogil:
-        """Bring the local book to what we have received by an instant, where it lags."""
+        """Update the local book to the events received by an instant, if it lags."""
         if self.lags and self.venue.events and us >= self.venue.start_us:
             if self.local.received.by_moves:
                 local_book_move(&self.local, self.venue, self.manager, us)
@@ -630,7 +630,7 @@ cdef class Engine:
         return 0
 
     cdef void note_heard(self) noexcept nogil:
-        """Note when the last message came, of those that the feed brought: a keyframe is none, but for the first."""
+        """Set the receive time of the feed's last message; a keyframe counts only as the first event."""
         cdef const Received* received = &self.local.received
         cdef int64_t event = (self.local.next_event if self.lags else self.venue.next_event) - 1
         while event > 0 and received.kind[event] == KEYFRAME:
@@ -641,13 +641,13 @@ cdef class Engine:
             self.venue.touch.market_us = received.us[event]
 
     cdef void note_last_trade(self) noexcept nogil:
-        """Show the quote model the last print of these events; before their first, the one before them stays."""
+        """Set the last print of these events in the view; before their first, the previous one stays."""
         cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
         if event >= 0:
             self.manager.view.last_trade = print_of(&self.local.received, event)
 
     cdef int show_prints(self, PaperVenue venue, int64_t us) except -1 nogil:
-        """Show a quote model that follows them the prints received by an instant that it has not had yet."""
+        """Pass the new prints received by an instant to a quote model that follows prints."""
         cdef const Received* received = &self.local.received
         cdef int64_t event = self.next_print
         cdef Trade trade

@@ -1,4 +1,4 @@
-# Events that were fed: the columns of a tape, which grow at their end and are cleared at their begin.
+# Fed events as columns of a tape, which grow at the end and are cleared at the start.
 
 from libc.stdint cimport int8_t, int64_t, uint8_t
 

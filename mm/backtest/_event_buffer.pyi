@@ -1,6 +1,6 @@
 # Generated from mm/backtest/_event_buffer.pyx by `make stubs`; edit that file instead.
 
-"""Events that were fed: the columns of a tape, which grow at their end and are cleared at their begin."""
+"""Fed events as columns of a tape, which grow at the end and are cleared at the start."""
 
 class EventBuffer:
     """The events of a feed that the engine still needs."""

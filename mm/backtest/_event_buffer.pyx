@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Events that were fed: the columns of a tape, which grow at their end and are cleared at their begin."""
+"""Fed events as columns of a tape, which grow at the end and are cleared at the start."""
 
 from libc.stdint cimport int8_t, int64_t, uint8_t
 from libc.string cimport memmove
@@ -24,30 +24,30 @@ cdef class EventBuffer:
         self.changed = True
 
     cdef int extend(self, object events, int64_t after_us) except -1:
-        """Add events, which happened after an instant: all, or none where one is refused."""
+        """Add events after an instant: all, or none if one is rejected."""
         cdef int64_t before = self.events, rows = self.rows, fed = self.fed, last_us = self.last_us
         cdef bint has_book = self.has_book
         try:
             for event in events:
                 self.append(event)
             if self.events > before and self.event_us[before] <= after_us:
-                raise UsageError(f"an event at {self.event_us[before]} µs comes late: {after_us} µs has been played")
+                raise UsageError(f"an event at {self.event_us[before]} µs is too late: {after_us} µs has been played")
         except:
             self.events, self.rows, self.fed, self.last_us, self.has_book = before, rows, fed, last_us, has_book
             raise
         return 0
 
     cdef int append(self, object event) except -1:
-        """Add a ``FeedEvent``; the kernels that read it check no bounds, so everything is checked here.
+        """Add a ``FeedEvent``; everything is checked here, as the kernels that read it check no bounds.
 
         Raises:
-            UsageError: If it is no event of a market.
+            UsageError: If it is not a valid event.
         """
         cdef int64_t us, recv_seq, event_id, exch_us, side, ticks, lots, at, row = self.rows
         cdef int kind
         kind, us, recv_seq, event_id, rows, exch_us = event
         if not SNAPSHOT <= kind <= KEYFRAME or (len(rows) != 1 if kind == TRADE else kind == GAP and len(rows)):
-            raise UsageError(f"{event!r} is no event: a trade has one row, a gap none; see FeedEvent")
+            raise UsageError(f"{event!r} is not an event: a trade has one row, a gap none; see FeedEvent")
         if (kind == DEPTH or kind == KEYFRAME and self.fed) and not self.has_book:
             raise UsageError(f"{event!r} changes a book that is not valid; a SNAPSHOT begins one")
         if us < self.last_us:
@@ -72,7 +72,7 @@ cdef class EventBuffer:
         return 0
 
     cdef int reserve(self, int64_t events, int64_t rows) except -1:
-        """Make room for so many events and rows; views of the columns are those of before where it had to grow."""
+        """Reserve room for more events and rows; older views of the columns become stale if it has to grow."""
         if events > self.kind.shape[0]:
             events = 2 * events
             self.changed = True
@@ -88,7 +88,7 @@ cdef class EventBuffer:
         return 0
 
     cdef int drop(self, int64_t events) except -1:
-        """Remove the first events: the others move to the begin of the columns."""
+        """Remove the first events; the others move to the start of the columns."""
         cdef int64_t place, row = self.first_row[events], left = self.events - events, rows = self.rows - row
         memmove(&self.event_us[0], &self.event_us[events], left * sizeof(int64_t))
         memmove(&self.recv_seq[0], &self.recv_seq[events], left * sizeof(int64_t))

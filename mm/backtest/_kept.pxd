@@ -1,4 +1,4 @@
-# Whether a user's model has kept what it was shown for the time of a call.
+# Detects views that a user's model kept after a call.
 
 from cpython.object cimport PyObject
 
@@ -6,5 +6,5 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* object)
 
 cdef inline bint is_kept(PyObject* view) noexcept:
-    """Return whether somebody beside its owner holds a view."""
+    """Return whether anyone but its owner has a reference to a view."""
     return Py_REFCNT(view) > 1

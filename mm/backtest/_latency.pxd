@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# How long our messages take: always the same, or drawn from measured latencies.
+# Latency of our messages: constant, or drawn from measured latencies.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -11,21 +11,21 @@ cdef enum Message:
     OF_AMEND = 2
 
 cdef struct Latency:
-    int64_t order_us        # where nothing was measured
+    int64_t order_us        # without measured latencies
     int64_t cancel_us
     const int64_t* orders   # measured, or NULL
     const int64_t* cancels
-    const double* rates     # market messages a second at each measurement, rising; NULL where not given
+    const double* rates     # market messages per second at each measurement, ascending; NULL if not given
     int64_t count
-    int64_t nearest         # the first of the tenth of them that is nearest to *rate*
+    int64_t nearest         # first of the tenth of the measurements nearest to *rate*
     int64_t rate            # of the last message; -1 before it
     uint64_t seed
 
 
 cdef inline int64_t latency_us(Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
-    """Return how long a message about an order takes while *rate* market messages a second arrive, as measured.
+    """Return a measured latency for a message about an order, at *rate* market messages per second.
 
-    Where rates were measured it is drawn from the tenth of the measurements with the nearest rates.
+    If rates were measured, it is drawn from the tenth of the measurements with the nearest rates.
     """
     cdef int64_t among = latency.count
     cdef const int64_t* measured = latency.cancels if message == OF_CANCEL else latency.orders
@@ -37,7 +37,7 @@ cdef inline int64_t latency_us(Latency* latency, int message, int64_t order_id, 
 
 
 cdef inline int64_t nearest_to(const Latency* latency, int64_t rate, int64_t among) noexcept nogil:
-    """Return the first of so many measurements in a row whose rates are nearest to *rate*."""
+    """Return the first of the *among* consecutive measurements whose rates are nearest to *rate*."""
     cdef int64_t first = 0, last = latency.count - among, middle
     while first < last:
         middle = (first + last) >> 1

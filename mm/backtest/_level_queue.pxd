@@ -1,4 +1,4 @@
-# The places of our orders in their queues, where levels are looked up in an index instead of kept in a book.
+# Queue positions of our orders, with levels looked up in an index instead of stored in a book.
 
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -21,22 +21,22 @@ cdef struct Levels:
     int64_t fresh_count
     int64_t base
     int64_t framed
-    const int64_t* books        # NULL where the events are in the order of the tape
+    const int64_t* books        # NULL if the events are in the order of the tape
 
 
 # The best prices, and the lots at them, after each event that changes either; sells, buys.
 cdef struct Tops:
-    const int64_t* event        # its place in the best prices
+    const int64_t* event        # its index in the best prices
     const int64_t* ticks[2]
     const int64_t* lots[2]
     int64_t count
-    int64_t happened            # the last one that has, as last looked; -1 for none
+    int64_t happened            # the last past one, at the last call; -1 for none
 
 
 @cython.final
 cdef class LevelQueue:
     cdef FillModel fills
-    cdef object index                   # of the tape, and the columns of its best prices that are read here
+    cdef object index                   # of the tape, and the columns of its best prices used here
     cdef Levels levels
     cdef const int64_t[::1] place, first_row, event_us, event_id, row_ticks, row_lots, reach
     cdef const uint8_t[::1] kind
@@ -47,10 +47,10 @@ cdef class LevelQueue:
     cdef Happened* happened             # of the window's events
     cdef int64_t passed_us              # events before it have happened
     cdef int64_t printed_from           # no print before it counts
-    cdef int64_t begun                  # behind the event with which a book has begun; -1 after other book events
-    cdef int64_t print_at               # place in the best prices of the print that is matched,
+    cdef int64_t begun                  # event after the one that began a book; -1 after other book events
+    cdef int64_t print_at               # index in the best prices of the matched print,
     cdef int64_t print_lots             # and its lots
-    cdef int64_t[2] page_at             # of the level sought last, in the index; sells, buys
+    cdef int64_t[2] page_at             # of the last searched level, in the index; sells, buys
 
     cdef int begin_tape(
         self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed

@@ -1,11 +1,11 @@
 # Generated from mm/backtest/_level_queue.pyx by `make stubs`; edit that file instead.
 
-"""Places in queues on best prices: levels are looked up in an index (`mm.tape.level_changes`), not kept in a book.
+"""Queue positions on best prices: levels are looked up in an index (`mm.tape.level_changes`), not stored in a book.
 
-Between two prints at an order's price only changes of its level matter to its place, so they are walked through when
-the second print comes. An order joins its level no sooner than a print reaches its price: most are never reached.
-At the touch the tape's best prices say what its level displays: they are read one after another, and changes of a level
-lie anywhere in the index.
+Between two prints at an order's price only changes of its level affect its queue position, so they are applied at the
+second print. An order joins its level when a print first reaches its price: most are never reached.
+At the touch the level is read from the tape's best prices, which are sequential, while changes of a level are scattered
+in the index.
 Events are counted in the whole tape, of which a window may be played.
 """
 
@@ -15,7 +15,7 @@ from mm.backtest.fills.base import FillModel
 
 @final
 class LevelQueue:
-    """The levels of our resting orders, on a tape that is played on its best prices.
+    """The queue positions of our resting orders on a tape that is played on its best prices.
 
     Args:
         fills: The fill model; it follows the levels of its orders.

@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Places in queues on best prices: levels are looked up in an index (`mm.tape.level_changes`), not kept in a book.
+"""Queue positions on best prices: levels are looked up in an index (`mm.tape.level_changes`), not stored in a book.
 
-Between two prints at an order's price only changes of its level matter to its place, so they are walked through when
-the second print comes. An order joins its level no sooner than a print reaches its price: most are never reached.
-At the touch the tape's best prices say what its level displays: they are read one after another, and changes of a level
-lie anywhere in the index.
+Between two prints at an order's price only changes of its level affect its queue position, so they are applied at the
+second print. An order joins its level when a print first reaches its price: most are never reached.
+At the touch the level is read from the tape's best prices, which are sequential, while changes of a level are scattered
+in the index.
 Events are counted in the whole tape, of which a window may be played.
 """
 
@@ -23,12 +23,12 @@ cdef extern from "<stdint.h>":
     const int32_t ALWAYS "INT32_MAX"    # of mm.tape.top_of_book
 
 cdef enum:
-    FETCHED = 32            # tops, and prints, that are fetched before they are read
-    LOOKED_BACK = 64        # tops since an order came to rest; where there were more, its level is looked up
+    FETCHED = 32            # tops and prints are prefetched this far ahead
+    LOOKED_BACK = 64        # tops since an order came to rest; beyond that its level is looked up
 
 cdef int64_t NO_LEVEL = -1  # no book of this tape has begun since an order came to rest
 cdef int64_t UNREAD = -2    # the order joined its level before the event `printed_at`, and no print has reached it since
-cdef int64_t AT_TOUCH = -3  # no better price is displayed on its side: its level is that of the last tops, up to *level_next*
+cdef int64_t AT_TOUCH = -3  # no better price is displayed on its side: its level is read from the tops, to *level_next*
 
 ctypedef fused Position:
     int32_t
@@ -37,7 +37,7 @@ ctypedef fused Position:
 
 @cython.final
 cdef class LevelQueue:
-    """The levels of our resting orders, on a tape that is played on its best prices.
+    """The queue positions of our resting orders on a tape that is played on its best prices.
 
     Args:
         fills: The fill model; it follows the levels of its orders.
@@ -83,34 +83,34 @@ cdef class LevelQueue:
                 open.orders[i].printed_lots = prints_at(printed, -open.orders[i].side, open.orders[i].ticks)
         return 0
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------ events
 
     cdef void begin_window(self, int64_t start_us) noexcept nogil:
-        """Let the book as it is at an instant be the first one that orders meet; no print before it counts."""
+        """Start with the book at an instant; prints before it do not count."""
         self.begun = self.printed_from = self.happened_before(start_us)
 
     cdef void note_book(self, int64_t event, bint begins) noexcept nogil:
-        """Note a book event of the window, and whether a book begins with it."""
+        """Register a book event of the window, and whether a book begins with it."""
         self.begun = -1
         if begins:
             self.is_open, self.begun = True, self.place[event] + self.levels.base + 1
 
     cdef void rest(self, Order* order, const Top* top) noexcept nogil:
-        """Let an order rest, as the last of its level; what is before it is read when a print reaches it."""
+        """Let an order rest, last in its level; the lots ahead are read when a print reaches it."""
         order.level_begin, order.printed_at = UNREAD, self.happened_before(self.passed_us)
         order.level_next = -1
         if at_touch(order, top.bid_ticks, top.ask_ticks):
             order.level_next = 0
-            prefetch(&self.levels.kind[order.printed_at])  # which `join` reads
+            prefetch(&self.levels.kind[order.printed_at])  # read by `join`
 
     cdef int meet_print(self, Order* order, const Top* top) except -1 nogil:
-        """Bring the place of an order at the price of the print at `print_at` up to it, and count the print."""
+        """Update the queue position of an order to the print at `print_at`, at its price, and apply the print."""
         cdef int64_t event = self.place[self.print_at] + self.levels.base
-        if order.ahead_lots == 0.0:  # where nothing is ahead, nothing will be
+        if order.ahead_lots == 0.0:  # nothing is ahead, now or later
             return 0
         if order.level_begin == UNREAD:
             self.join(order, top, event)
-        prefetch(&self.place[self.print_at + FETCHED])  # of prints behind it
+        prefetch(&self.place[self.print_at + FETCHED])  # of later prints
         self.follow(order, event)
         if order.printed_lots == 0:
             order.printed_at = event
@@ -118,7 +118,7 @@ cdef class LevelQueue:
         return 0
 
     cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil:
-        """Let the levels of all resting orders be those of a book that has begun, if the last book event began one."""
+        """If the last book event began a book, set the levels of all resting orders from it."""
         cdef int64_t i, fresh
         cdef Order* order
         if self.begun < 0:
@@ -133,11 +133,11 @@ cdef class LevelQueue:
         return 0
 
     cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil:
-        """Bring the places of all orders up to what has been played."""
+        """Update the queue positions of all orders to the played instant."""
         return self.walk_all(open, top, self.happened_before(self.passed_us)) if self.is_open else 0
 
     cdef int restore(self, Book* book, Prints* printed) except -1 nogil:
-        """Give a book the levels, and a list the prints since the last book event, as they are after what was played."""
+        """Set the levels of a book, and the list of prints since the last book event, to the played instant."""
         cdef Levels* levels = &self.levels
         cdef int64_t event = self.happened_before(self.passed_us), fresh = began(levels, event), i, at, row
         cdef int64_t inside = (<int64_t> 1 << LEVEL_PAGE_BITS) - 1, ticks, lots
@@ -164,34 +164,34 @@ cdef class LevelQueue:
                 prints_add(printed, &print_)
         return 0
 
-    # ------------------------------------------------------------------ how levels are read
+    # ------------------------------------------------------------------ reading levels
 
     cdef int64_t happened_before(self, int64_t us) noexcept nogil:
-        """Return the first event that is not before an instant; instants must not fall from call to call."""
+        """Return the first event at or after an instant; instants must not decrease between calls."""
         return self.levels.base + happened_before(self.happened, us)
 
     cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil:
-        """Let the levels of all resting orders change as they did before an event."""
+        """Apply the changes before an event to the levels of all resting orders."""
         cdef int64_t i
         for i in range(open.count):
             if open.orders[i].status == SENT:
                 continue
             if is_unread(&open.orders[i]):
                 self.join(&open.orders[i], top, event)
-            if open.orders[i].ahead_lots != 0.0:  # where nothing is ahead, nothing will be
+            if open.orders[i].ahead_lots != 0.0:  # else nothing is ahead, now or later
                 self.follow(&open.orders[i], event)
         return 0
 
     cdef inline int follow(self, Order* order, int64_t event) except -1 nogil:
-        """Let the level of a resting order change as it did before an event, where it did and is known."""
+        """Apply the changes before an event to the level of a resting order, if it is known."""
         if order.printed_lots and next_book(&self.levels, order.printed_at + 1, event) == event:
-            return 0  # what is printed counts at the next book event
+            return 0  # prints count at the next book event
         if order.level_begin == AT_TOUCH:
             return self.walk_touch(order, event)
         return self.walk(order, event) if order.level_begin >= 0 else 0
 
     cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil:
-        """Let the level of an order at the touch change so; where another price is the best one, it is looked up."""
+        """Apply them to the level of an order at the touch; if another price is best, it is looked up."""
         cdef int slot = order.side > 0
         cdef const Tops* tops = &self.tops
         cdef int64_t at = order.level_next + 1, book = next_book(&self.levels, order.printed_at + 1, event), place
@@ -212,7 +212,7 @@ cdef class LevelQueue:
         return 0
 
     cdef int walk(self, Order* order, int64_t event) except -1 nogil:
-        """Let the level of a resting order that was looked up change so."""
+        """Apply them to a looked-up level of a resting order."""
         cdef const Levels* levels = &self.levels
         cdef int64_t at, book, lots
         at = order.level_next
@@ -233,9 +233,9 @@ cdef class LevelQueue:
         return 0
 
     cdef int join(self, Order* order, const Top* top, int64_t now) except -1 nogil:
-        """Let an order have joined its level when it came to rest: behind the lots displayed, less those printed since.
+        """Set the queue position of an order when it came to rest: behind the displayed lots, less those printed since.
 
-        At the touch tops say what is displayed: they are few, and read one after another. *now* is an event of now.
+        At the touch the displayed lots are read from the tops, few and sequential. *now* is a current event.
         """
         cdef const Tops* tops = &self.tops
         cdef int64_t event = order.printed_at, at = -1
@@ -253,7 +253,7 @@ cdef class LevelQueue:
         return self.fills.on_rest(order, top)
 
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil:
-        """Return the last top before an event, -1 where it is not among the last ones before *now*."""
+        """Return the last top before an event, -1 if it is not among the last ones before *now*."""
         cdef Tops* tops = &self.tops
         cdef int64_t at = tops.happened, stop
         cdef int slot
@@ -273,7 +273,7 @@ cdef class LevelQueue:
         return self.place[self.tops.event[top]] + self.levels.base
 
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil:
-        """Let the level of an order be what a book event made of it, as `PaperVenue.match_levels` does."""
+        """Apply a book event to the level of an order, as `PaperVenue.match_levels` does."""
         cdef int64_t before = order.level_lots
         order.level_lots = lots
         if lots != before or order.printed_lots:
@@ -282,9 +282,9 @@ cdef class LevelQueue:
         return 0
 
     cdef int64_t first_print(self, int64_t event) noexcept nogil:
-        """Return the place in the window's best prices of the first print since the last book event before *event*."""
+        """Return the index in the window's best prices of the first print since the last book event before *event*."""
         cdef int64_t first = max(last_book(&self.levels, event) + 1, self.printed_from), places = self.place.shape[0]
-        if first >= event:  # as mostly: then nothing is searched
+        if first >= event:  # the usual case, without a search
             return places
         return first_near(first_of(self.place), self.print_at, places, first - self.levels.base)
 
@@ -295,7 +295,7 @@ cdef class LevelQueue:
             if self.place[at] + self.levels.base >= event:
                 break
             ticks, printed = <int32_t> self.reach[at], self.reach[at] >> 32
-            if ticks == ALWAYS or printed == ALWAYS:  # no print, or one that is too large to stand there
+            if ticks == ALWAYS or printed == ALWAYS:  # no print, or one too large for the column
                 if self.kind[at] == TRADE:
                     row = self.first_row[at]
                     ticks, printed = self.row_side[row] * self.row_ticks[row], self.row_lots[row]
@@ -309,17 +309,17 @@ cdef inline bint at_touch(const Order* order, int64_t bid_ticks, int64_t ask_tic
 
 
 cdef inline bint is_unread(const Order* order) noexcept nogil:
-    """Return whether an order has yet to join its level; where nothing is ahead of it, it need not."""
+    """Return whether an order has yet to join its level; not needed if nothing is ahead of it."""
     return order.level_begin == UNREAD and order.ahead_lots != 0.0
 
 
 cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
-    """Return the address of a column's first entry, NULL where it has none."""
+    """Return the address of a column's first entry, NULL if it is empty."""
     return &column[0] if column.shape[0] else NULL
 
 
 cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
-    """Return the first place of ``begin:stop`` that holds *least* or more, *stop* where there is none."""
+    """Return the first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none."""
     cdef int64_t middle
     while begin < stop:
         middle = (begin + stop) // 2
@@ -331,7 +331,7 @@ cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t st
 
 
 cdef inline int64_t first_change(const Levels* levels, int64_t begin, int64_t stop, int64_t event) noexcept nogil:
-    """Return the first change of ``begin:stop`` that is not before an event, *stop* where there is none."""
+    """Return the first change of ``begin:stop`` at or after an event, *stop* if there is none."""
     event = booked(levels, event)
     while begin < stop and levels.change[begin].event < event:
         begin += 1
@@ -339,7 +339,7 @@ cdef inline int64_t first_change(const Levels* levels, int64_t begin, int64_t st
 
 
 cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop, int64_t least) noexcept nogil:
-    """Return likewise the first place of ``0:stop``, which is not far from *near*, one of them."""
+    """Return likewise the first index of ``0:stop``, searching from *near*, one of them."""
     cdef int64_t step = 1
     if near >= stop or rising[near] < least:
         return first_from(rising, min(near, stop), stop, least)
@@ -350,24 +350,24 @@ cdef inline int64_t first_near(const int64_t* rising, int64_t near, int64_t stop
 
 
 cdef inline int64_t booked(const Levels* levels, int64_t event) noexcept nogil:
-    """Return where in the tape the books before an event end: changes before that were shown before the event."""
+    """Return the end, in the tape, of the books before an event: earlier changes preceded the event."""
     return event if levels.books is NULL else levels.books[event]
 
 
 cdef inline bint turns_book(const Levels* levels, int64_t event) noexcept nogil:
-    """Return whether an event is one of the book; a KEYFRAME is none, but for the window's first event."""
+    """Return whether an event is a book event; a KEYFRAME is only as the window's first event."""
     return levels.kind[event] != TRADE and (levels.kind[event] != KEYFRAME or event == levels.framed)
 
 
 cdef inline int64_t next_book(const Levels* levels, int64_t event, int64_t stop) noexcept nogil:
-    """Return the first book event from an event on, *stop* where there is none before."""
+    """Return the first book event from an event on, *stop* if there is none before *stop*."""
     while event < stop and not turns_book(levels, event):
         event += 1
     return event
 
 
 cdef inline int64_t last_book(const Levels* levels, int64_t event) noexcept nogil:
-    """Return the last book event before an event, -1 where the window has none."""
+    """Return the last book event before an event, -1 if the window has none."""
     event -= 1
     while event >= levels.base and not turns_book(levels, event):
         event -= 1
@@ -375,13 +375,13 @@ cdef inline int64_t last_book(const Levels* levels, int64_t event) noexcept nogi
 
 
 cdef inline int64_t began(const Levels* levels, int64_t event) noexcept nogil:
-    """Return where in the tape the book before an event began, -1 where there is none."""
+    """Return where in the tape the book before an event began, -1 for none."""
     cdef int64_t fresh = first_from(levels.fresh, 0, levels.fresh_count, booked(levels, event))
     return levels.fresh[fresh - 1] if fresh else -1
 
 
 cdef inline int64_t level_of(const Levels* levels, const Order* order, int64_t* page_at) noexcept nogil:
-    """Return the number of an order's level, -1 where it never changes; *page_at* is the place of the last page sought."""
+    """Return the number of an order's level, -1 if it never changes; *page_at*: index of the last page searched."""
     cdef int64_t page = order.ticks >> LEVEL_PAGE_BITS, at = page_at[0]
     if at >= levels.pages or levels.page[at] != page:
         at = first_from(levels.page, 0, levels.pages, page)
@@ -392,7 +392,7 @@ cdef inline int64_t level_of(const Levels* levels, const Order* order, int64_t* 
 
 
 cdef inline int64_t narrowed(const Levels* levels, int64_t level, int64_t event) noexcept nogil:
-    """Return the first of some changes of a level, which are fetched: among them is the first not before an event."""
+    """Return the first of some prefetched changes of a level, among which is the first at or after an event."""
     cdef int64_t begin = levels.begin[level], above = MARK_EVERY - 1
     cdef int64_t first = (begin + above) // MARK_EVERY, stop = (levels.begin[level + 1] + above) // MARK_EVERY
     begin = max(begin, (first_from(levels.mark, first, stop, booked(levels, event)) - 1) * MARK_EVERY + 1)
@@ -403,7 +403,7 @@ cdef inline int64_t narrowed(const Levels* levels, int64_t level, int64_t event)
 
 
 cdef inline void find_level(const Levels* levels, Order* order, int64_t level, int64_t event) noexcept nogil:
-    """Find the changes of an order's level, and of these the first that is not before an event."""
+    """Find the changes of an order's level, and the first of them at or after an event."""
     if level < 0:
         order.level_begin = order.level_next = order.level_stop = 0
         return
@@ -413,6 +413,6 @@ cdef inline void find_level(const Levels* levels, Order* order, int64_t level, i
 
 
 cdef inline int64_t level_lots(const Levels* levels, const Order* order, int64_t fresh) noexcept nogil:
-    """Return the lots that an order's level displays before its next change, in a book that began with event *fresh*."""
+    """Return the lots displayed at an order's level before its next change, in a book that began with event *fresh*."""
     cdef int64_t at = order.level_next - 1
     return levels.change[at].lots if at >= order.level_begin and levels.change[at].event >= fresh else 0

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The market as we have received it: its events in the order of receipt and, where the exchange is ahead, a second book.
+# The local (delayed) market: its events in the order of receipt and, if the exchange is ahead, a second book.
 
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
@@ -10,7 +10,7 @@ from mm.backtest.fills.base cimport NEVER, Trade
 from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open, book_show
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
-cdef struct Received:           # columns of a tape, of its best prices, or of what was fed
+cdef struct Received:           # columns of a tape, of its best prices, or of fed events
     const int64_t* us
     const uint8_t* kind
     const int64_t* first_row
@@ -19,8 +19,8 @@ cdef struct Received:           # columns of a tape, of its best prices, or of w
     const int64_t* row_lots
     const int64_t* event_id
     int64_t events
-    bint best_only              # whether they show one level a side
-    bint by_moves               # whether of these nothing but the events that change prices matters
+    bint best_only              # whether they have one level per side
+    bint by_moves               # whether only events that change best prices matter
     int64_t moves
     const int64_t* move_event
     const int64_t* move_us
@@ -31,9 +31,9 @@ cdef struct Received:           # columns of a tape, of its best prices, or of w
 cdef struct LocalBook:
     Received received
     int64_t start_us            # of the window
-    int64_t next_move           # of the events that change best prices
+    int64_t next_move           # of the changes of best prices
     Book book
-    bint by_moves               # whether it holds best prices and no levels
+    bint by_moves               # whether it holds only best prices
     Touch touch
     bint opened
     int64_t next_event          # of the tape, in the order of receipt
@@ -41,7 +41,7 @@ cdef struct LocalBook:
 
 
 cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
-    """Return the address of a column's first entry, NULL where it has none."""
+    """Return the address of a column's first entry, NULL if it is empty."""
     return &column[0] if column.shape[0] else NULL
 
 
@@ -49,7 +49,7 @@ cdef inline int received_open(
     Received* received, const int64_t[::1] us, const uint8_t[::1] kind, const int64_t[::1] first_row,
     const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots, const int64_t[::1] event_id,
 ) except -1:
-    """Read these columns, which their owner keeps, as those of whole books."""
+    """Set the columns, kept alive by their owner, as those of whole books."""
     received.us, received.first_row, received.event_id = first_of(us), first_of(first_row), first_of(event_id)
     received.row_ticks, received.row_lots = first_of(ticks), first_of(lots)
     received.kind = &kind[0] if kind.shape[0] else NULL
@@ -59,7 +59,7 @@ cdef inline int received_open(
 
 
 cdef inline int received_best(Received* received, object best, bint by_moves) except -1:
-    """Read them as best prices, with the changes of these."""
+    """Set the columns as best prices and their changes."""
     received.move_event, received.move_us = first_of(best.move_event), first_of(best.move_us)
     received.move_bid_ticks, received.move_ask_ticks = first_of(best.move_bid_ticks), first_of(best.move_ask_ticks)
     received.best_only, received.by_moves, received.moves = True, by_moves, len(best.move_event)
@@ -67,7 +67,7 @@ cdef inline int received_best(Received* received, object best, bint by_moves) ex
 
 
 cdef inline Trade print_of(const Received* received, int64_t event) noexcept nogil:
-    """Return the print that an event is."""
+    """Return the print of an event."""
     cdef int64_t row = received.first_row[event]
     return Trade(
         received.us[event], received.row_side[row], received.row_ticks[row], received.row_lots[row], received.event_id[event]
@@ -75,11 +75,11 @@ cdef inline Trade print_of(const Received* received, int64_t event) noexcept nog
 
 
 cdef inline int local_book_open(LocalBook* local, int64_t lo_ticks, int64_t hi_ticks) except -1 nogil:
-    """Begin a tape: with an empty book, or with that of the tape before, its dense prices moved."""
+    """Begin a tape with an empty book, or with that of the previous tape and its dense range moved."""
     cdef int64_t best_bid = local.book.best_bid, best_ask = local.book.best_ask
     if local.opened:
         book_move(&local.book, lo_ticks, hi_ticks)
-        if local.by_moves:  # then no levels stand behind the best prices of the tape before
+        if local.by_moves:  # then there are no levels behind the best prices of the previous tape
             local.book.best_bid, local.book.best_ask = best_bid, best_ask
     else:
         book_open(&local.book, lo_ticks, hi_ticks)
@@ -105,7 +105,7 @@ cdef inline void local_book_gap(LocalBook* local) noexcept nogil:
 
 
 cdef inline void local_book_look(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) noexcept nogil:
-    """Let a requote follow, where it was to follow on a change of a best price."""
+    """Schedule a requote, if one is to follow on a change of a best price."""
     local.touch.top.bid_ticks, local.touch.top.ask_ticks = local.book.best_bid, local.book.best_ask
     look_at_best(manager, &venue.orders.open, &local.touch, us)
 
@@ -113,7 +113,7 @@ cdef inline void local_book_look(LocalBook* local, PaperVenue venue, OrderManage
 cdef inline void local_book_changed(
     LocalBook* local, PaperVenue venue, OrderManager manager, int64_t received_us, int64_t us
 ) noexcept nogil:
-    """Take note of best prices that were received at an instant, as of *us*."""
+    """Set the best prices received at an instant, as of *us*."""
     if local.book.best_bid == 0 or local.book.best_ask == 0:
         local.touch.mid_lost = True
     if manager.awaits_best and received_us >= local.start_us:
@@ -121,7 +121,7 @@ cdef inline void local_book_changed(
 
 
 cdef inline int64_t next_received(const LocalBook* local) noexcept nogil:
-    """Return when the next event that may change the best prices is received; NEVER where there is none."""
+    """Return the receive time of the next event that may change the best prices; NEVER for none."""
     cdef const Received* received = &local.received
     if received.best_only:
         return max(received.move_us[local.next_move], local.start_us) if local.next_move < received.moves else NEVER
@@ -129,7 +129,7 @@ cdef inline int64_t next_received(const LocalBook* local) noexcept nogil:
 
 
 cdef inline int local_book_move(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) except -1 nogil:
-    """Take over the best prices that have been received up to an instant."""
+    """Apply the best prices received up to an instant."""
     cdef const Received* received = &local.received
     cdef int64_t move = local.next_move
     cdef int kind
@@ -150,7 +150,7 @@ cdef inline int local_book_move(LocalBook* local, PaperVenue venue, OrderManager
 
 
 cdef inline int local_book_show(LocalBook* local) noexcept nogil:
-    """Show the best prices of the book."""
+    """Set the touch to the best prices of the book."""
     cdef int64_t bid = local.book.best_bid, ask = local.book.best_ask
     local.touch.mid2 = bid + ask if bid and ask else 0
     local.touch.top.book = &local.book
@@ -159,13 +159,13 @@ cdef inline int local_book_show(LocalBook* local) noexcept nogil:
 
 
 cdef inline int local_book_receive(LocalBook* local, PaperVenue venue, OrderManager manager, int64_t us) except -1 nogil:
-    """Apply what has been received up to an instant."""
+    """Apply the events received up to an instant."""
     cdef const Received* received = &local.received
     cdef int64_t event = local.next_event, row, rows, bid, ask
     cdef int kind
     while event < received.events and received.us[event] <= us:
         kind = received.kind[event]
-        if manager.awaits_best and received.us[event] >= local.start_us:  # what builds the book is looked at as one
+        if manager.awaits_best and received.us[event] >= local.start_us:  # the events that build the book count as one
             local_book_look(local, venue, manager, us)
         if kind == TRADE:
             if received.us[event] >= local.start_us:

@@ -1,6 +1,6 @@
 # cython: cdivision=True
-# What the exchange asks of a new order beyond its grid: filters of price and size, limits on how many an account may
-# send in ten seconds and in a day, and the price that it refused last.
+# The exchange's checks of a new order beyond its grid: filters of price and size, limits on the number of orders of an
+# account in ten seconds and in a day, and the last rejected price.
 
 from libc.stdint cimport int64_t
 
@@ -9,26 +9,26 @@ from mm.backtest._records cimport COVERED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY, WOU
 from mm.backtest.fills.base cimport Order
 
 cdef struct Filters:
-    int64_t min_ticks, max_ticks        # 0 asks nothing, here as everywhere
+    int64_t min_ticks, max_ticks        # 0 is no limit, here and below
     int64_t min_lots, max_lots
     wide max_notional_e16
     int64_t up_e8[2], down_e8[2]        # multiples of the mean price; sells, buys
     int64_t average_us
-    bint percent                        # whether any of the multiples asks something
+    bint percent                        # whether any of the multiples is a limit
 
 
 # The prices of the last trades, weighted by quantity.
 cdef struct Mean:
-    int64_t first_event                 # of the tape, not older than the window
-    int64_t next_event                  # of the tape, not in the sums yet
+    int64_t first_event                 # of the tape, within the window
+    int64_t next_event                  # of the tape, not yet in the sums
     wide notional_tl
     int64_t lots
-    int64_t last_ticks                  # of the last trade, 0 before one
-    int64_t low_ticks, high_ticks       # no trade has been below or above
+    int64_t last_ticks                  # of the last trade, 0 before the first
+    int64_t low_ticks, high_ticks       # bounds of all trade prices
 
 
 cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Return whether a price lies within its limits wherever the mean price lies between all trades."""
+    """Return whether a price is within its limits for every mean price within the range of all trades."""
     cdef int slot = 1 if side > 0 else 0
     if filters.min_ticks and ticks < filters.min_ticks or filters.max_ticks and ticks > filters.max_ticks:
         return False
@@ -40,7 +40,7 @@ cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_
 
 
 cdef inline bint in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Return whether a price lies within its limits, and within those about the mean price, if there is one."""
+    """Return whether a price is within its limits, and within those around the mean price, if there is one."""
     cdef int slot = 1 if side > 0 else 0
     cdef wide notional = mean.notional_tl if mean.lots else mean.last_ticks
     cdef wide price = <wide> ticks * 100000000 * (mean.lots if mean.lots else 1)
@@ -54,18 +54,18 @@ cdef inline bint in_band(const Filters* filters, const Mean* mean, int64_t side,
 
 
 cdef enum:
-    MAKER_CREDIT = 5        # orders given back at the first fill of one that rested
+    MAKER_CREDIT = 5        # orders credited at the first fill of a resting order
     TAKER_CREDIT = 1
 
 cdef struct OrderCount:
     int64_t limits[2]       # 0 is none
     int64_t counts[2]
-    int64_t ends_us[2]      # of the running spans
-    bint limited            # whether one of the limits is set; without any, nothing is counted
+    int64_t ends_us[2]      # of the current intervals
+    bint limited            # whether any limit is set; else nothing is counted
 
 
 cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
-    """Begin again what has ended; a span begins at a multiple of itself."""
+    """Start new intervals in place of ended ones; they are aligned to multiples of their length."""
     cdef int64_t ten_s = 10000000, day = 86400000000
     if us >= count.ends_us[0]:
         count.ends_us[0] = us - us % ten_s + ten_s
@@ -76,7 +76,7 @@ cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
 
 
 cdef inline int order_count_reason(OrderCount* count, int64_t us) noexcept nogil:
-    """Return why no order may be sent now, or 0."""
+    """Return the limit that forbids an order now, or 0."""
     if not count.limited:
         return COVERED
     order_count_roll(count, us)
@@ -95,7 +95,7 @@ cdef inline void order_count_sent(OrderCount* count) noexcept nogil:
 
 
 cdef inline void order_count_filled(OrderCount* count, int64_t us, int64_t credit) noexcept nogil:
-    """Give orders back: the exchange does so when one is filled for the first time."""
+    """Credit orders, as the exchange does at the first fill of an order."""
     if not count.limited:
         return
     order_count_roll(count, us)
@@ -103,23 +103,23 @@ cdef inline void order_count_filled(OrderCount* count, int64_t us, int64_t credi
     count.counts[1] = max(count.counts[1] - credit, 0)
 
 
-# The price that the exchange refused last on a side, which is not sent again until the touch has moved.
+# The last price rejected on a side, which is not sent again until the touch has moved.
 cdef struct Refused:
     int64_t ticks           # 0 is none
     int64_t kind
-    bint crossed            # whether it would have crossed: then all beyond would too
-    int64_t bid_ticks       # the touch at the first question behind the rejection; -1 before that
+    bint crossed            # whether it would have crossed; then all prices beyond would too
+    int64_t bid_ticks       # the touch at the first requote after the rejection; -1 before that
     int64_t ask_ticks
 
 
 cdef inline void refused_note(Refused* refused, const Order* order, int reason) noexcept nogil:
-    """Note an order that was rejected for its price."""
+    """Store the price of a rejected order."""
     refused.ticks, refused.kind, refused.crossed = order.ticks, order.kind, reason == WOULD_CROSS
     refused.bid_ticks = refused.ask_ticks = -1
 
 
 cdef inline void refused_look(Refused* refused, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:
-    """Take note of the touch at a question; forget the price where it has moved."""
+    """Update the touch at a requote; clear the price if the touch has moved."""
     if refused.ticks == 0:
         return
     if refused.bid_ticks < 0:
@@ -129,7 +129,7 @@ cdef inline void refused_look(Refused* refused, int64_t bid_ticks, int64_t ask_t
 
 
 cdef inline bint refused_again(const Refused* refused, const Order* order) noexcept nogil:
-    """Return whether an order would be rejected as the last one was."""
+    """Return whether an order would be rejected like the last one."""
     if refused.ticks == 0 or order.kind != refused.kind:
         return False
     return order.ticks == refused.ticks or (refused.crossed and order.side * (order.ticks - refused.ticks) > 0)

@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# The order manager: brings our open orders to what the quote model wants, at a venue.
+# The order manager: adjusts our open orders at a venue to the quotes of the model.
 
 from libc.stdint cimport int64_t
 
@@ -24,40 +24,40 @@ cdef class OrderManager:
     cdef int64_t quote_lots
     cdef int64_t levels, level_step_ticks, step_ticks
     cdef wide min_notional_e16
-    cdef int64_t least_lots, most_lots  # of an order that is surely of an allowed size, and its notional
+    cdef int64_t least_lots, most_lots  # bounds of a surely valid order, and of its notional
     cdef double least_notional_e16, most_notional_e16
-    cdef int64_t most_amends            # of an order; 0 amends none
+    cdef int64_t most_amends            # maximum per order; 0: never amend
     # timers
     cdef int64_t next_sample_us, next_state_us, next_requote_us
-    cdef int64_t next_grid_us           # the earlier of the first two, kept because it is read for each event
+    cdef int64_t next_grid_us           # the earlier of the first two, cached as it is read for each event
     # the last requote
-    cdef bint repeats                   # whether equal best prices and an equal inventory make an equal requote
-    cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # the best prices that it saw
-    cdef int64_t* skipped               # why it sent nothing, by level; sells, buys
-    cdef int64_t skipped_room           # how many levels
-    cdef Ladder[2] wanted               # what a model wants at several prices; sells, buys
-    cdef Ladder[2] ladders              # what the last requote made of it
+    cdef bint repeats                   # whether equal best prices and inventory give an equal requote
+    cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # best prices at that requote
+    cdef int64_t* skipped               # reasons for not sending, by level; sells, buys
+    cdef int64_t skipped_room           # number of levels
+    cdef Ladder[2] wanted               # quotes of a model at several prices; sells, buys
+    cdef Ladder[2] ladders              # the same, on the exchange's grid, at the last requote
     cdef int64_t[2] ladder_kinds        # of its orders
     cdef bint complete                  # whether each of its prices had its order then
-    cdef bint by_price                  # whether orders belong to prices and not to levels: since a model said several
+    cdef bint by_price                  # whether orders belong to prices and not to levels, once a model quoted several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
-    cdef bint amend_waits               # whether an order that does not rest yet is to be amended when it does
-    # what is decided, where that is recorded
+    cdef bint amend_waits               # whether a SENT order is to be amended once it rests
+    # the decision, if recorded
     cdef bint decides
-    cdef int64_t input_seq              # number of the last event that has been played
+    cdef int64_t input_seq              # recv_seq of the last played event
     cdef Decision made
     # orders
     cdef int64_t last_id
-    cdef bint by_hand                   # whether what is being sent comes from outside
+    cdef bint by_hand                   # whether the current order is from `place`
     # risk
     cdef readonly Guard guard
-    cdef bint guarded                   # whether there are limits, or quotes were ever pulled from outside
-    cdef SignalSet signals              # that the quote model reads, else None; what drives the clock feeds it
-    cdef double* shown                  # signals of the market, then those of our own orders; NULL without any of these
-    cdef int64_t market_signals         # how many of the first
+    cdef bint guarded                   # whether there are limits, or `pull` was ever called
+    cdef SignalSet signals              # read by the quote model, else None; updated by the engine
+    cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
+    cdef int64_t market_signals         # number of the former
     cdef double lot                     # in the base asset
     cdef readonly object pulled_for     # type: str | None
-    cdef object said                    # why everything was killed from outside
+    cdef object killed_reason           # reason passed to `kill`
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef void sample(self, Touch* known) noexcept nogil
@@ -90,9 +90,9 @@ cdef class OrderManager:
 
 
 cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
-    """Return the next instant of what follows the market: a drawn fill, a sample, a state row, a requote that may send.
+    """Return the next instant of a drawn fill, a sample, a state row, or a requote that may send.
 
-    *open* are the manager's own orders, here and below: loops keep the pointer in a register. *settled* is that of
+    *open* are the manager's orders, here and below: loops keep the pointer in a register. *settled* is the result of
     `is_settled`.
     """
     cdef int64_t us = min(manager.next_grid_us, open.next_after_us)
@@ -100,9 +100,9 @@ cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bin
 
 
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
-    """Return whether a requote would send nothing: the quotes would be those of the last one, and so are our orders.
+    """Return whether a requote would send nothing, because quotes and orders equal those of the last one.
 
-    Such a requote leaves no row, and is passed over: most of a day's are.
+    Such a requote leaves no row, and is skipped: most of a day's are.
     """
     return (
         manager.repeats
@@ -113,7 +113,7 @@ cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const 
 
 
 cdef inline void look_at_best(OrderManager manager, OpenOrders* open, const Touch* touch, int64_t us) noexcept nogil:
-    """Let a requote follow at *us* where it was to follow on a change of a best price, and one has changed."""
+    """Schedule a requote at *us* if one is to follow on a change of a best price, and one has changed."""
     cdef const Top* top = &touch.top
     if not manager.awaits_best or not touch.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
         return
@@ -123,7 +123,7 @@ cdef inline void look_at_best(OrderManager manager, OpenOrders* open, const Touc
 
 
 cdef inline int64_t grid_from(OrderManager manager, int64_t us) noexcept nogil:
-    """Return the grid's first requote at or after an instant, of those that are left; NEVER for NEVER."""
+    """Return the grid's first remaining requote at or after an instant; NEVER for NEVER."""
     cdef int64_t next_us = manager.next_requote_us
     if us <= next_us or us == NEVER:
         return max(us, next_us)
@@ -131,13 +131,13 @@ cdef inline int64_t grid_from(OrderManager manager, int64_t us) noexcept nogil:
 
 
 cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
-    """Pass over the grid's requotes before an instant: those for which all was settled."""
+    """Skip the grid's requotes before an instant, at which everything was settled."""
     cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
     if next_us >= us:
         return
     if us - next_us > 8 * step_us:
         next_us += (us - next_us - 1) // step_us * step_us
-    while next_us < us:  # a few steps, mostly: a division would cost more than all the rest
+    while next_us < us:  # mostly a few steps: a division would cost more than all the rest
         next_us += step_us
     manager.next_requote_us = next_us
 
@@ -154,9 +154,9 @@ cdef inline int run_grid(OrderManager manager, const OpenOrders* open, int64_t u
 
 
 cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, bint settled, Touch* known) except -1 nogil:
-    """Do what is due at an instant: the sample, then the state row, then the requote.
+    """Run the timers due at an instant: the sample, then the state row, then the requote.
 
-    *known* is the market as we have received it.
+    *known* is the local (delayed) market.
     """
     if us == manager.next_grid_us:
         run_grid(manager, open, us, known)

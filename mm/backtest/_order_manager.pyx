@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The order manager: brings our open orders to what the quote model wants, at a venue; docs/engine.md, *Requotes*.
+"""The order manager: adjusts our open orders at a venue to the quotes of the model; docs/engine.md, *Requotes*.
 
-It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. What drives the clock
-calls `run_timers` at the instants of `next_after`. The manager reads no market of its own: it is given the best prices.
+It holds an `OrderVenue` and sends to it. The venue reports to the `OwnOrders` that both share. The engine calls
+`run_timers` at the instants of `next_after`, and passes the best prices: the manager reads no market itself.
 """
 
 cimport cython
@@ -38,7 +38,7 @@ cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
 cdef int64_t MOST_LOTS = 1000000000000000
 cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
-cdef int64_t MOST_AMENDS = 1 << 31     # of an order, where the exchange sets no limit
+cdef int64_t MOST_AMENDS = 1 << 31     # per order, if the exchange sets no limit
 
 
 cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
@@ -62,11 +62,11 @@ cdef inline int64_t on_step(int64_t ticks, int64_t side, int64_t step) noexcept 
 
 @cython.final
 cdef class OrderManager:
-    """Keeps, sends, cancels and amends our orders at a venue.
+    """Sends, cancels and amends our orders at a venue.
 
     Args:
         quotes: The quote model.
-        venue: Where the orders go; its ``orders`` are ours.
+        venue: Receives the orders; its ``orders`` are ours.
         rules: Timers, sizes, the volatility's method and the limits.
 
     Attributes:
@@ -114,8 +114,8 @@ cdef class OrderManager:
         volatility_close(&self.volatility)
 
     cdef int take_signals(self, object rules) except -1:
-        """Make the signals that the quote model reads: those of the market, and those of our own orders."""
-        from mm.signals.families import OURS  # which a run without signals does not load
+        """Create the signals that the quote model reads: those of the market, and those of our own orders."""
+        from mm.signals.families import OURS  # imported here: most runs have no signals
 
         names = self.quotes.signals
         market = tuple(name for name in names if name not in OURS)
@@ -133,13 +133,13 @@ cdef class OrderManager:
     # ------------------------------------------------------------------ timers
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil:
-        """Begin the grids, at the first valid book; *samples* says whether the volatility is needed."""
+        """Start the grids at the first valid book; *samples* is whether the volatility is needed."""
         self.view.begun_us = self.next_state_us = self.next_requote_us = self.next_grid_us = us
         if samples:
             self.next_sample_us = us
 
     cdef void sample(self, Touch* known) noexcept nogil:
-        """Take a sample of the mid; one whose second lost the mid is left out."""
+        """Sample the mid; skip a sample if the mid was missing since the last one."""
         if known.mid_lost:
             self.volatility.sampled_mid2 = 0
         known.mid_lost = False
@@ -150,7 +150,7 @@ cdef class OrderManager:
     # ------------------------------------------------------------------ quotes
 
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil:
-        """Get quotes from the model, and bring our orders to them; without a book with both sides nothing is done."""
+        """Get quotes from the model, and adjust our orders; nothing is done without a book with both sides."""
         cdef const Top* top = &known.top
         cdef Want want
         cdef int stopped
@@ -177,7 +177,7 @@ cdef class OrderManager:
         self.view.cash = self.orders.cash
         if self.orders.fresh_count:
             self.show_fills()
-        if self.quotes.sees_own:
+        if self.quotes.needs_own_orders:
             self.show_own()
         if self.shown is not NULL:
             self.show_ours(us)
@@ -196,14 +196,14 @@ cdef class OrderManager:
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
         if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
             self.ask_again(us, &want)
-        # An order limit is lifted by time alone, and an order comes to rest, without a change that would show here: such
-        # a side is tried again.
+        # Order limits end with time, and orders come to rest, without setting `changed`: such a side is tried
+        # again.
         if self.levels == 1 and not self.by_price:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
 
     cdef void show_own(self) noexcept nogil:
-        """Show the quote model its open quotes, of several levels the nearest to the mid."""
+        """Set our open quotes in the view; of several levels the nearest to the mid."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t slot, i
         for slot in range(2):
@@ -212,7 +212,7 @@ cdef class OrderManager:
             self.view.own_ahead_lots[slot] = open.orders[i].ahead_lots if i >= 0 else NAN
 
     cdef void show_ours(self, int64_t us) noexcept nogil:
-        """Show the quote model the signals of our own orders (`OURS`), of several levels the nearest to the mid."""
+        """Set the signals of our own orders (`OURS`) in the view; of several levels the nearest to the mid."""
         cdef OpenOrders* open = &self.orders.open
         cdef double* own = self.shown + self.market_signals
         cdef double mid = 0.5 * <double> (self.view.top.bid_ticks + self.view.top.ask_ticks)
@@ -232,7 +232,7 @@ cdef class OrderManager:
                 own[3] = order.ahead_lots * self.lot
 
     cdef int show_fills(self) except -1 nogil:
-        """Show the quote model the fills since its last requote."""
+        """Pass the fills since the last requote to the quote model."""
         cdef int64_t i
         for i in range(self.orders.fresh_count):
             self.quotes.on_fill(&self.view, &self.orders.fresh[i])
@@ -240,13 +240,13 @@ cdef class OrderManager:
         return 0
 
     cdef int ask_again(self, int64_t us, const Want* want) except -1 nogil:
-        """Note when the model is to be called again; what it said before counts no more."""
+        """Set when the model is called again, replacing its earlier request."""
         self.awaits_best = want.on_best
         orders_follow(&self.orders.open, want.again_us if want.again_us > us else NEVER)
         return 0
 
     cdef int make_room(self, int64_t levels) except -1:
-        """Keep reasons for as many levels."""
+        """Allocate skip reasons for *levels* levels."""
         skipped = <int64_t*> realloc(self.skipped, 2 * levels * sizeof(int64_t))
         if skipped is NULL:
             raise MemoryError(f"no memory for {levels} levels of quotes")
@@ -256,17 +256,17 @@ cdef class OrderManager:
         return 0
 
     cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil:
-        """Bring the orders of both sides to what is wanted at each price.
+        """Adjust the orders of both sides to the quoted prices.
 
-        Where that is what it was, each price has its order and none has changed, there is nothing to do.
+        Nothing is done if the quotes are unchanged, each price has its order and no order has changed.
         """
         cdef int64_t most
         cdef bint moved
         if self.levels > 1:
             with gil:
-                raise ModelError(f"{self.quotes.name} wants several prices of its own; leave QUOTE_LEVELS={self.levels} out")
+                raise ModelError(f"{self.quotes.name} quotes several prices itself; leave QUOTE_LEVELS={self.levels} out")
         self.by_price = True
-        if not want.laddered:  # a model may say one price now, and several at another time
+        if not want.laddered:  # a model may quote one price now, and several later
             if not isnan(want.bid_ticks):
                 want_level(want, 1, want.bid_ticks, want.bid_lots)
             if not isnan(want.ask_ticks):
@@ -282,12 +282,12 @@ cdef class OrderManager:
         most = self.reconcile_ladder(us, 1, want.bid_kind)
         most = max(most, self.reconcile_ladder(us, -1, want.ask_kind))
         self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
-        # A refresh is due by time, and limits and decisions look at each requote.
+        # Refreshes depend on time; limits and decisions need each requote.
         self.complete = most == COVERED and not self.refresh_us and not self.guarded and not self.decides
         return 0
 
     cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil:
-        """Take over what the model wants on a side; return whether that is not what it wanted the last time."""
+        """Store the model's quotes of a side; return whether they differ from the last ones."""
         cdef int64_t slot = slot_of(side), i
         cdef Ladder wanted = self.wanted[slot], before = self.ladders[slot]
         if wanted.count == before.count and kind == self.ladder_kinds[slot]:
@@ -303,7 +303,7 @@ cdef class OrderManager:
         return True
 
     cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil:
-        """Put a side's prices on the exchange's step, the nearest to the mid first, equal ones as one."""
+        """Round a side's prices to the exchange's step, sort them nearest to the mid first, and merge equal ones."""
         cdef Ladder* ladder = &self.ladders[slot_of(side)]
         cdef Level* levels = ladder.levels
         cdef Level one
@@ -329,10 +329,10 @@ cdef class OrderManager:
         return 0
 
     cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil:
-        """Cancel the orders of a side at prices that are not wanted, and send those that are missing.
+        """Cancel a side's orders at prices no longer quoted, and send missing ones.
 
         Returns:
-            The greatest of the reasons why one was not sent.
+            The largest reason code of orders that were not sent.
         """
         cdef int64_t slot = slot_of(side), i, most = COVERED
         cdef Ladder* ladder = &self.ladders[slot]
@@ -365,7 +365,7 @@ cdef class OrderManager:
         return <int> most
 
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil:
-        """Bring the orders of every level to what is wanted, the nearest to the mid first, a buy before a sell."""
+        """Adjust the orders of every level to the quotes, the nearest to the mid first, a buy before a sell."""
         cdef int64_t level, most = COVERED
         for level in range(self.levels):
             self.reconcile(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
@@ -375,7 +375,7 @@ cdef class OrderManager:
         return 0
 
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
-        """Record a requote: what it saw and wanted, and what `reconcile` did on each side."""
+        """Record a requote: the market, the quotes, and the actions of `reconcile` on each side."""
         cdef Decision* made = &self.made
         cdef const Ladder* ladder
         cdef int slot
@@ -394,14 +394,14 @@ cdef class OrderManager:
         return record_decision(&self.orders.records, made)
 
     cdef int64_t quoted(self, double price, int64_t side) noexcept nogil:
-        """Return the price of an order for a wanted one, on the exchange's step."""
+        """Return the order price for a quoted price, on the exchange's step."""
         cdef int64_t ticks = whole_ticks(price, side)
         return ticks if self.step_ticks == 1 else on_step(ticks, side, self.step_ticks)
 
     cdef int reconcile(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil:
-        """Keep, amend, cancel or replace the current order of a side and level; *price*, of level 0, NaN wants none.
+        """Keep, amend, cancel or replace the current order of a side and level; *price*: of level 0, NaN for no quote.
 
         Orders that do not rest have one level.
         """
@@ -426,7 +426,7 @@ cdef class OrderManager:
         return 0
 
     cdef int lessen(self, int64_t i, int64_t lots) except -1 nogil:
-        """Amend an order so that *lots* are left of it, where the exchange permits that; return what was done."""
+        """Amend an order to *lots* remaining lots, if the exchange permits; return the action."""
         cdef Order* order = &self.orders.open.orders[i]
         cdef Order less = order[0]
         lots -= lots % self.venue.step_lots
@@ -463,7 +463,7 @@ cdef class OrderManager:
     cdef int send(
         self, int64_t us, int64_t side, int64_t level, int64_t ticks, int64_t lots, int64_t kind, int64_t skipped
     ) except -1 nogil:
-        """Send an order, or return why not; a reason other than *skipped* leaves a row."""
+        """Send an order, or return the reason for not sending; a reason other than *skipped* leaves a row."""
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
@@ -479,7 +479,7 @@ cdef class OrderManager:
         if reason == COVERED and self.guarded:
             reason = self.guard.admit(us, order, self.notional(order))
         if reason != COVERED:
-            if not self.made.acted[slot_of(side)] & SKIPPED_ONE:  # of several levels the first says why
+            if not self.made.acted[slot_of(side)] & SKIPPED_ONE:  # of several levels the first reason counts
                 self.made.acted[slot_of(side)] |= SKIPPED_ONE | reason << SKIP_SHIFT
             if reason != skipped:
                 order.status = REJECTED
@@ -496,7 +496,7 @@ cdef class OrderManager:
         return COVERED
 
     cdef int size_fault(self, const Order* order) noexcept nogil:
-        """Return why the exchange would not accept an order of this price and quantity, or 0."""
+        """Return the reason for which the exchange would reject price or quantity of an order, or 0."""
         cdef wide notional = self.notional(order)
         if order.ticks <= 0 and order.kind != MARKET:
             return PRICE_NOT_POSITIVE
@@ -517,7 +517,7 @@ cdef class OrderManager:
         return COVERED
 
     cdef wide notional(self, const Order* order) noexcept nogil:
-        """Return an order's price times its quantity, or what it would take now, in 1e-16 of the quote asset."""
+        """Return an order's notional, or that of what it would take now, in 1e-16 of the quote asset."""
         if order.kind == MARKET:
             return self.venue.taking_e16(order)
         return notional_e16(&self.orders.account, order.ticks, order.lots)
@@ -525,7 +525,7 @@ cdef class OrderManager:
     # ------------------------------------------------------------------ risk
 
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil:
-        """Request the cancel of our quotes, where all trading ends of every order; *limit* is the reason."""
+        """Request the cancel of our quotes, or of every order if all trading ends; *limit* is the reason."""
         cdef int64_t i
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].cancel_req_us != NEVER:
@@ -541,32 +541,32 @@ cdef class OrderManager:
         self.withdraw(self.venue.now_us, self.guard.halted())
 
     def resume(self) -> None:
-        """End what `pull` began: quotes come back at the next requote, unless a limit keeps them away."""
+        """End a `pull`: quotes resume at the next requote, unless a limit stops them."""
         self.guard.by_hand, self.pulled_for = False, None
         self.orders.open.changed = True
 
     def kill(self, reason: str) -> None:
-        """Cancel every order now, and send nothing any more; *reason* is kept as ``killed_for``."""
+        """Cancel every order now, and send nothing any more; *reason* is returned by ``killed_for``."""
         self.guarded = self.orders.open.changed = True
         if not self.guard.killed:
             self.guard.kill(self.venue.now_us, KILLED)
-            self.said = reason
+            self.killed_reason = reason
         self.withdraw(self.venue.now_us, self.guard.killed)
 
     @property
     def sent(self) -> int:
-        """How many orders were sent."""
+        """Number of orders sent."""
         return self.last_id
 
     @property
     def killed_for(self) -> str | None:
-        """Why nothing is sent any more: a limit's knob, or what `kill` was given; None where orders may be sent."""
+        """Why nothing is sent any more: a limit's knob, or the reason of `kill`; None while orders may be sent."""
         if self.guard.killed == KILLED:
-            return self.said
+            return self.killed_reason
         return LIMITS[self.guard.killed] or None
 
     def killed(self) -> tuple[int, str] | None:
-        """Return since when nothing is sent any more, and why; None where orders may be sent."""
+        """Return the instant from which nothing is sent any more, and the reason; None while orders may be sent."""
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
@@ -581,21 +581,21 @@ cdef class OrderManager:
         return found
 
     def order_rows(self, action: int, reject: int) -> int:
-        """Return how many rows of orders the journal would hold, by their codes."""
+        """Return the number of order rows in the journal so far, by their codes."""
         return self.orders.records.counts[action << 6 | reject]
 
     # ------------------------------------------------------------------ orders from outside
 
     @property
     def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+        """Prices in ticks of our best resting bid and ask; 0 for none."""
         cdef OpenOrders* open = &self.orders.open
         sell = open.nearest[0] if open.resting[0] else 0
         return open.nearest[1] if open.resting[1] else 0, sell
 
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
-        """Send an order now, beside those of the quote model; return its id, 0 where a SKIP row says why not."""
+        """Send an order now, in addition to those of the quote model; return its id, 0 if a SKIP row was written."""
         self.by_hand = self.orders.open.changed = True
         ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
         reason = self.send(self.venue.now_us, side, 0, ticks, lots, kind, COVERED)
@@ -603,7 +603,7 @@ cdef class OrderManager:
         return self.last_id if reason == COVERED else 0
 
     def cancel(self, int64_t order_id) -> bool:
-        """Request a cancel now; return False where no such order is open or its cancel is on its way."""
+        """Request a cancel now; return False if no such order is open or its cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us != NEVER:
             return False
@@ -612,7 +612,7 @@ cdef class OrderManager:
         return True
 
     def amend(self, int64_t order_id, int64_t lots) -> bool:
-        """Request fewer lots in all; return False where that cannot be, or an amendment is on its way."""
+        """Request a smaller total quantity; return False if it is not possible, or an amendment is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.amend_us != NEVER or self.guard.killed:
             return False
@@ -622,14 +622,14 @@ cdef class OrderManager:
         return True
 
     def ahead_lots(self, int64_t order_id) -> float | None:
-        """Return the lots that the fill model has ahead of an order; None where it keeps no queue of it."""
+        """Return the lots ahead of an order by the fill model; None if it has no queue position."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
 
 
 cdef SignalSet signals_of(tuple names, object rules):
-    """Return the signals that a quote model reads, on the grid of a run."""
-    from mm.signals.families import SIGNALS  # which a run without signals does not load
+    """Return the signals that a quote model reads, on the price grid of a run."""
+    from mm.signals.families import SIGNALS  # imported here: most runs have no signals
 
     if "micro_price" in names and rules.micro_price is None:
         raise UsageError(
@@ -640,9 +640,9 @@ cdef SignalSet signals_of(tuple names, object rules):
 
 
 cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) noexcept nogil:
-    """Return the level of a price in a tidy ladder; NULL where it has none.
+    """Return the level of a price in a sorted ladder; NULL for none.
 
-    Where the steps of a ladder are equal, the price says the place; others are searched.
+    If the steps of a ladder are equal, the index is computed from the price; else it is searched.
     """
     cdef int64_t low = 0, high = ladder.count, middle
     cdef double place
@@ -662,7 +662,7 @@ cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) n
 
 
 cdef inline bint surely_sized(OrderManager manager, const Order* order) noexcept nogil:
-    """Return whether price, quantity and notional are allowed, by far more than floats may be wrong."""
+    """Return whether price, quantity and notional are allowed by a margin far above the rounding errors of floats."""
     cdef double notional = <double> order.ticks * <double> order.lots * <double> manager.orders.account.unit_e16
     return (
         order.ticks > 0

@@ -1,4 +1,4 @@
-# Our open orders, our account, and the journal of both: what the order manager and its venue share.
+# Our open orders, our account, and the journal of both; shared by the order manager and its venue.
 
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
@@ -11,8 +11,8 @@ from mm.backtest._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_
 from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
 from mm.backtest.quotes.base cimport OwnFill
 
-# Open orders are few, so a short array by id is searched and kept in order. Beside it stand those that rest, by side in
-# price-time order: best price first, then id. A grid of quotes has dozens, of which a fill or a cancel moves one.
+# Open orders are few, so they are in a short array sorted by id. Resting orders are also listed by side in price-time
+# order: best price first, then id. A grid of quotes has dozens, of which a fill or a cancel moves one.
 
 cdef enum:
     PRICED = 256            # slots of `priced`, a power of two
@@ -22,24 +22,24 @@ cdef struct Ranked:
     int64_t ticks           # its price
 
 cdef struct OpenOrders:
-    Order* orders           # SENT, LIVE and CANCELLING, by id: somewhere in *places*
+    Order* orders           # SENT, LIVE and CANCELLING, by id; points into *places*
     Order* places
     Order* places_end
-    int64_t count           # of them
-    Ranked* ranked[2]       # those that rest, LIVE and CANCELLING; sells, buys
-    int64_t resting[2]      # how many
-    bint counts_prices      # whether the venue reads the next line
-    int32_t priced[2][PRICED]   # how many rest at the prices of this remainder
-    int64_t lots[2]         # left of all open orders, those on their way and those being cancelled too; sells, buys
-    int64_t dearest_ticks   # no open buy is dearer; NEVER while one may pay any price
+    int64_t count           # number of open orders
+    Ranked* ranked[2]       # resting orders, LIVE and CANCELLING; sells, buys
+    int64_t resting[2]      # their numbers
+    bint counts_prices      # whether `priced` is maintained
+    int32_t priced[2][PRICED]   # number of resting orders by price modulo PRICED
+    int64_t lots[2]         # remaining lots of all open orders, including SENT and CANCELLING; sells, buys
+    int64_t dearest_ticks   # upper bound of the prices of open buys; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
     int64_t next_message_us # earliest arrival, cancel, amendment or expiry
     int64_t next_due_us     # earliest drawn fill
-    int64_t follow_us       # when a requote follows on a fill or a rejection, and when the last one did
+    int64_t follow_us       # when a requote follows on a fill or a rejection, and the last such instant
     int64_t followed_us
-    int64_t next_after_us   # the earlier of next_due_us and follow_us, kept because it is read for each event
+    int64_t next_after_us   # the earlier of next_due_us and follow_us, cached as it is read for each event
     int64_t room            # of the three arrays
-    bint changed            # since the last requote, in a way that the next one could act on
+    bint changed            # since the last requote, in a way that may affect the next one
 
 
 cdef class OwnOrders:
@@ -48,9 +48,9 @@ cdef class OwnOrders:
     cdef Records records
     cdef OrderCount order_count
     cdef Refused refused[2]             # sells, buys
-    cdef int64_t slowest_ack_us         # from sending until the exchange answered, since the limits last looked
+    cdef int64_t slowest_ack_us         # time from sending to the acknowledgement, since the last check of the limits
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
-    # fills that the quote model has not had yet, where it takes them
+    # fills not yet passed to the quote model, if it follows fills
     cdef bint keeps_fills
     cdef OwnFill* fresh
     cdef int64_t fresh_count, fresh_room
@@ -59,7 +59,7 @@ cdef class OwnOrders:
     cdef bint sure                      # whether the cash is enough for all open buys, for sure
     cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
 
-    # What the venue reports; beside these, as functions that C compilers put in line: order_accepted, order_closed.
+    # Reports of the venue; further ones are inline functions: order_accepted, order_closed.
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int amended(self, Order* order, int64_t us) except -1 nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
@@ -69,12 +69,12 @@ cdef class OwnOrders:
 
 
 cdef inline int slot_of(int64_t side) noexcept nogil:
-    """Return where a side stands in a pair: sells 0, buys 1."""
+    """Return the index of a side in a pair: sells 0, buys 1."""
     return <int> ((side + 1) >> 1)
 
 
 cdef inline void orders_init(OpenOrders* open) noexcept nogil:
-    """Begin without orders."""
+    """Initialise without orders."""
     memset(open, 0, sizeof(OpenOrders))
     open.next_message_us = open.next_due_us = open.follow_us = open.next_after_us = open.nearest[0] = NEVER
     open.followed_us = -1
@@ -87,7 +87,7 @@ cdef inline void orders_free(OpenOrders* open) noexcept nogil:
 
 
 cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
-    """Write an order that is about to be sent."""
+    """Initialise an order that is about to be sent."""
     order.id = order.by_hand = order.level = 0
     order.side, order.ticks, order.lots, order.placed_lots, order.kind = side, ticks, lots, lots, kind
     order.status = SENT
@@ -101,7 +101,7 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
 
 
 cdef inline void orders_moved(OpenOrders* open, const Order* begin, const Order* end, int64_t by) noexcept nogil:
-    """Note that the orders from one place to another have moved."""
+    """Update the ranked pointers after the orders in a range have moved."""
     cdef int64_t rank
     cdef int slot
     cdef Ranked* ranked
@@ -113,7 +113,7 @@ cdef inline void orders_moved(OpenOrders* open, const Order* begin, const Order*
 
 
 cdef inline int orders_grow(OpenOrders* open) except -1 nogil:
-    """Move the orders to the beginning of the array, and make that twice as long where less than half of it is free."""
+    """Move the orders to the start of the array, and double its size if less than half of it is free."""
     cdef int64_t room = 2 * open.room + 64, rank
     cdef Order* places
     cdef int slot
@@ -140,14 +140,14 @@ cdef inline int orders_grow(OpenOrders* open) except -1 nogil:
 
 
 cdef inline Order* orders_blank(OpenOrders* open) except NULL nogil:
-    """Return where the next order will stand."""
+    """Return the slot of the next order."""
     if open.orders + open.count == open.places_end:
         orders_grow(open)
     return open.orders + open.count
 
 
 cdef inline void orders_add(OpenOrders* open, const Order* order) noexcept nogil:
-    """Count the order that was written at the place of `orders_blank`; its id is above all others."""
+    """Add the order written to the slot of `orders_blank`; its id is above all others."""
     cdef int slot = slot_of(order.side)
     open.count += 1
     if slot:
@@ -157,7 +157,7 @@ cdef inline void orders_add(OpenOrders* open, const Order* order) noexcept nogil
 
 
 cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
-    """Note that an order rests from now on."""
+    """Add an order to the resting ones."""
     cdef int slot = slot_of(order.side)
     cdef int64_t at = open.resting[slot], ahead
     cdef Ranked* ranked = open.ranked[slot]
@@ -175,7 +175,7 @@ cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
 
 
 cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept nogil:
-    """Note that an order rests no longer; it still stands among the open ones."""
+    """Remove an order from the resting ones; it stays among the open ones."""
     cdef int slot = slot_of(order.side)
     cdef int64_t at = 0, last = open.resting[slot] - 1
     cdef Ranked* ranked = open.ranked[slot]
@@ -198,7 +198,7 @@ cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
     cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i
     open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots
     open.count -= 1
-    # The shorter side moves. The oldest orders end first, mostly: then the array's begin moves up, and nothing is copied.
+    # The shorter part moves. Mostly the oldest orders end first: then the array's start moves, and nothing is copied.
     if after < i:
         memmove(&open.orders[i], &open.orders[i + 1], after * sizeof(Order))
         orders_moved(open, &open.orders[i + 1], open.places_end, -1)
@@ -212,7 +212,7 @@ cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
 
 
 cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogil:
-    """Return the open order of that id, NULL where there is none."""
+    """Return the open order with an id, NULL if there is none."""
     cdef int64_t i
     for i in range(open.count):
         if open.orders[i].id == order_id:
@@ -221,7 +221,7 @@ cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogi
 
 
 cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcept nogil:
-    """Return where the quote model's newest order of a side without a cancel request stands, or -1."""
+    """Return the index of the quote model's newest order of a side without a cancel request, or -1."""
     cdef int64_t i = open.count - 1
     while i >= 0 and (
         open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].by_hand
@@ -264,17 +264,17 @@ cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
 
 
 cdef inline void orders_follow(OpenOrders* open, int64_t us) noexcept nogil:
-    """Note when a requote is to follow on a fill or a rejection."""
+    """Schedule a requote that follows on a fill or a rejection."""
     open.follow_us = us
     open.next_after_us = min(us, open.next_due_us)
 
 
 cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status, int action) except -1 nogil:
-    """End a resting order with a row."""
+    """End a resting order, and record it."""
     cdef Order* order = &orders.open.orders[i]
     orders_unrest(&orders.open, order)
     if order.cancel_req_us == NEVER:
-        orders.open.changed = True  # of one that was being cancelled the last requote knew already
+        orders.open.changed = True  # the last requote already considered one being cancelled
     order.status = status
     record_order(&orders.records, order, us, action, COVERED)
     orders_drop(&orders.open, i)
@@ -282,7 +282,7 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
 
 
 cdef inline void order_accepted(OwnOrders orders, Order* order) noexcept nogil:
-    """Let an order rest, which the exchange took at its ``active_us``; what it takes at once is reported as fills."""
+    """Let an order rest that the exchange accepted at its ``active_us``; immediate takes are reported as fills."""
     orders.slowest_ack_us = max(orders.slowest_ack_us, order.active_us - order.sent_us)
     order.status = LIVE if order.cancel_us == NEVER else CANCELLING
     orders_rest(&orders.open, order)

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Our open orders, our account, and the journal of both: what the order manager and its venue share.
+"""Our open orders, our account, and the journal of both; shared by the order manager and its venue.
 
-The order manager adds what it sends, a venue reports what becomes of it; neither holds the other's state.
+The order manager adds the orders that it sends, a venue reports their states; neither holds the other's state.
 """
 
 from libc.math cimport fabs
@@ -15,7 +15,7 @@ from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 
 
 cdef class OwnOrders:
-    """The open orders, the account and the journal of one run; it begins as ``mm.backtest.rules.Rules`` says."""
+    """The open orders, account and journal of one run; the initial state is that of ``mm.backtest.rules.Rules``."""
 
     def __cinit__(self, rules: object, keeps_orders: bool = True) -> None:
         self.account = Account(
@@ -57,7 +57,7 @@ cdef class OwnOrders:
         return 0
 
     cdef int amended(self, Order* order, int64_t us) except -1 nogil:
-        """Lower an order's quantity, its place in the queue kept; too late where as many have filled."""
+        """Reduce an order's quantity, keeping its queue position; no effect if as many lots have filled."""
         cdef int64_t filled = order.placed_lots - order.lots
         order.amend_us = NEVER
         if not filled < order.amend_lots < order.placed_lots:
@@ -70,7 +70,7 @@ cdef class OwnOrders:
         return record_order(&self.records, order, us, AMEND, COVERED)
 
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil:
-        """Book a fill: position, cash and fee at once; the rest of the order stays. *took* is a taker's."""
+        """Book a fill: position, cash and fee at once; the rest of the order stays. *took* marks a taker fill."""
         cdef Order* order = &self.open.orders[i]
         cdef int64_t message_us
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
@@ -95,7 +95,7 @@ cdef class OwnOrders:
         return record_state(&self.records, fill.us, &self.account, self.open.count)
 
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:
-        """Keep a fill for the quote model's next requote."""
+        """Store a fill for the quote model's next requote."""
         cdef int64_t room = self.fresh_room
         if self.fresh_count == room:
             room = 2 * room + 16
@@ -109,7 +109,7 @@ cdef class OwnOrders:
         return 0
 
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil:
-        """Book what a perpetual pays for our position: cash at once. The first row of the state stands before it."""
+        """Book funding of a perpetual: cash at once. The first state row precedes it."""
         if self.records.state.rows == 0:
             record_state(&self.records, us, &self.account, self.open.count)
         self.account.fees_e8 += funding_e8
@@ -118,7 +118,7 @@ cdef class OwnOrders:
         return record_state(&self.records, us, &self.account, self.open.count)
 
     cdef void count_cash(self) noexcept nogil:
-        """Note the cash as floats: the nearest, and one that is surely not above it."""
+        """Set the cash as floats: the nearest, and a lower bound."""
         cdef double start = <double> self.account.start_cash_e8 * 1e8, fees = <double> self.account.fees_e8 * 1e8
         cdef double paid = <double> self.account.cash_tl * self.account.unit_e16
         self.sure = False
@@ -128,6 +128,6 @@ cdef class OwnOrders:
 
 
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
-    """Let a requote follow at the end of this instant; at most one follows in an instant."""
+    """Schedule a requote at the end of this instant; at most one per instant."""
     if orders.requotes and us != orders.open.followed_us:
         orders_follow(&orders.open, us)

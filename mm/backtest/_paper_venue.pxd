@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# A venue on paper: a market that is played, recorded or live, and our orders in it.
+# The paper venue: a market, recorded or live, and our orders in it.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -23,42 +23,42 @@ cdef extern from "<stdint.h>":
 
 cdef class PaperVenue(OrderVenue):
     cdef FillModel fills
-    cdef SignalSet signals              # that the fill model reads, else None
+    cdef SignalSet signals              # read by the fill model, else None
     cdef bint signalled                 # whether there are any
-    cdef bint reached_only              # whether the fill model is called with prints, but with none that reaches no order
-    # the events: a tape's, or those that were fed
+    cdef bint reached_only              # whether the fill model is called only with prints that reach an order
+    # the events of a tape, or fed events
     cdef const int64_t[::1] event_us, event_exch_us, sequence, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef const uint8_t[::1] kind
     cdef const int8_t[::1] row_side
     cdef bint lagging                   # whether the columns are in the order of receipt, and *sequence* is the exchange's
-    cdef bint best_only                 # whether the tape shows one level a side
-    cdef bint on_best_prices            # whether it is played by prices alone: of such a tape, for models to which
-    cdef const int64_t[::1] reach       # nothing else matters
+    cdef bint best_only                 # whether the tape has one level per side
+    cdef bint on_best_prices            # whether only best prices of such a tape are played, for models that need
+    cdef const int64_t[::1] reach       # nothing else
     cdef const int64_t[::1] move_event, move_us, move_bid_ticks, move_ask_ticks, move_low_ticks, move_high_ticks
     cdef int64_t next_move, moves
     cdef bint reads_levels              # whether the fill model reads levels of the book
     cdef bint shows_levels              # whether requotes may
-    cdef bint by_levels                 # whether levels are looked up in an index, and no book of them is kept
-    cdef LevelQueue queue               # which looks them up
+    cdef bint by_levels                 # whether levels are looked up in an index, instead of stored in a book
+    cdef LevelQueue queue               # looks them up
     cdef int64_t next_event, events, start_us
-    cdef const int64_t[::1] whole_us    # of all events of a tape that shows one level a side,
-    cdef Happened happened              # and which of them have happened
-    cdef int64_t first_event            # position of the first event of all, -1 where it is no longer there
+    cdef const int64_t[::1] whole_us    # of all events of a tape with one level per side,
+    cdef Happened happened              # and the count of past ones
+    cdef int64_t first_event            # position of the first event of all, -1 once it was removed
     cdef int64_t last_trade_event       # of these events, -1 before their first
     cdef int64_t second_ago             # first position within the last second
     # the market
     cdef Book book
     cdef Touch touch
     cdef bint opened, begun
-    cdef bint passes_over               # whether events may be played many at a time
+    cdef bint passes_over               # whether several events may be played at once
     cdef int64_t last_book_us
-    cdef int64_t changed_event          # whose rows the last book event changed; -1 where they are not all that changed
+    cdef int64_t changed_event          # event whose rows are the last change of the book; -1 if more changed
     cdef bint checked_prints               # whether an order was last checked against prints at its price
-    cdef Prints printed                 # since the last book event, where the fill model follows levels
+    cdef Prints printed                 # since the last book event, if the fill model needs levels
     cdef Prints taken                   # by us from the book, since its last event
     cdef Market market
-    cdef Mean mean                      # of the last trades, where the filters ask for it
-    # how our messages travel
+    cdef Mean mean                      # of the last trades, if the filters need it
+    # latency of our messages
     cdef Latency latency
     cdef const int64_t[::1] order_latencies, cancel_latencies
     cdef const double[::1] latency_rates
@@ -68,12 +68,12 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t taker_reason
     cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
-    # The best prices of the whole tape, and the lots at them, at each change: then the rows of its books are stored when
-    # somebody reads a level (`show_levels`): *book* has those of the events before *shown_events*.
+    # The best prices of the whole tape, and the lots at them, at each change: the rows of its books are stored when
+    # a level is read (`show_levels`); *book* has those of the events before *shown_events*.
     cdef bint on_demand
     cdef const int64_t[::1] top_event, top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots
     cdef int64_t next_top, tops, shown_events
-    cdef Books books                    # where their rows are
+    cdef Books books                    # positions of their rows
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
@@ -117,7 +117,7 @@ cdef class PaperVenue(OrderVenue):
 
 
 cdef inline int note_mid(PaperVenue venue, int64_t us) except -1 nogil:
-    """Write down the mid where it has changed."""
+    """Record the mid if it has changed."""
     cdef int64_t bid = venue.touch.top.bid_ticks, ask = venue.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
     if mid2 != venue.touch.mid2:
         venue.touch.mid2 = mid2
@@ -128,7 +128,7 @@ cdef inline int note_mid(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int take_columns(PaperVenue venue, object market) except -1:
-    """Read the columns of a tape, or of its best prices."""
+    """Set the columns of a tape, or of its best prices."""
     venue.recv_seq, venue.event_id, venue.event_exch_us = market.recv_seq, market.event_id, market.event_exch_us
     venue.kind, venue.first_row = market.kind, market.first_row
     venue.row_side, venue.row_ticks, venue.row_lots = market.row_side, market.row_ticks, market.row_lots
@@ -137,7 +137,7 @@ cdef inline int take_columns(PaperVenue venue, object market) except -1:
 
 
 cdef inline int take_moves(PaperVenue venue, object best) except -1:
-    """Read the columns that best prices have beside those of a tape."""
+    """Set the additional columns of best prices."""
     venue.reach, venue.whole_us = best.reach, best.whole_us
     venue.move_event, venue.move_us = best.move_event, best.move_us
     venue.move_bid_ticks, venue.move_ask_ticks = best.move_bid_ticks, best.move_ask_ticks
@@ -147,7 +147,7 @@ cdef inline int take_moves(PaperVenue venue, object best) except -1:
 
 
 cdef inline int take_tops(PaperVenue venue, object tape) except -1:
-    """Read the best prices of a whole tape, and the lots at them."""
+    """Set the columns of best prices of a whole tape, and the lots at them."""
     venue.top_event, venue.tops = tape.top_event, tape.top_event.shape[0]
     venue.top_bid_ticks, venue.top_bid_lots = tape.top_bid_ticks, tape.top_bid_lots
     venue.top_ask_ticks, venue.top_ask_lots = tape.top_ask_ticks, tape.top_ask_lots
@@ -155,7 +155,7 @@ cdef inline int take_tops(PaperVenue venue, object tape) except -1:
 
 
 cdef inline void show_top(PaperVenue venue) noexcept nogil:
-    """Let the best prices, and the lots at them, be those before the next change of either; without one before, none."""
+    """Set the best prices and their lots to those before the next change of either; none before the first."""
     cdef int64_t at = venue.next_top - 1
     if at >= 0:
         venue.book.best_bid, venue.touch.top.bid_lots = venue.top_bid_ticks[at], venue.top_bid_lots[at]
@@ -173,7 +173,7 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
 
 
 cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
-    """Let the book have the levels that the events before *stop* leave: whoever reads one calls this first."""
+    """Apply the events before *stop* to the levels of the book; to be called before reading a level."""
     cdef int64_t shown = venue.shown_events
     if not venue.on_demand or stop <= shown:
         return 0
@@ -182,7 +182,7 @@ cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
 
 
 cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil:
-    """Show the best prices that a book event leaves; its rows are stored now where it begins a book, or the fill model reads."""
+    """Set the best prices after a book event; store its rows if it begins a book, or the fill model reads levels."""
     while venue.next_top < venue.tops and venue.top_event[venue.next_top] <= event:
         venue.next_top += 1
     show_top(venue)
@@ -193,20 +193,20 @@ cdef inline int show_event_book(PaperVenue venue, int64_t event) except -1 nogil
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
-    """Return what of a fill is whole steps of the exchange; one that closes the order is as it is."""
+    """Return the lots of a fill in whole steps of the exchange; one that closes the order is unchanged."""
     return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots
 
 
 cdef inline bint hits(int32_t reach, int32_t sell, int32_t buy) noexcept nogil:
-    """Return whether an event matters: not a print short of both prices, nor a change of lots alone; *buy* 0 is none.
+    """Return whether an event is relevant: no print short of both prices, nor only a change of lots; *buy* 0: none.
 
-    The second half says ``-buy <= reach < 0`` in one comparison: a sell's price is negative, and unsigned it wraps.
+    The second half is ``-buy <= reach < 0`` in one comparison: a sell's price is negative, and wraps if unsigned.
     """
     return reach >= sell or <uint32_t> (reach + buy) < <uint32_t> buy
 
 
 cdef inline int matters(PaperVenue venue, int64_t event) except -1 nogil:
-    """Match our orders with a print that reaches one; return whether more is to be done at an event: not if none filled."""
+    """Match our orders with a print that reaches one; return whether the event needs more work: not if none filled."""
     if <int32_t> venue.reach[event] == ALWAYS:
         return True
     venue.next_event, venue.now_us = event, venue.event_us[event]
@@ -214,7 +214,7 @@ cdef inline int matters(PaperVenue venue, int64_t event) except -1 nogil:
 
 
 cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept nogil:
-    """Return whether surely no print before the next move reaches these prices."""
+    """Return whether certainly no print before the next move reaches these prices."""
     return (
         venue.next_move < venue.moves
         and venue.move_high_ticks[venue.next_move] < sell
@@ -223,22 +223,22 @@ cdef inline bint unreached(PaperVenue venue, int32_t sell, int32_t buy) noexcept
 
 
 cdef inline bint is_plain(PaperVenue venue) noexcept nogil:
-    """Return whether best prices that move, and reach no order of ours, leave nothing to be done for the fill model."""
-    if venue.fills.draws or (venue.fills.asks_book and not venue.fills.crossed_only):
+    """Return whether the fill model can skip moves of the best prices that reach no order of ours."""
+    if venue.fills.draws or (venue.fills.needs_book and not venue.fills.crossed_only):
         return False
-    return venue.by_levels or not venue.fills.asks_level
+    return venue.by_levels or not venue.fills.needs_levels
 
 
 cdef inline bint move_reaches(PaperVenue venue, const OpenOrders* open) noexcept nogil:
-    """Return whether the fill model is to be called with the next move: a best price reaches an order of ours then."""
+    """Return whether the fill model must be called at the next move, as a best price then reaches our order."""
     cdef int64_t ask = venue.move_ask_ticks[venue.next_move]
-    if not venue.fills.asks_book:
+    if not venue.fills.needs_book:
         return False
     return venue.move_bid_ticks[venue.next_move] >= open.nearest[0] or open.nearest[1] >= ask > 0
 
 
 cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
-    """Move the best prices, where no fill model is called with them."""
+    """Move the best prices without calling the fill model."""
     cdef int64_t ahead = venue.next_move + 16
     prefetch(&venue.move_bid_ticks[ahead])
     prefetch(&venue.move_ask_ticks[ahead])
@@ -254,7 +254,7 @@ cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
-    """Move likewise past events that were not looked at, and fetch those behind the next move, which may have to be."""
+    """Move likewise past skipped events, and prefetch those after the next move, which may be needed."""
     cdef int64_t event
     if venue.next_move + 2 < venue.moves:
         event = venue.move_event[venue.next_move + 1] + 1
@@ -264,13 +264,13 @@ cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
 
 
 cdef inline int32_t nearest(PaperVenue venue, int slot) noexcept nogil:
-    """Return the price that a print must reach to matter to a sell or a buy of ours; beyond all where none does.
+    """Return the price that a print must reach to concern our sells or buys; beyond all prices if none does.
 
-    Where every print matters it is such that all reach it, and that no move without a print before it is looked at.
+    If every print is relevant, all prints reach the returned price, and moves without a print before them are skipped.
     """
     if venue.fills.follows_prints:
         return ALWAYS - 1 if slot else 1
-    if not venue.fills.asks_trade:
+    if not venue.fills.needs_trades:
         return 0 if slot else ALWAYS
     if not venue.fills.reached_only and venue.orders.open.resting[0] + venue.orders.open.resting[1] > 0:
         return ALWAYS if slot else 1

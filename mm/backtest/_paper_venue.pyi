@@ -1,6 +1,6 @@
 # Generated from mm/backtest/_paper_venue.pyx by `make stubs`; edit that file instead.
 
-"""A venue on paper: how its market moves, recorded or live, and what becomes of our orders in it."""
+"""The paper venue: plays a market, recorded or live, and matches our orders in it."""
 
 from typing import final
 
@@ -10,7 +10,7 @@ from mm.backtest.fills.base import FillModel
 
 @final
 class PaperVenue(OrderVenue):
-    """One symbol's market, with our orders in it: messages travel, orders rest and take, a fill model fills them.
+    """One symbol's market with our orders: applies latencies, lets orders rest and take, and fills them by a model.
 
     Args:
         orders: Our orders and account.

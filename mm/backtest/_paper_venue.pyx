@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A venue on paper: how its market moves, recorded or live, and what becomes of our orders in it."""
+"""The paper venue: plays a market, recorded or live, and matches our orders in it."""
 
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
@@ -26,13 +26,13 @@ from mm.tape._kinds cimport DEPTH, GAP, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef int64_t SECOND_US = 1000000
-cdef int64_t FETCHED = 16                # events before it is looked at, a print's row is fetched
+cdef int64_t FETCHED = 16                # a print's row is prefetched this many events ahead
 cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 
 @cython.final
 cdef class PaperVenue(OrderVenue):
-    """One symbol's market, with our orders in it: messages travel, orders rest and take, a fill model fills them.
+    """One symbol's market with our orders: applies latencies, lets orders rest and take, and fills them by a model.
 
     Args:
         orders: Our orders and account.
@@ -44,10 +44,10 @@ cdef class PaperVenue(OrderVenue):
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
         fills.restart()
-        self.reached_only = fills.asks_trade and fills.reached_only
-        self.reads_levels = fills.asks_level or fills.looks == WHOLE_BOOK
+        self.reached_only = fills.needs_trades and fills.reached_only
+        self.reads_levels = fills.needs_levels or fills.looks == WHOLE_BOOK
         self.queue = LevelQueue(fills)
-        orders.open.counts_prices = fills.asks_level
+        orders.open.counts_prices = fills.needs_levels
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
@@ -57,7 +57,7 @@ cdef class PaperVenue(OrderVenue):
         self.market = Market(&self.book, &self.taken)
         names = getattr(fills, "signals", ())
         if names:
-            from mm.signals.families import SIGNALS  # which a run without signals does not load
+            from mm.signals.families import SIGNALS  # imported here: most runs have no signals
 
             self.signals, self.signalled = SIGNALS.set_of(names, rules), True
             fills.observe(self.signals, rules.tick_e8)
@@ -71,7 +71,7 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ our messages
 
     cdef int draw_latencies(self, object latencies, seed) except -1:
-        """Draw latencies from measured ones."""
+        """Use measured latencies."""
         self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
         self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
         self.latency.count = self.order_latencies.shape[0]
@@ -82,17 +82,17 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef inline int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
-        """Return how long a message sent now takes."""
+        """Return the latency of a message sent now."""
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
         return self.drawn_us(message, order_id)
 
     cdef int64_t drawn_us(self, int message, int64_t order_id) noexcept nogil:
-        """Return a measured latency, in view of how many events the last second had; apart, to keep the other in line."""
+        """Return a measured latency, given the events in the last second; separate, so that `travel_us` is inlined."""
         return latency_us(&self.latency, message, order_id, self.last_second() if self.latency.rates is not NULL else 0)
 
     cdef int64_t last_second(self) noexcept nogil:
-        """Return how many events of the tape the last second had, in view of what is sent behind those of this instant."""
+        """Return the number of events of the tape in the last second, including those of this instant."""
         cdef int64_t count = happened_before(&self.happened, self.now_us + 1) if self.best_only else self.next_event
         cdef const int64_t* event_us = self.happened.event_us if self.best_only else &self.event_us[0]
         while self.second_ago < count and event_us[self.second_ago] <= self.now_us - SECOND_US:
@@ -104,7 +104,7 @@ cdef class PaperVenue(OrderVenue):
         self.last_active_us = order.active_us
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
-        self.shows_levels = self.shows_levels or order.kind == MARKET  # whose cost now is bound at each requote
+        self.shows_levels = self.shows_levels or order.kind == MARKET  # its current cost is locked at each requote
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
@@ -122,7 +122,7 @@ cdef class PaperVenue(OrderVenue):
         return taking_notional_e16(&self.market, &self.orders.account, order)
 
     cdef int deliver(self, int64_t us) except -1 nogil:
-        """Let the messages of an instant take effect, by order id."""
+        """Apply the messages of an instant, by order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before, next_us = NEVER
         cdef bint cancelled
@@ -136,7 +136,7 @@ cdef class PaperVenue(OrderVenue):
                     i += 1
                     continue
                 self.arrive(i, us)
-                if open.count != before:  # it ended at once: now the next one stands at i
+                if open.count != before:  # it ended at once: the next one is now at i
                     continue
                 order = &open.orders[i]
             if order.amend_us == us:
@@ -152,7 +152,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
-        """Let an order reach the exchange: it takes, it rests, or it is rejected."""
+        """Process the arrival of an order: it takes, it rests, or it is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
         cdef int64_t before = open.count, met = first_met(&self.market, order)
@@ -173,7 +173,7 @@ cdef class PaperVenue(OrderVenue):
             return self.orders.rejected(i, us, reason)
         order_accepted(self.orders, order)
         if order.kind != LIMIT_MAKER:
-            open.changed = True  # it binds less
+            open.changed = True  # it locks less
         if met and (order.kind != FOK or takeable(&self.market, order) == order.lots):
             self.take(i, us)
             if open.count < before:
@@ -192,7 +192,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
-        """Fill an order from the other side of the book, level by level; the market itself stays as it is."""
+        """Fill an order from the other side of the book, level by level; the book itself is unchanged."""
         cdef Order* order = &self.orders.open.orders[i]
         cdef int64_t ticks = first_met(&self.market, order), left = order.lots, next_ticks
         cdef Fill fill
@@ -211,12 +211,12 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
-        """Return whether the exchange accepts an order's price, in view of the trades of the last minutes."""
+        """Return whether the exchange accepts an order's price, given the trades of the last minutes."""
         self.average(us)
         return in_band(&self.filters, &self.mean, order.side, order.ticks)
 
     cdef void average(self, int64_t us) noexcept nogil:
-        """Bring the mean price up to date: add the trades since the last call, take out those that are too old."""
+        """Update the mean price: add the trades since the last call, remove those that are too old."""
         cdef int64_t event, row
         while self.mean.next_event < self.next_event:
             event = self.sequence[self.mean.next_event] if self.lagging else self.mean.next_event
@@ -240,7 +240,7 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ the market
 
     cdef void begin_events(self) noexcept nogil:
-        """Begin with other events: what counts positions of the ones before begins again."""
+        """Begin with other events: reset all positions in the previous ones."""
         self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
         self.happened.events = self.happened.count = 0
         self.next_top = self.shown_events = 0
@@ -256,12 +256,12 @@ cdef class PaperVenue(OrderVenue):
         self.last_trade_event = -1
 
     cdef void begin_window(self) noexcept nogil:
-        """Let the events of the tape count from now on, those before its window among them."""
+        """Count the events of the tape from now on, including those before its window."""
         if self.best_only:
             self.happened.event_us, self.happened.events = &self.whole_us[0], self.whole_us.shape[0]
 
     cdef int64_t spent_events(self) noexcept nogil:
-        """Return how many of the first events are of no use any more: not for mean prices, nor for the last second."""
+        """Return the number of first events that are needed neither for mean prices nor for the last second."""
         if self.filters.percent:
             self.average(self.now_us)
         else:
@@ -273,7 +273,7 @@ cdef class PaperVenue(OrderVenue):
         return min(self.mean.first_event, self.second_ago)
 
     cdef void drop_events(self, int64_t events) noexcept nogil:
-        """Count positions without the first events, which are gone."""
+        """Shift all positions after the removal of the first events."""
         self.next_event -= events
         self.second_ago -= events
         self.mean.first_event -= events
@@ -281,7 +281,7 @@ cdef class PaperVenue(OrderVenue):
         self.first_event = self.last_trade_event = -1
 
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil:
-        """Let the signals of the fill model see an event, before the model does."""
+        """Update the signals of the fill model with an event, before the model is called."""
         cdef int64_t row = self.first_row[event]
         return self.signals.take(
             self.kind[event], us, self.recv_seq[event],
@@ -321,7 +321,7 @@ cdef class PaperVenue(OrderVenue):
         self.touch.valid = valid
 
     cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil:
-        """Take over the best prices after a book event."""
+        """Set the best prices after a book event."""
         self.touch.top.us = us
         self.touch.top.recv_seq = recv_seq
         self.touch.top.book = &self.book
@@ -337,14 +337,14 @@ cdef class PaperVenue(OrderVenue):
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         self.note_top(us, recv_seq)
         note_mid(self, us)
-        if self.fills.asks_level:
+        if self.fills.needs_levels:
             if rests and self.by_levels:
                 self.queue.renew(&self.orders.open, &self.touch.top)
             elif rests:
                 self.match_levels()
             self.printed.used = 0
         self.taken.used = 0
-        if self.fills.asks_book and rests:
+        if self.fills.needs_book and rests:
             self.match_book(us)
         self.last_book_us = us
         if self.fills.draws:
@@ -372,7 +372,7 @@ cdef class PaperVenue(OrderVenue):
         return self.on_book(us, recv_seq)
 
     cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Take note of a print, and match our orders with it."""
+        """Register a print, and match our orders with it."""
         cdef Trade print_ = self.print_at(event, us)
         if self.signalled:
             self.show_event(event, us)
@@ -380,7 +380,7 @@ cdef class PaperVenue(OrderVenue):
         if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
             self.mean.low_ticks = print_.ticks
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
-        if self.fills.asks_level and not self.by_levels:
+        if self.fills.needs_levels and not self.by_levels:
             prints_add(&self.printed, &print_)
         self.queue.print_at, self.queue.print_lots = event, print_.lots
         if self.concerns_fills(print_.side, print_.ticks):
@@ -388,21 +388,21 @@ cdef class PaperVenue(OrderVenue):
         return self.show_print(event, us) if self.fills.follows_prints else 0
 
     cdef Trade print_at(self, int64_t event, int64_t us) noexcept nogil:
-        """Return the print that an event is."""
+        """Return the print of an event."""
         cdef int64_t row = self.first_row[event]
         return Trade(us, self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event])
 
     cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Match our orders with a print that reaches one of them; return whether anything of ours may be due otherwise.
+        """Match our orders with a print that reaches one of them; return whether other actions may be due.
 
-        `reach` holds all of it that matters here.
-        A price or a quantity too large for it stands there as ALWAYS: such a print is read from its row.
+        `reach` holds the print's price and lots.
+        A price or quantity too large for it is stored as ALWAYS: such a print is read from its row.
         """
         cdef int64_t ticks = <int32_t> self.reach[event], lots = self.reach[event] >> 32
         cdef int filled
         cdef Trade print_
         if not self.reached_only or ticks == ALWAYS or lots == ALWAYS:
-            if self.fills.asks_trade:
+            if self.fills.needs_trades:
                 self.on_trade(event, us)
             else:
                 self.show_print(event, us)
@@ -419,10 +419,10 @@ cdef class PaperVenue(OrderVenue):
         return filled
 
     cdef int64_t pass_over(self, FillModel fills, int64_t until_us) except -1 nogil:
-        """Play the next events up to an instant, to the first that may need more than this, and return how many.
+        """Play the next events up to an instant, until one may need other actions, and return their number.
 
-        They are prints that reach no order of ours, and changes of the book. It ends behind one that moves a best price,
-        on which requotes depend, and behind one that *fills*, the venue's fill model, is called with.
+        They are prints that reach no order of ours, and changes of the book. It ends after one that moves a best price,
+        as requotes depend on it, and after one for which *fills*, the venue's fill model, is called.
         """
         cdef const int64_t* event_us = &self.event_us[0]
         cdef const int64_t* event_id = &self.event_id[0]
@@ -443,13 +443,13 @@ cdef class PaperVenue(OrderVenue):
             prefetch(side + row)
             prefetch(ticks + row)
             prefetch(event_us + event + FETCHED)
-            prefetch(event_id + event + FETCHED)  # of which a quote model may see the last print's
+            prefetch(event_id + event + FETCHED)  # a quote model may read that of the last print
             row = first_row[event]
             if kind[event] == TRADE:
                 if reaches(side[row], ticks[row], sell, buy):
                     break
                 low, high, printed = min(low, ticks[row]), max(high, ticks[row]), event
-                if fills.asks_level:
+                if fills.needs_levels:
                     print_ = self.print_at(event, event_us[event])
                     prints_add(&self.printed, &print_)
             elif kind[event] == DEPTH:
@@ -461,8 +461,8 @@ cdef class PaperVenue(OrderVenue):
                 elif row < first_row[event + 1]:
                     book_apply(&self.book, side + row, ticks + row, lots + row, first_row[event + 1] - row)
                 changed = event
-                called = self.book.best_bid != best_bid or self.book.best_ask != best_ask or fills.asks_level
-                called = called or (fills.asks_book and (not fills.crossed_only or self.crossed()))
+                called = self.book.best_bid != best_bid or self.book.best_ask != best_ask or fills.needs_levels
+                called = called or (fills.needs_book and (not fills.crossed_only or self.crossed()))
             else:
                 break
             event += 1
@@ -479,16 +479,16 @@ cdef class PaperVenue(OrderVenue):
         return event - begin
 
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
-        """Return whether the fill model is to be called with a print."""
+        """Return whether the fill model must be called for a print."""
         cdef int64_t sell, buy
         self.reached(&sell, &buy)
         return reaches(side, ticks, sell, buy)
 
     cdef inline void reached(self, int64_t* sell, int64_t* buy) noexcept nogil:
-        """Note the prices from which on the fill model is to be called with a buy, and down from which with a sell."""
+        """Set the prices from which on the fill model is called for prints: upwards by buyers, downwards by sellers."""
         cdef const OpenOrders* open = &self.orders.open
         sell[0], buy[0] = open.nearest[0], open.nearest[1]
-        if not self.fills.asks_trade or open.resting[0] + open.resting[1] == 0:
+        if not self.fills.needs_trades or open.resting[0] + open.resting[1] == 0:
             sell[0], buy[0] = NEVER, -1
         elif not self.fills.reached_only:
             sell[0], buy[0] = 0, NEVER
@@ -496,8 +496,8 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_trade(self, Trade* print_) except -1 nogil:
         """Call the fill model with a print, order by order; return whether an order has filled.
 
-        A fill may end one: then the next one has its rank. Where nothing but a print that reaches an order matters to it,
-        the orders are those of the other side, and the first that is not reached ends them.
+        A fill may end an order: the next one then has its rank. If the model needs only prints that reach an order,
+        only orders of the other side are visited, until the first that is not reached.
         """
         cdef int slot = slot_of(print_.side)
         print_.lots = self.fills.print_lots(print_)
@@ -583,7 +583,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef void touch_levels(self, uint64_t* touched) noexcept nogil:
-        """Set the ranks of each side, as bits, at whose prices a row of the last book event, or a print since, lies."""
+        """Set the ranks of each side, as bits, whose prices are in the last book event or a print since."""
         cdef const OpenOrders* open = &self.orders.open
         cdef int64_t row, i
         cdef int slot
@@ -596,14 +596,14 @@ cdef class PaperVenue(OrderVenue):
             touched[slot] |= ranks_at(open, slot, self.printed.rows[i].ticks)
 
     cdef int show_print(self, int64_t event, int64_t us) except -1 nogil:
-        """Show the fill model a print, once our orders have been matched with it; not one before the tape's window."""
+        """Call on_print of the fill model after our orders were matched with a print; not before the tape's window."""
         cdef int64_t side = self.row_side[self.first_row[event]]
         if us < self.start_us:
             return 0
         return self.begin_stretches(self.fills.on_print(side, us, self.recv_seq[event], self.event_exch_us[event]), us)
 
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil:
-        """Begin a new stretch of intensity for the sides that the fill model names: 1 buys, 2 sells, 3 both."""
+        """Begin a new stretch of intensity for the sides returned by the fill model: 1 buys, 2 sells, 3 both."""
         if sides & 1:
             self.redraw(1, us)
         if sides & 2:
@@ -624,7 +624,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int fill_due(self, int64_t us) except -1 nogil:
-        """Fill what the model drew for this instant, by order id."""
+        """Execute the fills that the model drew for this instant, by order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before
         while i < open.count:
@@ -673,12 +673,12 @@ cdef class PaperVenue(OrderVenue):
 
 
 cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
-    """Return whether a print is at the price from which on `reached` notes it, or beyond."""
+    """Return whether a print is at or beyond the price set by `reached`."""
     return ticks >= sell if side > 0 else ticks <= buy
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:
-    """Return the bit of a rank; the last one stands for all beyond it too."""
+    """Return the bit of a rank; the last bit includes all ranks beyond it."""
     return <uint64_t> 1 << min(rank, 63)
 
 
@@ -686,7 +686,7 @@ cdef inline uint64_t ranks_at(const OpenOrders* open, int slot, int64_t ticks) n
     """Return the ranks, as bits, of a side's orders at a price; slot 0 is sells, 1 buys."""
     cdef int64_t rank
     cdef uint64_t ranks = 0
-    if open.priced[slot][ticks & (PRICED - 1)] == 0:  # as it is for most rows of a book event
+    if open.priced[slot][ticks & (PRICED - 1)] == 0:  # true for most rows of a book event
         return 0
     for rank in range(open.resting[slot]):
         if open.ranked[slot][rank].ticks == ticks:

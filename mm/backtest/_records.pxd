@@ -1,9 +1,9 @@
-# The kernel's side of the journal: six tables of int64 rows, and what writes each row.
+# The compiled part of the journal: six tables of int64 rows, and functions that write the rows.
 #
-# Orders leave four fifths of the rows, and a row mostly repeats what the order's last one said. So they are kept as a
-# log of words and a row of each order's life, and become the table when it is needed (``OrderLog``); a run whose table
-# nobody reads keeps the lives alone. A row of the log is two words, the instant and a head, and behind them what the
-# head's action leaves open:
+# Four fifths of the rows are of orders, and most repeat values of the order's last row. So they are stored as a log of
+# words and one row per order's life, and expanded to the table when needed (``OrderLog``); a run without rows of orders
+# stores the lives alone. A row of the log is two words, the instant and a head, followed by the values that the head's
+# action changes:
 #   a whole row      ticks, placed lots, lots left, active, expire, cancel request, cancel
 #   a short PLACE    nothing; the rest as in the order's life
 #   a short request  cancel; the rest as in the order's last row
@@ -19,7 +19,7 @@ from mm.backtest._account cimport Account
 from mm.tape._memory cimport prefer_large_pages, prefetch_write
 from mm.backtest.fills.base cimport NEVER, Order
 
-# Positions in the tables of words of journal.py.
+# Indices into the tables of names of journal.py.
 cdef enum Action:
     PLACE, CANCEL_REQ, CANCEL_ACK, FILL, CLOSE_FILLED, EXPIRE, REJECT, SKIP, AMEND
 
@@ -39,19 +39,19 @@ cdef struct Fill:
     int64_t ticks
     int64_t lots
     int64_t fee_e8
-    int64_t reason          # position in the journal's reasons
+    int64_t reason          # index into the journal's reasons
 
-# What a requote did on a side, as bits; from SKIP_SHIFT to below AMENDED_ONE the reason of what was not sent.
+# Actions of a requote on a side, as bits; from SKIP_SHIFT to below AMENDED_ONE the reason of a skipped order.
 cdef enum Acted:
     CANCELLED_ONE = 1, PLACED_ONE = 2, KEPT_ONE = 4, SKIPPED_ONE = 8, SKIP_SHIFT = 4, AMENDED_ONE = 1 << 16
 
-# One requote: what it saw, what the quote model wanted, and what it did; sells, buys.
+# One requote: the market, the wanted quotes, and the actions; sells, buys.
 cdef struct Decision:
     int64_t us
     int64_t recv_seq        # of its last input
     int64_t best[2]
     int64_t wanted_ticks[2]
-    int64_t wanted_lots[2]  # -1 where nothing is wanted
+    int64_t wanted_lots[2]  # -1 for no quote
     int64_t acted[2]
 
 cdef struct Table:
@@ -60,20 +60,20 @@ cdef struct Table:
     int64_t room
     int64_t rows
     int64_t width
-    int64_t* likely         # cells that may be needed
+    int64_t* likely         # cells to allocate at first
 
 cdef struct Records:
     bint keeps_orders       # else *orders* stays empty
-    Table orders            # a log; its width is that of its longest row
+    Table orders            # a log; its width is that of the longest row
     Table lives             # a `Life` of each order that was sent
-    int64_t first_id        # of them
-    int64_t counts[16 * 64]  # of rows of orders, by action and reject reason
+    int64_t first_id        # of these orders
+    int64_t counts[16 * 64]  # of order rows, by action and reject reason
     Table fills
     Table state
     Table mids
-    Table decisions         # empty unless the rules want them
+    Table decisions         # empty unless the rules record them
     Table breaches
-    int64_t mid2            # the last valid one, 0 before there was one
+    int64_t mid2            # the last valid one, 0 before the first
 
 # An order that was sent: a row of the table that ``read_lives`` of `mm.backtest.metrics` makes of a journal.
 cdef struct Life:
@@ -86,7 +86,7 @@ cdef struct Life:
     int64_t rejected
 
 cdef enum:
-    SHORT = 1 << 19         # the bit of a head that says so
+    SHORT = 1 << 19         # the bit of a head of a short row
     ENDS = 1 << CANCEL_ACK | 1 << CLOSE_FILLED | 1 << EXPIRE | 1 << REJECT  # actions with which an order ends
 
 cdef void records_open(Records* records, bint keeps_orders) noexcept nogil
@@ -98,7 +98,7 @@ cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) exce
 
 
 cdef enum:
-    AHEAD = 64              # cells behind a new row that are fetched for later ones; what lies there does not matter
+    AHEAD = 64              # cells after a new row that are prefetched for later ones; their content does not matter
 
 
 cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
@@ -114,7 +114,7 @@ cdef inline int64_t* new_row(Table* table, int64_t width) except NULL nogil:
 
 
 cdef inline int begin_life(Records* records, const Order* order, int64_t us) except -1 nogil:
-    """Write what an order is that was sent at an instant."""
+    """Write the life row of an order sent at an instant."""
     cdef Life* life
     if records.lives.rows == 0:
         records.first_id = order.id
@@ -126,7 +126,7 @@ cdef inline int begin_life(Records* records, const Order* order, int64_t us) exc
 
 
 cdef inline void end_life(Records* records, int64_t order_id, int64_t us, int action) noexcept nogil:
-    """Write when an order ended, if it was sent since the journal was handed over."""
+    """Write the end of an order, if it was sent since the journal was handed over."""
     cdef Life* life
     cdef int64_t row = order_id - records.first_id
     if 0 <= row < records.lives.rows:
@@ -139,16 +139,16 @@ cdef inline int64_t known(int64_t us) noexcept nogil:
 
 
 cdef inline int64_t* short_row(Records* records, const Order* order, int64_t width, int64_t head) except NULL nogil:
-    """Return a new row of the log that says what the order's last row does not."""
+    """Return a new short row of the log, which refers to the order's last row."""
     cdef int64_t* row = new_row(&records.orders, width)
     row[1] = order.row << 24 | SHORT | head
     return row
 
 
 cdef inline int record_order(Records* records, Order* order, int64_t us, int action, int reject) except -1 nogil:
-    """Write what became of an order at an instant."""
+    """Write an action on an order at an instant."""
     cdef int64_t* row
-    cdef bint said
+    cdef bint implied
     cdef int64_t head = action | order.status << 4 | reject << 7 | order.cancel_reason << 13
     records.counts[action << 6 | reject] += 1
     head |= (order.side > 0) << 18
@@ -156,8 +156,8 @@ cdef inline int record_order(Records* records, Order* order, int64_t us, int act
         end_life(records, order.id, us, action)
         if not records.keeps_orders:
             return 0
-        said = action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK
-        row = short_row(records, order, 2, head) if said and order.row >= 0 else whole_row(records, order, head)
+        implied = action == CLOSE_FILLED or action == CANCEL_ACK and order.cancel_reason != EPOCH_BREAK
+        row = short_row(records, order, 2, head) if implied and order.row >= 0 else whole_row(records, order, head)
     elif action == PLACE:
         begin_life(records, order, us)
         if not records.keeps_orders:
@@ -198,7 +198,7 @@ cdef inline int record_state(Records* records, int64_t us, const Account* accoun
 
 
 cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1 nogil:
-    """Write that the mid is now another, or 0 where there is none."""
+    """Write a new mid, 0 for none."""
     cdef int64_t* row = new_row(&records.mids, 2)
     row[0], row[1] = us, mid2
     if mid2:
@@ -207,7 +207,7 @@ cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1
 
 
 cdef inline int record_decision(Records* records, const Decision* made) except -1 nogil:
-    """Write what a requote decided; buys first, as in the columns of the journal."""
+    """Write the decision of a requote; buys first, as in the columns of the journal."""
     cdef int64_t* row = new_row(&records.decisions, 10)
     row[0], row[1], row[2], row[3] = made.us, made.recv_seq, made.best[1], made.best[0]
     row[4], row[5], row[6], row[7] = made.wanted_ticks[1], made.wanted_lots[1], made.wanted_ticks[0], made.wanted_lots[0]
@@ -218,7 +218,7 @@ cdef inline int record_decision(Records* records, const Decision* made) except -
 cdef inline int record_breach(
     Records* records, int64_t us, int64_t limit, int64_t value_e8, int64_t bound_e8, int64_t side
 ) except -1 nogil:
-    """Write that a limit was broken; side 0 is both."""
+    """Write a breach of a limit; side 0 is both."""
     cdef int64_t* row = new_row(&records.breaches, 5)
     row[0], row[1], row[2], row[3], row[4] = us, limit, value_e8, bound_e8, side
     return 0

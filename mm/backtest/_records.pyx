@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The kernel's side of the journal; ``journal.py`` names the columns."""
+"""The compiled part of the journal; ``journal.py`` names the columns."""
 
 from cython.view cimport array as cython_array
 from libc.stdint cimport int64_t, uint8_t
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# Cells of the next run's tables: it may be as long as the last one, and room that is not needed costs no memory.
+# Cells of the next run's tables, those of the last run: pages that are never touched use no memory.
 cdef int64_t likely[7]
 
 
@@ -48,20 +48,20 @@ cdef void records_close(Records* records) noexcept:
     give_back(records.breaches.cells)
 
 
-# Memory of journals that are gone, for the next ones: the system clears every page that it gives, which is a tenth of a
-# run. A block begins with a line that says how many cells stand behind it. The interpreter's lock guards all of this.
+# Freed memory of past journals, reused for the next ones: the system clears every new page, which takes a tenth of a
+# run. A block begins with a line that holds the number of cells after it. The GIL guards all of this.
 cdef enum:
     LINE = 8                # cells of that line
-    SPARES = 8              # blocks that are kept,
-    MOST_SPARE = 1 << 23    # with as many cells in all: 64 MB
-    LEAST_SPARE = 1 << 12   # and each with this many
+    SPARES = 8              # maximum number of blocks
+    MOST_SPARE = 1 << 23    # maximum cells of all blocks: 64 MB
+    LEAST_SPARE = 1 << 12   # minimum cells of a block
 
 cdef int64_t* spares[SPARES]
 cdef int64_t spare_cells = 0
 
 
 cdef void give_back(void* cells) noexcept:
-    """Free the cells of a table, or keep them for another."""
+    """Free the cells of a table, or keep them for reuse."""
     global spare_cells
     cdef int64_t* block = <int64_t*> cells - LINE
     cdef int i
@@ -77,7 +77,7 @@ cdef void give_back(void* cells) noexcept:
 
 
 cdef int64_t* spare_for(int64_t room) noexcept:
-    """Return the smallest block that is kept with *room* cells, but not with four times as many; NULL without one."""
+    """Return the smallest spare block of at least *room* and less than four times as many cells; NULL without one."""
     global spare_cells
     cdef int64_t* block = NULL
     cdef int i, at = -1
@@ -109,7 +109,7 @@ cdef int grow(Table* table) except -1 nogil:
 
 
 cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) except NULL nogil:
-    """Return a new row of the log that says all of an order but the instant; apart, for few rows are whole."""
+    """Return a new row of the log with all values of an order but the instant; not inline, as few rows are whole."""
     cdef int64_t* row = new_row(&records.orders, 9)
     row[1] = order.id << 24 | head
     row[2], row[3], row[4], row[5] = order.ticks, order.placed_lots, order.lots, order.active_us
@@ -118,7 +118,7 @@ cdef int64_t* whole_row(Records* records, const Order* order, int64_t head) exce
 
 
 cdef cython_array taken(Table* table):
-    """Return the cells of a table that has some, and leave an empty one behind."""
+    """Return the cells of a table that has some, and leave it empty."""
     cdef cython_array cells = cython_array(
         (table.used,), itemsize=sizeof(int64_t), format="q", allocate_buffer=False
     )
@@ -131,12 +131,12 @@ cdef cython_array taken(Table* table):
 
 
 cdef object handed(Table* table):
-    """Return a table as an array that owns its memory, and leave an empty table behind."""
+    """Return a table as an array that owns its memory, and leave the table empty."""
     return np.asarray(taken(table)).reshape(-1, table.width) if table.used else np.empty((0, table.width), np.int64)
 
 
 cdef object handed_log(Records* records):
-    """Return the rows of orders, to be read when they are needed, and leave an empty log behind."""
+    """Return the rows of orders, expanded when needed, and leave the log empty."""
     cdef OrderLog orders = OrderLog()
     cdef int64_t[::1] counts = np.empty(16 * 64, np.int64)
     orders.kept = records.keeps_orders
@@ -150,7 +150,7 @@ cdef object handed_log(Records* records):
 
 
 cdef class OrderLog:
-    """What became of the orders of a run, as it was written down; called it gives the table."""
+    """The order log of a run; calling it returns the table."""
 
     cdef const int64_t[::1] words
     cdef int64_t rows, first_id
@@ -207,7 +207,7 @@ cdef class OrderLog:
             return read_log(&self.words[word], &piece) - &self.words[0]
 
     def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
-        """Return what ``read_lives`` of `mm.backtest.metrics` returns of the table, without making it."""
+        """Return the result of ``read_lives`` of `mm.backtest.metrics` for the table, without building it."""
         return self.first_id, self.sent, int(self.counts[CANCEL_REQ].sum()), self.counts
 
 
@@ -285,7 +285,7 @@ cdef void leave_ended(const Piece* piece, int64_t us) noexcept nogil:
 
 
 cdef inline int size_of(int64_t head) noexcept nogil:
-    """Return how many words a row of a log has."""
+    """Return the number of words of a row of a log."""
     if not head & SHORT:
         return 9
     return 3 if head & 15 == CANCEL_REQ or head & 15 == FILL else 2

@@ -1,6 +1,6 @@
 # cython: cdivision=True
-# The limits on our orders as a pure function of an order, the account, the market and the clock, and the guard that
-# holds what the function needs from one requote to the next; docs/risk.md.
+# Risk limits as a pure function of an order, the account, the market and the clock, and the guard that holds the state
+# of the function between requotes; docs/risk.md.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
@@ -11,37 +11,37 @@ from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport MARKET, Order
 from mm.backtest.quotes.base cimport Want
 
-# Positions in the names of risk.py: kills, then pulls, then what withholds an order; the last one withholds nothing.
+# Indices into the names of risk.py: kills, then pulls, then limits that withhold an order; the last withholds nothing.
 cdef enum Limit:
     ALLOWED, MAX_DAILY_LOSS, MAX_DRAWDOWN, KILLED, MAX_MOVE, FEED_STALE, SLOW_ACK, PULLED
     MAX_POSITION, MAX_LEVERAGE, MAX_OPEN_ORDERS, MAX_ORDER_NOTIONAL, PRICE_BAND, MAX_ORDERS_PER_S, WIDEN_BANDS
 
-# Bounds in 1e-8 of the knob's unit, counts and µs as they are; -1 is no limit.
+# Bounds in 1e-8 of the knob's unit, counts and µs unscaled; -1 is no limit.
 cdef struct Limits:
     int64_t position_e8, leverage_e8, open_orders, notional_e8, band_e8, orders_per_s
     int64_t loss_e8, drawdown_e8, move_e8, stale_us, ack_us
     int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
     int64_t lot_e8
 
-# What the limits look at. Sums that hold the mid are twice what they say, because the mid is stored as twice itself.
+# Input of the limits. Sums with the mid are doubled, because the mid is stored doubled.
 cdef struct Standing:
     int64_t us
-    int64_t mid2            # 0 before any
+    int64_t mid2            # 0 before the first
     int64_t low2, high2     # of the mids within MAX_MOVE's time
-    int64_t market_us        # when the last message of the market came
-    int64_t ack_us          # the slowest acknowledgement since the last requote, or the longest wait for one
+    int64_t market_us        # when the last message of the market arrived
+    int64_t ack_us          # slowest acknowledgement since the last requote, or longest pending one
     int64_t inventory_lots
-    int64_t open_lots[2]    # left of the open orders; sells, buys
+    int64_t open_lots[2]    # remaining lots of open orders; sells, buys
     int64_t open_orders[2]
     int64_t sent            # orders within the last second
     wide equity_e16         # twice
-    wide day_e16, peak_e16  # twice: the equity when the day began, and the highest
+    wide day_e16, peak_e16  # twice: the equity at the start of the day, and the highest
 
 cdef struct Breach:
     int limit
     wide value_e8, bound_e8
 
-cdef struct Extreme:        # the lowest or highest of the values within a time, kept as the only ones that can still be it
+cdef struct Extreme:        # minimum or maximum of the values in a time window: a monotonic queue
     int64_t* cells          # pairs of an instant and a value
     int64_t first, last, room
 
@@ -52,7 +52,7 @@ cdef class Guard:
     cdef Standing now
     cdef Extreme low, high
     cdef int64_t move_us                        # how long a mid counts for MAX_MOVE
-    cdef wide added_e16                         # what the engine's account does not hold of the equity
+    cdef wide added_e16                         # equity outside the engine's account
     cdef bint has_limits
     cdef bint given_peak, given_day             # whether the equity's peak and that of the day's begin are known
     cdef const int64_t[::1] band_shares_e8
@@ -85,7 +85,7 @@ cdef inline int broken(Breach* breach, int limit, wide value_e8, wide bound_e8) 
 
 
 cdef inline wide share_e8(wide part, wide whole) noexcept nogil:
-    """Return a share in 1e-8, rounded down; of nothing it is as large as can be."""
+    """Return a share in 1e-8, rounded down; the maximum if *whole* is 0."""
     cdef wide share
     if whole <= 0:
         return <wide> 1 << 62
@@ -124,7 +124,7 @@ cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breac
 cdef inline int withheld(
     const Limits* limits, const Standing* now, const Order* order, wide notional_e16, Breach* breach
 ) noexcept nogil:
-    """Return the limit that an order would break, or 0; *notional_e16* is its price times its quantity."""
+    """Return the limit that an order would breach, or 0; *notional_e16* is its price times its quantity."""
     cdef int slot = 1 if order.side > 0 else 0
     # The position if all open orders of this side fill, and this one.
     cdef wide lots = <wide> order.side * now.inventory_lots + now.open_lots[slot] + order.lots
@@ -154,7 +154,7 @@ cdef inline wide worth_e16(const Account* account, wide added_e16, int64_t mid2)
 
 
 cdef inline int extreme_note(Extreme* kept, int64_t sign, int64_t us, int64_t value, int64_t since_us) except -1 nogil:
-    """Take a value in; forget those that it outdoes from now on (*sign* +1: the higher ones), and those before *since_us*."""
+    """Add a value; remove those that it dominates (*sign* +1: the higher ones), and those before *since_us*."""
     cdef int64_t i
     cdef int64_t* cells = kept.cells
     while kept.last > kept.first and sign * cells[2 * kept.last - 1] >= sign * value:

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The limits on our orders, and the guard that applies them in the order manager; docs/risk.md specifies both.
+"""Risk limits, and the guard that applies them in the order manager; docs/risk.md specifies both.
 
-The limits are one pure function in two halves (``_risk.pxd``): `stopped` says what stops all quotes, `withheld` what
-one order would break. ``check`` is the face of both for Python, ``risk.py`` names the limits and their units.
+The limits are one pure function in two halves (``_risk.pxd``): `stopped` returns the limit that stops all quotes,
+`withheld` the one that an order would breach. ``check`` is the Python interface of both, ``risk.py`` has the limits and
+their units.
 """
 
 from libc.stdint cimport int64_t
@@ -21,8 +22,8 @@ import numpy as np
 from mm.backtest.risk import LIMITS, RiskBreach, RiskLimits, RiskOrder, RiskStanding, day_end_us
 
 cdef int64_t SECOND_US = 1000000
-cdef int64_t HEALTHY_US = 10000000     # without a breach, before quotes come back
-cdef wide MOST = <wide> 1 << 62        # that a row of breaches holds
+cdef int64_t HEALTHY_US = 10000000     # without a breach, before quotes resume
+cdef wide MOST = <wide> 1 << 62        # largest value in a row of breaches
 
 
 cdef int64_t bound_of(object given):
@@ -30,7 +31,7 @@ cdef int64_t bound_of(object given):
 
 
 cdef int take_limits(Limits* limits, object given, object rules) except -1:
-    """Take *given*, a ``RiskLimits`` or None, over."""
+    """Set *limits* from *given*, a ``RiskLimits`` or None."""
     given = given or RiskLimits()
     limits.unit_e16, limits.lot_e8 = rules.tick_lot_e16, rules.lot_e8
     limits.position_e8, limits.leverage_e8 = bound_of(given.max_position_e8), bound_of(given.max_leverage_e8)
@@ -43,13 +44,13 @@ cdef int take_limits(Limits* limits, object given, object rules) except -1:
 
 
 def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: RiskOrder | None = None) -> RiskBreach | None:
-    """Return the limit that is broken, or None: by the account and the market, or by an *order* that is wanted.
+    """Return the breached limit, or None: by the account and the market, or by a requested *order*.
 
     Args:
         limits: The limits.
-        rules: What has ``tick_e8`` and ``lot_e8``: the grid of prices and quantities.
+        rules: An object with ``tick_e8`` and ``lot_e8``, the grid of prices and quantities.
         standing: Account, market and clock.
-        order: The order; None asks only whether quotes may stand at all.
+        order: The order; None checks only the limits on all quotes.
     """
     cdef Limits bounds
     cdef Standing now
@@ -79,7 +80,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
 
 
 cdef inline double away(double ticks, int64_t side, double mid, double factor) noexcept nogil:
-    """Return a price *factor* times as far from the mid; one on the other side of the mid stays."""
+    """Return a price *factor* times as far from the mid; one on the other side of the mid is unchanged."""
     return mid - factor * (mid - ticks) if <double> side * (mid - ticks) > 0.0 else ticks
 
 
@@ -88,11 +89,11 @@ cdef inline wide kept_e8(wide value) noexcept nogil:
 
 
 cdef class Guard:
-    """The limits of one order manager, and what they need to know from one requote to the next.
+    """The limits of one order manager, and their state between requotes.
 
     Args:
         orders: Our orders, account and journal.
-        rules: ``mm.backtest.rules.Rules``; without limits it only pulls and kills from outside.
+        rules: ``mm.backtest.rules.Rules``; without limits it only handles `pull` and `kill`.
     """
 
     def __init__(self, orders: OwnOrders, rules: object) -> None:
@@ -130,7 +131,7 @@ cdef class Guard:
     # ------------------------------------------------------------------ at a requote
 
     cdef int look(self, int64_t us, const Touch* known) except -1 nogil:
-        """Look at account and market, which have both best prices; return the limit that stops all quotes, or 0."""
+        """Check account and market, which must have both best prices; return the limit that stops all quotes, or 0."""
         cdef Breach breach
         cdef int found
         self.before[0], self.before[1] = self.breaking[0], self.breaking[1]
@@ -146,13 +147,13 @@ cdef class Guard:
         return self.halted()
 
     cdef int halted(self) noexcept nogil:
-        """Return what stops all quotes now, or 0."""
+        """Return the limit that stops all quotes now, or 0."""
         if self.killed:
             return self.killed
         return PULLED if self.by_hand else self.pull
 
     cdef int observe(self, int64_t us, const Touch* known) except -1 nogil:
-        """Bring `now` to this instant, where there is a mid."""
+        """Update `now` to this instant, if there is a mid."""
         cdef int64_t i, wait_us = self.orders.slowest_ack_us
         self.orders.slowest_ack_us = 0
         for i in range(self.orders.open.count):
@@ -174,7 +175,7 @@ cdef class Guard:
         return 0
 
     cdef int next_day(self, int64_t us) except -1 nogil:
-        """Begin a day; what was given for the first one stays."""
+        """Begin a day; the given equity of the first day stays."""
         if not self.given_day:
             self.now.day_e16 = self.now.equity_e16
         self.given_day = False
@@ -183,7 +184,7 @@ cdef class Guard:
         return 0
 
     cdef int stop(self, int64_t us, int found, const Breach* breach) except -1 nogil:
-        """Note that a limit stops all quotes: for good, or until they are healthy."""
+        """Record that a limit stops all quotes: for good, or until the market is healthy."""
         if found <= KILLED:
             self.note(us, breach, 0)
             return self.kill(us, found)
@@ -206,7 +207,7 @@ cdef class Guard:
         )
 
     cdef int widen(self, int64_t us, Want* want) except -1 nogil:
-        """Move quotes away from the mid, as the band of the inventory says."""
+        """Move quotes away from the mid by the factor of the inventory band."""
         cdef int64_t held = self.orders.account.inventory_lots, i = 0
         cdef wide share = share_e8(<wide> max(held, -held) * self.limits.lot_e8, self.limits.position_e8)
         cdef double mid = 0.5 * <double> self.now.mid2, factor
@@ -228,7 +229,7 @@ cdef class Guard:
         return 0
 
     def used(self) -> dict[str, float]:
-        """Return how much of each limit is used, as a share of its bound: at the last requote, and of what is open."""
+        """Return the used share of each limit: at the last requote, and for open orders."""
         cdef Standing now
         if not self.has_limits:
             return {}
@@ -256,7 +257,7 @@ cdef class Guard:
     def equities_e8(self) -> tuple[int, int, int]:
         """Return the equity, that when the day began and the highest, at the last requote, in 1e-8 of the quote asset.
 
-        The latter two are what a run that goes on is given (`mm.backtest.risk.RiskLimits`).
+        The latter two are the initial values of a resumed run (`mm.backtest.risk.RiskLimits`).
         """
         return tuple(
             [<int64_t> (self.now.equity_e16 / 200000000), <int64_t> (self.now.day_e16 / 200000000),
@@ -266,9 +267,9 @@ cdef class Guard:
     # ------------------------------------------------------------------ at an order
 
     cdef int admit(self, int64_t us, const Order* order, wide notional_e16) except -1 nogil:
-        """Return why an order is withheld, a reason of the journal, or 0 and count it as sent.
+        """Return the reason, as in the journal, for which an order is withheld; or 0, counting it as sent.
 
-        The first of a stretch that is withheld leaves a row of the breaches.
+        The first of consecutive withheld orders adds a row to the breaches.
         """
         cdef Breach breach
         cdef int found = self.halted(), slot = slot_of(order.side)
@@ -289,7 +290,7 @@ cdef class Guard:
         return ORDER_LIMIT_DAY + found
 
     cdef void count(self, int64_t us) noexcept nogil:
-        """Count what is open and was sent, and the equity at the last requote's mid."""
+        """Update open and sent orders, and the equity at the last requote's mid."""
         cdef int64_t i
         self.now.inventory_lots = self.orders.account.inventory_lots
         self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)

@@ -1,4 +1,4 @@
-# What an order of ours would take from the other side of the recorded book, and lots that traded at a price.
+# What our order would take from the other side of the recorded book, and lots traded at a price.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
@@ -7,7 +7,7 @@ from mm.backtest._account cimport Account, notional_e16, wide
 from mm.tape._book cimport Book, book_after, book_lots_at
 from mm.backtest.fills.base cimport MARKET, Order, Trade
 
-# Lots that traded since the last book event, a short list: prints of the market, or what we took.
+# Lots traded since the last book event, a short list: prints of the market, or our takes.
 cdef struct Prints:
     Trade* rows
     int64_t used
@@ -15,7 +15,7 @@ cdef struct Prints:
 
 
 cdef inline int prints_add(Prints* prints, const Trade* trade) except -1 nogil:
-    """Append one."""
+    """Append a print."""
     cdef int64_t room = 2 * prints.room + 64
     if prints.used == prints.room:
         prints.rows = <Trade*> realloc(prints.rows, room * sizeof(Trade))
@@ -37,7 +37,7 @@ cdef inline int64_t prints_at(const Prints* prints, int64_t side, int64_t ticks)
     return lots
 
 
-# The market an order meets: its book, and what we took from it since its last event.
+# The market of an arriving order: the book, and what we took from it since the last book event.
 cdef struct Market:
     const Book* book
     const Prints* taken
@@ -54,7 +54,7 @@ cdef inline int64_t first_met(const Market* market, const Order* order) noexcept
 
 
 cdef inline int64_t next_met(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
-    """Return the other side's next price behind *ticks* if the order accepts it, 0 otherwise."""
+    """Return the other side's next price after *ticks* if the order accepts it, 0 otherwise."""
     return accepted(order, book_after(market.book, <int> -order.side, ticks))
 
 
@@ -73,7 +73,7 @@ cdef inline int64_t takeable(const Market* market, const Order* order) noexcept 
 
 
 cdef inline wide taking_notional_e16(const Market* market, const Account* account, const Order* order) noexcept nogil:
-    """Return what an order would pay, or get, for what it could take at once."""
+    """Return the notional of what an order could take at once, in 1e-16 of the quote asset."""
     cdef int64_t ticks = first_met(market, order), left = order.lots, lots
     cdef wide notional = 0
     while ticks and left:

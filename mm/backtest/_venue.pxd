@@ -1,4 +1,4 @@
-# What an order manager needs of an exchange: it accepts messages, has its rules for orders, and has a clock.
+# The venue interface of an order manager: it accepts messages, and has order rules and a clock.
 
 from libc.stdint cimport int64_t
 
@@ -8,19 +8,19 @@ from mm.backtest._own_orders cimport OwnOrders
 from mm.backtest._records cimport COVERED
 from mm.backtest.fills.base cimport MARKET, Order, Top
 
-# The best prices, as somebody has received them: the exchange itself, or we where our feed lags.
+# The best prices at a point of reception: at the exchange, or here if our feed lags.
 cdef struct Touch:
     Top top
     bint valid                  # whether there is a book
     bint mid_lost               # whether the mid was missing since the last volatility sample
     int64_t mid2                # best bid + best ask, 0 while there is none
-    int64_t market_us            # when the last message of the market came; kept where limits are set
+    int64_t market_us            # when the last message of the market arrived; set if there are limits
 
 
 cdef class OrderVenue:
-    cdef OwnOrders orders               # to which it reports
+    cdef OwnOrders orders               # receives its reports
     cdef int64_t now_us                 # its clock
-    cdef Filters filters                # its rules for orders beside its grid
+    cdef Filters filters                # its order rules beyond its grid
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
 
@@ -28,7 +28,7 @@ cdef class OrderVenue:
     cdef int send(self, Order* order) except -1 nogil
     cdef int cancel(self, Order* order) except -1 nogil
     cdef int amend(self, Order* order) except -1 nogil
-    # what a MARKET order would pay or get now
+    # notional of a MARKET order now
     cdef wide taking_e16(self, const Order* order) noexcept nogil
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil
@@ -36,9 +36,9 @@ cdef class OrderVenue:
 
 
 cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noexcept nogil:
-    """Return why the balance does not cover *order*, or 0: at the requote, or when it arrives.
+    """Return why the balance does not cover *order*, or 0; *arrives* is False at the requote.
 
-    Sums in 128 bits over all open orders decide; the bounds before them spare most orders that work.
+    Exact sums in 128 bits over all open orders decide; for most orders cheap bounds make them unnecessary.
     """
     if not venue.enforce_balances:
         return COVERED
@@ -53,7 +53,7 @@ cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noex
 
 
 cdef inline bint surely_covered(OwnOrders orders, const Order* order) noexcept nogil:
-    """Return whether the cash is enough for a buy and all our open ones, by far more than floats may be wrong."""
+    """Return whether the cash covers a buy and all our open ones by a margin far above the rounding errors of floats."""
     cdef double dearest = <double> max(order.ticks, orders.open.dearest_ticks)
     cdef double bound = dearest * (<double> orders.open.lots[1] + <double> order.lots)
     if order.kind == MARKET:

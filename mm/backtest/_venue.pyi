@@ -1,14 +1,14 @@
 # Generated from mm/backtest/_venue.pyx by `make stubs`; edit that file instead.
 
-"""The interface of a venue: where an order manager sends its orders, and what every exchange asks of them."""
+"""The venue interface, to which an order manager sends its orders, and the order rules of all exchanges."""
 
 from mm.backtest._own_orders import OwnOrders
 
 class OrderVenue:
-    """Where an order manager sends its orders: a recorded market, a live feed on paper, or a gateway.
+    """Base of venues, to which an order manager sends its orders: a recorded market, a paper live feed, or a gateway.
 
-    A venue overrides `send`, `cancel`, `amend` and `taking_e16`, keeps `now_us`, and reports to *orders* what becomes
-    of each order: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
+    A venue overrides `send`, `cancel`, `amend` and `taking_e16`, updates `now_us`, and reports the state of each order
+    to *orders*: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
 
     Args:
         orders: Our orders and account.

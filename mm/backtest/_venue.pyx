@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The interface of a venue: where an order manager sends its orders, and what every exchange asks of them."""
+"""The venue interface, to which an order manager sends its orders, and the order rules of all exchanges."""
 
 from libc.stdint cimport int64_t
 
@@ -11,10 +11,10 @@ from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
 
 
 cdef class OrderVenue:
-    """Where an order manager sends its orders: a recorded market, a live feed on paper, or a gateway.
+    """Base of venues, to which an order manager sends its orders: a recorded market, a paper live feed, or a gateway.
 
-    A venue overrides `send`, `cancel`, `amend` and `taking_e16`, keeps `now_us`, and reports to *orders* what becomes
-    of each order: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
+    A venue overrides `send`, `cancel`, `amend` and `taking_e16`, updates `now_us`, and reports the state of each order
+    to *orders*: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
 
     Args:
         orders: Our orders and account.
@@ -28,11 +28,11 @@ cdef class OrderVenue:
         self.step_lots = rules.step_lots
 
     cdef int send(self, Order* order) except -1 nogil:
-        """Send a new order at `now_us`; set when it arrives (``active_us``) and expires, as far as that is known."""
+        """Send a new order at `now_us`; set when it arrives (``active_us``) and expires, as far as known."""
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
-        """Send a cancel at `now_us`; set when it takes effect (``cancel_us``), as far as that is known."""
+        """Send a cancel at `now_us`; set when it takes effect (``cancel_us``), as far as known."""
         return 0
 
     cdef int amend(self, Order* order) except -1 nogil:
@@ -40,11 +40,11 @@ cdef class OrderVenue:
         return 0
 
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
-        """Return what an order would pay, or get, for what it could take now, in 1e-16 of the quote asset."""
+        """Return the notional of what an order could take now, in 1e-16 of the quote asset."""
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
-        """Return the same as ``covered``, of what each of our other orders binds."""
+        """Return the same as ``covered``, from the exact costs of all our open orders."""
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
@@ -65,7 +65,7 @@ cdef class OrderVenue:
         return INSUFFICIENT_CASH
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
-        """Return what a buy binds: its notional and fee, as a taker's where it may take."""
+        """Return the cash that a buy locks: its notional and fee, the taker fee if it may take."""
         cdef wide notional = notional_e16(&self.orders.account, order.ticks, order.lots)
         cdef int64_t rate_e8 = self.orders.account.maker_fee_e8
         if order.kind != LIMIT_MAKER and order.status == SENT:
@@ -76,7 +76,7 @@ cdef class OrderVenue:
 
 
 cdef int64_t most(int64_t limit_e8, int64_t unit_e8) noexcept:
-    """Return a limit in whole units: 0 is none, and -1 one that is less than a unit, which nothing keeps."""
+    """Return a limit in whole units; 0 is none, -1 a limit below one unit, which no order meets."""
     return limit_e8 // unit_e8 or (-1 if limit_e8 else 0)
 
 

@@ -1,20 +1,20 @@
 # cython: cdivision=True
-# The volatility that quote models see, from samples of the mid, one a second; docs/quotes.md says what each method is.
+# The volatility for quote models, from samples of the mid, one per second; docs/quotes.md describes each method.
 
 from libc.math cimport NAN, exp2, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-# Positions in SIGMA_METHODS of rules.py.
+# Indices into SIGMA_METHODS of rules.py.
 cdef enum SigmaMethod:
     ROLLING = 0
     EWMA = 1
     TWO_SCALE = 2
 
 cdef enum:
-    FEWEST = 30                         # changes of the mid that make a volatility, where the window can hold as many
+    FEWEST = 30                         # minimum number of changes of the mid, if the window can hold as many
 
-# Squared changes of mid2 over a window, one slot a second; -1 where a slot holds none.
+# Squared changes of mid2 over a window, one slot per second; -1 for none.
 cdef struct Changes:
     int64_t* squares
     int64_t total
@@ -24,13 +24,13 @@ cdef struct Volatility:
     int method
     int64_t window_s
     int64_t at                          # the slot of the next sample
-    int64_t sampled_mid2                # at the last sample, 0 where the mid broke since
+    int64_t sampled_mid2                # at the last sample, 0 if the mid was interrupted since
     Changes fast                        # changes over a second; for EWMA only their count
     # two scales
     int64_t slow_s
     Changes slow                        # changes over slow_s seconds
     int64_t* mids                       # mid2 of each sample
-    int64_t unbroken_s                  # seconds without a break up to the last sample
+    int64_t unbroken_s                  # seconds without an interruption up to the last sample
     # exponential weights
     double half_life_s, decay
     double squares, weights
@@ -41,7 +41,7 @@ cdef struct Volatility:
 
 
 cdef inline int volatility_open(Volatility* volatility, int method, int64_t window_s, double half_life_s) except -1:
-    """Make an empty window, or forget all."""
+    """Initialise an empty window, or reset it."""
     cdef int64_t i
     volatility.method, volatility.window_s = method, window_s
     volatility.half_life_s, volatility.decay = half_life_s, exp2(-1.0 / half_life_s)
@@ -67,7 +67,7 @@ cdef inline void volatility_close(Volatility* volatility) noexcept nogil:
 
 
 cdef inline void changes_set(Changes* changes, int64_t slot, int64_t square) noexcept nogil:
-    """Put a square, or none, in the place of what a slot holds."""
+    """Replace the square in a slot, -1 for none."""
     if changes.squares[slot] >= 0:
         changes.total -= changes.squares[slot]
         changes.count -= 1
@@ -78,7 +78,7 @@ cdef inline void changes_set(Changes* changes, int64_t slot, int64_t square) noe
 
 
 cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
-    """Take one second's change in."""
+    """Add the change over one second."""
     cdef int64_t square = -1
     if mid2 and volatility.sampled_mid2:
         square = (mid2 - volatility.sampled_mid2) * (mid2 - volatility.sampled_mid2)
@@ -95,7 +95,7 @@ cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcep
 
 
 cdef inline void volatility_weigh(Volatility* volatility, int64_t square) noexcept nogil:
-    """Let weights fade by a second, whether it brings a change or not; a pause of ten half-lives forgets all."""
+    """Decay the weights by a second, with or without a change; a pause of ten half-lives resets all."""
     volatility.squares *= volatility.decay
     volatility.weights *= volatility.decay
     if square >= 0:
@@ -111,7 +111,7 @@ cdef inline void volatility_weigh(Volatility* volatility, int64_t square) noexce
 
 
 cdef inline void volatility_stretch(Volatility* volatility, int64_t square, int64_t mid2) noexcept nogil:
-    """Take in the change over the slow scale, and leave out the one that began before the window."""
+    """Add the change over the slow scale, and remove the one that began before the window."""
     cdef int64_t slow_s = volatility.slow_s, window_s = volatility.window_s, begun
     volatility.unbroken_s = volatility.unbroken_s + 1 if square >= 0 else 0
     square = -1

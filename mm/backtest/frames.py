@@ -57,7 +57,7 @@ def fills_frame(journal: "Journal", books: "Books") -> "pl.DataFrame":
 
 
 def markouts_frame(journal: "Journal", books: "Books", horizons_s: Sequence[float]) -> "pl.DataFrame":
-    """Return the value of each fill at later instants; see `mm.backtest.result.Result.markouts_frame`."""
+    """Return the markouts of each fill; see `mm.backtest.result.Result.markouts_frame`."""
     side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
     half = (books.instrument.tick_e8, 2 * E8)
     later: dict[str, Any] = {"markout_0s": np.where(mid2 > 0, floats(side * (mid2 - 2 * ticks), *half), np.nan)}
@@ -106,7 +106,7 @@ ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")
 def account_columns(
     account: "AccountSeries", mid2: "Ints", books: "Books", names: Sequence[str] = ACCOUNT
 ) -> dict[str, "Floats"]:
-    """Return the account at every state row, exact, by the *names* of the state file; NaN without a valid book."""
+    """Return the exact account at every state row, by the column *names* of the state file; NaN without a book."""
 
     def held() -> "NDArray[Any]":
         return account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
@@ -125,12 +125,12 @@ def account_columns(
 
 
 def mids(mid2: "Ints", books: "Books") -> "Floats":
-    """Return mids in the quote asset; NaN where the book was not valid."""
+    """Return mids in the quote asset; NaN while the book was not valid."""
     return np.where(mid2 > 0, floats(mid2, books.instrument.tick_e8, 2 * E8), np.nan)
 
 
 def _fills(journal: "Journal", books: "Books") -> dict[str, Any]:
-    """Return the columns that every frame of fills begins with."""
+    """Return the first columns of every frame of fills."""
     us, order_id, side, ticks, lots, _, _, mid2, _ = journal.fills.T
     return {
         "time": instants(us),

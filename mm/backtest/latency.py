@@ -1,4 +1,4 @@
-"""Measured latencies: a file of what our messages took, to draw from."""
+"""Measured latencies of our messages: reads the file from which a backtest draws."""
 
 import csv
 import math
@@ -18,12 +18,12 @@ MOST_MS = 1e10
 
 @dataclass(frozen=True, eq=False)
 class Latencies:
-    """What messages took, a row for each measurement.
+    """Measured latencies, one row per measurement.
 
     Attributes:
-        order_us: Of orders and amendments, int64[n].
-        cancel_us: Of cancels, int64[n].
-        rate_per_s: Market messages per second at the measurement, rising, float64[n]; None where not given.
+        order_us: Latency of orders and amendments, int64[n].
+        cancel_us: Latency of cancels, int64[n].
+        rate_per_s: Market messages per second at the measurement, ascending, float64[n]; None if not given.
     """
 
     order_us: NDArray[np.int64]
@@ -32,10 +32,10 @@ class Latencies:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a CSV with ``order_ms``, and perhaps ``cancel_ms`` (else that of orders) and ``rate_per_s``.
+        """Read a CSV with ``order_ms``, and optionally ``cancel_ms`` (default: as orders) and ``rate_per_s``.
 
         Raises:
-            BrokenFile: If it cannot be read, is empty, or a value is no number of 0 or more.
+            BrokenFile: If it cannot be read, is empty, or a value is not a number of 0 or more.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -61,14 +61,14 @@ class Latencies:
         cancel_ms: NDArray[np.float64] | None = None,
         rate_per_s: NDArray[np.float64] | None = None,
     ) -> Self:
-        """Return latencies of columns in ms; without *cancel_ms* a cancel takes as long as an order."""
+        """Return the latencies of columns in ms; without *cancel_ms* a cancel takes as long as an order."""
         cancel = order_ms if cancel_ms is None else cancel_ms
         by_rate = slice(None) if rate_per_s is None else np.argsort(rate_per_s, kind="stable")
         rate = None if rate_per_s is None else np.ascontiguousarray(rate_per_s[by_rate], dtype=np.float64)
         return cls(_us(order_ms[by_rate]), _us(cancel[by_rate]), rate)
 
     def times(self, factor: float) -> Self:
-        """Return the same, each *factor* times as long, to the next µs."""
+        """Return the latencies multiplied by *factor*, rounded to µs."""
         order, cancel = (np.rint(us * factor).astype(np.int64) for us in (self.order_us, self.cancel_us))
         return replace(self, order_us=order, cancel_us=cancel)
 

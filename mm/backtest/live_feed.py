@@ -1,4 +1,4 @@
-"""From a live market to the paper exchange: the events of a `MarketState` as those of a tape."""
+"""Feeds a live market to the paper exchange: converts events of a `MarketState` to those of a tape."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 CROSSED = "crossed"
-"""Why a book is lost that a tape ends at the message itself, and not behind it."""
+"""Cause of a lost book that ends the book at the message itself, and not after it."""
 
 Row = tuple[int, int, int]
 """Side (+1 bid or buyer as aggressor, -1 ask or seller), ticks, and the lots traded or now displayed there."""
@@ -36,12 +36,11 @@ class FeedEvent(NamedTuple):
 
     Attributes:
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME.
-        us: When it arrived.
-        recv_seq: Number of the message; it keys the draws of the fill models ``poisson`` and ``hawkes``.
+        us: Receive time.
+        recv_seq: Number of the message; it keys the random draws of the fill models ``poisson`` and ``hawkes``.
         event_id: Trade id, last update id of a book; 0 for a gap.
-        rows: One of a trade, none of a gap, the whole book of a snapshot, the changed levels of a depth message.
-        exch_us: When it happened by the exchange's clock; 0 where it is not given. Trades of one side and stamp are one
-            aggressive order.
+        rows: One for a trade, none for a gap, the whole book for a snapshot, the changed levels for a depth message.
+        exch_us: Exchange time; 0 if not given. Trades of one side and stamp are one aggressive order.
     """
 
     kind: int
@@ -53,7 +52,7 @@ class FeedEvent(NamedTuple):
 
 
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
-    """Yield the events of a tape, or of a piece of one, as they would have been fed."""
+    """Yield the events of a tape, or of a part of one, as a live feed delivers them."""
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id, tape.event_exch_us)
     events = zip(*(one.tolist() for one in columns), strict=True)
     for event, (kind, us, recv_seq, event_id, exch_us) in enumerate(events):
@@ -61,36 +60,36 @@ def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
 
 
 class RowNumbers(Protocol):
-    """Whoever writes the rows of a market's events, and numbers them."""
+    """The writer of a market's rows, which numbers them."""
 
     @property
     def last_seq(self) -> int:
-        """The number of the row that was written last."""
+        """Number of the last written row."""
 
     def depth_seq(self, number: int) -> int:
         """Return the number of the row of the depth message that `DepthArrived` counted as *number*."""
 
 
 class EventTaker(Protocol):
-    """Who takes the events of a market: a `PaperExchange`, or a trader."""
+    """A consumer of market events: a `PaperExchange`, or a trader."""
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Take events, in order."""
+        """Process events, in order."""
 
     def advance(self, until_us: int) -> None:
-        """Take that nothing happens up to an instant any more."""
+        """Declare that no event up to and including an instant will follow."""
 
 
 class LiveFeed:
-    """A subscriber of a market that plays its events at a paper exchange.
+    """A market subscriber that feeds its events to a paper exchange.
 
-    Trades that arrive after later ones or were requested by REST are left out: they were not there to be traded on.
-    So are levels off the tick, as in a tape.
+    Trades that arrive out of order or by REST are left out: no strategy could have acted on them in time. So are levels
+    off the tick, as in a tape.
 
     Args:
-        exchange: Where they are played.
-        instrument: The grid of prices and quantities; that of the exchange's rules.
-        numbers: Has written each event before it comes here; None counts the events instead.
+        exchange: Receives the events.
+        instrument: The grid of prices and quantities, as in the exchange's rules.
+        numbers: The writer that has already written and numbered each event; None counts the events instead.
     """
 
     def __init__(self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None) -> None:
@@ -98,11 +97,11 @@ class LiveFeed:
         self._count = 0
         self._us = 0
         self._open = False
-        self._waiting: dict[int, DepthUpdate] = {}  # messages that have not changed the book, by number
-        self._applying = False  # whether those that wait are about to
+        self._waiting: dict[int, DepthUpdate] = {}  # messages not yet applied to the book, by number
+        self._applying = False  # whether the waiting messages are being applied
 
     def __call__(self, event: MarketEvent) -> None:
-        """Play an event; what says nothing about book or trades is passed over."""
+        """Feed an event; events without book or trades are ignored."""
         if isinstance(event, DepthArrived):
             self._arrived(event)
         elif isinstance(event, BookChanged):
@@ -119,11 +118,11 @@ class LiveFeed:
             ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
             if not rest:
                 row = (-1 if trade.m else 1, ticks, self._instrument.lots(trade.q))
-                stamp_us = exchange_ms(trade.T) * US_PER_MS  # as a recording keeps it
+                stamp_us = exchange_ms(trade.T) * US_PER_MS  # in ms, as a recording stores it
                 self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,), exch_us=stamp_us)
 
     def _arrived(self, event: DepthArrived) -> None:
-        """Play a depth message, or keep it as long as it may change the book later."""
+        """Feed a depth message, or keep it while it may still be applied to the book."""
         self._us = max(self._us, event.recv_us)
         self._applying = event.verdict is Verdict.APPLY
         if event.verdict is Verdict.STALE:
@@ -138,7 +137,7 @@ class LiveFeed:
             del self._waiting[next(iter(self._waiting))]
 
     def _lost(self, event: BookLost) -> None:
-        """End the book, as a tape does: behind all messages that were about to change it, unless it has crossed."""
+        """End the book as a tape does: after all messages that were being applied, unless the book is crossed."""
         if self._applying and event.cause != CROSSED:
             for number, update in self._waiting.items():
                 self._depth(number, update)
@@ -150,21 +149,21 @@ class LiveFeed:
 
     @property
     def begun(self) -> bool:
-        """Whether an event has been played."""
+        """Whether any event has been fed."""
         return self._count > 0
 
     @property
     def now_us(self) -> int:
-        """The instant of the last event, or the one behind that which was advanced to."""
+        """The instant of the last event, or the end of the last `advance` if later."""
         return self._us
 
     def advance(self, until_us: int) -> None:
-        """Play up to and including *until_us* what is due; an event that comes later happens later."""
+        """Process what is due up to and including *until_us*; later events get later instants."""
         self._us = max(self._us, until_us + 1)
         self._exchange.advance(until_us)
 
     def _depth(self, number: int, update: "DepthUpdate") -> None:
-        """Feed a depth message that changes the book: one that waited for a snapshot has its instant."""
+        """Feed a depth message that changes the book; one that waited for a snapshot gets the snapshot's instant."""
         seq = None if self._numbers is None else self._numbers.depth_seq(number)
         self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq)
 
@@ -182,8 +181,8 @@ class LiveFeed:
 
 
 def _rows_of(side: int, levels: "Iterable[Level]", grid: Instrument) -> list[Row]:
-    """Return the rows of one side's levels on the tick; raises OffGrid where a quantity has no whole lots."""
-    on_grid = getattr(levels, "on_grid", None)  # of levels that a kernel has read
+    """Return the rows of one side's levels on the tick; raise OffGrid if a quantity is not in whole lots."""
+    on_grid = getattr(levels, "on_grid", None)  # present on levels that a kernel has parsed
     found: list[Row] | None = on_grid(side, grid.tick_e8, grid.lot_e8) if on_grid else None
     if found is not None:
         return found

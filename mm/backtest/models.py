@@ -41,7 +41,7 @@ from mm.backtest.quotes.steps import (
     steps,
 )
 
-__all__ = [  # the names of the registries, for Python: fixed_spread(delta_ticks=2)
+__all__ = [  # the registered models as Python functions: fixed_spread(delta_ticks=2)
     "FILL_BIAS",
     "FILL_MODELS",
     "QUOTE_MODELS",
@@ -86,7 +86,7 @@ def _by_name(*builds: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
 
 
 def declared(build: Callable[..., Any]) -> Declaration:
-    """Return what a registered model declares."""
+    """Return the declaration of a registered model."""
     found = declaration_of(build)
     assert found is not None, f"{build} declares no parameters"
     return found
@@ -127,10 +127,10 @@ QUOTE_STEPS: Registry = _by_name(
     *(ShiftBy, SizeBy, Widen, WidenBy),
 )
 
-# What is known of each fill model's error, as summaries and pages print it; `mm fills score` measures it.
+# Known bias of each fill model, as printed in summaries and pages; `mm fills score` measures it.
 FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items() if (bias := declared(build).bias)}
 
-# The unit of each parameter of a quote model: a model of a user's own means the same by the same name.
+# Unit of each parameter of the quote models; parameters of user models with the same name have the same unit.
 UNITS: Mapping[str, Unit] = {
     one.name: one.unit for build in QUOTE_MODELS.values() for one in declared(build).keys if one.unit is not None
 }
@@ -146,7 +146,7 @@ optimal_curve = OptimalCurve
 
 
 def parameter_tables() -> Iterator[str]:
-    """Yield the lines of the tables of docs/configuration.md that list every model's parameters."""
+    """Yield the lines of the parameter tables in docs/configuration.md."""
     for title, variable, registry in (
         ("Quote models", "QUOTE_PARAMS_JSON", QUOTE_MODELS),
         ("Steps around quote models", "QUOTE_PARAMS_JSON", QUOTE_STEPS),

@@ -1,4 +1,4 @@
-"""The Python face of the engine: checks, defaults and names in errors; the loop itself is compiled."""
+"""Python interface of the engine: checks, defaults and error messages; the event loop is compiled."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 _Given = TypeVar("_Given")
-STRIDE_US = 3600 * US_PER_S  # between two looks at signals and two steps of a progress bar
+STRIDE_US = 3600 * US_PER_S  # between two checks for process signals and two steps of a progress bar
 MOST = 10**15  # of ticks and of lots
-MARGIN_TICKS = 1 << 20  # beyond the best prices of a tape, what its book holds densely
+MARGIN_TICKS = 1 << 20  # range beyond the best prices of a tape that the book stores densely
 
 
 class PaperExchange:
-    """An exchange on paper, in recorded markets or a live one: one account, one quote model, one fill model.
+    """A paper exchange for recorded or live markets, with one account, one quote model and one fill model.
 
     Args:
         quotes: A compiled quote model, or any object with ``quote(view)``.
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
-        rules: What binds our orders.
+        rules: Latencies, fees, balances and limits of our orders.
         keeps_orders: Whether the journal has the rows of orders, which are most of it.
 
     Attributes:
-        feeds: Of each tape played, where the rules let its feed lag as recorded.
-        funding_e8: What a perpetual has paid for our position in all, 1e-8 of the quote asset.
+        feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
+        funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
     """
 
     def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
@@ -56,7 +56,7 @@ class PaperExchange:
             rules,
             keeps_orders,
         )
-        self._last: Tape | None = None  # None before any, and while events are fed
+        self._last: Tape | None = None  # None before the first, and while events are fed
         self._feeds = False
         self._played_us = 0
         self._closed = False
@@ -70,7 +70,7 @@ class PaperExchange:
 
     @property
     def needs_depth(self) -> bool:
-        """Whether a tape's best prices and trades (`Tape.best`) would not do for these models and rules."""
+        """Whether these models and rules need more than a tape's best prices and trades (`Tape.best`)."""
         return self._engine.needs_depth or self._needs_messages
 
     @property
@@ -78,7 +78,7 @@ class PaperExchange:
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
 
     def follows_levels(self, tape: "Tape") -> bool:
-        """Return whether the best prices of *tape* would do, beside the changes of its levels (`Tape.levels`)."""
+        """Return whether the best prices of *tape* together with its level changes (`Tape.levels`) are sufficient."""
         if not self._engine.follows_levels or self._needs_messages:
             return False
         played = tape.ahead if self.rules.recorded_feed else tape
@@ -88,22 +88,22 @@ class PaperExchange:
 
     @property
     def decisions(self) -> int:
-        """How many requotes the journal would hold by now; 0 where the rules do not ask for them."""
+        """Number of requotes in the journal so far; 0 if the rules do not record them."""
         return self._engine.decisions
 
     @property
     def best(self) -> tuple[int, int]:
-        """Best bid and ask in ticks as of now; 0 where there is none, as both are without a valid book."""
+        """Current best bid and ask in ticks; 0 for none, both 0 without a valid book."""
         return self._engine.best
 
     @property
     def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 where none rests."""
+        """Prices in ticks of our best resting bid and ask; 0 for none."""
         return self._engine.manager.quoted
 
     @property
     def killed(self) -> tuple[int, str] | None:
-        """Since when nothing is sent any more, µs, and why; None where orders may be sent."""
+        """Instant in µs from which nothing is sent any more, and why; None while orders may be sent."""
         return self._engine.manager.killed()
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
@@ -116,30 +116,30 @@ class PaperExchange:
         return self._engine.manager.guard.used()
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
-        """Return the fills that the journal would hold by now, from row *first* on.
+        """Return the fills in the journal so far, from row *first* on.
 
         Each is instant in µs, order id, side, ticks, lots.
         """
         return self._engine.fills_from(first)
 
     def order_rows(self, action: str, reject: str = "") -> int:
-        """Return how many rows of orders the journal would hold by now, of an action and of a reject reason."""
+        """Return the number of order rows in the journal so far with an action and a reject reason."""
         return self._engine.manager.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
     def attach(self, tape: "Tape", levels: "LevelIndex | None" = None, ahead: "ExchangePrices | None" = None) -> None:
-        """Make *tape* what is played next; positions, cash, orders and timers carry over.
+        """Attach *tape* to be played next; positions, cash, orders and timers carry over.
 
-        What was not played of the tape before is left out; then no tape carries its book on.
+        The unplayed rest of the previous tape is skipped; its book is then not carried over.
 
         Args:
-            tape: The tape, or its best prices and trades (`Tape.best`) where the models need no more.
-            levels: The changes of its levels, beside its best prices, where `follows_levels`.
-            ahead: Its best prices in the exchange's order (`Tape.ahead`), beside those as received; a recorded feed
-                needs them, or the whole tape.
+            tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
+            levels: The changes of its levels, in addition to its best prices, if `follows_levels`.
+            ahead: Its best prices in the exchange's order (`Tape.ahead`), in addition to those as received; a recorded
+                feed needs them, or the whole tape.
 
         Raises:
-            UsageError: If a recorded feed is given best prices without those of the exchange.
-            Mismatch: If its grid is not the rules', or it begins before the last one ended.
+            UsageError: If a recorded feed gets best prices without those in the exchange's order.
+            Mismatch: If its grid differs from the rules', or it begins before the last tape ended.
         """
         grid = (tape.instrument.tick_e8, tape.instrument.lot_e8)
         if grid != (self.rules.tick_e8, self.rules.lot_e8):
@@ -167,21 +167,22 @@ class PaperExchange:
         self._last, self._feeds = tape, False
 
     def _joins(self, tape: "Tape") -> bool:
-        """Return whether the book of *tape* carries on that of the tape before, which was played to its end."""
+        """Return whether the book of *tape* continues that of the previous tape, which was played to its end."""
         return self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Play events as they arrive: one at a time or in any cut, they leave the journal that the same tape leaves.
+        """Play events as they arrive, singly or in batches; the journal equals that of the same events in a tape.
 
-        Each is played at its own instant, and before it what of ours is due. What is due at the instant of the last
-        one, behind its market, waits for the next event or for `advance`. The book is complete as fed: after a tape, a
-        GAP is inserted. An event costs a few µs; `mm.backtest.live_feed.LiveFeed` makes them of a live market.
+        Each is played at its own instant, after our messages due before it. What is due at the instant of the last
+        event, after its market change, waits for the next event or for `advance`. The feed must be a complete book:
+        after a tape, a GAP is inserted. An event takes a few µs; `mm.backtest.live_feed.LiveFeed` converts a live
+        market to events.
 
         Raises:
             UsageError: If an event is malformed, changes a book that is not valid, or is not later than what has been
-                played; none of *events* is played then. Also if the rules want a recorded feed, whose clock offset
-                needs what comes later.
-            ModelError: If a model raises, or answers what cannot be acted on.
+                played; none of *events* is played then. Also if the rules use a recorded feed, whose clock offset
+                is computed from later events.
+            ModelError: If a model raises, or returns an invalid value.
         """
         if self.rules.recorded_feed:
             raise UsageError(
@@ -192,12 +193,12 @@ class PaperExchange:
         self._last, self._feeds = None, True
 
     def advance(self, until_us: int) -> None:
-        """Play everything up to and including *until_us*, but nothing behind the tape's end.
+        """Play everything up to and including *until_us*, but nothing after the tape's end.
 
-        A feed has no end: there it says that no event up to and including *until_us* will be fed any more.
+        For a feed it declares that no event up to and including *until_us* will follow.
 
         Raises:
-            ModelError: If a model raises, or answers what cannot be acted on.
+            ModelError: If a model raises, or returns an invalid value.
         """
         if self._last is not None:
             self._played_us = min(until_us, self._last.end_us)
@@ -206,7 +207,7 @@ class PaperExchange:
             self._call(self._engine.advance, until_us)
 
     def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
-        """Call the engine, and name a user's model where that raises."""
+        """Call the engine; if a user's model raises, raise ModelError with its name."""
         try:
             play(given)
         except MMError:
@@ -218,19 +219,19 @@ class PaperExchange:
             raise named from error
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
-        """Send an order at the instant that was played up to, beside those of the quote model.
+        """Send an order at the current instant, in addition to those of the quote model.
 
         Args:
             side: +1 buy, -1 sell.
-            ticks: Price in ticks; a ``MARKET`` order's is not looked at.
+            ticks: Price in ticks; ignored for a ``MARKET`` order.
             lots: Quantity in lots, cut down to whole steps of the exchange.
             kind: ``LIMIT_MAKER``, ``LIMIT``, ``IOC``, ``FOK`` or ``MARKET``.
 
         Returns:
-            Its id, or 0 where it was not sent: the journal's ``SKIP`` row says why.
+            Its id, or 0 if it was not sent; the journal's ``SKIP`` row has the reason.
 
         Raises:
-            UsageError: If *side* or *kind* is not one of these, or a number is out of range.
+            UsageError: If *side* or *kind* is unknown, or a number is out of range.
         """
         if side not in (1, -1) or kind not in KINDS or not 0 <= ticks <= MOST or not 0 <= lots <= MOST:
             raise UsageError(
@@ -241,41 +242,41 @@ class PaperExchange:
         return self._engine.manager.place(side, ticks, lots, KINDS.index(kind))
 
     def cancel(self, order_id: int) -> bool:
-        """Ask for the cancel of an open order, also one of the quote model; it takes effect after its latency.
+        """Request the cancel of an open order, including the quote model's; it takes effect after the cancel latency.
 
         Returns:
-            False where no such order is open, or its cancel is on its way.
+            False if no such order is open, or its cancel is pending.
         """
         return self._engine.manager.cancel(order_id)
 
     def amend(self, order_id: int, lots: int) -> bool:
-        """Ask for an order's quantity to be *lots* in all, fewer than it was placed with; its queue place is kept.
+        """Request to reduce an order's total quantity to *lots*; it keeps its queue position.
 
-        It takes effect an order latency later, and comes to nothing where as many have filled by then.
+        It takes effect an order latency later, and has no effect if at least as many lots have filled by then.
 
         Returns:
-            False where no such order is open, *lots* is no whole number of steps between what has filled and what
-            was placed, or an amendment is on its way.
+            False if no such order is open, *lots* is not a whole number of steps between the filled and the placed
+            quantity, or an amendment is pending.
         """
         return self._engine.manager.amend(order_id, lots)
 
     def pull(self, reason: str) -> None:
-        """Cancel the quotes at the instant that was played up to, and send none until `resume`."""
+        """Cancel the quotes at the current instant, and send none until `resume`."""
         self._engine.manager.pull(reason)
 
     def resume(self) -> None:
-        """Let quotes come back, at the next requote."""
+        """Allow quotes again, from the next requote on."""
         self._engine.manager.resume()
 
     def kill(self, reason: str) -> None:
-        """Cancel every order at the instant that was played up to, and send nothing any more."""
+        """Cancel every order at the current instant, and send nothing any more."""
         self._engine.manager.kill(reason)
 
     def ahead_lots(self, order_id: int) -> float | None:
-        """Return how many lots stand ahead of an order at its price, as a queue model estimates.
+        """Return the queue position of an order: lots ahead of it at its price, as estimated by a queue model.
 
         Returns:
-            None where no such order rests, or the fill model keeps no queue.
+            None if no such order rests, or the fill model has no queue.
         """
         self._engine.settle()
         return self._engine.manager.ahead_lots(order_id)
@@ -293,18 +294,18 @@ class PaperExchange:
         """Play a whole tape.
 
         Args:
-            tape, levels, ahead: As for `attach`. Their memory is released behind every hour that was played, but for
-                best prices that are no more than `MANY_EVENTS`, or *stays*.
-            step: Takes the µs of tape that went by, every hour of it.
-            kill: The instant within the tape at which all trading ends, and why; None lets it go on.
-            stays: Whether the tape is one that stays mapped (`Tape.staying`).
+            tape, levels, ahead: As for `attach`. Their memory is released after every hour played, except for best
+                prices of at most `MANY_EVENTS` events, or with *stays*.
+            step: Called with the µs of tape played, after every hour of it.
+            kill: The instant within the tape at which all trading ends, and the reason; None for none.
+            stays: Whether the tape stays mapped (`Tape.staying`).
         """
-        paid_us = self._last.end_us if self._last else tape.start_us - 1  # up to which funding was paid
+        paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, levels, ahead)
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        # Best prices are better kept for the next run, and played at once.
+        # Best prices are better kept for the next run, and played in one call.
         us, small = tape.start_us, isinstance(tape, BestPrices) and (stays or len(tape) <= MANY_EVENTS)
         while us < tape.end_us:
             to_us = tape.end_us if small and not step else min(us + STRIDE_US, tape.end_us)
@@ -325,7 +326,7 @@ class PaperExchange:
             levels.let_go()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
-        """Return what is done beside the market, at its instants: funding after *paid_us*, sessions, and *kill*."""
+        """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
         payments = (one for one in tape.meta.funding if paid_us < one.us <= tape.end_us)
         due = [(one.us, partial(self._pay, one)) for one in payments]
         if self.rules.hours is not None:
@@ -335,14 +336,14 @@ class PaperExchange:
         return sorted(due, key=itemgetter(0))
 
     def _pay(self, payment: "Payment") -> None:
-        """Pay funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
+        """Book funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
         held = self._engine.inventory_lots * self.rules.lot_e8 * self.rules.multiplier
         paid_e8 = round(Fraction(held * payment.mark_e8 * payment.rate_e8, E8 * E8))
         self.funding_e8 += paid_e8
         self._engine.pay(paid_e8)
 
     def _turn(self, *, opens: bool) -> None:
-        """Pull the quotes where the market closes, and let them come back where it opens."""
+        """Pull the quotes when the market closes, and resume them when it opens."""
         if opens is not self._closed:
             return
         self._closed = not opens
@@ -352,11 +353,11 @@ class PaperExchange:
             self.pull("session_closed")
 
     def journal(self) -> "Journal":
-        """Return what happened since the beginning, or since the last call."""
+        """Return the journal since the start, or since the last call."""
         return self._engine.journal()
 
 
 def _window(tape: "Tape") -> tuple[int, int]:
-    """Return the prices from and below which the book holds levels densely: those around a tape's best ones."""
+    """Return the price range, end excluded, that the book stores densely: around a tape's best prices."""
     low, high = tape.best_span
     return max(low - MARGIN_TICKS, 0), high + MARGIN_TICKS

@@ -1,8 +1,8 @@
-"""What a model declares of itself: its name, its parameters, the volatility that it looks at, its known bias.
+"""Declarations of models: name, parameters, volatility settings and known bias.
 
-The declaration stands in the class, as ``declared``, or decorates the function that makes the model. Everything else
-follows from it: the keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON and their checks, the type stubs, the tables of
-docs/configuration.md, and the parameters that a summary lists.
+A declaration is the attribute ``declared`` of a class, or decorates the function that builds the model. Everything else
+is derived from it: the keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON and their checks, the type stubs, the tables of
+docs/configuration.md, and the parameters in a summary.
 
 Prices are in ticks, time in seconds, inventory in clips. A key that names another unit (``gamma_usd``,
 ``k_per_price``, ``sigma_pct``, ``horizon_ms``) is refused with the conversion to ours.
@@ -20,20 +20,20 @@ from mm.errors import UsageError
 AUTO = "auto"
 TOUCH = "touch"
 REQUIRED = inspect.Parameter.empty
-LONGEST_S = 1_000_000  # of a volatility's memory
-LARGEST_TICKS = 1e9  # of a distance that is given; prices beyond it are no whole number of ticks
+LONGEST_S = 1_000_000  # upper bound of the windows of a volatility
+LARGEST_TICKS = 1e9  # upper bound of distances; beyond it prices lose whole ticks
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 class Unit(NamedTuple):
-    """The unit of a parameter: its text, and the power of the tick size that converts a price to it."""
+    """The unit of a parameter: its name, and the power of the tick size that converts a price to it."""
 
     text: str
     power: int
 
 
 class Check(NamedTuple):
-    """What a value must be: the words behind "it must", and the test."""
+    """A condition on a value: the text after "it must", and the test."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -51,7 +51,7 @@ ANY_TICKS = Check("be a number of ticks", lambda value: -LARGEST_TICKS < value <
 
 
 def one_of(*options: str) -> Check:
-    """Return the check of a value that is one of several words."""
+    """Return the check that a value is one of *options*."""
     return Check(f"be one of {', '.join(options)}", lambda value: value in options)
 
 
@@ -61,12 +61,12 @@ class Parameter:
 
     Attributes:
         name: Its name, and its key in JSON.
-        kind: Its type, as an annotation has it; a text names a class of the project, which no JSON holds.
-        help: What it means, one sentence.
-        default: ``REQUIRED`` where there is none.
-        unit: None where it has none; then no other unit is looked for in keys.
-        must: What its value must be; None is not checked.
-        by_run: Whether the run gives it, and no user (``seed``, ``intensity``).
+        kind: Its type, as in an annotation; a string names a class of the project, which JSON cannot hold.
+        help: Its meaning, one sentence.
+        default: ``REQUIRED`` if there is none.
+        unit: None if it has none; keys are then not checked for other units.
+        must: Condition on its value; None is not checked.
+        by_run: Whether the run sets it instead of the user (``seed``, ``intensity``).
     """
 
     name: str
@@ -78,16 +78,16 @@ class Parameter:
     by_run: bool = False
 
     def by_default(self, value: Any, text: str | None = None) -> "Parameter":
-        """Return the same parameter with another default and *text* of help; it takes None only as a default."""
+        """Return the same parameter with another default and help *text*; None is allowed only as the default."""
         kind = float if self.kind == float | None and value is not None else self.kind
         return replace(self, kind=kind, default=value, help=text or self.help)
 
     def means(self, text: str) -> "Parameter":
-        """Return the same parameter with another *text* of help."""
+        """Return the same parameter with another help *text*."""
         return replace(self, help=text)
 
     def check(self, owner: str, value: Any) -> None:
-        """Refuse a value that cannot be; None where it is the default is not checked.
+        """Raise UsageError for an invalid value; a default of None is not checked.
 
         Raises:
             UsageError: With the *owner*, the name and the value.
@@ -107,12 +107,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a model takes and what is known of it; called on a function, it declares that function's parameters.
+    """Parameters and known properties of a model; as a decorator it declares the parameters of a function.
 
     Attributes:
-        name: As registries and results name the model.
-        parameters: What its constructor takes, in the order in which messages list them.
-        volatility: Settings of the run that its keys may name too; none where it does not look at the volatility.
+        name: Name of the model in registries and results.
+        parameters: Constructor parameters, in the order in which messages list them.
+        volatility: Volatility settings of the run that its keys may include; empty if it does not use the volatility.
         bias: The known bias of a fill model, one sentence.
     """
 
@@ -122,19 +122,19 @@ class Declaration:
     bias: str | None = None
 
     def __call__(self, function: Made) -> Made:
-        """Declare what *function* takes, and return it."""
+        """Declare the parameters of *function*, and return it."""
         function.declared = self  # type: ignore[attr-defined]
         function.__signature__ = self.signature  # type: ignore[attr-defined]
         return function
 
     @property
     def keys(self) -> tuple[Parameter, ...]:
-        """What a user may give in JSON."""
+        """Parameters that a user may give in JSON."""
         return tuple(one for one in (*self.parameters, *self.volatility) if not one.by_run)
 
     @property
     def signature(self) -> inspect.Signature:
-        """How the constructor is called."""
+        """Signature of the constructor."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Signature(
             [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.annotation) for p in self.parameters]
@@ -149,7 +149,7 @@ class Declaration:
 
         Raises:
             TypeError: If one is unknown, or a required one is missing.
-            UsageError: If a value cannot be.
+            UsageError: If a value is invalid.
         """
         try:
             bound = self.signature.bind(**given)
@@ -167,18 +167,18 @@ class Declaration:
 
 
 def declaration_of(build: object) -> Declaration | None:
-    """Return what a class or a function itself declares; None for a user's own, whatever it inherits from."""
+    """Return the declaration of a class or a function; None for a user's class, even if its base has one."""
     found = vars(build).get("declared") if hasattr(build, "__dict__") else None
     return found if isinstance(found, Declaration) else None
 
 
 def name_of(kind: type) -> str:
-    """Return what results call a model of a class: its declared name, or that of the class."""
+    """Return the name of a model class in results: its declared name, or the name of the class."""
     found = getattr(kind, "declared", None)
     return found.name if isinstance(found, Declaration) else kind.__name__
 
 
-# The parameters that several models share, and what they mean everywhere.
+# Parameters shared by several models, with the same meaning everywhere.
 GAMMA = Parameter(
     "gamma",
     float | str,
@@ -250,18 +250,16 @@ SKEW_TICKS = Parameter("skew_ticks", float, "How far both quotes move per clip h
 ADVERSE_TICKS = Parameter(
     "adverse_ticks",
     float,
-    "What the mid moves against us after a fill; where k and A come from a fit, as it measured.",
+    "Adverse move of the mid after a fill; with k and A of a fit, by default the move that it measured.",
     0.0,
     TICKS,
     ANY_TICKS,
 )
-FEE_TICKS = Parameter(
-    "fee_ticks", float, "The fee on a fill: its rate times the price over the tick.", 0.0, TICKS, ANY_TICKS
-)
+FEE_TICKS = Parameter("fee_ticks", float, "Fee of a fill: its rate times price over tick size.", 0.0, TICKS, ANY_TICKS)
 DRIFT = Parameter(
     "drift",
     float,
-    "What the mid is believed to move.",
+    "Expected drift of the mid.",
     0.0,
     TICKS_PER_S,
     Check("be a number of ticks per second", lambda value: -math.inf < value < math.inf),
@@ -281,7 +279,7 @@ SOFT_BOUND = Parameter(
     False,
 )
 _OF_A_SIDE = Mapping[str, float] | None
-RATES = (  # of fills that are drawn from A and k
+RATES = (  # of fill models that draw from A and k
     Parameter("A", float | None, "Fills per second at distance 0, on each side.", None, PER_S),
     Parameter("k", float | None, "Decay of the intensity with distance.", None, PER_TICK),
     Parameter("bid", _OF_A_SIDE, 'A and k of the bids: `{"A": …, "k": …}`; then `ask`, too.', None),
@@ -300,7 +298,7 @@ SIGMA_METHOD = Parameter(
 SIGMA_WINDOW_S = Parameter(
     "sigma_window_s",
     int,
-    "How far that estimate looks back (`rolling`, `two_scale`).",
+    "Window of that estimate (`rolling`, `two_scale`).",
     300,
     SECONDS,
     Check("be a whole number of seconds", lambda value: type(value) is int and 1 <= value <= LONGEST_S),
@@ -308,7 +306,7 @@ SIGMA_WINDOW_S = Parameter(
 SIGMA_HALF_LIFE_S = Parameter(
     "sigma_half_life_s",
     float,
-    "Age at which a change counts half (`ewma`).",
+    "Half-life of the weights (`ewma`).",
     60.0,
     SECONDS,
     Check("be a number of seconds above 0", lambda value: type(value) in (int, float) and 0 < value <= LONGEST_S),
@@ -317,12 +315,12 @@ VOLATILITY = (SIGMA_METHOD, SIGMA_WINDOW_S, SIGMA_HALF_LIFE_S)
 
 
 def modes(*options: str) -> Parameter:
-    """Return the parameter that chooses among a model's formulas; the first is the default."""
+    """Return the parameter that selects one of a model's formulas; the first is the default."""
     text = f"Which formula: {', '.join(f'`{one}`' for one in options)}."
     return Parameter("mode", str, text, options[0], must=one_of(*options))
 
 
-# Words in a key that name a unit.
+# Words in a key that denote a unit.
 PRICES = frozenset({"price", "prices", "quote", "usd", "usdt", "usdc", "fdusd", "eur", "dollar", "dollars"})
 SHARES = frozenset({"bp", "bps", "percent", "pct", "relative"})
 TIMES = frozenset(
@@ -334,18 +332,18 @@ OURS = frozenset({"tick", "ticks", "s", "sec", "secs", "second", "seconds", "cli
 
 
 def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[str, Unit | None], tick: str) -> None:
-    """Refuse a key that is one of the *known* parameters in another unit.
+    """Raise UsageError for a key that is one of the *known* parameters in another unit.
 
     Args:
         model: The model's name, for the message.
-        params: As QUOTE_PARAMS_JSON has them.
-        known: The parameters that the model takes, with their units.
-        tick: The tick size, a decimal, by which a price becomes ticks.
+        params: As in QUOTE_PARAMS_JSON.
+        known: The model's parameters, with their units.
+        tick: The tick size, a decimal string, which converts a price to ticks.
 
     Raises:
-        UsageError: With the name to use, its unit, and the converted value where it follows.
+        UsageError: With the right name, its unit, and the converted value if it can be computed.
     """
-    # The longest name first: sigma_window_min is sigma_window_s in minutes, and not a kind of sigma.
+    # Longest name first: sigma_window_min is sigma_window_s in minutes, not a variant of sigma.
     names = sorted(known, key=len, reverse=True)
     for key, name in ((key, name) for key in params if key not in known for name in names):
         unit, words = known[name], _unit_words(key, name)
@@ -355,7 +353,7 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
 
 
 def _unit_words(key: str, name: str) -> set[str]:
-    """Return the words that *key* has after a parameter's name, without the unit in that name."""
+    """Return the words in *key* after a parameter's name, without the unit in that name."""
     stem = name.removesuffix("_ticks").removesuffix("_s")
     return set(key.removeprefix(f"{stem}_").lower().split("_")) if key.startswith(f"{stem}_") else set()
 

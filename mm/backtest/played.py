@@ -1,4 +1,4 @@
-"""What a run played: the quote model with the steps around it, their effective parameters, and the gammas in use."""
+"""Describes what a run played: the quote model and its steps, effective parameters, and the gammas used."""
 
 import math
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-NEAREST = 4096  # events that are looked at first
-PARTS = ("inner", "model", "models", "weights", "name", "signals")  # of a model: no parameters
+NEAREST = 4096  # events that are searched first
+PARTS = ("inner", "model", "models", "weights", "name", "signals")  # attributes of a model that are not parameters
 UNSAID = {"gamma": "auto", "sigma": "tape"}  # what NaN means in a compiled model; k and A: its `sources`
 
 
 def played(model: object) -> dict[str, Any]:
-    """Return what ``Books`` keeps of a quote model that has been played."""
+    """Return the fields of ``Books`` that describe a quote model after a run."""
     return {"strategy": strategy_of(model), "gammas": gammas_of(model), "bound_clips": bound_clips(model)}
 
 
 def bound_clips(model: object) -> float | None:
-    """Return the inventory, in clips, at which a quote model stops buying or selling; None where it has no bound.
+    """Return the inventory, in clips, at which a quote model stops buying or selling; None if it has no bound.
 
-    It is the least finite ``q_max`` of the model and of what it is put around (``inner``).
+    It is the smallest finite ``q_max`` of the model and its inner models (``inner``).
     """
     bounds = []
     while model is not None:
@@ -39,10 +39,10 @@ def bound_clips(model: object) -> float | None:
 
 
 def untraded_us(tape: "Tape") -> tuple[int, int]:
-    """Return how long the stretch without a trade lasts that is more than half the window (0: none), and the window.
+    """Return the length in µs of a stretch without trades longer than half the window (0: none), and of the window.
 
-    Such a stretch contains the middle of the window, so the two trades around the middle decide. Where there is one,
-    the time without a book counts in neither, as no quotes stand then.
+    Such a stretch contains the middle of the window, so the two trades around the middle determine it. If there is one,
+    time without a book is excluded from both, as no quotes rest then.
     """
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
@@ -57,14 +57,14 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
 
 
 def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
-    """Return for how long of a span of time there is a book."""
+    """Return the µs of a time span with a valid book."""
     turns = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME) | (tape.kind == GAP))
     ends_us = np.clip(np.append(tape.event_us[turns], end_us), begin_us, end_us)
     return int(np.diff(ends_us)[tape.kind[turns] != GAP].sum())
 
 
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
-    """Return the place of the first trade among *kinds* of events; None without one. Mostly it is among the nearest."""
+    """Return the index of the first trade among *kinds* of events, or None; the first `NEAREST` are searched first."""
     width = NEAREST
     while not (found := kinds[:width] == TRADE).any():
         if width >= len(kinds):
@@ -74,9 +74,9 @@ def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
 
 
 def gammas_of(model: object) -> "NDArray[np.float64] | None":
-    """Return each gamma that a played model and those inside it quoted with, and how many times: shape (gammas, 2).
+    """Return each gamma that a played model and its inner models used, and the number of quotes: float64[gammas, 2].
 
-    A model that counts none, as one in Python, shows its attribute ``gamma``; None where there is none at all.
+    For a model without such counts, as in Python, it is the attribute ``gamma``; None if there is none.
     """
     counted = [one.gammas() for one in _each(model) if hasattr(one, "gammas")]
     if any(len(rows) for rows in counted):
@@ -89,8 +89,8 @@ def gammas_of(model: object) -> "NDArray[np.float64] | None":
 def strategy_of(model: object) -> dict[str, Any]:
     """Return a quote model as JSON: its class, its effective parameters, and the models inside it.
 
-    A parameter that the run finds by itself reads ``auto``, ``touch`` or ``tape``, one of the fit ``fit``; a bound that
-    is none reads ``none``, and a k or an A that the model does not use is left out.
+    A parameter computed by the run is ``auto``, ``touch`` or ``tape``, one from the fit ``fit``; no bound is ``none``.
+    Unused k and A are left out.
     """
     inside = [strategy_of(one) for one in _inside(model)]
     terms = {"model": type(model).__name__, "parameters": _parameters(model)}
@@ -111,7 +111,7 @@ def _inside(model: object) -> list[object]:
 
 
 def _parameters(model: object) -> dict[str, Any]:
-    """Return what a compiled model shows of itself; a model in Python says nothing here."""
+    """Return the parameters of a compiled model; empty for a model in Python."""
     names = [
         name
         for kind in reversed(type(model).__mro__)
@@ -127,10 +127,10 @@ def _parameters(model: object) -> dict[str, Any]:
 
 @runtime_checkable
 class HasSources(Protocol):
-    """A quote model that has k or A from elsewhere."""
+    """A quote model whose k or A may come from elsewhere."""
 
     def sources(self) -> dict[str, str | None]:
-        """Return where each comes from if it is no number; None where the model does not use it."""
+        """Return the source of each that is not a number; None if the model does not use it."""
         ...
 
 

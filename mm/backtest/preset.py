@@ -1,4 +1,4 @@
-"""Presets: what an asset class trades by: tick, lot, contract multiplier, fees, session hours, and short positions."""
+"""Presets of asset classes: tick, lot, contract multiplier, fees, trading hours, and short positions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ _WEEK_MIN = 7 * 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What a fill costs, of each unit and of the notional; a negative fee is a rebate.
+    """Fees of a fill, per unit and as a share of the notional; a negative fee is a rebate.
 
     Attributes:
-        unit_e8: Per share, contract or coin, 1e-8 of the quote asset: of the maker, and of the taker.
-        rate_e8: Share of the notional in 1e-8, likewise.
+        unit_e8: Fee per share, contract or coin, 1e-8 of the quote asset: maker, taker.
+        rate_e8: Fee as a share of the notional in 1e-8: maker, taker.
     """
 
     unit_e8: tuple[int, int] = (0, 0)
@@ -29,7 +29,7 @@ class Fees:
         Args:
             qty_e8: Quantity, 1e-8 of a unit.
             notional_e16: Price times quantity times multiplier, 1e-16 of the quote asset.
-            taker: Whether the order took.
+            taker: Whether the order took liquidity.
         """
         fee, rest = divmod(self.unit_e8[taker] * qty_e8 * E8 + self.rate_e8[taker] * notional_e16, _E16)
         return fee + (2 * rest > _E16 or (2 * rest == _E16 and fee % 2 == 1))
@@ -37,10 +37,10 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a market is open: spans of the week in its own zone, none: always.
+    """Trading hours: spans of the week in the market's time zone; without spans it is always open.
 
     Attributes:
-        spans: Each opening in minutes since Monday 00:00, and how many minutes it is open.
+        spans: Each opening in minutes since Monday 00:00, and the number of minutes it stays open.
     """
 
     zone: str
@@ -52,7 +52,7 @@ class Hours:
         return not self.spans or any((minute - begin) % _WEEK_MIN < length for begin, length in self.spans)
 
     def last_opening(self, us: int) -> int:
-        """Return *us* where the market is open then, else the last instant before at which it opened."""
+        """Return *us* if the market is open then, else the last instant before it at which it opened."""
         if self.is_open(us):
             return us
         here = self._local(us)
@@ -92,13 +92,13 @@ _WEEKDAYS = range(5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What an asset class trades by.
+    """Terms of an asset class.
 
     Attributes:
-        market: Parameters of scenarios: price step, quantity step (shares, contracts, coins), first price, sizes.
-        multiplier: Money that a price of 1 is worth per unit.
-        fees: What fills cost.
-        hours: When orders are taken.
+        market: Parameters of scenarios: tick size, quantity step (shares, contracts, coins), first price, sizes.
+        multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset.
+        fees: Fees of fills.
+        hours: Trading hours.
         may_short: Whether a position may be below zero.
     """
 
@@ -133,4 +133,4 @@ PRESETS: Mapping[str, Preset] = {
         may_short=False,
     ),
 }
-"""By name; docs/presets.md works an example of each by hand."""
+"""The presets by name; docs/presets.md has a worked example of each."""

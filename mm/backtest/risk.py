@@ -1,7 +1,7 @@
-"""The limits on our orders: their knobs, their bounds in the engine's units, and their names; docs/risk.md.
+"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/risk.md.
 
-What applies them is compiled (``_risk.pyx``), inside the order manager, so that a replay, a shadow and a trader have
-the same ones. A limit that is None is none.
+They are applied by compiled code (``_risk.pyx``) in the order manager, so that a replay, a shadow and a trader have the
+same limits. None is no limit.
 """
 
 import json
@@ -16,7 +16,7 @@ from mm.clock import US_PER_S, day_of, midnight_us, next_day, us_from_ms
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, e8
 
-# By code: what kills, what pulls, what withholds one order; KILLED and PULLED come from outside, the others are knobs.
+# By code: limits that kill, pull quotes, withhold one order; KILLED and PULLED are set from outside, others are knobs.
 STOPS = (
     *("MAX_DAILY_LOSS", "MAX_DRAWDOWN", "KILLED"),
     *("MAX_MOVE", "FEED_STALE_S", "LATENCY_THRESHOLD_MS", "PULLED"),
@@ -26,9 +26,9 @@ LIMITS = (
     *("PRICE_BAND", "MAX_ORDERS_PER_S", "WIDEN_BANDS"),
 )
 STOPPING = tuple(name.lower() for name in STOPS)
-"""The reasons of cancels, in the journal's words."""
+"""The reasons of cancels, as in the journal."""
 WITHHOLDING = tuple(name.lower() for name in LIMITS[1:-1])
-"""The reasons why orders were not sent, in the journal's words."""
+"""The reasons of orders that were not sent, as in the journal."""
 LIVE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "max_position": "10",
@@ -43,7 +43,7 @@ LIVE_DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "latency_threshold_ms": 100.0,
     }
 )
-"""What `mm shadow` and `mm trade` limit by default, by field name of `Risk`."""
+"""Default limits of `mm shadow` and `mm trade`, by field name of `Risk`."""
 MOST_LEVERAGE = "100"
 
 
@@ -87,37 +87,39 @@ _QUOTE = decimal("0", "90000000000")
 
 @dataclass(frozen=True, kw_only=True)
 class Risk:
-    """Limits on our orders; where one is broken, an order is withheld, quotes are pulled, or trading ends."""
+    """Risk limits; when one is breached, an order is withheld, quotes are pulled, or trading ends."""
 
     max_position: str | None = knob(
         None,
         _QUOTE,
-        "Position that no side may exceed if its open orders fill, in the base asset.",
-        common="Largest position, in the base asset",
+        "Maximum position if all open orders of a side fill, in the base asset.",
+        common="Maximum position, in the base asset",
     )
-    max_order_notional: str | None = knob(None, _QUOTE, "Notional that no order may exceed, in the quote asset.")
+    max_order_notional: str | None = knob(None, _QUOTE, "Maximum notional of an order, in the quote asset.")
     max_open_orders: int | None = knob(
-        None, integer(1, 10_000), "Open orders on each side, those counted whose cancel is on its way."
+        None, integer(1, 10_000), "Maximum number of open orders per side, including those with a pending cancel."
     )
     max_leverage: str | None = knob(
-        None, decimal("0", MOST_LEVERAGE), "Position times mid over equity, if the side's open orders fill."
+        None,
+        decimal("0", MOST_LEVERAGE),
+        "Maximum leverage, position times mid over equity, if all open orders of a side fill.",
     )
     max_daily_loss: str | None = knob(
         None,
         _QUOTE,
-        "Loss since the Berlin day began that ends all trading, in the quote asset.",
-        common="Loss of a day that ends all trading",
+        "Loss since the start of the Berlin day that ends all trading, in the quote asset.",
+        common="Daily loss that ends all trading",
     )
-    max_drawdown: str | None = knob(
-        None, _SHARE, "Fall of the equity from its peak that ends all trading, as a share of the peak."
-    )
-    price_band: str | None = knob(None, _SHARE, "Distance from the mid that no price may exceed, as a share of it.")
+    max_drawdown: str | None = knob(None, _SHARE, "Drawdown that ends all trading, as a share of the peak equity.")
+    price_band: str | None = knob(None, _SHARE, "Maximum distance of a price from the mid, as a share of the mid.")
     max_move: str | None = knob(None, _SHARE, "Move of the mid within 1 s, as a share, beyond which quotes are pulled.")
     max_orders_per_s: int | None = knob(
-        None, integer(1, 100_000), "Orders placed or replaced in any second; others wait, cancels never do."
+        None,
+        integer(1, 100_000),
+        "Maximum number of orders placed or replaced in a second; others wait, cancels never do.",
     )
     feed_stale_s: float | None = knob(
-        None, number(0.001, 1e6), "Silence of the market, in seconds, after which quotes are pulled."
+        None, number(0.001, 1e6), "Time without a market message after which quotes are pulled, in seconds."
     )
     latency_threshold_ms: float | None = knob(
         None, number(0.001, 1e7), "Time from sending an order to its acceptance beyond which quotes are pulled, in ms."
@@ -146,24 +148,24 @@ NO_RISK = Risk()
 
 @dataclass(frozen=True, kw_only=True)
 class RiskLimits:
-    """The limits of one run, in the engine's own units; None is no limit.
+    """The limits of one run, in the engine's units; None is no limit.
 
     Attributes:
         max_position_e8: Bound of the position, 1e-8 of the base asset.
         max_order_notional_e8: Bound of an order's notional, 1e-8 of the quote asset.
-        max_open_orders: Open orders per side.
+        max_open_orders: Maximum number of open orders per side.
         max_leverage_e8: Bound of position times mid over equity, in 1e-8.
-        max_daily_loss_e8: Loss since the day began that kills, 1e-8 of the quote asset.
-        max_drawdown_e8: Share of the peak equity that kills when lost, in 1e-8.
-        price_band_e8: Share of the mid that a price may lie away from it, in 1e-8.
-        max_move_e8: Share of the mid by which it may move within 1 s, in 1e-8.
-        max_orders_per_s: Orders sent in any second.
-        feed_stale_us: Age of the market's last message.
-        slow_ack_us: Time from sending to acceptance.
-        widen_bands: Shares of *max_position_e8* in 1e-8, rising, and the factor of the distance from there on.
-        added_equity_e8: What the equity holds beside cash and inventory of the engine's account, 1e-8 of quote.
-        day_equity_e8: Equity when the running day began, for a run that goes on; None: that of its first requote.
-        peak_equity_e8: The highest equity so far, likewise.
+        max_daily_loss_e8: Loss since the start of the day that ends trading, 1e-8 of the quote asset.
+        max_drawdown_e8: Drawdown that ends trading, as a share of the peak equity in 1e-8.
+        price_band_e8: Maximum distance of a price from the mid, as a share of the mid in 1e-8.
+        max_move_e8: Maximum move of the mid within 1 s, as a share of the mid in 1e-8.
+        max_orders_per_s: Maximum number of orders sent in a second.
+        feed_stale_us: Maximum age of the market's last message.
+        slow_ack_us: Maximum time from sending to acceptance.
+        widen_bands: Shares of *max_position_e8* in 1e-8, ascending, and the factor of the distance from there on.
+        added_equity_e8: Equity outside cash and inventory of the engine's account, 1e-8 of the quote asset.
+        day_equity_e8: Equity at the start of the current day, for a resumed run; None: that of its first requote.
+        peak_equity_e8: Highest equity so far, likewise.
     """
 
     max_position_e8: int | None = None
@@ -199,22 +201,22 @@ class RiskLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class RiskStanding:
-    """What the limits look at beside an order: clock, market and account.
+    """State that the limits check besides an order: clock, market and account.
 
     Attributes:
-        us: Now.
-        mid2_ticks: Best bid + best ask, 0 where there is none.
-        low2_ticks: The lowest of the last second's, this one among them.
-        high2_ticks: The highest.
-        market_us: When the market's last message came.
-        ack_us: The slowest acknowledgement since the last look, or the longest wait for one.
+        us: Current instant.
+        mid2_ticks: Best bid + best ask, 0 for none.
+        low2_ticks: Minimum of *mid2_ticks* in the last second, including the current one.
+        high2_ticks: Maximum, likewise.
+        market_us: Receive time of the market's last message.
+        ack_us: Slowest acknowledgement since the last check, or the longest pending one.
         inventory_lots: The position.
-        open_buy_lots: What is left of open buys; likewise of sells.
-        open_buys: How many buys are open; likewise sells.
+        open_buy_lots: Remaining lots of open buys; likewise of sells.
+        open_buys: Number of open buys; likewise sells.
         sent: Orders sent within the last second.
         equity_e8: Cash and inventory at the mid, 1e-8 of the quote asset.
-        day_equity_e8: The same when the day began.
-        peak_equity_e8: The highest so far.
+        day_equity_e8: Equity at the start of the day.
+        peak_equity_e8: Highest equity so far.
     """
 
     us: int = 0
@@ -236,7 +238,7 @@ class RiskStanding:
 
 @dataclass(frozen=True)
 class RiskOrder:
-    """An order that is wanted: side +1 or -1, price and quantity; *priced* is False where it takes any price."""
+    """A requested order: side +1 or -1, price and quantity; *priced* is False for a market order."""
 
     side: int
     ticks: int
@@ -246,7 +248,7 @@ class RiskOrder:
 
 @dataclass(frozen=True)
 class RiskBreach:
-    """A limit that is broken: its knob, what was found and what it allows, in 1e-8 of the knob's unit."""
+    """A breached limit: its knob, the actual value and the bound, in 1e-8 of the knob's unit."""
 
     limit: str
     value_e8: int
@@ -254,7 +256,7 @@ class RiskBreach:
 
 
 def limits_of(risk: Risk) -> RiskLimits | None:
-    """Return the limits that the knobs say, None where they say none."""
+    """Return the limits that the knobs set, or None without any."""
     found = RiskLimits(
         max_position_e8=_e8(risk.max_position),
         max_order_notional_e8=_e8(risk.max_order_notional),
@@ -273,7 +275,7 @@ def limits_of(risk: Risk) -> RiskLimits | None:
 
 
 def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int = 0) -> int:
-    """Return the clip of a *day* of a ramp, counted from 0 in days without a breach, in whole steps, one at least."""
+    """Return the clip on a *day* of a ramp, in whole steps, at least one; days without a breach count from 0."""
     fractions = _decimals(size_ramp)
     if not fractions:
         return quote_lots
@@ -282,7 +284,7 @@ def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int
 
 
 def day_end_us(us: int) -> int:
-    """Return when the Berlin day of an instant ends."""
+    """Return the end of the Berlin day of an instant, in µs."""
     return midnight_us(next_day(day_of(us)))
 
 
@@ -291,6 +293,6 @@ def _e8(text: str | None) -> int | None:
 
 
 def _decimals(text: str | None) -> list[Any]:
-    """Return JSON with its numbers as they are written."""
+    """Return parsed JSON with its numbers as text."""
     found: list[Any] = [] if text is None else json.loads(text, parse_float=str, parse_int=str)
     return found

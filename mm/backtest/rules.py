@@ -1,7 +1,6 @@
-"""What binds our orders: latencies, timers, fees, balances and the exchange's steps.
+"""Rules for our orders: latencies, timers, fees, balances, and the exchange's steps and filters.
 
-The knobs that set them stand here too, so that a new one is declared, converted and checked in this file, and used in
-the kernel that it steers.
+Their knobs are here as well, so that a new one is declared, converted and checked in this file, and used in its kernel.
 """
 # ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
 
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
     from mm.signals.micro_price import MicroPriceFit
 
 SIGMA_METHODS = ("rolling", "ewma", "two_scale")
-TWO_SCALE_WINDOW_S = 4  # the least that holds two scales
+TWO_SCALE_WINDOW_S = 4  # the shortest window with two scales
 _MS = number(0, 1e10)
-# Rates of fees outside are a warning: the dearest tiers of retail cost 1.2 %, the best rebates are below 0.05 %.
+# Fee rates outside raise a warning: the most expensive retail tiers cost 1.2 %, the best rebates are below 0.05 %.
 PLAUSIBLE_FEES_E8 = (-100_000, 1_500_000)
 _BASE = decimal("-90000000000", "90000000000")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How our orders reach the exchange and leave it."""
+    """Latencies, timers and limits of our orders."""
 
     order_latency_ms: float = knob(
         50.0, _MS, "Time from sending an order until it rests in the book.", common="Latency of an order, in ms"
@@ -114,7 +113,7 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
 
 
 def _of_preset(account: Account) -> dict[str, Any]:
-    """Return the fees, and what else a preset says; a rate other than its knob's default replaces the preset's fee."""
+    """Return the fees and other terms of a preset; a rate other than its knob's default replaces the preset's fee."""
     given = {"maker": account.maker_fee_rate, "taker": account.taker_fee_rate}
     rates = {f"{role}_fee_e8": e8(rate) for role, rate in given.items()}
     if account.preset is None:
@@ -130,48 +129,48 @@ def _of_preset(account: Account) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of one backtest, in the engine's own units.
+    """The rules of one backtest, in the engine's units.
 
     Attributes:
         tick_e8: Price step, 1e-8 of the quote asset.
         lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
         order_latency_us: Time from sending an order until it arrives.
         cancel_latency_us: Time from sending a cancel until it takes effect.
-        latencies: Measured ones to draw from, instead of these two.
-        latency_seed: Keys those draws.
-        recorded_feed: Whether the exchange acts at its own recorded time and we learn of it at receive time; else both
+        latencies: Measured latencies to draw from, instead of these two.
+        latency_seed: Seed of those draws.
+        recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
         requote_us: Time between two requotes.
-        requote_on_fill: Whether a requote follows at once on a fill or a rejection, beside the grid's.
+        requote_on_fill: Whether a requote follows immediately on a fill or a rejection, in addition to the grid.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
-        order_amend: Whether a resting order is amended where its quote gets smaller at its price.
+        order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         taker_fee_e8: Taker fee rate in 1e-8.
-        maker_unit_fee_e8: Fee of a maker for each unit of the base asset, beside the rate, 1e-8 of the quote asset.
-        taker_unit_fee_e8: Likewise of a taker.
-        multiplier: Money that a price of 1 is worth per unit of the base asset.
-        hours: When the market is open, outside of which quotes are pulled; None is always.
-        enforce_balances: Whether cash and inventory bind orders.
+        maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
+        taker_unit_fee_e8: Taker fee, likewise.
+        multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
+        hours: Trading hours, outside of which quotes are pulled; None is always open.
+        enforce_balances: Whether orders need covering cash and inventory.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
         target_lots: The inventory that quotes, bounds and risk count from, lots; None is that at the start.
-        orders_per_10s: Orders that the exchange takes in each ten seconds of UTC; 0 is no limit.
+        orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
         orders_per_day: Likewise in each day.
-        quote_lots: Lots of a quote that names none: the clip.
-        quote_levels: Orders of each side, the quoted price's and others farther from the mid.
-        level_step_ticks: Ticks from one of them to the next.
+        quote_lots: The clip: lots of a quote without a quantity.
+        quote_levels: Orders per side: one at the quoted price, the others farther from the mid.
+        level_step_ticks: Distance in ticks between them.
         step_lots: The exchange's quantity step, in lots of the tape.
-        step_ticks: Its price step, in ticks of the tape: more than one where a grid of the day was finer.
+        step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         filters: Further filters of the exchange.
         sigma_method: How the volatility is estimated, one of ``SIGMA_METHODS``; docs/quotes.md.
-        sigma_window_s: Seconds that ``rolling`` and ``two_scale`` look back.
-        sigma_half_life_s: Seconds after which a change counts half in ``ewma``.
-        decisions: Whether the journal holds every requote, also those that change nothing.
-        risk: Limits on our orders; None is none.
-        micro_price: The fit of the signal ``micro_price``; None where no model reads it.
+        sigma_window_s: Window of ``rolling`` and ``two_scale``, in seconds.
+        sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
+        decisions: Whether the journal records every requote, including those without changes.
+        risk: Risk limits; None is none.
+        micro_price: The fit of the signal ``micro_price``; None if no model reads it.
     """
 
     tick_e8: int
@@ -233,7 +232,7 @@ class Rules:
             "start_cash_e8",
             "start_lots",
             "target_lots",
-        }  # rebates and debts are real
+        }  # rebates and debts are legal
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int):
@@ -249,17 +248,17 @@ class Rules:
 
     @property
     def tick_lot_e16(self) -> int:
-        """What one lot is worth more when the price is one tick higher, in 1e-16 of the quote asset."""
+        """Value of one tick of price on one lot, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     @property
     def default_fees(self) -> tuple[str, ...]:
-        """The knobs of fees whose rates are their defaults, in this order: the maker's, the taker's."""
+        """Fee knobs whose rates are their defaults, in this order: maker, taker."""
         return tuple(knob for knob, rate in self._fees_e8.items() if rate == e8(FEE_RATE))
 
     @property
     def implausible_fees(self) -> dict[str, int]:
-        """The knobs of fees whose rates no exchange has, and these rates, 1e-8: mostly a percentage for a fraction."""
+        """Fee knobs with rates that no exchange has, and these rates, 1e-8; usually a percentage for a fraction."""
         least, most = PLAUSIBLE_FEES_E8
         return {knob: rate for knob, rate in self._fees_e8.items() if not least <= rate <= most}
 

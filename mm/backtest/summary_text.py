@@ -1,4 +1,4 @@
-"""A backtest in words: a few lines for a notebook, a table for the terminal."""
+"""A backtest summary as text: a few lines for a notebook, a table for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ NONE = "–"
 
 
 def describe(summary: Mapping[str, Any]) -> str:
-    """Return a *summary* in a few lines: what was played, what it earned and from what, and what to beware of."""
+    """Return a *summary* in a few lines: what was played, the PnL and its parts, and the warnings."""
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     rows = {
@@ -45,7 +45,7 @@ def _between(summary: Mapping[str, Any]) -> str:
 
 
 def text_of(summary: Mapping[str, Any]) -> str:
-    """Return the headline numbers of a summary as a small table; what is undefined is a dash."""
+    """Return the headline numbers of a summary as a small table; undefined values are dashes."""
     inventory = summary["inventory"]
     rows = [
         ("PnL", _number(summary["pnl_total"], 4)),
@@ -82,7 +82,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 
 def _limits(block: Mapping[str, Any]) -> str:
-    """Return how often which limit was broken, and since when nothing was sent any more."""
+    """Return the number of breaches per limit, and when trading ended, if it did."""
     text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no limit was broken"
     killed = block["killed"]
     return text if killed is None else f"{text}; killed {iso(killed['us'])}: {killed['reason']}"
@@ -99,9 +99,9 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
-    """Return what the run assumed, by name: the widest first; the fit with its *warnings*, or their number.
+    """Return the run's assumptions by name, the most important first; the fit with its *warnings*, or their number.
 
-    Without a fit, what it alone can say is left out.
+    Without a fit, the entries that need one are left out.
     """
     name, value = summary["reference"], summary["reference_why"]
     rows = [
@@ -116,7 +116,7 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
 
 
 def assumed(summary: Mapping[str, Any]) -> list[str]:
-    """Return what the run assumed and how far it can be trusted, in lines."""
+    """Return the assumptions of the run and their checks, as lines."""
     rows = assumptions(summary, warnings=False)
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
@@ -126,7 +126,7 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
 
 
 def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
-    """Return the intensity that the run stands on, with its status and its *warnings*, or how many they are."""
+    """Return the intensity that the run uses, with its status and its *warnings*, or their number."""
     fit = summary["fit"]
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so nothing predicts the fills"
@@ -159,7 +159,7 @@ def quoted_distance(summary: Mapping[str, Any]) -> str:
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Return the fills seen at the distances where most were seen or expected, and how many the fit expected there.
+    """Return actual and predicted fills at the distances with the most of either.
 
     Nearest first: ``97 up to 0.5 ticks from the mid (135 expected)``, ``106 at 1 (294 expected)``.
     """
@@ -178,7 +178,7 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
 
 
 def tree(summary: Mapping[str, Any]) -> list[str]:
-    """Return the eight numbers that people look for first, as lines of a small tree."""
+    """Return the eight most important numbers, as lines of a small tree."""
     trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
     drawdown, began = summary["max_drawdown"], summary["initial_equity"]
     share = None if drawdown is None or not began or began < 0 else drawdown / began
@@ -200,7 +200,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 
 
 def sharpe(summary: Mapping[str, Any]) -> str:
-    """Return the Sharpe ratio with its interval; of fewer than `SHARPE_DAYS` days how sure the sign of the PnL is.
+    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the significance of the PnL's sign.
 
     The ratio of a few hours is their mean over their deviation, times a large root: a number without a meaning.
     """
@@ -212,12 +212,12 @@ def sharpe(summary: Mapping[str, Any]) -> str:
 
 
 def days_of(summary: Mapping[str, Any]) -> int:
-    """Return how many days a run has."""
+    """Return the number of days of a run."""
     return len(summary.get("daily") or summary["days"])
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """Return on which side of 0 the mean PnL of a minute lies: undecided where its 95 % interval holds 0."""
+    """Return the sign of the mean PnL per minute: undecided if its 95 % interval contains 0."""
     ends = summary["sharpe_ci95"]
     if ends is None or ends[0] < 0 < ends[1]:
         return "undecided"

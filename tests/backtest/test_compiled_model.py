@@ -35,7 +35,7 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 cdef class Broken(FillModel):
     def __init__(self) -> None:
-        self.asks_trade = True
+        self.needs_trades = True
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         with gil:
@@ -44,7 +44,7 @@ cdef class Broken(FillModel):
 
 cdef class Minus(FillModel):
     def __init__(self) -> None:
-        self.asks_trade = True
+        self.needs_trades = True
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         return -1
@@ -176,7 +176,7 @@ def test_a_hook_that_raises_is_named_also_within_others(wrong):
 
 def test_an_answer_that_stands_for_an_error_is_refused(wrong):
     """-1 without an error is how Cython says that one was raised."""
-    with pytest.raises(ModelError, match="answered -1 and raised nothing"):
+    with pytest.raises(ModelError, match="returned -1 without raising"):
         play(wrong.Minus(), [sold(100, 100, 4)])
 
 

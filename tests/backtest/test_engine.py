@@ -331,15 +331,15 @@ def test_views_are_of_their_call_only():
     [7, (98, 102), Quotes("cheap", None), Quotes(float("nan"), None), Quotes(98, None, 1.5), Quotes(98, None, -1)],
 )
 def test_a_quote_model_that_answers_nonsense_is_named(answer):
-    with pytest.raises(ModelError, match=r"Asking\.quote answered"):
+    with pytest.raises(ModelError, match=r"Asking\.quote returned"):
         play(Asking(lambda _: answer), TradeCross(), *TRADES)
 
 
 @pytest.mark.parametrize("answer", [-1, 1.5, 2.0, "3", None])
 def test_a_fill_model_that_answers_nonsense_is_named(answer):
-    with pytest.raises(ModelError, match=r"Filling\.on_trade answered"):
+    with pytest.raises(ModelError, match=r"Filling\.on_trade returned"):
         play(Always(), Filling(lambda *_: answer), *TRADES)
-    with pytest.raises(ModelError, match=r"Watching\.on_book answered"):
+    with pytest.raises(ModelError, match=r"Watching\.on_book returned"):
         play(Always(), Watching(lambda *_: answer), *TRADES)
 
 

@@ -124,7 +124,7 @@ def test_a_long_feed_keeps_only_what_it_needs():
         (FeedEvent(DEPTH, 900, 2, 2, [(1, 98, 1)]), "happened before the event at 1000"),
         (FeedEvent(TRADE, 1001, 2, 2, []), "a trade has one row"),
         (FeedEvent(GAP, 1001, 2, 0, [(1, 98, 1)]), "a gap none"),
-        (FeedEvent(9, 1001, 2, 0, []), "is no event"),
+        (FeedEvent(9, 1001, 2, 0, []), "is not an event"),
         (FeedEvent(DEPTH, 1001, 2, 2, [(0, 98, 1)]), "a side of"),
         (FeedEvent(DEPTH, 1001, 2, 2, [(1, 0, 1)]), "ticks from 1"),
         (FeedEvent(DEPTH, 1001, 2, 2, [(1, 98, -1)]), "lots from 0"),
@@ -157,7 +157,7 @@ def test_nothing_comes_before_what_was_played():
     exchange = exchange_of()
     exchange.feed([FIRST])
     exchange.advance(2000)
-    with pytest.raises(UsageError, match="comes late"):
+    with pytest.raises(UsageError, match="is too late"):
         exchange.feed([FeedEvent(TRADE, 2000, 2, 1, [(1, 101, 1)])])
     exchange.feed([FeedEvent(TRADE, 2001, 2, 1, [(1, 101, 1)])])
 

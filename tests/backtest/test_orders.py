@@ -391,7 +391,7 @@ def test_orders_on_their_way_count_in_the_worst_case():
 
 def test_an_unknown_kind_is_refused_by_name():
     """The model, the value and what it may be."""
-    with pytest.raises(ModelError, match=r"Taker.quote answered bid_kind='STOP'; it must be one of LIMIT_MAKER, LIMIT"):
+    with pytest.raises(ModelError, match=r"Taker.quote returned bid_kind='STOP'; it must be one of LIMIT_MAKER, LIMIT"):
         Desk(quotes=Taker("STOP"))
     with pytest.raises(UsageError, match="kind is one of LIMIT_MAKER"):
         Desk().place(1, 100, 5, "STOP")

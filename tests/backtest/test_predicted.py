@@ -128,7 +128,7 @@ def test_another_target_tick_or_hash_is_refused(tmp_path):
     (changed / "model.json").write_bytes((Path(FOLDER) / "model.json").read_bytes())
     with pytest.raises(BrokenFile, match="has changed since the fit"):
         PredictedFills(predictor=str(changed))
-    with pytest.raises(BrokenFile, match="no fitted predictor"):
+    with pytest.raises(BrokenFile, match="not a fitted predictor"):
         PredictedFills(predictor=str(tmp_path / "none"))
 
 

@@ -172,7 +172,7 @@ def test_a_step_of_ones_own_asks_the_model_within():
     bid, ask, *lots = left(PostOnly(Halved(inner)), inventory_lots=20)
     assert (bid, ask) == left(PostOnly(inner), inventory_lots=20)[:2]
     assert lots == [5, 5]
-    with pytest.raises(ModelError, match="looks at the whole book; take `depth = False` out"):
+    with pytest.raises(ModelError, match="reads the whole book; take `depth = False` out"):
         left(PostOnly(Halved(PostOnly(Wanting(98, 104)))))
 
 
@@ -181,7 +181,7 @@ def test_what_is_asked_from_outside_has_no_book_behind_it():
         def quote(self, view):
             return Quotes(view.bid_ticks if view.lots_at(1, 98) else None, None)
 
-    with pytest.raises(ModelError, match="there is no book behind a question from outside"):
+    with pytest.raises(ModelError, match="there is no book outside"):
         left(PostOnly(Deep()))
 
 

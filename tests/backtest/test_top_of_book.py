@@ -325,7 +325,7 @@ def test_a_latency_by_rate_counts_events_that_best_prices_leave_out(model, shift
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda view: view.lots_at(1, view.bid_ticks - 1), "no best price"),
+        (lambda view: view.lots_at(1, view.bid_ticks - 1), "not a best price"),
         (lambda view: Quotes(view.bid_ticks, None, bid_kind="IOC"), "may take"),
     ],
 )

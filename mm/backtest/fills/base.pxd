@@ -11,9 +11,9 @@ cdef enum Status:
     EXPIRED = 5
     REJECTED = 6
 
-# How an order wants to be filled: positions in the kinds of journal.py.
+# Order types: indices into the kinds of journal.py.
 cdef enum OrderKind:
-    LIMIT_MAKER = 0         # rejected where it would cross
+    LIMIT_MAKER = 0         # rejected if it would cross
     LIMIT = 1               # takes what it crosses, the rest rests
     IOC = 2                 # takes what it crosses, the rest expires
     FOK = 3                 # all at once or not at all
@@ -22,10 +22,10 @@ cdef enum OrderKind:
 cdef extern from "<stdint.h>":
     const int64_t NEVER "INT64_MAX"
 
-# How much of the book a model looks at.
+# How much of the book a model reads.
 cdef enum Looks:
-    BEST_PRICES = 0         # and at nothing else of the market but prints, and not at a print's id
-    BEST_LOTS = 1           # and prices, and the last print
+    BEST_PRICES = 0         # and prints, but not their ids
+    BEST_LOTS = 1           # best prices and their lots, and the last print
     WHOLE_BOOK = 2
 
 cdef struct Order:
@@ -35,57 +35,57 @@ cdef struct Order:
     int64_t lots            # what is left
     int64_t placed_lots
     int64_t kind
-    int64_t by_hand         # whether it was placed from outside, not for the quote model
+    int64_t by_hand         # whether it was placed by `place`, not for the quote model
     int64_t level           # of the quotes on its side: 0 the nearest to the mid
     int64_t status
     int64_t sent_us
     int64_t active_us       # when it reaches the exchange
-    int64_t expire_us       # NEVER where it is good till cancelled
-    int64_t cancel_req_us   # NEVER where no cancel is on its way
+    int64_t expire_us       # NEVER if good till cancelled
+    int64_t cancel_req_us   # NEVER if no cancel is pending
     int64_t cancel_us       # when the cancel takes effect
     int64_t cancel_reason
-    int64_t amend_us        # when the quantity it was amended to takes effect, or NEVER
+    int64_t amend_us        # when a pending amendment takes effect, or NEVER
     int64_t amend_lots
-    int64_t amends          # how often it was amended
-    double ahead_lots       # a queue model's own note
-    int64_t level_lots      # displayed at its price, as last seen
+    int64_t amends          # number of amendments
+    double ahead_lots       # queue position, as estimated by a queue model
+    int64_t level_lots      # displayed at its price at the last update
     int64_t printed_lots    # printed against it at its price since the last book event
-    int64_t printed_at      # an event since then, where levels are looked up (_level_queue.pyx)
-    int64_t level_begin, level_next, level_stop  # its level's changes there: all, and the next; below 0 for none yet
+    int64_t printed_at      # an event since then, if levels are looked up (_level_queue.pyx)
+    int64_t level_begin, level_next, level_stop  # changes of its level: all, and the next; below 0 for none yet
     int64_t due_us          # the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # when that stretch began
     double delta            # its distance from the reference during the stretch, in ticks
-    int64_t row             # its last one in the journal, -1 where the journal was handed over since
+    int64_t row             # of its last journal row, -1 if the journal was handed over since
 
 cdef struct Trade:
     int64_t us
     int64_t side            # the aggressor's
     int64_t ticks
-    int64_t lots            # what is left of the print for us
+    int64_t lots            # lots of the print that our orders have not taken
     int64_t id
 
 cdef struct Top:
     int64_t us
     int64_t recv_seq
-    int64_t bid_ticks       # 0 where there is none, as everywhere while the book is not valid
+    int64_t bid_ticks       # 0 for none; all prices and lots are 0 while the book is not valid
     int64_t ask_ticks
     int64_t bid_lots
     int64_t ask_lots
     const void* book        # the whole book, for lots_at
 
 cdef class FillModel:
-    cdef bint asks_trade    # which hooks the model has
-    cdef bint asks_book
-    cdef bint asks_level
+    cdef bint needs_trades    # which hooks the model has
+    cdef bint needs_book
+    cdef bint needs_levels
     cdef bint draws
-    cdef bint follows_prints  # whether each print of the market is shown to it, whatever it reaches
-    cdef bint reached_only  # whether a print that does not reach an order's price is nothing to it
-    cdef bint by_levels     # whether of the book it needs the changes of an order's level alone, while that rests
-    cdef bint crossed_only  # whether a book whose best price does not reach it is nothing to it
-    cdef bint interpreted   # whether Python answers: then the interpreter's lock is kept, not taken for each question
-    cdef int looks          # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
-    cdef int64_t by                 # position of the reasons behind its last answer
-    cdef readonly str name          # as results and fill reasons show it
+    cdef bint follows_prints  # whether on_print is called for each print of the market
+    cdef bint reached_only  # whether prints that do not reach an order's price can be skipped
+    cdef bint by_levels     # whether, while an order rests, it needs only the changes of its level
+    cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
+    cdef bint interpreted   # whether hooks are in Python: the engine then holds the GIL, not taking it per call
+    cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
+    cdef int64_t by                 # index of the reasons of its last result
+    cdef readonly str name          # in results and fill reasons
 
     cdef void restart(self) noexcept
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil

@@ -9,14 +9,14 @@ print, balances, fees and the journal.
 class FillModel:
     """Base of compiled fill models: override the hooks that the model has and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``, ``asks_book`` for
-    ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Four more make it quick: ``reached_only`` where a print that does not reach
-    the order's price from the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither
-    while the other side's best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS``
-    where it sees nothing of the book below, and a book event that leaves them as they were changes nothing;
-    ``by_levels`` where it looks at the other side's best price and at its orders' own levels, and its notes change
-    with these and with prints alone.
+    Flags (attributes of the class, set in ``__cinit__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
+    ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
+    ``follows_prints`` for ``on_print``. Four more make it faster: ``reached_only`` if a print that does not reach the
+    order's price from the other side neither fills nor changes anything; ``crossed_only`` if the same holds for
+    ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that does not change these changes nothing;
+    ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
+    on these and on prints only.
     """
     @property
     def name(self) -> str: ...
@@ -46,7 +46,7 @@ class OrderView:
         """Instant at which it reached the book."""
     @property
     def queue_lots(self) -> int:
-        """Lots ahead of it, as a queue model noted, rounded up."""
+        """Lots ahead of it, as estimated by a queue model, rounded up."""
     @property
     def printed_lots(self) -> int:
         """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""
@@ -93,7 +93,7 @@ class BookView:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonFillModel(FillModel):
-    """Holds a user's object and calls the hooks it has.
+    """Wraps a user's object and calls its hooks.
 
     Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
     ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``.

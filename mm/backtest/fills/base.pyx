@@ -20,18 +20,18 @@ from mm.errors import ModelError, UsageError
 cdef class FillModel:
     """Base of compiled fill models: override the hooks that the model has and set their flags.
 
-    Flags (attributes of the class, set in ``__cinit__``): ``asks_trade`` for ``on_trade``, ``asks_book`` for
-    ``on_book``, ``asks_level`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Four more make it quick: ``reached_only`` where a print that does not reach
-    the order's price from the other side fills and changes nothing; ``crossed_only`` where ``on_book`` does neither
-    while the other side's best price does not reach the order's; ``looks`` at ``BEST_PRICES`` or ``BEST_LOTS``
-    where it sees nothing of the book below, and a book event that leaves them as they were changes nothing;
-    ``by_levels`` where it looks at the other side's best price and at its orders' own levels, and its notes change
-    with these and with prints alone.
+    Flags (attributes of the class, set in ``__cinit__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
+    ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
+    ``follows_prints`` for ``on_print``. Four more make it faster: ``reached_only`` if a print that does not reach the
+    order's price from the other side neither fills nor changes anything; ``crossed_only`` if the same holds for
+    ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that does not change these changes nothing;
+    ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
+    on these and on prints only.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.draws = self.follows_prints = False
+        self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
         self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = name_of(type(self))
@@ -47,36 +47,36 @@ cdef class FillModel:
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
 
     cdef void restart(self) noexcept:
-        """Forget what a run before has left: a model may be used for several runs, one after another."""
+        """Reset the state of the previous run; a model may be used for several runs in sequence."""
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
-        """Note that *order* reached the book."""
+        """Called when *order* reaches the book."""
         return 0
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
-        """Return how much of a print is open to all our orders together."""
+        """Return the lots of a print that may fill all our orders together."""
         return trade.lots
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
-        """Return how many lots of *order* the print fills."""
+        """Return the lots of *order* that the print fills."""
         return 0
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
-        """Return how many lots of *order* the book change fills."""
+        """Return the lots of *order* that the book change fills."""
         return 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
-        """Note that the lots displayed at the order's price changed."""
+        """Called when the lots displayed at the order's price have changed."""
         return 0
 
     cdef int on_top(self, const Top* top) except -1 nogil:
-        """Return which sides begin a new stretch after a book event: 1 buys, 2 sells, 3 both."""
+        """Return the sides that begin a new stretch after a book event: 1 buys, 2 sells, 3 both."""
         return 0
 
     cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
-        """Return which sides begin a new stretch after a print, as ``on_top`` does; it has filled what it fills.
+        """Return the sides that begin a new stretch after a print, as ``on_top``; its fills are already done.
 
-        *side* is the aggressor's, *exch_us* the exchange's stamp, 0 where it is not known.
+        *side* is the aggressor's, *exch_us* the exchange time, 0 if unknown.
         """
         return 0
 
@@ -85,11 +85,11 @@ cdef class FillModel:
         return 0
 
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
-        """Return the integrated intensity of *order* from the beginning of its stretch to *until_us*."""
+        """Return the integrated intensity of *order* from the start of its stretch to *until_us*."""
         return 0.0
 
     cdef int64_t drawn_by(self) noexcept nogil:
-        """Return the position of the reasons of the model that draws."""
+        """Return the index of the reasons of the model that draws."""
         return 0
 
 
@@ -128,7 +128,7 @@ cdef class OrderView:
 
     @property
     def queue_lots(self) -> int:
-        """Lots ahead of it, as a queue model noted, rounded up."""
+        """Lots ahead of it, as estimated by a queue model, rounded up."""
         cdef double ahead = self.seen().ahead_lots
         return 0 if isnan(ahead) else <int64_t> ceil(ahead)
 
@@ -216,7 +216,7 @@ cdef class BookView:
 
 
 cdef class PythonFillModel(FillModel):
-    """Holds a user's object and calls the hooks it has.
+    """Wraps a user's object and calls its hooks.
 
     Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
     ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``.
@@ -238,19 +238,19 @@ cdef class PythonFillModel(FillModel):
                 f"fill model {type(model).__name__} has none of on_trade(order, trade) and "
                 f"on_book(order, book, elapsed_us); without them nothing fills"
             )
-        self.asks_trade = self.trade is not None
-        self.asks_book = self.book is not None
-        self.asks_level = self.level is not None
+        self.needs_trades = self.trade is not None
+        self.needs_book = self.book is not None
+        self.needs_levels = self.level is not None
         self.interpreted = True
         if self.rest is None and self.book is None and self.level is None:
-            self.looks = BEST_PRICES  # an order and a print are all that it sees
+            self.looks = BEST_PRICES  # on_trade receives only the order and the print
         self.name = type(model).__name__
         self.order_view = OrderView()
         self.trade_view = TradeView()
         self.book_view = BookView()
 
     cdef int end(self) except -1:
-        """End what the views show; one that the model has kept stays ended, and the next call shows another."""
+        """Invalidate the views after a call; a view that the model kept stays invalid and is replaced."""
         self.order_view.order = NULL
         self.trade_view.trade = NULL
         self.book_view.top = NULL
@@ -315,15 +315,15 @@ cdef class PythonFillModel(FillModel):
 
 
 cdef int64_t whole_lots(object model, str hook, object answer) except -1:
-    """Return a hook's answer as lots, or refuse it by the model's name."""
+    """Return a hook's result as lots, or raise ModelError with the model's name."""
     if type(answer) is int and 0 <= answer < 0x7FFFFFFFFFFFFFFF:
         return answer
     try:
         lots = answer.__index__()
     except AttributeError:
         raise ModelError(
-            f"{type(model).__name__}.{hook} answered {answer!r}; it must return a whole number of lots"
+            f"{type(model).__name__}.{hook} returned {answer!r}; it must return a whole number of lots"
         ) from None
     if lots < 0:
-        raise ModelError(f"{type(model).__name__}.{hook} answered {lots} lots; fills cannot be negative")
+        raise ModelError(f"{type(model).__name__}.{hook} returned {lots} lots; fills cannot be negative")
     return min(lots, 0x7FFFFFFFFFFFFFFE)

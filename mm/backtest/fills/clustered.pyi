@@ -1,9 +1,9 @@
 # Generated from mm/backtest/fills/clustered.pyx by `make stubs`; edit that file instead.
 
-"""Fills that cluster: lambda(delta) times what the recorded orders make of the intensity of further ones.
+"""Clustered fills: lambda(delta) times the relative intensity of a Hawkes process driven by the recorded orders.
 
-The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels falls between the
-orders that excite it, so that its integral is a closed form, and its inverse a Newton step or a few from below.
+The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels decays between the
+orders that excite it, so its integral has a closed form, and the inverse takes a few Newton steps from below.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.parameters import Declaration
 
 class ClusteredFills(Poisson):
-    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises for a while.
+    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises temporarily.
 
-    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is that of the process of
-      orders that hit side i, after all recorded ones up to t, mean_i its mean, or that of the segment, if it has one
-    - an order of the process is a sweep: prints of one side and trade time, counted at the first one that the tape has
-      in its window, by the exchange's clock where the run plays that
+    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is the intensity of
+      orders that hit side i, given all recorded ones up to t; mean_i is its mean, or that of the segment if given
+    - an order of the process is a sweep: prints of one side and trade time, counted at the first one in the window
+      of the tape, in exchange time if the run uses that clock
     - each of them begins a new stretch for both sides, as a change of the reference does
-    - one unit exponential draw for each side and stretch, keyed by what began it; the fill happens where the integrated
-      intensity reaches it, if the stretch lasts that long
-    - where no order excites another this is `poisson`, fill by fill
+    - one unit exponential draw per side and stretch, keyed by the event that began it; the fill happens when the
+      integrated intensity reaches it, if the stretch lasts that long
+    - without excitation the fills equal those of `poisson`
 
     Args:
         intensity: A and k or a curve, constant or by segments, which may have means of the process.
         clustering: The process.
-        seed: Keys every draw.
+        seed: Seed of all draws.
     """
 
     declared: Declaration
@@ -46,7 +46,7 @@ def hawkes(
     """Return the ``ClusteredFills`` of an intensity, given as to ``poisson``, and of a clustering.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them, or no clustering.
-        BrokenFile: If the clustering of a fit cannot be.
+        UsageError: If the intensity is missing or given in more than one form, or there is no clustering.
+        BrokenFile: If the clustering of a fit is invalid.
         FitError: If the clustering of a fit is not usable.
     """

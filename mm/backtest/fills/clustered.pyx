@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills that cluster: lambda(delta) times what the recorded orders make of the intensity of further ones.
+"""Clustered fills: lambda(delta) times the relative intensity of a Hawkes process driven by the recorded orders.
 
-The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels falls between the
-orders that excite it, so that its integral is a closed form, and its inverse a Newton step or a few from below.
+The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels decays between the
+orders that excite it, so its integral has a closed form, and the inverse takes a few Newton steps from below.
 """
 
 from libc.math cimport exp, expm1
@@ -20,19 +20,19 @@ from mm.errors import BrokenFile, UsageError
 cdef enum:
     MOST = 16                       # kernels
 
-cdef double CLOSE_US = 1e-6         # a Newton step after which less than this is left is the last one
-cdef int MOST_STEPS = 100           # of Newton, where rounding errors are longer than that: after years
+cdef double CLOSE_US = 1e-6         # Newton's method ends when less than this is left
+cdef int MOST_STEPS = 100           # of Newton's method, if rounding errors exceed CLOSE_US: after years
 
 
 cdef struct Excited:
-    int64_t us                      # the last order that excited
+    int64_t us                      # the last order that excited the process
     double above[2][MOST]           # by side hit (asks, bids) and kernel: shares of the mean intensity, after that order
-    int64_t until_us                # the order after it, once that has come,
-    double gone[MOST]               # and how much less of 1 is left by then, by kernel
+    int64_t until_us                # the order after it, once it has arrived,
+    double gone[MOST]               # and the decay until then, exp(-beta·t) - 1, by kernel
 
 
 cdef inline double lost(double x) noexcept nogil:
-    """Return exp(-x) - 1; where it is not small the difference is as exact as ``expm1``, and sooner there."""
+    """Return exp(-x) - 1; unless it is small the plain difference is as exact as ``expm1``, and faster."""
     return exp(-x) - 1.0 if x > 0.7 else expm1(-x)
 
 
@@ -48,11 +48,11 @@ cdef double integral(double base, const double* above, const double* beta, int k
 cdef double wait_us(
     double target, double base, const double* above, const double* beta, int kernels, double span_us
 ) noexcept nogil:
-    """Return when the same integral reaches *target*; anything from *span_us* on where it does so later, or never.
+    """Return the time at which that integral reaches *target*; *span_us* or more if it does so later or never.
 
-    The integral is concave, so each Newton step from below ends below; it begins at the best of some lower bounds: the
-    kernels with the largest decays, one fewer each time, have given all they have, and the others do not decay. What is
-    left after a step is at most its square times the bend over twice the slope, for both fall.
+    The integral is concave, so Newton steps from below stay below. The start is the best of several lower bounds: in
+    each, the kernels with the largest decays have contributed their total, and the others do not decay. The error after
+    a step is at most its square times the curvature over twice the slope, as both decrease.
     """
     cdef double wait = 0.0, spent = 0.0, slope = base, value, gone, step, bend
     cdef int m, steps = 0
@@ -80,21 +80,21 @@ cdef double wait_us(
 
 
 cdef class ClusteredFills(Poisson):
-    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises for a while.
+    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises temporarily.
 
-    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is that of the process of
-      orders that hit side i, after all recorded ones up to t, mean_i its mean, or that of the segment, if it has one
-    - an order of the process is a sweep: prints of one side and trade time, counted at the first one that the tape has
-      in its window, by the exchange's clock where the run plays that
+    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is the intensity of
+      orders that hit side i, given all recorded ones up to t; mean_i is its mean, or that of the segment if given
+    - an order of the process is a sweep: prints of one side and trade time, counted at the first one in the window
+      of the tape, in exchange time if the run uses that clock
     - each of them begins a new stretch for both sides, as a change of the reference does
-    - one unit exponential draw for each side and stretch, keyed by what began it; the fill happens where the integrated
-      intensity reaches it, if the stretch lasts that long
-    - where no order excites another this is `poisson`, fill by fill
+    - one unit exponential draw per side and stretch, keyed by the event that began it; the fill happens when the
+      integrated intensity reaches it, if the stretch lasts that long
+    - without excitation the fills equal those of `poisson`
 
     Args:
         intensity: A and k or a curve, constant or by segments, which may have means of the process.
         clustering: The process.
-        seed: Keys every draw.
+        seed: Seed of all draws.
     """
 
     declared = Declaration(
@@ -114,7 +114,7 @@ cdef class ClusteredFills(Poisson):
     cdef double raises[2][2][MOST]      # by side hit, side that an order hits, and kernel: likewise
     cdef double beta[MOST]              # 1/µs, the largest first
     cdef int64_t stamps[2]              # by side hit: of the last print
-    cdef Excited now, before            # after the last order that excited, and after the one before it
+    cdef Excited now, before            # after the last order that excited the process, and the one before
 
     def __init__(self, intensity: Intensity, clustering: Clustering, seed: int = 0) -> None:
         Poisson.__init__(self, intensity, seed)
@@ -152,7 +152,7 @@ cdef class ClusteredFills(Poisson):
         return 3
 
     cdef void above_at(self, const Excited* known, int hit, int64_t us, double* above) noexcept nogil:
-        """Set *above* to what is left at an instant of how far orders have raised the intensity of a side."""
+        """Set *above* to the excitation of a side at an instant, by kernel."""
         cdef int m
         for m in range(self.kernels):
             above[m] = known.above[hit][m]
@@ -160,7 +160,7 @@ cdef class ClusteredFills(Poisson):
                 above[m] *= exp(-self.beta[m] * <double> (us - known.us))
 
     cdef double rate(self, int64_t piece, const Order* order, int hit) noexcept nogil:
-        """Return the intensity of a segment in 1/µs where that of the process is at its own mean."""
+        """Return the intensity of a segment in 1/µs when the process is at its mean."""
         cdef double rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
         cdef double mean = self.intensity.pieces[piece].mean_per_s[hit]
         return rate * (self.mean_per_s[hit] / mean) if mean > 0.0 else rate
@@ -192,7 +192,7 @@ cdef class ClusteredFills(Poisson):
         return 0
 
     cdef double between_orders(self, int hit) noexcept nogil:
-        """Return the integral between the last two orders that excited: nearly all stretches of a busy market."""
+        """Return the integral between the last two exciting orders: nearly all stretches of a busy market."""
         cdef double total = self.base[hit] * <double> (self.before.until_us - self.before.us)
         cdef int m
         for m in range(self.kernels):
@@ -204,7 +204,7 @@ cdef class ClusteredFills(Poisson):
         cdef double above[MOST]
         cdef int hit = 1 if order.side > 0 else 0
         cdef int64_t piece, from_us, to_us
-        # An order that excites ends the stretches that began with the one before it.
+        # An exciting order ends the stretches that began with the previous one.
         cdef const Excited* known = &self.before if order.stretch_us < self.now.us else &self.now
         if self.kernels == 0 or order.stretch_us == NEVER:
             return Poisson.expected(self, order, until_us)
@@ -227,12 +227,12 @@ def hawkes(**given: Any) -> ClusteredFills:
     """Return the ``ClusteredFills`` of an intensity, given as to ``poisson``, and of a clustering.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them, or no clustering.
-        BrokenFile: If the clustering of a fit cannot be.
+        UsageError: If the intensity is missing or given in more than one form, or there is no clustering.
+        BrokenFile: If the clustering of a fit is invalid.
         FitError: If the clustering of a fit is not usable.
     """
     cdef dict values = ClusteredFills.declared.settle(given)
-    intensity = given_intensity("hawkes", "what mm calibrate wrote", values)
+    intensity = given_intensity("hawkes", "output of mm calibrate", values)
     if values["clustering"] is not None:
         if any(one.mean_bid_per_s is not None for one in intensity.rows()):
             raise UsageError(

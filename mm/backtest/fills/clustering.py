@@ -1,4 +1,4 @@
-"""How aggressive orders excite further ones: the block ``clustering`` of a fit, read and checked."""
+"""Self-excitation of aggressive orders: reads and checks the block ``clustering`` of a fit."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ SIDES = ("bid", "ask")  # that orders hit
 CLUSTERING = Parameter(
     "clustering",
     Mapping[str, object] | None,
-    "How orders excite others, as `clustering` of a `poisson_fit.json` has it; without it that of FILL_PARAMS_FILE.",
+    "Self-excitation of orders, as `clustering` of a `poisson_fit.json`; default: that of FILL_PARAMS_FILE.",
     None,
 )
 
@@ -24,8 +24,8 @@ class Kernel(NamedTuple):
 
     Attributes:
         beta: Its decay, in 1/s.
-        branching: ``branching[i][j]``: orders that hit side i which one that hits side j excites through it on average;
-            0 is bids, 1 asks.
+        branching: ``branching[i][j]``: mean number of orders that hit side i excited by one that hits side j, through
+            this kernel; 0 is bids, 1 asks.
     """
 
     beta: float
@@ -36,10 +36,9 @@ class Clustering(NamedTuple):
     """A two-sided Hawkes process of the orders that hit bids (0) and asks (1).
 
     Attributes:
-        mu: Orders that come by themselves, in 1/s.
-        kernels: Through which orders excite others; those that excite none are left out.
-        mean: What the intensity is on average, in 1/s: fills per second are as many times those of the curve as the
-            intensity is times its mean.
+        mu: Baseline intensity, in 1/s.
+        kernels: Excitation kernels; those without excitation are left out.
+        mean: Mean intensity, in 1/s; the fill rate is that of the curve times the ratio of the intensity to its mean.
         sweeps: Whether prints of one side and trade time are one order.
     """
 
@@ -54,12 +53,12 @@ class Clustering(NamedTuple):
 
         Args:
             block: ``mu_per_s`` by side, ``kernels`` of ``beta_per_s`` and ``branching``; optionally ``mean_per_s``
-                (without it the mean of the process that excites itself), ``sweeps`` (true) and ``status``. Other keys
-                are passed over.
+                (default: the stationary mean of the process), ``sweeps`` (true) and ``status``. Other keys are
+                ignored.
 
         Raises:
-            FitError: If its ``status`` is another than ``ok``.
-            UsageError: If a number is missing, or cannot be.
+            FitError: If its ``status`` is not ``ok``.
+            UsageError: If a number is missing or invalid.
         """
         status = block.get("status", "ok")
         if status != "ok":
@@ -84,7 +83,7 @@ class Clustering(NamedTuple):
 
 
 def _settled(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
-    """Return the mean m of the stationary process: m = mu + n·m, n the branching of all kernels."""
+    """Return the mean m of the stationary process: m = mu + n·m, n the branching matrix summed over kernels."""
     n = [[sum(one.branching[i][j] for one in kernels) for j in (0, 1)] for i in (0, 1)]
     apart = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
     if not (max(n[0][0], n[1][1]) < 1 and apart > 0):

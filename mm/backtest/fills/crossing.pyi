@@ -26,7 +26,7 @@ class PriceCross(FillModel):
     """A resting order fills, whole, when the other side's best price reaches its price.
 
     - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
-    - checked after each book event; an absent best price reaches nothing
+    - checked after each book event; a missing best price reaches nothing
     """
 
     declared: Declaration

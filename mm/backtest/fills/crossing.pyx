@@ -13,7 +13,7 @@ cdef enum:
 _BEYOND = Parameter(
     "penetration_ticks",
     int,
-    "How far beyond our price the other side must come.",
+    "How far beyond our price the other side must go.",
     0,
     TICKS,
     Check("be 0 or more", lambda value: value >= 0),
@@ -35,7 +35,7 @@ cdef class TradeCross(FillModel):
             Parameter(
                 "share",
                 float,
-                "Part of each print that is open to us.",
+                "Share of each print that may fill our orders.",
                 1.0,
                 must=Check("lie in (0, 1], and eight decimals count", lambda value: 5e-9 < value <= 1.0),
             ),
@@ -54,11 +54,11 @@ cdef class TradeCross(FillModel):
         self.strict, self.share = values["strict"], values["share"]
         self.share_e8 = round(self.share * WHOLE_E8)
         self.penetration_ticks = max(values["penetration_ticks"], 1 if self.strict else 0)
-        self.asks_trade = self.reached_only = True
+        self.needs_trades = self.reached_only = True
         self.looks = BEST_PRICES
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
-        # In two parts, for the product of both may be too large: lots go up to 10**15.
+        # In two parts, because the product may overflow: lots go up to 10**15.
         return trade.lots // WHOLE_E8 * self.share_e8 + trade.lots % WHOLE_E8 * self.share_e8 // WHOLE_E8
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
@@ -71,7 +71,7 @@ cdef class PriceCross(FillModel):
     """A resting order fills, whole, when the other side's best price reaches its price.
 
     - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
-    - checked after each book event; an absent best price reaches nothing
+    - checked after each book event; a missing best price reaches nothing
     """
 
     declared = Declaration(
@@ -83,7 +83,7 @@ cdef class PriceCross(FillModel):
 
     def __init__(self, **given: Any) -> None:
         self.penetration_ticks = self.declared.settle(given)["penetration_ticks"]
-        self.asks_book = self.crossed_only = True
+        self.needs_book = self.crossed_only = True
         self.looks = BEST_PRICES
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:

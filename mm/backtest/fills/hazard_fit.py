@@ -1,4 +1,4 @@
-"""The file of a fitted ``queue_hazard``: its numbers, of which market they are, and the hash that proves them."""
+"""The file of a fitted ``queue_hazard``: its parameters, their market, and a checksum."""
 
 import hashlib
 import json
@@ -10,9 +10,9 @@ from mm.errors import BrokenFile, DataError, Mismatch
 from mm.instrument import Instrument, short_text
 
 FEATURES = ("one", "reach", "surplus", "place", "imbalance", "spread", "age", "inside", "behind")
-"""What the probability of a fill at a print is linear in, on the scale of log odds.
+"""Features of the fill probability at a print, whose log odds are linear in them.
 
-``reach`` is ln((print + unit)/(ahead + unit)) within ±8, ``surplus`` what of it is above 0, ``place`` the share of the
+``reach`` is ln((print + unit)/(ahead + unit)) within ±8, ``surplus`` its positive part, ``place`` the share of the
 level that is ahead, ``imbalance`` (own − other)/(own + other) of the best prices' lots, ``spread`` ln(ticks) up to 20,
 ``age`` ln(1 + s); ``inside`` and ``behind`` are 1 where the price is better or worse than the best one of its side.
 """
@@ -20,18 +20,18 @@ KIND = "queue_hazard"
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """Return the sha256 of everything in a fit but its digest."""
+    """Return the sha256 of a fit without its digest."""
     rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, Any]:
-    """Return the arguments of ``queue_hazard`` that the fit at *path* holds, for a market.
+    """Return the arguments of ``queue_hazard`` from the fit at *path*, checked against a market.
 
     Raises:
         DataError: If there is no such file.
-        BrokenFile: If it is no such fit, or was changed since it was written.
-        Mismatch: If it is of another symbol or tick size.
+        BrokenFile: If it is not such a fit, or was changed since it was written.
+        Mismatch: If it belongs to another symbol or tick size.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, An
 
 
 def with_numbers(params: Mapping[str, Any], symbol: str, instrument: Instrument) -> dict[str, Any]:
-    """Return the parameters of ``queue_hazard`` with the numbers of the file they name; raises as `read_hazard`."""
+    """Return the parameters of ``queue_hazard`` with the contents of the file they name; raise as `read_hazard`."""
     rest = {key: value for key, value in params.items() if key != "fit"}
     if params.get("fit") is None:
         return rest

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/fills/hybrid.pyx by `make stubs`; edit that file instead.
 
-"""Several fill models at once: the largest fill counts."""
+"""A combination of fill models: the largest fill counts."""
 
 from collections.abc import Iterable
 
@@ -9,14 +9,13 @@ from mm.backtest.parameters import Declaration
 from mm.signals.signal_set import SignalSet
 
 class Hybrid(FillModel):
-    """An order fills as soon, and as much, as the most generous of several models says.
+    """An order fills as early, and as much, as under the most optimistic of several models.
 
-    - every model sees every event, so that each keeps its own account of queues and prints
-    - of their answers to one question the largest counts, the first named among equals: what two models
-      fill is filled once
-    - a print fills no more than its size over all our orders, whichever model answers
-    - the reason of a fill is that of the model whose answer counted
-    - one model at most draws its fills, and one at most keeps a queue: an order has one place for each
+    - every model receives every event, so that each has its own state of queues and prints
+    - at each event the largest fill counts, on ties that of the first model; fills of several models do not add up
+    - a print fills at most its size over all our orders, whichever model fills them
+    - the reason of a fill is that of the model whose fill counted
+    - at most one model draws its fills, and at most one has a queue, as an order has one state for each
 
     Args:
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
@@ -33,6 +32,6 @@ class Hybrid(FillModel):
         """The reasons of each model, one model after another."""
     @property
     def predictor_folder(self) -> str | None:
-        """The folder of the predictor that the model which draws reads; None without one."""
+        """Folder of the predictor that the drawing model reads; None without one."""
     def observe(self, observed: SignalSet, tick_e8: int) -> None:
-        """Show the model that draws the signals that it reads."""
+        """Pass the signals to the drawing model."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Several fill models at once: the largest fill counts."""
+"""A combination of fill models: the largest fill counts."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
@@ -17,14 +17,13 @@ cdef int REASONS = 3  # of each model: after a trade, after a book change, drawn
 
 
 cdef class Hybrid(FillModel):
-    """An order fills as soon, and as much, as the most generous of several models says.
+    """An order fills as early, and as much, as under the most optimistic of several models.
 
-    - every model sees every event, so that each keeps its own account of queues and prints
-    - of their answers to one question the largest counts, the first named among equals: what two models
-      fill is filled once
-    - a print fills no more than its size over all our orders, whichever model answers
-    - the reason of a fill is that of the model whose answer counted
-    - one model at most draws its fills, and one at most keeps a queue: an order has one place for each
+    - every model receives every event, so that each has its own state of queues and prints
+    - at each event the largest fill counts, on ties that of the first model; fills of several models do not add up
+    - a print fills at most its size over all our orders, whichever model fills them
+    - the reason of a fill is that of the model whose fill counted
+    - at most one model draws its fills, and at most one has a queue, as an order has one state for each
 
     Args:
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
@@ -40,7 +39,7 @@ cdef class Hybrid(FillModel):
     cdef int count
     cdef readonly tuple signals  # type: tuple[str, ...]
     cdef FillModel drawing          # the one that draws, or None
-    cdef int64_t print_full_lots    # of the print that is being shown
+    cdef int64_t print_full_lots    # of the current print
 
     def __init__(self, models: Iterable[object]) -> None:
         self.models = tuple(one if isinstance(one, FillModel) else PythonFillModel(one) for one in models)
@@ -61,11 +60,11 @@ cdef class Hybrid(FillModel):
         self.looks = BEST_PRICES
         for i, one in enumerate(self.models):
             self.each[i] = <PyObject*> one
-            self.asks_trade |= (<FillModel> one).asks_trade
-            self.asks_book |= (<FillModel> one).asks_book
-            self.asks_level |= (<FillModel> one).asks_level
-            self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).asks_trade
-            self.crossed_only &= (<FillModel> one).crossed_only or not (<FillModel> one).asks_book
+            self.needs_trades |= (<FillModel> one).needs_trades
+            self.needs_book |= (<FillModel> one).needs_book
+            self.needs_levels |= (<FillModel> one).needs_levels
+            self.reached_only &= (<FillModel> one).reached_only or not (<FillModel> one).needs_trades
+            self.crossed_only &= (<FillModel> one).crossed_only or not (<FillModel> one).needs_book
             self.interpreted |= (<FillModel> one).interpreted
             self.looks = max(self.looks, (<FillModel> one).looks)
         self.draws = self.drawing is not None
@@ -82,11 +81,11 @@ cdef class Hybrid(FillModel):
 
     @property
     def predictor_folder(self) -> str | None:
-        """The folder of the predictor that the model which draws reads; None without one."""
+        """Folder of the predictor that the drawing model reads; None without one."""
         return getattr(self.drawing, "predictor_folder", None)
 
     def observe(self, observed: SignalSet, tick_e8: int) -> None:
-        """Show the model that draws the signals that it reads."""
+        """Pass the signals to the drawing model."""
         self.drawing.observe(observed, tick_e8)  # type: ignore[attr-defined]
 
     cdef void restart(self) noexcept:
@@ -110,7 +109,7 @@ cdef class Hybrid(FillModel):
         cdef int i
         full.lots = self.print_full_lots
         for i in range(self.count):
-            if not (<FillModel> self.each[i]).asks_trade:
+            if not (<FillModel> self.each[i]).needs_trades:
                 continue
             shown.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
             lots = min((<FillModel> self.each[i]).on_trade(order, &shown), min(shown.lots, order.lots))
@@ -123,7 +122,7 @@ cdef class Hybrid(FillModel):
         cdef int64_t most = 0, lots
         cdef int i
         for i in range(self.count):
-            if not (<FillModel> self.each[i]).asks_book:
+            if not (<FillModel> self.each[i]).needs_book:
                 continue
             lots = min((<FillModel> self.each[i]).on_book(order, top, elapsed_us), order.lots)
             if lots > most:
@@ -134,7 +133,7 @@ cdef class Hybrid(FillModel):
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         cdef int i
         for i in range(self.count):
-            if (<FillModel> self.each[i]).asks_level:
+            if (<FillModel> self.each[i]).needs_levels:
                 (<FillModel> self.each[i]).on_level(order, before_lots, after_lots)
         return 0
 

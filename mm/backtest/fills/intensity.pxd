@@ -9,11 +9,11 @@ cdef struct Piece:
     double k_bid            # per tick
     double A_ask
     double k_ask
-    double k                # of both sides together: what quotes use
-    double sigma_ticks      # ticks/√s over the calibrated window; NaN where it is not known
-    double adverse_ticks    # what the mid moves against an order after a fill; NaN where it is not known
-    double mean_per_s[2]    # of the process that clusters, of orders that hit asks and bids; 0 for its own mean
-    double* deltas          # of the points of the curve, in ticks; NULL where λ is A exp(-k delta)
+    double k                # of both sides together, used by quotes
+    double sigma_ticks      # ticks/√s over the calibration window; NaN if unknown
+    double adverse_ticks    # adverse move of the mid after a fill; NaN if unknown
+    double mean_per_s[2]    # of the Hawkes process of orders that hit asks and bids; 0 uses its own mean
+    double* deltas          # of the points of the curve, in ticks; NULL if λ is A exp(-k delta)
     double* logs            # ln λ at them
     int64_t points
 
@@ -36,7 +36,7 @@ cdef class Poisson(FillModel):
     cdef readonly Intensity intensity
     cdef uint64_t seed
     cdef int reference
-    cdef int64_t begun_us          # what last began stretches of both sides: of the book, a change of the reference
+    cdef int64_t begun_us          # event that last began stretches of both sides: a change of the reference
     cdef int64_t begun_seq
     cdef int64_t bid_ticks         # the best prices after the last change of the reference
     cdef int64_t ask_ticks

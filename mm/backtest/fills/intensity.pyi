@@ -1,6 +1,6 @@
 # Generated from mm/backtest/fills/intensity.pyx by `make stubs`; edit that file instead.
 
-"""lambda(delta) over time and per side, an exponential or any falling curve, and the fills that are drawn from it."""
+"""Fill intensity lambda(delta) over time and per side, exponential or any decreasing curve, and fills drawn from it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -14,19 +14,18 @@ REFERENCES: tuple[str, ...]
 FOREVER: int
 
 def _refuse_other_curves(number: int, curve: Sequence[tuple[float, float]]) -> None:
-    """Refuse points that are no falling curve."""
+    """Raise UsageError if the points are not a decreasing curve."""
 
 class Intensity:
     """A and k, or a curve, constant or by segments; outside all segments the intensity is 0.
 
     Args:
-        pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
-        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
-        states: Fills per second by what has happened to an order, for predictions alone, which a piece has by number;
-            none where they are not known.
-        clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
-            without.
+        pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        falling: Whether curves must decrease, as needed for quotes and fills.
+        states: Fill rates by the state of an order, only for predictions; pieces refer to them by index. Empty if
+            unknown.
+        clustering: The block ``clustering`` of a fit or a schedule, as in ``poisson_fit.json``; None without.
     """
     @property
     def reference(self) -> str: ...
@@ -48,23 +47,23 @@ class Intensity:
     def at(self, us: int, side: int, delta: float) -> float:
         """Return the intensity in 1/s at an instant for an order of *side* at *delta* ticks."""
     def sigma_at(self, us: int) -> float | None:
-        """Return the volatility in ticks/√s of the piece in force at an instant; None where it is not known."""
+        """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
     def rows(self) -> list[IntensityPiece]:
-        """Return the pieces as they were given."""
+        """Return the pieces as given."""
 
 def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
     """Return the draw of a key, for tests."""
 
 class Poisson(FillModel):
-    """An order fills with intensity lambda(delta), A exp(-k delta) or the curve of a fit, whole, at its own instant.
+    """An order fills completely, with intensity lambda(delta): A exp(-k delta) or the curve of a fit.
 
     - delta is the distance from the intensity's reference price in ticks, and may be negative
-    - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
-    - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
+    - one unit exponential draw per side and stretch of constant intensity, keyed by the event that began it
+    - the fill happens when the integrated intensity reaches the draw, if the stretch lasts that long
 
     Args:
         intensity: A and k or a curve, constant or by segments.
-        seed: Keys every draw.
+        seed: Seed of all draws.
     """
     @property
     def intensity(self) -> Intensity: ...
@@ -83,17 +82,17 @@ def poisson(
     """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+        UsageError: If the intensity is missing (it has no default) or given in more than one form.
     """
 
 def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensity:
-    """Return the intensity that the parameters of a *model* give, in the one form that is there.
+    """Return the intensity given by the parameters of a *model*.
 
     Args:
         model: Its name, for messages.
-        file: What FILL_PARAMS_FILE may be, likewise.
-        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
+        file: Description of FILL_PARAMS_FILE, for messages.
+        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None if not given.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+        UsageError: If the intensity is missing (it has no default) or given in more than one form.
     """

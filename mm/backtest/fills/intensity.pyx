@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""lambda(delta) over time and per side, an exponential or any falling curve, and the fills that are drawn from it."""
+"""Fill intensity lambda(delta) over time and per side, exponential or any decreasing curve, and fills drawn from it."""
 
 from libc.math cimport NAN, exp, isnan, log
 from libc.stdint cimport int64_t, uint64_t
@@ -29,12 +29,12 @@ cdef int BEST = 2
 
 
 cdef double fill_rate(double A, double k, double delta) noexcept nogil:
-    """Return A exp(-k delta), and A for a negative delta: nearer than the reference nothing was measured."""
+    """Return A exp(-k delta), and A for negative delta, where nothing was measured."""
     return A * exp(-k * delta) if delta > 0.0 else A
 
 
 cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
-    """Return λ of a piece's curve: ln λ straight between points, flat before the first, and on beyond the last."""
+    """Return λ of a piece's curve: ln λ linear between points, constant before the first, extrapolated at the end."""
     cdef int64_t low = 0, high = piece.points - 1, middle
     if delta <= piece.deltas[0]:
         return exp(piece.logs[0])
@@ -52,7 +52,7 @@ cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
 
 
 def _refuse_other_curves(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
-    """Refuse points that are no falling curve."""
+    """Raise UsageError if the points are not a decreasing curve."""
     pairs = list(itertools.pairwise(curve))
     rising = all(one[0] < two[0] and one[1] >= two[1] for one, two in pairs)
     bounded = all(math.isfinite(delta) and 0.0 < rate < math.inf for delta, rate in curve)
@@ -69,13 +69,12 @@ cdef class Intensity:
     """A and k, or a curve, constant or by segments; outside all segments the intensity is 0.
 
     Args:
-        pieces: The segments in order of time, not overlapping; A in 1/s per resting order, k in 1/tick.
-        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        falling: Whether curves must fall, as they must wherever quotes or fills are made of them.
-        states: Fills per second by what has happened to an order, for predictions alone, which a piece has by number;
-            none where they are not known.
-        clustering: What a fit or a schedule says of orders that excite each other, as ``poisson_fit.json`` has it; None
-            without.
+        pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        falling: Whether curves must decrease, as needed for quotes and fills.
+        states: Fill rates by the state of an order, only for predictions; pieces refer to them by index. Empty if
+            unknown.
+        clustering: The block ``clustering`` of a fit or a schedule, as in ``poisson_fit.json``; None without.
     """
 
     def __cinit__(
@@ -126,7 +125,7 @@ cdef class Intensity:
         self.given = pieces
 
     cdef keep(self, int64_t i, list curve):
-        """Keep the points of a piece's curve."""
+        """Store the points of a piece's curve."""
         cdef Piece* piece = &self.pieces[i]
         piece.deltas = <double*> malloc(2 * len(curve) * sizeof(double))
         if piece.deltas is NULL:
@@ -152,18 +151,18 @@ cdef class Intensity:
         return self.rate(self.find(us), side, delta)
 
     def sigma_at(self, int64_t us) -> float | None:
-        """Return the volatility in ticks/√s of the piece in force at an instant; None where it is not known."""
+        """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
         cdef int64_t piece = self.find(us)
         if piece >= self.count or self.pieces[piece].start_us > us or isnan(self.pieces[piece].sigma_ticks):
             return None
         return self.pieces[piece].sigma_ticks
 
     def rows(self) -> list[IntensityPiece]:
-        """Return the pieces as they were given."""
+        """Return the pieces as given."""
         return list(self.given)
 
     cdef int64_t find(self, int64_t us) noexcept nogil:
-        """Return the first piece that ends after *us*; ``count`` where there is none."""
+        """Return the index of the first piece that ends after *us*; ``count`` if there is none."""
         cdef int64_t low = 0, high = self.count, middle
         while low < high:
             middle = (low + high) >> 1
@@ -174,7 +173,7 @@ cdef class Intensity:
         return low
 
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil:
-        """Return the intensity of a piece in 1/s, whatever the instant."""
+        """Return the intensity of a piece in 1/s."""
         if piece >= self.count:
             return 0.0
         if self.pieces[piece].points:
@@ -185,7 +184,7 @@ cdef class Intensity:
 
 
 cdef double unit_exponential(uint64_t seed, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    """Return the unit exponential draw that belongs to a key; equal keys, equal draws."""
+    """Return the unit exponential draw of a key; equal keys give equal draws."""
     return -log(uniform(seed, a, b, c))
 
 
@@ -195,15 +194,15 @@ def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
 
 
 cdef class Poisson(FillModel):
-    """An order fills with intensity lambda(delta), A exp(-k delta) or the curve of a fit, whole, at its own instant.
+    """An order fills completely, with intensity lambda(delta): A exp(-k delta) or the curve of a fit.
 
     - delta is the distance from the intensity's reference price in ticks, and may be negative
-    - one unit exponential draw for each side and stretch of constant intensity, keyed by what began it
-    - the fill happens where the integrated intensity reaches the draw, if the stretch lasts that long
+    - one unit exponential draw per side and stretch of constant intensity, keyed by the event that began it
+    - the fill happens when the integrated intensity reaches the draw, if the stretch lasts that long
 
     Args:
         intensity: A and k or a curve, constant or by segments.
-        seed: Keys every draw.
+        seed: Seed of all draws.
     """
 
     declared = Declaration(
@@ -248,7 +247,7 @@ cdef class Poisson(FillModel):
         return 3
 
     cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil:
-        """Note what begins stretches of both sides."""
+        """Store the event that begins stretches of both sides."""
         self.begun_us, self.begun_seq = us, recv_seq
         self.arrivals[0] = self.arrivals[1] = 0
 
@@ -257,7 +256,7 @@ cdef class Poisson(FillModel):
         return 0
 
     cdef double distance(self, const Order* order) noexcept nogil:
-        """Return how far the order lies from the reference, in ticks, away from the market."""
+        """Return the distance of the order from the reference price, in ticks, positive away from the market."""
         if self.reference == MID:
             return order.side * (self.bid_ticks + self.ask_ticks - 2 * order.ticks) / 2.0
         if self.reference == BEST:
@@ -269,7 +268,7 @@ cdef class Poisson(FillModel):
         )
 
     cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil:
-        """Begin a stretch without a fill, and return its draw; below 0 where a side has no price and nothing fills."""
+        """Begin a stretch without a fill, and return its draw; below 0 if a side is empty and nothing can fill."""
         cdef int buys = 1 if order.side > 0 else 0
         order.stretch_us = now_us
         order.due_us = NEVER
@@ -317,22 +316,22 @@ def poisson(**given: Any) -> Poisson:
     """Return the ``Poisson`` model of one A and k, of those of each side, or of a fit's intensity.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+        UsageError: If the intensity is missing (it has no default) or given in more than one form.
     """
     cdef dict values = Poisson.declared.settle(given)
-    return Poisson(given_intensity("poisson", "what mm calibrate or mm schedule wrote", values), values["seed"])
+    return Poisson(given_intensity("poisson", "output of mm calibrate or mm schedule", values), values["seed"])
 
 
 def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensity:
-    """Return the intensity that the parameters of a *model* give, in the one form that is there.
+    """Return the intensity given by the parameters of a *model*.
 
     Args:
         model: Its name, for messages.
-        file: What FILL_PARAMS_FILE may be, likewise.
-        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None where one is not given.
+        file: Description of FILL_PARAMS_FILE, for messages.
+        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None if not given.
 
     Raises:
-        UsageError: If there is no fitted number, or more than one form of them: they have no defaults.
+        UsageError: If the intensity is missing (it has no default) or given in more than one form.
     """
     both, intensity = {"A": values["A"], "k": values["k"]}, values["intensity"]
     bid, ask = values["bid"], values["ask"]

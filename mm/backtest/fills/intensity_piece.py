@@ -1,10 +1,10 @@
-"""One stretch of constant λ(δ), as Python sees it."""
+"""One segment of constant λ(δ), as a Python object."""
 
 from typing import NamedTuple
 
 
 class IntensityPiece(NamedTuple):
-    """λ(δ) in ``[start_us, end_us)``, and what its fit says beside it.
+    """λ(δ) in ``[start_us, end_us)``, with other results of its fit.
 
     Attributes:
         start_us: First instant.
@@ -14,17 +14,17 @@ class IntensityPiece(NamedTuple):
         A_ask: Fills per second of an ask at distance 0.
         k_ask: Decay of the asks, in 1/tick.
         k: Decay of both sides together, in 1/tick.
-        sigma_ticks: Volatility in ticks/√s over the calibrated window; None where it is not known.
-        min_delta_ticks: Nearest distance of the fit; None where it is not known.
-        max_delta_ticks: Farthest distance of the fit; None where it is not known.
-        curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none where it is A·exp(-k·δ). ln λ
-            runs straight between two points, is flat before the first, and goes on as the last two beyond the last.
-        adverse_ticks: What the mid moves against an order after a fill, as its window measured; None where it did not.
-        mean_bid_per_s: Mean intensity of the process that clusters, of orders that hit bids, where fills come as often
-            as λ(δ) says; None for that of the process.
-        mean_ask_per_s: Of orders that hit asks, likewise.
-        states: Number of the intensity's ``states`` that predict.
-        states_level: How many times as many fills come as these say.
+        sigma_ticks: Volatility in ticks/√s over the calibration window; None if unknown.
+        min_delta_ticks: Smallest distance of the fit; None if unknown.
+        max_delta_ticks: Largest distance of the fit; None if unknown.
+        curve: Points (distance in ticks, fills per second) of λ(δ), on both sides; none if it is A·exp(-k·δ). ln λ is
+            linear between points, constant before the first, and extrapolated linearly after the last.
+        adverse_ticks: Mean adverse move of the mid after a fill, as measured in the window; None if not measured.
+        mean_bid_per_s: Intensity of the Hawkes process of orders that hit bids at which the fill rate is λ(δ); None
+            uses the mean of the process.
+        mean_ask_per_s: Likewise for orders that hit asks.
+        states: Index of the segment's element in ``states`` of the intensity.
+        states_level: Factor on the fill rates of these states.
     """
 
     start_us: int

@@ -15,31 +15,31 @@ from pathlib import Path
 from mm.backtest.parameters import REQUIRED, SEED, Declaration, Parameter
 from mm.errors import UsageError
 
-cdef double MOST_P = 1.0 - 1e-12        # of a fill within the horizon: a forest may answer 1
+cdef double MOST_P = 1.0 - 1e-12        # of a fill within the horizon; a forest may return 1
 cdef double FOREVER_US = 9e15           # from then on a fill is never
 
 
 cdef class PredictedFills(FillModel):
-    """An order fills with the intensity that a predictor of ``fill`` stands for, whole, at its own instant.
+    """An order fills completely, with the intensity given by a predictor of ``fill``.
 
-    - p is its prediction for the side and the distance from the mid, from the signals after the last diff that the
-      exchange has applied; the intensity is -ln(1 - p) over the horizon: over all of it an order fills with p
-    - each book event begins a new stretch, in which the intensity is constant; one unit exponential draw for each
-      side and stretch, keyed by what began it
-    - nearer than the nearest distance of the fit counts as the nearest; farther than the farthest never fills
-    - nothing fills while a signal is not known, or a side of the book is empty
+    - p is its prediction for side and distance from the mid, from the signals after the last diff applied by the
+      exchange; the intensity is -ln(1 - p) / horizon, so over the horizon an order fills with probability p
+    - each book event begins a new stretch, in which the intensity is constant; one unit exponential draw per
+      side and stretch, keyed by the event that began it
+    - orders nearer than the fit's smallest distance use that distance; orders beyond its largest never fill
+    - nothing fills while a signal is undefined or a side of the book is empty
 
     Args:
         predictor: Folder of the fitted predictor.
-        seed: Keys every draw.
+        seed: Seed of all draws.
 
     Attributes:
         predictor_folder: As given.
-        signals: That the predictor reads.
+        signals: The signals that the predictor reads.
 
     Raises:
-        BrokenFile: If there is no predictor, or one of its bytes has changed.
-        UsageError: If it is of another target.
+        BrokenFile: If there is no predictor, or its files were changed.
+        UsageError: If it has another target.
     """
 
     declared = Declaration(
@@ -62,7 +62,7 @@ cdef class PredictedFills(FillModel):
     cdef int64_t arrivals[2]            # since then; sells, buys
 
     def __init__(self, **given: Any) -> None:
-        from mm.predict.artefact import Artefact  # which a run without predictors does not load
+        from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
 
         values = self.declared.settle(given)
         self.predictor_folder, self.seed = values["predictor"], values["seed"] & 0xFFFFFFFFFFFFFFFF
@@ -84,7 +84,7 @@ cdef class PredictedFills(FillModel):
         free(self.row)
 
     def observe(self, observed: SignalSet, tick_e8: int) -> None:
-        """Take note of the signals of a run, before it begins: they see each event before the model does.
+        """Set the signals of a run before it begins; they are updated with each event before the model is called.
 
         Raises:
             Mismatch: If the predictor was fitted on another tick.
@@ -117,7 +117,7 @@ cdef class PredictedFills(FillModel):
         return 0
 
     cdef double rate(self, int64_t side, double mid, int64_t ticks) noexcept nogil:
-        """Return the intensity of an order in 1/s; 0 where it cannot fill."""
+        """Return the intensity of an order in 1/s; 0 if it cannot fill."""
         cdef double delta = side * (mid - <double> ticks), p
         cdef int place, count = self.predictor.inputs - 1
         if delta > self.most_ticks:

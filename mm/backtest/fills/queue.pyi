@@ -1,18 +1,18 @@
 # Generated from mm/backtest/fills/queue.pyx by `make stubs`; edit that file instead.
 
-"""Fills by place in the queue, estimated from a book that shows prices and no orders."""
+"""Fills by queue position, estimated from an aggregated (L2) book."""
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import Declaration
 
 class Queue(FillModel):
-    """A resting order fills when what was ahead of it at its price is gone.
+    """A resting order fills when all lots ahead of it at its price have traded or been cancelled.
 
     - it joins behind the lots displayed at its price, less those that printed there since the last book event
     - a print at its price from the other side takes what is ahead first, and the order with what is left
-    - a print beyond its price fills it: nobody trades through a better price
-    - fewer lots displayed than before, beyond what printed, are cancellations; a share of them was ahead
-      of us (`ahead_share`); never more is ahead than is displayed
+    - a print beyond its price fills it, as trades do not pass a better price
+    - a decrease of the displayed lots beyond the printed lots is cancellations, of which a share was ahead of us
+      (`ahead_share`); the lots ahead never exceed the displayed ones
     - the other side's best price at ours or beyond fills what is left
 
     Subclasses implement `ahead_share`.
@@ -22,7 +22,7 @@ class Queue(FillModel):
         """The reasons of fills after a trade, after a book change, and drawn (never)."""
 
 class QueueRiskAverse(Queue):
-    """Every cancellation was behind us: only prints, and a level smaller than our queue, bring us forward."""
+    """All cancellations are behind us: only prints, and a level smaller than our queue, advance the queue position."""
 
     declared: Declaration
     def __init__(self) -> None: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills by place in the queue, estimated from a book that shows prices and no orders."""
+"""Fills by queue position, estimated from an aggregated (L2) book."""
 
 from libc.math cimport log1p
 from libc.math cimport pow as power
@@ -13,20 +13,20 @@ _PLACED = "places cancellations in the queue by a rule that no public stream sho
 
 
 cdef class Queue(FillModel):
-    """A resting order fills when what was ahead of it at its price is gone.
+    """A resting order fills when all lots ahead of it at its price have traded or been cancelled.
 
     - it joins behind the lots displayed at its price, less those that printed there since the last book event
     - a print at its price from the other side takes what is ahead first, and the order with what is left
-    - a print beyond its price fills it: nobody trades through a better price
-    - fewer lots displayed than before, beyond what printed, are cancellations; a share of them was ahead
-      of us (`ahead_share`); never more is ahead than is displayed
+    - a print beyond its price fills it, as trades do not pass a better price
+    - a decrease of the displayed lots beyond the printed lots is cancellations, of which a share was ahead of us
+      (`ahead_share`); the lots ahead never exceed the displayed ones
     - the other side's best price at ours or beyond fills what is left
 
     Subclasses implement `ahead_share`.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.asks_trade = self.asks_book = self.asks_level = self.reached_only = self.crossed_only = True
+        self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
         self.by_levels = True
 
     @property
@@ -35,7 +35,7 @@ cdef class Queue(FillModel):
         return "queue:trade", "queue:book", "queue:hazard"
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
-        """Return which share of the lots cancelled at our price stood *ahead* of us rather than *behind*."""
+        """Return the share of cancelled lots at our price that was ahead of us, given the lots *ahead* and *behind*."""
         return 0.0
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
@@ -70,12 +70,12 @@ cdef class Queue(FillModel):
 
 
 cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
-    """Note how many lots are ahead."""
+    """Set the lots ahead."""
     order.ahead_lots = max(lots, 0.0)
 
 
 cdef class QueueRiskAverse(Queue):
-    """Every cancellation was behind us: only prints, and a level smaller than our queue, bring us forward."""
+    """All cancellations are behind us: only prints, and a level smaller than our queue, advance the queue position."""
 
     declared = Declaration(
         "queue_risk_averse", bias="places every cancellation behind our order, so it is a pessimistic bound"
@@ -91,7 +91,7 @@ cdef class QueueProbPower(Queue):
             Parameter(
                 "exponent",
                 float,
-                "n: 1 shares cancellations evenly over the lots, more leans to the larger side.",
+                "n: 1 spreads cancellations evenly over the lots; larger values favour the larger side.",
                 3.0,
                 must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
             ),
@@ -104,7 +104,7 @@ cdef class QueueProbPower(Queue):
         self.exponent = self.declared.settle(given)["exponent"]
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
-        # (b / a)^n cannot overflow into anything but "all behind".
+        # If (b / a)^n overflows, the share is 0: all behind.
         return 1.0 / (1.0 + power(behind / ahead, self.exponent))
 
 

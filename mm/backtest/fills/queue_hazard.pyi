@@ -1,6 +1,6 @@
 # Generated from mm/backtest/fills/queue_hazard.pyx by `make stubs`; edit that file instead.
 
-"""Fills by a fitted probability at each print that meets our price: for markets where queues decide, not distances."""
+"""Fills by a fitted probability at each print at our price, for markets with long queues."""
 
 from mm.backtest.fills.queue import QueueProbPower
 from mm.backtest.parameters import Declaration
@@ -8,19 +8,19 @@ from mm.backtest.parameters import Declaration
 class QueueHazard(QueueProbPower):
     """At each print at its price an order fills with a probability fitted to an order log.
 
-    - place in the queue, prints beyond the price and the other side's best price: as `queue_prob_power`
+    - queue position, prints beyond the price and the other side's best price: as `queue_prob_power`
     - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x is `FEATURES`: the print
       against the lots ahead, the place, imbalance and spread of the book before it, the age of the order, and whether
       its price is better or worse than the displayed best one of its side
-    - it then takes as much of the print as it wants, and what is left of it stands first in the queue
+    - it then takes as much of the print as it can, and its rest is first in the queue
     - one draw for each print and order, keyed by both
 
     Args:
-        fit: What ``mm fills hazard`` wrote; a run reads it, and refuses one of another symbol or tick.
+        fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
         coefficients: b, one number for each of `FEATURES`.
-        exponent: Of the place in the queue, as in `queue_prob_power`.
-        unit_lots: Lots of a usual print: quantities are measured in it.
-        seed: Keys every draw.
+        exponent: Exponent of the queue position, as in `queue_prob_power`.
+        unit_lots: Typical size of a print in lots, the unit of quantities.
+        seed: Seed of all draws.
     """
 
     declared: Declaration
@@ -37,4 +37,4 @@ class QueueHazard(QueueProbPower):
     def reasons(self) -> tuple[str, ...]:
         """The reasons of fills after a trade, after a book change, and drawn (never)."""
     def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
-        """From now on fill nothing by a draw; return the list that takes (order id, µs, features) of each print."""
+        """Disable fills by draws; return the list that collects (order id, µs, features) of each print."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fills by a fitted probability at each print that meets our price: for markets where queues decide, not distances."""
+"""Fills by a fitted probability at each print at our price, for markets with long queues."""
 
 from libc.math cimport exp, log, log1p
 from libc.stdint cimport int64_t, uint64_t
@@ -22,34 +22,34 @@ cdef double MOST_SPREAD = 20.0  # ticks
 cdef class QueueHazard(QueueProbPower):
     """At each print at its price an order fills with a probability fitted to an order log.
 
-    - place in the queue, prints beyond the price and the other side's best price: as `queue_prob_power`
+    - queue position, prints beyond the price and the other side's best price: as `queue_prob_power`
     - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x is `FEATURES`: the print
       against the lots ahead, the place, imbalance and spread of the book before it, the age of the order, and whether
       its price is better or worse than the displayed best one of its side
-    - it then takes as much of the print as it wants, and what is left of it stands first in the queue
+    - it then takes as much of the print as it can, and its rest is first in the queue
     - one draw for each print and order, keyed by both
 
     Args:
-        fit: What ``mm fills hazard`` wrote; a run reads it, and refuses one of another symbol or tick.
+        fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
         coefficients: b, one number for each of `FEATURES`.
-        exponent: Of the place in the queue, as in `queue_prob_power`.
-        unit_lots: Lots of a usual print: quantities are measured in it.
-        seed: Keys every draw.
+        exponent: Exponent of the queue position, as in `queue_prob_power`.
+        unit_lots: Typical size of a print in lots, the unit of quantities.
+        seed: Seed of all draws.
     """
 
     declared = Declaration(
         "queue_hazard",
         (
-            Parameter("fit", str | None, "The file that `mm fills hazard` wrote; it has all others.", None),
-            Parameter("coefficients", list[float] | None, "Nine numbers, as the file names them.", None),
+            Parameter("fit", str | None, "The file written by `mm fills hazard`, with all other parameters.", None),
+            Parameter("coefficients", list[float] | None, "Nine numbers, named as in the file.", None),
             Parameter(
                 "exponent",
                 float,
-                "Shares cancellations over the queue, as in `queue_prob_power`.",
+                "Exponent of the cancellations, as in `queue_prob_power`.",
                 1.0,
                 must=Check("lie above 0 and not above 100", lambda value: 0.0 < value <= 100.0),
             ),
-            Parameter("unit_lots", float, "Lots of a usual print.", 1.0, must=ABOVE_0),
+            Parameter("unit_lots", float, "Typical size of a print, in lots.", 1.0, must=ABOVE_0),
             SEED,
         ),
         bias="holds for markets like the order log that it was fitted to; `mm fills score` has its error",
@@ -59,10 +59,10 @@ cdef class QueueHazard(QueueProbPower):
     cdef double b[COUNT]
     cdef double x[COUNT]
     cdef int64_t bid_ticks, ask_ticks, bid_lots, ask_lots
-    cdef object watched  # a list that takes (order id, µs, features) at each print instead of draws, or None
+    cdef object watched  # list that collects (order id, µs, features) at each print instead of draws, or None
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.by_levels = False  # it looks at the lots at the best prices
+        self.by_levels = False  # it reads the lots at the best prices
 
     def __init__(self, **given: Any) -> None:
         values = self.declared.settle(given)
@@ -77,7 +77,7 @@ cdef class QueueHazard(QueueProbPower):
         self.exponent, self.unit_lots = values["exponent"], values["unit_lots"]
         self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
         self.watched = None
-        self.crossed_only = False  # it looks at each book
+        self.crossed_only = False  # it reads each book
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ cdef class QueueHazard(QueueProbPower):
         return "queue_hazard:trade", "queue_hazard:book", "queue_hazard:hazard"
 
     def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
-        """From now on fill nothing by a draw; return the list that takes (order id, µs, features) of each print."""
+        """Disable fills by draws; return the list that collects (order id, µs, features) of each print."""
         self.watched = []
         return self.watched
 
@@ -106,7 +106,7 @@ cdef class QueueHazard(QueueProbPower):
         cdef int place
         if trade.side == order.side or order.ticks != trade.ticks or trade.lots <= 0:
             return Queue.on_trade(self, order, trade)
-        if order.lots < order.placed_lots:  # it was reached before, so nothing is ahead
+        if order.lots < order.placed_lots:  # partly filled before, so nothing is ahead
             order.ahead_lots = 0.0
             return min(order.lots, trade.lots)
         self.measure(order, trade)

@@ -14,8 +14,8 @@ cdef struct Scale:
 
 cdef class Agent(QuoteModel):
     cdef object terms                   # AgentTerms
-    cdef readonly str sha256            # of the file that it is from; empty where there is none
-    cdef Network network                # None where the actions come from outside
+    cdef readonly str sha256            # of its file; empty if there is none
+    cdef Network network                # None if actions are set from outside
     cdef bint discrete
     cdef double tick, max_offset_ticks, distance_ticks, q_max, usual_distance_ticks, usual_queue
     cdef int64_t step_us, episode       # decisions of an episode
@@ -23,8 +23,8 @@ cdef class Agent(QuoteModel):
     cdef int64_t* places                # of the signals in the view
     cdef Scale* scales
     cdef double* seen                   # double[inputs]: the last observation
-    cdef double* answer                 # what the network answers
-    cdef double[3] action               # that quotes are made by: bid offset, ask offset, size, each in [-1, 1]
+    cdef double* answer                 # output of the network
+    cdef double[3] action               # current action: bid offset, ask offset, size, each in [-1, 1]
     cdef int64_t next_us, last_us       # when the next decision is due; when quotes were last made
     cdef int64_t decided                # decisions so far
 

@@ -1,9 +1,9 @@
 # Generated from mm/backtest/quotes/agent.pyx by `make stubs`; edit that file instead.
 
-"""Quotes by a trained agent: every so often it observes and decides, and its action holds until the next decision.
+"""Quotes by a trained agent: it observes and decides at fixed intervals, and its action holds until the next decision.
 
-An action is two offsets, which move bid and ask away from their places, and a size. Without offsets the quotes stand
-at the distance that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
+An action is two offsets, which move bid and ask from their base prices, and a size. The base prices are at the distance
+that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
 """
 
 from mm.backtest.parameters import Parameter
@@ -16,15 +16,15 @@ class Agent(QuoteModel):
     """Quote by the action of the last decision.
 
     Args:
-        terms: What it observes, and what its actions mean.
-        saved: The agent, whose network decides; None where actions come from outside.
+        terms: Its observations and the meaning of its actions.
+        saved: The agent whose network decides; None if actions are set from outside.
     """
     @property
     def sha256(self) -> str: ...
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None: ...
 
 def rl(*, model_path: str) -> QuoteModel:
-    """Return the agent of a file as a strategy: never crossing, within its bound of the inventory."""
+    """Return the agent of a file as a strategy: post-only, within its inventory bound."""
 
 def strategy_of(agent: Agent) -> QuoteModel:
-    """Return an agent as it is played: `PostOnly`, within an `InventoryBound`."""
+    """Return the strategy of an agent: `PostOnly`, within an `InventoryBound`."""

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes by a trained agent: every so often it observes and decides, and its action holds until the next decision.
+"""Quotes by a trained agent: it observes and decides at fixed intervals, and its action holds until the next decision.
 
-An action is two offsets, which move bid and ask away from their places, and a size. Without offsets the quotes stand
-at the distance that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
+An action is two offsets, which move bid and ask from their base prices, and a size. The base prices are at the distance
+that the agent was trained with, else one tick behind the touch. `mm.rl` trains such agents.
 """
 
 from libc.math cimport NAN, isnan
@@ -29,7 +29,7 @@ MODEL_PATH = Parameter("model_path", str, "The agent: a zip of `mm rl train`.") 
 
 
 cdef inline double bounded(double value) noexcept nogil:
-    """Return an input within its bounds, 0 where it is not known."""
+    """Return an input clipped to its bounds, 0 if unknown."""
     return 0.0 if isnan(value) else min(max(value, -MOST), MOST)
 
 
@@ -37,8 +37,8 @@ cdef class Agent(QuoteModel):
     """Quote by the action of the last decision.
 
     Args:
-        terms: What it observes, and what its actions mean.
-        saved: The agent, whose network decides; None where actions come from outside.
+        terms: Its observations and the meaning of its actions.
+        saved: The agent whose network decides; None if actions are set from outside.
     """
 
     def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None:
@@ -46,7 +46,7 @@ cdef class Agent(QuoteModel):
             raise ValueError("an agent is made once")
         self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
         self.network = None if saved is None else saved.network()
-        self.signals, self.sees_own, self.discrete = terms.signals, True, terms.discrete
+        self.signals, self.needs_own_orders, self.discrete = terms.signals, True, terms.discrete
         self.inputs, self.count = terms.inputs, len(terms.signals)
         self.places = <int64_t*> calloc(self.count + 1, sizeof(int64_t))
         self.scales = <Scale*> calloc(self.count + 1, sizeof(Scale))
@@ -96,7 +96,7 @@ cdef class Agent(QuoteModel):
         return 0
 
     cdef bint is_due(self, const View* view) noexcept nogil:
-        """Return whether a decision is due; a run that begins again has all of them before it."""
+        """Return whether a decision is due; a run that restarts begins with a decision."""
         if view.top.us < self.last_us or self.last_us < 0:
             self.next_us, self.decided = view.begun_us, 0
             self.last_us = view.top.us
@@ -104,7 +104,7 @@ cdef class Agent(QuoteModel):
         return view.top.us >= self.next_us
 
     cdef int observe(self, const View* view) except -1 nogil:
-        """Write down what there is to see, each number scaled and bounded."""
+        """Write the observation, each number scaled and clipped."""
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick
         cdef double* own = self.seen + self.count
         cdef int place
@@ -123,12 +123,12 @@ cdef class Agent(QuoteModel):
         return 0
 
     cdef void decide(self, const View* view) noexcept nogil:
-        """Note that a decision was made, and when the next one is due."""
+        """Count a decision, and set the instant of the next one."""
         self.decided += 1
         self.next_us = view.top.us + self.step_us - (view.top.us - view.begun_us) % self.step_us
 
     cdef void choose(self, const double* answer) noexcept nogil:
-        """Take the action that an answer of the network means."""
+        """Set the action from an output of the network."""
         cdef int place, best = 0
         if not self.discrete:
             for place in range(3):
@@ -140,18 +140,18 @@ cdef class Agent(QuoteModel):
         self.pick(best)
 
     cdef void pick(self, int choice) noexcept nogil:
-        """Take one of the discrete actions."""
+        """Set one of the discrete actions."""
         self.action[0], self.action[1] = OFFSET[choice % 5], OFFSET[choice // 5 % 5]
         self.action[2] = SIZE[choice // 25]
 
 
 @Declaration(AGENT, (MODEL_PATH,))
 def rl(**given: Any) -> QuoteModel:
-    """Return the agent of a file as a strategy: never crossing, within its bound of the inventory."""
+    """Return the agent of a file as a strategy: post-only, within its inventory bound."""
     saved = read_agent(Path(rl.declared.settle(given)["model_path"]))
     return strategy_of(Agent(saved.terms, saved))
 
 
 def strategy_of(agent: Agent) -> QuoteModel:
-    """Return an agent as it is played: `PostOnly`, within an `InventoryBound`."""
+    """Return the strategy of an agent: `PostOnly`, within an `InventoryBound`."""
     return InventoryBound(PostOnly(agent), q_max=agent.terms.q_max, name=agent.name)

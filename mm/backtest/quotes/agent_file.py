@@ -1,8 +1,7 @@
-"""The file of an agent: its terms and its network as plain arrays, in a zip that one changed byte makes unreadable.
+"""The file of an agent: its terms and its network as plain arrays, in a zip with a checksum.
 
-The zip holds ``agent.json``, ``arrays.npz``, and where it was trained here ``training.zip``, the trainer's own data,
-which nothing but further training opens. Its comment is the SHA-256 of every byte before it. Reading needs numpy
-alone and loads no pickle.
+The zip holds ``agent.json``, ``arrays.npz``, and for agents trained by `mm.rl` ``training.zip``, the trainer's data for
+further training. Its comment is the SHA-256 of all bytes before it. Reading needs only numpy and loads no pickle.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ TERMS, ARRAYS, TRAINING = "agent.json", "arrays.npz", "training.zip"
 DIGEST = hashlib.sha256().digest_size * 2  # characters
 OWN_INPUTS = ("inventory", "time_left", "bid_distance", "ask_distance", "bid_queue", "ask_queue")
 OFFSETS, SIZES = (0.0, -1.0, 1.0, -0.5, 0.5), (0.0, -1.0, 1.0)
-"""The parts of a discrete action, the zero action first: its number is ``bid + 5·(ask + 5·size)``."""
+"""The components of a discrete action, the zero action first; its index is ``bid + 5·(ask + 5·size)``."""
 CHOICES = len(OFFSETS) ** 2 * len(SIZES)
 
 Arrays = NDArray[np.float64]
@@ -39,20 +38,20 @@ Layers = tuple[tuple[Arrays, Arrays, str], ...]  # weights[inputs, outputs], bia
 
 @dataclass(frozen=True, kw_only=True)
 class AgentTerms:
-    """What an agent observes, and what its actions mean.
+    """The observations of an agent, and the meaning of its actions.
 
     Attributes:
-        symbol: On whose days it was fitted.
-        tick_e8: Their tick, in 1e-8 of the quote asset; distances count in it.
+        symbol: Symbol on which it was trained.
+        tick_e8: Its tick, in 1e-8 of the quote asset; the unit of distances.
         signals: Names of the signals that it observes.
-        means, scales: Of each signal: what is taken off it, and what the rest is divided by.
+        means, scales: Normalisation of each signal: (value - mean) / scale.
         step_s: Time between two decisions.
         episode_s: Time after which ``time_left`` begins again at 1.
-        max_offset_ticks: What an offset of 1 adds to a quote's distance.
+        max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
-        q_max: Bound of the inventory either way, in clips.
-        usual_distance_ticks: What distances of our quotes are divided by.
-        usual_queue: Quantity ahead of a quote that counts as half-way back, in the base asset.
+        q_max: Inventory bound in both directions, in clips.
+        usual_distance_ticks: Scale of the distances of our quotes.
+        usual_queue: Quantity ahead of a quote that is mapped to one half, in the base asset.
         discrete: Whether it chooses one of `CHOICES` actions; else bid offset, ask offset and size, each in [-1, 1].
     """
 
@@ -72,17 +71,17 @@ class AgentTerms:
 
     @property
     def inputs(self) -> int:
-        """How many numbers it observes: the signals, then those of `OWN_INPUTS`."""
+        """Number of inputs: the signals, then `OWN_INPUTS`."""
         return len(self.signals) + len(OWN_INPUTS)
 
     @property
     def outputs(self) -> int:
-        """How many numbers its network answers: three, or one per choice."""
+        """Number of outputs of the network: three, or one per discrete action."""
         return CHOICES if self.discrete else 3
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "AgentTerms":
-        """Return the terms of JSON; raises ValueError, KeyError or TypeError where it holds none."""
+        """Return the terms from JSON; raise ValueError, KeyError or TypeError if it is malformed."""
         values = {one.name: content[one.name] for one in fields(cls)}
         for name in ("signals", "means", "scales"):
             values[name] = tuple(values[name])
@@ -96,7 +95,7 @@ class AgentTerms:
         return terms
 
     def check_tick(self, tick_e8: int) -> None:
-        """Raise Mismatch where a market's tick, in 1e-8, is not that of the training."""
+        """Raise Mismatch if a market's tick, in 1e-8, differs from that of the training."""
         if tick_e8 != self.tick_e8:
             raise Mismatch(
                 f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
@@ -110,14 +109,14 @@ class AgentTerms:
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """An agent as its file holds it.
+    """An agent, as stored in its file.
 
     Attributes:
-        terms: What it observes, and what its actions mean.
+        terms: Its observations and the meaning of its actions.
         layers: Its network.
         about: How it was trained; JSON values.
-        training: The trainer's own data; empty where there is none.
-        sha256: That of the file; empty before it is written.
+        training: The trainer's data; empty if there is none.
+        sha256: SHA-256 of the file; empty before it is written.
     """
 
     terms: AgentTerms
@@ -128,14 +127,14 @@ class SavedAgent:
 
     @property
     def requote_interval_ms(self) -> float:
-        """Time between requotes in training; that between decisions where the file does not say."""
+        """Time between requotes in training; if the file lacks it, the time between decisions."""
         return float(self.about.get("requote_interval_ms", 1e3 * self.terms.step_s))
 
     def network(self) -> Network:
         """Return the network.
 
         Raises:
-            ValueError: If the arrays make none that answers these terms.
+            ValueError: If the arrays are not a network of these inputs and outputs.
         """
         weights, biases, activations = zip(*self.layers, strict=True)
         network = Network(weights, biases, activations)
@@ -148,7 +147,7 @@ class SavedAgent:
 
 
 def write_agent(path: Path, agent: SavedAgent) -> str:
-    """Write an agent to *path*, and return the SHA-256 that it carries; equal agents are equal bytes."""
+    """Write an agent to *path*, and return its SHA-256; equal agents give equal bytes."""
     arrays = io.BytesIO()
     named: dict[str, Any] = {}
     for place, (weights, biases, _) in enumerate(agent.layers):
@@ -179,7 +178,7 @@ def read_agent(path: Path) -> SavedAgent:
 
     Raises:
         DataError: If there is no such file.
-        BrokenFile: If it is no agent, or a byte of it was changed.
+        BrokenFile: If it is not an agent, or was changed.
     """
     try:
         data = path.read_bytes()

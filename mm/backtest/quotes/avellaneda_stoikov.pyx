@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes after Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008), bare, by default, and symmetric."""
+"""Quotes of Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008): plain, default, and symmetric."""
 
 from libc.math cimport INFINITY, NAN, expm1, log, log1p
 
@@ -33,8 +33,8 @@ cdef class AvellanedaStoikov(Distances):
     (equations 29 and 30); the bid is r - half spread, the ask r + half spread. In mode ``infinite`` each
     side has its own reservation price, those of section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
     is mid + ln(1 - (1 + 2q)/((q_max + 1)² - q²))/gamma, the ask's its mirror image in q. (The paper prints
-    the ask's with another sign inside the logarithm, which its own value function does not give.) There a gamma of
-    ``auto`` takes the slope of the reservation price at q = 0.
+    the ask's with another sign inside the logarithm, inconsistent with its own value function.) There a gamma of
+    ``auto`` uses the slope of the reservation price at q = 0.
     """
 
     declared = Declaration(
@@ -51,7 +51,7 @@ cdef class AvellanedaStoikov(Distances):
         ),
         VOLATILITY,
     )
-    cdef double edge                # the markup of gamma and k, which these are
+    cdef double edge                # the markup, for of_gamma and of_k
     cdef double of_gamma, of_k
     cdef bint infinite
 

@@ -1,4 +1,4 @@
-# The interface of quote models: the view that they get, and the quotes that they set.
+# The interface of quote models: the view that they receive, and the quotes that they set.
 
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
@@ -17,11 +17,11 @@ cdef struct View:
     double sigma_ticks      # per root second, NaN while unknown
     double run_sigma_ticks  # the same from everything since the run began
     Trade last_trade        # id -1 before the first
-    int64_t begun_us        # when the run's first valid book was
-    double tick_lot         # what one lot is worth more when the price is one tick higher, in the quote asset
+    int64_t begun_us        # instant of the run's first valid book
+    double tick_lot         # value of one tick of price on one lot, in the quote asset
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
     double tick             # price step, in the quote asset
-    # Our open quotes, sells and buys, where the model receives them: price and lots ahead, NaN for none and for not known.
+    # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
     double[2] own_ahead_lots
 
@@ -30,7 +30,7 @@ cdef struct Level:
     double ticks
     int64_t lots
     int64_t whole_ticks     # of an order for it
-    bint stands             # whether an order of ours rests there, or is on its way
+    bint stands             # whether an order of ours rests there, or is pending
 
 # The prices of a side, in any order; the memory belongs to the caller of the model.
 cdef struct Ladder:
@@ -44,12 +44,12 @@ cdef struct Want:
     double ask_ticks
     int64_t bid_lots
     int64_t ask_lots
-    int64_t bid_kind        # LIMIT_MAKER unless the model says otherwise
+    int64_t bid_kind        # LIMIT_MAKER unless the model sets another
     int64_t ask_kind
     Ladder* ladders         # sells, buys: `want_level` adds to them
-    bint laddered           # whether the ladders are the quotes, in the place of prices and lots above
+    bint laddered           # whether the ladders are the quotes, instead of prices and lots above
     bint on_best            # whether a requote follows on the next change of a best price
-    int64_t again_us        # when a requote is to follow, beside the grid; NEVER for none
+    int64_t again_us        # instant of an additional requote; NEVER for none
 
 # A fill of one of our orders.
 cdef struct OwnFill:
@@ -59,16 +59,16 @@ cdef struct OwnFill:
     int64_t ticks
     int64_t lots
     int64_t left_lots       # of the order
-    bint took               # whether it took from the book
+    bint took               # whether it took liquidity
 
 
 cdef inline void show_no_own(View* view) noexcept nogil:
-    """Show no quotes of ours."""
+    """Set the view to have no open quotes of ours."""
     view.own_ticks[0] = view.own_ticks[1] = view.own_ahead_lots[0] = view.own_ahead_lots[1] = NAN
 
 
 cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil:
-    """Want nothing yet: no price, and *lots* of what is wanted without a quantity."""
+    """Set no quotes; *lots* is the default quantity."""
     want.bid_ticks = want.ask_ticks = NAN
     want.bid_lots = want.ask_lots = lots
     want.bid_kind = want.ask_kind = LIMIT_MAKER
@@ -77,7 +77,7 @@ cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil
 
 
 cdef inline int want_level(Want* want, int64_t side, double ticks, int64_t lots) except -1 nogil:
-    """Want *lots* at a price of a side, beside the prices added before; the quotes are ladders from then on."""
+    """Add a quote of *lots* at a price of a side; from then on the quotes are ladders."""
     cdef Ladder* ladder = &want.ladders[(side + 1) >> 1]
     want.laddered = True
     if ladder.count == ladder.room:
@@ -104,13 +104,13 @@ cdef inline double clips_held(const View* view) noexcept nogil:
 
 
 cdef class QuoteModel:
-    cdef readonly str name          # as results show it
-    cdef int looks                  # how deep into the book: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
-    cdef bint interpreted           # whether Python answers
-    cdef bint timeless              # whether best prices and our inventory alone make the answer
+    cdef readonly str name          # in results
+    cdef int looks                  # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
+    cdef bint interpreted           # whether its hooks are in Python
+    cdef bint timeless              # whether its quotes depend on best prices and inventory only
     cdef bint follows_fills         # whether on_fill is called, and a requote follows on each fill
     cdef bint follows_prints        # whether on_print is called
-    cdef bint sees_own              # whether it reads our open quotes
+    cdef bint needs_own_orders              # whether it reads our open quotes
     cdef readonly tuple signals     # type: tuple[str, ...]
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil

@@ -8,12 +8,12 @@ from mm.backtest.quotes.view import Quotes
 class QuoteModel:
     """Base of compiled quote models: override ``quote``.
 
-    What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
-    or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
-    equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
-    ``follows_fills`` where its ``on_fill`` is to be called, ``follows_prints`` where its ``on_print`` is. ``signals``
-    names the signals that it reads (docs/signals.md); ``bind`` then says where each stands in ``view.signals``.
-    With ``sees_own`` the view holds our open quotes.
+    Declarations make a model faster (attributes of the class, set in ``__init__``): ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal
+    best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
+    ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
+    (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
+    view has our open quotes.
     """
     @property
     def name(self) -> str: ...
@@ -38,23 +38,23 @@ class QuoteModel:
 
         Args:
             bid_ticks, ask_ticks: The best prices.
-            bid_lots, ask_lots: What stands there.
-            inventory_lots: What we hold.
-            target_lots: The inventory that quotes count from.
+            bid_lots, ask_lots: The lots there.
+            inventory_lots: Our inventory.
+            target_lots: The target inventory.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
-            tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
+            tick_lot: Value of one tick of price on one lot, in the quote asset.
             us: The instant; the run begins at 0.
         """
     def wants(self, view: QuoteView) -> Quotes:
-        """Return the model's quotes for *view*: for a step of yours around it."""
+        """Return the model's quotes for *view*, for use in a Python step around it."""
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
+    """Return *model* itself if it is compiled, else a `PythonQuoteModel` around it."""
 
 class QuoteView:
-    """What a Python quote model receives; valid during the call only. A price of 0 means none."""
+    """The view passed to a Python quote model; valid during the call only. A price of 0 means none."""
     @property
     def us(self) -> int:
         """Instant of the requote."""
@@ -75,19 +75,19 @@ class QuoteView:
         """Best bid plus best ask: twice the mid."""
     @property
     def inventory_lots(self) -> int:
-        """What we hold, in lots."""
+        """Our inventory, in lots."""
     @property
     def target_lots(self) -> int:
         """The inventory that quotes, bounds and risk count from, in lots (``TARGET_INVENTORY``)."""
     @property
     def most_lots(self) -> int:
-        """What we hold if every open buy fills and no sell does; orders on their way count."""
+        """Our inventory if every open buy fills and no sell does; pending orders count."""
     @property
     def least_lots(self) -> int:
-        """What we hold if every open sell fills and no buy does; orders on their way count."""
+        """Our inventory if every open sell fills and no buy does; pending orders count."""
     @property
     def quote_lots(self) -> int:
-        """The clip: lots of a quote that names none."""
+        """The clip: lots of a quote without a quantity."""
     @property
     def cash(self) -> float:
         """Cash in the quote asset."""
@@ -98,10 +98,10 @@ class QuoteView:
     def last_trade(self) -> TradeView | None:
         """The last print, None before the first."""
     def signal(self, name: str) -> float | None:
-        """Return a signal that the model declares in ``signals``: its last row at or before ``us``.
+        """Return the last value at or before ``us`` of a signal that the model declares in ``signals``.
 
         Returns:
-            None where it is not defined (docs/signals.md), as before the first row.
+            None while it is undefined (docs/signals.md), as before the first row.
 
         Raises:
             ModelError: If the model does not declare it.
@@ -110,15 +110,16 @@ class QuoteView:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
 
 class PythonQuoteModel(QuoteModel):
-    """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
+    """Wraps a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it, one with
-    ``on_print(trade)`` each print of the market before the next requote.
-    One with ``timeless = True`` says that equal best prices and an equal inventory always make an equal answer; calls
-    that would repeat one are left out, and there is no volatility. A tuple of prices that is the very one of the last
-    answer is not read again.
-    One with ``signals = ("imbalance_5", …)`` reads them by ``view.signal(name)``.
-    One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
-    take; it is played on them alone, which is quicker.
+    Optional members of the object:
+
+    - ``on_fill(fill)``: receives each fill of our orders before the requote that follows it
+    - ``on_print(trade)``: receives each print of the market before the next requote
+    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; calls that would repeat
+      are skipped, and there is no volatility. A tuple of prices identical (``is``) to the last one is not read again
+    - ``signals = ("imbalance_5", …)``: signals to read by ``view.signal(name)``
+    - ``depth = False``: reads only best prices, their lots and the last print, and sends no orders that take; it is
+      played on best prices only, which is faster
     """
     def __init__(self, model: object) -> None: ...

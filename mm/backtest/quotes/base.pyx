@@ -21,24 +21,24 @@ from mm.user_code import raised
 from mm.errors import ModelError, UsageError
 
 cdef object USUAL = KINDS[LIMIT_MAKER]
-cdef int64_t MOST = 1 << 50             # of a price that is taken as it is; others are looked at more closely
+cdef int64_t MOST = 1 << 50             # prices below need no further check
 
 
 cdef class QuoteModel:
     """Base of compiled quote models: override ``quote``.
 
-    What a model declares makes it quick (attributes of the class, set in ``__init__``): ``looks`` at ``BEST_PRICES``
-    or ``BEST_LOTS`` where it sends ``LIMIT_MAKER`` orders only and sees nothing of the book below; ``timeless`` where
-    equal best prices and an equal inventory always make an equal answer, which asks for no further requote;
-    ``follows_fills`` where its ``on_fill`` is to be called, ``follows_prints`` where its ``on_print`` is. ``signals``
-    names the signals that it reads (docs/signals.md); ``bind`` then says where each stands in ``view.signals``.
-    With ``sees_own`` the view holds our open quotes.
+    Declarations make a model faster (attributes of the class, set in ``__init__``): ``looks = BEST_PRICES`` or
+    ``BEST_LOTS`` if it sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal
+    best prices and an equal inventory always give equal quotes, without further requotes; ``follows_fills`` if its
+    ``on_fill`` is to be called, ``follows_prints`` if its ``on_print`` is. ``signals`` names the signals that it reads
+    (docs/signals.md); ``bind`` receives the order in which they are in ``view.signals``. With ``needs_own_orders`` the
+    view has our open quotes.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.name = name_of(type(self))
         self.looks = WHOLE_BOOK
-        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = self.sees_own = False
+        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = self.needs_own_orders = False
         self.signals = ()
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
@@ -46,15 +46,15 @@ cdef class QuoteModel:
         return 0
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
-        """Take note of a fill; called for each before the requote that follows on it. *view* includes all of them."""
+        """Called for each fill before the requote that follows it. *view* includes all of them."""
         return 0
 
     cdef int on_print(self, const Trade* trade) except -1 nogil:
-        """Take note of a print of the market; called for each that was received, in order, before the next requote."""
+        """Called for each received print of the market, in order, before the next requote."""
         return 0
 
     cdef int bind(self, tuple names) except -1:
-        """Take note of the signals of a run, before it begins: those of *names*, in this order."""
+        """Receive the signals of a run before it begins: those of *names*, in this order."""
         return 0
 
     def answer(
@@ -76,13 +76,13 @@ cdef class QuoteModel:
 
         Args:
             bid_ticks, ask_ticks: The best prices.
-            bid_lots, ask_lots: What stands there.
-            inventory_lots: What we hold.
-            target_lots: The inventory that quotes count from.
+            bid_lots, ask_lots: The lots there.
+            inventory_lots: Our inventory.
+            target_lots: The target inventory.
             quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
-            tick_lot: What one lot is worth more when the price is one tick higher, in the quote asset.
+            tick_lot: Value of one tick of price on one lot, in the quote asset.
             us: The instant; the run begins at 0.
         """
         cdef View view
@@ -96,10 +96,10 @@ cdef class QuoteModel:
         return answer_to(self, &view)
 
     def wants(self, view: QuoteView) -> Quotes:
-        """Return the model's quotes for *view*: for a step of yours around it."""
+        """Return the model's quotes for *view*, for use in a Python step around it."""
         cdef QuoteView shown = view
         if shown.shallow and self.looks == WHOLE_BOOK:
-            raise ModelError(f"{self.name} looks at the whole book; take `depth = False` out of the model around it")
+            raise ModelError(f"{self.name} reads the whole book; take `depth = False` out of the model around it")
         shown.seen()
         if self.signals:
             lacking = [name for name in self.signals if shown.names is None or name not in shown.names]
@@ -110,7 +110,7 @@ cdef class QuoteModel:
 
 
 cdef object answer_to(QuoteModel model, const View* view):
-    """Return a model's quotes for *view* as Python reads them."""
+    """Return a model's quotes for *view* as a Python object."""
     cdef Ladder[2] ladders
     cdef Want want
     ladders[0] = ladders[1] = Ladder(NULL, 0, 0, 0.0)
@@ -142,7 +142,7 @@ cdef list prices_of(const Ladder* ladder):
 
 
 cdef tuple declared_signals(object model):
-    """Return the names in a model's ``signals``; raises UsageError where they are none."""
+    """Return the names in a model's ``signals``; raise UsageError if they are not names."""
     names = getattr(model, "signals", ())
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"quote model {type(model).__name__}: signals is {names!r}; it must be a tuple of names")
@@ -150,16 +150,16 @@ cdef tuple declared_signals(object model):
 
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* as the engine calls it: itself, or the holder of an object in Python."""
+    """Return *model* itself if it is compiled, else a `PythonQuoteModel` around it."""
     return model if isinstance(model, QuoteModel) else PythonQuoteModel(model)
 
 
 cdef class QuoteView:
-    """What a Python quote model receives; valid during the call only. A price of 0 means none."""
+    """The view passed to a Python quote model; valid during the call only. A price of 0 means none."""
 
     cdef const View* view
     cdef TradeView trade
-    cdef bint shallow               # whether its model declares that it looks no deeper than the best prices
+    cdef bint shallow               # whether its model declares that it reads only the best prices
     cdef dict places                # of the signals that its model declares
     cdef tuple names                # of all signals of the run
 
@@ -200,7 +200,7 @@ cdef class QuoteView:
 
     @property
     def inventory_lots(self) -> int:
-        """What we hold, in lots."""
+        """Our inventory, in lots."""
         return self.seen().inventory_lots
 
     @property
@@ -210,17 +210,17 @@ cdef class QuoteView:
 
     @property
     def most_lots(self) -> int:
-        """What we hold if every open buy fills and no sell does; orders on their way count."""
+        """Our inventory if every open buy fills and no sell does; pending orders count."""
         return self.seen().most_lots
 
     @property
     def least_lots(self) -> int:
-        """What we hold if every open sell fills and no buy does; orders on their way count."""
+        """Our inventory if every open sell fills and no buy does; pending orders count."""
         return self.seen().least_lots
 
     @property
     def quote_lots(self) -> int:
-        """The clip: lots of a quote that names none."""
+        """The clip: lots of a quote without a quantity."""
         return self.seen().quote_lots
 
     @property
@@ -241,10 +241,10 @@ cdef class QuoteView:
         return self.trade
 
     def signal(self, name: str) -> float | None:
-        """Return a signal that the model declares in ``signals``: its last row at or before ``us``.
+        """Return the last value at or before ``us`` of a signal that the model declares in ``signals``.
 
         Returns:
-            None where it is not defined (docs/signals.md), as before the first row.
+            None while it is undefined (docs/signals.md), as before the first row.
 
         Raises:
             ModelError: If the model does not declare it.
@@ -260,28 +260,29 @@ cdef class QuoteView:
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
         if self.shallow and ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
-            raise ModelError(f"lots_at({side}, {ticks}) is no best price; take `depth = False` out of the model")
+            raise ModelError(f"lots_at({side}, {ticks}) is not a best price; take `depth = False` out of the model")
         if self.seen().top.book is NULL:
-            raise ModelError(f"lots_at({side}, {ticks}): there is no book behind a question from outside of a run")
+            raise ModelError(f"lots_at({side}, {ticks}): there is no book outside of a run")
         return book_lots_at(<const Book*> self.seen().top.book, side, ticks)
 
 
 cdef class PythonQuoteModel(QuoteModel):
-    """Holds a user's object and calls its ``quote(view) -> Quotes | None``.
+    """Wraps a user's object and calls its ``quote(view) -> Quotes | None``.
 
-    One with a method ``on_fill(fill)`` gets each fill of our orders before the requote that follows on it, one with
-    ``on_print(trade)`` each print of the market before the next requote.
-    One with ``timeless = True`` says that equal best prices and an equal inventory always make an equal answer; calls
-    that would repeat one are left out, and there is no volatility. A tuple of prices that is the very one of the last
-    answer is not read again.
-    One with ``signals = ("imbalance_5", …)`` reads them by ``view.signal(name)``.
-    One with ``depth = False`` sees best prices, the lots at them and the last print, and sends orders that do not
-    take; it is played on them alone, which is quicker.
+    Optional members of the object:
+
+    - ``on_fill(fill)``: receives each fill of our orders before the requote that follows it
+    - ``on_print(trade)``: receives each print of the market before the next requote
+    - ``timeless = True``: equal best prices and an equal inventory always give equal quotes; calls that would repeat
+      are skipped, and there is no volatility. A tuple of prices identical (``is``) to the last one is not read again
+    - ``signals = ("imbalance_5", …)``: signals to read by ``view.signal(name)``
+    - ``depth = False``: reads only best prices, their lots and the last print, and sends no orders that take; it is
+      played on best prices only, which is faster
     """
 
     cdef object model, ask, filled, printed
     cdef QuoteView view
-    cdef Ladder[2] known            # what the tuples of the last answer came to
+    cdef Ladder[2] known            # levels from the tuples of the last quotes
     cdef tuple bids, asks           # these tuples, None where there is none
     cdef int64_t known_lots         # the clip that they were read with
     cdef dict places
@@ -307,7 +308,7 @@ cdef class PythonQuoteModel(QuoteModel):
         self.show()
 
     cdef int show(self) except -1:
-        """Make what the next call will see."""
+        """Create the view of the next call."""
         self.view = QuoteView()
         self.view.shallow = self.looks != WHOLE_BOOK
         self.view.places, self.view.names = self.places, self.names
@@ -320,7 +321,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return self.show()
 
     cdef int end(self) except -1:
-        """End what the view shows; one that the model has kept stays ended, and the next call sees another."""
+        """Invalidate the view after a call; a view that the model kept stays invalid and is replaced."""
         self.view.view = NULL
         self.view.trade.trade = NULL
         if is_kept(<PyObject*> self.view) or is_kept(<PyObject*> self.view.trade):
@@ -343,7 +344,7 @@ cdef class PythonQuoteModel(QuoteModel):
                 return 0
             if not isinstance(answer, Quotes):
                 raise ModelError(
-                    f"{type(self.model).__name__}.quote answered {answer!r}; it must return mm.Quotes or None"
+                    f"{type(self.model).__name__}.quote returned {answer!r}; it must return mm.Quotes or None"
                 )
             self.take(answer, view, want)
         return 0
@@ -375,7 +376,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int take(self, object answer, const View* view, Want* want) except -1:
-        """Set what the model answered."""
+        """Set *want* to the quotes returned by the model."""
         want.bid_kind = self.kind("bid", answer.bid_kind)
         want.ask_kind = self.kind("ask", answer.ask_kind)
         want.again_us, want.on_best = self.instant(answer.again_us, view.top.us), bool(answer.on_best)
@@ -387,7 +388,7 @@ cdef class PythonQuoteModel(QuoteModel):
             return 0
         if answer.bid_ticks is not None or answer.ask_ticks is not None:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered both one price and several: bid_ticks={answer.bid_ticks!r}, "
+                f"{type(self.model).__name__}.quote returned both one price and several: bid_ticks={answer.bid_ticks!r}, "
                 f"ask_ticks={answer.ask_ticks!r} beside bids or asks; leave one of them out"
             )
         want.laddered = True
@@ -398,7 +399,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef tuple remembered(self, str side, int64_t sign, object levels, tuple last, Want* want):
-        """Add the prices of a side; return them where they are a tuple, whose reading is kept."""
+        """Add the prices of a side; return them if they are a tuple, whose parsed levels are cached."""
         cdef Ladder* known = &self.known[(sign + 1) >> 1]
         cdef Ladder* wanted = &want.ladders[(sign + 1) >> 1]
         cdef int64_t i
@@ -429,14 +430,14 @@ cdef class PythonQuoteModel(QuoteModel):
             return 0
         if kind >= IOC:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side} of the kind {KINDS[kind]}; several prices of a side "
+                f"{type(self.model).__name__}.quote returned {side} of the kind {KINDS[kind]}; several prices of a side "
                 f"must be LIMIT_MAKER or LIMIT"
             )
         try:
             levels = list(levels)
         except TypeError:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side}={levels!r}; it must be a list of prices, or of pairs of "
+                f"{type(self.model).__name__}.quote returned {side}={levels!r}; it must be a list of prices, or of pairs of "
                 f"price and lots"
             ) from None
         for level in levels:
@@ -445,12 +446,12 @@ cdef class PythonQuoteModel(QuoteModel):
                 continue
             ticks, named = level if isinstance(level, tuple) and len(level) == 2 else (level, None)
             if ticks is None:
-                raise ModelError(f"{type(self.model).__name__}.quote answered {side} with a price None; leave it out")
+                raise ModelError(f"{type(self.model).__name__}.quote returned {side} with a price None; leave it out")
             want_level(want, sign, self.price(side, ticks), self.lots(side, named, lots))
         return 0
 
     cdef int64_t instant(self, object us, int64_t now_us) except? -1:
-        """Return when the model is to be called again, NEVER for none."""
+        """Return the instant of the next extra call of the model, NEVER for none."""
         cdef int beyond = 0
         cdef int64_t found
         if us is None:
@@ -461,13 +462,13 @@ cdef class PythonQuoteModel(QuoteModel):
                 return found
         if not hasattr(us, "__index__") or not now_us < us.__index__() < NEVER:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered again_us={us!r} at {now_us}; it must be a later instant in µs, "
+                f"{type(self.model).__name__}.quote returned again_us={us!r} at {now_us}; it must be a later instant in µs, "
                 f"or None"
             )
         return us.__index__()
 
     cdef double price(self, str field, object ticks) except? -1.0:
-        """Return a price of the answer, NaN for none."""
+        """Return a returned price, NaN for none."""
         if ticks is None:
             return NAN
         try:
@@ -476,31 +477,31 @@ cdef class PythonQuoteModel(QuoteModel):
             value = math.nan
         if not math.isfinite(value) or abs(value) > 1e15:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {field}={ticks!r}; it must be a finite number of ticks or None"
+                f"{type(self.model).__name__}.quote returned {field}={ticks!r}; it must be a finite number of ticks or None"
             )
         return value
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
-        """Return the lots of the answer."""
+        """Return the returned lots."""
         if lots is None:
             return default
         if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {field}={lots!r}; it must be a whole number of lots, 0 or more"
+                f"{type(self.model).__name__}.quote returned {field}={lots!r}; it must be a whole number of lots, 0 or more"
             )
         return lots.__index__()
 
     cdef int64_t kind(self, str side, object kind) except -1:
-        """Return the position of an order kind of the answer."""
+        """Return the index of a returned order kind."""
         if kind is USUAL:
             return LIMIT_MAKER
         if kind not in KINDS:
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"
+                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"
             )
         if self.view.shallow and kind != "LIMIT_MAKER":
             raise ModelError(
-                f"{type(self.model).__name__}.quote answered {side}_kind={kind!r}, an order that may take from the book; "
+                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}, an order that may take from the book; "
                 f"take `depth = False` out of the model"
             )
         return KINDS.index(kind)

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/bounded.pyx by `make stubs`; edit that file instead.
 
-"""Optimal quotes with a bounded inventory, which follow from the values of the inventory levels.
+"""Optimal quotes with a bounded inventory, from the values of the inventory levels.
 
 - Guéant, Lehalle and Fernandez-Tapia, Mathematics and Financial Economics 7, 477-507 (2013)
 - Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862)
@@ -18,17 +18,17 @@ class Bounded(Distances):
 
     With u the inventory in orders, the bid's distance is edge - ticks·(ln v(u + 1) - ln v(u)) and the ask's is
     edge + ticks·(ln v(u) - ln v(u - 1)). Levels are whole orders; between two of them, after a partial fill, distances
-    lie on a straight line, and beyond the last that a side has they stay as they are.
+    are interpolated linearly, and beyond the last level of a side they are constant.
 
-    Where sigma comes from the tape, it changes with every second, and in a session the time left changes with every
-    requote. Then the steps at a requote are interpolated, in ln rho and ln time, from those at the 8 values of each
-    around the requested ones (32 and 16 to an octave, solved for when first needed). Where the result of the inner 6
-    differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
-    usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
+    A sigma from the tape changes every second, and in a session the time left changes at every requote. The steps at a
+    requote are then interpolated, in ln rho and ln time, between 8 neighbouring values of each (32 and 16 per octave,
+    solved when first needed). If the result of the inner 6 differs by more than 1e-8 of a step, the problem itself is
+    solved; so the relative error stays below 1e-7, and is usually below 1e-12. ``distances`` and constant parameters
+    are solved without interpolation.
     """
 
 class Gueant(Bounded):
-    """Optimal quotes for orders of *delta* clips and two attitudes to risk.
+    """Optimal quotes for orders of *delta* clips, with two kinds of risk aversion.
 
     *gamma* is the price of inventory risk, gamma·sigma²·q²/2 per second, and *xi* that of the risk of fills: xi = gamma
     is an exponential utility, xi = 0 a mean less that running variance. With n = q/delta, x = xi·delta/k and
@@ -38,8 +38,8 @@ class Gueant(Bounded):
     the same with v(n - 1). Modes:
 
     - ``exact``: v after the time left; ``session``: the same, with a time left that runs down.
-    - ``stationary``: v for a horizon far away, M's eigenvector of the smallest eigenvalue.
-    - ``closed_form``: his approximation of it (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
+    - ``stationary``: v for an infinite horizon, M's eigenvector of the smallest eigenvalue.
+    - ``closed_form``: Guéant's approximation (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
       last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift takes drift/(gamma·sigma²·delta) from n.
 
     With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
@@ -99,13 +99,13 @@ class Glft(Gueant):
 class CarteaJaimungal(Bounded):
     """Optimal quotes for expected wealth less a running and a final penalty on inventory.
 
-    Maximised is the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
+    It maximises the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
     does not matter as long as nobody can predict it. With q in clips, omega solves omega' = B omega, B tridiagonal:
     -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
     1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
 
     - ``exact``: omega after the time left; ``session``: the same, with a time left that runs down.
-    - ``stationary``: omega for a horizon far away, B's eigenvector of the largest eigenvalue; alpha does not matter.
+    - ``stationary``: omega for an infinite horizon, B's eigenvector of the largest eigenvalue; alpha has no effect.
     """
 
     declared: Declaration

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Optimal quotes with a bounded inventory, which follow from the values of the inventory levels.
+"""Optimal quotes with a bounded inventory, from the values of the inventory levels.
 
 - Guéant, Lehalle and Fernandez-Tapia, Mathematics and Financial Economics 7, 477-507 (2013)
 - Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862)
@@ -39,34 +39,34 @@ from mm.backtest.parameters import (
 from mm.backtest.quotes.levels import MOST_LEVELS
 from mm.errors import UsageError
 
-_Q_MAX = Q_MAX.means("Bound of the inventory in whole orders; without it 30, and in mode `closed_form` none.")
-_IMPACT = Parameter("impact", float, "How far a fill of ours moves the mid against us.", 0.0, TICKS, NOT_NEGATIVE)
+_Q_MAX = Q_MAX.means("Inventory bound in whole orders; default 30, in mode `closed_form` none.")
+_IMPACT = Parameter("impact", float, "Adverse move of the mid after our fill.", 0.0, TICKS, NOT_NEGATIVE)
 
 DEFAULT_BOUND = 30.0            # orders, as in the figures of Guéant, Lehalle and Fernandez-Tapia
 
 cdef enum:
-    NODES = 8                   # of each axis that one interpolation takes
-    BLOCK = 4                   # steps that are solved for at once
-    STRIDE = 256                # nodes that are remembered of one value of rho, where the time left changes too
-    KEPT = 64 * STRIDE          # nodes that are remembered, a power of 2
+    NODES = 8                   # of each axis in one interpolation
+    BLOCK = 4                   # steps solved at once
+    STRIDE = 256                # cached nodes per value of rho, if the time left varies as well
+    KEPT = 64 * STRIDE          # cached nodes, a power of 2
 
 cdef double RHO_PER_OCTAVE = 32.0, TIME_PER_OCTAVE = 16.0
 cdef double[NODES] WEIGHT = [-1.0, 7.0, -21.0, 35.0, -35.0, 21.0, -7.0, 1.0]
 cdef double[NODES] INNER_WEIGHT = [0.0, -1.0, 5.0, -10.0, 10.0, -5.0, 1.0, 0.0]
-cdef double TOLERANCE = 1e-8    # of how far both may be apart; the wider one is off by far less
+cdef double TOLERANCE = 1e-8    # maximum difference of both; the error of the wider one is far smaller
 
 
 cdef struct Problem:
     double rho              # see levels.pyx
     double tilt
-    double time             # infinite: for ever
+    double time             # may be infinite
     double bend
-    double edge             # ticks, the distance that a step of 0 gives
-    double ticks            # of distance that a step of 1 makes
+    double edge             # distance at a step of 0, ticks
+    double ticks            # distance per unit of step
 
 cdef struct Node:
     Problem posed
-    double* steps           # NaN where not solved for yet
+    double* steps           # NaN if not solved yet
 
 
 cdef class Bounded(Distances):
@@ -74,18 +74,18 @@ cdef class Bounded(Distances):
 
     With u the inventory in orders, the bid's distance is edge - ticks·(ln v(u + 1) - ln v(u)) and the ask's is
     edge + ticks·(ln v(u) - ln v(u - 1)). Levels are whole orders; between two of them, after a partial fill, distances
-    lie on a straight line, and beyond the last that a side has they stay as they are.
+    are interpolated linearly, and beyond the last level of a side they are constant.
 
-    Where sigma comes from the tape, it changes with every second, and in a session the time left changes with every
-    requote. Then the steps at a requote are interpolated, in ln rho and ln time, from those at the 8 values of each
-    around the requested ones (32 and 16 to an octave, solved for when first needed). Where the result of the inner 6
-    differs by more than 1e-8 of a step, the very problem is solved; so the relative error stays below 1e-7, and is
-    usually below 1e-12. ``distances`` and constant parameters are solved for by themselves.
+    A sigma from the tape changes every second, and in a session the time left changes at every requote. The steps at a
+    requote are then interpolated, in ln rho and ln time, between 8 neighbouring values of each (32 and 16 per octave,
+    solved when first needed). If the result of the inner 6 differs by more than 1e-8 of a step, the problem itself is
+    solved; so the relative error stays below 1e-7, and is usually below 1e-12. ``distances`` and constant parameters
+    are solved without interpolation.
     """
 
     cdef InventoryLevels levels
     cdef double* memory
-    cdef Node own                   # the last problem that was solved by itself
+    cdef Node own                   # the last problem solved without interpolation
     cdef Node* nodes                # for problems on a grid
     cdef bint by_rho, by_time, varies  # which of both change from one requote to the next
     cdef Problem solved              # of the last requote, with its inventory and its distances
@@ -93,7 +93,7 @@ cdef class Bounded(Distances):
     cdef bint rough                 # whether nodes were too far apart for the last step
 
     cdef void begin(self, double q_max) except *:
-        """Make room for the levels up to *q_max* clips; infinite takes the default."""
+        """Allocate the levels up to *q_max* clips; infinite uses the default."""
         cdef double orders = DEFAULT_BOUND if q_max == INFINITY else q_max / self.clips
         if floor(orders) != orders or orders > MOST_LEVELS:
             raise UsageError(
@@ -119,7 +119,7 @@ cdef class Bounded(Distances):
         free(self.nodes)
 
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
-        """Pose the problem that a market makes."""
+        """Set the problem of a market."""
         posed[0] = Problem(INFINITY, 0.0, INFINITY, 0.0, 0.0, 0.0)
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
@@ -148,7 +148,7 @@ cdef class Bounded(Distances):
             ask[0] = posed.edge + posed.ticks * self.step_at(posed, place - 1.0, between)
 
     cdef double step_at(self, const Problem* posed, double place, bint between) noexcept nogil:
-        """Return the step that begins at a place, on the line between those of whole places."""
+        """Return the step at a fractional level, linear between whole levels."""
         cdef double inside = min(max(place, 0.0), <double> (self.levels.count - 2))
         cdef int64_t below = <int64_t> inside
         cdef double share = inside - <double> below, step
@@ -159,7 +159,7 @@ cdef class Bounded(Distances):
         return self.between_nodes(posed, place) if between else self.known_step(&self.own, posed, place)
 
     cdef double between_nodes(self, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step from those at the nodes around the problem, or its own where they do not agree."""
+        """Return a step interpolated between the nodes around the problem, or solved if the two interpolations differ."""
         cdef double at = RHO_PER_OCTAVE * log2(posed.rho), step
         cdef double[NODES] steps
         cdef int64_t name = <int64_t> floor(at) - (NODES // 2 - 1), i
@@ -173,7 +173,7 @@ cdef class Bounded(Distances):
         return self.known_step(&self.own, posed, place) if self.rough else step
 
     cdef double along_time(self, const Problem* posed, double rho, int64_t rho_name, int64_t place) noexcept nogil:
-        """Return a step at one value of rho, from those at the times around the one left."""
+        """Return a step at one value of rho, interpolated in the time left."""
         cdef double at = TIME_PER_OCTAVE * log2(posed.time), time
         cdef double[NODES] steps
         cdef int64_t name = <int64_t> floor(at) - (NODES // 2 - 1), i
@@ -185,7 +185,7 @@ cdef class Bounded(Distances):
         return self.between(steps, at - <double> name)
 
     cdef double between(self, const double* steps, double at) noexcept nogil:
-        """Interpolate at a place from 3 to 4 between the 8 of the nodes; note where the inner 6 differ."""
+        """Interpolate at a position from 3 to 4 between the 8 nodes; record whether the inner 6 differ."""
         cdef double above = 0.0, beneath = 0.0, inner_above = 0.0, inner_beneath = 0.0, weight, answer
         cdef int64_t i
         if at == floor(at):
@@ -204,16 +204,16 @@ cdef class Bounded(Distances):
     cdef double node_step(
         self, const Problem* posed, double rho, double time, int64_t rho_name, int64_t time_name, int64_t place
     ) noexcept nogil:
-        """Return a step at one node, solved for again where the slot held another."""
+        """Return a step at one node, solved again if the slot held another."""
         cdef Node* node = &self.nodes[(rho_name * (STRIDE if self.by_time else 1) + time_name) & (KEPT - 1)]
         cdef Problem there = posed[0]
         there.rho, there.time = rho, time
         return self.known_step(node, &there, place)
 
     cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of a problem, solved for again where the node held another or did not know it.
+        """Return a step of a problem, solved if the node does not hold it.
 
-        Steps are solved for in blocks, so that earlier requotes make no difference to the last digit.
+        Steps are solved in blocks, so that earlier requotes do not change the last digit.
         """
         cdef int64_t last = self.levels.count - 1, low = place - place % BLOCK, i
         if not same(posed, &node.posed):
@@ -236,7 +236,7 @@ cdef inline bint same(const Problem* one, const Problem* other) noexcept nogil:
 
 
 cdef class Gueant(Bounded):
-    """Optimal quotes for orders of *delta* clips and two attitudes to risk.
+    """Optimal quotes for orders of *delta* clips, with two kinds of risk aversion.
 
     *gamma* is the price of inventory risk, gamma·sigma²·q²/2 per second, and *xi* that of the risk of fills: xi = gamma
     is an exponential utility, xi = 0 a mean less that running variance. With n = q/delta, x = xi·delta/k and
@@ -246,8 +246,8 @@ cdef class Gueant(Bounded):
     the same with v(n - 1). Modes:
 
     - ``exact``: v after the time left; ``session``: the same, with a time left that runs down.
-    - ``stationary``: v for a horizon far away, M's eigenvector of the smallest eigenvalue.
-    - ``closed_form``: his approximation of it (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
+    - ``stationary``: v for an infinite horizon, M's eigenvector of the smallest eigenvalue.
+    - ``closed_form``: Guéant's approximation (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
       last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift takes drift/(gamma·sigma²·delta) from n.
 
     With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
@@ -277,7 +277,7 @@ cdef class Gueant(Bounded):
     cdef readonly double xi, delta, drift, impact
     cdef bint closed, forever
     cdef bint own_xi                # whether xi is not gamma
-    cdef double of_k, of_A, of_gamma  # what the numbers below are made of
+    cdef double of_k, of_A, of_gamma  # from which the numbers below were computed
     cdef double edge, eta, risk     # ticks; per second; rho for a sigma of 1
 
     def __init__(self, **given: Any) -> None:
@@ -292,7 +292,7 @@ cdef class Gueant(Bounded):
             self.begin(self.q_max)
 
     cdef void set_terms(self, const Market* market) noexcept nogil:
-        """Compute what follows from k, A and gamma alone."""
+        """Compute the values that depend on k, A and gamma only."""
         cdef double k = market.k, A = market.A
         cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
         cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)
@@ -366,13 +366,13 @@ cdef class Glft(Gueant):
 cdef class CarteaJaimungal(Bounded):
     """Optimal quotes for expected wealth less a running and a final penalty on inventory.
 
-    Maximised is the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
+    It maximises the mean of cash + q·(mid - alpha·q) at the end, less phi·q² per second until then; how the mid moves
     does not matter as long as nobody can predict it. With q in clips, omega solves omega' = B omega, B tridiagonal:
     -phi·k·q² on the diagonal, A/e beside it, for |q| <= q_max, from omega = exp(-alpha·k·q²). The bid's distance is
     1/k + (1/k)·ln(omega(q)/omega(q + 1)), the ask's the same with omega(q - 1). Modes:
 
     - ``exact``: omega after the time left; ``session``: the same, with a time left that runs down.
-    - ``stationary``: omega for a horizon far away, B's eigenvector of the largest eigenvalue; alpha does not matter.
+    - ``stationary``: omega for an infinite horizon, B's eigenvector of the largest eigenvalue; alpha has no effect.
     """
 
     declared = Declaration(

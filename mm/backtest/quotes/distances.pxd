@@ -18,9 +18,9 @@ cdef struct Market:
     double k                # per tick
     double A                # per second and side
     double gamma            # per tick and clip
-    int64_t piece           # of the intensity that the curve is from; -1 where k and A say it all
+    int64_t piece           # index of the intensity's piece with the curve; -1 if there are only k and A
 
-# A gamma that quotes were made with, and how many.
+# A gamma that quotes used, and the number of quotes.
 cdef struct UsedGamma:
     double gamma
     int64_t quotes
@@ -30,8 +30,8 @@ cdef class Distances(QuoteModel):
     cdef readonly str mode
     cdef Intensity intensity
     cdef double clips               # of one order
-    cdef bint session               # whether time runs from the horizon down to 0, and begins again
-    cdef bint needs_A, needs_sigma  # whether the formula looks at them
+    cdef bint session               # whether time runs from the horizon down to 0, repeatedly
+    cdef bint needs_A, needs_sigma  # whether the formula uses them
     cdef bint fitted                # whether k or A come from the intensity
     cdef bint joins                 # whether k follows from the displayed spread
     cdef bint auto                  # whether gamma follows from the market

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/distances.pyx by `make stubs`; edit that file instead.
 
-"""The base of quotes whose formula gives the distances of bid and ask from the mid."""
+"""Base of quote models whose formula gives the distances of bid and ask from the mid."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,18 @@ from mm.backtest.quotes.base import QuoteModel
 class Distances(QuoteModel):
     """Base of models that quote at distances from the mid: override ``formula``.
 
-    A formula takes the inventory q in clips, and the time left, sigma, k and A of the moment. Here these are found: k
-    and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time left by
-    the mode. Where one that the formula needs is not known, nothing is quoted.
+    A formula takes the inventory q in clips, and the current time left, sigma, k and A. This class supplies them: k and
+    A from the parameters or from the fit or schedule, sigma from the parameters or from the tape's past, the time left
+    by the mode. While a value that the formula needs is unknown, nothing is quoted.
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
-    half-spread, over *horizon_s*: the root of one equation, for k and A of the moment and a sigma that hardly moves
-    (*sigma*, else the one that the fit or the segment carries, else that of the whole run so far; before that is known,
-    the one at which the mid moves by 1/k within the horizon). It is k at most: where the mid hardly moves, a larger
-    gamma would narrow the spread to nothing. With ``auto`` that sigma is also used while the current one is not known,
-    so quotes begin at once.
+    half-spread, over *horizon_s*: the root of one equation, for the current k and A and a slowly varying sigma
+    (*sigma*, else that of the fit or the segment, else that of the whole run so far; before that is known, the one at
+    which the mid moves by 1/k within the horizon). It is at most k: when the mid hardly moves, a larger gamma would
+    reduce the spread to zero. With ``auto`` that sigma is also used while the current one is unknown, so quotes begin
+    at once.
 
-    In mode ``session`` the time left runs from *horizon_s* down to 0, again and again; all others hold it there.
+    In mode ``session`` the time left runs from *horizon_s* down to 0, repeatedly; in all others it is constant.
     """
     @property
     def k(self) -> float: ...
@@ -56,9 +56,9 @@ class Distances(QuoteModel):
         intensity: Intensity | None = None,
     ) -> None: ...
     def gammas(self) -> NDArray[np.float64]:
-        """Return each gamma that quotes were made with, and how many, in order of time: shape (gammas, 2)."""
+        """Return each gamma that quotes used, and the number of quotes, in order of time: float64[gammas, 2]."""
     def sources(self) -> dict[str, str | None]:
-        """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""
+        """Return the sources of k and A if they are not numbers: ``touch`` or ``fit``; None if A is not used."""
     def distances(
         self,
         q: float,
@@ -67,14 +67,14 @@ class Distances(QuoteModel):
         k: float | None = None,
         A: float | None = None,
     ) -> tuple[float, float]:
-        """Return the bare formula's distances of bid and ask from the mid, in ticks; infinite is no quote.
+        """Return the distances of bid and ask from the mid by the plain formula, in ticks; infinite is no quote.
 
         Args:
             q: Inventory in clips.
             tau_s: Time left in seconds; None is the model's ``horizon_s``.
-            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s). It is also
-                what a gamma of ``auto`` follows from.
+            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s). A
+                gamma of ``auto`` is computed from it as well.
 
         Raises:
-            UsageError: If a value is out of its range, or neither given here nor to the model.
+            UsageError: If a value is out of range, or given neither here nor to the model.
         """

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The base of quotes whose formula gives the distances of bid and ask from the mid."""
+"""Base of quote models whose formula gives the distances of bid and ask from the mid."""
 
 from libc.math cimport INFINITY, NAN, exp, fabs, isnan, llround, log, sqrt
 from libc.stdint cimport int64_t
@@ -33,12 +33,12 @@ from mm.errors import UsageError
 
 _TAU_S = Parameter("tau_s", float, "Time left.", None, SECONDS, NOT_NEGATIVE)
 
-cdef double FARTHEST_TICKS = 1e15   # a quote farther from the mid is no quote
-cdef double LEAST_LOG = -700.0      # of a gamma: less is no float
+cdef double FARTHEST_TICKS = 1e15   # no quote beyond this distance from the mid
+cdef double LEAST_LOG = -700.0      # of a gamma; below it the float underflows
 
 
 cdef inline double number_or(object value, double default):
-    """Return a number that is given, or the default."""
+    """Return *value* as a float, or the default for None."""
     return default if value is None else value
 
 
@@ -50,7 +50,7 @@ cdef inline double touch_k(int64_t spread_ticks) noexcept nogil:
 cdef double both_sides(const Piece* piece) noexcept nogil:
     """Return the A of bids and asks together that goes with their common k.
 
-    It gives the mean of both sides' rates at the distance 1/k, where a maker who does not mind risk quotes.
+    It gives the mean of both sides' rates at the distance 1/k, where a risk-neutral maker quotes.
     """
     if piece.A_bid == piece.A_ask and piece.k_bid == piece.k_ask == piece.k:
         return piece.A_bid
@@ -60,18 +60,18 @@ cdef double both_sides(const Piece* piece) noexcept nogil:
 cdef class Distances(QuoteModel):
     """Base of models that quote at distances from the mid: override ``formula``.
 
-    A formula takes the inventory q in clips, and the time left, sigma, k and A of the moment. Here these are found: k
-    and A in the parameters or in the fit or schedule, sigma in the parameters or in the tape's past, the time left by
-    the mode. Where one that the formula needs is not known, nothing is quoted.
+    A formula takes the inventory q in clips, and the current time left, sigma, k and A. This class supplies them: k and
+    A from the parameters or from the fit or schedule, sigma from the parameters or from the tape's past, the time left
+    by the mode. While a value that the formula needs is unknown, nothing is quoted.
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
-    half-spread, over *horizon_s*: the root of one equation, for k and A of the moment and a sigma that hardly moves
-    (*sigma*, else the one that the fit or the segment carries, else that of the whole run so far; before that is known,
-    the one at which the mid moves by 1/k within the horizon). It is k at most: where the mid hardly moves, a larger
-    gamma would narrow the spread to nothing. With ``auto`` that sigma is also used while the current one is not known,
-    so quotes begin at once.
+    half-spread, over *horizon_s*: the root of one equation, for the current k and A and a slowly varying sigma
+    (*sigma*, else that of the fit or the segment, else that of the whole run so far; before that is known, the one at
+    which the mid moves by 1/k within the horizon). It is at most k: when the mid hardly moves, a larger gamma would
+    reduce the spread to zero. With ``auto`` that sigma is also used while the current one is unknown, so quotes begin
+    at once.
 
-    In mode ``session`` the time left runs from *horizon_s* down to 0, again and again; all others hold it there.
+    In mode ``session`` the time left runs from *horizon_s* down to 0, repeatedly; in all others it is constant.
     """
 
     declared = Declaration(
@@ -79,11 +79,11 @@ cdef class Distances(QuoteModel):
     )
 
     cdef dict settle(self, dict given, tuple needs):
-        """Keep the values of the parameters that the models here share, and return those of all.
+        """Set the shared parameters, and return the values of all.
 
         Args:
             given: The arguments of a constructor.
-            needs: What the formula looks at beside q, time left and k: ``A``, ``sigma``.
+            needs: Inputs of the formula besides q, time left and k: ``A``, ``sigma``.
         """
         cdef dict values = self.declared.settle(given, self.name)
         self.needs_A, self.needs_sigma = "A" in needs, "sigma" in needs
@@ -113,7 +113,7 @@ cdef class Distances(QuoteModel):
         free(self.used)
 
     def gammas(self) -> NDArray[np.float64]:
-        """Return each gamma that quotes were made with, and how many, in order of time: shape (gammas, 2)."""
+        """Return each gamma that quotes used, and the number of quotes, in order of time: float64[gammas, 2]."""
         cdef int64_t i
         found = np.empty((self.used_count, 2))
         cdef double[:, ::1] rows = found
@@ -122,7 +122,7 @@ cdef class Distances(QuoteModel):
         return found
 
     def sources(self) -> dict[str, str | None]:
-        """Return where k and A come from if they are no numbers: ``touch`` or ``fit``; None where A is not used."""
+        """Return the sources of k and A if they are not numbers: ``touch`` or ``fit``; None if A is not used."""
         return {"k": "touch" if self.joins else "fit", "A": "fit" if self.needs_A else None}
 
     def distances(
@@ -133,16 +133,16 @@ cdef class Distances(QuoteModel):
         k: float | None = None,
         A: float | None = None,
     ) -> tuple[float, float]:
-        """Return the bare formula's distances of bid and ask from the mid, in ticks; infinite is no quote.
+        """Return the distances of bid and ask from the mid by the plain formula, in ticks; infinite is no quote.
 
         Args:
             q: Inventory in clips.
             tau_s: Time left in seconds; None is the model's ``horizon_s``.
-            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s). It is also
-                what a gamma of ``auto`` follows from.
+            sigma: Volatility in ticks/√s; None is the model's own, as with *k* (1/tick) and *A* (1/s). A
+                gamma of ``auto`` is computed from it as well.
 
         Raises:
-            UsageError: If a value is out of its range, or neither given here nor to the model.
+            UsageError: If a value is out of range, or given neither here nor to the model.
         """
         cdef Market market
         cdef double bid, ask
@@ -170,14 +170,14 @@ cdef class Distances(QuoteModel):
         return bid, ask
 
     cdef double skew_of(self, const Market* market) noexcept nogil:
-        """Return what an order filled moves the reservation price by, over the half-spread less half of that move."""
+        """Return the move of the reservation price per filled order, over the half-spread less half of that move."""
         return INFINITY
 
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
-        """Return the gamma of ``auto`` in a market; the one in *market* is not looked at.
+        """Return the gamma of ``auto`` in a market; the gamma in *market* is ignored.
 
-        ``skew_of`` rises with gamma: its logarithm, over that of gamma, by half at least. So the root of its equation
-        lies within a bracket, which false position (Illinois) narrows down.
+        ``skew_of`` increases with gamma: its logarithm by at least half of that of gamma. This brackets the root, which
+        false position (Illinois) then finds.
         """
         cdef Market at = market[0]
         cdef double share = self.skew_share * self.clips
@@ -210,7 +210,7 @@ cdef class Distances(QuoteModel):
         return at.gamma
 
     cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil:
-        """Set the gamma of a quote to that of ``auto``, solved again where the market is another than the last time."""
+        """Set the gamma of a quote to that of ``auto``, solved again if the market has changed since the last call."""
         cdef double reference = self.sigma
         if isnan(reference):
             reference = reference_sigma
@@ -225,10 +225,10 @@ cdef class Distances(QuoteModel):
         market.gamma = self.solved.gamma
 
     cdef void bend(self, Market* market) noexcept nogil:
-        """Take what a model wants of the piece in force beside k and A."""
+        """Set what a model needs from the piece in force besides k and A."""
 
     cdef int note_gamma(self, double gamma) except -1 nogil:
-        """Count the first quote made with another gamma than the last one's."""
+        """Count the first quote whose gamma differs from the last one's."""
         if self.used_count == self.used_room:
             self.used_room = 2 * self.used_room + 64
             self.used = <UsedGamma*> realloc(self.used, self.used_room * sizeof(UsedGamma))
@@ -244,7 +244,7 @@ cdef class Distances(QuoteModel):
         bid[0] = ask[0] = INFINITY
 
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        """Do as ``formula``, where it is called at each requote."""
+        """As ``formula``, but called at each requote."""
         self.formula(q, market, bid, ask)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:

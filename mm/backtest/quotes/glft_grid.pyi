@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/glft_grid.pyx by `make stubs`; edit that file instead.
 
-"""A grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated on a rolling window as the day goes by.
+"""A grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated on a rolling window during the run.
 
 Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862), equations 4.6 and
 4.7 with xi = gamma and orders of one clip.
@@ -12,8 +12,8 @@ from mm.backtest.quotes.price_grid import BoundedGrid
 class GlftGrid(BoundedGrid):
     """Quote a grid whose first prices are optimal for the fill rate and the volatility of the last ``window_s``.
 
-    Every ``sample_s`` the mid is sampled, with the greatest distance from the sample before at which a print of the
-    time between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
+    Every ``sample_s`` the mid is sampled, with the largest distance from the previous sample at which a print in
+    between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
     which prints pass a distance, by a straight line through its logarithm up to ``reach_ticks``; sigma is the standard
     deviation of the changes. With c = sqrt(gamma/(2·A·k)·(1 + gamma/k)^(1 + k/gamma)) the half-spread is
     spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and each clip held moves the centre by skew_factor·c·sigma.
@@ -55,4 +55,4 @@ class GlftGrid(BoundedGrid):
     ) -> None: ...
 
 def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
-    """Return how many samples a duration takes."""
+    """Return the number of samples in a duration."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""A grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated on a rolling window as the day goes by.
+"""A grid around the quotes of Guéant, Lehalle and Fernandez-Tapia, calibrated on a rolling window during the run.
 
 Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862), equations 4.6 and
 4.7 with xi = gamma and orders of one clip.
@@ -30,13 +30,13 @@ from mm.backtest.parameters import (
 )
 from mm.errors import UsageError
 
-cdef int64_t FEWEST = 3                 # distances that make a line
+cdef int64_t FEWEST = 3                 # minimum number of distances for a line
 _MOST_SAMPLES = 10_000_000
 cdef int64_t NO_REACH = 0, NO_CHANGE = 1 << 62
 cdef double WIDEST_TICKS = 1e9
 
 
-# What happened between two samples of the mid.
+# Events between two samples of the mid.
 cdef struct Sample:
     int64_t reach       # the deepest print from the mid before, in half ticks, NO_REACH for none beyond it
     int64_t change      # of twice the mid, NO_CHANGE for none
@@ -45,8 +45,8 @@ cdef struct Sample:
 cdef class GlftGrid(BoundedGrid):
     """Quote a grid whose first prices are optimal for the fill rate and the volatility of the last ``window_s``.
 
-    Every ``sample_s`` the mid is sampled, with the greatest distance from the sample before at which a print of the
-    time between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
+    Every ``sample_s`` the mid is sampled, with the largest distance from the previous sample at which a print in
+    between would have filled us. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
     which prints pass a distance, by a straight line through its logarithm up to ``reach_ticks``; sigma is the standard
     deviation of the changes. With c = sqrt(gamma/(2·A·k)·(1 + gamma/k)^(1 + k/gamma)) the half-spread is
     spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and each clip held moves the centre by skew_factor·c·sigma.
@@ -58,13 +58,13 @@ cdef class GlftGrid(BoundedGrid):
         (
             Parameter("gamma", float, "Risk aversion γ, for inventory and for fills.", 0.05, PER_TICK_CLIP, ABOVE_0),
             LEVELS,
-            Parameter("window_s", float, "How far the calibration looks back.", 600.0, SECONDS, ABOVE_0),
-            Parameter("refit_s", float, "From one calibration to the next.", 5.0, SECONDS, ABOVE_0),
-            Parameter("sample_s", float, "From one sample of the mid to the next.", 0.1, SECONDS, ABOVE_0),
+            Parameter("window_s", float, "Window of the calibration.", 600.0, SECONDS, ABOVE_0),
+            Parameter("refit_s", float, "Time between two calibrations.", 5.0, SECONDS, ABOVE_0),
+            Parameter("sample_s", float, "Time between two samples of the mid.", 0.1, SECONDS, ABOVE_0),
             Parameter(
                 "reach_ticks",
                 float,
-                "Greatest distance of the fit; it counts half ticks.",
+                "Largest distance of the fit, which counts in half ticks.",
                 35.0,
                 TICKS,
                 Check("be from 1.5 to 5000", lambda value: 1.5 <= value <= 5_000.0),
@@ -107,7 +107,7 @@ cdef class GlftGrid(BoundedGrid):
         free(self.passed)
 
     cdef void begin(self, int64_t begun_us) noexcept nogil:
-        """Forget all, for a run that began at an instant."""
+        """Reset all state, for a run that began at an instant."""
         cdef int64_t i
         for i in range(self.window):
             self.samples[i] = Sample(NO_REACH, NO_CHANGE)
@@ -145,7 +145,7 @@ cdef class GlftGrid(BoundedGrid):
         )
 
     cdef void sample(self, const View* view) noexcept nogil:
-        """Take the sample that is due; a stretch without calls leaves empty ones, and breaks mid and prints."""
+        """Take the due sample; a period without calls leaves empty samples, and resets mid and prints."""
         cdef int64_t place = (view.top.us - view.begun_us) // self.sample_us, mid2 = view.top.bid_ticks + view.top.ask_ticks
         cdef int64_t reach = NO_REACH, change = NO_CHANGE, missed = place - self.place - 1
         if missed:
@@ -165,7 +165,7 @@ cdef class GlftGrid(BoundedGrid):
             self.calibrate()
 
     cdef void put(self, int64_t place, int64_t reach, int64_t change) noexcept nogil:
-        """Put a sample in the place of the one that leaves the window."""
+        """Replace the oldest sample of the window."""
         cdef Sample* sample = &self.samples[place % self.window]
         self.count(sample, -1)
         sample[0] = Sample(min(reach, self.bins + 1), change)
@@ -179,14 +179,14 @@ cdef class GlftGrid(BoundedGrid):
             self.squares += sign * sample.change * sample.change
 
     cdef void calibrate(self) noexcept nogil:
-        """Fit A, k and sigma to the window; what cannot be fitted stays as it was."""
+        """Fit A, k and sigma to the window; values that cannot be fitted stay unchanged."""
         cdef int64_t i, deepest = 0, beyond = 0
         cdef double seconds = self.sample_s * <double> self.changes, mean, x, y, xs = 0.0, ys = 0.0, xx = 0.0, xy = 0.0, slope, c
         if self.changes == 0:
             return
         mean = <double> self.total / <double> self.changes
         self.sigma = 0.5 * sqrt((<double> self.squares / <double> self.changes - mean * mean) / self.sample_s)
-        for i in range(self.bins + 1, 1, -1):  # those of i half ticks and more pass a distance of i - 1
+        for i in range(self.bins + 1, 1, -1):  # prints of i half ticks or more pass a distance of i - 1
             beyond += self.passed[i]
             if beyond == 0:
                 continue
@@ -204,7 +204,7 @@ cdef class GlftGrid(BoundedGrid):
 
 
 def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
-    """Return how many samples a duration takes."""
+    """Return the number of samples in a duration."""
     found = seconds / sample_s
     if not 1 <= round(found) <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
         raise UsageError(

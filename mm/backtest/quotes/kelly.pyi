@@ -1,11 +1,11 @@
 # Generated from mm/backtest/quotes/kelly.pyx by `make stubs`; edit that file instead.
 
-"""Kelly's rule as steps: quotes that lean against the inventory, and sizes, that make log wealth grow fastest.
+"""Kelly's rule as steps: quotes skewed against the inventory, and sizes, that maximise the growth of log wealth.
 
 With wealth W, a position of q and a move of the mid over the horizon H of mean m and variance v = σ²H, the expected
-growth of log wealth is q·m/W - q²·v/(2W²) to second order. Bought n more at a distance δ below the mid it is
-(q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). What the next unit is worth, W times the slope in q, is m - q·v/W: the
-reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The n that is best is W·(δ + m)/v - q. A
+growth of log wealth is q·m/W - q²·v/(2W²) to second order. After buying n more at a distance δ below the mid it is
+(q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). The value of the next unit, W times the slope in q, is m - q·v/W: the
+reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The best n is W·(δ + m)/v - q. A
 fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate, 1956; Thorp, The Kelly
 criterion in blackjack, sports betting and the stock market, 2006).
 
@@ -23,7 +23,7 @@ BY: Parameter
 SHARED: tuple[Parameter, ...]
 
 class Kelly(Step):
-    """What the steps by Kelly's rule share: wealth, the variance over the horizon, and the move that is expected."""
+    """Base of the steps by Kelly's rule: wealth, the variance over the horizon, and the expected move."""
     @property
     def horizon_s(self) -> float: ...
     @property
@@ -36,9 +36,9 @@ class Kelly(Step):
     def signal(self) -> str: ...
 
 class KellySkew(Kelly):
-    """Move both prices by what the next unit is worth over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+    """Move both prices by the value of the next unit over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
 
-    No quotes while the volatility is not known; without wealth only those that lessen the inventory.
+    No quotes while the volatility is unknown; without wealth only those that reduce the inventory.
     """
 
     declared: Declaration
@@ -59,8 +59,8 @@ class KellySkew(Kelly):
 class KellySize(Kelly):
     """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
-    For an ask m and q change their signs. At most *most* times what the inner model quotes; a side whose size is below
-    one lot has no quote. None has one while the volatility is not known.
+    For an ask m and q change their signs. At most *most* times the inner model's lots; a side whose size is below one
+    lot has no quote, and neither has any side while the volatility is unknown.
     """
 
     declared: Declaration

@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Kelly's rule as steps: quotes that lean against the inventory, and sizes, that make log wealth grow fastest.
+"""Kelly's rule as steps: quotes skewed against the inventory, and sizes, that maximise the growth of log wealth.
 
 With wealth W, a position of q and a move of the mid over the horizon H of mean m and variance v = σ²H, the expected
-growth of log wealth is q·m/W - q²·v/(2W²) to second order. Bought n more at a distance δ below the mid it is
-(q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). What the next unit is worth, W times the slope in q, is m - q·v/W: the
-reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The n that is best is W·(δ + m)/v - q. A
+growth of log wealth is q·m/W - q²·v/(2W²) to second order. After buying n more at a distance δ below the mid it is
+(q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). The value of the next unit, W times the slope in q, is m - q·v/W: the
+reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The best n is W·(δ + m)/v - q. A
 fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate, 1956; Thorp, The Kelly
 criterion in blackjack, sports betting and the stock market, 2006).
 
@@ -33,14 +33,14 @@ from mm.backtest.parameters import (
 
 SHARE = Check("lie above 0 and not above 1", lambda value: 0.0 < value <= 1.0)  # type: Check
 FINITE = Check("be a finite number", lambda value: abs(value) < math.inf)  # type: Check
-FRACTION = Parameter("fraction", float, "The share of the wealth that is staked: of Kelly's bet.", 0.5, must=SHARE)  # type: Parameter
+FRACTION = Parameter("fraction", float, "Fraction of the Kelly bet.", 0.5, must=SHARE)  # type: Parameter
 SIGNAL = Parameter("signal", str | None, "Signal of the move over the horizon, as a predictor of `return`.", None)  # type: Parameter
 BY = Parameter("by", float, "Ticks per unit of the signal.", 1.0, must=FINITE)  # type: Parameter
-SHARED = (HORIZON_S.by_default(60.0, "How long a position is at risk."), FRACTION, SIGMA, SIGNAL, BY)  # type: tuple[Parameter, ...]
+SHARED = (HORIZON_S.by_default(60.0, "Time for which a position is at risk."), FRACTION, SIGMA, SIGNAL, BY)  # type: tuple[Parameter, ...]
 
 
 cdef class Kelly(Step):
-    """What the steps by Kelly's rule share: wealth, the variance over the horizon, and the move that is expected."""
+    """Base of the steps by Kelly's rule: wealth, the variance over the horizon, and the expected move."""
 
     cdef readonly double horizon_s, fraction, sigma, by
     cdef readonly str signal            # None: none
@@ -66,7 +66,7 @@ cdef class Kelly(Step):
         return self.inner.bind(names)
 
     cdef double drift(self, const View* view) noexcept nogil:
-        """Return the move that is expected, in ticks; 0 without a signal, or while it is not defined."""
+        """Return the expected move, in ticks; 0 without a signal, or while it is undefined."""
         cdef double found
         if self.signal is None or view.signals is NULL:
             return 0.0
@@ -80,7 +80,7 @@ cdef class Kelly(Step):
         return self.fraction * (view.cash / view.tick_lot + <double> view.inventory_lots * mid_of(view))
 
     cdef double variance(self, const View* view) noexcept nogil:
-        """Return the variance of the move over the horizon, in squared ticks; NaN while the volatility is not known."""
+        """Return the variance of the move over the horizon, in squared ticks; NaN while the volatility is unknown."""
         cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         return sigma * sigma * self.horizon_s
 
@@ -90,13 +90,13 @@ cdef inline double mid_of(const View* view) noexcept nogil:
 
 
 cdef class KellySkew(Kelly):
-    """Move both prices by what the next unit is worth over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+    """Move both prices by the value of the next unit over the mid by Kelly's rule: m - q·σ²·H/(f·W) ticks.
 
-    No quotes while the volatility is not known; without wealth only those that lessen the inventory.
+    No quotes while the volatility is unknown; without wealth only those that reduce the inventory.
     """
 
     declared = Declaration(
-        "kelly_skew", (*SHARED, Parameter("most", float | None, "The largest move either way.", None, TICKS, DISTANCE))
+        "kelly_skew", (*SHARED, Parameter("most", float | None, "Maximum move in either direction.", None, TICKS, DISTANCE))
     )
     cdef readonly double most
 
@@ -122,8 +122,8 @@ cdef class KellySkew(Kelly):
 cdef class KellySize(Kelly):
     """The lots of Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
 
-    For an ask m and q change their signs. At most *most* times what the inner model quotes; a side whose size is below
-    one lot has no quote. None has one while the volatility is not known.
+    For an ask m and q change their signs. At most *most* times the inner model's lots; a side whose size is below one
+    lot has no quote, and neither has any side while the volatility is unknown.
     """
 
     declared = Declaration(
@@ -131,7 +131,7 @@ cdef class KellySize(Kelly):
         (
             *SHARED,
             FEE_TICKS,
-            Parameter("most", float, "The largest size, in times of what the inner model quotes.", 1.0, must=ABOVE_0),
+            Parameter("most", float, "Maximum size, as a multiple of the inner model's lots.", 1.0, must=ABOVE_0),
         ),
     )
     cdef readonly double fee_ticks, most

@@ -1,4 +1,4 @@
-# The value of each inventory level of a maker with a bound: steps of ln v from one level to the next.
+# Values of the inventory levels of a maker with an inventory bound: steps of ln v from one level to the next.
 
 from libc.stdint cimport int64_t
 
@@ -7,7 +7,7 @@ cdef class InventoryLevels:
     cdef int64_t count              # of levels
     cdef double value               # the smallest eigenvalue last found
     cdef double* memory
-    cdef double* diagonal           # one entry a level each, with one before the first and one behind the last
+    cdef double* diagonal           # arrays of one entry per level, plus one before the first and one after the last
     cdef double* left
     cdef double* right
     cdef double* up

@@ -1,11 +1,11 @@
 # Generated from mm/backtest/quotes/levels.pyx by `make stubs`; edit that file instead.
 
-"""The value of inventory levels: v' = -M v, and where it goes as the horizon goes away.
+"""Values of the inventory levels: the solution of v' = -M v, for a finite and an infinite horizon.
 
 M is the matrix of Guéant, Lehalle and Fernandez-Tapia (2013) over the levels n = -Q .. Q of an inventory bound, in
-units of the rate that stands off its diagonal: rho·n² - tilt·n on the diagonal, -1 beside it. What quotes need are the
-steps ln v(n+1) - ln v(n). Values of neighbours may lie hundreds of powers of ten apart, so every method here keeps the
-relative precision of each value: sums of positive terms, logarithms where numbers would run away.
+units of its off-diagonal rate: rho·n² - tilt·n on the diagonal, -1 next to it. Quotes need the steps
+ln v(n+1) - ln v(n). Neighbouring values may differ by hundreds of powers of ten, so every method keeps the relative
+precision of each value: sums of positive terms, and logarithms against overflow.
 """
 
 from typing import Self
@@ -13,7 +13,7 @@ from typing import Self
 MOST_LEVELS: int
 
 class InventoryLevels:
-    """Solves for the steps between inventory levels; holds the memory for it.
+    """Solves for the steps between inventory levels; owns the work arrays.
 
     Args:
         bound: Q, in orders; levels run from -Q to Q.
@@ -26,6 +26,6 @@ class InventoryLevels:
 
         Args:
             rho, tilt: The diagonal of M is rho·n² - tilt·n.
-            time: How far v has come; None is for ever, where v is M's eigenvector of the smallest eigenvalue.
-            bend: v begins as exp(-bend·n²).
+            time: Time to the horizon; None is infinite: v is then M's eigenvector of the smallest eigenvalue.
+            bend: v is exp(-bend·n²) at the horizon.
         """

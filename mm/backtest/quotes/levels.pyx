@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The value of inventory levels: v' = -M v, and where it goes as the horizon goes away.
+"""Values of the inventory levels: the solution of v' = -M v, for a finite and an infinite horizon.
 
 M is the matrix of Guéant, Lehalle and Fernandez-Tapia (2013) over the levels n = -Q .. Q of an inventory bound, in
-units of the rate that stands off its diagonal: rho·n² - tilt·n on the diagonal, -1 beside it. What quotes need are the
-steps ln v(n+1) - ln v(n). Values of neighbours may lie hundreds of powers of ten apart, so every method here keeps the
-relative precision of each value: sums of positive terms, logarithms where numbers would run away.
+units of its off-diagonal rate: rho·n² - tilt·n on the diagonal, -1 next to it. Quotes need the steps
+ln v(n+1) - ln v(n). Neighbouring values may differ by hundreds of powers of ten, so every method keeps the relative
+precision of each value: sums of positive terms, and logarithms against overflow.
 """
 
 from libc.math cimport INFINITY, NAN, acosh, ceil, exp, fabs, fmax, log, log1p
@@ -18,14 +18,14 @@ MOST_LEVELS = 500               # of an inventory bound, in orders
 
 cdef enum:
     ARRAYS = 11
-    ROUNDS = 80                 # of the search for the eigenvalue; half a dozen are usual
+    ROUNDS = 80                 # maximum iterations for the eigenvalue; usually six
 
-cdef double STAGE = 100.0       # the longest stretch of one power series
+cdef double STAGE = 100.0       # the longest time of one power series
 cdef double FAR = 46.0          # a level whose influence is below exp(-46) is left out
 
 
 cdef class InventoryLevels:
-    """Solves for the steps between inventory levels; holds the memory for it.
+    """Solves for the steps between inventory levels; owns the work arrays.
 
     Args:
         bound: Q, in orders; levels run from -Q to Q.
@@ -50,8 +50,8 @@ cdef class InventoryLevels:
 
         Args:
             rho, tilt: The diagonal of M is rho·n² - tilt·n.
-            time: How far v has come; None is for ever, where v is M's eigenvector of the smallest eigenvalue.
-            bend: v begins as exp(-bend·n²).
+            time: Time to the horizon; None is infinite: v is then M's eigenvector of the smallest eigenvalue.
+            bend: v is exp(-bend·n²) at the horizon.
         """
         cdef double* answer = <double*> calloc(self.count, sizeof(double))
         if answer is NULL:
@@ -66,7 +66,7 @@ cdef class InventoryLevels:
             free(answer)
 
     cdef double* array(self, int64_t which) noexcept nogil:
-        """Return an array of one entry a level, with one before the first and one behind the last."""
+        """Return an array of one entry per level, plus one before the first and one after the last."""
         return self.memory + which * (self.count + 2) + 1
 
     cdef void rise(self, double rho, double tilt) noexcept nogil:
@@ -80,13 +80,13 @@ cdef class InventoryLevels:
         for i in range(self.count):
             self.diagonal[i] -= lowest
 
-    # ------------------------------------------------------------------ for ever
+    # ------------------------------------------------------------------ infinite horizon
 
     cdef void stationary(self, double rho, double tilt, double* steps) noexcept nogil:
         """Set all steps to those of the eigenvector of the smallest eigenvalue.
 
-        Rayleigh quotient iteration on twisted factorisations (Parlett and Dhillon, 1997), kept between bounds: it
-        gives each component to its own relative precision. The vector is positive, and only the first one is.
+        Rayleigh quotient iteration on twisted factorisations (Parlett and Dhillon, 1997), bracketed: it yields each
+        component to its own relative precision. Only the first eigenvector is positive.
         """
         cdef double value = -2.0, below = -2.0, above = 0.0, residual, quotient
         cdef bint positive, is_below
@@ -131,7 +131,7 @@ cdef class InventoryLevels:
         return answer
 
     cdef bint alone(self, double gap) noexcept nogil:
-        """Return whether no other eigenvalue lies so near to the smallest one, which ``stationary`` has found."""
+        """Return whether no other eigenvalue is within *gap* of the smallest one, as found by ``stationary``."""
         cdef double pivot = INFINITY
         cdef int64_t i, below = 0
         for i in range(self.count):
@@ -152,16 +152,16 @@ cdef class InventoryLevels:
             total += entry * entry
         return total
 
-    # ------------------------------------------------------------------ for a time
+    # ------------------------------------------------------------------ finite horizon
 
     cdef void finite(
         self, double rho, double tilt, double time, double bend, int64_t low, int64_t high, double* steps
     ) noexcept nogil:
-        """Set the steps from place *low* to place *high* (0 is level -Q) after *time*; others are not touched.
+        """Set the steps from index *low* to *high* (0 is level -Q) after *time*; others stay unchanged.
 
         exp(-M·time) is a power series of a matrix without a negative entry, since a multiple of the identity only
-        scales v (uniformisation). A long time goes in stages, and ends early where v no longer changes; one that is
-        long enough for all but the smallest eigenvalue to die needs none.
+        scales v (uniformisation). A long time is split into stages, and ends early when v converges; if it is
+        long enough for all but the smallest eigenvalue to vanish, no stages are needed.
         """
         cdef int64_t first = low, last = high, i, stages = 1
         cdef double top = 0.0, n, wanted
@@ -190,10 +190,10 @@ cdef class InventoryLevels:
             steps[i] = self.log_v[i + 1] - self.log_v[i]
 
     cdef void window(self, double rho, double tilt, int64_t* low, int64_t* high) noexcept nogil:
-        """Widen a stretch of levels by those that matter to it: the best level, and all that are not far from both.
+        """Widen a range of levels by those that influence it: the best level, and all near the range or the best.
 
-        Beyond a level of the same diagonal, v falls by exp(acosh(1 + rise/2)) a level or faster; v must not begin as
-        more outside of the stretch than in it.
+        Beyond a level of the same diagonal, v decreases by exp(acosh(1 + rise/2)) per level or faster; the initial v
+        must not be larger outside the range than inside.
         """
         cdef int64_t best = 0, i
         cdef double far = 0.0
@@ -250,7 +250,7 @@ cdef class InventoryLevels:
             self.log_v[i] = self.scale[i] + log(total[i]) - middle
 
     cdef void set_scale(self, double length, int64_t first, int64_t last) noexcept nogil:
-        """Set what each level is measured in: ln v, or where that is more, what alone comes over from a neighbour."""
+        """Set the scale of each level: ln v, or if larger, the contribution from a neighbour alone."""
         cdef double from_neighbour, per_level = log(length)
         cdef int64_t i, levels = 0
         for i in range(first, last + 1):
@@ -265,7 +265,7 @@ cdef class InventoryLevels:
             self.scale[i] = max(self.scale[i], from_neighbour)
 
     cdef bint arrived(self, int64_t low, int64_t high) noexcept nogil:
-        """Return whether the steps are those of the eigenvector, as far as the digits of ln v allow."""
+        """Return whether the steps equal those of the eigenvector, to the precision of ln v."""
         cdef double apart, size
         cdef int64_t i
         for i in range(low, high):

@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/optimal_curve.pyx by `make stubs`; edit that file instead.
 
-"""Optimal quotes for any falling fill intensity, by a numeric solution of the Hamilton-Jacobi-Bellman equation.
+"""Optimal quotes for any decreasing fill intensity, by a numeric solution of the Hamilton-Jacobi-Bellman equation.
 
 - Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862), section 3
 - Howard, Dynamic Programming and Markov Processes (1960): policy iteration, which is Newton's method here
@@ -19,21 +19,21 @@ def _is_curve(value: object) -> bool:
     """Return whether *value* is a list of points (delta, rate) that rise in delta and fall in rate."""
 
 class CurveLevels:
-    """Solves for the values of the inventory levels -Q .. Q of a maker whose fills come at any falling λ(δ).
+    """Solves for the values of the inventory levels -Q .. Q of a maker with any decreasing fill intensity λ(δ).
 
     With Δ(q) the value of level q, a fill at distance δ that leads from q to r earns
-    u = δ - costs + Δ(r) - Δ(q). The maker who looks infinitely far ahead solves, for all q at once,
+    u = δ - costs + Δ(r) - Δ(q). With an infinite horizon the maker solves, for all q at once,
 
         c = drift·q - risk·q² / 2 + Σ over both sides  max over δ of λ(δ)·(1 - exp(-xi·u)) / xi
 
     for Δ and the gain c per second (xi = 0: λ(δ)·u). Newton's method on the steps Δ(q+1) - Δ(q) is Howard's policy
     iteration: quotes for given values, then values for given quotes. Each linear system is solved from both ends
-    towards the level that costs least, where no term is a difference of two large ones.
+    towards the cheapest level, so that no term is a difference of two large ones.
 
     Args:
         bound: Q, in clips.
         xi: Aversion to the risk of fills, 1/(tick·clip).
-        costs: What a fill costs, in ticks.
+        costs: Costs of a fill, in ticks.
     """
     @property
     def bound(self) -> int: ...
@@ -42,19 +42,19 @@ class CurveLevels:
 class OptimalCurve(Distances):
     """Optimal quotes for a measured fill intensity, an infinite horizon and a bounded inventory.
 
-    Maximised is the mean of gains per second less gamma·sigma²·q²/2, and with *xi* above 0 the risk of the fills
-    themselves counts as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
-    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is flat below its
-    first point, so no price within the spread is believed to fill more often than was measured; xi is 0 there, because
-    an exponential utility would see nothing but the inventory from which such a maker cannot get away fast enough.
+    It maximises the mean gain per second less gamma·sigma²·q²/2; with *xi* above 0 the risk of the fills is penalised
+    as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
+    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is constant
+    below its first point, so no price within the spread fills more often than measured; xi must then be 0, because an
+    exponential utility would be dominated by inventories that such a maker cannot reduce fast enough.
 
-    Distances between two whole levels, after a partial fill, come of values on a straight line between theirs. Where
-    sigma comes from the tape, values of levels are interpolated between solutions for 32 sigma² an octave: off by less
-    than 1e-4 of a step. ``distances`` is exact.
+    Between two whole levels, after a partial fill, values are interpolated linearly. If sigma comes from the tape,
+    values of levels are interpolated between solutions for 32 values of sigma² per octave: the error is below 1e-4 of
+    a step. ``distances`` is exact.
 
-    Without *curve*, k and A of its own, and with xi 0, the curve is that of the fit or of the segment in force where it
-    chose another shape than the exponential. Where k and A are those of a segment, so are the moves after fills, unless
-    *adverse_ticks* is given.
+    Without *curve*, k and A, and with xi 0, the curve is that of the fit or of the segment in force, if its chosen
+    shape is not the exponential. If k and A are those of a segment, so are the moves after fills,
+    unless *adverse_ticks* is given.
 
     A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
     inventory risk quotes; ``k`` and ``A`` are this exponential's.

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Optimal quotes for any falling fill intensity, by a numeric solution of the Hamilton-Jacobi-Bellman equation.
+"""Optimal quotes for any decreasing fill intensity, by a numeric solution of the Hamilton-Jacobi-Bellman equation.
 
 - Guéant, Optimal market making, Applied Mathematical Finance 24(2), 112-154 (2017; arXiv 1605.01862), section 3
 - Howard, Dynamic Programming and Markov Processes (1960): policy iteration, which is Newton's method here
@@ -41,12 +41,12 @@ MOST_POINTS = 1_000             # of a curve
 MOST_CLIPS = 500                # of the inventory bound
 
 cdef enum:
-    KEPT = 256                  # solutions that are remembered for values of sigma
-    ROUNDS = 200                # of Newton's method; a dozen are usual
+    KEPT = 256                  # cached solutions, by sigma
+    ROUNDS = 200                # of Newton's method; usually a dozen
     MOST_LINES = 1_000          # as MOST_POINTS
 
-cdef double PER_OCTAVE = 32.0   # values of sigma² that are solved for
-cdef double EXACT = 1e-13       # of a step, relative: where Newton's method ends
+cdef double PER_OCTAVE = 32.0   # solved values of sigma² per octave
+cdef double EXACT = 1e-13       # relative step at which Newton's method ends
 
 
 def _is_curve(value: object) -> bool:
@@ -84,26 +84,26 @@ cdef struct Line:
     double end
     double at               # a distance, and ln λ there
     double log_rate
-    double k                # by which ln λ falls, per tick
-    double markup           # what the best order earns where that goes on at both ends, ticks
+    double k                # decrease of ln λ per tick
+    double markup           # earnings of the best order if the line were infinite, ticks
 
 
 cdef class CurveLevels:
-    """Solves for the values of the inventory levels -Q .. Q of a maker whose fills come at any falling λ(δ).
+    """Solves for the values of the inventory levels -Q .. Q of a maker with any decreasing fill intensity λ(δ).
 
     With Δ(q) the value of level q, a fill at distance δ that leads from q to r earns
-    u = δ - costs + Δ(r) - Δ(q). The maker who looks infinitely far ahead solves, for all q at once,
+    u = δ - costs + Δ(r) - Δ(q). With an infinite horizon the maker solves, for all q at once,
 
         c = drift·q - risk·q² / 2 + Σ over both sides  max over δ of λ(δ)·(1 - exp(-xi·u)) / xi
 
     for Δ and the gain c per second (xi = 0: λ(δ)·u). Newton's method on the steps Δ(q+1) - Δ(q) is Howard's policy
     iteration: quotes for given values, then values for given quotes. Each linear system is solved from both ends
-    towards the level that costs least, where no term is a difference of two large ones.
+    towards the cheapest level, so that no term is a difference of two large ones.
 
     Args:
         bound: Q, in clips.
         xi: Aversion to the risk of fills, 1/(tick·clip).
-        costs: What a fill costs, in ticks.
+        costs: Costs of a fill, in ticks.
     """
 
     cdef readonly int64_t bound
@@ -132,12 +132,12 @@ cdef class CurveLevels:
         free(self.lines)
 
     cdef void set_exponential(self, double A, double k) noexcept nogil:
-        """Let λ be A·exp(-k·δ) at every distance."""
+        """Set λ to A·exp(-k·δ) at every distance."""
         self.lines[0] = Line(-INFINITY, INFINITY, 0.0, log(A), k, markup(self.xi, k))
         self.count = 1
 
     cdef set_points(self, list points):
-        """Let ln λ run straight between points, be flat before the first, and go on as the last two beyond the last."""
+        """Set ln λ to be linear between points, constant before the first, and extrapolated after the last."""
         cdef int64_t i
         cdef double delta, rate, next_delta, next_rate, k
         self.lines[0] = Line(-INFINITY, points[0][0], points[0][0], log(points[0][1]), 0.0, INFINITY)
@@ -152,7 +152,7 @@ cdef class CurveLevels:
         self.lines[self.count - 1].end = INFINITY
 
     cdef void set_piece(self, const Piece* piece) noexcept nogil:
-        """Let λ be the curve of a piece of an intensity, likewise."""
+        """Set λ to the curve of a piece of an intensity, likewise."""
         cdef int64_t i
         cdef double k
         self.lines[0] = Line(-INFINITY, piece.deltas[0], piece.deltas[0], piece.logs[0], 0.0, INFINITY)
@@ -170,11 +170,11 @@ cdef class CurveLevels:
         self.lines[self.count - 1].end = INFINITY
 
     cdef double best(self, double price, double* rate, double* distance) noexcept nogil:
-        """Return the most that an order can earn per second, in ticks.
+        """Return the maximum earnings of an order per second, in ticks.
 
         Args:
-            price: Costs of a fill, and what it takes from the value of the inventory.
-            rate: Set to by how much less that is per tick of *price*: of xi = 0 the fills per second.
+            price: Costs of a fill, including the change in value of the inventory.
+            rate: Set to the decrease of the earnings per tick of *price*; for xi = 0 the fills per second.
             distance: Set to the order's distance.
         """
         cdef double gain, most = -INFINITY, at, rate_at, earned
@@ -197,13 +197,13 @@ cdef class CurveLevels:
         return self.costs + steps[level - 1]
 
     cdef bint solve(self, double risk, double drift, double* steps) noexcept nogil:
-        """Set the steps from each level to the next; return whether that was possible."""
+        """Set the steps from each level to the next; return whether the method converged."""
         cdef int64_t last = 2 * self.bound, pivot = self.bound, i, round
         cdef double gain = 0.0, change, widest, longest, edge, cap
         if drift != 0.0:
             pivot = self.bound + <int64_t> min(max(drift / max(risk, 1e-300), -<double> self.bound), <double> self.bound)
         edge = self.begin(risk, drift, steps)
-        # Policy iteration always arrives where rates are bounded. An exponential is not: whole steps lead beyond floats.
+        # Policy iteration converges if rates are bounded. An exponential is not: full steps overflow.
         cap = 4.0 * edge if self.lines[0].k > 0.0 else INFINITY
         for round in range(ROUNDS):
             self.linearise(risk, drift, gain, steps)
@@ -222,10 +222,10 @@ cdef class CurveLevels:
         return False
 
     cdef double begin(self, double risk, double drift, double* steps) noexcept nogil:
-        """Set steps to begin with, which are right near the level that costs least and far away from it.
+        """Set the initial steps, which are exact near the cheapest level and far away from it.
 
         Returns:
-            What a fill earns where the inventory does not matter, in ticks.
+            Earnings of a fill without inventory risk, in ticks.
         """
         cdef double rate, distance, k, bend
         cdef int64_t i
@@ -240,7 +240,7 @@ cdef class CurveLevels:
         return self.fixed[i] + self.slope[i] * change
 
     cdef void linearise(self, double risk, double drift, double gain, const double* steps) noexcept nogil:
-        """Set how far the equation is from holding at each level, and its derivatives."""
+        """Set the residual of the equation at each level, and its derivatives."""
         cdef int64_t last = 2 * self.bound, level
         cdef double q, distance
         for level in range(last + 1):
@@ -253,7 +253,7 @@ cdef class CurveLevels:
                 self.wrong[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
 
     cdef double newton(self, int64_t pivot) noexcept nogil:
-        """Set what Newton's method adds to the steps, as lines in what it adds to the gain; return that."""
+        """Set the Newton updates of the steps as linear functions of the update of the gain; return that update."""
         cdef int64_t last = 2 * self.bound, level
         cdef double above = 0.0, above_slope = 0.0, below = 0.0, below_slope = 0.0
         for level in range(pivot):
@@ -282,19 +282,19 @@ cdef struct Solution:
 cdef class OptimalCurve(Distances):
     """Optimal quotes for a measured fill intensity, an infinite horizon and a bounded inventory.
 
-    Maximised is the mean of gains per second less gamma·sigma²·q²/2, and with *xi* above 0 the risk of the fills
-    themselves counts as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
-    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is flat below its
-    first point, so no price within the spread is believed to fill more often than was measured; xi is 0 there, because
-    an exponential utility would see nothing but the inventory from which such a maker cannot get away fast enough.
+    It maximises the mean gain per second less gamma·sigma²·q²/2; with *xi* above 0 the risk of the fills is penalised
+    as well; ``CurveLevels`` has the equation. With A·exp(-k·δ) it is ``gueant`` in mode
+    ``stationary`` with the same xi and an impact of twice the costs, solved in another way. A curve is constant
+    below its first point, so no price within the spread fills more often than measured; xi must then be 0, because an
+    exponential utility would be dominated by inventories that such a maker cannot reduce fast enough.
 
-    Distances between two whole levels, after a partial fill, come of values on a straight line between theirs. Where
-    sigma comes from the tape, values of levels are interpolated between solutions for 32 sigma² an octave: off by less
-    than 1e-4 of a step. ``distances`` is exact.
+    Between two whole levels, after a partial fill, values are interpolated linearly. If sigma comes from the tape,
+    values of levels are interpolated between solutions for 32 values of sigma² per octave: the error is below 1e-4 of
+    a step. ``distances`` is exact.
 
-    Without *curve*, k and A of its own, and with xi 0, the curve is that of the fit or of the segment in force where it
-    chose another shape than the exponential. Where k and A are those of a segment, so are the moves after fills, unless
-    *adverse_ticks* is given.
+    Without *curve*, k and A, and with xi 0, the curve is that of the fit or of the segment in force, if its chosen
+    shape is not the exponential. If k and A are those of a segment, so are the moves after fills,
+    unless *adverse_ticks* is given.
 
     A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
     inventory risk quotes; ``k`` and ``A`` are this exponential's.
@@ -327,8 +327,8 @@ cdef class OptimalCurve(Distances):
     cdef double touch_k, touch_A
     cdef CurveLevels levels
     cdef double* memory
-    cdef Solution own               # of the last problem that was solved by itself
-    cdef Solution* kept             # for values of the risk on a grid
+    cdef Solution own               # of the last problem that was solved individually
+    cdef Solution* kept             # for a grid of values of the risk
 
     def __init__(self, **given: Any) -> None:
         curve = given.get("curve")
@@ -349,7 +349,7 @@ cdef class OptimalCurve(Distances):
         self.make_room()
 
     cdef void bend(self, Market* market) noexcept nogil:
-        """Take the curve of the piece in force, and k and A of the exponential that touches it, as of *curve*."""
+        """Use the curve of the piece in force, and k and A of the exponential tangent to it, as for *curve*."""
         cdef double rate, distance
         if self.measured and not isnan(self.intensity.pieces[market.piece].adverse_ticks):
             self.levels.costs = self.costs + self.intensity.pieces[market.piece].adverse_ticks
@@ -369,7 +369,7 @@ cdef class OptimalCurve(Distances):
             market.k, market.A = self.touch_k, self.touch_A
 
     cdef dict touching(self, list curve, dict given):
-        """Return k and A of the exponential that touches a *curve* where a maker without inventory risk quotes."""
+        """Return k and A of the exponential tangent to *curve* at the quotes of a maker without inventory risk."""
         cdef double rate, distance, k
         for name in ("k", "A"):
             if given.get(name) is not None:
@@ -384,7 +384,7 @@ cdef class OptimalCurve(Distances):
         return {"k": k, "A": rate * exp(k * distance)}
 
     cdef make_room(self):
-        """Make room for the solutions."""
+        """Allocate the solutions."""
         cdef int64_t steps = 2 * self.levels.bound, i
         self.memory = <double*> calloc((KEPT + 1) * steps, sizeof(double))
         self.kept = <Solution*> calloc(KEPT, sizeof(Solution))
@@ -429,7 +429,7 @@ cdef class OptimalCurve(Distances):
         self.set_distances(q, market, below, above, place - <double> name, bid, ask)
 
     cdef void find(self, Solution* solution, double risk, const Market* market) noexcept nogil:
-        """Solve a problem, unless it is the one that was solved last in this place."""
+        """Solve a problem, unless *solution* already holds it."""
         if (
             solution.risk == risk
             and solution.k == market.k
@@ -453,7 +453,7 @@ cdef class OptimalCurve(Distances):
         double* bid,
         double* ask,
     ) noexcept nogil:
-        """Set the distances at an inventory, with *share* of the values above and the rest of those below."""
+        """Set the distances at an inventory, interpolated with weight *share* on the values above."""
         cdef double place = q + <double> self.levels.bound, unused
         bid[0] = ask[0] = INFINITY
         if not (below.holds and above.holds):
@@ -467,7 +467,7 @@ cdef class OptimalCurve(Distances):
     cdef double step_at(
         self, const Solution* below, const Solution* above, double share, double place
     ) noexcept nogil:
-        """Return the step that begins at a place, on straight lines between those of whole places and of risks."""
+        """Return the step at a fractional level, linear between whole levels and between risks."""
         cdef double inside = min(max(place, 0.0), <double> (2 * self.levels.bound - 1))
         cdef int64_t low = <int64_t> inside, high = min(low + 1, 2 * self.levels.bound - 1)
         cdef double past = inside - <double> low

@@ -1,4 +1,4 @@
-# What grids of prices share: how many prices, and what a bound of the inventory leaves of them.
+# Base of price grids: the number of prices, and how many an inventory bound allows.
 
 from libc.stdint cimport int64_t
 

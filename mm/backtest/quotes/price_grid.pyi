@@ -6,7 +6,7 @@ from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
 
 class BoundedGrid(QuoteModel):
-    """Base of grids: ``levels`` prices per side, a clip at each, inside a bound of the inventory."""
+    """Base of grids: ``levels`` prices per side, a clip at each, within an inventory bound."""
     @property
     def levels(self) -> int: ...
     @property

@@ -21,20 +21,20 @@ from mm.backtest.parameters import (
     Parameter,
 )
 
-cdef double MOST_LOTS = 4e18            # what a whole number holds
+cdef double MOST_LOTS = 4e18            # fits an int64
 
 
 cdef class BoundedGrid(QuoteModel):
-    """Base of grids: ``levels`` prices per side, a clip at each, inside a bound of the inventory."""
+    """Base of grids: ``levels`` prices per side, a clip at each, within an inventory bound."""
 
     cdef int settle(self, dict values) except -1:
-        """Take over the parameters that grids share."""
+        """Set the parameters that grids share."""
         self.levels, self.soft_bound = values["levels"], values["soft_bound"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         return 0
 
     cdef int set_sides(self, const View* view, Want* want, double bid, double ask, int64_t step_ticks) except -1 nogil:
-        """Want the prices from *bid* downwards and from *ask* upwards."""
+        """Quote the prices from *bid* downwards and from *ask* upwards."""
         cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.laddered = True
@@ -45,7 +45,7 @@ cdef class BoundedGrid(QuoteModel):
     cdef int fill_side(
         self, Want* want, int64_t side, double ticks, int64_t step_ticks, int64_t room, int64_t clip
     ) except -1 nogil:
-        """Add the prices of a side, from *ticks* outwards, until *room* lots are full."""
+        """Add the prices of a side, from *ticks* outwards, until *room* lots are used."""
         cdef int64_t i
         for i in range(self.levels):
             if room <= 0:
@@ -70,7 +70,7 @@ cdef class PriceGrid(BoundedGrid):
             Parameter(
                 "step_ticks",
                 int,
-                "From one price to the next; every price is a multiple of it.",
+                "Distance between prices; every price is a multiple of it.",
                 unit=TICKS,
                 must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
             ),

@@ -1,9 +1,9 @@
 # Generated from mm/backtest/quotes/signal_steps.pyx by `make stubs`; edit that file instead.
 
-"""Steps that put a signal around a quote model: prices that follow it, a spread that widens with it, sizes that shrink.
+"""Steps that adjust quotes by a signal: prices that follow it, a spread that widens with it, sizes that shrink.
 
-A signal that is a price (``micro_price``, ``weighted_mid``, ``mid``) counts as its distance from the mid, in ticks.
-Where a signal is not defined, quotes stay as they are.
+A price signal (``micro_price``, ``weighted_mid``, ``mid``) is used as its distance from the mid, in ticks.
+While a signal is undefined, quotes stay unchanged.
 """
 
 from mm.backtest.parameters import Check, Declaration, Parameter
@@ -15,19 +15,19 @@ NOT_BELOW_0: Check
 MOST: Parameter
 
 class Signalled(Step):
-    """What steps with a signal share: where it stands among those of the run."""
+    """Base of steps with a signal; finds its index among the signals of the run."""
     @property
     def signal(self) -> str: ...
     @property
     def by(self) -> float: ...
 
 class PriceMove(Signalled):
-    """Base of the steps that move prices by a signal, *most* ticks at most."""
+    """Base of the steps that move prices by a signal, by at most *most* ticks."""
     @property
     def most(self) -> float: ...
 
 class ShiftBy(PriceMove):
-    """Move both prices by *by* ticks per unit of a signal, up where it is positive."""
+    """Move both prices by *by* ticks per unit of a signal, up if it is positive."""
 
     declared: Declaration
     def __init__(self, inner: object, *, signal: str, by: float, most: float | None = None) -> None: ...
@@ -39,9 +39,9 @@ class WidenBy(PriceMove):
     def __init__(self, inner: object, *, signal: str, by: float, most: float | None = None) -> None: ...
 
 class SizeBy(Signalled):
-    """Fewer lots on the side that a signal points against: asks where *by* times it is positive, bids where negative.
+    """Reduce the lots on the side against a signal: asks if *by* times the signal is positive, bids if negative.
 
-    The share that is left is ``1 - |by·signal|``, not below *least*; lots are floored.
+    The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
     """
 
     declared: Declaration

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Steps that put a signal around a quote model: prices that follow it, a spread that widens with it, sizes that shrink.
+"""Steps that adjust quotes by a signal: prices that follow it, a spread that widens with it, sizes that shrink.
 
-A signal that is a price (``micro_price``, ``weighted_mid``, ``mid``) counts as its distance from the mid, in ticks.
-Where a signal is not defined, quotes stay as they are.
+A price signal (``micro_price``, ``weighted_mid``, ``mid``) is used as its distance from the mid, in ticks.
+While a signal is undefined, quotes stay unchanged.
 """
 
 from libc.math cimport INFINITY, NAN, floor, isnan
@@ -18,11 +18,11 @@ from mm.backtest.parameters import DISTANCE, REQUIRED, TICKS, Check, Declaration
 SIGNAL = Parameter("signal", str, "Name of the signal (`mm signals list`).")  # type: Parameter
 BY = Check("be a finite number", lambda value: -math.inf < value < math.inf)  # type: Check
 NOT_BELOW_0 = Check("be a finite number, 0 or more", lambda value: 0.0 <= value < math.inf)  # type: Check
-MOST = Parameter("most", float | None, "The largest move either way.", None, TICKS, DISTANCE)  # type: Parameter
+MOST = Parameter("most", float | None, "Maximum move in either direction.", None, TICKS, DISTANCE)  # type: Parameter
 
 
 cdef class Signalled(Step):
-    """What steps with a signal share: where it stands among those of the run."""
+    """Base of steps with a signal; finds its index among the signals of the run."""
 
     cdef readonly str signal
     cdef readonly double by
@@ -44,7 +44,7 @@ cdef class Signalled(Step):
         return self.inner.bind(names)
 
     cdef inline double value(self, const View* view) noexcept nogil:
-        """Return the signal, 0 where it is not defined."""
+        """Return the signal, 0 while it is undefined."""
         cdef double found = NAN if view.signals is NULL else view.signals[self.place]
         if self.priced:
             found = found / view.tick - 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
@@ -52,7 +52,7 @@ cdef class Signalled(Step):
 
 
 cdef class PriceMove(Signalled):
-    """Base of the steps that move prices by a signal, *most* ticks at most."""
+    """Base of the steps that move prices by a signal, by at most *most* ticks."""
 
     cdef readonly double most
 
@@ -63,7 +63,7 @@ cdef class PriceMove(Signalled):
 
 
 cdef class ShiftBy(PriceMove):
-    """Move both prices by *by* ticks per unit of a signal, up where it is positive."""
+    """Move both prices by *by* ticks per unit of a signal, up if it is positive."""
 
     declared = Declaration(
         "shift_by",
@@ -98,9 +98,9 @@ cdef class WidenBy(PriceMove):
 
 
 cdef class SizeBy(Signalled):
-    """Fewer lots on the side that a signal points against: asks where *by* times it is positive, bids where negative.
+    """Reduce the lots on the side against a signal: asks if *by* times the signal is positive, bids if negative.
 
-    The share that is left is ``1 - |by·signal|``, not below *least*; lots are floored.
+    The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
     """
 
     declared = Declaration(
@@ -111,11 +111,11 @@ cdef class SizeBy(Signalled):
             Parameter(
                 "least",
                 float,
-                "The least share that is left.",
+                "Minimum remaining share.",
                 0.0,
                 must=Check("be from 0 to 1", lambda value: 0.0 <= value <= 1.0),
             ),
-            Parameter("both", bool, "Whether both sides shrink alike.", False),
+            Parameter("both", bool, "Whether both sides are reduced equally.", False),
         ),
     )
     cdef readonly double least

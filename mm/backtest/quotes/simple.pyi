@@ -1,6 +1,6 @@
 # Generated from mm/backtest/quotes/simple.pyx by `make stubs`; edit that file instead.
 
-"""Quotes by a rule of thumb: around a price, moved against the inventory, or where a fill is worth most."""
+"""Simple quote models: around a price, skewed against the inventory, or at the best expected value of a fill."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ class FixedSpread(QuoteModel):
     def __init__(self, *, delta_ticks: float) -> None: ...
 
 class Centred(QuoteModel):
-    """What the models here share: ``centre - skew_ticks·q`` with the same distance on both sides."""
+    """Base of models that quote at the same distance on both sides of ``centre - skew_ticks·q``."""
     @property
     def skew_ticks(self) -> float: ...
     @property
     def q_max(self) -> float: ...
 
 class InventorySkew(Centred):
-    """Quote ``mid - skew_ticks·q`` with the same distance on both sides, q the inventory in clips."""
+    """Quote at the same distance on both sides of ``mid - skew_ticks·q``, q the inventory in clips."""
 
     declared: Declaration
     @property
@@ -32,7 +32,7 @@ class InventorySkew(Centred):
     def __init__(self, *, delta_ticks: float, skew_ticks: float, q_max: float | None = None) -> None: ...
 
 class Imbalance(Centred):
-    """Quote around the mid moved towards the side where less stands: by ``shift_ticks·(B - A)/(B + A)``.
+    """Quote around the mid shifted by ``shift_ticks·(B - A)/(B + A)``, towards the side with fewer lots.
 
     B and A are the lots at the best bid and the best ask.
     """
@@ -78,16 +78,16 @@ class AdaptiveSpread(Centred):
     ) -> None: ...
 
 class Predictions:
-    """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
+    """Predictors that a quote model reads: of the mid's move, of adverse moves after fills, and of fills.
 
     Args:
-        folders: Of fitted predictors, one of each target at most.
+        folders: Folders of fitted predictors, at most one per target.
 
     Attributes:
-        signals: The names of the signals that they read and are.
+        signals: The names of their input signals and of their predictions.
 
     Raises:
-        UsageError: If two are of one target.
+        UsageError: If two have the same target.
     """
     @property
     def signals(self) -> tuple[str, ...]: ...
@@ -97,12 +97,12 @@ class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
     P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
-    what the fill then earns. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
+    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
 
-    Fitted ``predictors`` take the place of what is constant: of ``fill`` that of P, at the whole ticks between the
-    distances that it was fitted at; of ``adverse`` that of ``adverse_ticks``, by side; the move that one of ``return``
-    predicts is a cost of asks and a gain of bids. Where a signal is not known, the constants count.
+    Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between the distances
+    that it was fitted at; one of ``adverse`` replaces ``adverse_ticks``, by side; the move predicted by one of
+    ``return`` is a cost of asks and a gain of bids. While a signal is undefined, the constants are used.
     """
 
     declared: Declaration
@@ -134,4 +134,4 @@ class ExpectedValue(QuoteModel):
         intensity: Intensity | None = None,
     ) -> None: ...
     def sources(self) -> dict[str, str | None]:
-        """Return where k and A come from if they are no numbers: ``fit``, or None where a predictor stands for both."""
+        """Return the source of k and A if they are not numbers: ``fit``, or None if a predictor replaces both."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes by a rule of thumb: around a price, moved against the inventory, or where a fill is worth most."""
+"""Simple quote models: around a price, skewed against the inventory, or at the best expected value of a fill."""
 
 from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, isnan, log
 from libc.stdint cimport int64_t
@@ -68,20 +68,20 @@ cdef class FixedSpread(QuoteModel):
 
 
 cdef class Centred(QuoteModel):
-    """What the models here share: ``centre - skew_ticks·q`` with the same distance on both sides.
+    """Base of models that quote at the same distance on both sides of ``centre - skew_ticks·q``.
     """
 
     cdef readonly double skew_ticks, q_max
 
     cdef dict settle(self, given: dict):
-        """Return the values of all parameters, and keep those that the models here share."""
+        """Return the values of all parameters, and set the shared ones."""
         cdef dict values = self.declared.settle(given)
         self.skew_ticks = values["skew_ticks"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         return values
 
     cdef inline void around(self, double centre, double delta, const View* view, Want* want) noexcept nogil:
-        """Set a bid and an ask at *delta* from *centre*, which the inventory moves."""
+        """Set a bid and an ask at *delta* from *centre*, skewed by the inventory."""
         cdef double q = clips_held(view)
         centre -= self.skew_ticks * q
         want.bid_ticks = centre - delta if q < self.q_max else NAN
@@ -89,7 +89,7 @@ cdef class Centred(QuoteModel):
 
 
 cdef class InventorySkew(Centred):
-    """Quote ``mid - skew_ticks·q`` with the same distance on both sides, q the inventory in clips.
+    """Quote at the same distance on both sides of ``mid - skew_ticks·q``, q the inventory in clips.
     """
 
     declared = Declaration("inventory_skew", (DELTA_TICKS, SKEW_TICKS.by_default(REQUIRED), Q_MAX))
@@ -105,7 +105,7 @@ cdef class InventorySkew(Centred):
 
 
 cdef class Imbalance(Centred):
-    """Quote around the mid moved towards the side where less stands: by ``shift_ticks·(B - A)/(B + A)``.
+    """Quote around the mid shifted by ``shift_ticks·(B - A)/(B + A)``, towards the side with fewer lots.
 
     B and A are the lots at the best bid and the best ask.
     """
@@ -117,7 +117,7 @@ cdef class Imbalance(Centred):
             Parameter(
                 "shift_ticks",
                 float,
-                "How far the centre moves when all the lots at the best prices stand on one side.",
+                "Shift of the centre if all lots at the best prices are on one side.",
                 unit=TICKS,
                 must=DISTANCE,
             ),
@@ -163,9 +163,9 @@ cdef class AdaptiveSpread(Centred):
     declared = Declaration(
         "adaptive_spread",
         (
-            Parameter("least_ticks", float, "The distance at no volatility.", unit=TICKS, must=DISTANCE),
+            Parameter("least_ticks", float, "Distance at zero volatility.", unit=TICKS, must=DISTANCE),
             Parameter(
-                "per_sigma", float, "Ticks more for each tick per root second, in √s.", must=DISTANCE
+                "per_sigma", float, "Additional ticks per unit of volatility, in √s.", must=DISTANCE
             ),
             replace(SIGMA, must=DISTANCE),
             SKEW_TICKS,
@@ -191,8 +191,8 @@ cdef class AdaptiveSpread(Centred):
 cdef double best_markup(double a) noexcept nogil:
     """Return the u that maximises ``(1 - exp(-x))·u`` with ``x = exp(a - u)``.
 
-    There u = (exp(x) - 1)/x. The difference of the two sides is concave and rising in u, so Newton's steps from a
-    point left of the root come to it without passing it; where a is large the root has x below 2·ln(1 + a) + 1.
+    There u = (exp(x) - 1)/x. The difference of the two sides is concave and increasing in u, so Newton's method from a
+    point left of the root converges monotonically; for large a the root has x below 2·ln(1 + a) + 1.
     """
     cdef double u = 1.0, x, mean, step
     cdef int _
@@ -209,16 +209,16 @@ cdef double best_markup(double a) noexcept nogil:
 
 
 cdef class Predictions:
-    """Predictors that a quote model reads: of the mid's move, of moves against fills, and of fills.
+    """Predictors that a quote model reads: of the mid's move, of adverse moves after fills, and of fills.
 
     Args:
-        folders: Of fitted predictors, one of each target at most.
+        folders: Folders of fitted predictors, at most one per target.
 
     Attributes:
-        signals: The names of the signals that they read and are.
+        signals: The names of their input signals and of their predictions.
 
     Raises:
-        UsageError: If two are of one target.
+        UsageError: If two have the same target.
     """
 
     cdef readonly tuple signals         # type: tuple[str, ...]
@@ -230,15 +230,15 @@ cdef class Predictions:
     cdef int move_place                 # -1: none
     cdef int[2] against_places          # of bids, asks; -1: none
     cdef double[2][2] against_ticks     # of bids, asks: the mean move where it is not against the fill, where it is
-    cdef double least_ticks, most_ticks # distances that the predictor of fills knows
+    cdef double least_ticks, most_ticks # range of distances of the predictor of fills
 
     def __init__(self, folders: Sequence[str]) -> None:
-        from mm.predict.artefact import Artefact  # which a run without predictors does not load
+        from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
 
         found = [Artefact.read(Path(folder)) for folder in folders]
         by_target = {one.about["target"]: one for one in found}
         if len(by_target) < len(found):
-            raise UsageError(f"expected_value: two predictors are of one target; give one of each: {', '.join(folders)}")
+            raise UsageError(f"expected_value: two predictors have the same target; give one of each: {', '.join(folders)}")
         self.inputs, self.move_place = (), -1
         self.against_places[0] = self.against_places[1] = -1
         fill = by_target.get("fill")
@@ -253,14 +253,14 @@ cdef class Predictions:
         if "adverse" in by_target:
             self.against_ticks = by_target["adverse"].about["adverse_moves_ticks"]
         self.names = {target: one.signal_names for target, one in by_target.items()}
-        # A predictor of fills is read at each distance; its name is there so that symbol and tick are checked.
+        # A predictor of fills is evaluated at each distance; its name is listed so that symbol and tick are checked.
         self.signals = tuple(dict.fromkeys([*(name for names in self.names.values() for name in names), *self.inputs]))
 
     def __dealloc__(self) -> None:
         free(self.row)
 
     cdef int bind(self, tuple names) except -1:
-        """Take note of where the signals of a run stand."""
+        """Set the indices of the signals of a run."""
         cdef int place
         for place, name in enumerate(self.inputs):
             self.places[place] = names.index(name)
@@ -272,7 +272,7 @@ cdef class Predictions:
         return 0
 
     cdef double move(self, const View* view) noexcept nogil:
-        """Return the predicted move of the mid in ticks; 0 without a predictor, or while it is not known."""
+        """Return the predicted move of the mid in ticks; 0 without a predictor, or while it is undefined."""
         cdef double found = 0.0 if self.move_place < 0 or view.signals is NULL else view.signals[self.move_place]
         return 0.0 if isnan(found) else found
 
@@ -285,10 +285,10 @@ cdef class Predictions:
         return (1.0 - p) * self.against_ticks[head][0] + p * self.against_ticks[head][1]
 
     cdef double distance(self, const View* view, double mid, int head, double costs) noexcept nogil:
-        """Return the distance of a whole tick at which the chance of a fill times its gain is largest.
+        """Return the distance, at a whole tick, that maximises fill probability times gain.
 
         Returns:
-            NaN where no distance gains, INFINITY while a signal is not known.
+            NaN if no distance has a gain, INFINITY while a signal is undefined.
         """
         cdef int64_t sign = 1 - 2 * head, ticks, first, last
         cdef double best = 0.0, chosen = NAN, delta, p
@@ -297,7 +297,7 @@ cdef class Predictions:
             return INFINITY
         for place in range(count):
             self.row[place] = view.signals[self.places[place]]
-        # On the mirrored axis an ask is a bid: prices fall away from the mid.
+        # On the mirrored axis an ask is a bid: prices decrease away from the mid.
         first, last = <int64_t> floor(sign * mid - self.least_ticks), <int64_t> ceil(sign * mid - self.most_ticks)
         for ticks in range(first, min(first, last) - 1, -1):
             delta = sign * mid - <double> ticks
@@ -314,12 +314,12 @@ cdef class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
     P is the probability that an order at distance delta from the mid is filled within the horizon, delta minus costs
-    what the fill then earns. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
+    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, and ``skew_ticks·q`` more for a bid, less for an
     ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
 
-    Fitted ``predictors`` take the place of what is constant: of ``fill`` that of P, at the whole ticks between the
-    distances that it was fitted at; of ``adverse`` that of ``adverse_ticks``, by side; the move that one of ``return``
-    predicts is a cost of asks and a gain of bids. Where a signal is not known, the constants count.
+    Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between the distances
+    that it was fitted at; one of ``adverse`` replaces ``adverse_ticks``, by side; the move predicted by one of
+    ``return`` is a cost of asks and a gain of bids. While a signal is undefined, the constants are used.
     """
 
     declared = Declaration(
@@ -327,22 +327,22 @@ cdef class ExpectedValue(QuoteModel):
         (
             RATE,
             DECAY,
-            HORIZON_S.by_default(1.0, "How long a quote is given to fill."),
+            HORIZON_S.by_default(1.0, "Horizon of the fill probability."),
             ADVERSE_TICKS,
             FEE_TICKS,
-            SKEW_TICKS.means("How much less one more clip is worth per clip held."),
+            SKEW_TICKS.means("Decrease in value of the next clip per clip held."),
             Q_MAX,
             Parameter(
                 "predictors",
                 list[str] | None,
-                "Folders of fitted predictors (mm predict fit), one of each target at most.",
+                "Folders of fitted predictors (mm predict fit), at most one per target.",
                 None,
             ),
             INTENSITY,
         ),
     )
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
-    cdef bint measured              # whether the piece in force has the moves after fills
+    cdef bint measured              # whether adverse_ticks is that of the piece in force
     cdef Intensity intensity
     cdef Predictions predictions
 
@@ -362,14 +362,14 @@ cdef class ExpectedValue(QuoteModel):
         self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
 
     def sources(self) -> dict[str, str | None]:
-        """Return where k and A come from if they are no numbers: ``fit``, or None where a predictor stands for both."""
+        """Return the source of k and A if they are not numbers: ``fit``, or None if a predictor replaces both."""
         return dict.fromkeys(("k", "A"), None if self.intensity is None else "fit")
 
     cdef int bind(self, tuple names) except -1:
         return self.predictions.bind(names)
 
     cdef inline double distance(self, double costs, double A, double k) noexcept nogil:
-        """Return the best distance from the mid, NaN where nothing is ever filled."""
+        """Return the best distance from the mid, NaN if nothing is ever filled."""
         A, k = A if isnan(self.A) else self.A, k if isnan(self.k) else self.k
         return costs + best_markup(log(A * self.horizon_s) - k * costs) / k if A > 0.0 else NAN
 
@@ -386,7 +386,7 @@ cdef class ExpectedValue(QuoteModel):
         return 0
 
     cdef inline double adverse(self, const View* view) noexcept nogil:
-        """Return the move after fills: that of the segment in force where it has one, and none was given."""
+        """Return the adverse move after fills: that of the segment in force, unless one was given."""
         cdef int64_t place
         if self.measured:
             place = self.intensity.find(view.top.us)

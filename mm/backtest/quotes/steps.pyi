@@ -1,9 +1,9 @@
 # Generated from mm/backtest/quotes/steps.pyx by `make stubs`; edit that file instead.
 
-"""Models around models: steps that bound, size, clamp and round quotes, their mixture, and a gate.
+"""Steps around quote models that bound, size, clamp and round quotes, mixtures of models, and a gate.
 
-A step only makes quotes more careful: a bid never rises, an ask never falls, lots never grow, and a side without a
-quote gets none. So steps hold in any order (tests/backtest/test_steps.py).
+A step only makes quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a side without a
+quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
 
 class Step(QuoteModel):
-    """Takes the quotes of the inner model, and adjusts them: override ``adjust``.
+    """Base of steps, which adjust the quotes of an inner model: override ``adjust``.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.
@@ -26,7 +26,7 @@ class InventoryBound(Step):
     """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
 
     Clips count from the target inventory.
-    Lots are cut down to the room that is left; without room nothing is wanted on that side.
+    Lots are cut down to the remaining room; without room that side is not quoted.
     """
 
     declared: Declaration
@@ -35,10 +35,10 @@ class InventoryBound(Step):
     def __init__(self, inner: object, *, name: str | None = None, q_max: float) -> None: ...
 
 class FushimiSize(Step):
-    """Fewer lots on the side that adds to the inventory: all while it does not, else times ``exp(-eta·|q|)``.
+    """Reduce the lots on the side that adds to the inventory by the factor ``exp(-eta·|q|)``.
 
-    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with what the inner model quotes as
-    its largest size. Lots are floored.
+    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with the inner model's lots as
+    the maximum size. Lots are floored.
     """
 
     declared: Declaration
@@ -47,7 +47,7 @@ class FushimiSize(Step):
     def __init__(self, inner: object, *, eta: float) -> None: ...
 
 class PostOnly(Step):
-    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is a maker's.
+    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is post-only.
 
     A ``MARKET`` order has no price to move and is left out.
     """
@@ -56,7 +56,7 @@ class PostOnly(Step):
     def __init__(self, inner: object) -> None: ...
 
 class LeastSpread(Step):
-    """Where both sides are wanted, move both out alike until they are *ticks* apart."""
+    """If both sides are quoted, move both out equally until they are *ticks* apart."""
 
     declared: Declaration
     @property
@@ -72,7 +72,7 @@ class RoundTo(Step):
     def __init__(self, inner: object, *, ticks: int) -> None: ...
 
 class Widen(Step):
-    """Quote further out while a band is left: *extra_ticks* more on each side, from crossing it until well within."""
+    """Quote *extra_ticks* further out on each side, from leaving a band until well within it again."""
 
     declared: Declaration
     @property
@@ -94,14 +94,14 @@ class Widen(Step):
     ) -> None: ...
 
 class Mixed(QuoteModel):
-    """Quote the weighted mean of several models' prices, each side by itself.
+    """Quote the weighted mean of several models' prices, separately for each side.
 
     - every model quotes at every requote
-    - a side on which one of them has no quote is not quoted: what one forbids the others do not allow
-    - the lots are the fewest of any of them
-    - an order is a ``LIMIT_MAKER`` unless all of them want the same other kind
-    - a requote follows where one of them asks for it
-    - a model that quotes several prices per side is refused
+    - a side is quoted only if all models quote it
+    - the lots are the smallest of all models
+    - an order is a ``LIMIT_MAKER`` unless all models set the same other kind
+    - an additional requote follows if any model requests it
+    - a model that quotes several prices per side is rejected
 
     Args:
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
@@ -115,7 +115,7 @@ class Mixed(QuoteModel):
     def __init__(self, models: Iterable[tuple[object, float]]) -> None: ...
 
 class Gated(QuoteModel):
-    """Quote as the inner model does inside a piece of *intensity*, and nothing elsewhere.
+    """Quote as the inner model within the pieces of *intensity*, and nothing elsewhere.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.

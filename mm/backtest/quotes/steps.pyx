@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Models around models: steps that bound, size, clamp and round quotes, their mixture, and a gate.
+"""Steps around quote models that bound, size, clamp and round quotes, mixtures of models, and a gate.
 
-A step only makes quotes more careful: a bid never rises, an ask never falls, lots never grow, and a side without a
-quote gets none. So steps hold in any order (tests/backtest/test_steps.py).
+A step only makes quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a side without a
+quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
 """
 
 from cpython.ref cimport PyObject
@@ -29,16 +29,16 @@ from mm.backtest.parameters import (
 from mm.backtest.quotes.base import compiled
 from mm.errors import ModelError, UsageError
 
-cdef double MOST_LOTS = 4e18            # what a whole number holds
+cdef double MOST_LOTS = 4e18            # fits an int64
 
 
 cdef inline bint priced(double ticks, int64_t kind) noexcept nogil:
-    """Return whether a side has a price that counts."""
+    """Return whether a side has a price that the order uses."""
     return not isnan(ticks) and kind != MARKET
 
 
 cdef class Step(QuoteModel):
-    """Takes the quotes of the inner model, and adjusts them: override ``adjust``.
+    """Base of steps, which adjust the quotes of an inner model: override ``adjust``.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.
@@ -49,7 +49,7 @@ cdef class Step(QuoteModel):
         self.name = f"{self.inner.name}+{name_of(type(self))}"
         self.looks, self.interpreted, self.timeless = self.inner.looks, self.inner.interpreted, self.inner.timeless
         self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
-        self.signals, self.sees_own = self.inner.signals, self.inner.sees_own
+        self.signals, self.needs_own_orders = self.inner.signals, self.inner.needs_own_orders
 
     cdef int bind(self, tuple names) except -1:
         return self.inner.bind(names)
@@ -69,7 +69,7 @@ cdef class Step(QuoteModel):
         return self.inner.on_print(trade)
 
     cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
-        """Adjust prices as pairs of the sides: the first bid with the first ask, and so on."""
+        """Adjust several prices in pairs: the first bid with the first ask, and so on."""
         cdef Ladder* asks = &want.ladders[0]
         cdef Ladder* bids = &want.ladders[1]
         cdef int64_t i
@@ -97,10 +97,10 @@ cdef class InventoryBound(Step):
     """No bid that could take the inventory beyond *q_max* clips, no ask that could take it below minus that.
 
     Clips count from the target inventory.
-    Lots are cut down to the room that is left; without room nothing is wanted on that side.
+    Lots are cut down to the remaining room; without room that side is not quoted.
     """
 
-    declared = Declaration("inventory_bound", (Q_MAX.by_default(REQUIRED, "The bound, either way from the target."),))
+    declared = Declaration("inventory_bound", (Q_MAX.by_default(REQUIRED, "The bound, in both directions from the target."),))
     cdef readonly double q_max
 
     def __init__(self, inner: object, *, name: str | None = None, **given: Any) -> None:
@@ -123,10 +123,10 @@ cdef class InventoryBound(Step):
 
 
 cdef class FushimiSize(Step):
-    """Fewer lots on the side that adds to the inventory: all while it does not, else times ``exp(-eta·|q|)``.
+    """Reduce the lots on the side that adds to the inventory by the factor ``exp(-eta·|q|)``.
 
-    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with what the inner model quotes as
-    its largest size. Lots are floored.
+    The size rule of Fushimi, González Rojas and Herman (Stanford MS&E 448, 2018), with the inner model's lots as
+    the maximum size. Lots are floored.
     """
 
     declared = Declaration(
@@ -148,7 +148,7 @@ cdef class FushimiSize(Step):
 
 
 cdef class PostOnly(Step):
-    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is a maker's.
+    """Never cross: bids stay a tick below the best ask, asks a tick above the best bid, and every order is post-only.
 
     A ``MARKET`` order has no price to move and is left out.
     """
@@ -162,11 +162,11 @@ cdef class PostOnly(Step):
 
 
 cdef class LeastSpread(Step):
-    """Where both sides are wanted, move both out alike until they are *ticks* apart.
+    """If both sides are quoted, move both out equally until they are *ticks* apart.
     """
 
     declared = Declaration(
-        "least_spread", (Parameter("ticks", float, "The least distance of ask and bid.", unit=TICKS, must=DISTANCE),)
+        "least_spread", (Parameter("ticks", float, "Minimum distance between bid and ask.", unit=TICKS, must=DISTANCE),)
     )
     cdef readonly double ticks
 
@@ -211,25 +211,25 @@ cdef class RoundTo(Step):
 
 
 cdef class Widen(Step):
-    """Quote further out while a band is left: *extra_ticks* more on each side, from crossing it until well within.
+    """Quote *extra_ticks* further out on each side, from leaving a band until well within it again.
     """
 
     declared = Declaration(
         "widen",
         (
-            Parameter("extra_ticks", float, "How much further out each side is.", unit=TICKS, must=DISTANCE),
-            Parameter("inventory", float | None, "Band of the inventory, in clips either way.", None, must=ABOVE_0),
+            Parameter("extra_ticks", float, "Extra distance of each side.", unit=TICKS, must=DISTANCE),
+            Parameter("inventory", float | None, "Band of the inventory, in clips in both directions.", None, must=ABOVE_0),
             Parameter(
                 "loss",
                 float | None,
-                "Band of the loss, in tick·clips: how far our worth at the mid may lie below its highest so far.",
+                "Band of the drawdown of our equity at the mid, in tick·clips.",
                 None,
                 must=ABOVE_0,
             ),
             Parameter(
                 "recover",
                 float,
-                "Share of a band within which it counts as kept again.",
+                "Share of a band within which quotes return to normal.",
                 0.5,
                 must=Check("be from 0 to 1, a share of the band", lambda value: 0.0 <= value <= 1.0),
             ),
@@ -270,7 +270,7 @@ cdef class Widen(Step):
 
 
 cdef inline void cut_down(Ladder* ladder, int64_t room) noexcept nogil:
-    """Let all lots of a side fit into *room*, the prices that were added first before the others."""
+    """Cut the lots of a side to *room* in total; prices added first have priority."""
     cdef int64_t i
     for i in range(ladder.count):
         if isnan(ladder.levels[i].ticks):
@@ -282,7 +282,7 @@ cdef inline void cut_down(Ladder* ladder, int64_t room) noexcept nogil:
 
 
 cdef inline void leave_out_empty(Want* want) noexcept nogil:
-    """Want nothing on a side that has no lots."""
+    """Remove the quote of a side without lots."""
     if want.bid_lots <= 0:
         want.bid_ticks = NAN
     if want.ask_lots <= 0:
@@ -291,14 +291,14 @@ cdef inline void leave_out_empty(Want* want) noexcept nogil:
 
 
 cdef class Mixed(QuoteModel):
-    """Quote the weighted mean of several models' prices, each side by itself.
+    """Quote the weighted mean of several models' prices, separately for each side.
 
     - every model quotes at every requote
-    - a side on which one of them has no quote is not quoted: what one forbids the others do not allow
-    - the lots are the fewest of any of them
-    - an order is a ``LIMIT_MAKER`` unless all of them want the same other kind
-    - a requote follows where one of them asks for it
-    - a model that quotes several prices per side is refused
+    - a side is quoted only if all models quote it
+    - the lots are the smallest of all models
+    - an order is a ``LIMIT_MAKER`` unless all models set the same other kind
+    - an additional requote follows if any model requests it
+    - a model that quotes several prices per side is rejected
 
     Args:
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
@@ -336,7 +336,7 @@ cdef class Mixed(QuoteModel):
             self.interpreted |= (<QuoteModel> model).interpreted
             self.follows_fills |= (<QuoteModel> model).follows_fills
             self.follows_prints |= (<QuoteModel> model).follows_prints
-            self.sees_own |= (<QuoteModel> model).sees_own
+            self.needs_own_orders |= (<QuoteModel> model).needs_own_orders
             self.signals = tuple(dict.fromkeys((*self.signals, *(<QuoteModel> model).signals)))
 
     cdef int bind(self, tuple names) except -1:
@@ -350,7 +350,7 @@ cdef class Mixed(QuoteModel):
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef Want blank = want[0], one
-        cdef double bid = 0.0, ask = 0.0  # beside the first model's, so that equal prices stay what they are
+        cdef double bid = 0.0, ask = 0.0  # relative to the first model's, so that equal prices stay exact
         cdef int i
         for i in range(self.count):
             one = blank
@@ -390,7 +390,7 @@ cdef class Mixed(QuoteModel):
 
 
 cdef class Gated(QuoteModel):
-    """Quote as the inner model does inside a piece of *intensity*, and nothing elsewhere.
+    """Quote as the inner model within the pieces of *intensity*, and nothing elsewhere.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)``.
@@ -406,7 +406,7 @@ cdef class Gated(QuoteModel):
         self.name = self.inner.name
         self.looks, self.interpreted = self.inner.looks, self.inner.interpreted
         self.follows_fills, self.follows_prints = self.inner.follows_fills, self.inner.follows_prints
-        self.signals, self.sees_own = self.inner.signals, self.inner.sees_own
+        self.signals, self.needs_own_orders = self.inner.signals, self.inner.needs_own_orders
 
     cdef int bind(self, tuple names) except -1:
         return self.inner.bind(names)

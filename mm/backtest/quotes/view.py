@@ -1,4 +1,4 @@
-"""What a quote model answers, and what it is called with."""
+"""The quotes that a quote model returns, and the fills that its ``on_fill`` receives."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ class Quotes:
         ask_ticks: Ask in ticks; a fraction is ceiled; None is no ask.
         bid_lots: Lots of the bid; None is the quoted quantity (``QUOTE_QTY``).
         ask_lots: Lots of the ask; None is the quoted quantity.
-        bid_kind: ``LIMIT_MAKER`` (rejected where it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose
-            price is not looked at.
+        bid_kind: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose price
+            is ignored.
         ask_kind: Likewise.
-        bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range``
-            is read quickest. Where *bids* or *asks* is given, the other side is empty unless it is given as well. An
-            order at a price that is still wanted stays where it is.
+        bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range`` is
+            fastest. If only one of *bids* and *asks* is given, the other side is empty. An order at a price that is
+            quoted again keeps its queue position.
         asks: Likewise.
-        again_us: An instant at which the model is called again, beside the grid of requotes; None for none.
-        on_best: Whether the model is called again when a best price changes next.
+        again_us: Instant of an additional requote, next to the grid; None for none.
+        on_best: Whether a requote follows on the next change of a best price.
     """
 
     bid_ticks: float | None = None
@@ -70,7 +70,7 @@ class Quotes:
 
 @dataclass(slots=True, frozen=True)
 class OwnFill:
-    """A fill of an order of ours, as ``on_fill`` of a quote model gets it.
+    """A fill of one of our orders, as passed to ``on_fill`` of a quote model.
 
     Attributes:
         us: Instant.
@@ -78,8 +78,8 @@ class OwnFill:
         side: +1 bought, -1 sold.
         ticks: Price.
         lots: Quantity.
-        left_lots: What is left of the order.
-        took: Whether the order took from the book.
+        left_lots: Remaining lots of the order.
+        took: Whether the order took liquidity.
     """
 
     us: int

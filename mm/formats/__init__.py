@@ -1,1 +1,1 @@
-"""Files of others: what they hold becomes day folders, and day folders become such files."""
+"""Third-party file formats: import to day folders, and export of day folders."""

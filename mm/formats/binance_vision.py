@@ -1,8 +1,8 @@
-"""Binance's published files (trades, aggTrades, bookTicker; CSV, or the ZIP they come in) as the messages of an import.
+"""Binance's published files (trades, aggTrades, bookTicker; CSV, or the ZIP they come in) as messages for the import.
 
-They name no receive time: it is the exchange's own transaction time, never before that of the row before. Spot files
-have no header and, since 2025, instants in µs; futures files have a header, ms. A day of trades alone has no book, and
-so only trades; with bookTicker files of the same days the book is its best level of each side.
+They have no receive time: the exchange's transaction time is used, made non-decreasing. Spot files have no header and,
+since 2025, instants in µs; futures files have a header and ms. Without bookTicker files of the same days there is no
+book, only trades; with them the book is the best level of each side.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,25 +29,25 @@ TICKERS = (
 _KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
 _SWITCH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _Timed = tuple[int, int, FilePlace, FileEvent]
-"""Instant, 0 of a trade and 1 of the book, and what happened where."""
+"""Instant, 0 for a trade or 1 for the book, and the event with its place in the file."""
 
 
 class BinanceVisionReader:
     """Yield the events of one symbol in one or more files, in any order; trades come first.
 
     Args:
-        paths: Named as Binance names them: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
+        paths: Files with Binance's names: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
         symbol: Upper case.
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: The file and the row read last.
-        grows: No.
-        notes: That there is no book, where there is none.
+        place: File and row last read.
+        grows: False.
+        notes: A note if there is no book.
 
     Raises:
-        BrokenFile: If a file has another name or other columns, or a row is not whole.
-        Mismatch: If a file is of another symbol.
+        BrokenFile: If a file has another name or other columns, or a row is incomplete.
+        Mismatch: If a file belongs to another symbol.
     """
 
     grows = False
@@ -62,9 +62,7 @@ class BinanceVisionReader:
         if {"trades", "aggTrades"} <= kinds:
             raise BrokenFile(f"{paths[0]}: trades and aggTrades hold the same trades; give one of them")
         if "bookTicker" not in kinds:
-            self.notes.append(
-                "the files have no book: calibrate and play days that have one, recorded or of bookTicker"
-            )
+            self.notes.append("the files have no book; calibrate and play days with one, recorded or from bookTicker")
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
         tickers = [path for kind, path in self._files if kind == "bookTicker"]
@@ -88,7 +86,7 @@ class BinanceVisionReader:
         lacks = [name for name in needed if name not in table.columns]
         if lacks:
             what = (
-                f"{path}:1: no {kind} of Binance: the columns {','.join(table.columns)[:120]} lack {', '.join(lacks)}"
+                f"{path}:1: not {kind} of Binance: the columns {','.join(table.columns)[:120]} lack {', '.join(lacks)}"
             )
             raise BrokenFile(f"{what}; download the file again")
         yield from table
@@ -117,7 +115,7 @@ class BinanceVisionReader:
                 yield last_us, 0, FilePlace(path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[_Timed]:
-        """Yield the best levels; each ticker replaces what its side had."""
+        """Yield the best levels; each ticker replaces the level of each side."""
         sides: list[Sequence[Level]] | None = None
         for block in self._blocks("bookTicker", path):
             place = FilePlace(path)
@@ -144,15 +142,15 @@ def kind_of(path: Path, symbol: str) -> str:
     """Return the kind of a file by its name: ``trades``, ``aggTrades`` or ``bookTicker``.
 
     Raises:
-        BrokenFile: If the name is none of Binance's.
-        Mismatch: If it names another symbol.
+        BrokenFile: If the name is not of Binance's form.
+        Mismatch: If it is of another symbol.
     """
     name, _, rest = path.name.partition("-")
     kind = rest.partition("-")[0]
     if kind not in _KINDS:
         raise BrokenFile(
-            f"{path}:1: the name is not SYMBOL-KIND-DATE.zip or .csv with the kind {', '.join(_KINDS)}; give the files "
-            f"as Binance names them"
+            f"{path}:1: the name is not SYMBOL-KIND-DATE.zip or .csv with the kind {', '.join(_KINDS)}; keep "
+            f"Binance's file names"
         )
     if name.upper() != symbol:
         raise Mismatch(f"{path} is of {name}; --symbol (SYMBOL) is {symbol}")

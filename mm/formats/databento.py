@@ -1,8 +1,8 @@
-"""Databento CSV in the schema MBO (market by order) as the messages of an import.
+"""Databento CSV in the schema MBO (market by order) as messages for the import.
 
-Orders are added, modified, cancelled and cleared; what is left of them at a price is its level. Trades and fills change
-no level, for a cancel follows each fill. The book counts after the last record of an event alone (flag F_LAST). The
-receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9 or decimals, as the file was ordered.
+Orders are added, modified, cancelled and cleared; a level is the sum of the orders at its price. Trades and fills
+change no level, as a cancel follows each fill. The book is valid only after the last record of an event (F_LAST). The
+receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9 or decimals, as chosen in the download.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ _WAY_OUT = "order the schema mbo as CSV, with its header"
 
 @dataclass
 class _Orders:
-    """All orders that rest, and the levels they make.
+    """All resting orders and their levels.
 
     Attributes:
         changed: Side and price of the levels that have changed since the last message.
-        cleared: Whether all of them have gone since.
-        unknown: How often an order was named that nothing had added.
+        cleared: Whether the book has been cleared since.
+        unknown: Number of records for orders that were never added.
     """
 
     orders: dict[int, tuple[int, str, int]] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class _Orders:
         self.cleared = True
 
     def add(self, number: int, side: int, price: str, size: int) -> None:
-        """Add an order, or change the one of this number."""
+        """Add an order, or replace the one with this id."""
         self.remove(number)
         self.orders[number] = side, price, size
         self._shift(side, price, size)
 
     def reduce(self, number: int, size: int) -> None:
-        """Take so much from an order."""
+        """Reduce an order by *size*."""
         if number not in self.orders:
             self.unknown += 1
             return
@@ -70,18 +70,18 @@ class _Orders:
             self.orders[number] = side, price, left - gone
 
     def remove(self, number: int) -> None:
-        """Remove an order, where there is one of this number."""
+        """Remove the order with this id, if there is one."""
         if number in self.orders:
             side, price, left = self.orders.pop(number)
             self._shift(side, price, -left)
 
     def side_only(self, side: int) -> None:
-        """Remove all orders of a side: its only level is about to be named (F_TOB)."""
+        """Remove all orders of a side, before its only level is set (F_TOB)."""
         for number in [number for number, order in self.orders.items() if order[0] == side]:
             self.remove(number)
 
     def message(self, exch_us: int) -> LevelChanges | WholeBook | None:
-        """Return what has changed since the last message; None where nothing has."""
+        """Return the changes since the last message; None without any."""
         sides: dict[int, list[Level]] = {1: [], -1: []}
         whole, self.cleared = self.cleared, False
         changed, self.changed = self.changed, {}
@@ -102,20 +102,20 @@ class _Orders:
 
 
 class DatabentoReader:
-    """Yield the events of one instrument in one or more files, in the order in which they are given.
+    """Yield the events of one instrument in one or more files, in the given order.
 
     Args:
-        paths: CSV, plain or packed; DBN, Databento's own encoding, needs its library and is refused by name.
-        symbol: That of the column ``symbol``; where there is none, the file must be of one instrument.
+        paths: CSV, plain or compressed; DBN, Databento's own encoding, needs its library and is rejected.
+        symbol: Value of the column ``symbol``; without that column, the file must be of one instrument.
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: Where it is.
-        grows: Yes: a file may begin within a session.
-        notes: What was unusual.
+        place: File and row last read.
+        grows: True: a file may begin within a session.
+        notes: Irregularities.
 
     Raises:
-        BrokenFile: If a file is no such table, has a row that cannot be, or several instruments or venues.
+        BrokenFile: If a file is not such a table, has an invalid row, or several instruments or venues.
     """
 
     grows = True
@@ -144,7 +144,7 @@ class DatabentoReader:
             before += path.stat().st_size
         if self._orders.unknown:
             self.notes.append(
-                f"{self._orders.unknown:,} records name orders that nothing had added; they were left out"
+                f"{self._orders.unknown:,} records are of orders that were never added; they were left out"
             )
         if self._doubtful:
             self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
@@ -203,12 +203,12 @@ class DatabentoReader:
                 yield recv_us, message
 
     def _apply(self, action: str, side: int, price: str, size: int, number: int, *, tob: bool) -> None:
-        """Change the book by one record."""
+        """Apply one record to the book."""
         if action == "C":
             self._orders.reduce(number, size)
             return
         if side == 0:
-            raise self.place.broken(f"action {action} names no side", COPY_AGAIN)
+            raise self.place.broken(f"action {action} has no side", COPY_AGAIN)
         if tob:
             self._orders.side_only(side)
             number = -side if self._price(price) else 0
@@ -219,7 +219,7 @@ class DatabentoReader:
             raise self.place.broken(f"price {price!r}, size {size} are not those of an order", COPY_AGAIN)
 
     def _price(self, text: str) -> str:
-        """Return a price as a decimal; empty where there is none."""
+        """Return a price as a decimal; empty for none."""
         if not text or text == str(NO_PRICE):
             return ""
         if "." in text:
@@ -231,7 +231,7 @@ class DatabentoReader:
 
 
 def _shortened(text: str) -> str:
-    """Return a decimal of nine places with eight, where the last is zero."""
+    """Return a decimal of nine places with eight, if the last is zero."""
     return text[:-1] if text.endswith("0") and len(text.partition(".")[2]) == 9 else text
 
 

@@ -1,8 +1,8 @@
-"""A day folder as Parquet files with typed columns, and back to the same text.
+"""Export of a day folder as Parquet files with typed columns, and import back to the same text.
 
-Whole numbers and booleans are such; prices and quantities stay the exchange's own decimal text (``cast`` makes them
-decimals or floats), for a trailing zero is part of what was received. Depth messages keep their levels as lists. Each
-stretch of rows is turned back and held against its text before it is written: what is not equal is not exported.
+Whole numbers and booleans are typed; prices and quantities stay the exchange's decimal text (``cast`` converts them to
+decimals or floats), to preserve trailing zeros. Depth messages keep their levels as lists. Each block of rows is
+converted back and compared with its text before it is written: a difference is an error.
 """
 
 import csv
@@ -42,13 +42,13 @@ _DIFF_TYPES: dict[str, pl.DataType] = {
 
 @dataclass
 class Moved:
-    """What became of one file.
+    """One written file.
 
     Attributes:
-        path: Relative to the folder that was written.
-        rows: Rows; None of a file that was copied as it is.
-        text_bytes: Size of its text, unpacked.
-        file_bytes: Size of the file that was written.
+        path: Relative to the written folder.
+        rows: Rows; None for a file that was copied unchanged.
+        text_bytes: Size of its uncompressed text.
+        file_bytes: Size of the written file.
     """
 
     path: str
@@ -58,12 +58,12 @@ class Moved:
 
 
 def export_day(folder: DayFolder, target: Path) -> list[Moved]:
-    """Write every file of *folder* below *target*, tables as Parquet and the others as they are.
+    """Write every file of *folder* below *target*, tables as Parquet and the others unchanged.
 
     Raises:
         MissingDay: If there is no such day.
-        RunExists: If *target* is there.
-        BrokenFile: If a table holds what its columns cannot hold exactly.
+        RunExists: If *target* exists.
+        BrokenFile: If a value cannot be represented exactly in its column.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must be there
     with _staged(target, f"{target} exists already; remove it, or give another --out") as partial:
@@ -81,9 +81,9 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
     """Write the day that was exported to *source* (``…/SYMBOL/YYYYMMDD``) below *data_root*.
 
     Raises:
-        MissingDay: If *source* is no such folder.
-        RunExists: If the day is there.
-        BrokenFile: If the text is not what was exported, by the manifest that came along.
+        MissingDay: If *source* is not such a folder.
+        RunExists: If the day exists.
+        BrokenFile: If the text differs from the exported text, by its manifest.
     """
     there = DayFolder.at(source)
     if not any(there.path.rglob(f"*{SUFFIX}")):
@@ -110,7 +110,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
 
 @contextmanager
 def _staged(place: Path, taken: str) -> Iterator[Path]:
-    """Yield a folder beside *place* that gets its name when the block ends well, and is removed otherwise."""
+    """Yield a temporary folder next to *place*, renamed to it when the block succeeds, and removed otherwise."""
     if place.exists():
         raise RunExists(taken)
     partial = place.with_name(place.name + PARTIAL)
@@ -153,7 +153,7 @@ def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
 
 
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the rows of a file, so many at once; an empty table is one block without rows."""
+    """Yield the rows of a file in blocks; an empty table is one block without rows."""
     first = True
     while (lines := _some_lines(path, stream)) or first:
         first = False
@@ -170,12 +170,12 @@ def _some_lines(path: Path, stream: BinaryIO) -> list[bytes]:
 
 
 def read_again(folder: Path) -> int:
-    """Read all Parquet files below *folder* as a research script would; return their rows."""
+    """Read all Parquet files below *folder*, and return the number of rows."""
     return sum(pl.read_parquet(path).height for path in sorted(folder.rglob(f"*{SUFFIX}")))
 
 
 def _checked(path: Path, head: bytes, text: bytes) -> pl.DataFrame:
-    """Return the rows of *text* with typed columns, which must give the same text again."""
+    """Return the rows of *text* with typed columns, after checking that they convert back to the same text."""
     try:
         table = _read(head, text)
         same = _text(table) == text
@@ -208,7 +208,7 @@ def _type(name: str) -> pl.DataType:
 
 
 def _text(table: pl.DataFrame) -> bytes:
-    """Return the rows of *table* as the day's files have them."""
+    """Return the rows of *table* as text of the day's files."""
     if not table.height:
         return b""
     if "b" in table.columns:
@@ -226,7 +226,7 @@ def _text(table: pl.DataFrame) -> bytes:
 
 
 def _to_text(path: Path, target: Path, root: Path) -> Moved:
-    """Write a Parquet file as the table it was made from."""
+    """Write a Parquet file as its original table."""
     try:
         file = pq.ParquetFile(path)
     except (OSError, ValueError) as error:
@@ -244,7 +244,7 @@ def _to_text(path: Path, target: Path, root: Path) -> Moved:
 
 
 def _seal(folder: DayFolder) -> None:
-    """Hold the files against the manifest that came along, and seal those whose packing is another now."""
+    """Check the files against the exported manifest, and update the hashes of recompressed ones."""
     before = read_manifest(folder)
     if before is None or not before.sealed:
         return
@@ -254,6 +254,6 @@ def _seal(folder: DayFolder) -> None:
         found = after.get(name)
         contents = (entry.rows, entry.first_id, entry.last_id)
         if found is None or (found.rows, found.first_id, found.last_id) != contents:
-            raise BrokenFile(f"{folder.path / name}: not what the manifest says was exported; export the day again")
+            raise BrokenFile(f"{folder.path / name}: differs from the exported manifest; export the day again")
         if name == entry.path and not name.endswith(PACKED) and found.sha256 != entry.sha256:
-            raise BrokenFile(f"{folder.path / name}: another text than was exported; export the day again")
+            raise BrokenFile(f"{folder.path / name}: differs from the exported text; export the day again")

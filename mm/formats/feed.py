@@ -1,7 +1,7 @@
-"""What a file of others says, as the messages of an import: levels, whole books, trades and losses, under our own ids.
+"""Converts events of third-party files to messages for the import: levels, whole books, trades and gaps.
 
-Such files have no update ids that follow one another, so each message gets the next one. The book is followed here too:
-where the source itself shows a crossed book, the import drops its own, and gets the next one that is not crossed.
+Such files have no consecutive update ids, so each message gets the next one. The book is tracked here too: while the
+source's book is crossed, the import drops its own, and gets the next one that is not crossed.
 """
 
 from collections import Counter
@@ -25,9 +25,9 @@ Sides = dict[int, dict[int, Level]]
 
 @dataclass
 class FilePlace:
-    """Where a reader is: the file, the row handed out last (from 1, the header included), and the symbols met so far.
+    """Position of a reader: the file, the last row (from 1, including the header), and the symbols so far.
 
-    It stands for the lines of a capture in `mm.market_data.captures`: such a file is used whole or not at all.
+    It replaces the lines of a capture in `mm.market_data.captures`: such a file is used completely or not at all.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class FilePlace:
     symbols: Counter[str] = field(default_factory=Counter)
 
     def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
-        """Return the error that names the file and the row, which is that handed out last where none is given."""
+        """Return the error with file and row; the default is the last row."""
         return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
 
 
 class LevelChanges(NamedTuple):
-    """Levels have other quantities now; zero: the level is gone. Instants of the exchange are in µs, 0 is unknown."""
+    """New quantities of levels; zero removes a level. Exchange times are in µs, 0 is unknown."""
 
     exch_us: int
     bids: Sequence[Level]
@@ -50,17 +50,17 @@ class LevelChanges(NamedTuple):
 
 
 class WholeBook(NamedTuple):
-    """All levels of the book, in any order; what it had before is void."""
+    """All levels of the book, in any order; they replace the previous ones."""
 
     bids: Sequence[Level]
     asks: Sequence[Level]
 
 
 class BookEdits(NamedTuple):
-    """Steps that make a new book of the old one: side, price and quantity of a level.
+    """Edits of the book: side, price and quantity of a level.
 
-    A step without a quantity removes the levels of its side (0: of both) from the best to its price; without a price,
-    all of them. *snapshot* says whether the result is a book that was fetched, and not a change of the one before.
+    An edit without a quantity removes the levels of its side (0: of both) from the best to its price; without a price,
+    all of them. *snapshot* is whether the result is a snapshot, and not a change of the previous book.
     """
 
     exch_us: int
@@ -69,9 +69,9 @@ class BookEdits(NamedTuple):
 
 
 class FileTrade(NamedTuple):
-    """A trade: *side* is +1 where a buyer took, -1 where a seller did, 0 where nothing says so.
+    """A trade: *side* is +1 for a buyer as aggressor, -1 for a seller, 0 if unknown.
 
-    *trade_id* is the venue's where its ids count up; *span* are the ids of the trades that it aggregates.
+    *trade_id* is the venue's if its ids are ascending; *span* are the ids of the trades that it aggregates.
     """
 
     exch_us: int
@@ -89,12 +89,12 @@ FileMessage = DepthUpdate | DepthSnapshot | TradePrint | AggTrade | BookLoss | R
 
 
 class FileReader(Protocol):
-    """What reads the files of one form.
+    """A reader of one file format.
 
     Attributes:
-        place: Where it is.
-        grows: Whether the book is built from nothing where no whole book comes first.
-        notes: Sentences for the report, once all was read.
+        place: Its position.
+        grows: Whether the book is built from changes if no whole book comes first.
+        notes: Sentences for the report, complete after reading.
     """
 
     place: FilePlace
@@ -102,11 +102,11 @@ class FileReader(Protocol):
     notes: list[str]
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        """Yield receive times, in µs, and what happened then."""
+        """Yield receive times, in µs, and events."""
 
 
 class FileCapture:
-    """Iterate over what a reader yields as `mm.market_data.captures.Capture` does over a capture.
+    """Iterate over the messages of a reader, with the interface of `mm.market_data.captures.Capture`.
 
     Args:
         reader: Reads the files.
@@ -114,13 +114,13 @@ class FileCapture:
         grid: Checks every price and quantity.
 
     Raises:
-        BrokenFile: If an instant lies before the one before it, or in no year of ours, or a number is none.
+        BrokenFile: If an instant is out of order or outside the years 2009 to 2099, or a number is invalid.
     """
 
     def __init__(self, reader: FileReader, symbol: str, grid: Grid) -> None:
         self.reader = reader
         self._symbol, self._grid = symbol, grid
-        self._printed = Grid()  # hidden orders trade off the grid of the book, and say nothing about its tick
+        self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
         self._update_id, self._trade_id = 1, 0
@@ -130,26 +130,28 @@ class FileCapture:
 
     @property
     def lines(self) -> FilePlace:
-        """Where the reader is."""
+        """Position of the reader."""
         return self.reader.place
 
     @property
     def messages(self) -> FilePlace:
-        """The symbols that the reader met."""
+        """The symbols found by the reader."""
         return self.reader.place
 
     @property
     def warnings(self) -> list[str]:
-        """What the report should say."""
+        """Notes for the report."""
         found = list(self.reader.notes)
         if self._grown:
-            found.append("the files begin without a whole book: it is built from their changes, and lacks what rested")
+            found.append(
+                "the files begin without a whole book: it is built from their changes, without earlier resting orders"
+            )
         if self._guessed:
-            found.append(f"{self._guessed:,} trades name no side; it was concluded from the book and the trade before")
+            found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
         return found
 
     def where(self) -> str:
-        """Return the file and the row that was read last."""
+        """Return the file and the last row."""
         return f"{self.reader.place.path.name}:{self.reader.place.number}"
 
     def __iter__(self) -> Iterator[CapturedMessage]:
@@ -173,7 +175,7 @@ class FileCapture:
                 f"{iso(recv_us)} comes after {iso(self._last_us)}",
                 "sort the rows by their receive time, and give the files in the order of their recording",
             )
-        if self._begun and recv_us // DAY_US > self._last_us // DAY_US + 1:  # a day is missing: the import starts again
+        if self._begun and recv_us // DAY_US > self._last_us // DAY_US + 1:  # a day is missing: the import restarts
             self._void()
         self._last_us = recv_us
 
@@ -197,7 +199,7 @@ class FileCapture:
             yield event
 
     def _change(self, exch_us: int, event: LevelChanges) -> Iterator[DepthUpdate | DepthSnapshot]:
-        """Change the book; where that uncrosses it, it is a snapshot too."""
+        """Apply edits to the book; if they uncross it, they count as a snapshot."""
         bids, asks = event.bids, event.asks
         self._grid.check(bids)
         self._grid.check(asks)
@@ -210,7 +212,7 @@ class FileCapture:
         self._valid = self._begun and not crossed
 
     def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
-        """Take a whole book; one that says something else than ours shows that changes were lost."""
+        """Apply a whole book; one that differs from ours shows that changes were lost."""
         self._grid.check(event.bids)
         self._grid.check(event.asks)
         fresh = self._new_book(event.bids, event.asks)
@@ -223,7 +225,7 @@ class FileCapture:
         self._valid = not self._crossed
         if self._valid:
             yield self._snapshot()
-            self._update_id += 1  # a message without levels: the day has a frame of the book, and is never without any
+            self._update_id += 1  # a message without levels, so that the day has a frame of the book
             yield DepthUpdate(recv_us, self._symbol, self._update_id, self._update_id, (), ())
 
     def _edit(self, recv_us: int, event: BookEdits) -> Iterator[BookLoss | DepthUpdate | DepthSnapshot]:
@@ -263,7 +265,7 @@ class FileCapture:
         return TradePrint(at_us, self._symbol, self._trade_id, price, qty, at_us, side < 0)
 
     def _likely_side(self, price_e8: int) -> int:
-        """Return who took, by the mid, and at the mid by the trade before (the rule of Lee and Ready, 1991)."""
+        """Return the aggressor's side, by the mid, and at the mid by the previous trade (Lee and Ready, 1991)."""
         bid, ask = self._book.best() if self._valid else (None, None)
         beyond = 2 * price_e8 - (bid + ask) if bid is not None and ask is not None else 0
         beyond = beyond or (price_e8 - self._last_e8 if self._last_e8 else 0)
@@ -286,7 +288,7 @@ class FileCapture:
 
 
 def _stamp(exch_us: int, recv_us: int) -> int:
-    """Return the exchange's instant, or that of arrival where it is unknown or of no year of ours."""
+    """Return the exchange time, or the receive time if it is unknown or out of range."""
     return exch_us if FIRST_US <= exch_us < LAST_US else recv_us
 
 
@@ -306,4 +308,4 @@ def _difference(before: dict[int, Level], after: dict[int, Level]) -> list[Level
 
 
 Moved = Callable[[int], None]
-"""Takes how many bytes of all files have been read."""
+"""Called with the bytes read of all files."""

@@ -1,8 +1,8 @@
-"""hftbacktest's event arrays, versions 2 and 1, as the messages of an import.
+"""hftbacktest's event arrays, versions 2 and 1, as messages for the import.
 
 Version 2 is a structured array (``ev``, ``exch_ts``, ``local_ts``, ``px``, ``qty``, …), version 1 six columns of floats
-(event, exchange time, local time, side, price, quantity). Only what the local side saw counts here: rows with the flag
-LOCAL, in version 1 those of a local time. The receive time is ``local_ts``.
+(event, exchange time, local time, side, price, quantity). Only events of the local side are used: rows with the flag
+LOCAL, in version 1 those with a local time. The receive time is ``local_ts``.
 """
 
 import zipfile
@@ -37,12 +37,12 @@ _ORDERS = range(10, 14)
 _USER_EVENTS = 100
 _ROWS_AT_ONCE = 1 << 16
 _KNOWN = (DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT)
-_WAY_OUT = "give a file that hftbacktest itself reads"
+_WAY_OUT = "give a file that hftbacktest can read"
 _NO_NUMBER = -1
 
 
 class _LocalRows(NamedTuple):
-    """Rows that the local side saw: their numbers in the array, and their cells; prices and quantities in 1e-8."""
+    """Rows of the local side: their indices in the array, and their cells; prices and quantities in 1e-8."""
 
     number: list[int]
     kind: list[int]
@@ -54,20 +54,20 @@ class _LocalRows(NamedTuple):
 
 
 class HftbacktestReader:
-    """Yield the events of one or more files, in the order in which they are given: a snapshot first.
+    """Yield the events of one or more files, in the given order: a snapshot first.
 
     Args:
         paths: ``.npz`` or ``.npy``.
-        symbol: Whose they are: the files do not say so.
+        symbol: Their symbol, which is not in the files.
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: Where it is; the row counts from 1.
-        grows: Yes: hftbacktest builds a book from nothing too.
-        notes: What was left out.
+        place: File and row last read; rows count from 1.
+        grows: True, as in hftbacktest.
+        notes: Events that were left out.
 
     Raises:
-        BrokenFile: If a file is not whole, is no such array, or a row cannot be.
+        BrokenFile: If a file is incomplete, is not such an array, or a row is invalid.
     """
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
@@ -88,7 +88,7 @@ class HftbacktestReader:
         self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
 
     def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[tuple[int, FileEvent]]:
-        """Yield one message for rows of the book that follow one another and have the same two instants."""
+        """Yield one message for consecutive rows of the book with equal instants."""
         steps: list[tuple[int, str | None, str | None]] = []
         at, plain, snapshot = (0, 0), True, False
         for rows in blocks:
@@ -97,7 +97,9 @@ class HftbacktestReader:
                     yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
                     steps = []
                 self.place.number = number
-                if recv_us > 0 and steps and at[0] == 0:  # a snapshot without a time is the book when the rest begins
+                if (
+                    recv_us > 0 and steps and at[0] == 0
+                ):  # a snapshot without a time is the book at the start of the rest
                     yield recv_us, _message(exch_us, steps, plain=plain, snapshot=snapshot)
                     steps = []
                 if kind == TRADE_EVENT:
@@ -123,18 +125,18 @@ class HftbacktestReader:
         return text
 
     def _local_rows(self, path: Path, before: int) -> Iterator[_LocalRows]:
-        """Yield the rows of a file that the local side saw, and count them as a symbol's."""
+        """Yield the rows of the local side in a file, and count them for the symbol."""
         for first, array in self._arrays(path, before):
             cells = _structured(array)
             code, flags = (cells["ev"] & 0xFF).astype(np.int64), cells["ev"]
             if np.isin(code, _ORDERS).any():
                 row = first + int(np.isin(code, _ORDERS).argmax())
-                what = f"event {code[row - first]} names single orders, and this reads levels"
+                what = f"event {code[row - first]} is of single orders, but only levels can be read"
                 raise self.place.broken(what, "import the Databento file itself by --format databento", row)
             seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
             for what, rows in (
-                ("rows of the best prices alone (BBO)", seen & (code == BBO_EVENT)),
-                ("rows of events of users", seen & (code > _USER_EVENTS)),
+                ("rows of best prices only (BBO)", seen & (code == BBO_EVENT)),
+                ("rows of user events", seen & (code > _USER_EVENTS)),
             ):
                 if rows.any():
                     self._left_out[what] += int(rows.sum())
@@ -177,7 +179,7 @@ class HftbacktestReader:
             )
 
     def _arrays(self, path: Path, before: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
-        """Yield pieces of the array in *path*, with the number of their first row."""
+        """Yield parts of the array in *path*, with the index of their first row."""
         with ExitStack() as held:
             raw = held.enter_context(file_of(path))
             try:
@@ -192,7 +194,9 @@ class HftbacktestReader:
                     data = stream.read(count * size)
                     if len(data) < count * size:
                         self.place.number = row + len(data) // size
-                        raise self.place.broken(f"the file ends here, {shape[0]:,} rows were promised", COPY_AGAIN)
+                        raise self.place.broken(
+                            f"the file ends here, but its header states {shape[0]:,} rows", COPY_AGAIN
+                        )
                     yield row, np.frombuffer(data, dtype).reshape(count, *shape[1:])
                     self._moved(before + raw.tell())
                     row += count
@@ -201,7 +205,7 @@ class HftbacktestReader:
                 raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error
 
     def _head(self, stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-        """Return shape and type of the array that *stream* begins with."""
+        """Return shape and type of the array at the start of *stream*."""
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
@@ -240,14 +244,14 @@ def _structured(array: NDArray[np.generic]) -> NDArray[np.void]:
 
 
 def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return stamps in ns, µs or ms as µs, judged by their size."""
+    """Return stamps in ns, µs or ms as µs; their size determines the unit."""
     return np.where(
         stamps >= MS_BELOW * 1_000, stamps // 1_000, np.where(stamps >= MS_BELOW, stamps, np.maximum(stamps, 0) * 1_000)
     )
 
 
 def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return floats in 1e-8, and which of them are no decimals of eight places (nearer than a float can say)."""
+    """Return floats in 1e-8, and which of them are not decimals of eight places (to float precision)."""
     scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
     nearest = np.rint(scaled)
     wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))

@@ -1,8 +1,8 @@
-"""A day as hftbacktest's events, version 2: what its own reader takes, and the import gives back.
+"""Export of a day as hftbacktest's events, version 2, which hftbacktest and the import can read.
 
-The receive time is kept, in ns. The exchange's time is earlier than it everywhere: where the recorder's clock was
-behind, all exchange times are set back by the same amount, as hftbacktest sets the local ones forward. Events whose
-exchange times are out of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest wants them.
+The receive time is kept, in ns. The exchange time must be earlier: if the recorder's clock was behind, all exchange
+times are set back by the same amount, where hftbacktest sets local ones forward. Events whose exchange times are out
+of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest requires.
 """
 
 import zipfile
@@ -38,14 +38,14 @@ _CODES[[SNAPSHOT, DEPTH, TRADE, GAP]] = SNAPSHOT_EVENT, DEPTH_EVENT, TRADE_EVENT
 
 @dataclass(frozen=True)
 class HftbacktestExport:
-    """What was written.
+    """Summary of an export.
 
     Attributes:
         path: The file.
-        rows: Events of hftbacktest: a level, a trade or a clearing each.
+        rows: Events of hftbacktest, each a level, a trade or a clear.
         events: Events of the tape.
-        split: Those that were written once for each side.
-        shift_us: By how much exchange times were set back, in µs.
+        split: Events written once for each side.
+        shift_us: Amount by which exchange times were set back, in µs.
         bytes: Size of the file.
     """
 
@@ -59,13 +59,13 @@ class HftbacktestExport:
 
 @dataclass(frozen=True)
 class _WrittenOrder:
-    """The events of a tape as they are written, in blocks that nothing crosses.
+    """The events of a tape in the written order, in blocks within which they are reordered.
 
     Attributes:
-        at: The events, those of the window and without keyframes.
+        at: The events of the window, without keyframes.
         local_us, exch_us: Their instants.
-        block: Number of the block of each; events of one that is alone in it are written once.
-        alone: Whether it is.
+        block: Block of each event; an event alone in its block is written once.
+        alone: Whether it is alone.
     """
 
     at: Ints
@@ -76,16 +76,16 @@ class _WrittenOrder:
 
 
 def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = lambda _: None) -> HftbacktestExport:
-    """Write *tape* to *target*, an ``.npz`` with the array ``data``, a part of it at a time.
+    """Write *tape* to *target*, an ``.npz`` with the array ``data``, in parts.
 
     Args:
         tape: A recorded day.
-        target: Must not be there.
+        target: Must not exist.
         step: Called with the number of events written since the last call.
 
     Raises:
         UsageError: If *target* does not end in ``.npz``.
-        RunExists: If it is there.
+        RunExists: If it exists.
     """
     if target.suffix != ".npz":
         raise UsageError(f"--out {target} must end in .npz, as the files of hftbacktest do")
@@ -117,14 +117,14 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
 
 
 def _ordered(tape: Tape) -> tuple[_WrittenOrder, int]:
-    """Return the events in their order, and by how much exchange times are set back, in µs."""
+    """Return the events in their order, and the amount by which exchange times are set back, in µs."""
     at = np.flatnonzero(tape.kind != KEYFRAME)
     local_us = np.maximum(tape.event_us[at], tape.start_us)
     exch_us = np.where(tape.event_exch_us[at] > 0, tape.event_exch_us[at], local_us)
     shift_us = max(0, int((exch_us - local_us).max(initial=0)))
     stated = tape.event_exch_us[at] > 0
     exch_us = np.where(stated, exch_us - shift_us, local_us)
-    # A snapshot or a gap has no time of the exchange: it takes that of what came before, so that nothing is split.
+    # A snapshot or a gap has no exchange time: it takes that of the previous event, so that it is not split.
     exch_us = np.where(stated, exch_us, np.minimum(local_us, _latest_exchange_us(exch_us, stated, local_us)))
     earlier = np.maximum.accumulate(exch_us)
     later = np.minimum.accumulate(exch_us[::-1])[::-1]
@@ -150,7 +150,7 @@ def _rows(tape: Tape, order: _WrittenOrder, begin: int, stop: int) -> NDArray[np
     turns = np.concatenate((places, by_exch[~order.alone[by_exch]]))
     flags = np.concatenate((np.where(alone, EXCH | LOCAL, LOCAL), np.full(int((~alone).sum()), EXCH))).astype(np.uint64)
     number = np.concatenate((places, np.arange(begin, stop)[~alone]))
-    last = np.argsort(flags & LOCAL != 0, kind="stable")  # of a block, what the exchange sees comes first
+    last = np.argsort(flags & LOCAL != 0, kind="stable")  # within a block, the exchange's events come first
     in_order = last[np.argsort(order.block[number[last]], kind="stable")]
     turns, flags = turns[in_order], flags[in_order]
     events = order.at[turns]

@@ -1,4 +1,4 @@
-"""What a day holds at a glance: rows, gaps, spread, volatility, and the mid as a line of signs."""
+"""Overview of a day: rows, gaps, spread, volatility, and a sparkline of the mid."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +17,19 @@ _S = 1_000_000
 
 @dataclass(frozen=True)
 class Inspection:
-    """A day at a glance; prices in the quote asset, quantities in the base asset.
+    """Overview of a day; prices in the quote asset, quantities in the base asset.
 
     Attributes:
         rows: Data rows by file, relative to the folder.
         coverage: The lines of ``mm data coverage``.
-        events: Events of the tape, by kind; empty where the day has no book.
-        spread_ticks: Mean of the spread in ticks of orders, weighted by time; None without a book.
+        events: Events of the tape, by kind; empty if the day has no book.
+        spread_ticks: Time-weighted mean spread, in ticks of orders; None without a book.
         spread_bps: The same in 1e-4 of the mid.
         one_tick: Share of the time at a spread of one tick.
-        volatility_bps: Standard deviation of the mid's change in a second, in 1e-4 of it; None under 30 s.
-        traded: Quantity of all trades.
+        volatility_bps: Standard deviation of the mid's change per second, in 1e-4 of it; None below 30 s.
+        traded: Total traded quantity.
         low, high: Lowest and highest mid.
-        sketch: The mid over the day, `WIDTH` signs; a blank where there is no book.
+        sketch: Sparkline of the mid over the day, `WIDTH` characters; blank without a book.
     """
 
     rows: dict[str, int]
@@ -45,7 +45,7 @@ class Inspection:
     sketch: str = ""
 
     def lines(self) -> list[str]:
-        """Return it for a terminal."""
+        """Return the overview as text for a terminal."""
         found = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
         found += self.coverage
         if self.events:
@@ -62,11 +62,11 @@ class Inspection:
 
 
 def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
-    """Return *folder* at a glance.
+    """Return the overview of *folder*.
 
     Args:
         folder: A recorded day.
-        tape: Its tape; None where it has no book.
+        tape: Its tape; None if it has no book.
     """
     rows = {folder.relative(path): contents(folder, path).rows for path in day_files(folder) if path.suffix != ".json"}
     lines = coverage_text(cover(folder)).splitlines()
@@ -78,7 +78,7 @@ def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
 
 
 def _numbers(tape: Tape) -> dict[str, Any]:
-    """Return what the best prices and the trades say."""
+    """Return the statistics of best prices and trades."""
     grid = tape.instrument
     tick, lot = grid.tick_e8 / 1e8, grid.lot_e8 / 1e8
     trades = tape.first_row[np.flatnonzero(tape.kind == TRADE)]

@@ -1,10 +1,10 @@
-"""LOBSTER pairs of message and orderbook files as the messages of an import.
+"""LOBSTER pairs of message and orderbook files as messages for the import.
 
-Row for row, the orderbook file has the book after the message. A message's time is seconds after midnight in New York
-on the date in the file's name; it is the receive time too, for the files have no other. Prices are dollars times
-10,000, quantities shares.
+Each row of the orderbook file is the book after the message in the same row. A message's time is seconds after midnight
+in New York on the date in the file's name; it is also the receive time. Prices are dollars times 10,000, quantities
+shares.
 
-The book is that of the orderbook file: a level that leaves its range is gone, and comes back when it is in range again.
+The book is that of the orderbook file: a level that leaves its range is removed, and added when in range again.
 """
 
 import re
@@ -47,18 +47,18 @@ class LobsterReader:
     """Yield the events of one or more days.
 
     Args:
-        paths: Message and orderbook files, named as LOBSTER names them, in any order.
+        paths: Message and orderbook files with LOBSTER's names, in any order.
         symbol: The ticker.
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: The message file and the row read last.
-        grows: No.
-        notes: What was left out.
+        place: Message file and row last read.
+        grows: False.
+        notes: Messages that were left out.
 
     Raises:
-        BrokenFile: If a file has no partner, another name, another number of rows, or a row that cannot be.
-        Mismatch: If a file is of another ticker.
+        BrokenFile: If a file has no partner, another name, another number of rows, or an invalid row.
+        Mismatch: If a file belongs to another ticker.
     """
 
     grows = False
@@ -82,7 +82,7 @@ class LobsterReader:
                 self._moved(before + sum(read.values()))
 
             yield from self._day(pair, moved)
-            if pair is not self._pairs[-1]:  # the orders of a day end with it
+            if pair is not self._pairs[-1]:  # orders do not outlive a day
                 yield self._last_us, BookLoss("end_of_day")
             before += sum(path.stat().st_size for path in read)
         if self._crosses:
@@ -105,7 +105,7 @@ class LobsterReader:
             if message is None or book is None:
                 short, other = (pair.message, pair.book) if message is None else (pair.book, pair.message)
                 raise BrokenFile(
-                    f"{short}:{self.place.number + 1}: the file ends, and {other.name} goes on; give the two files of "
+                    f"{short}:{self.place.number + 1}: the file ends before {other.name}; give the two files of "
                     f"one request, whole"
                 )
             self.place.number, recv_us, kind, shares, price, direction = message
@@ -158,20 +158,20 @@ class LobsterReader:
         return [(self._price(price), str(shares)) for price, shares in side.items()]
 
     def _changed(self, old: _Side, new: _Side) -> list[Level]:
-        """Return the levels that differ, those that are gone with no shares."""
+        """Return the levels that differ; removed ones with 0 shares."""
         gone = [(self._price(price), "0") for price in old if price not in new]
         return gone + [(self._price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
 
 
 def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
-    """Return the pairs that the files are, in the order of their days."""
+    """Return the files as pairs, in the order of their days."""
     found: dict[tuple[str, int], dict[str, Path]] = {}
     for path in paths:
         named = _NAME.match(path.name)
         if named is None:
             raise BrokenFile(
                 f"{path}:1: the name is not TICKER_YYYY-MM-DD_START_END_message_LEVELS.csv (or orderbook), and only "
-                f"the name has the date; give the files as LOBSTER names them"
+                f"the name has the date; keep LOBSTER's file names"
             )
         if named["symbol"].upper() != symbol:
             raise Mismatch(f"{path} is of {named['symbol']}; --symbol (SYMBOL) is {symbol}")
@@ -179,7 +179,7 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
         try:
             parse_day(day)
         except ValueError as error:
-            raise BrokenFile(f"{path}:1: {error}; give the files as LOBSTER names them") from error
+            raise BrokenFile(f"{path}:1: {error}; keep LOBSTER's file names") from error
         files = found.setdefault((day, int(named["levels"])), {})
         if named["kind"] in files:
             raise BrokenFile(f"{path}:1: {files[named['kind']]} is of the same day; give each file once")
@@ -198,7 +198,7 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
-    """Return seconds after midnight, a decimal of nine places at most, in µs, rounded down."""
+    """Return seconds after midnight, a decimal of at most nine places, in µs, rounded down."""
     text = block.cells["time"]
     parts = text.str.splitn(".", 2).struct
     whole = parts.field("field_0").cast(pl.Int64, strict=False)
@@ -220,7 +220,7 @@ def _within(block: RowBlock, column: str, words: set[int], place: FilePlace) -> 
 
 
 def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
-    """Yield bids and asks of each row; places without a level are left out."""
+    """Yield bids and asks of each row, without empty levels."""
     for block in table:
         columns = [whole_numbers(block, name, place) for name in table.columns]
         for row, cells in enumerate(zip(*columns, strict=True), block.first_row):

@@ -1,4 +1,4 @@
-"""The forms of files that ``mm data import --format`` reads, beside raw captures: one name, one reader each."""
+"""The file formats of ``mm data import --format`` besides raw captures, with a reader each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ Opened = Callable[[Sequence[Path], str, Moved], FileReader]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A form of files of others.
+    """A third-party file format.
 
     Attributes:
-        reader: ``module:function`` that takes paths, the symbol and what takes the progress, and returns a reader.
-        files: What the files are, for messages.
+        reader: ``module:function`` that takes paths, the symbol and a progress callback, and returns a reader.
+        files: Description of the files, for messages.
     """
 
     reader: str
@@ -43,10 +43,10 @@ NAMES = (*FORMS, *FORMATS)
 
 
 def form_of(name: str) -> CaptureForm:
-    """Return the form called *name*, as `import_captures` takes it; its days are UTC days, of raw captures Berlin's.
+    """Return the format *name* for `import_captures`; its days are UTC days (raw captures have Berlin days).
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such format.
     """
     if name == RAW.name:
         return RAW
@@ -60,7 +60,7 @@ def form_of(name: str) -> CaptureForm:
 def _opened(
     one: FileFormat, paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None
 ) -> list[FileCapture]:
-    """Return one capture of all files: they may have to be read side by side."""
+    """Return one capture of all files, which may have to be merged."""
     total = sum(path.stat().st_size for path in paths if path.is_file())
     module, _, name = one.reader.partition(":")
     opened: Opened = getattr(import_module(module), name)

@@ -1,6 +1,6 @@
-"""CSV files of any length, plain or packed, a block at a time: columns of text, whose rows keep their numbers.
+"""Reader of CSV files of any length, plain or compressed, in blocks of text columns with row numbers.
 
-Rows are numbered from 1, the header included, as an editor shows them.
+Rows are numbered from 1, including the header, as in an editor.
 """
 
 import gzip
@@ -25,7 +25,7 @@ COPY_AGAIN = "copy the file again, or leave it out"
 
 
 class RowBlock(NamedTuple):
-    """Some rows: the number of the first, and their cells as text."""
+    """A block of rows: the number of the first, and their cells as text."""
 
     first_row: int
     cells: pl.DataFrame
@@ -35,15 +35,15 @@ class CsvTable:
     """Iterate over the rows of one file in blocks.
 
     Args:
-        path: A CSV, plain, gzip, zstd, or alone in a ZIP file.
+        path: A CSV file, plain, gzip, zstd, or the only file in a ZIP.
         moved: Called with the bytes of the file read so far.
-        columns: Their names, where the file may have no header; a first row that begins with a letter is one.
+        columns: Column names for a file without a header; a first row that begins with a letter is a header.
 
     Attributes:
         columns: Names of the columns.
 
     Raises:
-        BrokenFile: If there is no such file, or it is empty, damaged, no table, or ends within a row.
+        BrokenFile: If there is no such file, or it is empty, damaged, not a table, or ends within a row.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CsvTable:
         raise BrokenFile(f"{self.path}:{row}: not a table of text ({error}); {COPY_AGAIN}") from error
 
     def _blocks(self, size: int) -> Iterator[bytes]:
-        """Yield whole lines, a block at a time."""
+        """Yield complete lines, in blocks."""
         rest, rows = b"", 0
         try:
             with ExitStack() as held:
@@ -104,7 +104,7 @@ class CsvTable:
                         rest += chunk
         except _DAMAGED as error:
             raise BrokenFile(
-                f"{self.path}:{rows + 1}: the packed file is damaged or cut off ({error}); {COPY_AGAIN}"
+                f"{self.path}:{rows + 1}: the compressed file is damaged or truncated ({error}); {COPY_AGAIN}"
             ) from error
         except OSError as error:
             raise BrokenFile(
@@ -112,8 +112,8 @@ class CsvTable:
             ) from error
         if rest:
             raise BrokenFile(
-                f"{self.path}:{rows + 1}: the last row has no end of line, so the file may be cut off; copy it again, "
-                f"or end it with a newline where it is whole"
+                f"{self.path}:{rows + 1}: the last row has no end of line, so the file may be truncated; copy it "
+                f"again, or add a newline if it is complete"
             )
 
     def _unpacked(self, raw: BinaryIO, held: ExitStack) -> BinaryIO:
@@ -133,7 +133,7 @@ class CsvTable:
 
 
 def file_of(path: Path) -> io.BufferedReader:
-    """Open *path*; raises BrokenFile where that cannot be done."""
+    """Open *path*; raise BrokenFile if it cannot be opened."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -144,7 +144,7 @@ def whole_numbers(block: RowBlock, column: str, place: FilePlace) -> list[int]:
     """Return a column of whole numbers.
 
     Raises:
-        BrokenFile: If a cell is none; the message names its row.
+        BrokenFile: If a cell is not one; the message has its row.
     """
     text = block.cells[column]
     numbers = text.cast(pl.Int64, strict=False)
@@ -155,10 +155,10 @@ def whole_numbers(block: RowBlock, column: str, place: FilePlace) -> list[int]:
 
 
 def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace) -> list[Any]:
-    """Return what the words of a column stand for.
+    """Return a column mapped by *words*.
 
     Raises:
-        BrokenFile: If a cell is none of *words*; the message names its row.
+        BrokenFile: If a cell is not in *words*; the message has its row.
     """
     text = block.cells[column]
     known = text.is_in(list(words))
@@ -170,7 +170,7 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
 
 
 def plain_decimal(text: str) -> str:
-    """Return a decimal without an exponent: some files write 0.00000012 as 1.2e-7."""
+    """Return a decimal without an exponent, as some files write 0.00000012 as 1.2e-7."""
     if "e" in text or "E" in text:
         number, _, power = text.lower().partition("e")
         sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)

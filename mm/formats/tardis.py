@@ -1,7 +1,7 @@
-"""Tardis CSV files (``incremental_book_L2`` and ``trades``) as the messages of an import.
+"""Tardis CSV files (``incremental_book_L2`` and ``trades``) as messages for the import.
 
-Rows of one ``local_timestamp`` are one message. Rows with ``is_snapshot`` after others are a whole book: the connection
-was new. Instants are in µs; the receive time is ``local_timestamp``.
+Rows of one ``local_timestamp`` are one message. Rows with ``is_snapshot`` after others are a whole book after a
+reconnect. Instants are in µs; the receive time is ``local_timestamp``.
 """
 
 import re
@@ -22,27 +22,27 @@ _BOOK_SIDES = {"bid": 1, "ask": -1}
 _TRADE_SIDES = {"buy": 1, "sell": -1, "unknown": 0}
 _SWITCH = {"true": True, "false": False}
 _Row = tuple[int, int, int, bool, int, str, str]
-"""Receive time, row, exchange time, whether of a snapshot, side, price, quantity."""
+"""Receive time, row, exchange time, whether it is of a snapshot, side, price, quantity."""
 _Timed = tuple[int, int, FilePlace, FileEvent]
-"""Receive time, 0 of a trade and 1 of the book, and what happened where."""
+"""Receive time, 0 for a trade or 1 for the book, and the event with its place in the file."""
 
 
 class TardisReader:
     """Yield the events of one symbol in one or more files, of either kind, in any order; trades come first.
 
     Args:
-        paths: CSV, plain or packed.
-        symbol: As the folder is to be called; it must be the files' own but for signs between its letters.
+        paths: CSV, plain or compressed.
+        symbol: Name of the folder; equals the files' symbol up to separators.
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: The file and the row read last.
-        grows: No: what comes before the first whole book belongs to none.
-        notes: Nothing.
+        place: File and row last read.
+        grows: False: changes before the first whole book are ignored.
+        notes: Empty.
 
     Raises:
-        BrokenFile: If a file is no such table, or a row is not whole, or they are of several exchanges.
-        Mismatch: If none has a row of the symbol.
+        BrokenFile: If a file is not such a table, a row is incomplete, or they are of several exchanges.
+        Mismatch: If no row is of the symbol.
     """
 
     grows = False

@@ -159,7 +159,7 @@ def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
     whole = (tmp_path / "y.npy").read_bytes()
     (tmp_path / "y.npy").write_bytes(whole[:-100])
     rows = len(np.load(file)["data"])
-    with pytest.raises(BrokenFile, match=rf"y\.npy:{rows - 1}: the file ends here, {rows} rows were promised"):
+    with pytest.raises(BrokenFile, match=rf"y\.npy:{rows - 1}: the file ends here, but its header states {rows} rows"):
         imported("hftbacktest", [tmp_path / "y.npy"], tmp_path / "data")
 
 

@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_is_refused_with_its_row(tmp_path, what):
 def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
     book, _ = write_tardis(tmp_path, PlainMarket(2), packed=".gz")
     book.write_bytes(book.read_bytes()[:-40])
-    with pytest.raises(BrokenFile, match=r"book\.csv\.gz:\d+: the packed file is damaged or cut off"):
+    with pytest.raises(BrokenFile, match=r"book\.csv\.gz:\d+: the compressed file is damaged or truncated"):
         imported("tardis", [book], tmp_path / "data")
 
 

@@ -1,1 +1,1 @@
-"""Checks of models: does one look ahead, and which fill model is right; it may import all that it measures."""
+"""Checks of models for look-ahead, and of fill models against order logs."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Queues by many exponents in one play of a day: playing the book costs more than all of its queues."""
+"""Queues by many exponents in one replay of a day, as replaying the book costs more than all queues."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 
 cdef class QueueByExponents(QueueProbPower):
-    """`queue_prob_power` for orders of one lot with many exponents, each with a place of its own in an order's queue.
+    """`queue_prob_power` for orders of one lot with many exponents, each with its own queue position of an order.
 
-    - every rule is that of `QueueProbPower`, for one exponent after another
-    - orders take lots of a print from each other by each exponent alone
-    - an order is filled once it is by all exponents
+    - all rules are those of `QueueProbPower`, separately for each exponent
+    - orders share the lots of a print separately for each exponent
+    - an order is filled once it is filled under all exponents
 
     Args:
         exponents: The exponents.
-        orders: How many orders are placed in all; their ids count from 1.
+        orders: Total number of orders; their ids count from 1.
     """
 
     cdef double[::1] exponents
@@ -35,14 +35,14 @@ cdef class QueueByExponents(QueueProbPower):
         self.left = np.zeros(len(exponents), np.int64)
 
     def ahead_lots(self, Py_ssize_t order_id) -> NDArray[np.float64]:
-        """Return how many lots stand ahead of a resting order, by exponent; 0 where it has filled."""
+        """Return the lots ahead of a resting order, by exponent; 0 if it has filled."""
         return np.where(self.filled[order_id], 0.0, self.ahead[order_id])
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         cdef Py_ssize_t i
         if order.id >= self.ahead.shape[0]:
             with gil:
-                raise IndexError(f"order {order.id}, where room is for {self.ahead.shape[0] - 1}; give more orders")
+                raise IndexError(f"order {order.id}, but there is room for {self.ahead.shape[0] - 1}; give more orders")
         QueueProbPower.on_rest(self, order, top)
         for i in range(self.exponents.shape[0]):
             self.ahead[order.id, i] = order.ahead_lots

@@ -1,9 +1,9 @@
 # Generated from mm/evaluate/_price_levels.pyx by `make stubs`; edit that file instead.
 
-"""Rows of a tape by price, and the cancellations of known orders among them (`queue_exponent` says what is known).
+"""Rows of a tape by price, and the cancellations of orders with known arrival (see `queue_exponent`).
 
-A day has millions of rows and some ten thousand prices, so rows are counted into their places and never sorted; what is
-sorted are the changes of one queue, by their size.
+A day has millions of rows and some ten thousand prices, so rows are placed by counting, not sorting; only the changes
+of one queue are sorted, by size.
 """
 
 from typing import Self
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 class PriceNumbers:
-    """Numbers the levels of a tape: prices of a side between two books that begin anew.
+    """Numbers the levels of a tape: prices of a side within one book.
 
     Attributes:
-        count: How many there are.
+        count: Number of levels.
     """
     @property
     def count(self) -> int: ...
@@ -29,7 +29,7 @@ class PriceNumbers:
         level: NDArray[np.int32],
         event: NDArray[np.int32],
     ) -> None:
-        """Write the number of each row's level, and its event; −1 for what only repeats a book.
+        """Write the number of each row's level, and its event; −1 for rows that repeat a book.
 
         Args:
             kind: Of the events.

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Rows of a tape by price, and the cancellations of known orders among them (`queue_exponent` says what is known).
+"""Rows of a tape by price, and the cancellations of orders with known arrival (see `queue_exponent`).
 
-A day has millions of rows and some ten thousand prices, so rows are counted into their places and never sorted; what is
-sorted are the changes of one queue, by their size.
+A day has millions of rows and some ten thousand prices, so rows are placed by counting, not sorting; only the changes
+of one queue are sorted, by size.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -13,9 +13,9 @@ from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from mm.tape._memory cimport prefetch
 
 cdef enum:
-    AHEAD = 24            # rows that are fetched before they are read: those of a level lie far apart
+    AHEAD = 24            # rows are prefetched this far ahead, as those of a level are scattered
     FIRST_ROOM = 1 << 12  # levels, or changes of a queue
-    SHORT_RUN = 16        # changes that are sorted by insertion
+    SHORT_RUN = 16        # up to here changes are sorted by insertion
 
 cdef struct Price:
     int64_t ticks
@@ -23,19 +23,19 @@ cdef struct Price:
     int64_t rows
 
 cdef struct Change:
-    int64_t size     # of the order that came, went or was printed
+    int64_t size     # of the order that was added, cancelled or printed
     int64_t printed  # lots printed at this price up to here
     int64_t before   # lots displayed before
     int32_t place    # of the row
-    int8_t step      # 1 came, -1 went
+    int8_t step      # 1 added, -1 cancelled
     int8_t is_print
 
 
 cdef class PriceNumbers:
-    """Numbers the levels of a tape: prices of a side between two books that begin anew.
+    """Numbers the levels of a tape: prices of a side within one book.
 
     Attributes:
-        count: How many there are.
+        count: Number of levels.
     """
 
     cdef readonly Py_ssize_t count
@@ -63,7 +63,7 @@ cdef class PriceNumbers:
         int32_t[::1] level,
         int32_t[::1] event,
     ) -> None:
-        """Write the number of each row's level, and its event; −1 for what only repeats a book.
+        """Write the number of each row's level, and its event; −1 for rows that repeat a book.
 
         Args:
             kind: Of the events.

@@ -1,4 +1,4 @@
-"""Counterfactual tapes: one that ends at a cut, one in which everything goes the other way after it, another week."""
+"""Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from mm.clock import US_PER_S
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
-WEEK_US = 7 * 24 * 3600 * US_PER_S  # a shift that keeps the day of the week and the time of day
-BEYOND_US = 60 * US_PER_S  # how much of another future is played
-LOTS_TIMES = 3  # of the quantities in a mirrored future
+WEEK_US = 7 * 24 * 3600 * US_PER_S  # keeps the day of the week and the time of day
+BEYOND_US = 60 * US_PER_S  # length of a mirrored future
+LOTS_TIMES = 3  # factor of the quantities in a mirrored future
 _OTHER = {
     "top_bid_ticks": "top_ask_ticks",
     "top_ask_ticks": "top_bid_ticks",
@@ -22,12 +22,12 @@ _OTHER = {
 
 
 def truncated(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape without anything from *cut_us* on."""
+    """Return the tape up to *cut_us*, excluded."""
     return tape.between(tape.start_us, cut_us)
 
 
 def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
-    """Return the same market at another time."""
+    """Return the tape shifted in time."""
     return replace(
         tape,
         event_us=tape.event_us + by_us,
@@ -38,10 +38,10 @@ def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
 
 
 def mirrored(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape with another minute after *cut_us*: prices go down where they went up, quantities are others.
+    """Return the tape with a mirrored minute after *cut_us*: price moves change sign, and quantities are scaled.
 
-    At the cut the book breaks off and a new one begins, the old one mirrored at its mid; so every later price, side
-    and quantity differs, and the invariants of a tape hold.
+    At the cut a gap ends the book and a new one begins, the old one mirrored at its mid; so every later price, side and
+    quantity differs, and the invariants of a tape hold.
     """
     cut = int(np.searchsorted(tape.event_us, cut_us))
     stop = int(np.searchsorted(tape.event_us, cut_us + BEYOND_US))
@@ -78,7 +78,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
 
 
 def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
-    """Return the lots at each (side, ticks) of the book as it stands before *event*; empty where there is none."""
+    """Return the lots at each (side, ticks) of the book before *event*; empty without a book."""
     entries = np.flatnonzero((tape.kind[:event] == KEYFRAME) | (tape.kind[:event] == SNAPSHOT))
     book: dict[tuple[int, int], int] = {}
     for passed in range(int(entries[-1]) if len(entries) else event, event):
@@ -91,7 +91,7 @@ def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
 
 
 def market_at(tape: Tape, us: int) -> str:
-    """Return the market at *us* in words: best prices and the last trade."""
+    """Return the market at *us* as text: best prices and the last trade."""
     grid = tape.instrument
     top = int(np.searchsorted(tape.event_us[tape.top_event], us, side="right")) - 1
     bid, ask = (int(column[top]) if top >= 0 else 0 for column in (tape.top_bid_ticks, tape.top_ask_ticks))
@@ -107,14 +107,14 @@ def market_at(tape: Tape, us: int) -> str:
 
 
 def short(text: str) -> str:
-    """Return a decimal without the zeros after its last figure."""
+    """Return a decimal without trailing zeros."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def cuts(tape: Tape, after_us: int, count: int, seed: int) -> list[int]:
-    """Return instants to cut a tape at: half of them anywhere, half just before the best prices change.
+    """Return instants at which to cut a tape: half of them random, half just before the best prices change.
 
-    A model that peeks a short way shows it where what comes next is another thing than what is.
+    The latter detect models that look ahead by a short time.
     """
     draw = np.random.default_rng(seed)
     changes = tape.event_us[tape.top_event]
@@ -126,7 +126,7 @@ def cuts(tape: Tape, after_us: int, count: int, seed: int) -> list[int]:
 
 
 def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> list[int]:
-    """Return the instants after *after_us* at which the greatest moves of the mid begin, one for each horizon."""
+    """Return the instants after *after_us* before the largest moves of the mid, one per horizon."""
     both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
     us, mid2 = tape.event_us[tape.top_event][both], (tape.top_bid_ticks + tape.top_ask_ticks)[both]
     first = max(int(np.searchsorted(us, after_us, side="right")), 1)
@@ -140,7 +140,7 @@ def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> li
 
 
 def greatest_prints(tape: Tape, after_us: int) -> list[int]:
-    """Return the instants after *after_us* of the largest print that bought and the largest that sold."""
+    """Return the instants after *after_us* of the largest print by a buyer and the largest by a seller."""
     late = tape.trades[tape.event_us[tape.trades] > after_us]
     rows = tape.first_row[late]
     found = []
@@ -156,12 +156,12 @@ def _joined(column: NDArray[Any], cut: int, between: NDArray[Any], stop: int) ->
 
 
 def _at(ticks: Ints) -> Ints:
-    """Return mirrored prices, none of them below one tick."""
+    """Return mirrored prices, at least one tick."""
     return np.maximum(ticks, 1)
 
 
 def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[str, Any]:
-    """Return the best prices of a mirrored future: bids are asks, after the two events that begin it."""
+    """Return the best prices of a mirrored future: bids and asks are swapped, after the two events that begin it."""
     first, last = np.searchsorted(tape.top_event, events).tolist()
     past, later = slice(0, first), slice(first, last)
     own: dict[str, Ints] = {"top_event": np.empty(0, np.int64), **{name: np.empty(0, np.int64) for name in _OTHER}}
@@ -183,7 +183,7 @@ def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[st
 
 
 def _best(levels: Ints, side: int) -> tuple[int, int]:
-    """Return ticks and lots of the best of the *levels* of a side; 0, 0 where it is empty."""
+    """Return ticks and lots of the best of the *levels* of a side; 0, 0 if it is empty."""
     if not len(levels):
         return 0, 0
     _, ticks, lots = max(levels.tolist(), key=lambda level: side * level[1])

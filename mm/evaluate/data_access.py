@@ -1,4 +1,4 @@
-"""Which data a model can read: a copy of the current folder whose day ends at a cut, and a record of what it opens."""
+"""Controls the data that a model can read: a copy of the current folder truncated at a cut, and opened files."""
 
 import gzip
 import json
@@ -21,8 +21,8 @@ from mm.cli.settings_file import LEFT_OUT
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
 
-_RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # how the name of a run folder begins
-_FAR = 1 << 40  # in the counter of the day's messages, behind all of them
+_RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # prefix of the name of a run folder
+_FAR = 1 << 40  # a recv_seq after all messages of the day
 _RECEIVED = re.compile(rb'"recv_us": ?(\d+)')
 MODEL_RAISED = 1  # exit code
 _OWN = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -37,9 +37,9 @@ class TruncatedCopy:
     """A copy of the current folder without the data from an instant on.
 
     Attributes:
-        cwd: The folder to run it in: that of the user, its data but for what follows.
-        data_root: Its data: the day ends at the instant, later days are not there.
-        real_root: The data of which it is a copy.
+        cwd: The working directory: the copy of the user's folder.
+        data_root: The copied data: the day ends at the instant, later days are missing.
+        real_root: The original data.
     """
 
     cwd: Path
@@ -47,26 +47,26 @@ class TruncatedCopy:
     real_root: Path
 
     def moved(self, text: str) -> str:
-        """Return *text*, if it is a path in the real data, as the same path in the copy."""
+        """Return *text* with a path in the original data replaced by that in the copy."""
         path = Path(text)
         if not path.is_absolute() or not path.is_relative_to(self.real_root):
             return text
         return str(self.data_root / path.relative_to(self.real_root))
 
     def params(self, text: str | None) -> str | None:
-        """Return a JSON object of parameters whose paths are those of the copy."""
+        """Return a JSON object of parameters with paths replaced by those of the copy."""
         return None if text is None else json.dumps(_each_text(json.loads(text), self.moved))
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of this process, paths in the data moved likewise."""
+        """Return the environment variables of this process, with paths in the data replaced likewise."""
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
 def truncated_copy(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> TruncatedCopy:
     """Copy the current folder into the new folder *place*; its *day* ends at *cut_us*.
 
-    The rest of the current folder is linked, not copied; what lies below *out_root* of this day or of later ones, runs
-    and cached tapes, is left out.
+    The rest of the current folder is linked, not copied; runs and cached tapes of this or later days below *out_root*
+    are left out.
     """
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
@@ -80,16 +80,16 @@ def truncated_copy(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> 
 
 
 def derived_from(day: str, out_root: Path) -> list[Path]:
-    """Return the folders below *out_root* made of *day* or a later one: those of runs, and cached tapes."""
+    """Return the folders below *out_root* derived from *day* or a later one: runs, and cached tapes."""
     out = out_root.resolve()
     return [path for path in out.rglob("*") if _derived(path.relative_to(out), day)] if out.is_dir() else []
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
-    """Write *day* to the folder of *copy* as a recorder would have left it that died at *cut_us*.
+    """Write *day* to the folder of *copy* as left by a recorder killed at *cut_us*.
 
-    Its last message comes just before, and changes nothing: a day lasts as long as its messages, and without it a
-    silence before the cut would not be played.
+    A last message without changes is added just before the cut: a day ends with its last message, and without it a
+    quiet period before the cut would not be played.
     """
     copy.path.mkdir(parents=True)
     for path in (day.instrument, day.schema):
@@ -109,7 +109,7 @@ def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
 
 
 def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> Iterator[bytes]:
-    """Copy a table or the diffs up to *cut_us*, and yield the lines that are no header."""
+    """Copy a table or the diffs up to *cut_us*, and yield the lines except the header."""
     path = existing(wanted)
     if path is None:
         return
@@ -125,7 +125,7 @@ def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> I
 
 
 def _quiet(diff: bytes, us: int) -> bytes:
-    """Return the diff that follows on *diff* and takes no level."""
+    """Return a diff that follows *diff* and changes no level."""
     last = json.loads(diff)
     follows = {"recv_ms": us // US_PER_MS, "recv_us": us, "recv_seq": last["recv_seq"] + _FAR, "b": [], "a": []}
     return (
@@ -143,12 +143,12 @@ def _in_diffs(line: bytes) -> int:
 
 
 def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes], int]:
-    """Copy the header of a table, and return a function from a line to its time of receipt."""
+    """Copy the header of a table, and return a function from a line to its receive time."""
     header = source.readline()
     sink.write(header)
     names = header.decode().strip().split(",")
     name, unit = ("recv_time_us", 1) if "recv_time_us" in names else ("recv_time_ms", US_PER_MS)
-    place = names.index(name) - len(names)  # from the end: a field of events may hold commas
+    place = names.index(name) - len(names)  # from the end, as a field of events may contain commas
 
     def received(line: bytes) -> int:
         return int(line.rsplit(b",", -place)[place]) * unit
@@ -157,7 +157,7 @@ def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes],
 
 
 def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
-    """Make *copy* a folder of links to what *folder* holds, but for what is *hidden* in it or below."""
+    """Make *copy* a folder of links to the contents of *folder*, except those in *hidden*."""
     copy.mkdir(parents=True)
     for entry in folder.iterdir():
         if entry in hidden:
@@ -169,7 +169,7 @@ def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
 
 
 def _derived(path: Path, day: str) -> bool:
-    """Return whether something below OUT_ROOT was made of *day* or a later one: a cached tape, or a run."""
+    """Return whether a cached tape or a run below OUT_ROOT was derived from *day* or a later one."""
     if path.parts[0] == "tapes":
         return len(path.parts) == 1
     run = _RUN.match(path.name)
@@ -177,7 +177,7 @@ def _derived(path: Path, day: str) -> bool:
 
 
 def _link_days(symbol: Path, copy: Path, day: str) -> None:
-    """Link the days of a symbol that are over when *day* begins."""
+    """Link the days of a symbol before *day*."""
     copy.mkdir(parents=True)
     for earlier in days_of(symbol.parent, symbol.name):
         if earlier < day:
@@ -194,7 +194,7 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """How a backtest in another process ended.
+    """Result of a backtest in another process.
 
     Attributes:
         folder: Its run folder.
@@ -208,7 +208,7 @@ class Child:
 
 
 def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapping[str, str]) -> Child:
-    """Run ``mm backtest`` with *words* in *cwd*; its files lie in *place*."""
+    """Run ``mm backtest`` with *words* in *cwd*; its files are in *place*."""
     folder = place / "run"
     own = [
         f"--out-dir={folder}",
@@ -232,13 +232,13 @@ def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapp
 
 
 class FileWatch:
-    """Records what is opened, by Python's own audit events, while `watching` is entered.
+    """Records opened files by Python's audit events, within `watching`.
 
-    An audit hook cannot be taken back; outside of `watching` it does nothing.
+    An audit hook cannot be removed; outside of `watching` it does nothing.
 
     Attributes:
-        forbidden: Files below the folders that no model may read, with the line that opened each.
-        others: Other files of data that a model's own lines opened.
+        forbidden: Opened files that no model may read, with the line that opened each.
+        others: Other data files opened by a model's own code, likewise.
     """
 
     def __init__(self, folders: Sequence[Path], allowed: Sequence[Path]) -> None:
@@ -251,8 +251,8 @@ class FileWatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note what is opened inside."""
-        self._outer = sys._getframe(2)  # behind this generator and contextlib: the caller
+        """Record the files opened in the block."""
+        self._outer = sys._getframe(2)  # the caller, above this generator and contextlib
         try:
             yield
         finally:
@@ -261,7 +261,7 @@ class FileWatch:
     def _on_audit_event(self, event: str, args: tuple[Any, ...]) -> None:
         if self._outer is None or event != "open" or not isinstance(args[0], str | bytes):
             return
-        outer, self._outer = self._outer, None  # files opened here are not the model's
+        outer, self._outer = self._outer, None  # files opened here are not opened by the model
         try:
             path = os.path.realpath(os.fsdecode(args[0]))
             if path not in self._allowed:
@@ -277,7 +277,7 @@ class FileWatch:
 
 
 def _line(frame: FrameType | None, outer: FrameType) -> str | None:
-    """Return file and line of the innermost frame inside *outer* that is neither ours nor a library's."""
+    """Return file and line of the innermost frame within *outer* outside of this project and libraries."""
     while frame is not None and frame is not outer:
         name = os.path.abspath(frame.f_code.co_filename)
         if not name.startswith((_OWN, *_LIBRARIES)) and not frame.f_code.co_filename.startswith("<"):

@@ -1,13 +1,13 @@
-"""The fit of ``queue_hazard``, a forecast at arrival, and Brier scores on time that no fit has seen.
+"""Fit of ``queue_hazard``, a forecast at arrival, and Brier scores out of sample.
 
-Each print that meets a virtual order at its price either reaches it or does not; the order log says which. The fit is
+Each print at the price of a virtual order either reaches it or not, by the order log. The fit is
 a logistic regression on those prints, up to the one that fills (a hazard in discrete time), with a small ridge, by
-iteratively reweighted least squares. The probability that an order fills in its life is 1 where the tape proves it (a
-print beyond its price, the other side's best price at it) and else 1 - Π(1 - p) over its prints.
+iteratively reweighted least squares. The probability that an order fills in its life is 1 if the tape proves it (a
+print beyond its price, or the other side's best price at it), else 1 - Π(1 - p) over its prints.
 
-The forecast uses only what is known when the order joins: for each action (improve, join, stay back) a logistic
-regression of "fills in its life" on queue, imbalance, spread and the best prices' lots. A quote model has
-no more; every fill model also sees the prints that follow.
+The forecast uses only data known when the order joins, as available to a quote model: for each action (improve, join,
+stay back) a logistic regression of "fills in its life" on queue, imbalance, spread and the best prices' lots. Fill
+models also use the prints that follow.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,11 +39,11 @@ MOST_STEPS = 100
 LEAST_FILLS = 20
 PARTS = 4
 ACTIONS_TAKEN = {"improve": (-1,), "join": (0,), "stay back": (1, 2)}
-"""Places of virtual orders by what they do."""
+"""Places of virtual orders by action."""
 
 
 def logistic(x: "Floats", y: "Floats", ridge: float = RIDGE) -> "Floats":
-    """Return the coefficients of a logistic regression, float64[k]; the first column is 1 and is not shrunk.
+    """Return the coefficients of a logistic regression, float64[k]; the first column is 1 and has no ridge penalty.
 
     Raises:
         FitError: If it does not converge.
@@ -56,7 +56,7 @@ def logistic(x: "Floats", y: "Floats", ridge: float = RIDGE) -> "Floats":
         gradient = x.T @ (y - p) - shrink * b
         curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(shrink)
         step = np.linalg.solve(curvature, gradient)
-        b += step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))  # no step beyond 4 in any coefficient
+        b += step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))  # at most 4 per step in any coefficient
         if float(np.abs(step).max()) < 1e-9:
             return b
     raise FitError(f"logistic regression of {len(y)} rows: no convergence in {MOST_STEPS} steps; give a longer day")
@@ -70,13 +70,13 @@ def probability(x: "Floats", b: "Floats") -> "Floats":
 
 @dataclass(frozen=True, eq=False)
 class MetPrints:
-    """Prints that met virtual orders at their price; columns beside each other.
+    """Prints at the prices of virtual orders, as columns.
 
     Attributes:
-        order: The position of the order.
-        us: When.
-        x: `FEATURES` of each, float64[n, 9].
-        proved_us: Of each order when the tape proves its fill, -1 where it does not.
+        order: Index of the order.
+        us: Instant.
+        x: `FEATURES`, float64[n, 9].
+        proved_us: Per order, the instant at which the tape proves its fill, -1 for none.
     """
 
     order: "Ints"
@@ -85,14 +85,14 @@ class MetPrints:
     proved_us: "Ints"
 
     def before(self, end_us: "Ints") -> "Bools":
-        """Return which prints came not after *end_us* of their order; -1 is no end."""
+        """Return which prints are at or before *end_us* of their order; -1 is no end."""
         end = end_us[self.order]
         kept: Bools = (end < 0) | (self.us <= end)
         return kept
 
 
 def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrints:
-    """Return the prints that meet *orders* on *tape*, on the clock of the orders."""
+    """Return the prints at the prices of *orders* on *tape*, which is on the clock of the orders."""
     rows: list[tuple[int, int, tuple[float, ...]]] = []
     proved_us = np.full(len(orders), -1, np.int64)
     for turn in np.unique(orders.turn).tolist():
@@ -113,7 +113,7 @@ def prints_met(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> MetPrin
 
 
 def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats":
-    """Return the coefficients from the prints of the *chosen* orders, up to the fill of each.
+    """Return the coefficients fitted to the prints of the *chosen* orders, up to the fill of each.
 
     Raises:
         FitError: If fewer than `LEAST_FILLS` of them filled at a print.
@@ -121,7 +121,7 @@ def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats
     kept = np.flatnonzero(chosen[prints.order] & prints.before(filled_us))
     order, us = prints.order[kept], prints.us[kept]
     last = np.append(order[1:] != order[:-1], True) if len(order) else np.zeros(0, bool)
-    fills = last & (us == filled_us[order])  # of several prints at one instant the last
+    fills = last & (us == filled_us[order])  # the last of several prints at one instant
     if fills.sum() < LEAST_FILLS or (~fills).sum() < LEAST_FILLS:
         raise FitError(
             f"{int(fills.sum())} of {len(fills)} prints filled an order, {LEAST_FILLS} of each kind are needed; give a "
@@ -131,20 +131,20 @@ def hazard_fit(prints: MetPrints, filled_us: "Ints", chosen: "Bools") -> "Floats
 
 
 def fill_chance(prints: MetPrints, b: "Floats", count: int) -> "Floats":
-    """Return the probability of each of *count* orders to fill in its life."""
+    """Return the fill probability of each of *count* orders within its life."""
     stays = np.log1p(-np.minimum(probability(prints.x, b), 1 - 1e-12))
     chance: Floats = -np.expm1(np.bincount(prints.order, weights=stays, minlength=count))
     return np.where(prints.proved_us >= 0, 1.0, chance)
 
 
 def arrival_features(tape: "Tape", orders: VirtualOrders, ahead: "Floats", unit_lots: float) -> "Floats":
-    """Return what is known when each order joins, float64[n, 7]: queue, imbalance, spread, lots.
+    """Return the features known when each order joins, float64[n, 7]: queue, imbalance, spread, lots.
 
     Args:
         tape: The market, on the clock of the orders.
         orders: The orders.
         ahead: Lots ahead of each on arrival.
-        unit_lots: Lots of a usual print.
+        unit_lots: Typical size of a print, in lots.
     """
     at = np.searchsorted(tape.event_us[tape.top_event], orders.us, side="right") - 1
     buys = orders.side > 0
@@ -164,7 +164,7 @@ def arrival_features(tape: "Tape", orders: VirtualOrders, ahead: "Floats", unit_
 
 
 def forecast(x: "Floats", orders: VirtualOrders, y: "Floats", past: "Bools", then: "Bools") -> "Floats":
-    """Return the probability at arrival of the orders *then*, from those of the *past*; NaN for all others."""
+    """Return the fill probability at arrival of the orders *then*, fitted on those of the *past*; NaN for others."""
     chance = np.full(len(orders), np.nan)
     for places in ACTIONS_TAKEN.values():
         here = np.isin(orders.place, places)
@@ -178,13 +178,13 @@ def forecast(x: "Floats", orders: VirtualOrders, y: "Floats", past: "Bools", the
 
 @dataclass(frozen=True)
 class Brier:
-    """A model on unseen time.
+    """Out-of-sample Brier score of a model.
 
     Attributes:
-        orders: How many.
-        score: The mean square of probability less outcome.
-        below: By which share that is less than the reference's; None where the reference is never wrong.
-        low, high: The 95 % interval of *below*, by resampling stretches of the day; None with too few.
+        orders: Number of orders.
+        score: Mean square of probability less outcome.
+        below: Relative reduction from the reference's score; None if that is 0.
+        low, high: 95 % interval of *below*, by a block bootstrap over the day; None with too few blocks.
     """
 
     orders: int
@@ -195,9 +195,9 @@ class Brier:
 
 
 def parts_of(orders: VirtualOrders) -> "list[tuple[Bools, Bools]]":
-    """Return the orders of the past and of the next part, for each part of the time but the first.
+    """Return past orders and those of the next part, for each part of the time but the first.
 
-    An order whose life reaches into the part belongs to neither.
+    An order whose life overlaps the start of the part belongs to neither.
     """
     cuts = np.linspace(orders.us[0], orders.us[-1] + 1, PARTS + 1)
     return [
@@ -209,17 +209,17 @@ def parts_of(orders: VirtualOrders) -> "list[tuple[Bools, Bools]]":
 def unseen(
     tape: "Tape", orders: VirtualOrders, truth: Outcomes, played: Mapping[str, Outcomes], reference: str
 ) -> dict[str, dict[str, Brier]]:
-    """Return the Brier scores of all models, by place, on time that no fit has seen.
+    """Return the out-of-sample Brier scores of all models, by place.
 
     Args:
         tape: The market, on the clock of the orders.
         orders: The orders.
-        truth: What would have become of them.
-        played: What fill models make of them: probabilities 0 and 1.
-        reference: The model of *played* that all are compared with.
+        truth: Their true outcomes.
+        played: Their outcomes under fill models: probabilities 0 and 1.
+        reference: The model in *played* to compare with.
 
     Raises:
-        FitError: If the first part of the time says too little.
+        FitError: If the first part of the time has too few fills.
     """
     y = (truth.filled_us >= 0).astype(np.float64)
     chances = {name: (one.filled_us >= 0).astype(np.float64) for name, one in played.items()}
@@ -253,7 +253,7 @@ def _brier(orders: VirtualOrders, chance: "Floats", reference: "Floats", y: "Flo
 
 
 def unit_of(tape: "Tape") -> float:
-    """Return the median print in lots, 1 where nothing printed: what quantities are measured in."""
+    """Return the median print in lots, the unit of quantities; 1 without prints."""
     lots = tape.row_lots[tape.first_row[:-1][tape.trades]]
     return float(np.median(lots)) if len(lots) else 1.0
 
@@ -261,7 +261,7 @@ def unit_of(tape: "Tape") -> float:
 def hazard_file(
     tape: "Tape", orders: VirtualOrders, truth: Outcomes, scores: Mapping[str, Mapping[str, Brier]], reference: str
 ) -> dict[str, Any]:
-    """Return the fit of all *orders* as its file has it."""
+    """Return the fit of all *orders* as the content of its file."""
     unit = unit_of(tape)
     prints = prints_met(tape, orders, unit)
     b = hazard_fit(prints, truth.filled_us, truth.sent)
@@ -286,7 +286,7 @@ def hazard_file(
 
 
 def brier_lines(scores: Mapping[str, Mapping[str, Brier]], reference: str, why_not: str | None = None) -> Iterator[str]:
-    """Yield the table of Brier scores on unseen time; *why_not* stands for it where there is none."""
+    """Yield the table of out-of-sample Brier scores; without it the reason *why_not*."""
     if why_not is not None:
         yield f"no Brier scores on unseen time: {why_not}"
         return

@@ -1,4 +1,4 @@
-"""The look-ahead probe: all tests of one model on one day, in this process and in others."""
+"""The look-ahead check: all tests of one model on one day, in this process and in others."""
 
 import json
 import math
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from mm.cli.console import Console
     from mm.tape.tape import Tape
 
-FILE_HORIZONS_S = (1, 10, 60)  # a day folder is written that ends before the greatest move over each
+FILE_HORIZONS_S = (1, 10, 60)  # day folders are truncated before the largest move over each
 
 
 def with_model(models: Models, model: str | None) -> Models:
-    """Return *models* with *model* as the quote model or the fill model, whichever it is.
+    """Return *models* with *model* as the quote or fill model, according to its kind.
 
     Raises:
         UnknownModel: If it is neither.
@@ -75,12 +75,12 @@ def named_signal(model: str | None) -> str | None:
 
 
 def _is(build: object, compiled: type, *hooks: str) -> bool:
-    """Return whether a class is a model of a kind: by its base, where it is compiled, or by its hooks."""
+    """Return whether a class is a model of a kind: by its compiled base, or by its hooks."""
     return (isinstance(build, type) and issubclass(build, compiled)) or any(hasattr(build, hook) for hook in hooks)
 
 
 def file_watch(setup: Setup) -> FileWatch:
-    """Return what records which files of the day a model opens, or of what was made of it: cached tapes, and runs."""
+    """Return a recorder of the files that a model opens: of the day, or derived from it (cached tapes, runs)."""
     derived = derived_from(setup.day.day, setup.day.out_root)
     return FileWatch([_folder(setup).path, setup.day.out_root / "tapes", *derived], setup.files())
 
@@ -95,11 +95,11 @@ class Probe:
 
     Attributes:
         setup: The backtest, of one day.
-        watch: Has recorded what the models opened when they were imported.
-        skip: Tests that are left out, by name.
-        place: An empty folder to work in.
-        report: What the tests have found so far.
-        tape: The day; `run` opens it.
+        watch: The files that the models opened when they were imported.
+        skip: Names of tests to skip.
+        place: An empty working folder.
+        report: Results of the tests so far.
+        tape: The day; opened by `run`.
     """
 
     setup: Setup
@@ -110,30 +110,28 @@ class Probe:
     tape: "Tape" = field(init=False)
 
     def run(self, console: "Console", count: int) -> Report:
-        """Make all tests with *count* cuts; *console* shows the progress.
+        """Run all tests with *count* cuts; *console* shows the progress.
 
         Raises:
             UsageError: If the model sends no order.
-            ModelError: If it raises on the day as it is.
+            ModelError: If it raises on the original day.
         """
         from mm.commands import assemble
 
         report = self.report
         if self.setup.execution.feed_latency != "none":
-            report.notes.append(
-                "FEED_LATENCY is taken for none: the offset of a capture's clocks is one of its whole day"
-            )
+            report.notes.append("FEED_LATENCY is set to none: the clock offset of a capture depends on its whole day")
             self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         self.tape = tape
-        _ = tape.best, tape.levels  # opened now, while nothing is recorded
+        _ = tape.best, tape.levels  # opened before recording starts
         rules = self._rules(setup)
         player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
             report.notes.append(
-                "nothing was filled, so nothing is known of the fill model, or of quotes with an inventory"
+                "nothing was filled, so neither the fill model nor quotes with an inventory were tested"
             )
         report.cuts = cuts(tape, self._first_order_us(base), count, setup.account.seed)
         with console.progress("plays", 2 * len(report.cuts) + 1) as step:
@@ -142,7 +140,9 @@ class Probe:
             if test.FRESH not in self.skip:
                 self._fresh(base)
             if report.findings:
-                report.notes.append("no cut was tried: what differs from itself cannot be compared on other tapes")
+                report.notes.append(
+                    "no cut was tried: the model differs between equal runs, so other tapes cannot be compared"
+                )
             else:
                 self._other_tapes(base, player, step)
         if test.OPENED not in self.skip:
@@ -170,7 +170,7 @@ class Probe:
         return first_us
 
     def _other_tapes(self, base: Baseline, player: Player, step: Callable[[int], None]) -> None:
-        """Play the tapes that end or change at the cuts, that lie at another time, and days that end on the disk."""
+        """Play tapes truncated or mirrored at the cuts, a shifted tape, and truncated day folders."""
         for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
                 self.report.add(name, base.play(player, name, counterfactual(base.tape, cut_us), cut_us))
@@ -183,9 +183,9 @@ class Probe:
             self._files(base)
 
     def _shift(self, tape: "Tape") -> None:
-        """Play the same market a week later; what a model does must have moved with it.
+        """Play the same market a week later; all actions must be shifted by the same time.
 
-        Without the draws of a fill model of the project, whose keys are instants.
+        Not for draws of the project's fill models, whose keys are instants.
         """
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
@@ -201,7 +201,7 @@ class Probe:
         self.report.add(test.FRESH, _of_child(base, test.FRESH, child, None))
 
     def _files(self, base: Baseline) -> None:
-        """Play day folders that end at a cut, in a copy of the current folder from which nothing later can be read."""
+        """Play truncated day folders, in a copy of the current folder without later data."""
         first_us = self.report.cuts[0]
         instants = {*greatest_moves(base.tape, first_us, FILE_HORIZONS_S), *greatest_prints(base.tape, first_us)}
         for number, cut_us in enumerate(cut for cut in sorted(instants) if _same_lot(base.tape, cut)):
@@ -218,7 +218,7 @@ class Probe:
             self.report.add(test.FILES, _of_child(base, test.FILES, child, cut_us))
 
     def _words(self, setup: Setup | None = None) -> list[str]:
-        """Return the flags of the backtest; paths of files are absolute, for it may run in another folder."""
+        """Return the flags of the backtest; paths are absolute, as it may run in another folder."""
         setup = setup or self.setup
         fit, latencies = setup.models.fill_params_file, setup.execution.latency_file
         models = replace(setup.models, fill_params_file=fit and fit.resolve())
@@ -226,18 +226,18 @@ class Probe:
         return replace(setup, models=models, execution=execution).command(None, places=True)[2:]
 
     def _opened(self) -> None:
-        """Note the files that the model opened itself: those of the day hold what it must not read."""
+        """Report the files that the model opened itself; it must not read those of the day."""
         self.report.played.setdefault(test.OPENED, 1)
         self.report.findings += [
-            Finding(test.OPENED, None, None, f"it opened {path} at {line}; it could not have, while it traded")
+            Finding(test.OPENED, None, None, f"it opened {path} at {line}, which would not exist in live trading")
             for path, line in self.watch.forbidden.items()
         ]
         self.report.notes += [
-            f"it read {path} at {line}; what stands in it was not checked" for path, line in self.watch.others.items()
+            f"it read {path} at {line}, whose content was not checked" for path, line in self.watch.others.items()
         ]
 
     def _parameters(self, tape: "Tape") -> None:
-        """Note a fit of the day itself; a schedule with segments of the future is refused when it is read."""
+        """Report a fit of the day itself; a schedule with future segments is rejected when it is read."""
         path = self.setup.models.fill_params_file
         if path is None:
             return
@@ -245,7 +245,7 @@ class Probe:
         if not isinstance(window, Mapping):
             return
         if _after(window, "end_us", tape.start_us) and not _after(window, "start_us", tape.end_us):
-            self.report.notes.append(f"{path} was fitted on the day that it is played on: its A and k are in-sample")
+            self.report.notes.append(f"{path} was fitted on the played day: its A and k are in-sample")
 
 
 def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
@@ -254,7 +254,7 @@ def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
 
 
 def _maker(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
-    """Return what makes new models, for a tape that lies some µs later."""
+    """Return a factory of new models for a tape shifted by some µs."""
     from mm.model_maker import ModelMaker, read_fitted
 
     def make(shift_us: int) -> tuple[object, object]:
@@ -267,7 +267,7 @@ def _maker(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]
 
 
 def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedule":
-    """Return a schedule whose segments lie later; a fit is of no time."""
+    """Return a schedule with shifted segments; a fit is unchanged."""
     from mm.calibration.schedule import Schedule
 
     if not isinstance(fitted, Schedule):
@@ -277,10 +277,10 @@ def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedul
 
 
 def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Finding | None:
-    """Return what a backtest in another process did differently.
+    """Return the first difference of a backtest in another process.
 
     Raises:
-        DataError: If it could not be made, and no model is the reason.
+        DataError: If it failed, and not because of a model.
     """
     if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
         return Finding(name, cut_us, None, f"it raised, which it did not here: {child.error}")
@@ -291,7 +291,7 @@ def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Fi
 
 
 def _same_lot(tape: "Tape", cut_us: int) -> bool:
-    """Return whether the day up to the cut alone would have the lots of the whole day."""
+    """Return whether the day up to the cut has the same lot as the whole day."""
     if tape.step_lots == 1:
         return True
     rows = int(tape.first_row[tape.event_us.searchsorted(cut_us)])

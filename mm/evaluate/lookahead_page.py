@@ -1,4 +1,4 @@
-"""What ``mm check lookahead`` found, as one page: the tests, the cuts on the day's mid, and each difference."""
+"""The page of ``mm check lookahead``: the tests, the cuts on the day's mid, and each difference."""
 
 from dataclasses import replace
 from html import escape
@@ -28,7 +28,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
     Args:
         tape: The day.
         models: The names of the quote model and of the fill model, or of the signal.
-        report: What the tests found.
+        report: The results of the tests.
     """
     failed = [test for test in report.played if report.failed(test)]
     played = sum(report.played.values())
@@ -72,7 +72,7 @@ def _findings(findings: list[Finding]) -> str:
 
 
 def _over_time(tape: "Tape", report: Report) -> str:
-    """Return the mid of the day with the cuts, and where the model did something else."""
+    """Return the chart of the day's mid with the cuts and the differences."""
     us, mid, tick = _mid(tape)
     known = mid[~np.isnan(mid)]
     if not len(known):
@@ -101,7 +101,7 @@ def _over_time(tape: "Tape", report: Report) -> str:
 
 
 def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]", float]:
-    """Return the instants of the best prices from the start on, the mid from each on (NaN: none), and the tick."""
+    """Return the instants of changes of the best prices, the mid from each on (NaN: none), and the tick."""
     us = tape.event_us[tape.top_event]
     first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
     bid, ask = tape.top_bid_ticks[first:], tape.top_ask_ticks[first:]
@@ -110,5 +110,5 @@ def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]", floa
 
 
 def _marks(name: str, kind: str, at: list[int], says: list[str]) -> Marks:
-    """Return crosses at instants, whose values are still to be set."""
+    """Return crosses at instants; their values are set later."""
     return Marks(name, kind, 1, np.array(at, dtype=np.int64), np.zeros(len(at)), 1.0, [(name, says, 1.0)], "cross")

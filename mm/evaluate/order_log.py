@@ -1,16 +1,17 @@
-"""What would have become of a virtual order at the end of a queue, by an order log, which names every order.
+"""True outcomes of virtual orders at the end of a queue, by an order log, which has every order (L3).
 
-The order has the least quantity and changes nothing for others. Ahead of it are the orders that rest at its price
-when it arrives: those with an id up to the last one given until then, for an amendment keeps an id and its place, and
-a replacement has a new one. It fills at the first of these:
+A virtual order has the minimum quantity and does not affect others. Ahead of it are the orders resting at its price
+when
+it arrives: those with an id up to the last one assigned by then, as an amendment keeps id and queue position, and a
+replacement gets a new id. It fills at the first of these:
 
-- a trade meets an order at its price that came after it;
-- a trade happens at a worse price than its own, on its side;
-- an order of the other side rests at its price or beyond, or, not allowed to rest, expires with something left though
-  its limit reaches that price: nothing is ahead any more, or that order would have taken it.
+- a trade with an order at its price that arrived after it;
+- a trade at a worse price than its own, on its side;
+- an order of the other side rests at its price or beyond, or, if it may not rest, expires with a remainder although its
+  limit reaches that price: then nothing is ahead any more, or that order would have taken it.
 
-Its place at any time is what is left of those ahead. Orders that were refused because they would have traded at once,
-or ended by self-trade prevention, are taken as they stand in the log, though the virtual order might have met them.
+Its queue position is the remainder of the orders ahead. Orders that were rejected because they would have traded at
+once, or ended by self-trade prevention, are used as logged, although the virtual order might have traded with them.
 """
 
 import gzip
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 25
 KINDS = (ROW_TRADE, ROW_LEVEL, ROW_EXPIRE)
 STEP_US = 100_000
-_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log counts in ticks and lots of an unknown size
+_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log is in ticks and lots of unknown size
 _NEVER = 1 << 62
 
 
@@ -61,17 +62,17 @@ _KEPT = [COLUMNS.index(name) for name in OrderRow._fields]
 
 
 def rows_of(log: "Iterable[Row]") -> Iterator[OrderRow]:
-    """Yield the rows of a log in memory that change what rests."""
+    """Yield the rows of a log in memory that change resting orders."""
     for row in log:
         if row[1] in KINDS:
             yield OrderRow(*(row[column] for column in _KEPT))
 
 
 def read_rows(path: Path) -> Iterator[OrderRow]:
-    """Yield the rows of the order log at *path* (``.csv.gz``) that change what rests.
+    """Yield the rows of the order log at *path* (``.csv.gz``) that change resting orders.
 
     Raises:
-        BrokenFile: If it has another header, or a row that is not ten whole numbers, or its packing is damaged.
+        BrokenFile: If it has another header, a row that is not ten whole numbers, or damaged compression.
     """
     try:
         with gzip.open(path, "rb") as stream:
@@ -84,7 +85,7 @@ def read_rows(path: Path) -> Iterator[OrderRow]:
 
 
 def _parsed(lines: bytes) -> pl.DataFrame:
-    """Return the rows of whole *lines* that change what rests."""
+    """Return the rows of complete *lines* that change resting orders."""
     table = pl.read_csv(
         io.BytesIO(lines), has_header=False, schema=dict.fromkeys(COLUMNS, pl.Int64), truncate_ragged_lines=False
     )
@@ -94,10 +95,10 @@ def _parsed(lines: bytes) -> pl.DataFrame:
 
 
 def tape_of_log(path: Path) -> Tape:
-    """Return the tape of the log at *path*: every trade at its instant, and a depth message each 100 ms.
+    """Return the tape of the log at *path*: every trade at its instant, and a depth message every 100 ms.
 
     Raises:
-        BrokenFile: If the file is no order log, or leaves the book crossed.
+        BrokenFile: If the file is not an order log, or leaves the book crossed.
     """
     try:
         table = pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64))
@@ -107,7 +108,7 @@ def tape_of_log(path: Path) -> Tape:
 
 
 def tape_of_rows(rows: "Ints") -> Tape:
-    """Return the tape of a log in memory, int64[n, 10]; raises ValueError where it is none."""
+    """Return the tape of a log in memory, int64[n, 10]; raise ValueError if it is empty."""
     if not len(rows):
         raise ValueError("it has no rows")
     open_us = int(rows[0, 0]) // STEP_US * STEP_US - STEP_US
@@ -117,7 +118,7 @@ def tape_of_rows(rows: "Ints") -> Tape:
 
 
 def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:
-    """Yield messages as `Tape.of` takes them."""
+    """Yield messages in the form of `Tape.of`."""
     every = [(side, (ticks, lots)) for side, ticks, lots in levels.tolist()]
     for sent_us, _, _, side, ticks, lots in messages.tolist():
         if side:
@@ -129,13 +130,13 @@ def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:
 
 
 class _WaitingOrder:
-    """A virtual order that waits.
+    """A resting virtual order.
 
     Attributes:
-        number: Its position among all.
-        side, ticks: Where it rests.
-        last_id: The last order id given before it; orders above it came later.
-        ahead: Lots left ahead of it.
+        number: Its index.
+        side, ticks: Side and price.
+        last_id: The last order id assigned before it; higher ids arrived later.
+        ahead: Remaining lots ahead of it.
     """
 
     __slots__ = ("ahead", "last_id", "number", "side", "ticks")
@@ -152,9 +153,9 @@ class Truth:
         self._levels: dict[int, dict[int, int]] = {+1: {}, -1: {}}
         self._waiting: dict[int, dict[int, _WaitingOrder]] = {+1: {}, -1: {}}
         self._at: dict[tuple[int, int], list[_WaitingOrder]] = {}
-        self._reach = {+1: 0, -1: _NEVER}  # the best price at which an order of a side waits
+        self._reach = {+1: 0, -1: _NEVER}  # the best price of the virtual orders of a side
         self._last_id = 0
-        self._due: list[tuple[int, int, int]] = []  # instant, what, order
+        self._due: list[tuple[int, int, int]] = []  # instant, action, order
         self._next_us = _NEVER
         self.trade_us: dict[int, int] = {}
         self._filled_us = np.full(len(orders), -1, np.int64)
@@ -163,7 +164,7 @@ class Truth:
         self._plan()
 
     def play(self, rows: Iterable[OrderRow]) -> None:
-        """Take the rows of the log, from its beginning, in their order."""
+        """Process the rows of the log, from its start, in order."""
         take: dict[int, Callable[[OrderRow], None]] = {
             ROW_TRADE: self._trade,
             ROW_LEVEL: self._level,
@@ -176,12 +177,12 @@ class Truth:
             self._last_id = max(self._last_id, row.order_id)
 
     def outcomes(self) -> Outcomes:
-        """End the log, and return what became of every order."""
+        """End the log, and return the outcomes of all orders."""
         self._settle(_NEVER)
         return Outcomes(self._filled_us, self._ahead, self._sent)
 
     def _plan(self) -> None:
-        """Note when orders arrive, are checked and end; each happens after the rows of its instant."""
+        """Schedule arrivals, checks and ends of orders; each happens after the rows of its instant."""
         arrive, end = 0, 1 + len(self._orders.checks_us)
         for number, us in enumerate(self._orders.us.tolist()):
             self._due.append((us, arrive, number))
@@ -192,7 +193,7 @@ class Truth:
         self._next_us = self._due[0][0] if self._due else _NEVER
 
     def _settle(self, us: int) -> None:
-        """Do what is due before the rows of an instant."""
+        """Execute the scheduled actions before the rows of an instant."""
         while self._due and self._due[0][0] < us:
             _, what, number = heapq.heappop(self._due)
             if what == 0:
@@ -250,12 +251,12 @@ class Truth:
             self._reached(row.us, -side, row.ticks)
 
     def _expire(self, row: OrderRow) -> None:
-        """A taker's remainder did not rest, so no LEVEL row shows it."""
+        """Process a taker whose remainder did not rest, and has no LEVEL row."""
         if row.other_id == REASON_IOC and row.lots:
-            self._reached(row.us, -row.side, row.ticks or row.side * _NEVER)  # a MARKET order names no price
+            self._reached(row.us, -row.side, row.ticks or row.side * _NEVER)  # a MARKET order has no price
 
     def _reached(self, us: int, side: int, ticks: int) -> None:
-        """Fill the orders of a side whose price an order of the other side reaches."""
+        """Fill the virtual orders of a side whose price is reached by an order of the other side."""
         self._fill(us, side, lambda one: side * (one.ticks - ticks) >= 0)
 
     def _fill(self, us: int, side: int, filled: Callable[[_WaitingOrder], bool]) -> None:

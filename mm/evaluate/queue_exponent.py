@@ -1,17 +1,17 @@
-"""The exponent of ``queue_prob_power`` from a tape that names no order.
+"""Estimate of the exponent of ``queue_prob_power`` from a tape without order ids (L2).
 
-A level that grows by exactly q lots between two book messages, without a print, took in an order of q lots. One that
-shrinks by exactly q lots, again without a print, lost one. Where at that price no other order of q lots is known to
-rest, the two are the same order, and so it is known since when the cancelled order had stood in the queue.
+A level that grows by exactly q lots between two book messages, without a print, received an order of q lots. One that
+shrinks by exactly q lots, again without a print, lost one. If no other order of q lots is known to rest at that price,
+both are the same order, and its arrival time is known.
 
-Of a virtual order that joined the same queue at a drawn instant before the cancellation it is then known whether the
-cancelled order stood ahead of it (y = 1, it came first) or not (y = 0). The model gives that the probability
+For a virtual order that joined the same queue at a random instant before the cancellation it is then known whether the
+cancelled order was ahead of it (y = 1, it arrived first) or not (y = 0). The model predicts the probability
 
-    F(n) = a^n / (a^n + b^n),   a lots ahead of the virtual order and b after it, by the model's own account,
+    F(n) = a^n / (a^n + b^n),   a lots ahead of the virtual order and b after it, as estimated by the model,
 
-and n is where the sum of lots·(y - F(n))² over the cancellations is least: the exponent with which the model's share
-of cancelled lots is nearest to what was seen. Lots weigh, because the model moves by lots: where every order is as
-likely to be cancelled as any other, lots ahead are cancelled in proportion a / (a + b), which is n = 1.
+and n minimises the sum of lots·(y - F(n))² over the cancellations: with it the model's share of cancelled lots ahead is
+nearest to the observed one. Cancellations are weighted by lots, as the model works in lots: if all orders are equally
+likely to be cancelled, lots ahead are cancelled in proportion a / (a + b), which is n = 1.
 """
 
 from dataclasses import dataclass
@@ -33,28 +33,27 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Places = NDArray[np.int32]
 
-PIECE_ROWS = 4_000_000  # of a tape that are sorted at a time; an order that outlives a piece is not known again
+PIECE_ROWS = 4_000_000  # rows of a tape sorted at once; an order that outlives a piece is not matched
 EXPONENTS = np.exp(np.linspace(np.log(0.1), np.log(10), 17))
 MOST_PROBES = 6_000
 LEAST_PROBES = 200
-MOST_OPEN = 40  # virtual orders at once, on average; the exchange looks at each of them at every message
+MOST_OPEN = 40  # virtual orders at once, on average; the exchange checks each of them at every message
 BLOCKS = 50
 DRAWS = 400
 
 
 @dataclass(frozen=True, eq=False)
 class PriceLevels:
-    """A tape by price: book rows and prints, level after level, each in the order of the tape.
+    """Rows of a tape by price: book rows and prints, level after level, each in the order of the tape.
 
-    A level is a price of a side, bids and asks, until a new book begins every price again; a print stands at that of
-    the order it met.
+    A level is a price of a side within one book; a print belongs to the level of the resting order.
 
     Attributes:
         tape: The tape.
         rows: Rows of the tape, counted from its first, level after level.
-        first: Place in *rows* of the first row of each level, and one more.
+        first: Index in *rows* of the first row of each level, plus the end.
         event: The event of each row of the tape.
-        lots: Displayed from that row on, or printed.
+        lots: Lots displayed from that row on, or printed.
     """
 
     tape: "Tape"
@@ -65,8 +64,8 @@ class PriceLevels:
 
     @classmethod
     def of(cls, tape: "Tape") -> "PriceLevels":
-        """Return those of *tape*."""
-        own = slice(*tape.first_row[[0, -1]].tolist())  # a window stands in the rows of the whole tape
+        """Return the levels of *tape*."""
+        own = slice(*tape.first_row[[0, -1]].tolist())  # a window has the rows of the whole tape
         level, event = (np.empty(own.stop - own.start, np.int32) for _ in range(2))
         numbers = PriceNumbers()
         numbers.number(tape.kind, tape.first_row, tape.row_side[own], tape.row_ticks[own], level, event)
@@ -80,11 +79,11 @@ class PriceLevels:
         return cls(tape, rows, first, event, tape.row_lots[own])
 
     def begin(self, place: int) -> int:
-        """Return the place of the first row of the level that the row at *place* is of."""
+        """Return the index of the first row of the level that contains the row at *place*."""
         return int(self.first[np.searchsorted(self.first, place, side="right") - 1])
 
     def us(self, places: "slice | Places | Ints") -> "Ints":
-        """Return when the rows at *places* were received."""
+        """Return the receive times of the rows at *places*."""
         found: Ints = self.tape.event_us[self.event[self.rows[places]]]
         return found
 
@@ -94,20 +93,20 @@ class PriceLevels:
         return found
 
     def shown_at(self, place: int, us: int) -> int:
-        """Return where the book row stands that was valid at the price of *place* at an instant before; -1 for none."""
+        """Return the index of the book row in force at the price of *place* at an earlier instant; -1 for none."""
         begin = self.begin(place)
         found = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
         book = np.flatnonzero(~self.are_prints(slice(begin, found)))
         return begin + int(book[-1]) if len(book) else -1
 
     def lasts(self, begin: int, end: int) -> bool:
-        """Return True if no book row at the places from behind *begin* to *end* empties the level."""
+        """Return True if no book row after *begin* up to *end* empties the level."""
         within = slice(begin + 1, end + 1)
         return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
 def cancellations(levels: PriceLevels) -> "Places":
-    """Return (place of arrival, place of cancellation) of every order that was known when it was cancelled, [n, 2]."""
+    """Return (index of arrival, index of cancellation) of every cancelled order with a known arrival, int64[n, 2]."""
     pairs = np.empty((len(levels.rows) // 2 + 1, 2), np.int32)
     found = known_cancellations(levels.rows, levels.first, levels.event, levels.tape.kind, levels.lots, pairs)
     return pairs[:found]
@@ -122,15 +121,15 @@ def pieces(tape: "Tape") -> list["Tape"]:
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Virtual orders, each with a cancellation in its queue; columns beside each other.
+    """Virtual orders, each with a cancellation in its queue, as columns.
 
     Attributes:
-        us: When it joins, behind everything of that instant; rising.
-        end_us: When the cancellation is shown.
-        side, ticks: Where it waits.
-        level_lots: Displayed there just before the cancellation.
-        lots: Cancelled.
-        ahead: Whether the cancelled order had come before it.
+        us: When it joins, after all events of that instant; ascending.
+        end_us: Instant of the cancellation.
+        side, ticks: Side and price.
+        level_lots: Lots displayed there just before the cancellation.
+        lots: Cancelled lots.
+        ahead: Whether the cancelled order had arrived before it.
     """
 
     us: "Ints"
@@ -147,16 +146,16 @@ class Probes:
 
 @dataclass(frozen=True)
 class ExponentFit:
-    """The exponent of a tape, and how sure it is.
+    """The estimated exponent of a tape, with its interval.
 
     Attributes:
-        status: ``ok``, ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the exponents that were tried.
+        status: ``ok``, ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
         exponent: The best one; None with ``too_few`` and ``no_trades``.
-        low, high: Its 95 % interval, by resampling stretches of the day; None likewise.
-        cancellations: Orders that were known when they were cancelled.
-        probes: Of these, how many were used: a virtual order could wait in their queue.
-        ahead_share: Share of the cancelled lots that stood ahead of the virtual orders.
-        predicted_share: The same by the model with the best exponent.
+        low, high: Its 95 % interval, by a block bootstrap over the day; None likewise.
+        cancellations: Number of cancelled orders with a known arrival.
+        probes: Number of these that were used: a virtual order could join their queue.
+        ahead_share: Share of the cancelled lots ahead of the virtual orders.
+        predicted_share: The same, predicted by the model with the best exponent.
     """
 
     status: str
@@ -170,18 +169,18 @@ class ExponentFit:
 
     @property
     def usable(self) -> bool:
-        """Whether a fill model should be given this exponent."""
+        """Whether this exponent may be used for a fill model."""
         return self.status == "ok"
 
     @property
     def reason(self) -> str:
-        """Why it is not usable, and what helps; empty where it is."""
+        """Why it is not usable, and the remedy; empty if it is usable."""
         if self.status == "too_few":
             return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a longer day"
         if self.status == "no_trades":
             return (
-                "the day has no trades, so executions cannot be told from cancellations; check that the capture has "
-                "its trade stream, or give another day"
+                "the day has no trades, so executions cannot be distinguished from cancellations; check that the "
+                "capture has its trade stream, or give another day"
             )
         if self.status == "at_edge":
             return (
@@ -196,8 +195,8 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
     Args:
         tape: The market.
-        life_us: Virtual orders join at most so long before the cancellation, as far back as ours would wait.
-        seed: Of which cancellations are used, and of when the virtual orders join.
+        life_us: Maximum time between the arrival of a virtual order and the cancellation: the life of our orders.
+        seed: Seed of the choice of cancellations, and of the arrivals.
     """
     found, probes = find_probes(tape, life_us, np.random.default_rng(seed))
     missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
@@ -221,7 +220,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
 
 def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple[int, Probes]:
-    """Return how many cancelled orders were known, and a virtual order for each that is used."""
+    """Return the number of matched cancelled orders, and a virtual order for each that is used."""
     tables, found = [], 0
     cut = pieces(tape)
     room = max(2 * LEAST_PROBES, 2 * MOST_OPEN * (tape.end_us - tape.start_us) // life_us)
@@ -239,7 +238,7 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
 
 
 def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
-    """Return the rows of `Probes`: orders that join so long before a cancellation, where the queue lasts until then."""
+    """Return the rows of `Probes`: orders that join *before_us* before a cancellation, if the queue lasts."""
     rows, tape, end_us = [], levels.tape, levels.us(pairs[:, 1])
     for (came, went), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
         joins = levels.shown_at(went, us)
@@ -253,10 +252,10 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
 
 
 def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floats":
-    """Return the probability, by the model, that each probe's cancellation stood ahead of it: [probes, exponents].
+    """Return the model's probability that each probe's cancellation was ahead of it: float64[probes, exponents].
 
-    The paper exchange itself keeps the queues, those of all exponents in one play; one lot of a virtual order is too
-    little to matter to the others.
+    The paper exchange simulates the queues of all exponents in one run; one lot of a virtual order is too little to
+    affect the others.
     """
     queues = QueueByExponents(exponents, len(probes))
     exchange = by_hand(tape, queues)
@@ -267,7 +266,7 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
     for us, ends, number in sorted(due):
         exchange.advance(us)
         if ends:
-            if exchange.ahead_lots(orders[number]) is not None:  # else it has filled with every exponent
+            if exchange.ahead_lots(orders[number]) is not None:  # else it has filled under every exponent
                 ahead[number] = queues.ahead_lots(orders[number])
             exchange.cancel(orders[number])
         else:
@@ -280,13 +279,13 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
 
 
 def _blocks(us: "Ints") -> "Ints":
-    """Return to which stretch of the day each instant belongs."""
+    """Return the block of the day of each instant."""
     stretch: Ints = (us - us[0]) * BLOCKS // (us[-1] - us[0] + 1)
     return stretch
 
 
 def _best(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
-    """Return the exponent of the least loss and its 95 % interval."""
+    """Return the exponent of minimum loss and its 95 % interval."""
     sums = np.stack([np.bincount(block, weights=column, minlength=BLOCKS) for column in losses.T], axis=1)
     drawn = np.random.default_rng(0).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), DRAWS) @ sums
     low, high = np.quantile([_minimum(loss) for loss in drawn], [0.025, 0.975]).tolist()
@@ -294,7 +293,7 @@ def _best(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
 
 
 def _minimum(loss: "Floats") -> float:
-    """Return where a parabola through the least loss and its neighbours, over ln n, is least."""
+    """Return the minimum of a parabola in ln n through the smallest loss and its neighbours."""
     at = min(max(int(loss.argmin()), 1), len(loss) - 2)
     left, middle, right = loss[at - 1 : at + 2].tolist()
     bend = left - 2 * middle + right

@@ -1,7 +1,7 @@
-"""How far fill models are from the truth, each number with a standard error.
+"""Errors of fill models against the truth, each with a standard error.
 
-Orders that are near in time met the same market, so their errors are not independent: stretches of the day are drawn
-again and again (block bootstrap), and the spread of what comes out is the standard error.
+Orders near in time have the same market, so their errors are not independent: standard errors are by block bootstrap
+over the day.
 """
 
 import json
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     from mm.tape.tape import Tape
 
-LEAST_BLOCKS = 10  # fewer say nothing of their spread
+LEAST_BLOCKS = 10  # minimum for a standard error
 MOST_BLOCKS = 200
 BLOCK_LIVES = 2
 DRAWS = 400
@@ -49,7 +49,7 @@ EXPONENTS = (0.5, 1.0, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class Number:
-    """A measured number and its standard error; None where there is nothing to measure, or too little."""
+    """A measured number and its standard error; None without enough data."""
 
     value: float | None
     error: float | None
@@ -57,18 +57,19 @@ class Number:
 
 @dataclass(frozen=True)
 class Score:
-    """What comes of comparing a model's outcomes with the true ones.
+    """Comparison of a model's outcomes with the true ones.
 
     Attributes:
-        orders: How many orders rested both in truth and in the model.
-        both, missed, invented, neither: Of these filled in both, in truth only, in the model only, in none.
-        true_filled: Share of them filled in truth.
-        filled_bias: The model's share less the true one.
-        wrong: Share of the orders whose outcome in the model is wrong: the Brier score of answers 0 and 1.
-        time_bias_s: Of orders filled in both, how much later the model fills them.
-        time_error_s: The same without sign.
-        ahead_bias_lots: At each check, the model's lots ahead less the true ones, of orders waiting in either.
-        ahead_rmse_lots: The root of the mean square of that.
+        orders: Number of orders that rested both in truth and in the model.
+        both, missed, invented, neither: Number of these filled in both, only in truth, only in the model, in neither.
+        true_filled: Share filled in truth.
+        filled_bias: Share filled in the model less the true one.
+        wrong: Share with a wrong outcome in the model: the Brier score of predictions 0 and 1.
+        time_bias_s: Mean delay of the model's fill, over orders filled in both.
+        time_error_s: Mean absolute value of that.
+        ahead_bias_lots: Mean of the model's lots ahead less the true ones, at each check, over orders that
+            wait in either.
+        ahead_rmse_lots: Root mean square of that.
         ahead_bias, ahead_rmse: The same over all checks, as shares of the lots ahead on arrival.
     """
 
@@ -89,7 +90,7 @@ class Score:
 
 
 class Blocks:
-    """Ratios of sums over orders, and their spread when stretches of the day are resampled."""
+    """Ratios of sums over orders, with standard errors by block bootstrap."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
         span_us = int(us[-1] - us[0]) + 1 if len(us) else 1
@@ -101,7 +102,7 @@ class Blocks:
     def ratio(
         self, top: "Floats | Bools", bottom: "Floats | Bools", shape: "Callable[[Floats], Floats] | None" = None
     ) -> Number:
-        """Return the sum of *top* over that of *bottom*, or a function of it; both have a row or rows of each order."""
+        """Return the sum of *top* over that of *bottom*, or *shape* of it; both have one or more rows per order."""
         tops, bottoms = (self._sums(column) for column in (top, bottom))
         if not bottoms.sum():
             return Number(None, None)
@@ -114,7 +115,7 @@ class Blocks:
     def interval(
         self, top: "Floats", bottom: "Floats", shape: "Callable[[Floats], Floats]"
     ) -> tuple[float | None, float | None]:
-        """Return the 95 % interval of what `ratio` returns; None where it is not known."""
+        """Return the 95 % interval of what `ratio` returns; None if unknown."""
         tops, bottoms = (self._sums(column) for column in (top, bottom))
         below = self._drawn @ bottoms
         if self.count < LEAST_BLOCKS or not (below > 0).all():
@@ -128,7 +129,7 @@ class Blocks:
 
 
 def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bools | None" = None) -> Score:
-    """Return how far *model* is from *truth* on the orders that rested in both, or on the *chosen* ones of them."""
+    """Return the errors of *model* against *truth* on the orders that rested in both, or on the *chosen* ones."""
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
     true, filled = true_us >= 0, model_us >= 0
@@ -158,9 +159,9 @@ def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[st
 def _position_score(
     blocks: Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
-    """Return the part of the score that is about places in the queue.
+    """Return the part of the score about queue positions.
 
-    An order counts at a check while it waits in truth or in the model; once it has filled nothing is ahead of it.
+    An order counts at a check while it waits in truth or in the model; after its fill nothing is ahead of it.
     """
     checked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
     waits = [
@@ -183,8 +184,8 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     """Yield the table of all models, and that of the bias of the filled share by place.
 
     Args:
-        scores: Of each model.
-        places: Of each model, by the name of the place.
+        scores: Score of each model.
+        places: Scores of each model by place.
     """
     rows: list[tuple[str, ...]] = [("", *_COLUMNS), ("model", *_UNITS)]
     rows += [(name, *_cells(one)) for name, one in scores.items()]
@@ -215,7 +216,7 @@ def _cells(one: Score) -> tuple[str, ...]:
 
 
 def stated(number: Number, times: float, sign: str = "") -> str:
-    """Return a number and its standard error to as many places as the error allows, ``–`` where there is none."""
+    """Return a number and its standard error, rounded by the error; ``–`` for none."""
     if number.value is None:
         return "–"
     value = number.value * times
@@ -227,7 +228,7 @@ def stated(number: Number, times: float, sign: str = "") -> str:
 
 
 def aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Yield the lines of a table whose first column is flush left, and all others right."""
+    """Yield the lines of a table with the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
@@ -235,7 +236,7 @@ def aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def candidates() -> dict[str, Callable[[], object]]:
-    """Return what makes each model that is compared, by the name that tables show."""
+    """Return a factory of each compared model, by its name in tables."""
     powers = {
         f"queue_prob_power {exponent:g}": (lambda exponent=exponent: queue_prob_power(exponent=exponent))
         for exponent in EXPONENTS
@@ -251,13 +252,13 @@ def candidates() -> dict[str, Callable[[], object]]:
 
 
 def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """Return what makes the model called *name*, with its parameters in its name; of an object, the key alone.
+    """Return a factory of the model *name*; its key includes the parameters, of an object only the name.
 
     Raises:
-        UnknownModel: If there is none.
-        UsageError: If a parameter does not fit.
+        UnknownModel: If there is no such model.
+        UsageError: If a parameter is invalid.
     """
-    _fill_model(name, params)  # refuse what does not fit before anything is played
+    _fill_model(name, params)  # checks the parameters before anything is played
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     shown = (key if isinstance(params[key], dict) else f"{key} {text}" for key, text in texts.items())
     return {f"{name} {', '.join(shown)}".strip(): lambda: _fill_model(name, params)}
@@ -277,18 +278,18 @@ def study(
     models: Mapping[str, Callable[[], object]],
     step: Callable[[int], None] = lambda _count: None,
 ) -> tuple[VirtualOrders, Outcomes, dict[str, Outcomes]]:
-    """Return virtual orders, what would have become of them, and what each model makes of them.
+    """Return virtual orders, their true outcomes, and their outcomes under each model.
 
     Args:
-        tape: The day as it was recorded.
+        tape: The recorded day.
         log: Its order log.
-        plan: Which orders.
-        models: What makes each model, by its name.
+        plan: Parameters of the orders.
+        models: A factory of each model, by name.
         step: Called with 1 after each model.
 
     Raises:
         UsageError: If the day is too short for a single order.
-        BrokenFile: If the log is none.
+        BrokenFile: If the log is invalid.
     """
     orders, truth, moved = true_outcomes(tape, log, plan)
     return orders, truth, played_by(moved, orders, models, step)
@@ -313,7 +314,7 @@ def played_by(
     models: Mapping[str, Callable[[], object]],
     step: Callable[[int], None] = lambda _count: None,
 ) -> dict[str, Outcomes]:
-    """Return what each model makes of *orders*; *step* is called with 1 after each."""
+    """Return the outcomes of *orders* under each model; *step* is called with 1 after each."""
     played = {}
     for name, fills in models.items():
         played[name] = play(tape, orders, fills)

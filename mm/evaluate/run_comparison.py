@@ -1,4 +1,4 @@
-"""What two runs of a model did differently: the first row at which their tables differ, and a report of all tests."""
+"""Comparison of two runs of a model: the first row at which their tables differ, and a report of all tests."""
 
 import csv
 import shutil
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NEVER_US = 1 << 62
 REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
 FRESH, FILES, OPENED = "fresh", "files", "opened"
-TESTS = {  # what each test plays, in the order in which they are printed
+TESTS = {  # description of each test, in the printed order
     REPEAT: "the same run again in this process",
     FRESH: "the same run in a process of its own",
     TRUNCATED: "tapes that end at the cut",
@@ -38,13 +38,13 @@ _COLUMNS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "state": STATE_COLUM
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a model could not have done without information from the future.
+    """A difference that indicates information from the future.
 
     Attributes:
-        test: Which test found it.
-        cut_us: From which instant on the two runs had other data; None where they had the same.
-        us: When the model did something else; None where no instant can be named.
-        message: In words.
+        test: The test that found it.
+        cut_us: Instant from which on the runs had different data; None if they had the same.
+        us: Instant of the difference; None if unknown.
+        message: Description.
     """
 
     test: str
@@ -53,20 +53,20 @@ class Finding:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the finding as JSON values."""
         instants = {"cut": self.cut_us, "at": self.us}
         return {"test": self.test, **{name: us and iso(us) for name, us in instants.items()}, "message": self.message}
 
 
 @dataclass
 class Report:
-    """What the tests found.
+    """Results of the tests.
 
     Attributes:
         cuts: The instants at which the day was cut.
-        played: How many comparisons each test made.
-        findings: Those that failed.
-        notes: What was not tested, or is worth a remark.
+        played: Number of comparisons per test.
+        findings: The failed ones.
+        notes: Remarks, such as on what was not tested.
     """
 
     cuts: list[int] = field(default_factory=list)
@@ -75,13 +75,13 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def add(self, test: str, found: Finding | None) -> None:
-        """Count a comparison of *test*, and keep what it found."""
+        """Count a comparison of *test*, and store its finding."""
         self.played[test] = self.played.get(test, 0) + 1
         if found is not None:
             self.findings.append(found)
 
     def failed(self, test: str) -> list[Finding]:
-        """Return what a test found."""
+        """Return the findings of a test."""
         return [one for one in self.findings if one.test == test]
 
     def lines(self) -> Iterator[str]:
@@ -98,7 +98,7 @@ class Report:
 
 @dataclass(frozen=True)
 class RunTables:
-    """The CSV files of a run, as ``mm backtest`` and :class:`Player` leave them in *folder*."""
+    """The CSV files of a run in *folder*, as written by ``mm backtest`` and :class:`Player`."""
 
     folder: Path
 
@@ -109,7 +109,7 @@ class RunTables:
 
     @property
     def first_order_us(self) -> int | None:
-        """The instant of the first order that was sent; None where there is none."""
+        """The instant of the first sent order; None if there is none."""
         return next((int(row["recv_us"]) for row in self.rows("orders") if row["action"] == "PLACE"), None)
 
     def inventory_at(self, us: int) -> str:
@@ -122,7 +122,7 @@ class RunTables:
         return short(held)
 
     def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
-        """Return the instant of the first order or fill before *until_us* that differs, and what both runs did then."""
+        """Return the instant of the first order or fill before *until_us* that differs, and both rows as text."""
         found = [one for table in ("orders", "fills") if (one := self._difference(other, table)) and one[0] < until_us]
         return min(found, key=lambda one: one[0], default=None)
 
@@ -143,7 +143,7 @@ class RunTables:
 
 
 def _in_words(row: Mapping[str, str]) -> str:
-    """Return a row of orders or fills in words."""
+    """Return a row of orders or fills as text."""
     order = f"order {row['order_id']}, {row['side']} {short(row['qty'])} at {short(row['price'])}"
     if "reason" in row:
         return f"fill of {order} ({row['reason']})"
@@ -151,10 +151,10 @@ def _in_words(row: Mapping[str, str]) -> str:
 
 
 class Player:
-    """Plays new instances of a model and writes the tables of what they did.
+    """Plays new instances of a model and writes their tables.
 
     Args:
-        make: Makes a quote and a fill model, for a tape that lies some µs later than the day.
+        make: Builds a quote and a fill model for a tape shifted by some µs.
         rules: The rules of the run.
         place: A folder for the tables.
         watch: Records which files the models open.
@@ -167,7 +167,7 @@ class Player:
         self._count = 0
 
     def play(self, tape: "Tape", shift_us: int = 0) -> RunTables:
-        """Return the tables of a run, its instants those of a tape that was not shifted.
+        """Return the tables of a run, with instants shifted back to the original tape.
 
         Raises:
             ModelError: If a model raises.
@@ -181,7 +181,7 @@ class Player:
 
 
 def _earlier(journal: Journal, by_us: int) -> Journal:
-    """Return a journal whose instants are all *by_us* earlier; -1 stands for no instant."""
+    """Return a journal with all instants *by_us* earlier; -1 is no instant."""
     moved = {}
     for name, columns in _COLUMNS.items():
         table = getattr(journal, name).copy()
@@ -193,18 +193,18 @@ def _earlier(journal: Journal, by_us: int) -> Journal:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The run with which all others are compared.
+    """The reference run.
 
     Attributes:
-        tape: What it was played on.
-        tables: What it left.
+        tape: Its tape.
+        tables: Its tables.
     """
 
     tape: "Tape"
     tables: RunTables
 
     def compare(self, test: str, other: RunTables, cut_us: int | None = None) -> Finding | None:
-        """Return the first difference of another run before the cut; None where there is none."""
+        """Return the first difference of another run before the cut; None for none."""
         found = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
         if found is None:
             return None
@@ -221,7 +221,7 @@ class Baseline:
     def play(self, player: Player, test: str, tape: "Tape", cut_us: int | None = None, shift_us: int = 0) -> (
         Finding | None
     ):  # fmt: skip
-        """Return what a run on another *tape*, which is the same before the cut, did differently."""
+        """Return the first difference of a run on another *tape*, which is equal before the cut."""
         try:
             tables = player.play(tape, shift_us)
         except ModelError as error:

@@ -1,4 +1,4 @@
-"""The look-ahead check of one signal: its rows before an instant must not depend on what comes after it."""
+"""The look-ahead check of one signal: its rows before an instant must not depend on later data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class SignalProbe:
     """The tests of one signal on one day.
 
     Attributes:
-        name: Of the signal.
+        name: Name of the signal.
         tape: The day.
-        watch: Has recorded what the signal's module opened when it was imported.
-        skip: Tests that are left out, by name.
-        seed: Draws the cuts.
-        micro_price: The fit of the signal of this name to earlier days.
+        watch: The files that the signal's module opened when it was imported.
+        skip: Names of tests to skip.
+        seed: Seed of the cuts.
+        micro_price: The fit of the signal ``micro_price`` to earlier days.
     """
 
     name: str
@@ -39,7 +39,7 @@ class SignalProbe:
     micro_price: "MicroPriceFit | None" = None
 
     def run(self, count: int) -> Report:
-        """Make all tests with *count* cuts.
+        """Run all tests with *count* cuts.
 
         Raises:
             UsageError: If the signal has no defined value on the day.
@@ -62,11 +62,11 @@ class SignalProbe:
         if OPENED not in self.skip:
             report.played[OPENED] = 1
             report.findings += [
-                Finding(OPENED, None, None, f"it opened {path} at {line}; it could not have, while it traded")
+                Finding(OPENED, None, None, f"it opened {path} at {line}, which would not exist in live trading")
                 for path, line in self.watch.forbidden.items()
             ]
         report.notes += [
-            f"it read {path} at {line}; what stands in it was not checked" for path, line in self.watch.others.items()
+            f"it read {path} at {line}, whose content was not checked" for path, line in self.watch.others.items()
         ]
         return report
 
@@ -77,7 +77,7 @@ class SignalProbe:
     def _compare(
         self, test: str, base: SignalRows, tape: "Tape", cut_us: int | None = None, shift_us: int = 0
     ) -> Finding | None:
-        """Return the first row on another tape, the same before the cut, that differs; None where there is none."""
+        """Return the first row that differs on another tape, which is equal before the cut; None for none."""
         try:
             other = self._rows(tape)
         except ModelError as error:

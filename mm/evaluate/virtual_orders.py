@@ -1,4 +1,4 @@
-"""Virtual orders: where they join a queue of the market, and how a fill model fills them."""
+"""Virtual orders: their arrival in queues of the market, and their fills under a fill model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from mm.backtest.quotes.base import QuoteView
 
 PLACES = {-1: "inside", 0: "touch", 1: "1 behind", 2: "2 behind"}
-SLOT = 1.25  # lives from one order of a pass and side to the next; it arrives within the first quarter
+SLOT = 1.25  # lives between two orders of a pass and side; each arrives within the first quarter
 _SELDOM_US = 1 << 50
 
 
-"""Ticks behind the best price of its own side at which an order joins, and how tables call that."""
+"""Ticks behind the best price of its own side at which an order joins, with their names in tables."""
 
 
 @dataclass(frozen=True)
 class OrderPlan:
-    """Which virtual orders are drawn.
+    """Parameters of the virtual orders.
 
     Attributes:
-        life_us: How long each waits for its fill.
-        checks_us: When its place in the queue is checked, after its arrival; each below *life_us*.
-        passes: How often the day is gone through; of one pass and side, one order is alive at a time.
-        seed: Of arrivals and places.
+        life_us: Lifetime of each order.
+        checks_us: Times after arrival at which the queue position is checked; each below *life_us*.
+        passes: Number of passes over the day; one order per pass and side is alive at a time.
+        seed: Seed of arrivals and places.
     """
 
     life_us: int
@@ -49,16 +49,16 @@ class OrderPlan:
 
 @dataclass(frozen=True, eq=False)
 class VirtualOrders:
-    """Orders of the least quantity that join the end of a queue; columns beside each other.
+    """Orders of the minimum quantity that join the end of a queue, as columns.
 
     Attributes:
-        us: When each arrives, behind everything of that instant; rising.
+        us: Arrival, after all events of that instant; ascending.
         side: +1 buy, -1 sell.
         ticks: Its price.
         place: Ticks behind the best price of its side; -1 is one tick better.
-        turn: Which pass it belongs to.
-        life_us: After this it is gone; what happens at ``us + life_us`` no longer fills it.
-        checks_us: When its place is checked, after its arrival, behind everything of that instant.
+        turn: Its pass.
+        life_us: Lifetime; events at ``us + life_us`` no longer fill it.
+        checks_us: Times after arrival at which its queue position is checked, after all events of that instant.
     """
 
     us: "Ints"
@@ -75,12 +75,12 @@ class VirtualOrders:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What became of virtual orders; one row each.
+    """Outcomes of virtual orders, as columns.
 
     Attributes:
-        filled_us: The instant of its fill, -1 where it had none.
-        ahead: float64[n, checks], lots ahead at each check; 0 after its fill, NaN where that is unknown.
-        sent: Whether it rested at all: it did not cross, and no break of the book ended it.
+        filled_us: Instant of the fill, -1 for none.
+        ahead: float64[n, checks], lots ahead at each check; 0 after the fill, NaN if unknown.
+        sent: Whether it rested: it did not cross, and no gap of the book ended it.
     """
 
     filled_us: "Ints"
@@ -89,10 +89,10 @@ class Outcomes:
 
 
 def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
-    """Choose orders on *tape*: arrival and place are drawn, the price follows from the book as it then is.
+    """Draw orders on *tape*: arrival and place are random, the price follows from the current book.
 
-    One that would join while there is no book, or inside a spread of one tick, is left out, and so is one whose
-    life reaches beyond the tape.
+    Orders that would join without a book or inside a spread of one tick, or whose life extends beyond the tape, are
+    left out.
     """
     draws = np.random.default_rng(plan.seed)
     slot_us = round(SLOT * plan.life_us)
@@ -115,14 +115,14 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
 
 
 def _touch(tape: "Tape", us: "Ints") -> tuple["Ints", "Ints"]:
-    """Return the best bid and ask at each instant, 0 where there is none."""
+    """Return the best bid and ask at each instant, 0 for none."""
     at = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
     known = at >= 0
     return np.where(known, tape.top_bid_ticks[at], 0), np.where(known, tape.top_ask_ticks[at], 0)
 
 
 def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_]":
-    """Return for each stretch whether the book breaks or begins again within it, or the tape ends."""
+    """Return for each time span whether a gap, a new book or the end of the tape is within it."""
     breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
     count = np.searchsorted(breaks_us, end_us, side="right") - np.searchsorted(breaks_us, begin_us, side="right")
     broken: NDArray[np.bool_] = (count > 0) | (end_us > tape.end_us)
@@ -130,17 +130,17 @@ def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_
 
 
 class Silent:
-    """A quote model that wants nothing."""
+    """A quote model that never quotes."""
 
     def quote(self, view: "QuoteView") -> None:
-        """Answer that no quote is wanted."""
+        """Return no quotes."""
 
 
 def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
-    """Return *tape* as it happened at the exchange, whose order log is in exchange time too.
+    """Return *tape* in exchange time, as the order log.
 
-    A print has the instant that *trade_us* names for its id, else its stamp, which is cut down to ms; a depth message
-    has its stamp; what has none keeps the instant of its receipt. The order of the events stays.
+    A print gets the instant of its id in *trade_us*, else its stamp, rounded down to ms; a depth message its stamp;
+    events without one keep their receive time. The order of the events is unchanged.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     us = np.where(stamped, tape.event_exch_us, tape.event_us)
@@ -153,12 +153,12 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
-    """Return what a fill model makes of *orders*; each pass has an exchange and a model of its own.
+    """Return the outcomes of *orders* under a fill model; each pass has its own exchange and model.
 
     Args:
         tape: The market, on the clock of the orders.
-        orders: The orders; those of one pass and side must not be alive at once, so that none takes another's print.
-        fills: Makes the fill model.
+        orders: The orders; lives within one pass and side must not overlap, so that none takes another's print.
+        fills: Builds the fill model.
     """
     filled_us = np.full(len(orders), -1, np.int64)
     ahead = np.zeros((len(orders), len(orders.checks_us)))
@@ -176,7 +176,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
 
 
 def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
-    """Return an exchange at which nothing but orders placed by hand happens, and those without delay."""
+    """Return an exchange without quotes, on which orders are placed by hand with zero latency."""
     grid = tape.instrument
     rules = Rules(
         grid.tick_e8,
@@ -199,7 +199,7 @@ def place_orders(
     numbers: list[int],
     ahead: "Floats",
 ) -> dict[int, int]:
-    """Place the orders of a pass and read their places; return the number of each by its id at the exchange."""
+    """Place the orders of a pass and read their queue positions; return their indices by id at the exchange."""
     named: dict[int, int] = {}
     placed: dict[int, int] = {}
     due = [(int(orders.us[number]), 0, number) for number in numbers]
@@ -221,7 +221,7 @@ def place_orders(
 
 
 def _zero_where_filled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
-    """Return the places with those of orders that had filled at 0, where the model keeps a queue at all."""
+    """Return the queue positions, 0 for filled orders if the model has a queue."""
     keeps = ~np.isnan(ahead).all()
     checked_us = orders.us[:, None] + np.array(orders.checks_us)
     done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= checked_us)

@@ -1,1 +1,1 @@
-"""Predictors: models of what the market does next, fitted on recorded days, computed by kernels over plain arrays."""
+"""Predictors of the market, fitted on recorded days and evaluated by kernels over plain arrays."""

@@ -1,7 +1,4 @@
-"""A fitted predictor on other days: its predictions as columns beside the rows of its signals, and its score.
-
-Nothing is fitted here, and scikit-learn is not needed.
-"""
+"""Applies a fitted predictor to other days: its predictions per signal row, and its score; needs no scikit-learn."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +24,7 @@ class PredictedRows(NamedTuple):
 
     Attributes:
         recv_us: When the diff was received, µs, int64[rows].
-        values: float64[sides, rows], NaN where a signal is not known; one side where it predicts one number.
+        values: float64[sides, rows], NaN if a signal is undefined; one side if it predicts one number.
     """
 
     recv_us: NDArray[np.int64]
@@ -53,13 +50,13 @@ def predict_over(tape: "Tape", artefact: Artefact) -> Iterator[PredictedRows]:
 def write_predictions(
     path: Path, artefact: Artefact, pieces: Iterable[PredictedRows], about: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """Write predictions as a Parquet file, and return the number of rows and of those that are predicted.
+    """Write predictions as a Parquet file, and return the number of rows and of predicted rows.
 
     Args:
         path: The file.
         artefact: The predictor.
         pieces: Its predictions, in order.
-        about: Of what they are; JSON values, metadata of the file.
+        about: JSON values for the metadata of the file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,7 +77,7 @@ def write_predictions(
 
 
 def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
-    """Return the score of a fitted predictor on other days, against baselines of the fit.
+    """Return the score of a fitted predictor on other days, against the fitted baselines.
 
     Raises:
         FitError: If there are no samples.
@@ -97,6 +94,6 @@ def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
 
 
 def task_of(artefact: Artefact) -> Task:
-    """Return what a fitted predictor predicts."""
+    """Return the task of a fitted predictor."""
     about = artefact.about
     return Task(about["target"], about["horizon"], artefact.signals, tuple(about["distances_ticks"]))

@@ -1,4 +1,4 @@
-"""Fitted predictors on disk: plain arrays, and ``model.json`` with a hash over both."""
+"""Storage of fitted predictors: plain arrays, and ``model.json`` with a hash over both."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ MODEL, ARRAYS = "model.json", "arrays.npz"
 SCHEMA_VERSION = 1
 SIDES = ("bid", "ask")
 FOLDER = "/"
-"""What the name of a signal that is a predictor's folder holds."""
+"""Character that marks a signal name as a predictor's folder."""
 Arrays = Mapping[str, NDArray[Any]]
 _TREES = ("roots", "feature", "threshold", "left", "right", "value")
 
@@ -32,7 +32,7 @@ class Artefact:
 
     Attributes:
         about: The content of ``model.json``.
-        arrays: Those of its kernels, by name: ``<head>.w<layer>`` and ``<head>.b<layer>``, or those of a forest.
+        arrays: Arrays of its kernels, by name: ``<head>.w<layer>`` and ``<head>.b<layer>``, or those of a forest.
         path: Its folder, for messages.
     """
 
@@ -45,17 +45,17 @@ class Artefact:
         """Return the predictor in a folder.
 
         Raises:
-            BrokenFile: If a file is missing, or one of its bytes has changed.
+            BrokenFile: If a file is missing, or was changed.
         """
         try:
             text, data = (folder / MODEL).read_bytes(), (folder / ARRAYS).read_bytes()
         except OSError as error:
-            raise BrokenFile(f"{folder}: no fitted predictor ({error.strerror}: {error.filename})") from error
+            raise BrokenFile(f"{folder}: not a fitted predictor ({error.strerror}: {error.filename})") from error
         try:
             about = json.loads(text)
             unchanged = text == as_text(about).encode() and about["hash"] == hash_of(about, data)
         except (ValueError, KeyError, TypeError) as error:
-            raise BrokenFile(f"{folder / MODEL}: no model of a predictor ({error}); fit it again") from error
+            raise BrokenFile(f"{folder / MODEL}: not a model of a predictor ({error}); fit it again") from error
         if not unchanged:
             raise BrokenFile(f"{folder}: {MODEL} or {ARRAYS} has changed since the fit; fit it again")
         return cls(about, _arrays(data, folder), str(folder))
@@ -67,26 +67,26 @@ class Artefact:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The sides that it predicts apart; empty where it predicts one number."""
+        """The sides that it predicts separately; empty if it predicts one number."""
         return SIDES[: len(self.about["heads"])] if len(self.about["heads"]) > 1 else ()
 
     @property
     def distance_ticks(self) -> float | None:
-        """The distance that a prediction without one is of; None where it takes none."""
+        """The default distance of a prediction; None if it has no distance input."""
         distances: Sequence[float] = self.about["distances_ticks"]
         return float(distances[len(distances) // 2]) if distances else None
 
     @property
     def signal_names(self) -> tuple[str, ...]:
-        """The names of its predictions as signals: its folder, and for each side a colon and the side behind it."""
+        """The names of its predictions as signals: its folder, followed by a colon and the side if it has sides."""
         name = self.path if FOLDER in self.path else f".{FOLDER}{self.path}"
         return tuple(f"{name}:{side}" for side in self.sides) or (name,)
 
     def predictor(self) -> Predictor:
-        """Return new kernels of it.
+        """Return new kernels of this predictor.
 
         Raises:
-            BrokenFile: If the arrays do not make kernels.
+            BrokenFile: If the arrays are invalid.
         """
         about, scaler = self.about, self.about["scaler"]
         try:
@@ -94,13 +94,13 @@ class Artefact:
             mean, scale = (np.array(scaler[key], np.float64) for key in ("mean", "scale"))
             return Predictor(heads, mean, scale, scaler["priced"], e8(about["tick"]) / 1e8)
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenFile(f"{self.path}: its arrays make no predictor ({error}); fit it again") from error
+            raise BrokenFile(f"{self.path}: its arrays are not those of a predictor ({error}); fit it again") from error
 
     def check(self, symbol: str | None, tick_e8: int) -> None:
-        """Refuse to predict another market.
+        """Check that a market is that of the fit.
 
         Args:
-            symbol: That of the market; None is not checked.
+            symbol: Symbol of the market; None is not checked.
             tick_e8: Its price step.
 
         Raises:
@@ -114,7 +114,7 @@ class Artefact:
             )
 
     def terms(self, begin_us: int) -> dict[str, Any]:
-        """Return what a summary says of it in a run from *begin_us* on (-1: none); where it lies, the manifest says."""
+        """Return its entry in the summary of a run from *begin_us* on (-1: none); the manifest has its path."""
         about = self.about
         return {
             **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
@@ -123,19 +123,19 @@ class Artefact:
         }
 
     def seen_of(self, begin_us: int) -> bool:
-        """Return whether it was fitted on anything after *begin_us*, so that a run from then on is in-sample."""
+        """Return whether it was fitted on data after *begin_us*, so that a run from then on is in-sample."""
         return int(self.about["train_window"]["end_us"]) > begin_us
 
 
 def signal_of(name: str) -> tuple[Artefact, int]:
-    """Return the predictor that a signal is of, and the place of its kernel.
+    """Return the predictor of a signal, and the index of its kernel.
 
     Args:
-        name: Its folder, and where it predicts both sides ``:bid`` or ``:ask`` after it.
+        name: Its folder, followed by ``:bid`` or ``:ask`` if it predicts both sides.
 
     Raises:
-        BrokenFile: If there is no predictor, or one of its bytes has changed.
-        UsageError: If a side is missing, or one is named that it does not have.
+        BrokenFile: If there is no predictor, or its files were changed.
+        UsageError: If a side is missing, or it has no such side.
     """
     folder, colon, side = name.rpartition(":")
     if not colon or FOLDER in side:
@@ -151,10 +151,10 @@ def predictors_of(model: object) -> dict[str, Artefact]:
     """Return the fitted predictors that a quote or fill model reads, by their folders.
 
     Args:
-        model: Its ``signals`` name them; ``predictor_folder`` is that of one which is no signal of the model.
+        model: Its ``signals`` name them; ``predictor_folder`` is a further one that is not among its signals.
 
     Raises:
-        BrokenFile: If there is no predictor in a folder, or one of its bytes has changed.
+        BrokenFile: If there is no predictor in a folder, or its files were changed.
     """
     declared = getattr(model, "signals", ())
     names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []
@@ -164,7 +164,7 @@ def predictors_of(model: object) -> dict[str, Artefact]:
 
 
 def predictor_files(*values: object) -> Iterator[Path]:
-    """Yield the files of the predictors whose folders stand in *values*: parameters of models, as JSON has them."""
+    """Yield the files of the predictors whose folders are in *values*, parameters of models from JSON."""
     for value in values:
         if isinstance(value, str):
             folder = Path(value.removesuffix(":bid").removesuffix(":ask"))
@@ -177,7 +177,7 @@ def predictor_files(*values: object) -> Iterator[Path]:
 def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
     """Write a predictor, and return the content of its ``model.json``: *about* with the hash.
 
-    Equal arguments make equal bytes.
+    Equal arguments give equal bytes.
     """
     room = io.BytesIO()
     np.savez(room, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
@@ -188,7 +188,7 @@ def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, A
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """Return JSON in the one form that a model has, so that each of its bytes counts."""
+    """Return JSON in the canonical form of a model, so that the hash covers every byte."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -203,7 +203,7 @@ def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | F
 
     Raises:
         KeyError: If an array is missing.
-        ValueError: If they make no kernel.
+        ValueError: If they are invalid.
     """
     if head["kind"] == "forest":
         return Forest(int(head["inputs"]), *(arrays[f"{name}.{part}"] for part in _TREES))
@@ -213,10 +213,10 @@ def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | F
 
 
 def _arrays(data: bytes, folder: Path) -> Arrays:
-    import zipfile  # as numpy does to load them; a run without a predictor starts sooner
+    import zipfile  # imported here: runs without a predictor start faster
 
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise BrokenFile(f"{folder / ARRAYS}: no arrays ({error}); fit it again") from error
+        raise BrokenFile(f"{folder / ARRAYS}: not arrays ({error}); fit it again") from error

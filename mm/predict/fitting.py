@@ -1,6 +1,6 @@
-"""What scikit-learn fits, taken out of it as plain arrays: linear models, forests, small networks, and baselines.
+"""Fits linear models, forests and small networks by scikit-learn, exported as plain arrays, and baselines.
 
-Nothing of scikit-learn is kept: ``mm.predict.predictor`` computes what its own ``predict`` does (tests/predict).
+No scikit-learn object is kept: ``mm.predict.predictor`` computes the same as its ``predict`` (tests/predict).
 """
 
 import warnings
@@ -18,7 +18,7 @@ from mm.predict.scoring import CONSTANT
 
 POISSON = "poisson"  # the name of A·exp(−k·δ) among baselines
 MODELS = ("logistic", "forest", "mlp")
-LEAST_SAMPLES = 200  # of a side, to fit on
+LEAST_SAMPLES = 200  # minimum per side
 LEAST_OF_A_CLASS = 10
 TREES, DEPTH, TREE_SAMPLES, LEAST_LEAF, LEAF_SHARE = 40, 6, 20_000, 20, 100
 HIDDEN, EPOCHS, BATCH = (16, 8), 30, 512
@@ -30,10 +30,10 @@ class FittedPredictor(NamedTuple):
     """A fitted predictor in memory.
 
     Attributes:
-        heads: The description of each kernel, as ``model.json`` holds it.
-        arrays: Of the kernels, by name.
+        heads: The description of each kernel, as in ``model.json``.
+        arrays: Arrays of the kernels, by name.
         scaler: ``mean`` and ``scale`` of the inputs, and which of them are prices.
-        predictor: It, made of these.
+        predictor: The predictor built from these.
     """
 
     heads: tuple[Mapping[str, Any], ...]
@@ -47,10 +47,10 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
 
     Args:
         model: One of ``MODELS``.
-        task: What the samples are of.
-        samples: To fit on.
+        task: Target and signals of the samples.
+        samples: The training samples.
         tick: The price step, quote asset.
-        seed: Of the draws of forests and networks.
+        seed: Seed of forests and networks.
 
     Raises:
         FitError: If there are too few samples, or their outcomes are all of one class.
@@ -61,7 +61,7 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
     priced += [False] * (task.inputs - len(priced))
     x = np.where(priced, samples.rows / tick - samples.mid_ticks[:, None], samples.rows)
     mean, spread = x.mean(axis=0), x.std(axis=0)
-    # A signal that does not vary carries nothing, and its scale must not be 0.
+    # A constant signal has no information, and its scale must not be 0.
     scale = np.where(spread > 1e-12 * np.maximum(np.abs(mean), 1.0), spread, 1.0)
     x = np.clip((x - mean) / scale, -LARGEST_SCALED, LARGEST_SCALED)
     heads: list[Mapping[str, Any]] = []
@@ -84,14 +84,16 @@ def constant_signals(task: Task, samples: Samples) -> list[str]:
 
 
 def check_outcomes(task: Task, y: Floats, side: int) -> None:
-    """Refuse outcomes that nothing can be fitted to.
+    """Raise FitError for outcomes to which nothing can be fitted.
 
     Raises:
         FitError: If they are too few, or all of one class.
     """
     of = f"{task.target} over {task.horizon_s:g} s" + (f", {('bids', 'asks')[side]}" if task.sides > 1 else "")
     if len(y) < LEAST_SAMPLES:
-        raise FitError(f"{of}: {len(y)} samples in a training window; {LEAST_SAMPLES} are the least; give a longer day")
+        raise FitError(
+            f"{of}: {len(y)} samples in a training window; the minimum is {LEAST_SAMPLES}; give a longer day"
+        )
     if task.sides == 1:
         if np.ptp(y) == 0.0:
             raise FitError(f"{of}: the mid never moves in a training window; give a longer horizon or day")
@@ -128,7 +130,7 @@ def _forest(x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, 
     from sklearn.ensemble import RandomForestRegressor
 
     drawn = min(len(y), TREE_SAMPLES)
-    # Squared errors of 0 and 1 make the splits of Gini impurity, and the mean of a leaf is its probability.
+    # Squared errors of 0 and 1 give the splits of Gini impurity, and the mean of a leaf is its probability.
     fitted = RandomForestRegressor(
         TREES,
         max_depth=DEPTH,
@@ -168,7 +170,7 @@ def _perceptron(target: str, x: Floats, y: Floats, seed: int) -> tuple[dict[str,
         random_state=seed,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it stops after EPOCHS by intention
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it stops after EPOCHS by design
         fitted.fit(x, y / unit)
     weights, biases = list(fitted.coefs_), list(fitted.intercepts_)
     weights[-1], biases[-1] = weights[-1] * unit, biases[-1] * unit
@@ -184,7 +186,7 @@ def _network(
 
 
 def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
-    """Fit the baselines of each side, and return their numbers as JSON values.
+    """Fit the baselines of each side, and return their parameters as JSON values.
 
     ``constant`` is the mean outcome, ``imbalance_1`` the intercept and the slope of a linear or logistic regression,
     ``poisson`` the A (1/s) and k (1/tick) of ``1 − exp(−A·exp(−k·δ)·horizon)``.
@@ -202,7 +204,7 @@ def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
 
 
 def predict_baselines(task: Task, samples: Samples, numbers: Mapping[str, Any]) -> dict[str, Floats]:
-    """Return the predictions of each baseline, by its name."""
+    """Return the predictions of each baseline, by name."""
     constant, imbalance = (np.array(numbers[name])[samples.side] for name in (CONSTANT, IMBALANCE))
     line = imbalance[:, 0] + imbalance[:, 1] * samples.imbalance
     found = {CONSTANT: constant, IMBALANCE: line if task.sides == 1 else 1.0 / (1.0 + np.exp(-line))}
@@ -213,7 +215,7 @@ def predict_baselines(task: Task, samples: Samples, numbers: Mapping[str, Any]) 
 
 
 def _fit_poisson(distance: Floats, filled: Floats, horizon_s: float) -> dict[str, float]:
-    """Fit A and k by maximum likelihood to whether orders at distances from the mid were filled."""
+    """Fit A and k by maximum likelihood to fills of orders at distances from the mid."""
     from scipy.optimize import minimize
 
     deltas, place = np.unique(distance, return_inverse=True)

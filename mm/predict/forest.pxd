@@ -1,10 +1,10 @@
-# Trees of decisions, as plain arrays.
+# Decision trees, as plain arrays.
 
 from libc.stdint cimport int64_t
 
 cdef struct Node:
     int64_t feature         # -1: a leaf
-    int64_t left, right     # where the input is at most the threshold, and where it is above
+    int64_t left, right     # for inputs up to the threshold, and above it
     double threshold
     double value            # of a leaf
 

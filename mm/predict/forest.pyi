@@ -1,20 +1,20 @@
 # Generated from mm/predict/forest.pyx by `make stubs`; edit that file instead.
 
-"""A forest: the mean of the leaves that a row reaches, tree by tree in their order, without allocation."""
+"""A forest of decision trees: the mean of the leaves that a row reaches, in tree order, without allocation."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 class Forest:
-    """Trees of decisions; all arrays but *roots* have an entry per node, and children stand after their parents.
+    """Decision trees; all arrays but *roots* have an entry per node, and children are after their parents.
 
     An input is rounded to single precision before it is compared, as scikit-learn does.
 
     Args:
-        inputs: Numbers of a row.
-        roots: int64[trees], the node that each tree begins with.
+        inputs: Number of inputs.
+        roots: int64[trees], the root node of each tree.
         feature: int64[nodes], the input that a node compares; -1 for a leaf.
-        threshold: float64[nodes]; inputs of at most that go left.
+        threshold: float64[nodes]; inputs up to it go left.
         left: int64[nodes].
         right: int64[nodes].
         value: float64[nodes], of leaves.
@@ -23,7 +23,7 @@ class Forest:
         inputs: As given.
 
     Raises:
-        ValueError: If the arrays do not make a forest.
+        ValueError: If the arrays are not a valid forest.
     """
     @property
     def inputs(self) -> int: ...
@@ -53,4 +53,4 @@ class Forest:
 def _check(
     inputs: int, roots: NDArray[np.int64], feature: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> None:
-    """Refuse nodes that a walk could leave the arrays by, or never end in."""
+    """Raise ValueError for nodes with which a walk could leave the arrays or not terminate."""

@@ -9,7 +9,7 @@ cdef class Network:
     cdef int64_t* sizes                 # int64[layers + 1]
     cdef int* functions                 # int[layers], an Activation each
     cdef double* weights                # of each layer: its biases, then a row of weights per input
-    cdef double* now                    # the layer that is computed, and the one before it
+    cdef double* now                    # the current layer, and the previous one
     cdef double* before
 
     cdef void forward(self, const double* x, double* y) noexcept nogil

@@ -3,7 +3,7 @@
 """A dense network of a few layers: one row in, one row out, without allocation.
 
 Each layer is ``activation(x·W + b)``. The terms of a sum are added in the order of the inputs, so that a row gives the
-same bits alone and in a batch. Where an input is NaN, every output is.
+same bits alone and in a batch. If an input is NaN, every output is.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ ACTIVATIONS: tuple[str, ...]
 class Network:
     """A dense network.
 
-    Its rooms for a row are its own: calls of one network must not overlap.
+    It owns its work arrays: calls of one network must not overlap.
 
     Args:
         weights: Of each layer, float64[inputs, outputs]; the outputs of one are the inputs of the next.
@@ -28,7 +28,7 @@ class Network:
         activations: As given.
 
     Raises:
-        ValueError: If the arrays do not make a network, or one holds a number that is not finite.
+        ValueError: If the arrays are not a valid network, or have a number that is not finite.
     """
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -53,4 +53,4 @@ class Network:
 def _checked(
     weights: list[NDArray[np.float64]], biases: list[NDArray[np.float64]], activations: Sequence[str]
 ) -> tuple[int, ...]:
-    """Return inputs and the outputs of each layer, of arrays that make a network."""
+    """Return the number of inputs and the outputs of each layer, after checking the arrays."""

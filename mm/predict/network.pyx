@@ -2,7 +2,7 @@
 """A dense network of a few layers: one row in, one row out, without allocation.
 
 Each layer is ``activation(x·W + b)``. The terms of a sum are added in the order of the inputs, so that a row gives the
-same bits alone and in a batch. Where an input is NaN, every output is.
+same bits alone and in a batch. If an input is NaN, every output is.
 """
 
 from libc.math cimport exp, tanh
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = ("identity", "tanh", "relu", "logistic")
 
-cdef enum Activation:  # their places in ACTIVATIONS
+cdef enum Activation:  # indices into ACTIVATIONS
     IDENTITY, TANH, RELU, LOGISTIC
 
 
 cdef class Network:
     """A dense network.
 
-    Its rooms for a row are its own: calls of one network must not overlap.
+    It owns its work arrays: calls of one network must not overlap.
 
     Args:
         weights: Of each layer, float64[inputs, outputs]; the outputs of one are the inputs of the next.
@@ -39,7 +39,7 @@ cdef class Network:
         activations: As given.
 
     Raises:
-        ValueError: If the arrays do not make a network, or one holds a number that is not finite.
+        ValueError: If the arrays are not a valid network, or have a number that is not finite.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ cdef inline double logistic(double x) noexcept nogil:
 def _checked(
     weights: list[NDArray[np.float64]], biases: list[NDArray[np.float64]], activations: Sequence[str]
 ) -> tuple[int, ...]:
-    """Return inputs and the outputs of each layer, of arrays that make a network."""
+    """Return the number of inputs and the outputs of each layer, after checking the arrays."""
     if not weights or not len(weights) == len(biases) == len(activations):
         raise ValueError(
             f"{len(weights)} tables of weights, {len(biases)} rows of biases, {len(activations)} activations; "

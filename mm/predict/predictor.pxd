@@ -1,4 +1,4 @@
-# Signals in, a prediction out: the scaler and one kernel for each side.
+# Predictions from signals: the scaling and one kernel per side.
 
 from cpython.ref cimport PyObject
 
@@ -7,13 +7,13 @@ cdef enum:
 
 cdef class Predictor:
     cdef readonly tuple heads           # type: tuple[Network | Forest, ...]
-    cdef readonly int inputs            # with the distance, where it takes one
+    cdef readonly int inputs            # including the distance, if it has one
     cdef PyObject** each                # borrowed from *heads*
     cdef bint trees
     cdef double tick
     cdef double* mean
     cdef double* scale
     cdef bint* priced
-    cdef double* scaled                 # the row that is computed
+    cdef double* scaled                 # the current row
 
     cdef double compute(self, const double* row, double mid_ticks, int head) noexcept nogil

@@ -1,6 +1,6 @@
 # Generated from mm/predict/predictor.pyx by `make stubs`; edit that file instead.
 
-"""Signals in, a prediction out: inputs are scaled, and one kernel computes it, in a batch and one by one alike."""
+"""Predictions from signals: inputs are scaled and evaluated by one kernel, in batches or row by row with equal results."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from mm.predict.network import Network
 LARGEST_SCALED: float
 
 class Predictor:
-    """The kernels of a fitted predictor, and what its inputs are before them.
+    """The kernels of a fitted predictor, and the scaling of its inputs.
 
-    An input x is ``(x − mean)/scale``, within ``LARGEST_SCALED``; one that is a price counts as its distance from the
-    mid, in ticks. Its room for a row is its own: calls of one predictor must not overlap.
+    An input x becomes ``(x − mean)/scale``, clipped to ``LARGEST_SCALED``; a price is used as its distance from the
+    mid, in ticks. It owns its work arrays: calls of one predictor must not overlap.
 
     Args:
         heads: One kernel, or those of bids and asks, all `Network` or all `Forest`, of equal inputs.
@@ -30,7 +30,7 @@ class Predictor:
         inputs: Numbers of a row.
 
     Raises:
-        ValueError: If the parts do not fit each other.
+        ValueError: If the arguments are inconsistent.
     """
     @property
     def heads(self) -> tuple[Network | Forest, ...]: ...
@@ -50,7 +50,7 @@ class Predictor:
         Args:
             rows: float64[rows, inputs], NaN where a signal is not defined.
             mid_ticks: float64[rows], the mid in ticks, NaN without one.
-            head: Which kernel: 0 for bids or where there is one alone, 1 for asks.
+            head: Index of the kernel: 0 for bids or the only one, 1 for asks.
 
         Returns:
             float64[rows], NaN where an input is.

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, cdivision=True
-"""Signals in, a prediction out: inputs are scaled, and one kernel computes it, in a batch and one by one alike."""
+"""Predictions from signals: inputs are scaled and evaluated by one kernel, in batches or row by row with equal results."""
 
 from cpython.ref cimport PyObject
 from libc.math cimport NAN, isnan
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST_SCALED = 5.0
-"""Scaled inputs stay within so many standard deviations, either way."""
+"""Scaled inputs are clipped to this many standard deviations in both directions."""
 
 
 cdef class Predictor:
-    """The kernels of a fitted predictor, and what its inputs are before them.
+    """The kernels of a fitted predictor, and the scaling of its inputs.
 
-    An input x is ``(x − mean)/scale``, within ``LARGEST_SCALED``; one that is a price counts as its distance from the
-    mid, in ticks. Its room for a row is its own: calls of one predictor must not overlap.
+    An input x becomes ``(x − mean)/scale``, clipped to ``LARGEST_SCALED``; a price is used as its distance from the
+    mid, in ticks. It owns its work arrays: calls of one predictor must not overlap.
 
     Args:
         heads: One kernel, or those of bids and asks, all `Network` or all `Forest`, of equal inputs.
@@ -39,7 +39,7 @@ cdef class Predictor:
         inputs: Numbers of a row.
 
     Raises:
-        ValueError: If the parts do not fit each other.
+        ValueError: If the arguments are inconsistent.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ cdef class Predictor:
         free(self.priced)
 
     cdef double compute(self, const double* row, double mid_ticks, int head) noexcept nogil:
-        """Return the prediction of one row, NaN where an input is not known; *row* is double[inputs]."""
+        """Return the prediction of one row, NaN if an input is undefined; *row* is double[inputs]."""
         cdef double value
         cdef int i
         for i in range(self.inputs):
@@ -100,7 +100,7 @@ cdef class Predictor:
         Args:
             rows: float64[rows, inputs], NaN where a signal is not defined.
             mid_ticks: float64[rows], the mid in ticks, NaN without one.
-            head: Which kernel: 0 for bids or where there is one alone, 1 for asks.
+            head: Index of the kernel: 0 for bids or the only one, 1 for asks.
 
         Returns:
             float64[rows], NaN where an input is.

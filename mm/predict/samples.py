@@ -1,7 +1,7 @@
-"""What a predictor is fitted on and scored against: signals as they stood, and what came within the horizon.
+"""Samples for fitting and scoring predictors: signal values, and outcomes within the horizon.
 
 ``return`` has a sample for each row of the signals, ``adverse`` one for each aggressive order and the side that it
-fills, ``fill`` one for each row, side and distance. A sample counts where every signal was known, and the horizon after
+fills, ``fill`` one for each row, side and distance. A sample is used if every signal was defined, and the horizon after
 it was recorded without a gap.
 """
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 TARGETS = ("return", "adverse", "fill")
 IMBALANCE = "imbalance_1"
 MOST_SAMPLES = 200_000
-SWEEP_US = 1000  # between two prints of one aggressive order, at most
-_QUANTILES = (0.3, 0.7, 0.9, 0.97, 0.995)  # of the distances of prints: where `fill` is measured
+SWEEP_US = 1000  # maximum time between two prints of one aggressive order
+_QUANTILES = (0.3, 0.7, 0.9, 0.97, 0.995)  # of the distances of prints, at which `fill` is measured
 _MOST_TICKS = 1 << 62
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,13 +33,13 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be predicted, and from what.
+    """A prediction task: target, horizon and signals.
 
     Attributes:
         target: One of ``TARGETS``.
-        horizon_s: How far ahead, s.
-        signals: That it is predicted from.
-        distances_ticks: From the mid, where ``fill`` is measured; empty for other targets.
+        horizon_s: Horizon, s.
+        signals: Names of the input signals.
+        distances_ticks: Distances from the mid at which ``fill`` is measured; empty for other targets.
     """
 
     target: str
@@ -54,27 +54,27 @@ class Task:
 
     @property
     def inputs(self) -> int:
-        """Numbers of a row: the signals, and for ``fill`` the distance."""
+        """Number of inputs: the signals, and for ``fill`` the distance."""
         return len(self.signals) + (self.target == "fill")
 
     @property
     def sides(self) -> int:
-        """How many sides are predicted apart."""
+        """Number of sides predicted separately."""
         return 1 if self.target == "return" else 2
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Samples in the order of time, all of one length.
+    """Samples in chronological order, as columns of equal length.
 
     Attributes:
-        us: When the signals of the sample were the last ones, or the aggressive order came.
-        until_us: When its outcome is known.
+        us: Instant of the signals, or of the aggressive order.
+        until_us: Instant from which the outcome is known.
         side: 0 for bids or no side, 1 for asks.
         rows: float64[n, inputs].
         mid_ticks: The mid with the signals.
-        outcome: The move in ticks, or 1 where the order fills or the mid moves against the fill.
-        move_ticks: How far the mid moves against the fill (``adverse``), or up (``return``); 0 for ``fill``.
+        outcome: The move in ticks, or 1 if the order fills or the mid moves against the fill.
+        move_ticks: Move of the mid against the fill (``adverse``), or up (``return``); 0 for ``fill``.
         imbalance: ``imbalance_1``.
         spread: Ticks.
     """
@@ -93,12 +93,12 @@ class Samples:
         return len(self.us)
 
     def at(self, which: NDArray[np.bool_] | Ints) -> Self:
-        """Return some of them."""
+        """Return a subset of the samples."""
         return replace(self, **{one.name: getattr(self, one.name)[which] for one in fields(self)})
 
 
 class SignalTable(NamedTuple):
-    """Signals over a tape: instants, a row of the signals each, and what every sample needs beside them."""
+    """Signals over a tape: instants, a row of signals each, and further columns of every sample."""
 
     us: Ints
     rows: Floats
@@ -122,14 +122,14 @@ def columns_of(tape: "Tape", signals: Sequence[str]) -> SignalTable:
     pieces = list(compute(tape, names))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
     values = np.concatenate([np.empty((len(names), 0)), *(piece.values for piece in pieces)], axis=1)
-    # The mid is a whole number of half ticks; the quote asset is rounded.
+    # The mid is a whole number of half ticks; in the quote asset it is rounded.
     mid_ticks = np.rint(values[names.index("mid")] * 2e8 / tape.instrument.tick_e8) / 2.0
     rows = np.ascontiguousarray(values[: len(signals)].T)
     return SignalTable(us, rows, mid_ticks, values[names.index(IMBALANCE)], values[names.index("spread")])
 
 
 def samples_of(tapes: Sequence["Tape"], task: Task) -> Samples:
-    """Return the samples of recorded days, in the order of time; evenly thinned where there are very many.
+    """Return the samples of recorded days, in chronological order; evenly thinned if there are very many.
 
     Raises:
         FitError: If there are none.
@@ -139,18 +139,18 @@ def samples_of(tapes: Sequence["Tape"], task: Task) -> Samples:
         tape = tapes[0]
         raise FitError(
             f"{tape.symbol} from {tape.days[0]} on: no sample of {task.target} has all of "
-            f"{', '.join(task.signals)} and {task.horizon_s:g} s after it; name fewer signals or a shorter horizon"
+            f"{', '.join(task.signals)} and {task.horizon_s:g} s after it; give fewer signals or a shorter horizon"
         )
     return found.at(np.argsort(found.us, kind="stable"))
 
 
 def joined(pieces: Sequence[Samples]) -> Samples:
-    """Return several samples as one."""
+    """Return several sets of samples as one."""
     return Samples(*(np.concatenate([getattr(one, each.name) for one in pieces]) for each in fields(Samples)))
 
 
 def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
-    """Return distances from the mid in half ticks that the days' flow reaches: quantiles of those of its prints.
+    """Return distances from the mid, multiples of half ticks: quantiles of the distances of the days' prints.
 
     Raises:
         FitError: If there are no prints.
@@ -179,21 +179,21 @@ def _samples(tape: "Tape", task: Task, most: int) -> Samples:
         then = columns.us + task.horizon_us
         move = move_to(columns.us, columns.mid_ticks, gaps, row, then)
         found = _rows_of(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
-    inside = found.us >= tape.start_us  # the events of a window of a day begin before it, with its book
+    inside = found.us >= tape.start_us  # the events of a window begin before it, to build its book
     numbers = np.column_stack([found.rows, found.outcome, found.imbalance])
     known = np.flatnonzero(inside & ~np.isnan(numbers).any(axis=1))
     return found.at(known[:: -(-len(known) // most) or 1])
 
 
 def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
-    """Return samples of rows; *when* is their instant, when the outcome is known, and the side."""
+    """Return samples of rows; *when* is their instant, the instant of the outcome, and the side."""
     return Samples(
         *when, columns.rows[row], columns.mid_ticks[row], outcome, move, columns.imbalance[row], columns.spread[row]
     )
 
 
 def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us: int) -> Samples:
-    """Whether the mid is beyond the one before an aggressive order, against whom it filled."""
+    """Return samples of whether the mid moves beyond that before an aggressive order, against the filled order."""
     us, aggressor = prints.us[prints.first], prints.side[prints.first]
     row = np.searchsorted(columns.us, us, side="left") - 1  # the last one before it
     us, aggressor, row = us[row >= 0], aggressor[row >= 0], row[row >= 0]
@@ -204,14 +204,14 @@ def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us
 
 
 def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
-    """Whether a print reaches the price of an order, at its price or beyond; nearer than the touch nobody shows."""
+    """Return samples of whether a print reaches the price of an order; not for orders inside the touch."""
     step = -(-len(columns.us) * 2 * len(task.distances_ticks) // most) or 1
     row = np.arange(0, len(columns.us), step)
     us, mid = columns.us[row], columns.mid_ticks[row]
     then = us + task.horizon_us
     whole = ~np.isnan(move_to(columns.us, columns.mid_ticks, gaps, row, then))
     pieces = []
-    for place, sign in enumerate((1, -1)):  # a bid, which sells fill; an ask
+    for place, sign in enumerate((1, -1)):  # a bid, filled by sells; an ask
         taken = prints.side == -sign
         reached = _minimum(prints.us[taken], sign * prints.ticks[taken], us, then)
         for distance in task.distances_ticks:
@@ -232,12 +232,12 @@ def _prints(tape: "Tape") -> _PrintColumns:
 
 
 def _minimum(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
-    """Return the least of the values in each (after, until], a very large number where there is none."""
+    """Return the minimum of the values in each (after, until], a very large number if there is none."""
     begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
     found = np.full(len(begin), _MOST_TICKS)
     least, width = values, 1  # least[i]: of the *width* values from i on
     while len(least):
-        # An interval is covered by two of the widest that fit in it.
+        # An interval is covered by two of the widest windows that fit in it.
         here = (end - begin >= width) & (end - begin < 2 * width)
         found[here] = np.minimum(least[begin[here]], least[end[here] - width])
         least, width = np.minimum(least[:-width], least[width:]), 2 * width

@@ -1,4 +1,4 @@
-"""How good predictions are: R² or log loss out of sample, beside baselines, with block-bootstrap intervals."""
+"""Scores of predictions: out-of-sample R² or log loss against baselines, with block-bootstrap intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mm.predict.samples import Samples, Task
 from mm.signals.score import DRAWS, LEAST_BLOCKS, blocks_of
 
-LEAST_PROBABILITY = 1e-6  # that a log loss counts with
+LEAST_PROBABILITY = 1e-6  # clip of probabilities in the log loss
 BINS = 10
 CONSTANT = "constant"
 Floats = NDArray[np.float64]
@@ -19,15 +19,15 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Predictions of samples that they were not fitted on.
+    """Out-of-sample predictions.
 
     Attributes:
         samples: The samples.
         values: The prediction of each.
-        baselines: Those of each baseline, by name; ``constant`` is among them.
-        shuffled: Predictions of some samples with one signal shuffled among them, by its name.
-        probe: Places of these samples.
-        window: The number of the scored window of each sample.
+        baselines: Predictions of each baseline, by name; includes ``constant``.
+        shuffled: Predictions of some samples with one signal shuffled among them, by the signal's name.
+        probe: Indices of these samples.
+        window: The index of the scored window of each sample.
     """
 
     samples: Samples
@@ -39,10 +39,10 @@ class Predicted:
 
 
 def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
-    """Return what ``model.json`` says of the quality, as JSON values.
+    """Return the scores for ``model.json``, as JSON values.
 
     For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is how much the
-    best baseline is worse, with its 95 % interval by a block bootstrap, None where there are too few blocks.
+    best baseline is worse, with its 95 % interval by a block bootstrap, None if there are too few blocks.
     """
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
@@ -106,7 +106,7 @@ def _interval(
 ) -> list[float] | None:
     """Return the 95 % interval of the sum of gains over that of units, by a bootstrap of blocks of equal time."""
     block, count = blocks_of(us, horizon_s)
-    seen, block = np.unique(block, return_inverse=True)  # hours between days hold no samples
+    seen, block = np.unique(block, return_inverse=True)  # time between days has no samples
     count = len(seen)
     if count < LEAST_BLOCKS:
         return None
@@ -118,7 +118,7 @@ def _interval(
 
 
 def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
-    """Return the mean prediction and the mean outcome in bins of equally many samples, by rising prediction."""
+    """Return the mean prediction and the mean outcome in bins of equal size, by ascending prediction."""
     order = np.argsort(values, kind="stable")
     return [
         {"predicted": float(values[one].mean()), "observed": float(y[one].mean()), "samples": len(one)}
@@ -128,7 +128,7 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
 
 
 def _trading(samples: Samples, values: Floats, horizon_s: float, draw: np.random.Generator) -> dict[str, Any]:
-    """Return what it earns to take a position where the move is predicted beyond half the spread, and to hold it.
+    """Return the PnL of taking a position when the predicted move exceeds half the spread.
 
     One position at a time, of the predicted sign, held over the horizon; half the spread is paid once.
     """

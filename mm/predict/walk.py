@@ -1,7 +1,7 @@
-"""Fit on what has been, score on what comes next: windows with a purge and an embargo, then a fit on all of it.
+"""Walk-forward scores of predictors, by windows with purge and embargo, and a final fit on all samples.
 
-The samples are parted into windows of equally many. Each but the first is scored by a model that was fitted on those
-before it: on samples whose outcome was known (purge) a whole horizon (embargo) before the window begins (López de
+The samples are split into windows of equal size. Each but the first is scored by a model fitted on the windows before
+it: on samples whose outcome was known (purge) a whole horizon (embargo) before the window begins (López de
 Prado, Advances in Financial Machine Learning, 2018, chapter 7).
 """
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 WINDOWS = 6
-MOST_PROBED = 10_000  # samples of a window, for the importance of signals
+MOST_PROBED = 10_000  # maximum number of samples per window for the importance of signals
 
 
 class Learned(NamedTuple):
-    """What a fit leaves: the content of ``model.json`` without its hash, and the arrays of the kernels."""
+    """Result of a fit: the content of ``model.json`` without its hash, and the arrays of the kernels."""
 
     about: dict[str, Any]
     arrays: Arrays
@@ -41,13 +41,13 @@ def learn(
 
     Args:
         tapes: The days, of one symbol and grid.
-        task: What to predict, and from what.
+        task: Target, horizon and signals.
         model: One of ``mm.predict.fitting.MODELS``.
-        seed: Of every draw.
+        seed: Seed of all draws.
         step: Called after each of the ``WINDOWS`` fits.
 
     Raises:
-        FitError: If nothing can be fitted: too few samples, one class alone, a signal that never varies.
+        FitError: If nothing can be fitted: too few samples, a single class, a constant signal.
         UsageError: If the horizon is longer than a window.
     """
     tick_e8 = tapes[0].instrument.tick_e8
@@ -85,7 +85,7 @@ def learn(
 
 
 def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
-    """Return the prediction of each sample, of its side."""
+    """Return the prediction of each sample for its side."""
     found = np.empty(len(samples))
     for side in range(len(predictor.heads)):
         at = samples.side == side
@@ -131,12 +131,12 @@ def shuffled_predictions(
 
 
 def probe(samples: Samples) -> NDArray[np.int64]:
-    """Return the samples that the importance of signals is measured on: evenly many."""
+    """Return the indices of the samples for the importance of signals, evenly spaced."""
     return np.arange(0, len(samples), -(-len(samples) // MOST_PROBED))
 
 
 def _joined(pieces: Sequence[Predicted]) -> Predicted:
-    """Return the predictions of several windows as those of one."""
+    """Return the predictions of several windows as one."""
 
     def of_all(by_name: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
         return {name: np.concatenate([one[name] for one in by_name]) for name in by_name[0]}
@@ -153,5 +153,5 @@ def _joined(pieces: Sequence[Predicted]) -> Predicted:
 
 
 def _moves(move: NDArray[np.float64]) -> list[float]:
-    """Return how far the mid moves against a fill on average, in ticks, where it does not and where it does."""
+    """Return the mean move of the mid against a fill, in ticks: over fills without and with an adverse move."""
     return [float(one.mean()) if len(one) else 0.0 for one in (move[move <= 0], move[move > 0])]

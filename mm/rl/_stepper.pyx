@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The loop between two decisions: an action in, the engine on to the next decision, an observation and a reward out.
+"""The loop between two decisions: takes an action, plays to the next decision, returns observation and reward.
 
-A decision is made at a requote. So that it can be made outside, the requote that asks for it leaves our orders as they
-are (`Driven`), the engine stops there, and the requote is made again once the action is there. What happens is what a
-backtest does whose quote model decides at that requote by itself (tests/rl/test_stepper.py).
+A decision is made at a requote. To make it outside, the requote that needs it leaves our orders unchanged (`Driven`),
+the engine stops there, and the requote is repeated once the action is set. The result equals that of a backtest whose
+quote model decides at that requote itself (tests/rl/test_stepper.py).
 """
 
 from libc.math cimport exp, isnan
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
 REWARDS = ("pnl", "spread_inventory", "utility")
 
-cdef enum Reward:  # their places in REWARDS
+cdef enum Reward:  # indices into REWARDS
     PNL, SPREAD_INVENTORY, UTILITY
 
 cdef double STEEPEST = 20.0             # of the exponent of a utility
 
 
 cdef class Driven(Step):
-    """The strategy of an agent whose actions come from outside.
+    """The strategy of an agent whose actions are set from outside.
 
     Args:
-        terms: What the agent observes, and what its actions mean.
+        terms: Observations of the agent, and the meaning of its actions.
     """
 
     cdef Agent agent
-    cdef bint acts                      # whether the action of the decision that is due is there
+    cdef bint acts                      # whether the action of the due decision is set
     cdef int64_t waits_us               # the requote that waits for an action; -1 for none
 
     def __init__(self, terms: AgentTerms) -> None:
@@ -65,21 +65,21 @@ cdef class Driven(Step):
 
 
 cdef class Stepper:
-    """One episode: an agent from outside, on a paper exchange that has its tape attached.
+    """One episode: an external agent on a paper exchange with its tape attached.
 
     Args:
         exchange: The exchange, whose quote model is *driven*.
-        driven: The agent's place in it.
-        start_us: Where the episode begins.
-        end_us: Where the tape ends.
+        driven: The agent's strategy.
+        start_us: Start of the episode.
+        end_us: End of the tape.
         reward: One of ``REWARDS``.
-        weight: Of ``spread_inventory`` phi, in ticks/(clip·s); of ``utility`` gamma, in 1/(tick·clip).
+        weight: For ``spread_inventory`` phi, in ticks/(clip·s); of ``utility`` gamma, in 1/(tick·clip).
 
     Attributes:
         equity: Cash and inventory at the mid, in the quote asset.
         inventory: In the base asset.
-        decisions: How many have been made.
-        ended: Whether the tape has.
+        decisions: Number of decisions made.
+        ended: Whether the tape has ended.
     """
 
     cdef OrderManager manager
@@ -113,7 +113,7 @@ cdef class Stepper:
         self.begun_equity = self.equity
 
     cdef int find_decision(self, int64_t us) except -1:
-        """Play on until a decision waits, or the tape ends; time without a book has none, and is not counted."""
+        """Play until a decision is due, or the tape ends; time without a book has no decisions, and is not counted."""
         while self.driven.waits_us < 0 and us < self.end_us:
             us = min(us + self.requote_us, self.end_us)
             self.advance(us)
@@ -121,7 +121,7 @@ cdef class Stepper:
         return 0
 
     cdef void value(self) noexcept nogil:
-        """Bring equity and inventory up to date."""
+        """Update equity and inventory."""
         cdef wide twice = 2 * cash_e16(&self.manager.orders.account)
         twice += (
             <wide> self.manager.orders.account.inventory_lots
@@ -132,14 +132,14 @@ cdef class Stepper:
         self.inventory = self.lot * <double> self.manager.orders.account.inventory_lots
 
     cdef double earned(self) noexcept nogil:
-        """Return what the reward adds up to, from the begin of the episode to now; of PnL and utility."""
+        """Return the cumulative reward since the start of the episode, for PnL and utility."""
         cdef double gained = self.equity - self.begun_equity
         if self.kind == PNL:
             return gained
         return (1.0 - exp(min(-self.weight * gained / self.clip_tick, STEEPEST))) / self.weight
 
     cdef double captured(self) noexcept nogil:
-        """Return what the fills since the last call gained against the mid, after fees, in the quote asset."""
+        """Return the gain of fills since the last call against the mid, after fees, in the quote asset."""
         cdef Table* table = &self.manager.orders.records.fills
         cdef const int64_t* row
         cdef double total = 0.0
@@ -152,7 +152,7 @@ cdef class Stepper:
         return total
 
     def observe(self) -> NDArray[np.float32]:
-        """Return what the agent observes, float32[inputs]."""
+        """Return the observation, float32[inputs]."""
         cdef float[::1] row
         cdef int place
         found = np.empty(self.driven.agent.inputs, np.float32)
@@ -160,11 +160,11 @@ cdef class Stepper:
         for place in range(self.driven.agent.inputs):
             row[place] = <float> self.driven.agent.seen[place]
         if self.decisions and self.decisions % self.driven.agent.episode == 0:
-            row[self.driven.agent.count + 1] = 0.0  # nothing is left, where an agent that plays on begins again
+            row[self.driven.agent.count + 1] = 0.0  # no time is left; an agent that continues would restart
         return found
 
     def observed(self) -> NDArray[np.float64]:
-        """Return what the decision that is due is made from, float64[inputs], before it is rounded for `observe`."""
+        """Return the input of the due decision, float64[inputs], before it is rounded for `observe`."""
         cdef int place
         return np.array([self.driven.agent.seen[place] for place in range(self.driven.agent.inputs)])
 
@@ -174,19 +174,19 @@ cdef class Stepper:
         return found
 
     def choose(self, const double[::1] action) -> None:
-        """Set the next action: bid offset, ask offset, size; raises ValueError where it is none of three numbers."""
+        """Set the next action: bid offset, ask offset, size; raise ValueError if it is invalid."""
         if action.shape[0] != 3 or isnan(action[0] + action[1] + action[2]):
             raise ValueError(f"the action is {np.asarray(action)}; it must be three numbers from -1 to 1")
         self.driven.agent.choose(&action[0])
 
     def pick(self, int choice) -> None:
-        """Set the next action by its number; raises ValueError where there is none of that number."""
+        """Set the next action by its index; raise ValueError if there is none."""
         if not 0 <= choice < CHOICES:
             raise ValueError(f"the action is {choice}; it must be a number from 0 to {CHOICES - 1}")
         self.driven.agent.pick(choice)
 
     def step(self) -> float:
-        """Act, and play on to the next decision; return the reward."""
+        """Act, and play to the next decision; return the reward."""
         cdef double reward, clips
         cdef int64_t us = self.driven.waits_us
         if us >= 0:
@@ -200,7 +200,7 @@ cdef class Stepper:
         if self.kind == SPREAD_INVENTORY:
             clips = <double> (self.manager.orders.account.inventory_lots - self.target_lots) / <double> self.manager.quote_lots
             return self.captured() - self.weight * self.clip_tick * clips * clips * self.step_s
-        # What was paid is counted as it adds up in floats, so that the sum of all rewards is the change, to one rounding.
+        # Differences of float sums: the sum of all rewards is the total change, to one rounding.
         reward = self.earned() - self.paid
         self.paid += reward
         return reward

@@ -1,8 +1,8 @@
-"""The world of Avellaneda and Stoikov (2008) as an environment, and what any policy in it is worth, exactly.
+"""The model of Avellaneda and Stoikov (2008) as an environment, and the exact utility of any policy in it.
 
 The market is that of ``mm sim as2008``: coins for fills and for the mid, 200 steps of a session of one second. Its
-closed form is known, so it is the referee of a trainer: an agent that has learned here has a share of its utility,
-which is computed by carrying probabilities, not by drawing paths.
+closed form is known, so it validates a trainer: the utility of an agent trained here is a share of it, computed by
+propagating probabilities, not by simulating paths.
 """
 
 import math
@@ -20,24 +20,24 @@ from mm.sim.as2008.model import Floats, GlftExact, Inventories, InventoryRule, P
 
 PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
 """The market of section 3.3."""
-OFFSET = 6.0  # what an offset of 1 adds to a distance, in units of the price
-MOST_Q = 10.0  # inventory that is observed as 1
+OFFSET = 6.0  # distance per offset of 1, in units of the price
+MOST_Q = 10.0  # inventory scale: this is observed as 1
 Answer = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def observation(market: PaperModel, step: int | NDArray[np.int64], q: Inventories) -> NDArray[np.float64]:
-    """Return what an agent observes at inventories *q*: inventory and time left, float64[len(q), 2]."""
+    """Return the observations at inventories *q*: inventory and time left, float64[len(q), 2]."""
     left = np.broadcast_to(1.0 - np.asarray(step) / market.steps, q.shape)
     return np.stack([q / MOST_Q, left], axis=-1)
 
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """The policy of an agent: its distances are the markup, moved by what its network answers.
+    """The policy of an agent: its distances are the markup plus the offsets of its network.
 
     Attributes:
         market: The market.
-        answer: Observations to actions, float64[n, 2]: bid offset, ask offset; beyond ±1 they count as ±1.
+        answer: Observations to actions, float64[n, 2]: bid offset, ask offset; clipped to ±1.
     """
 
     market: PaperModel
@@ -53,7 +53,7 @@ class LearnedPolicy:
 def utility(market: PaperModel, policy: Policy) -> float:
     """Return mean - (γ/2)·variance of a policy's profit, exactly.
 
-    It is the certainty equivalent of exponential utility up to the third moment, and unlike that one it is defined for
+    It is the certainty equivalent of exponential utility up to the third moment, and unlike it defined for
     policies whose worst paths never occur (``symmetric``).
     """
     found = exact(market, policy)
@@ -61,7 +61,7 @@ def utility(market: PaperModel, policy: Policy) -> float:
 
 
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
-    """Return an agent whose offsets are drawn again, evenly over all actions, for each step and inventory."""
+    """Return an agent with offsets drawn uniformly over all actions, separately for each step and inventory."""
     draws = np.random.default_rng(seed)
     return LearnedPolicy(market, lambda seen: draws.uniform(-1.0, 1.0, (len(seen), 2)))
 
@@ -82,14 +82,14 @@ def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
 
 
 class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
-    """Many sessions of the paper's market side by side; one that ends begins again with the next step.
+    """Parallel sessions of the paper's market; an ended session restarts at the next step.
 
     An action is the offsets of bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is what
     fills gain against the mid less γ·σ²·q²·dt/2, the risk of the inventory; the mid's own moves are left out, which
     changes no expectation. Wealth does not enter: the optimum of exponential utility does not depend on it.
 
     Args:
-        num_envs: How many sessions.
+        num_envs: Number of sessions.
         market: The market; None is the paper's.
     """
 
@@ -107,7 +107,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin all sessions, without inventory."""
+        """Start all sessions, without inventory."""
         del options
         super().reset(seed=seed)
         self._begin()
@@ -148,9 +148,9 @@ class Share:
     """A share of a known utility, over seeds.
 
     Attributes:
-        shares: Of each seed.
-        mean: Their mean.
-        ci95: Its interval by Student's t; None of one seed.
+        shares: Share for each seed.
+        mean: Mean of the shares.
+        ci95: 95 % interval of the mean by Student's t; None for one seed.
     """
 
     shares: tuple[float, ...]
@@ -169,7 +169,7 @@ class Share:
         return cls(tuple(shares), mean, (mean - reach, mean + reach))
 
     def text(self) -> str:
-        """Return the interval, the least share and the number of seeds in words."""
+        """Return the interval, the smallest share and the number of seeds as text."""
         if self.ci95 is None:
             return "one seed has no interval"
         return (

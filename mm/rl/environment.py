@@ -20,42 +20,42 @@ from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_ter
 from mm.tape.tape import Tape
 
 WEIGHTS = {"pnl": 0.0, "spread_inventory": 0.01, "utility": 0.001}
-"""What each reward is weighed with: φ in ticks/(clip·s), γ in 1/(tick·clip)."""
-LARGEST = 5.0  # of an observation, either way
+"""Default weight of each reward: φ in ticks/(clip·s), γ in 1/(tick·clip)."""
+LARGEST = 5.0  # observations are clipped to this
 Observation = NDArray[np.float32]
 
 
 class MarketMaking(gymnasium.Env[Observation, Any]):
-    """Quote on recorded or simulated days: an episode is a stretch of one of them, of *episode_s* of covered time.
+    """Quote on recorded or simulated days: an episode is a part of one of them, with *episode_s* of covered time.
 
     The exchange is that of a backtest: the same latencies, queues, fees, balances and filters. An action holds for
     *step_s*; in between, quotes follow the market by it at each requote.
 
     Args:
         days: Day folders, or tapes; each episode draws one of them.
-        reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, what fills gain against the
-            mid after fees, less φ·q² a second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W the
-            gain in tick·clips (Avellaneda, Stoikov).
+        reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, the gain of fills against the
+            mid after fees, less φ·q² per second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W
+            the gain in tick·clips (Avellaneda, Stoikov).
         discrete: Whether an action is one of 75 numbers; else bid offset, ask offset and size, each in [-1, 1].
-        weight: φ or γ; without it that of `WEIGHTS`.
-        signals: Names of the signals that are observed; without them `USUAL_SIGNALS`.
+        weight: φ or γ; default from `WEIGHTS`.
+        signals: Names of the observed signals; default `USUAL_SIGNALS`.
         step_s, episode_s, max_offset_ticks, q_max: See `AgentShape`.
-        fit: A fit of earlier days, or its file: quotes without offset then stand 1/k from the mid.
-        terms: Those of an agent, in the place of all that is fitted to *days*: for days that it has not seen.
-        cache: Folder of kept tapes.
-        knobs: Those of the engine as objects, in the place of *settings*.
+        fit: A fit of earlier days, or its file: quotes without offset are then 1/k from the mid.
+        terms: Terms of an agent, instead of those fitted to *days*; for out-of-sample days.
+        cache: Folder of cached tapes.
+        knobs: Knobs of the engine as objects, instead of *settings*.
         render_mode: ``ansi``, a line of text, or None.
-        settings: Knobs of ``mm backtest`` by their fields (``order_latency_ms``, ``fill_model``, ``maker_fee_rate``).
+        settings: Knobs of ``mm backtest`` by field name (``order_latency_ms``, ``fill_model``, ``maker_fee_rate``).
 
     Raises:
-        TypeError: If a knob is not known.
-        UsageError: If a value cannot be used.
+        TypeError: If a knob is unknown.
+        UsageError: If a value is invalid.
         DataError: If a day cannot be used.
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - gymnasium's own name and type
 
-    def __init__(  # noqa: PLR0913 - the face of the environment: each is said once
+    def __init__(  # noqa: PLR0913 - public parameters of the environment
         self,
         days: Sequence[Tape | Path | str],
         reward: str = "pnl",
@@ -78,7 +78,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         if terms is not None and (shape or fit is not None):
             raise UsageError(f"terms set everything, so {', '.join(shape) or 'fit'} would have no effect; leave it out")
         if knobs is not None and settings:
-            raise UsageError(f"knobs were given as objects, and {', '.join(settings)} beside them; give one of them")
+            raise UsageError(f"knobs were given as objects, and {', '.join(settings)} as well; give one of them")
         self._played = EngineKnobs.of(settings) if knobs is None else knobs
         self._days = open_days(days, self._played, None if cache is None else Path(cache))
         if terms is None:
@@ -97,15 +97,15 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode, and return what the agent observes and ``info``.
+        """Begin an episode, and return observation and ``info``.
 
         Args:
-            seed: Of the episodes from now on: day, begin and the fill model's draws.
-            options: ``day``, the number of a day, and ``start_us``, where the episode is to begin there; what is left
-                out is drawn.
+            seed: Seed of all following episodes: day, start and the fill model's draws.
+            options: ``day``, the index of a day, and ``start_us``, the start of the episode in it; omitted ones are
+                drawn.
 
         Raises:
-            UsageError: If an option is not known, or outside of the days.
+            UsageError: If an option is unknown, or out of range.
         """
         super().reset(seed=seed)
         wanted = dict(options or {})
@@ -122,7 +122,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         if not tape.start_us <= start_us < tape.end_us:
             raise UsageError(f"options: start_us is {start_us}; it must be from {tape.start_us} to {tape.end_us - 1}")
         begun_us = self._day.valid_from(start_us)
-        if begun_us >= tape.end_us:  # no book until the end: begin where the day does
+        if begun_us >= tape.end_us:  # no book until the end: begin at the start of the day
             begun_us = self._day.valid_from(tape.start_us)
         driven = Driven(self.terms)
         exchange = self._day.exchange(driven, tape.between(begun_us, tape.end_us), draws_seed)
@@ -131,7 +131,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         return self._stepper.observe(), info
 
     def _drawn_day(self) -> int:
-        """Return the number of a day, the longer the likelier."""
+        """Return the index of a random day, with probability proportional to its length."""
         lengths = np.cumsum([one.tape.end_us - one.tape.start_us for one in self._days])
         return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
 
@@ -140,7 +140,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
         Raises:
             ResetNeeded: If the episode has ended.
-            ValueError: If the action is none.
+            ValueError: If the action is invalid.
         """
         stepper = self._stepper
         if stepper is None or stepper.ended or stepper.decisions >= self._steps:
@@ -155,7 +155,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
     @property
     def tick_clip(self) -> float:
-        """What one clip gains when the price moves by a tick, in the quote asset."""
+        """Value of one tick of price on one clip, in the quote asset."""
         rules = self._days[0].rules
         return rules.tick_e8 * rules.lot_e8 * rules.quote_lots * 1e-16
 

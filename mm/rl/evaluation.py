@@ -1,4 +1,4 @@
-"""An agent beside the strategies that it must beat, on the same days under the same rules."""
+"""Evaluation of an agent against baseline strategies, on the same days under the same rules."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from mm.tape.tape import Tape
 
 SHOWN = ("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
 ENOUGH = 0.95  # of the deflated Sharpe ratio
-UNFITTED_K = 1.0  # per tick, where the training days gave no usable fit
+UNFITTED_K = 1.0  # per tick, if the training days have no usable fit
 
 
 def rivals(agent: SavedAgent) -> dict[str, object]:
-    """Return the strategies beside an agent, each new: with A and k of its training days, and its bound."""
+    """Return new baseline strategies for an agent, with A and k of its training days, and its inventory bound."""
     fit = agent.about.get("fit") or {}
     k, q_max = fit.get("k", UNFITTED_K), agent.terms.q_max
     found: dict[str, object] = {
@@ -38,12 +38,12 @@ def _bounded(model: object, q_max: float) -> object:
 
 
 def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> dict[str, Any]:
-    """Return the backtests of an agent and its rivals, as JSON values.
+    """Return the backtests of an agent and the baselines, as JSON values.
 
     Args:
         agent: The agent.
-        tapes: The days, in order of time; inventory and cash carry over.
-        knobs: Of the engine: the same rules for all.
+        tapes: The days, in chronological order; inventory and cash carry over.
+        knobs: Knobs of the engine, the same for all.
 
     Returns:
         ``policies`` by name, each with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
@@ -77,12 +77,12 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
         "policies_tried": bias.trials,
         "policies": policies,
         "agent_wins": wins and not seen,
-        "verdict": verdict + (f"; {', '.join(seen)} was trained on, so that this proves nothing" if seen else ""),
+        "verdict": verdict + (f"; {', '.join(seen)} was a training day, so this proves nothing" if seen else ""),
     }
 
 
 def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
-    """Return whether the agent wins, and a sentence: the greatest PnL, above 0, beyond chance."""
+    """Return whether the agent wins (largest PnL, above 0, significant), and a sentence."""
     own = policies["rl"]
     name, best = max(
         ((name, one) for name, one in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]

@@ -1,6 +1,6 @@
 """Training by proximal policy optimisation (Schulman and others, 2017) of stable-baselines3, and its export.
 
-Everything of torch and stable-baselines3 is here. What leaves this module is plain arrays: an agent that was trained
+Only this module uses torch and stable-baselines3. It returns plain arrays: an agent that was trained
 plays without either.
 """
 
@@ -22,11 +22,11 @@ HIDDEN = (64, 64)
 
 
 class Batched(VecEnv):  # type: ignore[misc]
-    """A vector environment of gymnasium as stable-baselines3 wants it.
+    """Adapter of a gymnasium vector environment for stable-baselines3.
 
     Args:
-        envs: The environment; it begins again within the step that ends an episode.
-        scale: What rewards are divided by: a learner wants them near 1.
+        envs: The environment; it restarts within the step that ends an episode.
+        scale: Divisor of rewards, to bring them near 1.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], scale: float = 1.0) -> None:
@@ -43,7 +43,7 @@ class Batched(VecEnv):  # type: ignore[misc]
         return seen
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Take the actions of the next step."""
+        """Store the actions of the next step."""
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
@@ -69,12 +69,12 @@ class Batched(VecEnv):  # type: ignore[misc]
         """Return an attribute of the environment, once for each episode."""
         return [getattr(self._envs, attr_name, None) for _ in self._get_indices(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002 - as its base has it
-        """Refuse: nothing of the environment is set from outside."""
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002 - signature of the base
+        """Raise: attributes of the environment cannot be set."""
         raise AttributeError(attr_name)
 
     def env_method(self, method_name: str, *_args: Any, **_kwargs: Any) -> list[Any]:
-        """Refuse: nothing of the environment is called from outside."""
+        """Raise: methods of the environment cannot be called."""
         raise AttributeError(method_name)
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
@@ -84,13 +84,13 @@ class Batched(VecEnv):  # type: ignore[misc]
 
 
 def train(envs: Batched, timesteps: int, seed: int, steps: int, **settings: Any) -> PPO:
-    """Return a trainer that has learned *timesteps* steps; equal seeds give equal agents on one machine.
+    """Return a trainer after *timesteps* steps; equal seeds give equal agents on one machine.
 
     Args:
         envs: The environments.
-        timesteps: Steps in all environments together.
-        seed: Of the network's first weights, of the actions and of the environments.
-        steps: Of each environment between two updates.
+        timesteps: Total steps over all environments.
+        seed: Seed of the network's initial weights, the actions and the environments.
+        steps: Steps of each environment between two updates.
         settings: Further arguments of ``stable_baselines3.PPO``.
     """
     torch.set_num_threads(1)
@@ -107,7 +107,7 @@ def train(envs: Batched, timesteps: int, seed: int, steps: int, **settings: Any)
 
 
 def train_in_paper_world(seed: int, timesteps: int) -> Layers:
-    """Return the network of an agent that has learned in `PaperWorld`."""
+    """Return the network of an agent trained in `PaperWorld`."""
     envs = Batched(PaperWorld(64))
     settings = {"gamma": 1.0, "learning_rate": _falling(1e-3), "policy_kwargs": _policy(-2.5)}
     return layers_of(train(envs, timesteps, seed, 100, **settings))
@@ -118,12 +118,12 @@ def _policy(log_std: float) -> dict[str, Any]:
 
 
 def _falling(rate: float) -> Callable[[float], float]:
-    """Return a learning rate that falls to a twentieth as what is left of the training falls to 0."""
-    return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may go beyond what was requested
+    """Return a learning rate that decreases linearly to a twentieth at the end of the training."""
+    return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may exceed the requested steps
 
 
 def layers_of(trainer: PPO) -> Layers:
-    """Return the network of a trainer's policy as plain arrays; it answers the mean action, or a number per choice."""
+    """Return the network of a trainer's policy as plain arrays; it returns the mean action, or a number per choice."""
     policy = trainer.policy
     found = []
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
@@ -137,7 +137,7 @@ def layers_of(trainer: PPO) -> Layers:
 
 
 def training_data(trainer: PPO) -> bytes:
-    """Return the trainer's own data, for ``PPO.load``; it holds pickles, and nothing here opens it."""
+    """Return the trainer's data, for ``PPO.load``; it contains pickles, which this project never loads."""
     data = io.BytesIO()
     trainer.save(data)
     return data.getvalue()

@@ -1,4 +1,4 @@
-"""Training an agent on recorded days, and what is kept of how it was."""
+"""Training of an agent on recorded days, and its record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ UPDATE_STEPS = 512  # of each of them
 
 @dataclass(frozen=True)
 class Training:
-    """A training and what came of it.
+    """The result of a training.
 
     Attributes:
         agent: The agent.
@@ -36,18 +36,18 @@ class Training:
 
 
 def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
-    """Return A and k of the training days, with distances from the mid; None where the fit is not usable."""
+    """Return A and k of the training days, with distances from the mid; None if the fit is not usable."""
     fit = calibrate(tapes, CalibrationConfig(reference="mid"))
     return fit if fit.usable else None
 
 
 def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
-    """Return an agent that has learned on *tapes*, by PPO.
+    """Return an agent trained on *tapes* by PPO.
 
-    Everything that it carries to other days (scales, the place of the zero action) is fitted to these.
+    Everything that it uses on other days (scales, the prices of the zero action) is fitted to these.
 
     Raises:
-        UsageError: If the time between decisions is no whole number of requotes.
+        UsageError: If the time between decisions is not a whole number of requotes.
         DataError: If a day cannot be used.
     """
     from mm.rl.ppo import Batched, layers_of, train, training_data  # torch is heavy, and optional
@@ -84,7 +84,7 @@ def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -
 
 
 def smoothed(returns: Sequence[float], points: int = 20) -> list[float]:
-    """Return a learning curve: the mean return of each of as many equal parts of the episodes."""
+    """Return a learning curve: the mean return in each of *points* equal parts of the episodes."""
     if not returns:
         return []
     return [float(part.mean()) for part in np.array_split(np.asarray(returns), min(points, len(returns)))]

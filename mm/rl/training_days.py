@@ -1,4 +1,4 @@
-"""The days that an agent is trained on: their tapes, what binds our orders there, and the terms fitted to them."""
+"""The training days of an agent: their tapes and rules, and the terms fitted to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from mm.tape.tape import Tape
 
 GROUPS = (Execution, Account, Models)
 IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws", "refresh_interval_ms")
-"""Knobs of these groups that have no meaning where the actions are the quotes."""
+"""Knobs of these groups without effect, as the actions are the quotes."""
 USUAL_SIGNALS = (
     "imbalance_1",
     "imbalance_5",
@@ -45,7 +45,7 @@ class EngineKnobs:
 
     Attributes:
         execution, account, models: The groups of knobs.
-        seed: That of the fill model; None draws one per episode.
+        seed: Seed of the fill model; None draws one per episode.
     """
 
     execution: Execution
@@ -58,8 +58,8 @@ class EngineKnobs:
         """Return the knobs of *settings*, by field.
 
         Raises:
-            TypeError: If one is not known.
-            UsageError: If one has a wrong value, or no effect here.
+            TypeError: If one is unknown.
+            UsageError: If one has an invalid value, or no effect here.
         """
         for name in IDLE:
             if name in settings:
@@ -75,7 +75,7 @@ class EngineKnobs:
 
 
 class TrainingDay:
-    """One day: its tape, what binds our orders there, and the instants at which its book is valid.
+    """A training day: its tape, its rules, and the instants at which its book is valid.
 
     Args:
         tape: The tape.
@@ -105,7 +105,7 @@ class TrainingDay:
         return int(self._top_us[place + 1 + later[0]]) if len(later) else self.tape.end_us
 
     def half_spread_ticks(self) -> float:
-        """Return half the mean spread, in ticks, each change of the best prices counting once."""
+        """Return half the mean spread over changes of the best prices, in ticks."""
         spread = (self.tape.top_ask_ticks - self.tape.top_bid_ticks)[self._valid]
         return 0.5 * float(spread.mean())
 
@@ -115,7 +115,7 @@ class TrainingDay:
         return max(float(np.median(lots)), 1.0) * self.tape.instrument.lot_e8 / E8
 
     def exchange(self, quotes: object, window: Tape, seed: int) -> PaperExchange:
-        """Return a paper exchange with *window* of this day attached; *seed* is that of the fill model."""
+        """Return a paper exchange with *window* of this day attached; *seed* is the seed of the fill model."""
         fills = ModelMaker(None, self._played.models, self.tape, seed).fills()
         exchange = PaperExchange(quotes, fills, self.rules)
         exchange.attach(window)
@@ -146,14 +146,15 @@ def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Pat
 
 @dataclass(frozen=True, kw_only=True)
 class AgentShape:
-    """What of the terms is chosen; the rest is fitted to the training days.
+    """The chosen terms of an agent; the others are fitted to the training days.
 
     Attributes:
-        signals: That are observed.
+        signals: Observed signals.
         step_s: Time between two decisions; None is the requote interval.
         episode_s: Covered time of an episode.
-        max_offset_ticks: What an offset of 1 adds to a quote's distance; None is twice the usual one, 2 at least.
-        q_max: Bound of the inventory, clips.
+        max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance; None is twice the usual distance, at
+            least 2.
+        q_max: Inventory bound, clips.
         discrete: Whether actions are numbers.
     """
 
@@ -173,18 +174,18 @@ class AgentShape:
 
 
 def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit | None) -> AgentTerms:
-    """Return the terms of agents that are trained on *days*.
+    """Return the terms of agents trained on *days*.
 
     Args:
-        days: The training days: means and scales are theirs, and of no other day.
-        shape: What is chosen.
-        fit: A and k of earlier days; quotes without offset then stand 1/k from the mid, where λ(δ)·δ is largest.
+        days: The training days, to which means and scales are fitted.
+        shape: The chosen terms.
+        fit: A and k of earlier days; quotes without offset are then 1/k from the mid, where λ(δ)·δ is largest.
 
     Raises:
-        UsageError: If the step is no whole number of requotes.
+        UsageError: If the step is not a whole number of requotes.
         DataError: If a signal is never defined on these days.
         FitError: If the fit is not usable.
-        Mismatch: If its distances are not those from the mid.
+        Mismatch: If its reference price is not the mid.
     """
     first, requote_us = days[0], days[0].rules.requote_us
     step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)
@@ -239,5 +240,5 @@ def _scaling(days: Sequence[TrainingDay], signals: tuple[str, ...]) -> tuple[tup
             raise DataError(f"signal {name} is never defined on {len(days)} days; leave it out, or add longer days")
     means = total / count
     spread = np.sqrt(np.maximum(squares / count - means**2, 0.0))
-    spread[spread <= 1e-12 * np.abs(means)] = 1.0  # it never changes
+    spread[spread <= 1e-12 * np.abs(means)] = 1.0  # constant signal
     return tuple(means.tolist()), tuple(spread.tolist())

@@ -1,4 +1,4 @@
-"""Signals: numbers that are known at each change of the book; one declaration and one compiled kernel each."""
+"""Signals: values at each change of the book, each with a declaration and a compiled kernel."""
 
 from mm.signals.compute import compute, live
 from mm.signals.micro_price import fit_micro_price

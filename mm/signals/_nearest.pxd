@@ -1,13 +1,13 @@
-# The best levels of a side, kept beside the book: rows beyond them cost one comparison.
+# The best levels of a side, stored next to the book: rows beyond them cost one comparison.
 #
-# Invariant: `ticks[:count]` are the best levels of the side, without a hole; `whole` says that there are no others.
+# Invariant: `ticks[:count]` are the best levels of the side, without omissions; `whole` is whether there are no others.
 
 from libc.stdint cimport int64_t
 
 from mm.tape._book cimport Book, book_after, book_lots_at
 
 cdef enum:
-    KEPT = 48               # levels of a side that are kept
+    KEPT = 48               # stored levels per side
     MOST_LEVELS = 20        # that a signal may read
 
 cdef struct Nearest:
@@ -19,7 +19,7 @@ cdef struct Nearest:
 
 
 cdef inline void nearest_fill(Nearest* side, const Book* book) noexcept nogil:
-    """Keep as many levels as there is room for, from the last one that is known."""
+    """Fill the stored levels from the book, after the last one."""
     cdef int64_t ticks
     if side.count:
         ticks = book_after(book, <int> side.side, side.ticks[side.count - 1])
@@ -33,7 +33,7 @@ cdef inline void nearest_fill(Nearest* side, const Book* book) noexcept nogil:
 
 
 cdef inline void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcept nogil:
-    """Note the lots now displayed at a price, where it is among the levels that are kept."""
+    """Set the lots displayed at a price, if it is among the stored levels."""
     cdef int64_t place = side.count, i
     cdef int64_t sign = side.side
     if not side.whole and (place == 0 or sign * (side.ticks[place - 1] - ticks) > 0):
@@ -63,7 +63,7 @@ cdef inline void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcep
 
 
 cdef inline int64_t nearest_sum(const Nearest* side, int64_t levels) noexcept nogil:
-    """Return the lots at the best *levels* levels, or at those that there are."""
+    """Return the lots at the best *levels* levels, or at fewer if the side has fewer."""
     cdef int64_t total = 0, i
     for i in range(min(levels, side.count)):
         total += side.lots[i]

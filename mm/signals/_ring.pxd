@@ -1,6 +1,6 @@
-# Sums, extremes and lags over a moving window: rings that grow, of an instant and a whole number each.
+# Sums, extremes and lags over a moving window: growing ring buffers of instants and whole numbers.
 #
-# Everything summed is a whole number, so that a sum is the same whatever has been added and removed before.
+# All summed values are whole numbers, so that a sum does not depend on earlier additions and removals.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
@@ -27,7 +27,7 @@ cdef inline void ring_clear(Ring* ring) noexcept nogil:
 
 
 cdef inline Entry* ring_at(const Ring* ring, int64_t place) noexcept nogil:
-    """Return the entry at a place, counted from the oldest."""
+    """Return the entry at an index, counted from the oldest."""
     return &ring.entries[(ring.head + place) & ring.mask]
 
 
@@ -64,6 +64,6 @@ cdef inline void ring_pop(Ring* ring) noexcept nogil:
 
 
 cdef inline void ring_expire(Ring* ring, int64_t until_us) noexcept nogil:
-    """Remove what is of *until_us* or earlier: the window is open at its begin."""
+    """Remove entries up to and including *until_us*: the window is open at its start."""
     while ring.count and ring.entries[ring.head].us <= until_us:
         ring_pop(ring)

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The interface of signals: three hooks, which leave a value; and the signal that is a prediction from others."""
+"""The interface of signals: three hooks that set a value; and the signal that is a prediction from others."""
 
 from cpython.ref cimport PyObject
 from libc.math cimport NAN
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 cdef class Signal:
     """Base of signals: override ``begin``, ``on_trade`` and ``on_book``, and set ``value``.
 
-    A set of signals calls them in the order of receipt. ``on_book`` comes once for each diff, and the value that it
-    leaves, NaN where the signal is not defined, is that row's. ``begin`` comes with each snapshot and, unless the
-    signal is ``one_sided``, when a side of the book is there again: what was seen before counts no more. Without
-    bids or asks a signal is not called and not defined, unless it is ``one_sided``.
+    A set of signals calls them in the order of receipt. ``on_book`` is called once for each diff, and the value that it
+    sets, NaN if undefined, is that row's. ``begin`` is called at each snapshot and, unless the signal is ``one_sided``,
+    when an empty side of the book is filled again; it resets the state. Without bids or asks a signal is not called
+    and undefined, unless it is ``one_sided``.
 
     Attributes:
-        sources: Signals whose values this one reads: a set calls them before it.
+        sources: Signals whose values this one reads; a set calls them first.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
@@ -40,11 +40,11 @@ cdef class Signal:
 
 
 cdef class Prediction(Signal):
-    """What a predictor says at each diff; not defined while one of the signals that it reads is not.
+    """The prediction of a predictor at each diff; undefined while one of its input signals is.
 
     Args:
-        predictor: The kernels; this signal's own.
-        head: Which of them.
+        predictor: The kernels, not shared with other signals.
+        head: Index of the kernel.
         sources: The signals that it reads, in the order of its inputs; the set calls them before this one.
         distance_ticks: The last input of a predictor that takes a distance; None for others.
     """

@@ -14,7 +14,7 @@ from mm.signals.micro_price import MicroPriceFit
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-PIECE = 1 << 16  # rows that are held at once
+PIECE = 1 << 16  # rows in memory at once
 
 
 class SignalRows(NamedTuple):
@@ -22,8 +22,8 @@ class SignalRows(NamedTuple):
 
     Attributes:
         recv_us: When the diff was received, µs, int64[rows].
-        recv_seq: Number of its message, int64[rows].
-        values: float64[signals, rows], NaN where a signal is not defined.
+        recv_seq: Its recv_seq, int64[rows].
+        values: float64[signals, rows], NaN while a signal is undefined.
     """
 
     recv_us: NDArray[np.int64]
@@ -38,12 +38,12 @@ def compute(
 
     Args:
         tape: The tape.
-        names: Of the signals, in the order of the values.
+        names: Names of the signals, in the order of the values.
         micro_price: The fit of ``micro_price``; None leaves it undefined.
-        piece: Rows of a piece, at most.
+        piece: Maximum rows per piece.
 
     Raises:
-        UnknownModel: If a name is not known.
+        UnknownModel: If a name is unknown.
         UsageError: If one cannot be computed over a tape.
     """
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
@@ -57,15 +57,15 @@ def compute(
 def live(
     tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None
 ) -> Iterator[dict[str, float | int | None]]:
-    """Yield the signals of a tape event by event, as a live market gives them: a row for each diff.
+    """Yield the signals of a tape event by event, as in a live market: a row for each diff.
 
     Args:
         tape: The tape; its events are handed over one at a time.
-        names: Of the signals.
+        names: Names of the signals.
         micro_price: The fit of ``micro_price``; None leaves it undefined.
 
     Yields:
-        ``recv_us`` and ``recv_seq`` of the diff, and each signal by its name, None where it is not defined.
+        ``recv_us`` and ``recv_seq`` of the diff, and each signal by name, None while undefined.
     """
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
@@ -78,15 +78,15 @@ def live(
 def write_signals(
     path: Path, names: Sequence[str], pieces: Iterable[SignalRows], about: Mapping[str, Any]
 ) -> dict[str, int]:
-    """Write the rows of signals, and return how many values of each are not null.
+    """Write the rows of signals, and return the number of non-null values of each.
 
-    The metadata of a column are its unit, formula and source; those of the file are *about*, as JSON under ``mm``.
+    Column metadata are unit, formula and source; file metadata are *about*, as JSON under ``mm``.
 
     Args:
         path: The file.
         names: Of the signals.
         pieces: Their rows, in order.
-        about: Of what they are: symbol, days, grid, fits; JSON values.
+        about: Symbol, days, grid, fits; JSON values.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -103,7 +103,7 @@ def write_signals(
         for piece in pieces:
             columns = [pa.array(piece.recv_us), pa.array(piece.recv_seq)]
             for name, values in zip(names, piece.values, strict=True):
-                columns.append(pa.array(values, from_pandas=True))  # which takes NaN for null
+                columns.append(pa.array(values, from_pandas=True))  # converts NaN to null
                 known[name] += int(np.count_nonzero(~np.isnan(values)))
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
     return known

@@ -1,4 +1,4 @@
-"""What signals there are: their names, units, formulas and sources, and what makes each."""
+"""The signals: their names, units, formulas, sources and constructors."""
 
 import inspect
 import re
@@ -26,7 +26,7 @@ _PLACES = {"{n}": r"(?P<n>[1-9]\d*)", "{w}": r"(?P<w>[1-9]\d*m?s)", "{e}": r"(?P
 
 
 class Made(NamedTuple):
-    """What a signal is made of: the grid of the tape, what was fitted, and the numbers in its name."""
+    """Arguments of a signal's constructor: the grid of the tape, the fit, and the numbers in its name."""
 
     grid: Instrument
     micro_price: MicroPriceFit | None
@@ -37,17 +37,17 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class SignalFamily:
-    """One line of the table of signals.
+    """One row of the table of signals.
 
     Attributes:
         name: With ``{n}`` for a number of levels, ``{w}`` for a window (``10s``, ``500ms``), ``{e}`` for one of events.
-        group: ``state``, ``flow``, ``path``, ``own`` for a user's class, or ``ours``, which no tape has: it is known to
-            a run alone.
-        unit: Of the values.
+        group: ``state``, ``flow``, ``path``, ``own`` for a user's class, or ``ours`` for our own orders, only available
+            in a run.
+        unit: Unit of the values.
         formula: In one line.
-        source: Whose it is.
-        build: Makes the signal; None for the group ``ours``.
-        usual: The names that are computed where none is given.
+        source: Reference.
+        build: Builds the signal; None for the group ``ours``.
+        usual: The names that are computed by default.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SignalFamily:
     usual: tuple[str, ...] = ()
 
     def match(self, name: str) -> re.Match[str] | None:
-        """Return the numbers in *name*, if it is one of this family."""
+        """Return the numbers in *name* if it belongs to this family, else None."""
         pattern = re.escape(self.name).replace(r"\{", "{").replace(r"\}", "}")
         for place, group in _PLACES.items():
             pattern = pattern.replace(place, group)
@@ -220,16 +220,16 @@ FAMILIES = (
         lambda m: _bipower(m.window_us),
         ("bipower_60s",),
     ),
-    SignalFamily("inventory", "ours", "clips", "what we hold less the target", _HERE),
+    SignalFamily("inventory", "ours", "clips", "inventory less the target", _HERE),
     SignalFamily("own_bid_distance", "ours", TICKS, "mid − our bid", _HERE),
-    SignalFamily("own_bid_age", "ours", "s", "since our bid was sent", _HERE),
-    SignalFamily("own_bid_ahead", "ours", BASE, "ahead of our bid in its queue, as the fill model counts it", _HERE),
+    SignalFamily("own_bid_age", "ours", "s", "time since our bid was sent", _HERE),
+    SignalFamily("own_bid_ahead", "ours", BASE, "quantity ahead of our bid, as estimated by the fill model", _HERE),
     SignalFamily("own_ask_distance", "ours", TICKS, "our ask − mid", _HERE),
-    SignalFamily("own_ask_age", "ours", "s", "since our ask was sent", _HERE),
-    SignalFamily("own_ask_ahead", "ours", BASE, "ahead of our ask in its queue, as the fill model counts it", _HERE),
+    SignalFamily("own_ask_age", "ours", "s", "time since our ask was sent", _HERE),
+    SignalFamily("own_ask_ahead", "ours", BASE, "quantity ahead of our ask, as estimated by the fill model", _HERE),
 )
 OURS = tuple(family.name for family in FAMILIES if family.build is None)
-"""The signals of our own orders, in the order in which an order manager shows them."""
+"""The signals of our own orders, in the order of the order manager."""
 
 
 def _bipower(window_us: int) -> Signal:
@@ -253,10 +253,10 @@ def is_signal(found: object) -> bool:
 
 
 def _own(name: str) -> SignalFamily:
-    """Return the line of a user's class.
+    """Return the family of a user's class.
 
     Raises:
-        UnknownModel: If there is no such class, or it is no signal.
+        UnknownModel: If there is no such class, or it is not a signal.
         ModelError: If its module raises.
     """
     found: Any = load_class(name, "signal")
@@ -276,26 +276,26 @@ def _own(name: str) -> SignalFamily:
 
 @dataclass(frozen=True)
 class Signals:
-    """The table of signals: families, and how a name becomes a signal.
+    """The table of signals: families, and the construction of signals by name.
 
     Attributes:
-        families: In the order in which they are listed.
+        families: The families, in listing order.
     """
 
     families: tuple[SignalFamily, ...]
 
     @property
     def usual(self) -> tuple[str, ...]:
-        """The names that are computed where none is given."""
+        """The names that are computed by default."""
         return tuple(name for family in self.families for name in family.usual)
 
     def family(self, name: str) -> SignalFamily:
-        """Return the family of a name; a ``package.module:Class`` of a user is one of its own.
+        """Return the family of a name; a user's ``package.module:Class`` has its own family.
 
         Raises:
             UnknownModel: If there is none.
             ModelError: If a user's module raises.
-            BrokenFile: If it is the folder of a predictor, and there is none or a byte has changed.
+            BrokenFile: If it is the folder of a predictor that is missing or was changed.
         """
         if FOLDER in name:
             return self._predicted(name)
@@ -303,7 +303,7 @@ class Signals:
             return _own(name)
         found = next((family for family in self.families if family.match(name)), None)
         if found is None:
-            from difflib import get_close_matches  # of no use where every name is known
+            from difflib import get_close_matches  # imported here: only needed for an unknown name
 
             known = ", ".join(family.name for family in self.families)
             meant = "".join(f"; did you mean {near}?" for near in get_close_matches(name, self.usual, 1))
@@ -319,11 +319,11 @@ class Signals:
         return {"unit": family.unit, "formula": family.formula, "source": family.source}
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse names that a tape has no column for, before anything is read.
+        """Check that all names can be computed over a tape, before anything is read.
 
         Raises:
-            UnknownModel: If a name is not known.
-            UsageError: If one is named twice, is known to a run alone, or a number in it is out of range.
+            UnknownModel: If a name is unknown.
+            UsageError: If one is given twice, is only available in a run, or a number in it is out of range.
         """
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
@@ -341,7 +341,7 @@ class Signals:
         """Return new signals of these names.
 
         Args:
-            names: Each once; the columns are in this order.
+            names: Distinct names, in the order of the columns.
             grid: Price and quantity steps of the tape.
             micro_price: The fit of ``micro_price``; None leaves it undefined.
 
@@ -353,10 +353,10 @@ class Signals:
         return SignalSet([(name, self._made(name, grid, micro_price)) for name in names])
 
     def _predicted(self, name: str) -> SignalFamily:
-        """Return the line of a fitted predictor: *name* is its folder, with :bid or :ask where it has sides.
+        """Return the family of a fitted predictor: *name* is its folder, with :bid or :ask if it has sides.
 
         Raises:
-            BrokenFile: If there is none, or a byte of it has changed.
+            BrokenFile: If there is none, or it was changed.
             UsageError: If the side is missing, or it has none.
         """
         artefact, head = signal_of(name)
@@ -372,12 +372,12 @@ class Signals:
 
     def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None) -> Signal:
         family = self.family(name)
-        assert family.build is not None, name  # `check` has refused it
+        assert family.build is not None, name  # excluded by `check`
         return family.build(Made(grid, micro_price, *numbers_of(family, name)))
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
-    """Return levels, window in µs and events that a name of *family* holds, 0 where it holds none.
+    """Return the levels, window in µs and events in a name of *family*, 0 if absent.
 
     Raises:
         UsageError: If one is out of range.
@@ -397,7 +397,7 @@ def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
 
 
 def listed(families: Iterable[SignalFamily]) -> Iterator[dict[str, Any]]:
-    """Yield the families as JSON holds them."""
+    """Yield the families as JSON values."""
     for one in families:
         yield {
             "name": one.name,

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Signals of what changes the book: orders that come and go at the best levels, and prints."""
+"""Signals of order flow: additions and cancellations at the best levels, and prints."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
@@ -8,13 +8,13 @@ from mm.signals._nearest cimport Nearest
 from mm.signals._ring cimport Ring, ring_clear, ring_close, ring_expire, ring_push
 from mm.signals.base cimport Now, Signal, quantity
 
-cdef int64_t SWEEP_US = 1000            # between two prints of one sweep, at most
+cdef int64_t SWEEP_US = 1000            # maximum time between two prints of one sweep
 
 
 cdef inline int64_t of_side(
     int64_t sign, int64_t ticks, int64_t lots, int64_t before_ticks, int64_t before_lots
 ) noexcept nogil:
-    """Return by how many lots a level has grown: all of a better price's, less all of the one before if it is gone."""
+    """Return the growth of a level in lots: all lots of a better price, minus all of the previous price if it is gone."""
     cdef int64_t better = sign * (ticks - before_ticks)
     return (lots if better >= 0 else 0) - (before_lots if better <= 0 else 0)
 
@@ -23,14 +23,14 @@ cdef class OrderFlow(Signal):
     """Order-flow imbalance over the best levels, of a diff or summed over a window, base asset.
 
     Args:
-        levels: How many levels; the sum over them.
-        window_us: The window; 0 is the diff alone.
+        levels: Number of levels to sum over.
+        window_us: The window; 0 is the single diff.
         lot_e8: The tape's lot.
     """
 
     cdef Ring ring
     cdef int64_t window_us, depth
-    cdef int64_t known_us               # of the last diff without a flow: all later ones have been counted
+    cdef int64_t known_us               # of the last diff without a flow; all later ones are included
     cdef double lot_e8
 
     def __init__(self, int levels, int64_t window_us, int64_t lot_e8) -> None:
@@ -81,7 +81,7 @@ cdef class OrderFlow(Signal):
 
 
 cdef class Prints(Signal):
-    """What signals of the prints in a window share: the lots bought and sold by aggressors.
+    """Base of signals of the prints in a window: the lots bought and sold by aggressors.
 
     Args:
         window_us: The window.
@@ -108,7 +108,7 @@ cdef class Prints(Signal):
         return ring_push(&self.bought if now.trade_side > 0 else &self.sold, now.us, now.trade_lots)
 
     cdef inline bint summed(self, const Now* now) noexcept nogil:
-        """Leave the prints of the window in the rings, and return whether it has been seen as a whole."""
+        """Keep the prints of the window in the rings, and return whether the data cover the whole window."""
         ring_expire(&self.bought, now.us - self.window_us)
         ring_expire(&self.sold, now.us - self.window_us)
         return now.us - now.epoch_us >= self.window_us
@@ -123,7 +123,7 @@ cdef class SignedVolume(Prints):
 
 
 cdef class TradeImbalance(Prints):
-    """(bought - sold) / (bought + sold) of the prints in a window, from -1 to 1; without prints not defined."""
+    """(bought - sold) / (bought + sold) of the prints in a window, from -1 to 1; undefined without prints."""
 
     cdef int on_book(self, const Now* now) except -1 nogil:
         cdef bint warm = self.summed(now)
@@ -133,7 +133,7 @@ cdef class TradeImbalance(Prints):
 
 
 cdef class Rate(Signal):
-    """What rates over a window share: something counted at instants, per second.
+    """Base of rates over a window: counts at instants, per second.
 
     Args:
         window_us: The window.
@@ -160,10 +160,10 @@ cdef class Rate(Signal):
 
 
 cdef class SweepRate(Rate):
-    """Sweeps in a window, 1/s: prints of one side in a row, 1 ms apart at most, and one beyond the first's."""
+    """Sweeps in a window, 1/s: consecutive prints of one side, at most 1 ms apart, beyond the first's price."""
 
     cdef int64_t last_us, side, first_ticks
-    cdef bint counted                   # whether these prints are a sweep already
+    cdef bint counted                   # whether these prints were counted as a sweep
 
     cdef int begin(self, const Now* now) except -1 nogil:
         self.side = 0
@@ -184,7 +184,7 @@ cdef class SweepRate(Rate):
 
 
 cdef class CancelRate(Rate):
-    """Lots that vanished from the best 10 levels in a window and were not traded, base asset per s."""
+    """Quantity cancelled at the best 10 levels in a window (removed and not traded), base asset per s."""
 
     def __init__(self, int64_t window_us, int64_t lot_e8) -> None:
         Rate.__init__(self, window_us, lot_e8)

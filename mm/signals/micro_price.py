@@ -1,4 +1,4 @@
-"""The micro-price: how far from the mid the mid is expected to move, by imbalance and spread (Stoikov 2018).
+"""Fit of the micro-price: the expected move of the mid, by imbalance and spread (Stoikov 2018).
 
 States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of the best prices or of what stands at
 them is a step of a Markov chain, and each step is also counted mirrored (bids for asks), so that no drift is fitted.
@@ -19,7 +19,7 @@ from mm.tape.tape import Tape
 
 BUCKETS = 10
 MOST_SPREADS = 10
-WIDE = 0.001  # share of the steps whose spread may be taken for the widest one
+WIDE = 0.001  # share of the steps with the widest spreads, which are merged
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class MicroPriceFit:
     """A fitted micro-price.
 
     Attributes:
-        symbol: Of the days.
-        days: It was fitted on, ``YYYYMMDD``.
+        symbol: Symbol of the days.
+        days: Days of the fit, ``YYYYMMDD``.
         tick_e8: Their tick, 1e-8 of the quote asset.
-        steps: How many changes of the best prices or queues were counted.
-        ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN where a state was not seen.
+        steps: Number of changes of the best prices or queues.
+        ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN for states that did not occur.
     """
 
     symbol: str
@@ -41,7 +41,7 @@ class MicroPriceFit:
     ticks: NDArray[np.float64]
 
     def checked(self, symbol: str, tick_e8: int) -> Self:
-        """Return it, for a market of this symbol and tick.
+        """Return the fit after checking symbol and tick of a market.
 
         Raises:
             Mismatch: If symbol or tick differ.
@@ -54,7 +54,7 @@ class MicroPriceFit:
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fit as JSON values."""
         table = [[None if np.isnan(one) else one for one in row] for row in self.ticks.tolist()]
         return {
             "symbol": self.symbol,
@@ -66,10 +66,10 @@ class MicroPriceFit:
 
     @classmethod
     def from_json(cls, content: Any, source: str) -> Self:
-        """Return what `to_json` has made *content* of; *source* is where it comes from.
+        """Return the fit from the *content* of `to_json`; *source* is its origin, for messages.
 
         Raises:
-            BrokenFile: If it is something else.
+            BrokenFile: If it is malformed.
         """
         try:
             ticks = np.array([[np.nan if one is None else one for one in row] for row in content["ticks"]], np.float64)
@@ -83,7 +83,7 @@ class MicroPriceFit:
 
 
 def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
-    """Fit the micro-price on whole days of one symbol and one tick; None where the mid never moves on them."""
+    """Fit the micro-price on whole days of one symbol and one tick; None if the mid never moves on them."""
     pieces = [_steps(tape) for tape in tapes]
     state, after, moved2 = (np.concatenate(column) for column in zip(*pieces, strict=True))
     if not moved2.any():
@@ -102,13 +102,13 @@ def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
 def expected_move(
     before: NDArray[np.int64], after: NDArray[np.int64], moved: NDArray[np.float64], states: int
 ) -> NDArray[np.float64]:
-    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for a state that was not left.
+    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for states never left.
 
     Args:
-        before: The state that each step leaves.
-        after: The state that it leads to.
-        moved: How far the mid moves with it.
-        states: How many there are.
+        before: The state before each step.
+        after: The state after it.
+        moved: Move of the mid in the step.
+        states: Number of states.
     """
     counts = np.bincount(before, minlength=states)
     seen = np.flatnonzero(counts)
@@ -123,9 +123,9 @@ def expected_move(
     left = np.maximum(np.bincount(before, minlength=size), 1)[:, None]
     mean = np.bincount(before, moved, minlength=size) / left[:, 0]
     leave = np.eye(size) - still / left
-    # States that the mid never moves from make `leave` singular: least squares gives them no move.
+    # States from which the mid never moves make `leave` singular: least squares assigns them no move.
     first = np.linalg.lstsq(leave, np.column_stack([mean, jump / left]), rcond=None)[0]
-    # Constants are a solution of g = B·g; the least solution holds none.
+    # Constants solve g = B·g; the minimum-norm solution has none.
     total = np.linalg.lstsq(np.eye(size) - first[:, 1:], first[:, 0], rcond=1e-10)[0]
     found = np.full(states, np.nan)
     found[seen] = total

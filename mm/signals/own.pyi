@@ -1,11 +1,11 @@
 # Generated from mm/signals/own.pyx by `make stubs`; edit that file instead.
 
-"""Signals of a user's own, in Python: a class with ``on_book``, which a set of signals calls as it does its kernels."""
+"""User signals in Python: a class with ``on_book``, which a set of signals calls like its kernels."""
 
 from mm.signals.base import Signal
 
 class SignalBook:
-    """The book that a signal sees, valid during the call alone. Prices are ticks, quantities lots of the tape."""
+    """The book passed to a signal, valid during the call only. Prices are ticks, quantities lots of the tape."""
     @property
     def us(self) -> int:
         """Instant of the event, µs UTC."""
@@ -27,7 +27,7 @@ class SignalBook:
         """Return ticks and lots of the best asks, the best first: as many as the signal's ``levels`` names."""
 
 class OwnSignal(Signal):
-    """A signal that an object in Python computes.
+    """A signal computed by an object in Python.
 
     Args:
         model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``

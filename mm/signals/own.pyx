@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Signals of a user's own, in Python: a class with ``on_book``, which a set of signals calls as it does its kernels."""
+"""User signals in Python: a class with ``on_book``, which a set of signals calls like its kernels."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
@@ -11,7 +11,7 @@ from mm.errors import ModelError, UsageError
 
 
 cdef class SignalBook:
-    """The book that a signal sees, valid during the call alone. Prices are ticks, quantities lots of the tape."""
+    """The book passed to a signal, valid during the call only. Prices are ticks, quantities lots of the tape."""
 
     cdef const Now* now
     cdef int levels
@@ -62,7 +62,7 @@ cdef class SignalBook:
 
 
 cdef class OwnSignal(Signal):
-    """A signal that an object in Python computes.
+    """A signal computed by an object in Python.
 
     Args:
         model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``
@@ -116,7 +116,7 @@ cdef class OwnSignal(Signal):
         return 0
 
     cdef object call(self, const Now* now, str hook, object method, tuple more):
-        """Return what a hook answers; what it raises names it."""
+        """Return the result of a hook; an error it raises becomes a ModelError with its name."""
         self.book.now = now
         try:
             return method(self.book, *more)

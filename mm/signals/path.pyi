@@ -5,7 +5,7 @@
 from mm.signals.base import Signal
 
 class OverTime(Signal):
-    """What signals over a window of time share: a ring, and how long the window is."""
+    """Base of signals over a time window: a ring, and the window."""
     def __init__(self, window_us: int) -> None: ...
 
 class Momentum(OverTime):
@@ -15,9 +15,9 @@ class RealisedVolatility(OverTime):
     """Root of the summed squared moves of the mid in a window, over its seconds, ticks/√s."""
 
 class Range(OverTime):
-    """Highest less lowest mid in a window, that in force at its begin included, ticks.
+    """Highest less lowest mid in a window, including that in force at its start, ticks.
 
-    Two lists of mids, each with the instant at which it ended: of one, no earlier mid is as high as a later one.
+    Two monotonic queues of mids, each with the instant at which it ended.
     """
 
 class Bipower(Signal):
@@ -28,18 +28,18 @@ class Bipower(Signal):
     def __init__(self, window_us: int) -> None: ...
 
 class EwmaVolatility(Signal):
-    """Root of the squared moves of the mid per second, a half-life ago worth half as much, ticks/√s.
+    """Root of the exponentially weighted squared moves of the mid per second, ticks/√s.
 
     Weights are normalised over the time since the path began; a half-life of it must have passed.
     """
     def __init__(self, window_us: int) -> None: ...
 
 class OverEvents(Signal):
-    """What signals over a number of diffs share: a ring that holds as many."""
+    """Base of signals over a number of diffs: a ring of that size."""
     def __init__(self, events: int) -> None: ...
 
 class EventMomentum(OverEvents):
-    """The mid less the mid so many diffs ago, ticks."""
+    """The mid less the mid a number of diffs ago, ticks."""
 
 class EventVolatility(OverEvents):
-    """Root of the mean squared move of the mid over so many diffs, ticks/√diff."""
+    """Root of the mean squared move of the mid over a number of diffs, ticks/√diff."""

@@ -10,11 +10,11 @@ from mm.signals._ring cimport (
 from mm.signals.base cimport Now, Signal
 
 cdef int64_t SECOND_US = 1000000
-cdef int64_t STANDS = 1 << 62           # the end of a mid that has none yet
+cdef int64_t STANDS = 1 << 62           # the end of the current mid
 
 
 cdef class OverTime(Signal):
-    """What signals over a window of time share: a ring, and how long the window is."""
+    """Base of signals over a time window: a ring, and the window."""
 
     cdef Ring ring
     cdef int64_t window_us
@@ -30,7 +30,7 @@ cdef class OverTime(Signal):
         return 0
 
     cdef inline bint warm(self, const Now* now) noexcept nogil:
-        """Return whether the whole window has been seen."""
+        """Return whether the data cover the whole window."""
         return now.us - now.path_us >= self.window_us
 
 
@@ -66,9 +66,9 @@ cdef class RealisedVolatility(OverTime):
 
 
 cdef class Range(OverTime):
-    """Highest less lowest mid in a window, that in force at its begin included, ticks.
+    """Highest less lowest mid in a window, including that in force at its start, ticks.
 
-    Two lists of mids, each with the instant at which it ended: of one, no earlier mid is as high as a later one.
+    Two monotonic queues of mids, each with the instant at which it ended.
     """
 
     cdef Ring lows
@@ -97,7 +97,7 @@ cdef class Range(OverTime):
 
 
 cdef inline int replace_dominated(Ring* ring, int64_t us, int64_t mid2, int64_t sign) except -1 nogil:
-    """End the newest mid, and put the next one in the place of those that it dominates."""
+    """End the newest mid, and replace those that the next one dominates."""
     cdef Entry* newest = ring_at(ring, ring.count - 1)
     newest.us = us
     while ring.count and sign * (mid2 - ring_at(ring, ring.count - 1).value) >= 0:
@@ -115,7 +115,7 @@ cdef class Bipower(Signal):
     cdef Ring moves                     # absolute, from second to second
     cdef int64_t seconds
     cdef int64_t products               # sum over neighbours
-    cdef int64_t next_us                # the next second whose mid is not known yet
+    cdef int64_t next_us                # the next second to sample
     cdef int64_t sampled_mid2           # at the second before; 0 before the first
     cdef int64_t mid2                   # in force
 
@@ -156,7 +156,7 @@ cdef class Bipower(Signal):
 
 
 cdef class EwmaVolatility(Signal):
-    """Root of the squared moves of the mid per second, a half-life ago worth half as much, ticks/√s.
+    """Root of the exponentially weighted squared moves of the mid per second, ticks/√s.
 
     Weights are normalised over the time since the path began; a half-life of it must have passed.
     """
@@ -189,7 +189,7 @@ cdef class EwmaVolatility(Signal):
 
 
 cdef class OverEvents(Signal):
-    """What signals over a number of diffs share: a ring that holds as many."""
+    """Base of signals over a number of diffs: a ring of that size."""
 
     cdef Ring ring
     cdef int64_t events
@@ -206,7 +206,7 @@ cdef class OverEvents(Signal):
 
 
 cdef class EventMomentum(OverEvents):
-    """The mid less the mid so many diffs ago, ticks."""
+    """The mid less the mid a number of diffs ago, ticks."""
 
     cdef int begin(self, const Now* now) except -1 nogil:
         ring_clear(&self.ring)
@@ -226,7 +226,7 @@ cdef class EventMomentum(OverEvents):
 
 
 cdef class EventVolatility(OverEvents):
-    """Root of the mean squared move of the mid over so many diffs, ticks/√diff."""
+    """Root of the mean squared move of the mid over a number of diffs, ticks/√diff."""
 
     cdef int on_book(self, const Now* now) except -1 nogil:
         if now.fresh:

@@ -1,4 +1,4 @@
-"""What a signal says about the next move of the mid: rank correlations by horizon, with intervals and stability.
+"""Scores of signals against the next move of the mid: rank correlations by horizon, with intervals and stability.
 
 The move from t to t + h is the mid in force at t + h less that at t. A row counts where the signal and both mids are
 known and no gap of the book lies between them. Correlations are Spearman's; their intervals are those of a block
@@ -28,16 +28,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SignalScore:
-    """What one signal says about the move over one horizon.
+    """Score of one signal against the move over one horizon.
 
     Attributes:
         signal: Its name.
-        horizon_s: How far ahead.
-        rows: How many rows count.
-        rho: Spearman's rank correlation, -1 to 1; None where a column is constant or rows are too few.
-        ci95: Of it, by a block bootstrap; None where there are too few blocks.
-        first_half, second_half: The same of the rows before and after the middle of the time.
-        stable: Whether both halves have its sign; None where one is not known.
+        horizon_s: Horizon, s.
+        rows: Number of rows used.
+        rho: Spearman's rank correlation, -1 to 1; None if a column is constant or rows are too few.
+        ci95: 95 % interval of rho, by a block bootstrap; None if there are too few blocks.
+        first_half, second_half: rho over the rows before and after the middle of the time.
+        stable: Whether both halves have the sign of rho; None if one is unknown.
     """
 
     signal: str
@@ -50,7 +50,7 @@ class SignalScore:
     stable: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the score as JSON values."""
         return asdict(self)
 
 
@@ -63,14 +63,14 @@ def score(
 ) -> list[SignalScore]:
     """Return the score of each signal at each horizon.
 
-    Signals that are prices count as their distance from the mid.
+    Price signals are used as their distance from the mid.
 
     Args:
         tape: A day.
-        names: Of the signals.
+        names: Names of the signals.
         micro_price: The fit of ``micro_price``.
-        horizons_s: How far ahead, s.
-        seed: Of the bootstrap.
+        horizons_s: Horizons, s.
+        seed: Seed of the bootstrap.
 
     Raises:
         UsageError: If the tape has no rows.
@@ -87,7 +87,7 @@ def score(
     for place, name in enumerate(wanted):
         if SIGNALS.described(name)["unit"] == QUOTE:
             values[place] -= mid
-    values[:, us < tape.start_us] = np.nan  # the events of a window of a day begin before it
+    values[:, us < tape.start_us] = np.nan  # the events of a window begin before it
     gaps = np.sort(tape.event_us[tape.kind == GAP])
     draw = np.random.default_rng(seed)
     found: dict[str, list[SignalScore]] = {name: [] for name in wanted}
@@ -99,7 +99,7 @@ def score(
 
 
 def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
-    """Return the move of the mid from each row over a horizon, NaN where it is not known.
+    """Return the move of the mid from each row over a horizon, NaN if unknown.
 
     Args:
         us: Instants of the rows, rising.
@@ -111,7 +111,7 @@ def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
 
 
 def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floats:
-    """Return the move of the mid from some of the rows to later instants, NaN where it is not known.
+    """Return the move of the mid from some of the rows to later instants, NaN if unknown.
 
     Args:
         us: Instants of the rows, rising.
@@ -142,7 +142,7 @@ def _score(
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Return Spearman's rank correlation; None where rows are too few, or one is constant."""
+    """Return Spearman's rank correlation; None if rows are too few, or a column is constant."""
     if len(x) < LEAST_ROWS:
         return None
     a, b = ranks(x), ranks(y)
@@ -151,7 +151,7 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def ranks(values: Floats) -> Floats:
-    """Return the rank of each value, ties the mean of theirs."""
+    """Return the rank of each value; ties have their mean rank."""
     distinct, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     middle = ends - (counts - 1) / 2.0
@@ -160,9 +160,9 @@ def ranks(values: Floats) -> Floats:
 
 
 def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.Generator) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rank correlation by a block bootstrap; None where blocks are too few.
+    """Return the 95 % interval of a rank correlation by a block bootstrap; None if blocks are too few.
 
-    Ranks are those of all rows; blocks of equal time are drawn with replacement.
+    Ranks are over all rows; blocks of equal time are drawn with replacement.
     """
     block, count = blocks_of(us, horizon_s)
     if count < LEAST_BLOCKS:
@@ -182,7 +182,7 @@ def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.G
 
 
 def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Return the block of each row for a bootstrap, and how many there are; they are of equal time."""
+    """Return the block of each row for a bootstrap, and the number of blocks; they have equal durations."""
     span_us = int(us[-1] - us[0]) + 1
     length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
     block = ((us - us[0]) // length_us).astype(np.int64)

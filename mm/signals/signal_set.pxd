@@ -6,7 +6,7 @@ from libc.stdint cimport int8_t, int64_t
 from mm.signals.base cimport Now, Signal
 from mm.tape._book cimport Book
 
-# A print since the last diff, at the price and on the side of the book that it took from.
+# A print since the last diff, by price and side of the resting order.
 cdef struct Taken:
     int64_t side
     int64_t ticks
@@ -16,22 +16,22 @@ cdef class SignalSet:
     cdef readonly tuple names       # type: tuple[str, ...]
     cdef readonly tuple signals     # type: tuple[Signal, ...]
     cdef readonly bint interpreted  # whether one of them is in Python
-    cdef tuple all_signals          # and those that they read, before them
+    cdef tuple all_signals          # with those that they read, in calling order
     cdef PyObject** each            # borrowed from *all_signals*
     cdef PyObject** shown           # borrowed from *signals*
-    cdef double* values             # of the last row, NaN where one is not defined
-    cdef int count, called          # how many *signals* there are, and how many in all
+    cdef double* values             # of the last row, NaN if undefined
+    cdef int count, called          # number of *signals*, and of all signals
     cdef Now now
     cdef Book book
     cdef bint opened, valid
-    cdef int64_t levels             # how deep the deepest signal reads; 0: the best prices and lots
+    cdef int64_t levels             # deepest level that a signal reads; 0: only best prices and lots
     cdef bint compares, cancels
-    cdef int64_t shown_mid2         # the mid of the last row, or that which the path began with
+    cdef int64_t shown_mid2         # the mid of the last row, or of the start of the path
     cdef Taken* taken
     cdef int64_t taken_count, taken_room
     cdef readonly int64_t row_us    # instant of the last row
-    cdef readonly int64_t row_seq   # number of its message; -1 before the first
-    cdef readonly int64_t rows      # how many there have been
+    cdef readonly int64_t row_seq   # its recv_seq; -1 before the first
+    cdef readonly int64_t rows      # number of rows so far
 
     cdef int take(
         self, int kind, int64_t us, int64_t seq,

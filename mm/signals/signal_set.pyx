@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Several signals of one market: it keeps a book of its own, and calls them in the order of receipt.
+"""A set of signals of one market, with its own book; calls the signals in the order of receipt.
 
 A backtest, a live market and a column over a tape all go through ``SignalSet.take``, one event at a time.
 """
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-cdef int64_t MARGIN_TICKS = 1 << 20     # beyond the best prices, what the book holds densely
+cdef int64_t MARGIN_TICKS = 1 << 20     # range beyond the best prices that the book stores densely
 
 
 cdef class SignalSet:
-    """Signals by name, and the market that they are of.
+    """Signals by name, and the state of their market.
 
-    A row is what they are after a diff (a DEPTH event); a snapshot begins a book and makes none, and a gap ends it. A
-    snapshot of a book that has not ended replaces it, and what was seen before still counts.
+    A row has their values after a diff (a DEPTH event); a snapshot begins a book without a row, and a gap ends it. A
+    snapshot of a book that has not ended replaces it, without resetting the signals.
 
     Args:
         named: Pairs of a name and a signal.
@@ -88,7 +88,7 @@ cdef class SignalSet:
         self, int kind, int64_t us, int64_t seq,
         const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows,
     ) except -1 nogil:
-        """Take an event of the market; a DEPTH of a valid book leaves a row."""
+        """Process an event of the market; a DEPTH of a valid book adds a row."""
         cdef int place
         self.now.us = us
         if kind == DEPTH:
@@ -110,7 +110,7 @@ cdef class SignalSet:
     cdef int take_book(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) except -1 nogil:
-        """Take a whole book. That of a valid one, which a recorder looks at again, is no new beginning."""
+        """Process a whole book. A refresh of a valid book does not reset the signals."""
         cdef bint goes_on = self.valid, was = self.now.both
         book_clear(&self.book)
         if rows:
@@ -133,7 +133,7 @@ cdef class SignalSet:
     cdef int take_diff(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) except -1 nogil:
-        """Apply a diff, and let the signals see it."""
+        """Apply a diff, and update the signals."""
         cdef Now* now = &self.now
         cdef bint was = now.both
         cdef int64_t row
@@ -166,7 +166,7 @@ cdef class SignalSet:
         return 0
 
     cdef int take_print(self, int64_t side, int64_t ticks, int64_t lots) except -1 nogil:
-        """Let the signals see a print."""
+        """Update the signals with a print."""
         cdef int place
         if self.cancels:
             if self.taken_count == self.taken_room:
@@ -186,7 +186,7 @@ cdef class SignalSet:
     cdef int64_t cancelled(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) noexcept nogil:
-        """Return the lots that vanish from the best levels by a diff, less those that were traded there since the last."""
+        """Return the lots removed from the best levels by a diff, less those traded there since the last diff."""
         cdef int64_t total = 0, gone, row, i, bid = 0, ask = (<int64_t> 1 << 62)
         if self.now.bids.count >= CANCEL_LEVELS:
             bid = self.now.bids.ticks[CANCEL_LEVELS - 1]
@@ -205,7 +205,7 @@ cdef class SignalSet:
         return total
 
     cdef void look(self) noexcept nogil:
-        """Take over the best prices and lots."""
+        """Set the best prices and lots."""
         cdef Now* now = &self.now
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         now.bid_ticks, now.ask_ticks = bid, ask
@@ -215,14 +215,14 @@ cdef class SignalSet:
         now.mid2 = bid + ask if now.both else 0
 
     cdef int begin(self, bint all_signals) except -1 nogil:
-        """Let signals forget what they have seen: all of them, or those that need both sides of the book."""
+        """Reset signals: all of them, or those that need both sides of the book."""
         cdef int place
         for place in range(self.called):
             begin_one(<Signal> self.each[place], &self.now, all_signals)
         return 0
 
     cdef int centre(self) except -1 nogil:
-        """Put the dense window of the book around its best prices, where it is not."""
+        """Move the dense range of the book to its best prices, if needed."""
         cdef Book* book = &self.book
         cdef int64_t low = book.best_bid or book.best_ask, high = book.best_ask or book.best_bid
         if low and not (book.lo <= low and high < book.hi and book.hi - book.lo >= MARGIN_TICKS):
@@ -232,10 +232,10 @@ cdef class SignalSet:
     # ------------------------------------------------------------------ from Python
 
     def feed(self, event: Sequence[object]) -> dict[str, float | None] | None:
-        """Take one event: kind, instant in µs, number, id, and its rows of side, ticks and lots.
+        """Process one event: kind, instant in µs, recv_seq, id, and its rows of side, ticks and lots.
 
         Returns:
-            The row that a diff leaves: the value of each signal, None where it is not defined; None for other events.
+            The row of a diff: the value of each signal, None while undefined; None for other events.
         """
         cdef int64_t us, seq, before = self.rows
         cdef int kind
@@ -259,16 +259,16 @@ cdef class SignalSet:
         }
 
     def run(self, tape: Tape, first: int, when: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[int, int]:
-        """Take events of a tape, until its end or until there is no room for another row.
+        """Process events of a tape, until its end or until there is no room for another row.
 
         Args:
             tape: The tape, which has passed ``Tape.check``.
-            first: The event to begin with.
-            when: Takes instant and number of each row, int64[room, 2].
-            values: Takes the values of each row, float64[signals, room].
+            first: The first event.
+            when: Receives instant and recv_seq of each row, int64[room, 2].
+            values: Receives the values of each row, float64[signals, room].
 
         Returns:
-            The event that comes next, and the number of rows.
+            The next event, and the number of rows.
         """
         cdef const int64_t[::1] event_us = tape.event_us, recv_seq = tape.recv_seq, first_row = tape.first_row
         cdef const uint8_t[::1] kind = tape.kind
@@ -300,7 +300,7 @@ cdef class SignalSet:
 
 
 cdef inline int show_book(Signal signal, const Now* now) except -1 nogil:
-    """Let a signal see a diff, unless a side that it needs is empty."""
+    """Update a signal with a diff, unless a side that it needs is empty."""
     if now.both or signal.one_sided:
         return signal.on_book(now)
     signal.value = NAN
@@ -308,7 +308,7 @@ cdef inline int show_book(Signal signal, const Now* now) except -1 nogil:
 
 
 cdef inline int begin_one(Signal signal, const Now* now, bint always) except -1 nogil:
-    """Let a signal forget what it has seen, *always* or where it needs both sides."""
+    """Reset a signal, *always* or if it needs both sides."""
     if not always and signal.one_sided:
         return 0
     signal.value = NAN

@@ -1,6 +1,6 @@
 # Generated from mm/signals/state.pyx by `make stubs`; edit that file instead.
 
-"""Signals of the book as it stands."""
+"""Signals of the current book."""
 
 from mm.signals.base import Signal
 from mm.signals.micro_price import MicroPriceFit
@@ -17,7 +17,7 @@ class WeightedMid(Signal):
     def __init__(self, tick_e8: int) -> None: ...
 
 class MicroPrice(Signal):
-    """The mid and the expected move from its state, by a fit on earlier days, quote asset; without one not defined."""
+    """The mid and the expected move from its state, by a fit on earlier days, quote asset; undefined without one."""
     def __init__(self, tick_e8: int, fit: MicroPriceFit | None) -> None: ...
 
 class BookImbalance(Signal):
@@ -25,10 +25,10 @@ class BookImbalance(Signal):
     def __init__(self, levels: int) -> None: ...
 
 class Depth(Signal):
-    """What stands at the best levels, base asset.
+    """Displayed quantity at the best levels, base asset.
 
     Args:
-        levels: How many levels of each side.
+        levels: Number of levels of each side.
         side: +1 the bids, -1 the asks, 0 both.
         lot_e8: The tape's lot.
     """

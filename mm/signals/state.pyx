@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Signals of the book as it stands."""
+"""Signals of the current book."""
 
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
@@ -48,10 +48,10 @@ cdef class WeightedMid(Signal):
 
 
 cdef class MicroPrice(Signal):
-    """The mid and the expected move from its state, by a fit on earlier days, quote asset; without one not defined."""
+    """The mid and the expected move from its state, by a fit on earlier days, quote asset; undefined without one."""
 
     cdef double tick_e8
-    cdef const double[:, ::1] ticks     # by bucket of the imbalance and by spread, NaN for a state that was not seen
+    cdef const double[:, ::1] ticks     # by bucket of the imbalance and by spread, NaN for states that did not occur
     cdef int64_t buckets, spreads
 
     def __init__(self, int64_t tick_e8, fit: MicroPriceFit | None) -> None:
@@ -85,10 +85,10 @@ cdef class BookImbalance(Signal):
 
 
 cdef class Depth(Signal):
-    """What stands at the best levels, base asset.
+    """Displayed quantity at the best levels, base asset.
 
     Args:
-        levels: How many levels of each side.
+        levels: Number of levels of each side.
         side: +1 the bids, -1 the asks, 0 both.
         lot_e8: The tape's lot.
     """

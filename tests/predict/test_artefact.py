@@ -77,7 +77,7 @@ def test_a_file_that_ends_early_is_refused(folder, name, cut):
 def test_a_missing_file_is_named(folder):
     """With its path."""
     (folder / ARRAYS).unlink()
-    with pytest.raises(BrokenFile, match=r"no fitted predictor \(No such file.*arrays.npz"):
+    with pytest.raises(BrokenFile, match=r"not a fitted predictor \(No such file.*arrays.npz"):
         Artefact.read(folder)
 
 

@@ -104,7 +104,7 @@ def test_another_tick_and_a_changed_byte_are_refused(folders, tmp_path):
     name = folders["return", "logistic"].signal_names[0]
     with pytest.raises(Mismatch):
         backtest(hinted(0.5, 10), ShiftBy(FixedSpread(delta_ticks=3), signal=name, by=1.0), TradeCross(), Rules(7, 1))
-    with pytest.raises(BrokenFile, match="no fitted predictor"):
+    with pytest.raises(BrokenFile, match="not a fitted predictor"):
         KNOWN.check([f"{tmp_path}/nowhere"])
     (tmp_path / MODEL).write_text("{}")
     with pytest.raises(BrokenFile):

@@ -1,6 +1,6 @@
 # Generated from mm/calibration/_cells.pyx by `make stubs`; edit that file instead.
 
-"""Exposure and sweeps of a window by block and column, and how far its sweeps reached, in one pass over its tallies.
+"""Exposure and sweeps of a window by block and column, and the reach of its sweeps, in one pass over its tallies.
 
 Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
 numpy calls cost ten times their work (docs/performance.md, "The calibration").
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 class CellColumns:
-    """Where a distance lies in a grid of cells, which are the same from each part of a tick.
+    """Maps distances to columns of a grid of cells, which are equal for each fraction of a tick.
 
     Args:
-        begin: int64[c], where the cells begin, in whole ticks.
+        begin: int64[c], starts of the cells, in whole ticks.
         per_tick: Steps of distance in one tick.
         last: Distance of the farthest cell that may begin, in steps.
     """
@@ -31,13 +31,13 @@ def block_cells(
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
     The exposure of a column is the mean over its prices of the time of all touches as near or nearer; that of an open
-    one counts from where it begins.
+    one is at its start.
 
     Args:
         columns: The cells.
-        parts: Whose rows add up; of each, int64[n]: where the touch stood, in steps, in which block, and for how many
-            µs; and int64[m]: touch that sweeps met, depth of them, in steps, block, and how many.
-        blocks: How many there are.
+        parts: Parts whose rows add up; each has int64[n]: touch in steps, block, µs; and int64[m]: touch at the sweep,
+            depth of the sweep in steps, block, number of sweeps.
+        blocks: Number of blocks.
     """
 
 def added_cells(
@@ -63,9 +63,9 @@ def cell_rows(
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
-    Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block. Behind them comes what `group` says of the cells: the last row of each column that has any,
-    and the number of each row's column among these.
+    They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
+    the index of each row's column among these.
 
     Args:
         columns: The cells.
@@ -76,16 +76,15 @@ def cell_rows(
 def reach_steps(
     swept: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]], far: float, near: float, most: int
 ) -> tuple[int, float, float] | None:
-    """Return how many sweeps hit a probe, a quantile of how deep they reached, and one of the touch that they met.
+    """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
 
-    On a straight line between neighbours; in steps, and 0 where there are no sweeps. None where one reached deeper than
-    can be counted.
+    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
 
     Args:
-        swept: int64[n] each: touch that sweeps met, depth of them, and how many.
-        far: Share of the sweeps that reached no deeper than the first quantile.
-        near: The same of the second one.
-        most: The depth up to which places are counted.
+        swept: int64[n] each: touch at the sweep, depth, and number of sweeps.
+        far: Probability of the first quantile.
+        near: Probability of the second quantile.
+        most: The largest depth that is counted.
     """
 
 def add_moves(
@@ -95,14 +94,14 @@ def add_moves(
     per_tick: int,
     sign: float,
 ) -> None:
-    """Add sweeps, and the moves after them, to sums by the first distance that is hit, and take them back beyond.
+    """Add sweeps, and the moves after them, to difference sums: at the first distance hit, subtracted beyond the last.
 
     Args:
-        swept: Touch that sweeps met, their depth in steps, and the move after each.
+        swept: Touch at the sweep, depth in steps, and the move after each.
         sums: float64[2, steps], of sweeps and of moves.
-        last: The farthest distance that counts, in steps.
-        per_tick: Steps of distance in one tick: a sweep hits every so many of them.
-        sign: What a sweep counts.
+        last: The largest distance used, in steps.
+        per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
+        sign: Weight of a sweep.
     """
 
 def probe_moves(
@@ -112,49 +111,49 @@ def probe_moves(
     per_tick: int,
     blocks: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the mid moved after sweeps, by the probes that they hit.
+    """Return the moves of the mid after sweeps, by the probes hit.
 
-    That is int64[p, b], how many moves a probe has by block; float64[p], their mean; and float64[p, b], what the moves
-    of a block are off the mean together, summed in the order of the sweeps.
+    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
+    deviations of a block from the mean, in the order of the sweeps.
 
     Args:
-        swept: int64[n] each: touch that sweeps met, their depth in steps, and their block.
-        move: float64[n], half ticks; NaN where it is not known.
-        places: int64[p], where probes stand, in steps, rising; each is hit from whole ticks nearer.
+        swept: int64[n] each: touch at the sweep, depth in steps, and block.
+        move: float64[n], half ticks; NaN if unknown.
+        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
         per_tick: Steps of distance in one tick.
-        blocks: How many there are.
+        blocks: Number of blocks.
     """
 
 def stood_between(
     begins: NDArray[np.int64], touch: NDArray[np.int64], span: tuple[int, int], block_us: int, first_block: int
 ) -> Stood:
-    """Return where the touch stood, in which block, and for how many µs, cut where a row or a block begins.
+    """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.
 
     Args:
-        begins: int64[n], when it came to stand so, µs; the first row holds when the span begins.
-        touch: int64[n], where, in steps.
-        span: Begin and end, µs.
-        block_us: Length of a block; they count from the begin.
-        first_block: Number of the first block.
+        begins: int64[n], start of each row, µs; the first is in force at the start of the span.
+        touch: int64[n], touch, in steps.
+        span: Start and end, µs.
+        block_us: Length of a block; blocks count from the start.
+        first_block: Index of the first block.
     """
 
 def rows_before(begins: NDArray[np.int64], events: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the last row that begins before each event, -1 where none does: both mostly rise, so one pass finds them.
+    """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 
     Args:
-        begins: int64[n], the event after which each row holds, rising.
-        events: int64[m], in order as a rule.
+        begins: int64[n], the event after which each row is in force, ascending.
+        events: int64[m], usually ascending.
     """
 
 class TouchRows:
-    """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
+    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
 
     Args:
-        stood_us: int64[n], when the touch came to stand where it stands, µs; the first row before everything.
-        touch: int64[n], where, in steps.
-        prints_us: int64[p], when the prints of the sweeps came, in order of time.
-        opens: int64[s], the number of the print that begins each sweep.
-        sweeps: int64[s] each: when a whole sweep began, the row of the touch that it met, and its depth in steps.
+        stood_us: int64[n], start of each touch, µs; the first row is before everything.
+        touch: int64[n], touch, in steps.
+        prints_us: int64[p], instants of the prints of the sweeps, ascending.
+        opens: int64[s], index of the first print of each sweep.
+        sweeps: int64[s] each: start of the complete sweep, row of the touch at the sweep, and depth in steps.
     """
     def __new__(
         cls,
@@ -165,9 +164,9 @@ class TouchRows:
         sweeps: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     ) -> Self: ...
     def beside(self, start_us: int, rest_us: int, end_us: int, block_us: int) -> tuple[Stood, Swept | None]:
-        """Return what a window holds beside the whole blocks before *rest_us*, and the sweeps that begin in these.
+        """Return the part of a window outside the whole blocks before *rest_us*, and the sweeps that begin in these.
 
-        Of the sweeps it is None where a border of the window cuts one.
+        The sweeps are None if a window border cuts one.
 
         Args:
             start_us: First instant of the window.
@@ -184,7 +183,7 @@ class TouchRows:
             last: In steps.
         """
     def cut(self, start_us: int, end_us: int) -> bool:
-        """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
+        """Return whether a sweep has prints on both sides of a window border, in µs."""
 
 def ends_by_block(
     swept: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
@@ -193,13 +192,13 @@ def ends_by_block(
     block_us: int,
     fills: NDArray[np.float64],
 ) -> None:
-    """Count sweeps by block, state and how far beyond the touch they ended.
+    """Count sweeps by block, state and distance beyond the touch.
 
     Args:
-        swept: int64[n] each: when they came, number of the state that they met, below 0 of none, and how many ticks
-            beyond the touch they ended.
-        begins: int64[c], where cells begin, in ticks beyond the touch, from 0; the last one is open.
-        start_us: Begin of the first block.
+        swept: int64[n] each: instant, index of the state (below 0: none), and ticks beyond the touch at which they
+            ended.
+        begins: int64[c], starts of cells, in ticks beyond the touch, from 0; the last one is open.
+        start_us: Start of the first block.
         block_us: Length of a block.
         fills: float64[b, s, c].
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Exposure and sweeps of a window by block and column, and how far its sweeps reached, in one pass over its tallies.
+"""Exposure and sweeps of a window by block and column, and the reach of its sweeps, in one pass over its tallies.
 
 Why compiled: a schedule counts the cells of every window several times, from a few thousand rows, where some thirty
 numpy calls cost ten times their work (docs/performance.md, "The calibration").
@@ -13,14 +13,14 @@ from libc.stdint cimport int8_t, int64_t
 import numpy as np
 from numpy.typing import NDArray
 
-cdef int64_t CLOSED = -1  # in place of a distance: no valid book
+cdef int64_t CLOSED = -1  # instead of a distance: no valid book
 
 
 cdef class CellColumns:
-    """Where a distance lies in a grid of cells, which are the same from each part of a tick.
+    """Maps distances to columns of a grid of cells, which are equal for each fraction of a tick.
 
     Args:
-        begin: int64[c], where the cells begin, in whole ticks.
+        begin: int64[c], starts of the cells, in whole ticks.
         per_tick: Steps of distance in one tick.
         last: Distance of the farthest cell that may begin, in steps.
     """
@@ -40,12 +40,12 @@ cdef class CellColumns:
         while self.shift < 62 and (<int64_t> 1 << self.shift) < per_tick:
             self.shift += 1
         if <int64_t> 1 << self.shift != per_tick:
-            raise ValueError(f"cells: {per_tick} steps in a tick, which is no power of two")
+            raise ValueError(f"cells: {per_tick} steps in a tick, not a power of two")
         self.delta_ticks = np.array([self.near(column) / <double> per_tick for column in range(self.width)])
         self.width_ticks = np.array([self.wide(column) for column in range(self.width)])
 
     cdef Py_ssize_t of(self, int64_t steps) noexcept:
-        """Return the column of a distance of 0 or more; beyond the limit, the open one of its part of a tick."""
+        """Return the column of a distance of 0 or more; beyond the limit, the open one of its fraction of a tick."""
         cdef int64_t ticks = steps >> self.shift, part = steps & (self.per_tick - 1)
         cdef Py_ssize_t low = 0, high = self.cells, middle
         if self.plain:
@@ -61,16 +61,16 @@ cdef class CellColumns:
         return low - self.per_tick if self.near(low) > self.last else low
 
     cdef int64_t near(self, Py_ssize_t column) noexcept:
-        """Return where a column begins, in steps."""
+        """Return the start of a column, in steps."""
         return (self.begin[column >> self.shift] << self.shift) + (column & (self.per_tick - 1))
 
     cdef bint is_open(self, Py_ssize_t column) noexcept:
-        """Return whether a column that begins no farther than the limit has no end."""
+        """Return whether a column that starts within the limit is open."""
         cdef Py_ssize_t after = column + self.per_tick
         return after >= self.width or self.near(after) > self.last
 
     cdef double wide(self, Py_ssize_t column) noexcept:
-        """Return how wide a column is, in ticks."""
+        """Return the width of a column, in ticks."""
         if self.is_open(column):
             return INFINITY
         return <double> (self.near(column + self.per_tick) - self.near(column)) / self.per_tick
@@ -83,7 +83,7 @@ cdef class CellColumns:
         double[:, ::1] exposed,
         double[:, ::1] near,
     ) except -1:
-        """Add where the touch stood to the column that it stood in; to *near*, what nearer prices of that had not."""
+        """Add the time of each touch to its column; to *near*, the part that nearer prices of the column miss."""
         cdef Py_ssize_t row, column
         cdef double late, share
         if not touch.shape[0] == in_block.shape[0] == us.shape[0]:
@@ -123,7 +123,7 @@ cdef class CellColumns:
         return 0
 
     cdef void reach(self, double[:, ::1] exposed, double[:, ::1] near) noexcept:
-        """Make the time at each touch that of all touches as near or nearer."""
+        """Accumulate the time at each touch over all touches as near or nearer."""
         cdef Py_ssize_t block, column
         for block in range(exposed.shape[0]):
             for column in range(self.per_tick, self.width):
@@ -144,13 +144,13 @@ def block_cells(
     """Return float64[b, c] of µs of exposure and float64[b, c] of sweeps.
 
     The exposure of a column is the mean over its prices of the time of all touches as near or nearer; that of an open
-    one counts from where it begins.
+    one is at its start.
 
     Args:
         columns: The cells.
-        parts: Whose rows add up; of each, int64[n]: where the touch stood, in steps, in which block, and for how many
-            µs; and int64[m]: touch that sweeps met, depth of them, in steps, block, and how many.
-        blocks: How many there are.
+        parts: Parts whose rows add up; each has int64[n]: touch in steps, block, µs; and int64[m]: touch at the sweep,
+            depth of the sweep in steps, block, number of sweeps.
+        blocks: Number of blocks.
     """
     exposure_us, fills = np.zeros((blocks, columns.width)), np.zeros((blocks, columns.width))
     cdef double[:, ::1] exposed = exposure_us, hit = fills, near = np.zeros((blocks, columns.width))
@@ -202,9 +202,9 @@ def cell_rows(
 ]:
     """Return the cells that were exposed, a row each, by side, block and column, as the columns of points.
 
-    Those are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
-    side and int64 block. Behind them comes what `group` says of the cells: the last row of each column that has any,
-    and the number of each row's column among these.
+    They are the near edge of the cell and its width in ticks, its exposure in s, the sweeps that ended in it, int8
+    side and int64 block. They are followed by the grouping of the cells: the last row of each non-empty column, and
+    the index of each row's column among these.
 
     Args:
         columns: The cells.
@@ -245,16 +245,15 @@ def reach_steps(
     double near,
     int64_t most,
 ) -> tuple[int, float, float] | None:
-    """Return how many sweeps hit a probe, a quantile of how deep they reached, and one of the touch that they met.
+    """Return the number of sweeps that hit a probe, a quantile of their depths, and one of the touch at the sweep.
 
-    On a straight line between neighbours; in steps, and 0 where there are no sweeps. None where one reached deeper than
-    can be counted.
+    Quantiles are interpolated linearly, in steps, and 0 without sweeps. None if a sweep is deeper than can be counted.
 
     Args:
-        swept: int64[n] each: touch that sweeps met, depth of them, and how many.
-        far: Share of the sweeps that reached no deeper than the first quantile.
-        near: The same of the second one.
-        most: The depth up to which places are counted.
+        swept: int64[n] each: touch at the sweep, depth, and number of sweeps.
+        far: Probability of the first quantile.
+        near: Probability of the second quantile.
+        most: The largest depth that is counted.
     """
     cdef const int64_t[::1] met, depth, count
     cdef Py_ssize_t row
@@ -278,7 +277,7 @@ def reach_steps(
 
 
 cdef double quantile_of(const int64_t[::1] counts, int64_t total, double share) noexcept:
-    """Return the quantile of places of which each occurs so often."""
+    """Return the quantile of the indices with these counts."""
     cdef double place = max(total - 1, 0) * share
     cdef int64_t first = <int64_t> place, until = 0
     cdef double part = place - first
@@ -299,14 +298,14 @@ def add_moves(
     int64_t per_tick,
     double sign,
 ) -> None:
-    """Add sweeps, and the moves after them, to sums by the first distance that is hit, and take them back beyond.
+    """Add sweeps, and the moves after them, to difference sums: at the first distance hit, subtracted beyond the last.
 
     Args:
-        swept: Touch that sweeps met, their depth in steps, and the move after each.
+        swept: Touch at the sweep, depth in steps, and the move after each.
         sums: float64[2, steps], of sweeps and of moves.
-        last: The farthest distance that counts, in steps.
-        per_tick: Steps of distance in one tick: a sweep hits every so many of them.
-        sign: What a sweep counts.
+        last: The largest distance used, in steps.
+        per_tick: Steps of distance in one tick: a sweep hits distances with this spacing.
+        sign: Weight of a sweep.
     """
     cdef const int64_t[::1] touch = swept[0], depth = swept[1]
     cdef const double[::1] move = swept[2]
@@ -319,7 +318,7 @@ def add_moves(
         if not 0 <= met <= last:
             continue
         beyond = max(min(depth[row], last), met)
-        beyond += per_tick - (beyond - met) % per_tick  # the first distance of its row that is not hit
+        beyond += per_tick - (beyond - met) % per_tick  # the first distance of its grid that is not hit
         sums[0, met] += sign
         sums[0, beyond] -= sign
         sums[1, met] += sign * move[row]
@@ -333,17 +332,17 @@ def probe_moves(
     per_tick: int,
     blocks: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the mid moved after sweeps, by the probes that they hit.
+    """Return the moves of the mid after sweeps, by the probes hit.
 
-    That is int64[p, b], how many moves a probe has by block; float64[p], their mean; and float64[p, b], what the moves
-    of a block are off the mean together, summed in the order of the sweeps.
+    They are int64[p, b], the number of moves of a probe by block; float64[p], their mean; and float64[p, b], the summed
+    deviations of a block from the mean, in the order of the sweeps.
 
     Args:
-        swept: int64[n] each: touch that sweeps met, their depth in steps, and their block.
-        move: float64[n], half ticks; NaN where it is not known.
-        places: int64[p], where probes stand, in steps, rising; each is hit from whole ticks nearer.
+        swept: int64[n] each: touch at the sweep, depth in steps, and block.
+        move: float64[n], half ticks; NaN if unknown.
+        places: int64[p], distances of probes, in steps, ascending; each is hit from whole ticks nearer.
         per_tick: Steps of distance in one tick.
-        blocks: How many there are.
+        blocks: Number of blocks.
     """
     cdef const int64_t[::1] touch = swept[0], depth = swept[1], block = swept[2]
     cdef const double[::1] moves = move
@@ -381,7 +380,7 @@ def probe_moves(
 
 
 cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t high, int64_t least) noexcept:
-    """Return the first of rising *steps* from *low* to *high* that is *least* or more; *high* where there is none."""
+    """Return the first index from *low* to *high* of ascending *steps* with *least* or more; *high* if there is none."""
     cdef Py_ssize_t middle
     while low < high:
         middle = (low + high) >> 1
@@ -395,14 +394,14 @@ cdef Py_ssize_t first_from(const int64_t[::1] steps, Py_ssize_t low, Py_ssize_t 
 def stood_between(
     const int64_t[::1] begins, const int64_t[::1] touch, span: tuple[int, int], int64_t block_us, int64_t first_block
 ) -> Stood:
-    """Return where the touch stood, in which block, and for how many µs, cut where a row or a block begins.
+    """Return touch, block and duration in µs of each piece of a span, split at rows and blocks.
 
     Args:
-        begins: int64[n], when it came to stand so, µs; the first row holds when the span begins.
-        touch: int64[n], where, in steps.
-        span: Begin and end, µs.
-        block_us: Length of a block; they count from the begin.
-        first_block: Number of the first block.
+        begins: int64[n], start of each row, µs; the first is in force at the start of the span.
+        touch: int64[n], touch, in steps.
+        span: Start and end, µs.
+        block_us: Length of a block; blocks count from the start.
+        first_block: Index of the first block.
     """
     cdef int64_t start_us = span[0], end_us = span[1], at, until, cut, block
     cdef Py_ssize_t row, rows = begins.shape[0], found = 0
@@ -423,11 +422,11 @@ def stood_between(
 
 
 def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray[np.int64]:
-    """Return the last row that begins before each event, -1 where none does: both mostly rise, so one pass finds them.
+    """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 
     Args:
-        begins: int64[n], the event after which each row holds, rising.
-        events: int64[m], in order as a rule.
+        begins: int64[n], the event after which each row is in force, ascending.
+        events: int64[m], usually ascending.
     """
     found = np.empty(events.shape[0], np.int64)
     cdef int64_t[::1] rows = found
@@ -442,14 +441,14 @@ def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray
 
 
 cdef class TouchRows:
-    """The touch of one side of a day and the sweeps that may hit its probes: a window takes a part of them.
+    """The touch of one side of a day and the sweeps that may hit its probes; windows use parts of them.
 
     Args:
-        stood_us: int64[n], when the touch came to stand where it stands, µs; the first row before everything.
-        touch: int64[n], where, in steps.
-        prints_us: int64[p], when the prints of the sweeps came, in order of time.
-        opens: int64[s], the number of the print that begins each sweep.
-        sweeps: int64[s] each: when a whole sweep began, the row of the touch that it met, and its depth in steps.
+        stood_us: int64[n], start of each touch, µs; the first row is before everything.
+        touch: int64[n], touch, in steps.
+        prints_us: int64[p], instants of the prints of the sweeps, ascending.
+        opens: int64[s], index of the first print of each sweep.
+        sweeps: int64[s] each: start of the complete sweep, row of the touch at the sweep, and depth in steps.
     """
 
     cdef const int64_t[::1] stood_us, touch, prints_us, opens, begun, row, depth
@@ -472,9 +471,9 @@ cdef class TouchRows:
     def beside(
         self, int64_t start_us, int64_t rest_us, int64_t end_us, int64_t block_us
     ) -> tuple[Stood, Swept | None]:
-        """Return what a window holds beside the whole blocks before *rest_us*, and the sweeps that begin in these.
+        """Return the part of a window outside the whole blocks before *rest_us*, and the sweeps that begin in these.
 
-        Of the sweeps it is None where a border of the window cuts one.
+        The sweeps are None if a window border cuts one.
 
         Args:
             start_us: First instant of the window.
@@ -520,7 +519,7 @@ cdef class TouchRows:
         return found[:count]
 
     def cut(self, int64_t start_us, int64_t end_us) -> bool:
-        """Return whether a sweep has prints on both sides of an end of a window, which is in µs."""
+        """Return whether a sweep has prints on both sides of a window border, in µs."""
         cdef Py_ssize_t prints = self.prints_us.shape[0], count = self.opens.shape[0]
         cdef int64_t first = first_from(self.prints_us, 0, prints, start_us)
         cdef int64_t last = first_from(self.prints_us, first, prints, end_us)
@@ -530,7 +529,7 @@ cdef class TouchRows:
         return begin < end and (self.opens[end] if end < count else prints) > last
 
     cdef Py_ssize_t sweep_from(self, int64_t us) noexcept:
-        """Return the number of the first sweep that begins with a print at an instant or later."""
+        """Return the index of the first sweep that begins with a print at or after an instant."""
         cdef int64_t first = first_from(self.prints_us, 0, self.prints_us.shape[0], us)
         return first_from(self.opens, 0, self.opens.shape[0], first)
 
@@ -542,13 +541,13 @@ def ends_by_block(
     block_us: int,
     double[:, :, ::1] fills,
 ) -> None:
-    """Count sweeps by block, state and how far beyond the touch they ended.
+    """Count sweeps by block, state and distance beyond the touch.
 
     Args:
-        swept: int64[n] each: when they came, number of the state that they met, below 0 of none, and how many ticks
-            beyond the touch they ended.
-        begins: int64[c], where cells begin, in ticks beyond the touch, from 0; the last one is open.
-        start_us: Begin of the first block.
+        swept: int64[n] each: instant, index of the state (below 0: none), and ticks beyond the touch at which they
+            ended.
+        begins: int64[c], starts of cells, in ticks beyond the touch, from 0; the last one is open.
+        start_us: Start of the first block.
         block_us: Length of a block.
         fills: float64[b, s, c].
     """

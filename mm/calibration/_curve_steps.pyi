@@ -1,9 +1,9 @@
 # Generated from mm/calibration/_curve_steps.pyx by `make stubs`; edit that file instead.
 
-"""Climbs to the highest likelihood of a curve (`mm.calibration.shapes`): of a few parameters, and of any steps.
+"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, and step functions.
 
-Why compiled: a comparison of shapes looks at some three hundred curves of fewer than a hundred rows, and takes some
-hundred turns of steps; each look is thirty sums, of which each costs less than a numpy call (docs/performance.md, "The
+Why compiled: a comparison of shapes evaluates some three hundred curves of fewer than a hundred rows, and some hundred
+updates of steps; each evaluation is thirty sums, each cheaper than a numpy call (docs/performance.md, "The
 calibration").
 """
 
@@ -18,11 +18,11 @@ NEVER: float
 def curve_at(
     kind: int, shape: NDArray[np.float64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ln λ of a curve at distances beyond the nearest, and its slopes by each parameter, a column each.
+    """Return ln λ of a curve at distances beyond the smallest, and its derivatives by parameter, a column each.
 
     Args:
-        kind: Which curve.
-        shape: Its parameters beside the height.
+        kind: Index of the curve.
+        shape: Its parameters besides the height.
         x: Distances, in units of 1/k of the exponential.
     """
 
@@ -34,20 +34,20 @@ def climb_curve(
     exposure_s: NDArray[np.float64],
     fills: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the shape at the top of a hill of the likelihood, and its height: Fisher's scoring, damped.
+    """Return the shape at a local maximum of the likelihood, and its height, by damped Fisher scoring.
 
     Args:
-        kind: Which curve.
-        start: The shape to begin from.
-        x: The edges, as `curve_at` takes them.
-        spans: int64[r] each, the edge at which each row begins and the one at which it ends; no edge, but their number,
-            if it is open.
-        exposure_s: float64[r], of each row, above 0.
-        fills: float64[r], of each row.
+        kind: Index of the curve.
+        start: The initial shape.
+        x: The edges, as for `curve_at`.
+        spans: int64[r] each, index of the edge at which each row begins and at which it ends; the number of edges for
+            an open row.
+        exposure_s: float64[r], above 0.
+        fills: float64[r].
     """
 
 class _Ascent:
-    """The likelihood of how the fills of a window are spread over its rows, by the shape of a curve."""
+    """The likelihood of the distribution of a window's fills over its rows, as a function of a curve's shape."""
     def __new__(
         cls,
         kind: int,
@@ -66,13 +66,13 @@ def climb(
     turns: int,
     enough: float,
 ) -> None:
-    """Take turns, in place: each step by the mean of counts over expectations of the rows that hold it.
+    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of the rows that contain it.
 
     Args:
-        spans: int64[r] each, the first step that each row holds and the first beyond it.
-        counts: float64[r], of each row.
-        waited: float64[r], seconds of each row; a step without any stays.
+        spans: int64[r] each, the first step of each row and the first beyond it.
+        counts: float64[r], count of each row.
+        waited: float64[r], seconds of each row; a step without any is unchanged.
         steps: float64[n], 0 or more.
-        turns: How many at most; after every tenth of them it is seen how high the likelihood is.
-        enough: The turns end where ten of them raise it by less, in nats.
+        turns: Maximum number of updates; the likelihood is evaluated after every tenth.
+        enough: The iteration ends when ten updates gain less than this, in nats.
     """

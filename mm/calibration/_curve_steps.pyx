@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Climbs to the highest likelihood of a curve (`mm.calibration.shapes`): of a few parameters, and of any steps.
+"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, and step functions.
 
-Why compiled: a comparison of shapes looks at some three hundred curves of fewer than a hundred rows, and takes some
-hundred turns of steps; each look is thirty sums, of which each costs less than a numpy call (docs/performance.md, "The
+Why compiled: a comparison of shapes evaluates some three hundred curves of fewer than a hundred rows, and some hundred
+updates of steps; each evaluation is thirty sums, each cheaper than a numpy call (docs/performance.md, "The
 calibration").
 """
 
@@ -15,26 +15,26 @@ from numpy.typing import NDArray
 
 cdef enum:
     EXPONENTIAL_KIND, POWER_KIND, LOGISTIC_KIND, TWO_KIND
-    MOST = 3                   # parameters beside the height
+    MOST = 3                   # parameters besides the height
 
-KINDS = ("exponential", "power_law", "logistic", "two_exponentials")  # the curves by their numbers
+KINDS = ("exponential", "power_law", "logistic", "two_exponentials")  # the curves by index
 
-NEVER = -745.0  # less has no exponential
+NEVER = -745.0  # below, the exponential underflows
 cdef double LEAST = NEVER
-cdef double WIDEST = 25.0      # of a parameter: beyond, a curve has reached its limit
-cdef double ENOUGH = 1e-8      # nats by which a last step of a climb may still rise
-cdef int TURNS = 80            # of a climb; a dozen are usual
-cdef int TRIES = 12            # of a step, each more damped
-cdef int LOOK = 10             # turns of steps between two looks at the height
+cdef double WIDEST = 25.0      # bound of a parameter, at which a curve has reached its limit
+cdef double ENOUGH = 1e-8      # gain in nats of the last iteration
+cdef int TURNS = 80            # maximum iterations; usually a dozen
+cdef int TRIES = 12            # attempts per step, with increasing damping
+cdef int LOOK = 10             # updates of steps between two evaluations of the likelihood
 cdef double LN2 = 0.6931471805599453
 
 
 def curve_at(int kind, const double[::1] shape, const double[::1] x) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ln λ of a curve at distances beyond the nearest, and its slopes by each parameter, a column each.
+    """Return ln λ of a curve at distances beyond the smallest, and its derivatives by parameter, a column each.
 
     Args:
-        kind: Which curve.
-        shape: Its parameters beside the height.
+        kind: Index of the curve.
+        shape: Its parameters besides the height.
         x: Distances, in units of 1/k of the exponential.
     """
     if shape.shape[0] != parameters(kind):
@@ -55,16 +55,16 @@ def climb_curve(
     const double[:] exposure_s,
     const double[:] fills,
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the shape at the top of a hill of the likelihood, and its height: Fisher's scoring, damped.
+    """Return the shape at a local maximum of the likelihood, and its height, by damped Fisher scoring.
 
     Args:
-        kind: Which curve.
-        start: The shape to begin from.
-        x: The edges, as `curve_at` takes them.
-        spans: int64[r] each, the edge at which each row begins and the one at which it ends; no edge, but their number,
-            if it is open.
-        exposure_s: float64[r], of each row, above 0.
-        fills: float64[r], of each row.
+        kind: Index of the curve.
+        start: The initial shape.
+        x: The edges, as for `curve_at`.
+        spans: int64[r] each, index of the edge at which each row begins and at which it ends; the number of edges for
+            an open row.
+        exposure_s: float64[r], above 0.
+        fills: float64[r].
     """
     cdef _Ascent hill = _Ascent(kind, start.shape[0], x, spans, exposure_s, fills)
     cdef double[MOST] shape
@@ -76,7 +76,7 @@ def climb_curve(
 
 
 cdef class _Ascent:
-    """The likelihood of how the fills of a window are spread over its rows, by the shape of a curve."""
+    """The likelihood of the distribution of a window's fills over its rows, as a function of a curve's shape."""
 
     cdef int kind
     cdef Py_ssize_t count, rows, edges
@@ -86,8 +86,8 @@ cdef class _Ascent:
     cdef double total
     cdef double[::1] curve
     cdef double[:, ::1] rises
-    cdef double[:, ::1] share  # of the fills by row, where the climb stands and where it looks
-    cdef double[:, :, ::1] slope  # likewise, of ln of what reaches the row by each parameter
+    cdef double[:, ::1] share  # of the fills by row, at the current and the trial shape
+    cdef double[:, :, ::1] slope  # likewise, derivatives of the ln mass of a row by parameter
 
     def __cinit__(
         self,
@@ -112,7 +112,7 @@ cdef class _Ascent:
         self.share, self.slope = np.empty((2, self.rows)), np.empty((2, self.rows, count))
 
     cdef double climb(self, double* shape) noexcept:
-        """Move *shape* to the top of its hill, and return its height."""
+        """Move *shape* to its local maximum, and return the height."""
         cdef double[MOST] ahead, score
         cdef double[MOST][MOST] information
         cdef double damping = 1e-3, rise, there, height
@@ -138,7 +138,7 @@ cdef class _Ascent:
         return height
 
     cdef double look(self, const double* shape, Py_ssize_t place) noexcept:
-        """Return the log-likelihood at a shape; keep each row's share of the fills and its slopes in a *place*."""
+        """Return the log-likelihood at a shape; store each row's share of the fills and its derivatives in slot *place*."""
         cdef Py_ssize_t row, one, begin, end
         cdef double fall, left, taken, gain, top = -INFINITY, reached = 0.0, height = 0.0
         cdef double[:] share = self.share[place]
@@ -166,7 +166,7 @@ cdef class _Ascent:
         return height - (self.total * (log(reached) + top) if self.total > 0 else 0.0)
 
     cdef void inform(self, Py_ssize_t place, double* score, double[MOST]* information) noexcept:
-        """Find the slopes of the likelihood where the climb stands, and what the fills tell of the parameters."""
+        """Compute score and Fisher information at the current shape."""
         cdef Py_ssize_t row, one, two
         cdef double expected
         cdef double[MOST] mean
@@ -193,7 +193,7 @@ cdef class _Ascent:
 
 
 cdef Py_ssize_t parameters(int kind) noexcept:
-    """Return how many parameters a curve has beside its height."""
+    """Return the number of parameters of a curve besides its height."""
     return 1 if kind == EXPONENTIAL_KIND else 3 if kind == TWO_KIND else 2
 
 
@@ -213,7 +213,7 @@ cdef double log_of_sum(double one, double other) noexcept:
 cdef void follow(
     int kind, const double* shape, const double[::1] x, double* curve, double* rises
 ) noexcept:
-    """Write the curve at each distance, and its slopes by each parameter, row by row."""
+    """Write the curve at each distance, and its derivatives by parameter, row by row."""
     cdef Py_ssize_t at
     cdef double first = exp(shape[0]), second, ratio, share
     if kind == EXPONENTIAL_KIND:
@@ -232,7 +232,7 @@ cdef void follow(
             curve[at] = -log_of_sum(0.0, ratio)
             share = exp(ratio + curve[at])
             rises[2 * at], rises[2 * at + 1] = -share, -share * (second * x[at])
-    else:  # ln of the slow slope, ln of how much steeper the fast one is, ln of the slow one's weight
+    else:  # ln of the slow slope, ln of the fast slope relative to it, ln of the slow one's weight
         second = exp(shape[1])
         for at in range(x.shape[0]):
             ratio = shape[2] - first * x[at]
@@ -285,15 +285,15 @@ def climb(
     int turns,
     double enough,
 ) -> None:
-    """Take turns, in place: each step by the mean of counts over expectations of the rows that hold it.
+    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of the rows that contain it.
 
     Args:
-        spans: int64[r] each, the first step that each row holds and the first beyond it.
-        counts: float64[r], of each row.
-        waited: float64[r], seconds of each row; a step without any stays.
+        spans: int64[r] each, the first step of each row and the first beyond it.
+        counts: float64[r], count of each row.
+        waited: float64[r], seconds of each row; a step without any is unchanged.
         steps: float64[n], 0 or more.
-        turns: How many at most; after every tenth of them it is seen how high the likelihood is.
-        enough: The turns end where ten of them raise it by less, in nats.
+        turns: Maximum number of updates; the likelihood is evaluated after every tenth.
+        enough: The iteration ends when ten updates gain less than this, in nats.
     """
     cdef const int64_t[::1] begin = spans[0], end = spans[1]
     cdef Py_ssize_t row, at, rows = begin.shape[0], size = steps.shape[0]
@@ -305,8 +305,8 @@ def climb(
         if not 0 <= begin[row] <= end[row] <= size:
             raise ValueError(f"steps: a row from {begin[row]} to {end[row]}, of {size}")
     cdef double[::1] total = np.zeros(size + 1), first = np.zeros(size + 1), beyond = np.zeros(size + 1)
-    cdef double[::1] seconds = np.zeros(size)  # of the rows that hold each step, together
-    cdef int64_t[::1] change = np.zeros(size + 1, np.int64)  # of how many rows hold a step
+    cdef double[::1] seconds = np.zeros(size)  # total of the rows that contain each step
+    cdef int64_t[::1] change = np.zeros(size + 1, np.int64)  # in the number of rows that contain a step
     cdef int64_t held = 0
     for row in range(rows):
         first[begin[row]] += waited[row]
@@ -317,7 +317,7 @@ def climb(
     for at in range(size):
         moved += first[at] - beyond[at]
         held += change[at]
-        seconds[at] = moved if held else 0.0  # not what rounding leaves
+        seconds[at] = moved if held else 0.0  # without rounding residue
     for turn in range(turns):
         moved = height = 0.0
         for at in range(size):

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""How long simulated orders rested at each distance, in one pass over the orders."""
+"""Resting time of simulated orders at each distance, in one pass over the orders."""
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -29,7 +29,7 @@ cdef class _Sums:
         self.bits = 12
 
     cdef inline int64_t cell(self, int64_t key) noexcept nogil:
-        """Return the cell of a key, or the free one where it belongs; keys are spread by Knuth's multiplier."""
+        """Return the cell of a key, or the free one for it; keys are hashed by Knuth's multiplier."""
         cdef int64_t last = self.keys.shape[0] - 1
         cdef int64_t at = <int64_t> ((<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> (64 - self.bits))
         while self.keys[at] != key and self.keys[at] != NONE:
@@ -59,14 +59,14 @@ cdef class _Sums:
         return 0
 
     cdef tuple sorted(self):
-        """Return the keys, rising, and their sums."""
+        """Return the keys, ascending, and their sums."""
         used = np.flatnonzero(np.asarray(self.keys) != NONE)
         used = used[np.argsort(np.asarray(self.keys)[used])]
         return np.asarray(self.keys)[used], np.asarray(self.sums)[used]
 
 
 def keys_of(side: NDArray[np.int64], block: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one number for each place, in the order of side, block and distance; none of them may be below 0."""
+    """Return one number per place, ordered by side, block and distance; none may be below 0."""
     keys: NDArray[np.int64] = (side == 1).astype(np.int64) << SIDE_AT | block << BLOCK_AT | distance
     return keys
 
@@ -86,23 +86,23 @@ def resting_time(
     *,
     anywhere: bool,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Return how long orders rested in a window, by place.
+    """Return the resting time of orders in a window, by place.
 
     Args:
         orders: Side, price in ticks, and the instants from and until which each rests.
-        own: The distance of each, in steps; empty for that from the current reference.
-        path: Instants, from each of which a row holds; reference prices of sells and of buys, and the distances of
-            their touch, in steps; a distance of -1 is no book.
+        own: The distance of each, in steps; empty to use that from the current reference.
+        path: Start of each row; reference prices of sells and of buys, and the distances of their touch, in steps; a
+            distance of -1 is no book.
         per_tick: Steps in a tick.
         window: First instant, first instant after it, and the length of its blocks.
         anywhere: Whether orders nearer than the touch count, down to the reference.
 
     Returns:
-        Rising keys of the places (`keys_of`) and µs; then the µs of orders that stood in no place, and how many orders
-        rested.
+        Ascending keys of the places (`keys_of`) and µs; the µs of orders outside of all places; and the number of
+        orders that rested.
 
     Raises:
-        OverflowError: If a distance or the number of a block is more than a key can hold.
+        OverflowError: If a distance or the number of a block does not fit a key.
     """
     cdef const int64_t[:] side = orders[0], ticks = orders[1], begins = orders[2], ends = orders[3]
     cdef const int64_t[::1] us = path[0], sell = path[1], buy = path[2], sell_touch = path[3], buy_touch = path[4]

@@ -2,11 +2,11 @@
 
 """The filters of `mm.calibration.state_space`, block by block.
 
-Why compiled: a schedule filters 180 combinations for each of its windows, and each numpy call on so short columns costs
-more than its work (docs/performance.md, "The calibration").
+Why compiled: a schedule filters 180 combinations for each of its windows, and each numpy call on such short columns
+costs more than its work (docs/performance.md, "The calibration").
 
-Filters are taken `LANES` at a time: columns of so few are local, so the compiler knows that they do not overlap, and
-counts two filters or more in one instruction. No digit depends on it.
+Filters are processed `LANES` at a time: such short columns are local variables without aliasing, so the compiler
+vectorises over filters. No digit depends on it.
 """
 
 import numpy as np
@@ -20,13 +20,13 @@ def run_filters(
     cov: NDArray[np.float64],
     evidence: NDArray[np.float64],
 ) -> None:
-    """Take each filter through all blocks, in place.
+    """Run each filter over all blocks, in place.
 
     Args:
-        expected: float64[b], fills of each block expected at A = 1; 0 where nothing was exposed.
-        fills: float64[b], those seen.
-        grid: float64[3, g], of each filter: what is left of z after a block, standard deviations of z and e.
+        expected: float64[b], expected fills of each block at A = 1; 0 without exposure.
+        fills: float64[b], actual fills.
+        grid: float64[3, g], parameters of each filter: decay of z per block, standard deviations of z and e.
         mean: float64[2, g], of m and z; before the first block, then after the last.
         cov: float64[3, g], variance of m, covariance, variance of z.
-        evidence: float64[g], raised by how well each filter predicted the blocks.
+        evidence: float64[g], increased by the log predictive density of the blocks.
     """

@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The filters of `mm.calibration.state_space`, block by block.
 
-Why compiled: a schedule filters 180 combinations for each of its windows, and each numpy call on so short columns costs
-more than its work (docs/performance.md, "The calibration").
+Why compiled: a schedule filters 180 combinations for each of its windows, and each numpy call on such short columns
+costs more than its work (docs/performance.md, "The calibration").
 
-Filters are taken `LANES` at a time: columns of so few are local, so the compiler knows that they do not overlap, and
-counts two filters or more in one instruction. No digit depends on it.
+Filters are processed `LANES` at a time: such short columns are local variables without aliasing, so the compiler
+vectorises over filters. No digit depends on it.
 """
 
 from libc.math cimport exp, fabs, log
@@ -13,20 +13,20 @@ from libc.math cimport exp, fabs, log
 import numpy as np
 
 cdef enum:
-    LANES = 20  # of 180; fewer are unrolled one by one, and not joined
+    LANES = 20  # of 180; fewer are unrolled and not vectorised
 
-cdef int NEWTON = 50        # steps to the peak of a block, at most; they converge quadratically
-cdef double CLOSE = 1e-6       # a last step so short leaves an error of its square
-cdef double NEAR = 1.0 / 64.0   # after a step so short the rate follows from the one before, to the last digit
-cdef double LARGE = 1e250      # a product up to here is multiplied on before its logarithm is taken
+cdef int NEWTON = 50        # maximum steps to the peak of a block; convergence is quadratic
+cdef double CLOSE = 1e-6       # size of the last step; the error is its square
+cdef double NEAR = 1.0 / 64.0   # after steps below this the rate is updated from the previous one, to the last digit
+cdef double LARGE = 1e250      # products beyond this are replaced by their logarithm
 
 ctypedef double[LANES] Lanes
 
 
 cdef struct Filters:
-    Lanes phi     # what is left of z after a block
+    Lanes phi     # decay of z over a block
     Lanes square  # of phi
-    Lanes stir    # what a block adds to the variance of z
+    Lanes stir    # variance added to z per block
     Lanes own     # variance of e
     Lanes m
     Lanes z
@@ -34,7 +34,7 @@ cdef struct Filters:
     Lanes mz
     Lanes zz
     Lanes evidence
-    Lanes gain    # by how much blocks narrowed what was known before them, as a product
+    Lanes gain    # reduction of the prior variance by blocks, as a product
 
 
 def run_filters(
@@ -45,22 +45,22 @@ def run_filters(
     double[:, ::1] cov,
     double[::1] evidence,
 ) -> None:
-    """Take each filter through all blocks, in place.
+    """Run each filter over all blocks, in place.
 
     Args:
-        expected: float64[b], fills of each block expected at A = 1; 0 where nothing was exposed.
-        fills: float64[b], those seen.
-        grid: float64[3, g], of each filter: what is left of z after a block, standard deviations of z and e.
+        expected: float64[b], expected fills of each block at A = 1; 0 without exposure.
+        fills: float64[b], actual fills.
+        grid: float64[3, g], parameters of each filter: decay of z per block, standard deviations of z and e.
         mean: float64[2, g], of m and z; before the first block, then after the last.
         cov: float64[3, g], variance of m, covariance, variance of z.
-        evidence: float64[g], raised by how well each filter predicted the blocks.
+        evidence: float64[g], increased by the log predictive density of the blocks.
     """
     cdef Py_ssize_t part, at, one, lane, block, blocks = expected.shape[0], count = evidence.shape[0]
     cdef Filters some
     if not fills.shape[0] == blocks or not grid.shape[1] == mean.shape[1] == cov.shape[1] == count:
         raise ValueError("filters: columns of unequal length")
     cdef double[::1] logs = np.zeros(blocks)  # ln of expected
-    cdef double[::1] level = np.zeros(blocks)  # ln of the rate that the count says
+    cdef double[::1] level = np.zeros(blocks)  # ln of the observed rate
     with nogil:
         for block in range(blocks):
             if expected[block] > 0.0:
@@ -69,7 +69,7 @@ def run_filters(
         for part in range((count + LANES - 1) // LANES):
             at = part * LANES
             for lane in range(LANES):
-                one = min(at + lane, count - 1)  # lanes that are left over repeat the last filter
+                one = min(at + lane, count - 1)  # unused lanes repeat the last filter
                 some.phi[lane], some.square[lane] = grid[0, one], grid[0, one] * grid[0, one]
                 some.stir[lane] = (1.0 - grid[0, one] * grid[0, one]) * grid[1, one] * grid[1, one]
                 some.own[lane] = grid[2, one] * grid[2, one]
@@ -86,7 +86,7 @@ def run_filters(
 
 
 cdef inline void take_block(Filters* now, double exposed, double seen, double logs, double level) noexcept nogil:
-    """Take the filters through one block."""
+    """Update the filters by one block."""
     cdef Lanes centre, prior, sharp, peak, rate
     cdef double spread, curve, along_m, along_z, off
     cdef int one
@@ -100,7 +100,7 @@ cdef inline void take_block(Filters* now, double exposed, double seen, double lo
         spread = now.mm[one] + 2.0 * now.mz[one] + now.zz[one]
         centre[one], prior[one] = now.m[one] + now.z[one], spread + now.own[one]
         sharp[one] = 1.0 / prior[one]
-        # Newton's method begins at the mean of what the count says and of what was predicted (`highest`)
+        # Newton's method begins at the mean of observation and prediction (`highest`)
         peak[one] = (seen * level + centre[one] * sharp[one]) / (seen + sharp[one])
     for one in range(LANES):
         rate[one] = exposed * exp(peak[one])
@@ -110,7 +110,7 @@ cdef inline void take_block(Filters* now, double exposed, double seen, double lo
         off = peak[one] - centre[one]
         now.evidence[one] += seen * (logs + peak[one]) - rate[one] - off * off * sharp[one] / 2.0
         now.gain[one] *= prior[one] * curve
-        # the peak is a Gaussian observation of the block's u; m and z follow by what they share with it
+        # the peak is a Gaussian observation of the block's u; m and z follow by their covariance with it
         along_m, along_z = (now.mm[one] + now.mz[one]) * sharp[one], (now.mz[one] + now.zz[one]) * sharp[one]
         now.m[one], now.z[one] = now.m[one] + along_m * off, now.z[one] + along_z * off
         spread = prior[one] - 1.0 / curve
@@ -126,10 +126,10 @@ cdef inline void take_block(Filters* now, double exposed, double seen, double lo
 cdef inline void highest(
     double expected, double count, double* centre, double* sharp, double* peak, double* rates
 ) noexcept nogil:
-    """Move each *peak*, with its rate, to where the posterior of a block's u peaks.
+    """Move each *peak*, with its rate, to the mode of the posterior of a block's u.
 
-    By Newton's method: the slope that falls through 0 there is concave in u, so a step from any side ends where the
-    rate is too high, and further steps never leave that side. Where a step was short enough, further ones are 0.
+    By Newton's method: the derivative is concave in u, so the first step from any side ends where the rate is too high,
+    and further steps stay on that side. After a short enough step, further ones are 0.
     """
     cdef Lanes step, moves
     cdef double far, longest

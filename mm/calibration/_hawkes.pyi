@@ -1,6 +1,6 @@
 # Generated from mm/calibration/_hawkes.pyx by `make stubs`; edit that file instead.
 
-"""The likelihood of two processes that excite themselves and each other, its gradient and its Hessian, in one pass.
+"""The likelihood of a two-dimensional Hawkes process, its gradient and its Hessian, in one pass.
 
 The intensity of process i at t is
 
@@ -28,14 +28,14 @@ def likelihood(
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """Return the log-likelihood, its gradient and its Hessian, by mu_i, n_ijm and ln beta_m, in this order.
 
-    Events count while exposed, and excite always. Events of one instant do not excite each other. Where an intensity is
-    zero at an event the likelihood is -inf, with a gradient and a Hessian of zeros.
+    Events count only while exposed, but always excite. Events of one instant do not excite each other. If an intensity
+    is zero at an event the likelihood is -inf, with zero gradient and Hessian.
 
     Args:
-        at_s: float64[n], instants in s, never falling.
+        at_s: float64[n], instants in s, non-decreasing.
         kind: int8[n], 0 and 1 for an event of the process, ``BEGIN`` and ``END`` of exposure.
         mu: float64[2], 1/s.
-        branching: float64[2, 2, m], events of i that one event of j excites by the kernel m on average.
+        branching: float64[2, 2, m], mean number of events of i excited by one event of j through kernel m.
         beta: float64[m], 1/s; at most ``MOST_KERNELS``.
     """
 
@@ -62,12 +62,12 @@ def integrals(
 ) -> NDArray[np.float64]:
     """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
 
-    They count from the first row. What is found at one probe does not depend on the others, nor on what comes after it,
-    to the last bit. Time is not exposed before the first ``BEGIN``.
+    They start at the first row. The result at a probe does not depend on other probes or on later rows, to the last
+    bit. Time is not exposed before the first ``BEGIN``.
 
     Args:
         at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
         excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
-            becomes that of the last event or end of exposure.
+            updated to the last event or end of exposure.
         since_s: No later than the first row.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The likelihood of two processes that excite themselves and each other, its gradient and its Hessian, in one pass.
+"""The likelihood of a two-dimensional Hawkes process, its gradient and its Hessian, in one pass.
 
 The intensity of process i at t is
 
@@ -19,7 +19,7 @@ MOST_KERNELS = 6
 
 BEGIN = 2   # an instant at which exposure begins
 END = 3     # … at which it ends; 0 and 1 are events of the processes
-PROBE = 4   # an instant that `integrals` looks at, and nothing else
+PROBE = 4   # an instant used only by `integrals`
 
 cdef enum:
     MOST = 6            # MOST_KERNELS
@@ -31,7 +31,7 @@ cdef struct Sums:
     double s[2][MOST]
     double d[2][MOST]
     double q[2][MOST]
-    double new[2]           # events of this very instant, which count from the next one on
+    double new[2]           # events of the current instant, which count from the next one on
 
 
 cdef void clear(Sums* sums) noexcept nogil:
@@ -43,7 +43,7 @@ cdef void clear(Sums* sums) noexcept nogil:
 
 
 cdef void passed(Sums* sums, Sums* before, const double[::1] beta, int kernels, double dt) noexcept nogil:
-    """Let *dt* seconds go by; *before* is what they began with."""
+    """Decay the sums by *dt* seconds; *before* are the initial ones."""
     cdef int j, m
     cdef double decay
     for j in range(2):
@@ -63,7 +63,7 @@ cdef void grown(
     double* reached, const Sums* before, const Sums* sums, const double[::1] mus, const double[:, :, ::1] n, int kernels,
     double dt
 ) noexcept nogil:
-    """Add to *reached* what the intensities come to over *dt* exposed seconds, from the sums at their begin and end."""
+    """Add to *reached* the integrated intensities over *dt* exposed seconds, from the sums at their start and end."""
     cdef int i, j, m
     for i in range(2):
         reached[i] += mus[i] * dt
@@ -73,7 +73,7 @@ cdef void grown(
 
 
 cdef inline bint noted(Sums* sums, int8_t kind, bint exposed) noexcept nogil:
-    """Return whether time is exposed behind a row, and count the event that the row may be."""
+    """Return whether time after a row is exposed, and count the row's event, if it is one."""
     if kind == 2:
         return True
     if kind == 3:
@@ -88,14 +88,14 @@ def likelihood(
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """Return the log-likelihood, its gradient and its Hessian, by mu_i, n_ijm and ln beta_m, in this order.
 
-    Events count while exposed, and excite always. Events of one instant do not excite each other. Where an intensity is
-    zero at an event the likelihood is -inf, with a gradient and a Hessian of zeros.
+    Events count only while exposed, but always excite. Events of one instant do not excite each other. If an intensity
+    is zero at an event the likelihood is -inf, with zero gradient and Hessian.
 
     Args:
-        at_s: float64[n], instants in s, never falling.
+        at_s: float64[n], instants in s, non-decreasing.
         kind: int8[n], 0 and 1 for an event of the process, ``BEGIN`` and ``END`` of exposure.
         mu: float64[2], 1/s.
-        branching: float64[2, 2, m], events of i that one event of j excites by the kernel m on average.
+        branching: float64[2, 2, m], mean number of events of i excited by one event of j through kernel m.
         beta: float64[m], 1/s; at most ``MOST_KERNELS``.
     """
     cdef int kernels = beta.shape[0], size = 2 + 5 * kernels, used = 1 + 3 * kernels, i, j, m, a, b
@@ -228,13 +228,13 @@ def integrals(
 ) -> NDArray[np.float64]:
     """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
 
-    They count from the first row. What is found at one probe does not depend on the others, nor on what comes after it,
-    to the last bit. Time is not exposed before the first ``BEGIN``.
+    They start at the first row. The result at a probe does not depend on other probes or on later rows, to the last
+    bit. Time is not exposed before the first ``BEGIN``.
 
     Args:
         at_s, kind, mu, branching, beta: As of `likelihood`; *kind* may also be ``PROBE``.
         excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
-            becomes that of the last event or end of exposure.
+            updated to the last event or end of exposure.
         since_s: No later than the first row.
     """
     cdef int kernels = beta.shape[0], i, j, m

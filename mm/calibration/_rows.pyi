@@ -1,6 +1,6 @@
 # Generated from mm/calibration/_rows.pyx by `make stubs`; edit that file instead.
 
-"""The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
+"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes over the rows.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
@@ -23,15 +23,15 @@ class At:
     Attributes:
         k: In units of the table.
         log_mass: Ln of the sum of exposure · g(k).
-        log_likelihood: Of the fills as a multinomial draw with shares p, without its factorials.
+        log_likelihood: Multinomial log-likelihood of the fills with shares p, without factorials.
         mean: Mean depth under p.
         seen: Mean depth of the fills.
         variance: Variance of the depths under p: the information of one fill.
         inner: Mean spread under p.
         seen_inner: Mean spread of the fills.
         total: Number of fills.
-        prior_slope: Slope in k of half of ln of *variance*; beyond the reach of floats, back towards 0.
-        prior_bend: Slope of *prior_slope*.
+        prior_slope: Derivative in k of half of ln of *variance*; pointing to 0 where *variance* underflows.
+        prior_bend: Derivative of *prior_slope*.
     """
     @property
     def k(self) -> float: ...
@@ -57,28 +57,28 @@ class At:
     def prior_bend(self) -> float: ...
     @property
     def score(self) -> float:
-        """Slope of the log-likelihood."""
+        """Derivative of the log-likelihood in k."""
     @property
     def bend(self) -> float:
-        """Slope of the score."""
+        """Derivative of the score."""
     @property
     def penalised_log_likelihood(self) -> float:
         """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
     @property
     def penalised_score(self) -> float:
-        """Its slope."""
+        """Derivative of the penalised log-likelihood."""
     @property
     def penalised_bend(self) -> float:
-        """Slope of its slope."""
+        """Second derivative of the penalised log-likelihood."""
 
 class Rows:
     """Rows of distance, width, ln of exposure and fills, ready for any k.
 
     Args:
-        delta: Distance of a row, or the near edge of its cell.
+        delta: Distance of a row, or near edge of its cell.
         width: Width of its cell; inf for an order resting at delta. With any finite width k must be positive.
         log_exposure: Ln of its exposure.
-        fills: Its count.
+        fills: Its fills.
     """
     def __new__(
         cls,
@@ -92,33 +92,33 @@ class Rows:
     def falls_at(
         self, slope: Callable[[At], tuple[float, float]] | None, start: float, low: float, high: float, floor: float
     ) -> float:
-        """Return where a slope falls through zero, by Newton steps kept between two ends; the least k if it only falls.
+        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if the slope is negative.
 
-        Of several such places it is one.
+        If there are several, any of them.
 
         Args:
-            slope: The slope and its own slope at one k; None for the score.
-            start: The k to start from.
-            low: The end below.
-            high: The end above.
-            floor: The least k.
+            slope: Returns the slope and its derivative at one k; None for the score.
+            start: Initial k.
+            low: Lower end.
+            high: Upper end.
+            floor: Smallest k.
         """
     def alone(self, peak: float) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
 
-        The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
-        deeper the fills lie within their cells than they would within the narrowest: so between two places F
-        rises by no more than B falls.
+        The score of one fill, F, is the difference of two decreasing functions, (F + B) and B, where B is the excess
+        depth of the fills within their cells over that within the narrowest cell: so between two points F rises at
+        most by the decrease of B.
 
         Args:
             peak: The k of a peak.
         """
 
 def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
-    """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
 
     Args:
-        offset: Ln of the shares to start from, up to a constant.
+        offset: Ln of the base shares, up to a constant.
         delta: Distances, of the order of 1.
         fills: Counts.
         degree: 1 for b alone, 2 for b and c.
@@ -131,22 +131,22 @@ def sound(
     fills: NDArray[np.float64],
     largest: float,
 ) -> bool:
-    """Return whether no row has a fault: distances and counts within what can be summed, no fill without exposure.
+    """Return whether all rows are valid: distances and counts within the summable range, no fill without exposure.
 
     Args:
         delta: Distances.
         width: Widths, above 0.
         exposure: Seconds, 0 or more.
         fills: Counts, 0 or more.
-        largest: The largest number that may be.
+        largest: The largest allowed number.
     """
 
 def distinct_numbers(keys: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct ones of whole numbers from 0, in ascending order, and of each key its place among them.
+    """Return the distinct keys, ascending, and the index of each key among them.
 
     Args:
-        keys: Of them.
-        most: The largest.
+        keys: Whole numbers from 0.
+        most: The largest key.
     """
 
 def sums_by_row(
@@ -155,10 +155,10 @@ def sums_by_row(
     """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
 
     Args:
-        row: Of each point, the number of its row.
-        exposure: Its seconds.
-        fills: Its count.
-        count: How many rows there are.
+        row: Row index of each point.
+        exposure: Seconds of each point.
+        fills: Fills of each point.
+        count: Number of rows.
     """
 
 def dispersed(
@@ -174,11 +174,11 @@ def dispersed(
     added in the order of numpy.
 
     Args:
-        place: Of each point, the number of its block, its side and the number of its row.
-        exposure: Its seconds.
-        fills: Its count.
-        rate: Of each row, fills per second.
-        blocks: How many blocks there are.
+        place: Block index, side and row index of each point.
+        exposure: Seconds of each point.
+        fills: Fills of each point.
+        rate: Fills per second of each row.
+        blocks: Number of blocks.
     """
 
 def weighed_sums(

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The likelihood of k at one k: its height, slope and bend, and those of Jeffreys prior, in three passes over the rows.
+"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes over the rows.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
@@ -14,23 +14,23 @@ from libc.stdlib cimport free, malloc
 import numpy as np
 from numpy.typing import NDArray
 
-cdef double SMALL = 0.1    # below, the series are exact to the last digit and the closed forms are not
+cdef double SMALL = 0.1    # below, series are exact to the last digit, unlike the closed forms
 cdef double LARGE = 700.0  # exp(LARGE) is still finite
 cdef double TINY = 1e-290  # a variance below is lost to underflow
 
-cdef int TURNS = 200  # no root needs as many steps
-cdef double CLOSE = 1e-9  # a Newton step so short, as a share of k, leaves an error of its square
-cdef double DIGITS = 1e-15  # nothing is nearer than the last digit
-cdef double REACH = 8.0  # a step goes no further than so many times the k it starts from, or 1
+cdef int TURNS = 200  # upper bound of the iterations of a root
+cdef double CLOSE = 1e-9  # relative size of the last Newton step; the error is its square
+cdef double DIGITS = 1e-15  # relative precision of floats
+cdef double REACH = 8.0  # maximum step, as a multiple of the starting k, or 1
 
-LEAST_K = 1e-6  # cells only: below this, over the whole span, k is 0 to any data
+LEAST_K = 1e-6  # cells only: below this, over the whole span, no data can distinguish k from 0
 FARTHEST = 1e100
 cdef double LEAST_CELL_K = LEAST_K, FARTHEST_K = FARTHEST
-cdef double[4] LEAPS = [8.0, 2.0, 1.3, 1.1]  # where there may be a second peak, the largest that cannot miss it is taken
+cdef double[4] LEAPS = [8.0, 2.0, 1.3, 1.1]  # factors of the search for a second peak; the largest safe one is used
 
 
 cdef struct Within:
-    double log_gain  # ln of the chance that a depth beyond the near edge ends in the cell
+    double log_gain  # ln of the probability that a depth beyond the near edge ends in the cell
     double mean      # of the depth within the cell
     double variance
     double third     # central moment
@@ -44,15 +44,15 @@ cdef class At:
     Attributes:
         k: In units of the table.
         log_mass: Ln of the sum of exposure · g(k).
-        log_likelihood: Of the fills as a multinomial draw with shares p, without its factorials.
+        log_likelihood: Multinomial log-likelihood of the fills with shares p, without factorials.
         mean: Mean depth under p.
         seen: Mean depth of the fills.
         variance: Variance of the depths under p: the information of one fill.
         inner: Mean spread under p.
         seen_inner: Mean spread of the fills.
         total: Number of fills.
-        prior_slope: Slope in k of half of ln of *variance*; beyond the reach of floats, back towards 0.
-        prior_bend: Slope of *prior_slope*.
+        prior_slope: Derivative in k of half of ln of *variance*; pointing to 0 where *variance* underflows.
+        prior_bend: Derivative of *prior_slope*.
     """
 
     cdef readonly double k, log_mass, log_likelihood, mean, seen, variance, inner, seen_inner, total
@@ -60,12 +60,12 @@ cdef class At:
 
     @property
     def score(self) -> float:
-        """Slope of the log-likelihood."""
+        """Derivative of the log-likelihood in k."""
         return self.total * (self.mean - self.seen)
 
     @property
     def bend(self) -> float:
-        """Slope of the score."""
+        """Derivative of the score."""
         return self.total * (self.seen_inner - self.variance - self.inner)
 
     @property
@@ -75,12 +75,12 @@ cdef class At:
 
     @property
     def penalised_score(self) -> float:
-        """Its slope."""
+        """Derivative of the penalised log-likelihood."""
         return self.score + self.prior_slope
 
     @property
     def penalised_bend(self) -> float:
-        """Slope of its slope."""
+        """Second derivative of the penalised log-likelihood."""
         return self.bend + self.prior_bend
 
 
@@ -88,10 +88,10 @@ cdef class Rows:
     """Rows of distance, width, ln of exposure and fills, ready for any k.
 
     Args:
-        delta: Distance of a row, or the near edge of its cell.
+        delta: Distance of a row, or near edge of its cell.
         width: Width of its cell; inf for an order resting at delta. With any finite width k must be positive.
         log_exposure: Ln of its exposure.
-        fills: Its count.
+        fills: Its fills.
     """
 
     cdef Py_ssize_t rows, widths
@@ -103,8 +103,8 @@ cdef class Rows:
     cdef double* fills
     cdef double* share
     cdef double* width      # distinct finite widths
-    cdef Within* within     # the same at the k in question, then that of an open cell
-    cdef int* which         # of them, by row
+    cdef Within* within     # moments by width at the current k, then of an open cell
+    cdef int* which         # index of the width, by row
 
     def __cinit__(
         self, const double[::1] delta, const double[::1] width, const double[::1] log_exposure, const double[::1] fills
@@ -161,16 +161,16 @@ cdef class Rows:
         double high,
         double floor,
     ) -> float:
-        """Return where a slope falls through zero, by Newton steps kept between two ends; the least k if it only falls.
+        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if the slope is negative.
 
-        Of several such places it is one.
+        If there are several, any of them.
 
         Args:
-            slope: The slope and its own slope at one k; None for the score.
-            start: The k to start from.
-            low: The end below.
-            high: The end above.
-            floor: The least k.
+            slope: Returns the slope and its derivative at one k; None for the score.
+            start: Initial k.
+            low: Lower end.
+            high: Upper end.
+            floor: Smallest k.
         """
         cdef double k = start, value, bend, step, longest
         cdef int turn
@@ -198,15 +198,15 @@ cdef class Rows:
     def alone(self, double peak) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
 
-        The score of one fill, F, is the difference of two falling functions, (F + B) and B, where B is how much
-        deeper the fills lie within their cells than they would within the narrowest: so between two places F
-        rises by no more than B falls.
+        The score of one fill, F, is the difference of two decreasing functions, (F + B) and B, where B is the excess
+        depth of the fills within their cells over that within the narrowest cell: so between two points F rises at
+        most by the decrease of B.
 
         Args:
             peak: The k of a peak.
         """
         cdef double k, leap, depth, spare, narrowest = INFINITY
-        cdef dict share = {}  # of all fills in each width of the other cells that hold some
+        cdef dict share = {}  # of all fills, by width of the other non-empty cells
         cdef list wider
         cdef Py_ssize_t row
         for row in range(self.widths):
@@ -245,7 +245,7 @@ cdef class Rows:
         return True
 
     cdef void weigh(self, double k, At found) noexcept:
-        """Find the shares, and what is linear in them."""
+        """Compute the shares, and the moments linear in them."""
         cdef Py_ssize_t row
         cdef double top = -INFINITY, mass = 0, mean = 0, inner = 0, seen = 0, seen_inner = 0, height = 0
         cdef double depth, weight, value
@@ -278,7 +278,7 @@ cdef class Rows:
         found.seen, found.seen_inner = seen / self.total, seen_inner / self.total
 
     cdef void spread(self, double k, At found) noexcept:
-        """Find the central moments of the depth, and what the prior makes of them.
+        """Compute the central moments of the depth, and the derivatives of the prior.
 
         With p' = -p·off, off' = -s + variance + inner, and s' = -third, for the spread s of a row.
         """
@@ -333,7 +333,7 @@ cdef Within within_cell(double k, double width) noexcept:
 
 
 cdef double deeper(double k, double narrowest, list wider):
-    """Return how much deeper the fills of wider cells lie than they would within the narrowest: B of `Rows.alone`."""
+    """Return the excess depth of fills in wider cells over that within the narrowest: B of `Rows.alone`."""
     cdef double found = 0, share, width, least = overhang(k, narrowest)
     for width, share in wider:
         found += share * (least - overhang(k, width))
@@ -341,15 +341,15 @@ cdef double deeper(double k, double narrowest, list wider):
 
 
 cdef double overhang(double k, double width) noexcept:
-    """Return by how much the mean of an exponential depth is less within [0, width) than without an end."""
+    """Return the difference of the mean of an exponential depth on [0, ∞) and on [0, width)."""
     return width * exp(-k * width) / -expm1(-k * width) if k * width > 0 and isfinite(width) else 0.0
 
 
 def tilted(const double[::1] offset, const double[::1] delta, const double[::1] fills, int degree) -> float:
-    """Return the highest log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
 
     Args:
-        offset: Ln of the shares to start from, up to a constant.
+        offset: Ln of the base shares, up to a constant.
         delta: Distances, of the order of 1.
         fills: Counts.
         degree: 1 for b alone, 2 for b and c.
@@ -421,18 +421,18 @@ cdef double tilt_height(
 def sound(
     const double[:] delta, const double[:] width, const double[:] exposure, const double[:] fills, double largest
 ) -> bool:
-    """Return whether no row has a fault: distances and counts within what can be summed, no fill without exposure.
+    """Return whether all rows are valid: distances and counts within the summable range, no fill without exposure.
 
     Args:
         delta: Distances.
         width: Widths, above 0.
         exposure: Seconds, 0 or more.
         fills: Counts, 0 or more.
-        largest: The largest number that may be.
+        largest: The largest allowed number.
     """
     cdef Py_ssize_t row
     cdef bint well = True
-    for row in range(delta.shape[0]):  # NaN is no number that any of these holds for
+    for row in range(delta.shape[0]):  # NaN fails all of these comparisons
         well &= -largest <= delta[row] <= largest
         well &= width[row] > 0
         well &= 0 <= exposure[row] <= largest
@@ -442,11 +442,11 @@ def sound(
 
 
 def distinct_numbers(const int64_t[:] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct ones of whole numbers from 0, in ascending order, and of each key its place among them.
+    """Return the distinct keys, ascending, and the index of each key among them.
 
     Args:
-        keys: Of them.
-        most: The largest.
+        keys: Whole numbers from 0.
+        most: The largest key.
     """
     place_array = np.zeros(most + 1, np.int64)
     places_array = np.empty(keys.shape[0], np.int64)
@@ -472,10 +472,10 @@ def sums_by_row(
     """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
 
     Args:
-        row: Of each point, the number of its row.
-        exposure: Its seconds.
-        fills: Its count.
-        count: How many rows there are.
+        row: Row index of each point.
+        exposure: Seconds of each point.
+        fills: Fills of each point.
+        count: Number of rows.
     """
     found = np.zeros((2, count))
     cdef double[:, ::1] sums = found
@@ -503,11 +503,11 @@ def dispersed(
     added in the order of numpy.
 
     Args:
-        place: Of each point, the number of its block, its side and the number of its row.
-        exposure: Its seconds.
-        fills: Its count.
-        rate: Of each row, fills per second.
-        blocks: How many blocks there are.
+        place: Block index, side and row index of each point.
+        exposure: Seconds of each point.
+        fills: Fills of each point.
+        rate: Fills per second of each row.
+        blocks: Number of blocks.
     """
     cdef const int64_t[:] block = place[0], row = place[2]
     cdef const int8_t[:] side = place[1]

@@ -1,4 +1,4 @@
-"""The shape of λ(δ): curves fitted to the rows of the fit, compared on blocks that they have not seen."""
+"""The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample."""
 
 import math
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, monotone, search, shares_loglik
 
 MONOTONE = "monotone"
-CLEAR_AIC = 10.0  # a difference of so much leaves the worse one no support (Burnham and Anderson 2002)
+CLEAR_AIC = 10.0  # with this difference the worse model has no support (Burnham and Anderson 2002)
 LEAST_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One curve, fitted.
+    """One fitted curve.
 
     Attributes:
         name: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
-        formula: As a person writes it.
-        parameters: How many numbers were fitted, the height included; of the monotone one, its steps.
-        loglik: Log-likelihood, factorials of the counts left out, of which no difference depends.
-        aic: Akaike's criterion with it.
-        unseen: Gain in nats per fill over the exponential on blocks that neither was fitted to; None without blocks.
+        formula: Its formula, for readers.
+        parameters: Number of fitted parameters, including the height; for the monotone curve, its steps.
+        loglik: Log-likelihood, without the factorials of the counts.
+        aic: Akaike's information criterion.
+        unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
         fitted: The curve.
     """
@@ -43,7 +43,7 @@ class Alternative:
 
     @property
     def rates(self) -> Floats:
-        """The rate of each row: a cell's, or λ of a resting order, in 1/s."""
+        """Rate of each row in 1/s: of a cell, or λ of a resting order."""
         return np.exp(self.fitted.log_gain)
 
 
@@ -53,9 +53,8 @@ class CurveComparison:
 
     Attributes:
         curves: The exponential first, the others by the number of their parameters.
-        best: The shape that is chosen: the simplest that predicts unseen blocks within one standard error of the one
-            that predicts them best.
-        sentence: The verdict for people, also that the exponential does not fit.
+        best: The chosen shape: the simplest within one standard error of the best out-of-sample one.
+        sentence: The conclusion for readers, including that the exponential does not fit.
         sample: The rows, and the counts of each block.
     """
 
@@ -66,13 +65,13 @@ class CurveComparison:
 
     @property
     def chosen(self) -> Alternative:
-        """The curve of the shape that is chosen."""
+        """The curve of the chosen shape."""
         return next(one for one in self.curves if one.name == self.best)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of the fit, and their counts by block, one row a block."""
+    """The rows of the fit, and their counts by block, one row per block."""
 
     cells: Cells
     exposure_s: Floats
@@ -80,7 +79,7 @@ class _Rows:
 
     @classmethod
     def of(cls, sample: Sample, scale: float) -> "_Rows":
-        """Return the rows of *sample*; without blocks, all of it is one."""
+        """Return the rows of *sample*; without blocks, everything is one block."""
         count = len(sample.shape.delta)
         blocks, block = max(sample.n_blocks, 1), sample.block if sample.n_blocks else np.zeros_like(sample.row)
         cell = block * count + sample.row
@@ -91,10 +90,10 @@ class _Rows:
 
 @np.errstate(all="ignore")
 def compare(points: Points) -> CurveComparison | None:
-    """Return the curves that describe *points*, and which of them to use; None where no exponential can be fitted.
+    """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
 
-    Blocks of odd and of even number take turns: the shape fitted to one half predicts how the fills of each
-    block of the other are spread over the distances.
+    Cross-validation over blocks of odd and even index: the shape fitted to one half predicts the distribution over
+    distances of the fills of each block of the other.
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
@@ -124,7 +123,7 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
 def _fit(
     cells: Cells, family: Family | None, exposure_s: Floats, fills: Floats, near: FittedCurve | None = None
 ) -> FittedCurve:
-    """Return the curve of a family, or that of none, of highest likelihood; *near* another, where it is given."""
+    """Return the maximum-likelihood curve of a family, or the monotone one; starting *near* another, if given."""
     if family is None:
         return monotone(cells, exposure_s, fills)
     starts = family.starts if near is None else (near.shape.tolist(), family.starts[0])
@@ -132,21 +131,21 @@ def _fit(
 
 
 def _unseen(rows: _Rows, family: Family | None, whole: FittedCurve | None = None) -> Floats | None:
-    """Return the log-likelihood of each block, its shape fitted to the blocks of the other parity; None below 4."""
+    """Return the log-likelihood of each block, its shape fitted to blocks of the other parity; None below 4 blocks."""
     blocks = len(rows.fills)
     if blocks < LEAST_BLOCKS or not all(rows.fills[parity::2].any() for parity in (0, 1)):
         return None
     found = np.zeros(blocks)
     for parity in (0, 1):
         exposure_s, fills = (column[1 - parity :: 2].sum(axis=0) for column in (rows.exposure_s, rows.fills))
-        seen = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # a row that only the other half has waited at
+        seen = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # a row with exposure only in the other half
         gain = _fit(rows.cells, family, seen, fills, whole).log_gain
         found[parity::2] = shares_loglik(gain, rows.exposure_s[parity::2], rows.fills[parity::2])
     return np.where(rows.fills.any(axis=1), found, 0.0)
 
 
 def _alternative(rows: _Rows, family: Family | None, plain: Floats | None) -> tuple[Alternative, Floats | None]:
-    """Return one curve fitted to all blocks, and what it gains over the *plain* exponential on each unseen one."""
+    """Return one curve fitted to all blocks, and its out-of-sample gain over the *plain* exponential by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
     fitted = _fit(rows.cells, family, exposure_s, fills)
@@ -161,15 +160,15 @@ def _alternative(rows: _Rows, family: Family | None, plain: Floats | None) -> tu
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
-    """Return what blocks gained, in nats per fill, and its standard error."""
+    """Return the mean gain of blocks, in nats per fill, and its standard error."""
     return float(gains.sum()) / fills, math.sqrt(gains.size) * float(gains.std(ddof=1)) / fills
 
 
 def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alternative:
-    """Return the simplest curve within one standard error of the one that gains most on unseen blocks.
+    """Return the simplest curve within one standard error of the best out-of-sample gain.
 
-    What is preferred to the exponential has a clearly lower AIC as well, since a gain and its error may both be next to
-    nothing. Without blocks the least AIC decides, if it is clear.
+    A curve preferred to the exponential must also have a clearly lower AIC, since gain and error may both be tiny.
+    Without blocks the lowest AIC decides, if it is clear.
     """
     exponential, *others = curves
     clear = [one for one in others if exponential.aic - one.aic > CLEAR_AIC]
@@ -186,7 +185,7 @@ def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alte
 
 
 def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodness_p: float | None) -> str:
-    """Return what the *best* curve means for the use of A and k."""
+    """Return the consequence of the *best* curve for the use of A and k, as a sentence."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
     if best is exponential:

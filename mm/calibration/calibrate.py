@@ -1,4 +1,4 @@
-"""Days in, one fit out; and the further content of ``poisson_fit.json`` and ``adverse_selection.csv``."""
+"""Calibration of days: one fit, and the further content of ``poisson_fit.json`` and ``adverse_selection.csv``."""
 
 import csv
 from collections import Counter
@@ -45,11 +45,11 @@ class CalibrationResult:
     """A fit with its points.
 
     Attributes:
-        fit: Of the whole days.
+        fit: Fit of the whole days.
         measured: Its points.
-        calibrator: What measured them, for windows of the days and for the runs of simulated orders.
-        states: The states of the spread, by marks, whatever the method.
-        curves: The shapes of λ(δ) that were compared on those points; None where no exponential could be fitted.
+        calibrator: The calibrator that measured them, for windows of the days and for runs of simulated orders.
+        states: The states of the spread, by marks, for every method.
+        curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
     """
 
     fit: PoissonFit
@@ -91,12 +91,12 @@ def measure(
 
 @dataclass(frozen=True)
 class Permutations:
-    """The fits of ladders that held the same distances in other orders, and that of the marks of the same days.
+    """The fits of ladders with permuted distances, and that of the marks of the same days.
 
     Attributes:
-        count: How many are usable; A (1/s) and k (1/tick) are their means.
-        sd_A, sd_k: Standard deviations from order to order.
-        marks_A, marks_k: Of the marks; None where their fit is not usable.
+        count: Number of usable fits; A (1/s) and k (1/tick) are their means.
+        sd_A, sd_k: Standard deviations over permutations.
+        marks_A, marks_k: Fit of the marks; None if it is not usable.
     """
 
     count: int
@@ -108,7 +108,7 @@ class Permutations:
     marks_k: float | None
 
     def __str__(self) -> str:
-        """Return a sentence for people."""
+        """Return a summary sentence."""
         marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
         return (
             f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
@@ -119,7 +119,7 @@ class Permutations:
 
 
 def permutations(found: CalibrationResult) -> Permutations | None:
-    """Return the fits of each order of the ladder's distances; None of another method, or with fewer than two fits."""
+    """Return the fits of all permutations of the ladder; None for another method, or with fewer than two fits."""
     config, calibrator = found.calibrator.config, found.calibrator
     if config.method != "ladder":
         return None
@@ -140,7 +140,7 @@ def calibrate(
     """Return the fit of λ(δ) = A exp(-k δ) to one or more days.
 
     Args:
-        tape: A day, a window of one (``tape.between``), or days in order of time, which are pooled.
+        tape: A day, a window of one (``tape.between``), or days in chronological order, which are pooled.
         config: Method and options; None is ``marks`` with its defaults.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
     """
@@ -148,11 +148,11 @@ def calibrate(
 
 
 def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None) -> dict[str, Any]:
-    """Return the content of ``poisson_fit.json``: null for what is not known or not finite.
+    """Return the content of ``poisson_fit.json``: null for unknown or non-finite values.
 
     Args:
-        found: The fit, its calibrator and the curves that were compared.
-        permuted: Other orders of a ladder's distances; None of another method.
+        found: The fit, its calibrator and the compared curves.
+        permuted: Permutations of a ladder; None for another method.
     """
     calibrator, curves = found.calibrator, found.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
@@ -177,7 +177,7 @@ def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None)
 
 
 def options(config: "CalibrationConfig") -> dict[str, Any]:
-    """Return every choice that the points depend on, by the name of its knob in small letters."""
+    """Return all options of the points, by the name of the knob in lower case."""
     simulated = config.method != "marks"
     return {
         "calib_method": config.method,
@@ -201,7 +201,7 @@ def options(config: "CalibrationConfig") -> dict[str, Any]:
 
 
 def _counts(calibrator: "Calibrator") -> dict[str, float]:
-    """Return where the aggressive orders of the days went, and how long there was no valid book."""
+    """Return the counts of the days' aggressive orders by outcome, and the time without a valid book."""
     days = [marks.between(*span) for marks, span in zip(calibrator.marks, calibrator.days, strict=True)]
     counts = Counter[str]()
     for day in days:
@@ -210,7 +210,7 @@ def _counts(calibrator: "Calibrator") -> dict[str, float]:
 
 
 def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
-    """Return each day's own fit; nothing for a single day."""
+    """Return the fit of each day; empty for a single day."""
     if len(calibrator.tapes) == 1:
         return []
     fits = [calibrator.fit_points(calibrator.points(*day)) for day in calibrator.days]
@@ -222,7 +222,7 @@ def _by_day(calibrator: "Calibrator") -> list[dict[str, Any]]:
 
 
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
-    """Return a warning where trades reach far beyond the farthest order that was played; nothing where they do not."""
+    """Return a warning if trades reach far beyond the farthest simulated order; else nothing."""
     reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.distances[-1]
     if reach <= 2 * far:
         return ()
@@ -233,11 +233,11 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
 
 
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
-    """Return what the exchange's stamps of *tapes* show; None where nothing was stamped.
+    """Return statistics of the exchange times of *tapes*; None without exchange times.
 
-    ``same_instant_share``: share of the prints whose side and trade time are those of the print of that side before,
-    so that they count as its sweep. ``book_age_ms_p50``: median time from a trade to the stamp of the
-    first depth message that can show it, in ms: so long the displayed book is older than the trade.
+    ``same_instant_share``: share of the prints with the side and trade time of the previous print of that side, so that
+    they belong to its sweep. ``book_age_ms_p50``: median time from a trade to the stamp of the
+    first depth message that can include it, in ms: the delay of the displayed book.
     """
     shared, ages = [], []
     for tape in tapes:
@@ -264,16 +264,16 @@ def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class AdverseMove:
-    """The mean move of the mid against the probes at one distance.
+    """The mean adverse move of the mid after hits of probes at one distance.
 
     Attributes:
         delta_ticks: Distance of the probes from the reference.
         side: ``bid``, ``ask`` or ``both``.
-        horizon_s: From the hit to the second look at the mid.
-        hits: Those whose second look fell into the same stretch of valid book.
-        mean_move_ticks: From the mid before the sweep; above 0 is against the order (a bought price fell).
+        horizon_s: Time from the hit to the later mid.
+        hits: Number of hits with the later mid in the same epoch.
+        mean_move_ticks: Move from the mid before the sweep; above 0 is against the order.
         se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
-        kept_ticks: What is left of the distance: delta less the move, before fees (from the mid only).
+        kept_ticks: Remaining distance: delta less the move, before fees (for the mid only).
     """
 
     delta_ticks: float
@@ -291,7 +291,7 @@ class _Hits(NamedTuple):
     touch: "Ints"
     depth: "Ints"
     block: "Ints"
-    moves: "Floats"  # a column for each horizon, in ticks; NaN where the book broke or the day ended
+    moves: "Floats"  # a column per horizon, in ticks; NaN after a gap or the end of the day
 
     @classmethod
     def of(cls, marks: "DepthCounts", side: int, day: tuple[int, int], first_block: int) -> "_Hits":
@@ -310,7 +310,7 @@ class _Hits(NamedTuple):
 
 
 def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
-    """Return the moves at every distance that was hit, by the marks of all days whatever the method."""
+    """Return the moves at every distance that was hit, by the marks of all days, for every method."""
     days = list(zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True))
     hits = {side: [_Hits.of(marks, side, day, first) for marks, day, first in days] for side in (1, -1)}
     per_tick = calibrator.marks[0].path.per_tick
@@ -324,18 +324,18 @@ def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
 
 
 def _moves(hits: _Hits, column: int, places: "Ints", per_tick: int, named: tuple[str, int]) -> Iterator[AdverseMove]:
-    """Yield a row for each distance with a move; probes stand whole ticks from the touch.
+    """Yield a row for each distance with a move; probes are whole ticks from the touch.
 
     Args:
-        hits: Of one side, or of both.
-        column: Of the moves.
-        places: Where probes stand, in steps.
+        hits: Hits of one side, or of both.
+        column: Column of the moves.
+        places: Distances of probes, in steps.
         per_tick: Steps of distance in one tick.
         named: The side and the horizon in s.
     """
     side, horizon_s = named
     swept, blocks = (hits.touch, hits.depth, hits.block), int(hits.block.max(initial=0)) + 1
-    # what the moves of a block are off together: those of one block depend on each other
+    # summed deviations by block, as moves within a block are dependent
     counts, means, off = probe_moves(swept, hits.moves[:, column].copy(), places, per_tick, blocks)
     for at in np.flatnonzero(counts.any(axis=1)).tolist():
         with_moves = np.flatnonzero(counts[at])
@@ -346,7 +346,7 @@ def _moves(hits: _Hits, column: int, places: "Ints", per_tick: int, named: tuple
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
-    """Write ``adverse_selection.csv``; an empty ``se_ticks`` is not known."""
+    """Write ``adverse_selection.csv``; an empty ``se_ticks`` is unknown."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = [field.name for field in fields(AdverseMove)]

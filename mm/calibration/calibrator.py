@@ -1,4 +1,4 @@
-"""Any window of days to points to a fit: by marks, a ladder of simulated orders, or one run for each distance."""
+"""Calibration of any window of days: points and fit, by marks, a ladder of simulated orders, or a run per distance."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,8 +45,8 @@ class FillsMeasured:
     """The fill model under which simulated orders are measured.
 
     Attributes:
-        name: As FILL_MODEL has it.
-        params: As FILL_PARAMS_JSON has them.
+        name: As in FILL_MODEL.
+        params: As in FILL_PARAMS_JSON.
         make: Returns a new model, for each run.
     """
 
@@ -57,28 +57,27 @@ class FillsMeasured:
 
 @dataclass(frozen=True)
 class CalibrationConfig:
-    """How a tape becomes points, and points a fit.
+    """Options of the measurement of points and of their fit.
 
     Attributes:
         method: ``marks`` (every aggressive order's depth), ``ladder`` (orders that hold one distance
             after another) or ``fixed`` (a run of orders for each distance).
         deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all. None is 1 to 13 by
             the hit rule, and from the touch as far as the flow under a fill model.
-        dwell_ms: How long the ladder holds a distance.
-        mid_move_threshold_ticks: How far the reference moves until a simulated order follows.
-        reference: What distances are measured from: ``mid``, ``micro`` or ``best``.
-        rule: What a sweep must bring to an order.
-        fills: The fill model that decides on the fills of ``ladder`` and ``fixed``, in the place of *rule*, of which
-            the quantity alone counts (0: the clip of the rules). Orders then follow the reference at every requote, as
-            those of a backtest do. None is the rule.
+        dwell_ms: Time for which the ladder holds a distance.
+        mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        rule: Condition for a sweep to hit an order.
+        fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the
+            rules). Orders then follow the reference at every requote, as in a backtest. None uses the rule.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
-        seed: Of the ladder's order.
-        permutations: How many orders of its distances a ladder is played with, seeds counted from *seed*.
+        seed: Seed of the ladder's order of distances.
+        permutations: Number of permutations of a ladder, with seeds from *seed* on.
         fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances give no usable fit.
-        max_delta_ticks: Distances beyond are left out; of ``marks``, the last cell. None is as far as the flow of the
-            measured window reaches (``marks``), or as its orders stood (``ladder``, ``fixed``).
+        max_delta_ticks: Distances beyond are left out; for ``marks``, the last cell. None is the reach of the flow in
+            the measured window (``marks``), or the largest distance of its orders (``ladder``, ``fixed``).
     """
 
     method: str = "marks"
@@ -98,7 +97,7 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         if self.permutations < 1:
-            raise UsageError(f"a ladder of {self.permutations} permutations measures nothing; give 1 or more")
+            raise UsageError(f"a ladder of {self.permutations} permutations; give 1 or more")
         if self.method not in METHODS:
             raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
         if self.distance not in DISTANCES:
@@ -111,7 +110,7 @@ class CalibrationConfig:
     def _check_fills(self, fills: FillsMeasured) -> None:
         if self.method == "marks":
             raise UsageError(
-                f"CALIB_FILLS (--calib-fills) is {fills.name}, and the marks play no orders; choose the method fixed "
+                f"CALIB_FILLS (--calib-fills) is {fills.name}, and marks have no orders; choose the method fixed "
                 f"or ladder"
             )
         if replace(self.rule, order_e8=0) != HitRule():
@@ -122,7 +121,7 @@ class CalibrationConfig:
 
     @property
     def distances(self) -> tuple[float, ...]:
-        """Distances of ``ladder`` and ``fixed``, in ticks: those given, or the default ones of the reference."""
+        """Distances of ``ladder`` and ``fixed``, in ticks: as given, or the defaults for the reference."""
         if self.deltas is not None:
             return self.deltas
         if self.fills is None:
@@ -132,7 +131,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one stretch of tape showed.
+    """Measurement of one part of the tapes.
 
     Attributes:
         fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise; under a fill model
@@ -149,11 +148,11 @@ class Measured:
 
 
 class Calibrator:
-    """Measures any window of one or more days; the simulated orders are played once, whatever the windows.
+    """Measures any window of one or more days; simulated orders are played once for all windows.
 
     Attributes:
-        tapes: The days, in order of time.
-        config: How they are measured; under a fill model with the distances that were played.
+        tapes: The days, in chronological order.
+        config: The options; under a fill model with the played distances.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -171,15 +170,15 @@ class Calibrator:
         """Prepare the days.
 
         Args:
-            tape: One day, or days in order of time.
-            config: How they are measured.
-            rules: Give the latencies of simulated orders.
-            keep: Returns a run of simulated orders by its name, from the function where it has none yet.
-            held: How many days are held whole at once, of the others only sums; None holds all.
-            learn_us: Length of the first stretch, whose flow alone says how far the default distances of a fill model
-                go and up to which states of orders are summed first, so that later windows know nothing of their
-                future; None for all days.
-            marks: Of each day, where they were counted before.
+            tape: One day, or days in chronological order.
+            config: The options.
+            rules: The latencies of simulated orders.
+            keep: Returns a run of simulated orders by name, calling the function if it is not cached.
+            held: Maximum number of days in memory at once, others only as sums; None holds all.
+            learn_us: Length of the first part, whose flow determines the largest default distance under a fill model,
+                and which ends the first sums of states of orders, so that later windows have no look-ahead; None uses
+                all days.
+            marks: The marks of each day, if counted before.
         """
         self.tapes = tapes_given(tape, "the calibration")
         self.config = config
@@ -192,7 +191,7 @@ class Calibrator:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
         self.played: dict[str, Played] = {}
         for one in self.tapes if config.method != "marks" else ():
-            one.forget()  # what is played are its best prices
+            one.forget()  # only its best prices are played
         states = None if config.fills is None else (self._periods, flow_of(self.tapes))
         for name, quotes in runs_of(self.tapes[0], config):
             play = partial(simulated, self.tapes, quotes, config, rules, states)
@@ -203,9 +202,9 @@ class Calibrator:
 
     @property
     def _periods(self) -> list[int]:
-        """The begin, and the ends of the stretches that states are summed over, each twice as long as the one before.
+        """The start, and the ends of the periods over which states are summed, each twice as long as the previous one.
 
-        So any later instant has the states of half its past or more, in few of them.
+        So the states at any later instant cover at least half of its past, with few periods.
         """
         first_us, last_us = self._known_us - self.start_us, self.end_us - self.start_us
         lengths = takewhile(lambda length_us: length_us <= last_us, (first_us << power for power in count()))
@@ -213,7 +212,7 @@ class Calibrator:
 
     @cached_property
     def states(self) -> "dict[int, StateRates]":
-        """How often orders filled up to some instants, by what had happened to them; empty of the hit rule."""
+        """Fill rates up to some instants, by the state of orders; empty with the hit rule."""
         if self.config.fills is None:
             return {}
         sums = np.concatenate([run.states for run in self.played.values()])
@@ -221,16 +220,16 @@ class Calibrator:
 
     @property
     def recent_s(self) -> float | None:
-        """How long a move of the mid is recent in *states*; None of the hit rule."""
+        """Time for which a move of the mid is recent in *states*; None with the hit rule."""
         return recent_us(self._rules) / US_PER_S if self.config.fills else None
 
     @property
     def fills_name(self) -> str | None:
-        """The fill model that decided on the fills; None where the hit rule did."""
+        """The fill model of the fills; None with the hit rule."""
         return None if self.config.fills is None else self.config.fills.name
 
     def _farther(self, until_us: int) -> Iterator[float]:
-        """Yield distances beyond the default ones, as far as the flow until an instant reaches."""
+        """Yield distances beyond the default ones, up to the reach of the flow until an instant."""
         near, far = self.config.distances[-2:]
         reach = self.reach(self.start_us, until_us)
         while 2 * far < reach:
@@ -239,7 +238,7 @@ class Calibrator:
 
     @property
     def order_qty(self) -> float | None:
-        """Quantity of the orders that a fill model filled, in the base asset; None where the hit rule did."""
+        """Quantity of the orders filled by a fill model, in the base asset; None with the hit rule."""
         if self.config.fills is None:
             return None
         lot_e8 = self.tapes[0].instrument.lot_e8
@@ -267,14 +266,14 @@ class Calibrator:
 
     @cached_property
     def marks(self) -> "DayMarks":
-        """The marks of each day, which are at hand whatever the method."""
+        """The marks of each day, available for every method."""
         from mm.calibration.day_marks import DayMarks
 
         return DayMarks(self.tapes, self.depth_options, self._held, self._found)
 
     @property
     def depth_options(self) -> "DepthOptions":
-        """How the marks are counted."""
+        """Options of the marks."""
         from mm.calibration.depth_counts import DepthOptions
 
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
@@ -289,11 +288,11 @@ class Calibrator:
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
-        """First instant and end of what each day covers, its last event included."""
+        """First instant and end of each day's data, including its last event."""
         return [span_of(tape) for tape in self.tapes]
 
     def between(self, start_us: int, end_us: int) -> Measured:
-        """Return what ``[start_us, end_us)`` shows; nothing at or after its end is read."""
+        """Return the measurement of ``[start_us, end_us)``; nothing at or after its end is read."""
         parts = self.parts(start_us, end_us)
         first = first_blocks(parts)
         if self.config.method != "marks":
@@ -325,7 +324,7 @@ class Calibrator:
 
     @property
     def ladders(self) -> int:
-        """How many permutations of a ladder were played; 1 of another method."""
+        """Number of played permutations of a ladder; 1 for another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
     def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
@@ -335,9 +334,9 @@ class Calibrator:
         return {name: (self._late(name, points), points) for name, points in found.items()}
 
     def _late(self, name: str, points: Points) -> Points:
-        """Return the points of a run with those nearer than any quote, where a fill model measures, at its distance.
+        """Return the points of a run; under a fill model those nearer than the nearest quotes count at their distance.
 
-        Such orders waited for their cancels. Those of the nearest quotes count there; those of others are left out.
+        Such orders were waiting for their cancels. Those of other quotes are left out.
         """
         near = min(self.config.distances)
         if self.config.fills is None:
@@ -347,7 +346,7 @@ class Calibrator:
         return points.where(points.delta_ticks >= near)
 
     def length_s(self, start_us: int, end_us: int) -> float:
-        """Return the seconds of recording in ``[start_us, end_us)``, as the blocks of its points count them."""
+        """Return the recorded seconds in ``[start_us, end_us)``, as used by the blocks of its points."""
         parts = self.parts(start_us, end_us)
         return first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
@@ -367,40 +366,40 @@ class Calibrator:
         return predictive_ci95(self.points(start_us, end_us), horizon_s)
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
-        """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None where it was not seen."""
+        """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""
         return sigma_of([self.marks.moves(*part) for part in self.parts(start_us, end_us)])
 
     def points(self, start_us: int, end_us: int) -> Points:
-        """Return the points of ``[start_us, end_us)`` that a fit takes; nothing at or after its end is read."""
+        """Return the points of ``[start_us, end_us)`` for a fit; nothing at or after its end is read."""
         if self.config.method != "marks":
             return self.between(start_us, end_us).fitted
         return self.marked(start_us, end_us)
 
     def marked(self, start_us: int, end_us: int) -> Points:
-        """Return the points of the marks in ``[start_us, end_us)``, whatever the method."""
+        """Return the points of the marks in ``[start_us, end_us)``, for every method."""
         parts, reach = self.parts(start_us, end_us), self.reach(start_us, end_us)
         return joined([self.marks.points(*part, reach) for part in parts], first_blocks(parts))
 
     def fit_points(self, points: Points) -> PoissonFit:
-        """Return the fit of *points*, as the config has it.
+        """Return the fit of *points* by the config.
 
-        Points of several ladders weigh as one, because one tape feeds them all; the fit's counts and seconds are those
-        of all of them, as in ``calibration_points.csv``.
+        Points of several ladders have the weight of one, as they are from one tape; the fit's counts and seconds are
+        those of all, as in ``calibration_points.csv``.
         """
         ladders = self.ladders
         return fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Return the fit of *points* as `fit_points` does, without what a segment of a schedule does not show."""
+        """Return the fit of *points* as `fit_points`, without results unused in a segment of a schedule."""
         ladders = self.ladders
         return fit_window(points, self._options(ladders)).times(ladders)
 
     def fit_single(self, points: Points) -> PoissonFit:
-        """Return the fit of the points of one run of a ladder, or of marks, whatever the method."""
+        """Return the fit of the points of one run of a ladder, or of marks, for every method."""
         return fit_poisson(points, **asdict(replace(self._options(1), intervals="profile")))
 
     def _options(self, ladders: int) -> FitOptions:
-        """Return how points of so many ladders are fitted."""
+        """Return the fit options for points of a number of ladders."""
         config = self.config
         return FitOptions(
             fit_method=config.fit_method,
@@ -411,7 +410,7 @@ class Calibrator:
         )
 
     def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
-        """Return the fit of ``[start_us, end_us)`` with its provenance, and what it rests on."""
+        """Return the fit of ``[start_us, end_us)`` with its provenance, and its measurement."""
         measured = self.between(start_us, end_us)
         fit = self.fit_points(measured.fitted)
         if self.config.fills is not None:
@@ -437,6 +436,6 @@ class Calibrator:
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:
-    """Return the block with which each stretch (…, start, end in µs) begins: all but the last fill whole blocks."""
+    """Return the first block of each part (…, start, end in µs); all but the last have whole blocks."""
     lengths = [-((start_us - end_us) // BLOCK_US) for *_, start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]

@@ -1,7 +1,7 @@
-"""The marks of several days: those in use whole, those behind as sums by block, so that memory does not grow with days.
+"""The marks of several days: days in use completely, past days as sums by block, so that memory stays bounded.
 
-A window looks at the events of the day that it ends in, and perhaps of the one before. Of days that lie wholly in its
-past it needs where the touch stood and how deep sweeps reached, by block, which is a thousandth of their events.
+A window reads the events of the day that it ends in, and possibly of the previous one. Of earlier days it needs only
+the touch and the depth of sweeps by block, a thousandth of their events.
 """
 
 from collections import OrderedDict
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """A whole day by block: all that windows need of a day that lies behind them.
+    """A whole day by block: the data that later windows need.
 
     Attributes:
         per_tick: Steps of distance in one tick.
-        blocks: How many blocks it has, of which the last may be a part.
-        sides: What each saw, each place of a block once.
-        depths: What `reach_of` takes of it, equal rows as one.
-        moves: Of the mid, for its volatility.
+        blocks: Number of blocks; the last may be incomplete.
+        sides: Tallies of each side, each place of a block once.
+        depths: Input of `reach_of`, with equal rows merged.
+        moves: Moves of the mid, for its volatility.
     """
 
     per_tick: int
@@ -68,13 +68,13 @@ class DaySums:
 
 
 class DayMarks(Sequence[DepthCounts]):
-    """The marks of each day, made when they are first needed.
+    """The marks of each day, counted when first needed.
 
     Args:
-        tapes: The days, in order of time.
-        options: How they are measured.
-        held: How many days are held whole, those needed last; None holds all.
-        found: The marks of each day, where they were counted before.
+        tapes: The days, in chronological order.
+        options: Options of the marks.
+        held: Maximum number of complete days in memory, the last used ones; None holds all.
+        found: The marks of each day, if counted before.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DayMarks(Sequence[DepthCounts]):
     def __getitem__(self, day: slice) -> list[DepthCounts]: ...
 
     def __getitem__(self, day: int | slice) -> DepthCounts | list[DepthCounts]:
-        """Return the marks of the day of this number, or of several days."""
+        """Return the marks of the day with this index, or of several days."""
         if isinstance(day, slice):
             return [self[number] for number in range(len(self))[day]]
         number = range(len(self))[day]
@@ -139,7 +139,7 @@ class DayMarks(Sequence[DepthCounts]):
         phase, path = (start_us - self._spans[day][0]) % US_PER_S, self[day].path
         key = day, phase
         if key not in self._moves:
-            if key not in self._looked:  # one window alone costs less than the day
+            if key not in self._looked:  # a single window costs less than the day
                 self._looked.add(key)
                 return moves_of(path, start_us, end_us)
             self._moves[key] = MoveSums(path, self._spans[day][0] + phase, self._spans[day][1])

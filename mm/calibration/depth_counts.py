@@ -1,12 +1,11 @@
-"""How deep each aggressive order reached: every distance at once, from one pass over the tape.
+"""Depth of each aggressive order: measures all distances at once, in one pass over the tape (``marks``).
 
-A probe is an order that could have rested at a price of the grid. It is exposed while the book is
-valid and it is not nearer than its own side's best price; it is hit by a sweep that reaches it. So a
-sweep of depth d, met by a touch at distance t <= d, hits the probes from t to d, and the likelihood
-counts it once, in the cell that d lies in: seconds in which a probe there was exposed against sweeps
-that reached the cell and not the next one (the last cell is open). Cells are a tick wide where the
-flow reaches no more than `CELLS` ticks; where it reaches farther, they widen by a constant ratio, and
-the exposure of a cell is the mean over its prices.
+A probe is an order that could have rested at a price of the grid. It is exposed while the book is valid and it is not
+nearer than its own side's best price; it is hit by a sweep that reaches it. So a sweep of depth d, at a touch at
+distance t <= d, hits the probes from t to d, and the likelihood counts it once, in the cell of d: seconds in which a
+probe there was exposed against sweeps that reached the cell and not the next one (the last cell is open). Cells are a
+tick wide if the flow reaches up to `CELLS` ticks; beyond, they widen by a constant ratio, and the exposure of a cell is
+the mean over its prices.
 """
 
 from collections import Counter
@@ -48,9 +47,9 @@ if TYPE_CHECKING:
     Swept = tuple[Ints, Ints, Ints]
 
 
-REACHED = 0.999  # share of the sweeps that come no farther than the last cell
-LEAST_TICKS = 5  # of cells beyond the best price at its median distance, so that there is a curve to fit
-CELLS = 100  # of each parity; more ticks than these are put in cells that widen
+REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
+LEAST_TICKS = 5  # minimum of cells beyond the median distance of the best price
+CELLS = 100  # of each parity; beyond, cells widen
 FARTHEST = 1e9
 SHARED_BLOCKS = 6  # of a window at least, that takes them from cells that are kept
 KEPT_CELLS = 4  # of a side and a grid
@@ -59,12 +58,12 @@ Sides = dict[int, tuple[Tally, ...]]  # what each side of a window saw, in parts
 
 @dataclass(frozen=True, slots=True)
 class DepthOptions:
-    """What counts as a hit, and in what cells it is counted.
+    """Definition of hits and of the cells.
 
     Attributes:
-        reference: ``mid``, ``micro`` or ``best``: what distances are measured from.
-        rule: What a sweep must bring to a probe.
-        max_delta_ticks: Distance of the last, open cell; None for as far as the flow of a window reaches
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        rule: Condition for a sweep to hit a probe.
+        max_delta_ticks: Distance of the last, open cell; None for the reach of the flow of a window
             (`DepthCounts.reach`).
         block_s: Length of the blocks, counted from the start of the window.
         sides: Sides of the probes: +1 bids (hit by sellers), -1 asks.
@@ -88,17 +87,17 @@ class DepthOptions:
 
 @dataclass(frozen=True, slots=True)
 class SweepCounts:
-    """Where the sweeps of a window went; all but *prints* and *sweeps* are parts of *sweeps*.
+    """Counts of the sweeps of a window by outcome; all but *prints* and *sweeps* are parts of *sweeps*.
 
     Attributes:
         prints: Trade prints.
         sweeps: Aggressive orders: prints of one side and trade time.
         counted: Those counted in a cell.
-        unreachable: Those that reached no exposed probe: prints inside the spread of a book that
-            is older than they are, and those that brought too little for the rule.
-        beyond: Those that met a touch farther than the largest distance.
-        no_book: Those in seconds without a valid book.
-        unexposed: Those whose cell had no time at all in its block (two events of one instant).
+        unreachable: Those that reached no exposed probe: prints inside the spread of an older book, and those too
+            small for the rule.
+        beyond: Those at a touch beyond the largest distance.
+        no_book: Those without a valid book.
+        unexposed: Those whose cell has no exposure in its block (two events of one instant).
     """
 
     prints: int
@@ -115,10 +114,10 @@ class DepthPoints:
     """Exposure and hits of one window.
 
     Attributes:
-        cells: Disjoint cells by side and block, empty ones included: what is fitted.
-        cumulative: By side, hits at or beyond each distance: what is shown; its rows share sweeps,
-            so their errors are not independent.
-        counts: Where the sweeps went.
+        cells: Disjoint cells by side and block, including empty ones, for the fit.
+        cumulative: By side, hits at or beyond each distance, for display; its rows share sweeps, so their errors are
+            not independent.
+        counts: Counts of the sweeps by outcome.
         valid_s: Seconds with a valid book.
         excluded_s: The window's other seconds.
     """
@@ -131,10 +130,10 @@ class DepthPoints:
 
 
 class DepthCounts:
-    """The marks of one tape, ready for any number of windows; a window costs what lies in it.
+    """The marks of one tape, for any number of windows; the cost of a window is proportional to its events.
 
     Attributes:
-        options: What counts as a hit, and in what cells.
+        options: Definition of hits and cells.
         span: The instants ``[start, end)`` that the tape covers.
         path: The reference and the own best prices.
         sweeps: By side of the probes, the aggressive orders that may hit them.
@@ -158,7 +157,7 @@ class DepthCounts:
         return found
 
     def _clear(self) -> None:
-        """Begin without what windows have left."""
+        """Reset the caches of windows."""
         self._by_block: dict[tuple[int, int], BlockSums] = {}
         self._looked: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[tuple[int, int], tuple[Tally, ...]]] = {}
@@ -173,9 +172,9 @@ class DepthCounts:
         return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
 
     def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
-        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and where each met the touch, in steps.
+        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and the touch at each, in steps.
 
-        The last answer of each side is kept.
+        The last result of each side is cached.
         """
         kept = self._hits.get(side)
         if kept and kept[0] == (start_us, end_us):
@@ -188,20 +187,20 @@ class DepthCounts:
         return found
 
     def rows(self, side: int) -> TouchRows:
-        """Return the touch of a side and its sweeps, of which windows take a part."""
+        """Return the touch of a side and its sweeps, of which windows use parts."""
         if side not in self._rows:
             self._rows[side] = self.sweeps[side].rows(self.path)
         return self._rows[side]
 
     def depths(self, start_us: int, end_us: int) -> "list[Swept]":
-        """Return what `reach_of` takes of the sweeps of ``[start_us, end_us)``."""
+        """Return the input of `reach_of` for the sweeps of ``[start_us, end_us)``."""
         return depths_of(self._sides(*within(self.span, start_us, end_us)))
 
     def between(self, start_us: int, end_us: int, reach: float | None = None) -> DepthPoints:
         """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
 
-        Nothing at or after *end_us* is read, and of what is before *start_us* only the book. A sweep
-        that a border cuts counts on each side with the prints it has there.
+        Nothing at or after *end_us* is read, and only the book before *start_us*. A sweep cut by a border counts on
+        each side with its prints there.
 
         Args:
             start_us: First instant of the window.
@@ -230,7 +229,7 @@ class DepthCounts:
         )
 
     def points(self, start_us: int, end_us: int, reach: float | None = None) -> Points:
-        """Return the cells of ``[start_us, end_us)``, as `between` has them: what is fitted."""
+        """Return the cells of ``[start_us, end_us)``, as in `between`, for the fit."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, reach), self.path.per_tick)
         return points_of(grid, self._cells_by_side(start_us, end_us, grid))
@@ -262,12 +261,12 @@ class DepthCounts:
         return found
 
     def by_spread(self, start_us: int, end_us: int) -> dict[int, SpreadTally]:
-        """Return what each side saw in ``[start_us, end_us)``, by spread."""
+        """Return the tallies of each side in ``[start_us, end_us)``, by spread."""
         window, block_us = within(self.span, start_us, end_us), self._block_us
         return {side: SpreadTally.of(self.path, side, one, window, block_us) for side, one in self.sweeps.items()}
 
     def state_points(self, states: Iterable[dict[int, Tally]], start_us: int, end_us: int) -> list[Points]:
-        """Return the cells of each state of ``[start_us, end_us)``, by side a part of what it saw, up to its reach."""
+        """Return the cells of each state of ``[start_us, end_us)``, from its tallies by side, up to its reach."""
         start_us, end_us = within(self.span, start_us, end_us)
         grid = DistanceGrid.of(self._limit(start_us, end_us, None), self.path.per_tick)
         blocks = self._blocks(start_us, end_us)
@@ -277,7 +276,7 @@ class DepthCounts:
         ]
 
     def _sides(self, start_us: int, end_us: int) -> Sides:
-        """Return what each side of a window saw; the last answer is kept: a window's reach is looked for first."""
+        """Return the tallies of each side of a window; the last result is cached, as the reach is computed first."""
         key = start_us, end_us
         for side in self.options.sides:
             if side not in self._last or self._last[side][0] != key:
@@ -285,7 +284,7 @@ class DepthCounts:
         return {side: self._last[side][1] for side in self.options.sides}
 
     def _blocks(self, start_us: int, end_us: int) -> int:
-        """Return how many blocks a window has, of which the last may be a part."""
+        """Return the number of blocks of a window; the last may be incomplete."""
         return max(-((start_us - end_us) // self._block_us), 1)
 
     def _limit(self, start_us: int, end_us: int, reach: float | None) -> float:
@@ -295,9 +294,9 @@ class DepthCounts:
         return reach_of(self.depths(start_us, end_us), self.path.per_tick) if given is None else given
 
     def _tallied(self, side: int, start_us: int, end_us: int) -> tuple[Tally, ...]:
-        """Return what a side of a window saw: its whole blocks from the day's sums, if there are any, the rest itself.
+        """Return the tallies of a side of a window: whole blocks from the day's sums, if any, the rest directly.
 
-        Of the sums nothing is taken that lies at or after the end: a sweep that a border cuts is taken back.
+        Nothing of the sums at or after the end is used: a sweep cut by a border is subtracted.
         """
         block_us, sums = self._block_us, self._sums(side, start_us, end_us)
         blocks = (end_us - start_us) // block_us if sums else 0
@@ -311,9 +310,9 @@ class DepthCounts:
         return whole if whole and not len(own.us) and not len(own.count) else (*whole, own)
 
     def _sums(self, side: int, start_us: int, end_us: int) -> BlockSums | None:
-        """Return the sums of the day's blocks in step with *start_us*; None as long as windows alone cost less.
+        """Return the sums of the day's blocks aligned with *start_us*; None while single windows cost less.
 
-        They are made once the windows in step with each other are as long as the day together.
+        They are computed once the aligned windows are together as long as the day.
         """
         step = (start_us - self.span[0]) % self._block_us
         key = side, step
@@ -326,17 +325,17 @@ class DepthCounts:
 
 
 def depths_of(sides: Sides) -> "list[Swept]":
-    """Return the touch that the sweeps of both sides met, their depth in steps and how many, of each part."""
+    """Return the touch at the sweeps of both sides, their depth in steps and their number, for each part."""
     return [(one.touch, one.depth, one.count) for parts in sides.values() for one in parts]
 
 
 def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:
-    """Return how far the flow of days reaches, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
+    """Return the reach of the flow of days, in whole ticks: the `REACHED` quantile of the depths of its sweeps.
 
-    At least `LEAST_TICKS` beyond the median distance of the best price, so that there are distances to compare.
+    It is at least `LEAST_TICKS` beyond the median distance of the best price.
 
     Args:
-        swept: Of the days, their `DepthCounts.depths`.
+        swept: `DepthCounts.depths` of the days.
         per_tick: Steps of distance in one tick.
     """
     count, deep, near = reach_steps(swept, REACHED, 0.5, MOST_STEPS) or _sorted_reach(swept)
@@ -346,7 +345,7 @@ def reach_of(swept: "Sequence[Swept]", per_tick: int) -> float:
 
 
 def _sorted_reach(swept: "Sequence[Swept]") -> tuple[int, float, float]:
-    """Return what `reach_steps` returns, by sorting."""
+    """Return the same as `reach_steps`, by sorting."""
     touch, depth, count = (np.concatenate(column) for column in zip(*swept, strict=True))
     hit = (touch != CLOSED) & (depth >= touch)
     touch, depth, count = touch[hit], depth[hit], count[hit]
@@ -355,14 +354,14 @@ def _sorted_reach(swept: "Sequence[Swept]") -> tuple[int, float, float]:
 
 @dataclass(frozen=True)
 class DistanceGrid:
-    """The cells of one window: the same whole ticks from each fraction of a tick that the best price can stand at.
+    """The cells of one window, equal for each fraction of a tick at which the best price can be.
 
-    A distance in steps is whole ticks and a part of a tick; a column is one cell of one part.
+    A distance in steps is whole ticks plus a fraction of a tick; a column is one cell of one fraction.
 
     Attributes:
         per_tick: Steps of distance in one tick.
-        last: Distance of the farthest cell that may begin, in steps.
-        begin: Where the cells begin, in whole ticks; the last one is open.
+        last: Largest distance at which a cell may begin, in steps.
+        begin: Starts of the cells, in whole ticks; the last one is open.
     """
 
     per_tick: int
@@ -371,23 +370,23 @@ class DistanceGrid:
 
     @staticmethod
     def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
-        """Return the grid up to a distance: cells of a tick, or, of more than `CELLS`, such that widen."""
+        """Return the grid up to a distance: cells of a tick, or widening ones if there were more than `CELLS`."""
         return _grid(max_delta_ticks, per_tick, CELLS)
 
     @property
     def columns(self) -> int:
-        """How many cells there are, over all parts of a tick."""
+        """Number of columns: cells over all fractions of a tick."""
         return len(self.begin) * self.per_tick
 
     @cached_property
     def near(self) -> "Ints":
-        """Where each column begins, in steps."""
+        """Start of each column, in steps."""
         near: Ints = (self.begin[:, None] * self.per_tick + np.arange(self.per_tick)).ravel()
         return near
 
     @cached_property
     def open(self) -> "NDArray[np.bool_]":
-        """The columns that have no end: of each part, the last one that begins no farther than the limit."""
+        """The open columns: for each fraction, the last one that begins within the limit."""
         after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
         found: NDArray[np.bool_] = (self.near <= self.last) & (after > self.last)
         return found
@@ -405,7 +404,7 @@ class DistanceGrid:
         return near, near + self.width
 
     def column(self, steps: "Ints") -> "Ints":
-        """Return the column that each distance lies in; beyond the limit, the open one of its part of a tick."""
+        """Return the column of each distance; beyond the limit, the open one of its fraction of a tick."""
         ticks, part = np.divmod(steps, self.per_tick)
         cell = np.searchsorted(self.begin, ticks, side="right") - 1
         column = cell * self.per_tick + part
@@ -414,20 +413,20 @@ class DistanceGrid:
 
     @cached_property
     def lookup(self) -> CellColumns:
-        """Where a distance lies, for `block_cells`."""
+        """The mapping of distances to columns, for `block_cells`."""
         return CellColumns(self.begin, self.per_tick, self.last)
 
     def reaching(self, touch: "Ints", depth: "Ints", count: "Ints") -> "Ints":
-        """Return by column how many sweeps hit a probe at its begin: met nearer or there, and ended there or beyond."""
+        """Return by column the number of sweeps that hit a probe at its start: touch up to it, end at or beyond it."""
         met, ended = self.column(touch), self.column(depth)
-        met = met + self.per_tick * (touch > self.near[met])  # the column's begin was nearer than the touch
+        met = met + self.per_tick * (touch > self.near[met])  # the column's start was nearer than the touch
         size = self.columns + self.per_tick
         change = np.bincount(met, count, size) - np.bincount(ended + self.per_tick, count, size)
         found: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return found
 
     def at_begin(self, touch: "Ints", spent: "Ints") -> "Times":
-        """Return µs by column in which a probe at its very begin was exposed."""
+        """Return µs by column in which a probe at its start was exposed."""
         close = (touch != CLOSED) & (touch <= self.last)
         column = self.column(touch[close])
         column = column + self.per_tick * (touch[close] > self.near[column])
@@ -438,7 +437,7 @@ class DistanceGrid:
 
 @lru_cache(maxsize=8)
 def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
-    """Return what `DistanceGrid.of` does; the last grids are kept, as windows that follow each other share them."""
+    """Return the same as `DistanceGrid.of`; the last grids are cached, as consecutive windows share them."""
     last = int(max_delta_ticks * per_tick)
     ticks = last // per_tick
     if ticks < cells:
@@ -448,14 +447,14 @@ def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
 
 
 def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple[Points, SweepCounts]:
-    """Return the cells of one side of a window, and where its sweeps went.
+    """Return the cells of one side of a window, and its counts of sweeps by outcome.
 
     Args:
-        grid: Of the window.
-        side: Of the probes.
-        tally: What it saw. Times and counts of cells of a tick are whole numbers below 2**53: exact in any order of
-            summing.
-        blocks: How many the window has.
+        grid: Grid of the window.
+        side: Side of the probes.
+        tally: Its tally. Times and counts of cells of a tick are whole numbers below 2**53, exact in any order of
+            summation.
+        blocks: Number of blocks of the window.
     """
     touch, depth, count = tally.touch, tally.depth, tally.count
     exposure_us, fills = block_cells(grid, (tally,), blocks)
@@ -476,7 +475,7 @@ def _one_side(grid: DistanceGrid, side: int, tally: Tally, blocks: int) -> tuple
 
 
 def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
-    """Return the time in which a probe was exposed at the begin of each column, and the sweeps that hit it there."""
+    """Return the exposure of a probe at the start of each column, and the sweeps that hit it."""
     counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
     begin_us = grid.at_begin(tally.stood, tally.us)
     begun = np.flatnonzero(begin_us)

@@ -1,6 +1,6 @@
 """Point estimates of A and k: maximum likelihood, Firth, and the log-linear regression.
 
-None raises on any table: where there is no estimate, there is a reason instead.
+They never raise on a table: without an estimate they return the reason.
 """
 
 import math
@@ -16,19 +16,19 @@ from mm.calibration.likelihood import Table
 from mm.calibration.points import as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
-LARGEST_LOG = 690.0  # exp beyond leaves the floats
+LARGEST_LOG = 690.0  # exp overflows beyond
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """An estimate of λ(δ) = A exp(-k δ).
 
-    At the pivot, the estimated intensity and k are independent; all errors follow from theirs.
+    At the pivot, the estimates of intensity and k are uncorrelated; all errors follow from theirs.
 
     Attributes:
         logA: Ln of A, A in fills per second.
         k: Decay, in 1/tick.
-        pivot_delta: The pivot, in ticks: where the intensity is known best.
+        pivot_delta: The pivot, in ticks: the distance with the smallest error of the intensity.
         var_pivot: Variance of ln of the intensity there.
         var_k: Variance of k.
     """
@@ -41,7 +41,7 @@ class Estimate:
 
     @property
     def A(self) -> float:
-        """Fills a second, a side, a resting order, at distance 0."""
+        """Fills per second, side and resting order, at distance 0."""
         return math.exp(self.logA)
 
     @property
@@ -77,12 +77,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Why there is no estimate.
+    """The reason for a missing estimate.
 
     Attributes:
         status: ``no_fills``, ``too_few_deltas``, ``boundary_k_pos`` or ``boundary_k_neg``.
         reason: The same as a sentence.
-        edge: Where the likelihood is highest, in units of the table's span; may be infinite.
+        edge: Position of the maximum of the likelihood, in units of the table's span; may be infinite.
     """
 
     status: str
@@ -94,10 +94,10 @@ class Absent:
 def estimate(
     delta_ticks: ArrayLike, exposure_s: ArrayLike, fills: ArrayLike, width_ticks: ArrayLike | None = None
 ) -> Estimate | Absent:
-    """Return the maximum-likelihood estimate of columns, and nothing else: what a schedule fits often.
+    """Return only the maximum-likelihood estimate of columns, as a schedule fits often.
 
     Raises:
-        DataError: On a value that cannot be, with its row.
+        DataError: On an invalid value, with its row.
     """
     points = as_points((delta_ticks, exposure_s, fills))
     width = points.width_ticks if width_ticks is None else np.asarray(width_ticks, np.float64)
@@ -105,22 +105,22 @@ def estimate(
 
 
 def maximum_likelihood(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
-    """Return the estimate at the highest likelihood, or why there is none.
+    """Return the maximum-likelihood estimate, or the reason for none.
 
     Args:
         table: Its rows.
-        highest: Their `likelihood_peak`, where it is known already.
+        highest: Their `likelihood_peak`, if already known.
     """
     peak = likelihood_peak(table) if highest is None else highest
     return peak if isinstance(peak, Absent) else at_peak(table, peak, table.total)
 
 
 def firth(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
-    """Return the estimate at the highest likelihood times Jeffreys prior: finite also with very few fills.
+    """Return the estimate that maximises likelihood times Jeffreys prior; finite also with very few fills.
 
     Args:
         table: Its rows.
-        highest: Their `likelihood_peak`, where it is known already.
+        highest: Their `likelihood_peak`, if already known.
     """
     absent = _unidentified(table)
     if absent:
@@ -135,8 +135,8 @@ def firth(table: Table, highest: float | Absent | None = None) -> Estimate | Abs
 def log_linear(table: Table) -> Estimate | Absent:
     """Return the regression of the log rate on delta, weighted by counts, empty rows dropped.
 
-    Among cells the rate is that of a tick in the middle of the cell, and open cells, which have no
-    middle, are dropped too: exact where all cells are equally wide.
+    For cells the rate is that of a tick in the middle of the cell, and open cells, which have no middle, are dropped
+    as well: exact if all cells are equally wide.
     """
     shape, cells = table.shape, table.cells
     kept = np.flatnonzero((table.fills > 0) & (shape.closed | (not cells)))
@@ -158,10 +158,10 @@ def log_linear(table: Table) -> Estimate | Absent:
 
 
 def likelihood_peak(table: Table) -> float | Absent:
-    """Return the k of the highest likelihood, in units of the table's span, or why there is none.
+    """Return the maximum-likelihood k, in units of the table's span, or the reason for none.
 
-    It is finite if and only if there are fills at two distances, or at one that is neither the
-    nearest nor the farthest; cells moreover need the fills to lie nearer than the exposure.
+    It is finite if and only if there are fills at two distances, or at one that is neither the smallest nor the
+    largest; for cells the fills must also be nearer than the exposure.
     """
     absent = _unidentified(table)
     if absent:
@@ -183,7 +183,7 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
 
 
 def _unidentified(table: Table) -> Absent | None:
-    """Return why no k can be read off *table* at all, if so."""
+    """Return the reason why *table* determines no k, or None."""
     if table.total == 0:
         return Absent("no_fills", "no fills")
     if table.span == 0:
@@ -194,7 +194,7 @@ def _unidentified(table: Table) -> Absent | None:
 def _in_ticks(
     table: Table, found: tuple[float, float], pivot: float, information: tuple[float, float]
 ) -> Estimate | Absent:
-    """Return what was *found* in units of the span in ticks, or that its numbers are beyond what floats hold.
+    """Convert a result *found* in units of the span to ticks; return the reason if its numbers overflow floats.
 
     Args:
         table: Its rows.
@@ -215,15 +215,15 @@ def _in_ticks(
     return Absent(status, f"ln A = {log_a:.4g} with k = {k:.4g} is beyond what can be computed with")
 
 
-Slope = Callable[[At], tuple[float, float]]  # a slope, and its own slope
+Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and second derivative
 
 ROUNDING = 1e-14  # of the score of one fill
-STRIDE = 0.1  # of a scan, as a share of k: peaks nearer to each other are one
-SURE = 4  # a function that falls in so many places, each four times as far as the one before, rises no more
+STRIDE = 0.1  # of a scan, as a share of k; nearer peaks count as one
+SURE = 4  # number of falling points, each four times as far, after which a function is taken to fall for good
 
 
 def score_peak(table: Table) -> float | None:
-    """Return the k of the highest likelihood, which has to be finite; None if, among cells, it only falls."""
+    """Return the maximum-likelihood k, which must be finite; None if, for cells, the likelihood only falls."""
     if not table.cells:
         at = table.at(0.0)
         level = abs(at.mean - at.seen) < ROUNDING
@@ -236,11 +236,11 @@ def score_peak(table: Table) -> float | None:
 
 
 def penalised_peak(table: Table, peak: float | None) -> float | None:
-    """Return the k of the highest likelihood times prior; None if, among cells, it only falls.
+    """Return the k that maximises likelihood times prior; None if, for cells, it only falls.
 
     Args:
         table: Its rows.
-        peak: The k of the highest likelihood alone; None where it is not finite.
+        peak: The maximum-likelihood k; None if it is not finite.
     """
     ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or table.rows.alone(peak)) else None
     if ends is None:
@@ -252,9 +252,9 @@ def penalised_peak(table: Table, peak: float | None) -> float | None:
 def falls_at(
     table: Table, slope: Slope | None, start: float, between: tuple[float, float] = (-math.inf, math.inf)
 ) -> float:
-    """Return where *slope* falls through zero, by Newton steps kept *between* two ends; the least k if it only falls.
+    """Return a zero crossing of *slope* from above, by bracketed Newton steps; the smallest k if it is negative.
 
-    Of several such places it is one. None is the slope of the likelihood.
+    If there are several, any of them. None is the slope of the likelihood.
     """
     return table.rows.falls_at(slope, start, *between, table.least_k)
 
@@ -268,13 +268,13 @@ def _penalised(at: At) -> tuple[float, float]:
 
 
 def _first_guess(seen: float) -> float:
-    """Return about the k at which an exponential depth, cut to [0, 1], has the mean *seen*."""
+    """Return an approximate k at which an exponential depth, truncated to [0, 1], has the mean *seen*."""
     seen = min(max(seen, 1e-3), 1 - 1e-3)
     return 1 / seen - 1 / (1 - seen)
 
 
 def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:
-    """Return two k beyond which the prior, at its most, cannot make good what the likelihood has fallen from *peak*."""
+    """Return two k beyond which the prior, at its maximum, cannot offset the fall of the likelihood from *peak*."""
     here = table.at(peak)
     most = math.log((1 + 1 / LEAST_K) / 2 if table.cells else 0.5)  # half the range is the largest deviation
     bar = here.penalised_log_likelihood - most
@@ -291,7 +291,7 @@ def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:
 
 
 def _highest(table: Table, slope: Slope, value: Callable[[At], float], ends: tuple[float, float]) -> float | None:
-    """Return the highest peak between two ends of a function that may have more than one; None if it only falls."""
+    """Return the highest of possibly several maxima between two ends of a function; None if it only falls."""
     falls = [
         falls_at(table, slope, near + (far - near) * here / (here - there), (near, far))
         for (near, here), (far, there) in pairwise((k, slope(table.at(k))[0]) for k in _grid(table, *ends))
@@ -301,7 +301,7 @@ def _highest(table: Table, slope: Slope, value: Callable[[At], float], ends: tup
 
 
 def _grid(table: Table, low: float, high: float) -> Iterator[float]:
-    """Yield places from *low* to *high*, a stride apart: as a share of k, and near 0 of what plain rows see of it."""
+    """Yield points from *low* to *high*, a stride apart, relative to k, with a minimum step near 0."""
     bent, straight = (math.log, math.exp) if table.cells else (math.asinh, math.sinh)
     start, end = bent(low), bent(high)
     count = max(math.ceil((end - start) / STRIDE), 4)
@@ -309,7 +309,7 @@ def _grid(table: Table, low: float, high: float) -> Iterator[float]:
 
 
 def _beyond(table: Table, slope: Slope, way: int) -> float:
-    """Return a k, in the direction of *way*, well beyond the last place where the function still rises that way."""
+    """Return a k, in the direction of *way*, well beyond the last point where the function still rises that way."""
     far, falls = 1.0, 0
     while falls < SURE and far < FARTHEST:
         falls = 0 if way * slope(table.at(way * far))[0] > 0 else falls + 1

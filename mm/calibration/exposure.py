@@ -1,20 +1,21 @@
-"""How long simulated orders rested at each distance, and how often the first fill came there.
+"""Exposure of simulated orders at each distance, and the number of first fills there.
 
-An order counts from the instant it rests until its first fill, the instant its cancel takes effect,
-its expiry, a break of the book or the end of the data: first fill goes with time to first fill. Its
-distance is that of its own price from the current reference, so an order that stands still changes
-its distance when the market moves; or, for comparison, from the anchor of its quote. While it is
-nearer than its own side's best price, or the book is not valid, its seconds and fills are left out:
-no print shows who would have come.
+An order counts from the instant it rests until its first fill, the instant its cancel takes effect, its expiry, a gap
+of
+the book or the end of the data: first fills with time to first fill. Its distance is that of its price from the current
+reference, so it changes when the market moves; or, for comparison, from the anchor of its quote. While it is nearer
+than its own side's best price, or the book is not valid, its seconds and fills are left out, as prints cannot show
+whether it would have filled.
 
-Where the fill model of a backtest decided on the fills (``by_model``), every fill of an order counts, with all
-of its time at rest on a valid book: all fills go with the full time. A fill counts at the distance at which its
-order stood until then, also where the book moved onto it at the same instant.
+If a fill model of a backtest determined the fills (``by_model``), every fill of an order counts, with all of its
+resting time on a valid book. A fill counts at the distance of its order before the fill, also if the book moved onto it
+at the same instant.
 
-What predicts the fills of other orders are the fills per second by distance, as they were seen (`pooled_rates`).
-Distances from the mid are whole half ticks. Prices are whole ticks, so an order stands half a tick off under an odd
-spread and in whole ticks under an even one, and fills more often while the spread is not as usual: the two are pooled
-and interpolated apart.
+Fills of other orders are predicted by the observed fills per second by distance (`pooled_rates`). Distances from the
+mid are multiples of half ticks. Prices are whole ticks, so an order is at an odd number of half ticks under an odd
+spread
+and at whole ticks under an even one, and fills more often while the spread is unusual: the two are pooled and
+interpolated separately.
 """
 
 import math
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 FOREVER = 1 << 62
-POOL_FILLS = 20  # neighbouring distances are pooled to so many
-FILLED_TICKS = 20.0  # up to here each half tick between two others has a rate
+POOL_FILLS = 20  # neighbouring distances are pooled to this number of fills
+FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,10 @@ class OrderExposure:
 
 @dataclass(frozen=True)
 class Anchors:
-    """The references that quotes were put around, in the order in which they were taken.
+    """The anchors of quotes, in chronological order.
 
     Attributes:
-        us: When each was taken; it holds for the orders that are sent from then on.
+        us: When each was set; it applies to orders sent from then on.
         steps: By side, the reference of its orders, in steps.
         per_tick: Steps of distance in one tick.
     """
@@ -83,7 +84,7 @@ class Anchors:
 
     @classmethod
     def of(cls, taken: "Floats", reference: str) -> Self:
-        """Return the anchors that a quote model took, float64[n, 3]: instant, reference of buys, of sells in ticks."""
+        """Return the anchors of a quote model, float64[n, 3]: instant, reference of buys, of sells in ticks."""
         us, buy, sell = taken.T
         per_tick = PER_TICK[reference]
         steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
@@ -99,7 +100,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where orders stood: ``distance`` is ``CLOSED`` where nobody could have shown that they were hit."""
+    """Places of orders: ``distance`` is ``CLOSED`` while they are not exposed."""
 
     side: "Ints"
     block: "Ints"
@@ -107,25 +108,25 @@ class _Places:
 
     @property
     def keys(self) -> "Ints":
-        """One number for each place that counts; ``CLOSED`` ones are left out."""
+        """One number per place, without ``CLOSED`` ones."""
         counted = self.distance != CLOSED
         return keys_of(self.side[counted], self.block[counted], self.distance[counted])
 
 
 @dataclass(frozen=True)
 class RestingOrders:
-    """The orders of a run that came to rest, one a row, and how any window of the run exposed them.
+    """The orders of a run that rested, one per row, for the exposure of any window.
 
     Attributes:
         side: +1 for a buy, -1 for a sell.
         ticks: Their prices.
-        start_us: When each came to rest.
-        end_us: When that counted no more; far in the future while an order is open.
-        filled: Whether a fill ended that; empty where all fills count.
+        start_us: When each began to rest.
+        end_us: End of its exposure; far in the future while an order is open.
+        filled: Whether a fill ended it; empty if all fills count.
         mid2: Best bid plus best ask at the first fill; likewise.
-        distance: From the anchor, in steps; None where that from the current reference counts.
-        fills: int64[2, fills], the row of the order and the instant of every fill, in order of time; None where first
-            fills count.
+        distance: From the anchor, in steps; None to use that from the current reference.
+        fills: int64[2, fills], the row of the order and the instant of every fill, in chronological order; None if
+            first fills count.
     """
 
     side: "Ints"
@@ -142,9 +143,9 @@ class RestingOrders:
         """Return the orders of a journal.
 
         Args:
-            journal: What a run of ``ladder`` or ``fixed`` left.
-            anchors: Where the quotes were anchored: distances count from there; None for the current reference.
-            by_model: Whether a fill model decided on the fills, so that all of them count, with all time at rest.
+            journal: Journal of a run of ``ladder`` or ``fixed``.
+            anchors: Anchors of the quotes, from which distances count; None for the current reference.
+            by_model: Whether a fill model determined the fills, so that all of them count, with all resting time.
         """
         first_id, orders, *_ = sent_orders(journal)
         sent_us, active_us, side, ticks, _, ended_us, _ = orders.T
@@ -157,7 +158,7 @@ class RestingOrders:
         end_us = np.where(ended_us == NEVER, FOREVER, ended_us)
         if not by_model:
             end_us = np.minimum(end_us, first_us)
-        # where first fills count, an order that never rested is of no use; copies let the table go
+        # with first fills, orders that never rested are dropped; copies free the table
         rests = slice(None) if by_model else active_us < end_us
         first = slice(0) if by_model else rests
         distance = None if anchors is None else anchors.distances(sent_us, side, ticks)
@@ -176,9 +177,9 @@ class RestingOrders:
         """Return the exposure in ``[start_us, end_us)``: an order that outlives it rests until its end.
 
         Args:
-            path: Says how far each order stood.
+            path: The reference prices, from which distances are computed.
             start_us: First instant.
-            end_us: First instant after it; what became of an order from there on is not read.
+            end_us: First instant after it; nothing from there on is read.
             block_us: Length of the blocks, counted from *start_us*; exposure is split there.
         """
         window = start_us, end_us, block_us
@@ -205,7 +206,7 @@ class RestingOrders:
         )
 
     def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
-        """Return where *orders* stand in *rows* of the path, in steps; ``CLOSED`` where they are not exposed."""
+        """Return the distances of *orders* in *rows* of the path, in steps; ``CLOSED`` while not exposed."""
         side, ticks = self.side[orders], self.ticks[orders]
         reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
         touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
@@ -215,7 +216,7 @@ class RestingOrders:
         return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
     def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Return where each order stood when its first fill in a *window* came: by the book before the print."""
+        """Return the place of each order at its first fill in a *window*, by the book before the print."""
         start_us, end_us, block_us = window
         begun = np.maximum(self.start_us, start_us) < self.end_us
         hit = np.flatnonzero(self.filled & begun & (self.end_us < end_us))
@@ -224,7 +225,7 @@ class RestingOrders:
         return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
 
     def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Return where orders stood when each of their fills in a *window* came: by the book until that instant."""
+        """Return the place of orders at each of their fills in a *window*, by the book before that instant."""
         start_us, end_us, block_us = window
         order, us = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
         begun = np.maximum(self.start_us[order], start_us)
@@ -235,9 +236,9 @@ class RestingOrders:
 
 
 def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Points:
-    """Return seconds and hits of each place that has seconds; *keys* rise.
+    """Return seconds and hits of each place with seconds; *keys* are ascending.
 
-    A hit at the very instant at which its order came to stand so, where no order ever rested, is left out.
+    A hit at the instant at which its order reached a place without any exposure is left out.
     """
     hit_keys = hits.keys
     at = np.searchsorted(keys, hit_keys)
@@ -249,9 +250,9 @@ def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Poi
 def pooled_rates(points: Points) -> Line:
     """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; none below two.
 
-    A pool spans a fifth of its distance and a quarter of a tick at most, and is left out where it has no fills. Unlike
-    a curve the rates need not fall: they say what was seen at each distance and no more. Left out are distances at
-    which orders stood far more seldom than nearby: they were on their way, or the spread was as it seldom is.
+    A pool spans at most a fifth of its distance and a quarter of a tick, and is left out without fills. Unlike a curve
+    the rates need not decrease: they are the observed rates at each distance. Distances with far less exposure than
+    nearby ones are left out: orders were in transition, or the spread was unusual.
     """
     first, groups = group(points.delta_ticks)
     delta = points.delta_ticks[first]
@@ -281,10 +282,9 @@ def _pooled(delta: "Floats", seconds: "Floats", fills: "Floats") -> Line:
 
 
 def _filled(whole: Line, half: Line) -> Line:
-    """Return the rates of distances in *whole* ticks and *half* a tick off, and of those that lie between.
+    """Return the rates at distances in *whole* ticks and *half* a tick off, with interpolated ones.
 
-    Near the mid each half tick has a rate: without one of its own that of its neighbours of the same kind, the
-    logarithm on a line between them.
+    Near the mid each half tick has a rate: if not measured, log-linear between its neighbours of the same kind.
     """
     found = dict(sorted((*whole, *half)))
     for own, other in ((whole, half), (half, whole)):

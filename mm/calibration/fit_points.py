@@ -1,4 +1,4 @@
-"""Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), every check and neighbour with it."""
+"""Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), with all checks and other estimators."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ ESTIMATED = (*WITH_ERRORS, "logA", "cov_logA_k", "pivot_delta", "lambda_at_pivot
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How points are fitted: the arguments of `fit_poisson`, which explains them."""
+    """Options of a fit: the arguments of `fit_poisson`, documented there."""
 
     fit_method: str = POISSON_MLE
     min_exposure_s: float = 0.0
@@ -65,20 +65,20 @@ def fit_poisson(
 ) -> PoissonFit:
     """Fit a table of points.
 
-    Rows of equal distance and width are summed first. A table that cannot be fitted gives a fit that
-    is not usable and holds the reason.
+    Rows of equal distance and width are summed first. A table that cannot be fitted gives an unusable fit
+    with the reason.
 
     Args:
         points: Points; or columns, by name (of a mapping, a data frame, …) or in the order delta_ticks, exposure_s,
             fills, side, block.
-        fit_method: What A and k are: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
+        fit_method: Estimator of A and k: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances than these give no usable fit; never less than 2.
         max_delta_ticks: Distances beyond are left out; None for no limit.
-        intervals: ``profile``, or ``block`` where one tape feeds dependent points.
+        intervals: ``profile``, or ``block`` if points from one tape are dependent.
 
     Raises:
-        DataError: On a value that cannot be, with its row.
+        DataError: On an invalid value, with its row.
         UsageError: On an unknown method or kind of interval.
     """
     options = FitOptions(fit_method, min_exposure_s, min_usable_deltas, max_delta_ticks, intervals)
@@ -87,10 +87,10 @@ def fit_poisson(
 
 @np.errstate(all="ignore")
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
-    """Return the fit of one window of many, without the checks that no segment shows.
+    """Return the fit of one of many windows, without the checks unused in segments.
 
-    Those are the other estimators' numbers, those of each side, the bend of the curve, warnings, and the intervals by
-    blocks beside others. All other fields are those of `fit_poisson`.
+    These are the other estimators, those of each side, the curvature, warnings, and the additional block intervals. All
+    other fields equal those of `fit_poisson`.
     """
     return _fitted(points, options, checks=False)
 
@@ -111,7 +111,7 @@ def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
 
 @dataclass(frozen=True)
 class _Task:
-    """A table with its estimates, the name of the chosen one, and whether it is checked against others."""
+    """A table with its estimates, the name of the chosen one, and whether the other estimators are computed."""
 
     sample: Sample
     fit_method: str
@@ -124,7 +124,7 @@ class _Task:
 
     @cached_property
     def estimates(self) -> dict[str, Estimate | Absent]:
-        """The chosen estimate by name, with the others beside it where it is checked."""
+        """The chosen estimate by name, with the others if they are computed."""
         peak = likelihood_peak(self.table)
         names = ESTIMATORS if self.checks else (self.fit_method,)
         return {name: _estimated(name, self.table, peak) for name in names}
@@ -136,12 +136,12 @@ class _Task:
 
     @property
     def chosen(self) -> Estimate | Absent:
-        """What A and k are to be."""
+        """The estimate used for A and k."""
         return self.estimates[self.fit_method]
 
 
 def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
-    """Leave out what is too far away or too shortly exposed; say, by a status and a reason, if too little remains."""
+    """Drop distances that are too large or have too little exposure; return status and reason if too few remain."""
     limit, min_exposure_s, least = options.max_delta_ticks, options.min_exposure_s, max(options.min_usable_deltas, 2)
     exposed = Sample.of(points, np.inf if limit is None else limit)
     kept = exposed.waited(min_exposure_s)
@@ -184,7 +184,7 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
     if intervals == "block" and robust:
         ends = robust
     elif task.fit_method == LOG_LINEAR:
-        ends = wald(chosen)  # a regression has no likelihood to profile
+        ends = wald(chosen)  # a regression has no profile likelihood
     else:
         ends = profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
     good = goodness(task.table, chosen)
@@ -220,7 +220,7 @@ def _checked(
 
 
 def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
-    """Return the status of a usable fit, and why it is not simply ok."""
+    """Return the status of a usable fit, and the reason if it is not ``ok``."""
     if n_fills < FEW_FILLS:
         return "few_fills", f"{n_fills:g} fills, fewer than {FEW_FILLS}"
     if good.goodness_p is not None and good.goodness_p < POOR_FIT_P:
@@ -229,7 +229,7 @@ def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
 
 
 def _both_sides(task: _Task) -> tuple[Sides, float | None]:
-    """Return each side's own estimate, and the p of their being equal where both sides are known."""
+    """Return the estimate of each side, and the p-value of their equality if both are known."""
     side, mle = task.sample.points.side, task.mle
     bid, ask = task.sample.table(1), task.sample.table(-1)
     peaks = likelihood_peak(bid), likelihood_peak(ask)
@@ -275,12 +275,12 @@ def _values(found: Estimate | Absent, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _side(table: Table, found: Estimate | Absent) -> SideRates:
-    """Return one side's estimate; without A and k where they could not be used."""
+    """Return one side's estimate; without A and k if they are not usable."""
     usable = not isinstance(found, Absent) and found.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
     return SideRates(**(_values(found, WITH_ERRORS) if usable else {}), n_fills=n_fills)
 
 
 def _count(number: float) -> float:
-    """Return *number* as an integer where it is one."""
+    """Return *number* as an integer if it is whole."""
     return int(number) if number.is_integer() else number

@@ -1,4 +1,4 @@
-"""What a fit gives back: `PoissonFit`, which is ``poisson_fit.json``."""
+"""The result of a fit: `PoissonFit`, the content of ``poisson_fit.json``."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
-NONE = "–"  # in a text, for a number that is not known
-ANY_SPREAD = "all"  # the state of the spread that is every one of them
+NONE = "–"  # in text, for an unknown number
+ANY_SPREAD = "all"  # the state of the spread that includes all
 
 EXPONENTIAL = "exponential"
-LEAST_FALL = 1e-9  # of ln λ from the last point but one of a curve to the last
+LEAST_FALL = 1e-9  # of ln λ between the last two points of a curve
 
 Interval = tuple[float, float]
 Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, fills per second
@@ -28,10 +28,10 @@ Line = tuple[tuple[float, float], ...]  # points of λ(δ): distance in ticks, f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """A further estimate; all None where there is none.
+    """A further estimate; all None if there is none.
 
     Attributes:
-        A: Fills a second at distance 0.
+        A: Fills per second at distance 0.
         k: Decay, in 1/tick.
     """
 
@@ -49,7 +49,7 @@ class RatesWithErrors(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRates(RatesWithErrors):
-    """The estimate of one side alone, with its number of fills; None where the sides are unknown."""
+    """The estimate of one side alone, with its number of fills; None if the sides are unknown."""
 
     n_fills: float | None = None
 
@@ -64,7 +64,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedWindow:
-    """The stretch of data that was fitted, in µs since the Unix epoch; None where it is not known."""
+    """The window of the fitted data, in µs since the Unix epoch; None if unknown."""
 
     start_us: int | None = None
     end_us: int | None = None
@@ -77,8 +77,8 @@ class CurvePoint:
     Attributes:
         delta_ticks: Distance from the reference price.
         spread_state: ``all``, or the spread in ticks at which it holds: ``1``, ``2``, ``3-4``, ``5-8`` …
-        lambda_per_s: Fills a second of one resting order; it does not rise with the distance.
-        ci95: Its 95 % interval, by blocks of five minutes that may depend on each other; None where it has no end.
+        lambda_per_s: Fills per second of one resting order; non-increasing in the distance.
+        ci95: Its 95 % interval, by blocks of five minutes that may be dependent; None if unbounded.
     """
 
     delta_ticks: float
@@ -89,19 +89,19 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeChoice:
-    """The shape of λ(δ) that is used, and why.
+    """The chosen shape of λ(δ), and the reason.
 
     Attributes:
         chosen: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
-        formula: As a person writes it.
-        parameters: Its numbers, by their names in the formula, distances in ticks; none of ``monotone``.
-        gain_nats_per_fill: What it gains over the exponential on blocks that neither was fitted to; None without.
+        formula: Its formula, for readers.
+        parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
+        gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
         se: Standard error of that.
         why: One sentence.
-        trusted_ticks: The nearest and the farthest distance up to which the interval of λ ends within a factor of two
-            of it; None where there is none.
-        exponential_trusted_ticks: The same of the stretch around the pivot in which A·exp(-k·δ) lies within the
-            interval of λ.
+        trusted_ticks: Range of distances in which the interval of λ is within a factor of two of it; None if there is
+            none.
+        exponential_trusted_ticks: Likewise the range around the pivot in which A·exp(-k·δ) is within the interval of
+            λ.
     """
 
     chosen: str
@@ -116,14 +116,14 @@ class ShapeChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceChoice:
-    """The reference from which λ predicts unseen blocks best, and by how much.
+    """The reference price with the best out-of-sample prediction by λ, and its gain.
 
     Attributes:
         chosen: ``mid``, ``best`` or ``micro``; the fit itself counts from its *reference*.
-        gain_nats_per_fill: By reference, what it gains over the mid; None of one that was not compared (``sweep``).
-        se: Standard error, from the blocks, of the largest gain of another reference than the mid.
+        gain_nats_per_fill: Gain over the mid, by reference; None if not compared (``sweep``).
+        se: Standard error, from the blocks, of the largest gain over the mid.
         why: One sentence.
-        compared: ``exponential`` where A exp(-k δ) is compared, ``curve`` where the best shape from each is.
+        compared: ``exponential`` if A exp(-k δ) is compared, ``curve`` if the best shape from each is.
     """
 
     chosen: str
@@ -135,18 +135,17 @@ class ReferenceChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PoissonFit(Shown):
-    """A fit of λ(δ) = A exp(-k δ): fills per second, a side, a resting order, δ ticks from the reference price.
+    """A fit of λ(δ) = A exp(-k δ): fills per second, side and resting order, δ ticks from the reference price.
 
-    The fields but *points* are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
-    for every number it would otherwise have estimated; *mle*, *firth* and *log_linear* still hold
-    those estimates. Where the data came from (*symbol*, *day*, *method*, *tick_size*,
-    *window*, *hit*, *reference*) is None unless `dataclasses.replace` has set it.
+    The fields except *points* are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
+    for its estimates; *mle*, *firth* and *log_linear* still hold those. The provenance (*symbol*, *day*, *method*,
+    *tick_size*, *window*, *hit*, *reference*) is None unless set by `dataclasses.replace`.
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
         k: Decay, in 1/tick.
-        ci95_A: 95 % interval of A: profile likelihood, or by blocks where one tape feeds dependent runs.
-        ci95_A_block: The same where fills depend on each other within blocks and from block to block; None with fewer
+        ci95_A: 95 % interval of A: profile likelihood, or by blocks if runs from one tape are dependent.
+        ci95_A_block: The same, robust to dependence of fills within and between neighbouring blocks; None with fewer
             than two blocks.
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
         deviance: Over rows of neighbouring distances pooled to at least 5 expected fills, as *df_resid* and
@@ -244,7 +243,7 @@ class PoissonFit(Shown):
         return _KEYS
 
     def lines(self) -> Iterator[str]:
-        """Yield the headline, where it is from, and what to beware of."""
+        """Yield the headline, the provenance, and the warnings."""
         yield self.headline()
         where = "  ".join(text for text in (self.symbol, self.day, self.method, self.fit_method) if text)
         reach = f"δ {_text(self.min_delta_ticks)} to {_text(self.max_delta_ticks)} ticks from the {self.reference}"
@@ -252,15 +251,15 @@ class PoissonFit(Shown):
         yield from self.verdict()[0 if self.reason else 1 :]
 
     def plot(self) -> Picture:
-        """Draw fills per second by distance with 95 % intervals, and the fitted line; of a file, the line alone."""
+        """Draw fills per second by distance with 95 % intervals, and the fitted line; from a file only the line."""
         return picture_of(self)
 
     @property
     def line(self) -> Line:
-        """The points of λ(δ) where another shape than the exponential was chosen; else none: A and k say it all.
+        """The points of λ(δ) if another shape than the exponential was chosen; else none.
 
-        Between two of them ln λ is a straight line, nearer than the first λ is flat, and beyond the last the line of
-        the last two goes on. A flat end is cut, so that the last two fall.
+        ln λ is linear between points, constant before the first, and extrapolated linearly after the last. A flat end
+        is cut, so that the last two points decrease.
         """
         if self.shape is None or self.shape.chosen == EXPONENTIAL:
             return ()
@@ -270,7 +269,7 @@ class PoissonFit(Shown):
         return tuple(line) if len(line) > 1 else ()
 
     def times(self, count: int) -> Self:
-        """Return the same fit, of *count* times as many fills and seconds; its numbers and errors stay."""
+        """Return the fit with *count* times as many fills and seconds, and unchanged estimates and errors."""
         if count == 1:
             return self
         bid, ask = (
@@ -293,7 +292,7 @@ class PoissonFit(Shown):
         return self.A, self.k
 
     def headline(self) -> str:
-        """Return A, k, fills and verdict as one line."""
+        """Return A, k, fills and status as one line."""
         counted = f"{self.n_fills:g} fills in {self.exposure_s:.6g} s"
         if self.A is None or self.k is None or self.se_logA is None or self.se_k is None:
             return f"no A and k   {counted}   not usable: {self.status}"
@@ -331,37 +330,37 @@ class PoissonFit(Shown):
         return "\n".join(row.rstrip() for row in rows)
 
     def verdict(self) -> list[str]:
-        """Return the status with its reason, and the warnings, a line each."""
+        """Return the status with its reason, and the warnings, one per line."""
         status = f"{'usable' if self.usable else 'not usable'}: {self.status}"
         first = f"{status} – {self.reason}" if self.reason else status
         return [first, *(f"warning: {warning}" for warning in self.warnings)]
 
     def __str__(self) -> str:
-        """Return a frame with the headline and the verdict."""
+        """Return a box with the headline and the status."""
         lines = [self.headline(), *self.verdict()]
         width = max(map(len, lines))
         rule = "─" * (width + 2)
         return "\n".join([f"┌{rule}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{rule}┘"])
 
     def to_json(self, *, brief: bool = False) -> dict[str, Any]:
-        """Return the content of ``poisson_fit.json``: plain values, null for what is not known or not finite.
+        """Return the content of ``poisson_fit.json``: plain values, null for unknown or non-finite ones.
 
-        A *brief* one lacks the keys whose value is their default, which `from_json` puts back.
+        A *brief* one omits keys with default values, which `from_json` restores.
         """
         values = ((name, getattr(self, name), default) for name, default in _BRIEF.items())
         return {name: plain(one) for name, one, default in values if not brief or default is MISSING or one != default}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the fit that *content* holds.
+        """Return the fit from *content*.
 
         Args:
-            content: A ``poisson_fit.json`` as read; keys that are not known are passed over.
+            content: A ``poisson_fit.json`` as read; unknown keys are ignored.
             source: Its file, for the message of an error.
 
         Raises:
-            BrokenFile: If a key is missing or holds what it cannot.
-            Mismatch: If it is of another schema, or in other units.
+            BrokenFile: If a key is missing or has an invalid value.
+            Mismatch: If it has another schema or other units.
         """
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF}
@@ -386,7 +385,7 @@ _BRIEF = {one.name: MISSING if one.name in _HEAD else one.default for one in fie
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:
-    """Refuse another schema or other units."""
+    """Raise Mismatch for another schema or other units."""
     if not isinstance(content, Mapping):
         raise BrokenFile(f"{source}: not a JSON object; give a poisson_fit.json")
     for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT), ("time_unit", TIME_UNIT)):
@@ -397,7 +396,7 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON can hold it: tuples as lists, records as objects, null for a number that is not finite."""
+    """Return *value* as JSON values: tuples as lists, records as objects, null for a number that is not finite."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, float):
@@ -458,7 +457,7 @@ def _measured_rates(rates: Any) -> Line:
 
 def _measured_states(content: Any) -> StateRates | None:
     try:
-        return StateRates.read(content) if content else None  # an empty list: of the hit rule, before there were tables
+        return StateRates.read(content) if content else None  # an empty list: a file of the hit rule before tables
     except ValueError as error:
         raise ValueError(f"measured_states {error}") from error
 

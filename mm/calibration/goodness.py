@@ -1,4 +1,4 @@
-"""Does the model hold? Goodness of fit, dispersion, curvature and the two sides; residuals; fits of equal pieces."""
+"""Checks of a fit: goodness of fit, dispersion, curvature and equality of sides; residuals; fits of equal pieces."""
 
 import math
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ POOR_FIT_P = 0.01  # below it a fit is called poor
 LEAST_EXPECTED = 5.0  # fills in a pooled row
 FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
 SINGULAR = 1e-10  # of the largest eigenvalue
-LEAST_SHOWN = 0.5  # fills; the table of residuals ends where fewer are expected and none was seen
+LEAST_SHOWN = 0.5  # fills; the table of residuals ends where fewer are expected and none occurred
 PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST = 28  # pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Goodness:
-    """How well an estimate describes the rows it was made of.
+    """Goodness of fit of an estimate to its rows.
 
     Attributes:
         loglik: Log-likelihood of all rows, with the factorials of the counts.
-        deviance: Twice its distance from a model with a rate for every pooled row.
+        deviance: Twice the difference in log-likelihood to a model with a rate per pooled row.
         pearson_chi2: Sum of (fills - expected)² / expected over all rows.
-        df_resid: Pooled rows less two; 0 at least.
-        goodness_p: Chance of a deviance as large or larger, were the model true; None without a degree of freedom.
-        aic: Akaike's criterion.
+        df_resid: Pooled rows less two; at least 0.
+        goodness_p: p-value of the deviance under the model; None without a degree of freedom.
+        aic: Akaike's information criterion.
     """
 
     loglik: float
@@ -50,17 +50,17 @@ class Goodness:
 
 
 def goodness(table: Table, estimate: Estimate) -> Goodness:
-    """Return how well *estimate* describes *table*.
+    """Return the goodness of fit of *estimate* to *table*.
 
-    The deviance and its degrees of freedom are those of `pools` of neighbouring rows: a row that expects next to
-    nothing brings a degree of freedom and no deviance, and a test that counts it finds nothing.
+    The deviance and its degrees of freedom are those of `pools` of neighbouring rows: rows with tiny expectations add
+    degrees of freedom without deviance, and would make the test powerless.
     """
     from mm.calibration.special import chdtrc, gammaln, xlogy
 
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
     loglik = float((fills * log_expected - expected - gammaln(fills + 1)).sum())
-    seen = expected > 0  # a count of 0 where nothing is expected adds nothing
+    seen = expected > 0  # a count of 0 with expectation 0 contributes nothing
     pearson = float(((fills[seen] - expected[seen]) ** 2 / expected[seen]).sum())
     pool = pools(expected)
     count = int(pool[-1]) + 1 if len(pool) else 0
@@ -82,7 +82,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
 def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
     """Return the pool of each row: neighbours in the given order, joined until *least* fills are expected of them.
 
-    What remains at the end and expects less is joined to the pool before it.
+    A remainder at the end with less is joined to the previous pool.
     """
     pool = np.zeros(len(expected), np.int64)
     total, number = 0.0, 0
@@ -99,8 +99,8 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
     """Return the variance of the fills of a block over their expectation, per side: 1 for Poisson flow.
 
-    Each side's fills are spread over the blocks as *estimate* expects of their exposure; so neither a wrong curve nor
-    different sides count, only flow that comes in bursts. None without two blocks.
+    Each side's fills are distributed over the blocks in proportion to *estimate* and exposure; so it measures only
+    bursts, not a wrong curve or different sides. None without two blocks.
     """
     if sample.n_blocks < 2:
         return None
@@ -110,10 +110,10 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
 
 
 def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
-    """Return the p of a further term in delta² (df 1); None below three distances.
+    """Return the p-value of a further term in delta² (df 1); None below three distances.
 
-    Small: ln λ(δ) is not a straight line, and must not be used beyond the distances that were fitted. That of the
-    likelihood ratio; where there are blocks, that of their scores if it is larger, which holds also for bursts.
+    If it is small, ln λ(δ) is not a straight line, and must not be extrapolated. It is that of the likelihood ratio;
+    with blocks, that of their scores if it is larger, which is robust to bursts.
     """
     from mm.calibration.special import chdtrc
 
@@ -131,16 +131,16 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
 def sides_p(
     sample: Sample, sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], pooled: Estimate
 ) -> float | None:
-    """Return the p of one A and k for both *sides* against one each (df 2).
+    """Return the p-value of one A and k for both *sides* against one each (df 2).
 
-    That of the likelihood ratio, which takes every fill for independent; where there are blocks, that of their scores
-    if it is larger, which holds also for flow that comes in bursts.
+    It is that of the likelihood ratio, which assumes independent fills; with blocks, that of their scores if it is
+    larger, which is robust to bursts.
 
     Args:
-        sample: The points of both.
-        sides: The rows of each.
+        sample: The points of both sides.
+        sides: The rows of each side.
         peaks: Their `likelihood_peak`.
-        pooled: The maximum likelihood of both together.
+        pooled: The maximum-likelihood estimate of both together.
     """
     from mm.calibration.special import chdtrc
 
@@ -164,10 +164,10 @@ def _larger(likely: float | None, sample: Sample, estimate: Estimate, further: l
 
 
 def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """Return the p of terms of ln λ *further* than A and k, by a score test that is robust to bursts.
+    """Return the p-value of terms of ln λ *further* than A and k, by a score test that is robust to bursts.
 
-    The scores of the further terms, less what A and k account for, are summed over each block; Hotelling's T² tests
-    whether their mean is 0. Only blocks are taken for independent. None with too few of them.
+    The scores of the further terms, projected orthogonally to A and k, are summed over each block; Hotelling's T² tests
+    whether their mean is 0. It assumes only independent blocks. None with too few of them.
 
     Args:
         sample: Points with blocks.
@@ -200,7 +200,7 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
 
 
 def _solved(matrix: Floats, right: Floats) -> Floats | None:
-    """Return the solution of a symmetric system; None where it is singular."""
+    """Return the solution of a symmetric system; None if it is singular."""
     scale = np.sqrt(np.diag(matrix))
     if not (np.isfinite(matrix).all() and (scale > 0).all()):
         return None
@@ -219,11 +219,11 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
 
 
 def _highest_loglik(table: Table, peak: float | Absent) -> float:
-    """Return the highest log-likelihood of *table*, factorials left out; also where A or k has no finite best."""
+    """Return the highest log-likelihood of *table*, without factorials; also if the best A or k is infinite."""
     if table.total == 0:
         return 0.0
     k = peak.edge if isinstance(peak, Absent) else peak
-    shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has them all
+    shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has all fills
     return shares + table.total * (math.log(table.total) - 1)
 
 
@@ -249,8 +249,8 @@ class Residuals:
     def standardised(self) -> Floats:
         """Return the deviance residual of each row: about standard normal under the fit, signed as seen - expected.
 
-        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill where next to none is expected
-        stands out by a few units, and not by thousands as in Pearson's residual.
+        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill with a tiny expectation gives a
+        residual of a few units, not of thousands as Pearson's residual.
         """
         from mm.calibration.special import xlogy
 
@@ -268,13 +268,13 @@ class Residuals:
 
 
 def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -> Residuals:
-    """Return the rows of *points*, those of equal distance summed, beside λ(δ) = A exp(-k δ).
+    """Return the rows of *points*, those of equal distance summed, with λ(δ) = A exp(-k δ).
 
     Args:
-        points: What was measured; rows without exposure are left out.
+        points: The measured points; rows without exposure are left out.
         A: Intensity at distance 0, in 1/s; None without a fit.
         k: Decay, in 1/tick; None without a fit.
-        side: +1 or -1 for one side's rows alone, 0 for all.
+        side: +1 or -1 for the rows of one side, 0 for all.
     """
     seen = points.where((points.exposure_s > 0) & ((points.side == side) if side else True))
     first, groups = group(seen.delta_ticks, seen.width_ticks)
@@ -287,7 +287,7 @@ def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -
 
 
 def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
-    """Return the rows as a table for the terminal, the farthest beyond *most* only counted."""
+    """Return the rows as a table for the terminal; rows beyond *most* are only counted."""
     rows = residuals(points, fit.A, fit.k)
     telling = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
     shown = slice(min(most, telling[-1] + 1 if len(telling) else most))
@@ -309,7 +309,7 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
 
 
 def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
-    """Return first instant, end and fit of each piece of the days: as short as leaves at most 28, at round times."""
+    """Return first instant, end and fit of each piece of the days: at most 28 pieces, at round times."""
     return [
         (start_us, end_us, calibrator.fit_points(calibrator.points(start_us, end_us)))
         for start_us, end_us in equal_pieces(calibrator.start_us, calibrator.end_us)
@@ -330,9 +330,9 @@ class Uniformity:
 
     Attributes:
         n: Waiting times.
-        mean_wait: Their mean; 1 where the model holds, less where more is hit than predicted.
+        mean_wait: Their mean; 1 under the model, less if there are more hits than predicted.
         ks: Largest distance from the uniform distribution; None without a waiting time.
-        p: Chance of such a distance, were the model right.
+        p: p-value of this distance under the model.
     """
 
     n: int
@@ -342,7 +342,7 @@ class Uniformity:
 
 
 def uniformity(between: Floats) -> Uniformity:
-    """Return how uniform 1 - exp(-w) is; p is that of Stephens' approximation, good from four waiting times on."""
+    """Return the test of 1 - exp(-w); p by Stephens' approximation, accurate from four waiting times on."""
     from mm.calibration.special import kolmogorov
 
     n = int(between.size)

@@ -1,4 +1,4 @@
-"""How far a fit may be off: 95 % intervals of A and k, of the fills to come, and draws of A and k."""
+"""Uncertainty of a fit: 95 % intervals of A and k, predictive intervals of fills, and draws of A and k."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,17 +18,17 @@ from mm.errors import FitError
 
 LEVEL = 0.95
 
-ENOUGH = 1e-5  # of the root of twice the fall; a last Newton step leaves an error of its square
+ENOUGH = 1e-5  # size of the last Newton step; the error is its square
 DIGITS = 1e-13
 TURNS = 60
-HORIZON_S = 900.0  # of a fit that belongs to no schedule
+HORIZON_S = 900.0  # of a fit outside of a schedule
 LEAST_STRETCHES = 3
-HALF = 0.5  # of a fill, so that an empty stretch has a logarithm
+HALF = 0.5  # fills added, so that empty periods have a logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Intervals of one estimate; None where one has no end.
+    """Intervals of one estimate; None if unbounded.
 
     Attributes:
         A: Of A in fills per second, taken on the log scale.
@@ -40,12 +40,12 @@ class Intervals:
 
 
 def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
-    """Return the intervals that a likelihood-ratio test at 5 % does not reject.
+    """Return profile-likelihood intervals: values not rejected by a likelihood-ratio test at 5 %.
 
     Args:
-        table: The rows that were fitted.
-        estimate: Where their likelihood is highest.
-        penalised: Whether Jeffreys prior belongs to the likelihood, as in a Firth fit.
+        table: The fitted rows.
+        estimate: The maximum of the likelihood.
+        penalised: Whether the likelihood includes Jeffreys prior, as in a Firth fit.
     """
     hill = _Hill(table, penalised=penalised)
     return Intervals(A=_exp(_profile_log_a(hill, estimate)), k=_profile_k(hill, estimate))
@@ -57,12 +57,11 @@ def wald(estimate: Estimate) -> Intervals:
 
 
 def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
-    """Return intervals that hold when fills depend on each other, within a block and from block to block.
+    """Return intervals that are robust to dependence of fills within and between blocks.
 
-    The variance of the blocks' scores is taken from their slowest `cosines`, whose periods are longer than the
-    dependence, and referred to the t distribution with so many degrees of freedom: the equal-weighted cosine estimator
-    of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559). Flow that is busy for an hour is not twelve blocks'
-    evidence, and the slow cosines are where that is seen.
+    The variance of the blocks' scores is estimated from their slowest `cosines`, whose periods are longer than the
+    dependence, with the t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus,
+    Lewis, Stock and Watson (JBES 36 (2018) 541-559).
     """
     from mm.calibration.special import stdtrit
 
@@ -86,14 +85,14 @@ class _Hill:
     penalised: bool
 
     def over_k(self, k: float) -> tuple[float, float]:
-        """Return the height at *k*, A at its best, and its slope."""
+        """Return the profile likelihood at *k*, and its derivative."""
         at = self.table.at(k)
         if self.penalised:
             return at.penalised_log_likelihood, at.penalised_score
         return at.log_likelihood, at.score
 
     def over_log_a(self, log_a: float, k: float) -> tuple[float, float]:
-        """Return the height at ln A and *k*, and its slope in ln A."""
+        """Return the likelihood at ln A and *k*, and its derivative in ln A."""
         at = self.table.at(k)
         log_expected = self._log_expected(log_a, at)
         counted = at.total + self.penalised  # the prior is A times a function of k
@@ -107,7 +106,7 @@ class _Hill:
 
         def slope(at: At) -> tuple[float, float]:
             expected = math.exp(min(self._log_expected(log_a, at), LARGE))
-            beyond = 1 / at.k if open_ended else 0.0  # of the depth, no part of ln g
+            beyond = 1 / at.k if open_ended else 0.0  # of the depth, not part of ln g
             steep, seen = near + at.mean - beyond, near + at.seen - beyond
             fall, seen_fall = beyond**2 - at.variance - at.inner, beyond**2 - at.seen_inner
             value, bend = expected * steep - at.total * seen, expected * (fall - steep**2) - at.total * seen_fall
@@ -118,7 +117,7 @@ class _Hill:
         return falls_at(self.table, slope, start)
 
     def _log_expected(self, log_a: float, at: At) -> float:
-        """Return ln of the number of fills expected."""
+        """Return ln of the expected number of fills."""
         return log_a - at.k * self.table.near / self.table.span + at.log_mass
 
 
@@ -133,9 +132,9 @@ def _profile_k(hill: _Hill, estimate: Estimate) -> Interval | None:
 
 
 def _profile_log_a(hill: _Hill, estimate: Estimate) -> Interval | None:
-    """Return the interval of ln A, k at its best for every ln A."""
+    """Return the interval of ln A, profiled over k."""
     table, log_a, k = hill.table, estimate.logA, estimate.k * hill.table.span
-    ridge = estimate.cov_logA_k / estimate.var_logA * table.span  # k's best moves so with ln A
+    ridge = estimate.cov_logA_k / estimate.var_logA * table.span  # change of the best k with ln A
 
     def height(at: float) -> tuple[float, float]:
         return hill.over_log_a(at, hill.best_k(at, max(k + ridge * (at - log_a), table.least_k)))
@@ -148,15 +147,15 @@ def _profile_log_a(hill: _Hill, estimate: Estimate) -> Interval | None:
 def _end(
     height: Callable[[float], tuple[float, float]], top: float, step: float, floor: float = -math.inf
 ) -> float | None:
-    """Return where a hill has fallen by as much as the test at 5 % allows; None if it has not at the floor.
+    """Return the point at which a likelihood has fallen to the 5 % limit of the test; None if it has not at the floor.
 
-    Newton steps on the root of twice the fall, which is all but straight.
+    Newton steps on the square root of twice the fall, which is nearly linear.
 
     Args:
-        height: Height and slope of the hill.
-        top: Where it is highest.
-        step: From there to where the end is guessed, and in which direction.
-        floor: Nothing is looked at below.
+        height: The likelihood and its derivative.
+        top: Its maximum.
+        step: Initial guess of the end, relative to *top*.
+        floor: Smallest point that is evaluated.
     """
     highest, near, far, at = height(top)[0], top, math.copysign(math.inf, step), top + step
     for _ in range(TURNS):
@@ -181,18 +180,18 @@ def _end(
 
 
 def _around(estimate: Estimate, reach_log_a: float, reach_k: float) -> Intervals:
-    """Return the intervals that reach so far to both sides of *estimate*; None if they reach to infinity."""
+    """Return symmetric intervals around *estimate*; None if unbounded."""
     log_a, k = estimate.logA, estimate.k
     return Intervals(A=_exp((log_a - reach_log_a, log_a + reach_log_a)), k=_finite((k - reach_k, k + reach_k)))
 
 
 def _finite(interval: Interval) -> Interval | None:
-    """Return *interval*; None if an end is not a number to compute with."""
+    """Return *interval*; None if an end is not finite."""
     return interval if all(map(math.isfinite, interval)) else None
 
 
 def _exp(interval: Interval | None) -> Interval | None:
-    """Return the interval of A of one of ln A."""
+    """Return the interval of A from one of ln A."""
     if interval is None or not _finite(interval) or max(interval) > LARGE:
         return None
     return math.exp(interval[0]), math.exp(interval[1])
@@ -201,14 +200,14 @@ def _exp(interval: Interval | None) -> Interval | None:
 def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | None:
     """Return the 95 % interval of the fills, of both sides, of the *horizon_s* after the window of *points*.
 
-    The window's blocks are joined to stretches of the horizon's length; the logarithm of the next stretch's count is
-    taken for one more draw of those of the window (Student's t, one degree of freedom less than stretches). Bursts
-    that make the counts of stretches differ so widen it. It is never narrower than that of a Poisson count.
-    None with fewer than three stretches, or without blocks.
+    The window's blocks are joined to periods of the horizon's length; the logarithm of the next period's count is
+    treated as one more draw of those of the window (Student's t, one degree of freedom less than periods). Bursts,
+    which make the counts of periods differ, widen it. It is never narrower than that of a Poisson count. None with
+    fewer than three periods, or without blocks.
 
     Args:
-        points: Of the window, by blocks in order of time.
-        horizon_s: Length of what is predicted, in seconds.
+        points: Points of the window, by blocks in chronological order.
+        horizon_s: Length of the predicted period, in seconds.
     """
     from mm.calibration.special import pdtrik, stdtrit
 
@@ -238,14 +237,14 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
 
 
 def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
-    """Yield *count* fits whose ln A and k are drawn from the normal law of their estimates.
+    """Yield *count* fits with ln A and k drawn from the normal distribution of their estimates.
 
-    Their standard errors are those by blocks where the fit has them and they are the larger ones, their correlation is
-    the likelihood's; k is drawn again where it would not be positive. A curve keeps its shape, and its level moves with
-    that of the exponential at its pivot. Equal seeds, equal draws.
+    Standard errors are those by blocks if available and larger, the correlation is that of the likelihood; k is redrawn
+    until positive. A curve keeps its shape, and its level moves with that of the exponential at its pivot. Equal seeds
+    give equal draws.
 
     Raises:
-        FitError: If the fit is not usable, or does not say how far it may be off.
+        FitError: If the fit is not usable, or has no standard errors.
     """
     A, k = fit.parameters()
     if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:

@@ -14,17 +14,17 @@ from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import FAMILIES, FittedCurve
 
-LEAST_FILLS = 20  # in a state of the spread, so that it has a curve of its own
-TRUSTED = 2.0  # an interval is trusted that ends within this factor of λ
+LEAST_FILLS = 20  # minimum in a state of the spread for its own curve
+TRUSTED = 2.0  # intervals within this factor of λ are trusted
 
 
 def chosen_curve(
     compared: CurveComparison, states: Iterable[tuple[str, Points]] = (), pivot: float = 0.0
 ) -> tuple[tuple[CurvePoint, ...], ShapeChoice]:
-    """Return the curve of the shape that a comparison chose, and the choice.
+    """Return the curve of the chosen shape, and the choice.
 
     Args:
-        compared: Of all rows.
+        compared: The comparison over all rows.
         states: States of the spread with the points of each; the same shape is fitted to them.
         pivot: Distance in ticks around which the exponential is trusted first.
     """
@@ -74,7 +74,7 @@ def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint
     at = np.searchsorted(fitted.cells.edges, delta)
     log_rate = np.minimum.accumulate(fitted.at_edges[at])
     reach = np.nan_to_num(_reach(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
-    # λ falls, so what bounds it at one distance bounds it from above farther out, and from below nearer
+    # λ decreases, so bounds at one distance are upper bounds farther out, and lower bounds nearer
     high = np.minimum.accumulate(log_rate + reach)
     low = np.maximum.accumulate((log_rate - reach)[::-1])[::-1]
     rows = np.stack((delta, log_rate, low, high))[:, np.abs(log_rate) < LARGE]
@@ -85,17 +85,17 @@ def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint
 
 
 def _ends(low: float, high: float) -> Interval | None:
-    """Return the interval of λ of one of ln λ, to six digits; None where it has no end."""
+    """Return the interval of λ of one of ln λ, to six digits; None if unbounded."""
     if low < -LARGE or high > LARGE:
         return None
     return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
 
 
 def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
-    """Return how far the 95 % interval of ln λ reaches to both sides, where its *slopes* are those.
+    """Return the half-width of the 95 % interval of ln λ, given its *slopes* by parameter.
 
-    The estimate's errors are what the scores of the blocks make of it (a sandwich), and the variance of their sum is
-    taken from their slowest cosines, as that of A and k is. Without two blocks, fills are taken for independent.
+    The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
+    as for A and k. Without two blocks, fills are assumed independent.
     """
     from mm.calibration.special import stdtrit
 
@@ -117,7 +117,7 @@ def _reach(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
 
 
 def _inverse(information: Floats) -> Floats:
-    """Return the inverse of an information matrix, along the directions that it determines."""
+    """Return the pseudo-inverse of an information matrix."""
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     known = np.where(values > 1e-10 * values[-1], 1 / values, 0.0)
@@ -138,7 +138,7 @@ def _contains(point: CurvePoint, rate: float) -> bool:
 
 
 def _stretch(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
-    """Return the first and the last distance of the unbroken stretch of good points nearest to a distance."""
+    """Return the first and the last distance of the contiguous good points nearest to a distance."""
     places = [place for place, one in enumerate(good) if one]
     if not places:
         return None

@@ -3,11 +3,11 @@
 A row has ``fills ~ Poisson(exposure · A · g(k))``. An order resting at distance d is reached by
 ``g = exp(-k d)``; a cell ``[d, d + w)`` of the depth of aggressive orders has
 ``g = exp(-k d) - exp(-k (d + w))``. Given their sum, the fills are multinomial with shares
-``p ∝ exposure · g(k)``; that multinomial is the profile likelihood. Its slope in k is
-``n · (mean of the depth under p - mean of the depth of the fills)``: for plain rows the first falls
-in k and the second is constant, so there is one root at most.
+``p ∝ exposure · g(k)``; that multinomial is the profile likelihood. Its derivative in k
+is ``n · (mean of the depth under p - mean of the depth of the fills)``: for plain rows the first decreases in k and the
+second is constant, so there is at most one root.
 
-Distances in a `Table` are shifted and scaled so that its nearest row lies at 0 and its farthest at 1.
+Distances in a `Table` are shifted and scaled so that its nearest row is at 0 and its farthest at 1.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ LARGE = 700.0  # exp(LARGE) is still finite
 
 @dataclass(frozen=True)
 class Shape:
-    """Where rows lie, without counts: g(k) of every row, and its slope.
+    """Distances of rows, without counts: g(k) of every row, and its derivative.
 
     Attributes:
         delta: Distance of a row, or the near edge of its cell.
@@ -67,7 +67,7 @@ class Table:
     Attributes:
         near: Distance of the nearest row, in ticks.
         span: From the nearest to the farthest, in ticks; 0 if there are not two.
-        shape: Where the rows lie: (delta - near) / span.
+        shape: Scaled distances of the rows: (delta - near) / span.
         exposure_s: Order-seconds, all above 0.
         fills: Counts.
         total: Their sum.
@@ -91,7 +91,7 @@ class Table:
 
     @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Return the table of rows that are distinct already, in ascending order; unexposed ones are left out."""
+        """Return the table of rows that are already distinct and ascending; unexposed ones are left out."""
         seen = exposure_s > 0
         if not seen.all():
             delta, width, exposure_s, fills = delta[seen], width[seen], exposure_s[seen], fills[seen]
@@ -107,7 +107,7 @@ class Table:
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows as the kernel takes them."""
+        """The rows as input of the kernel."""
         return Rows(self.shape.delta, self.shape.width, self.log_exposure, self.fills)
 
     @property
@@ -117,7 +117,7 @@ class Table:
 
     @property
     def least_k(self) -> float:
-        """The least k, in units of the span, that the rows allow."""
+        """The smallest allowed k, in units of the span."""
         return LEAST_K if self.cells else -np.inf
 
     def at(self, k: float) -> At:
@@ -131,8 +131,8 @@ class Sample:
 
     Attributes:
         points: All with exposure.
-        shape: Where the rows lie, in ticks and in ascending order.
-        row: Of each point, the number of its row.
+        shape: Distances of the rows, in ticks, ascending.
+        row: Row index of each point.
     """
 
     points: Points
@@ -149,7 +149,7 @@ class Sample:
 
     @property
     def deltas(self) -> int:
-        """How many distances there are."""
+        """Number of distances."""
         delta = self.shape.delta
         return int((delta[1:] != delta[:-1]).sum()) + 1 if delta.size else 0
 
@@ -176,41 +176,41 @@ class Sample:
 
     @cached_property
     def _blocks(self) -> tuple[Ints, Ints]:
-        """The distinct blocks, and of each point the number of its own."""
+        """The distinct blocks, and the block index of each point."""
         blocks, block = distinct(self.points.block - NO_BLOCK)
         return blocks + NO_BLOCK, block
 
     @property
     def block(self) -> Ints:
-        """Of each point, the number of its block from 0."""
+        """Block index of each point, from 0."""
         return self._blocks[1]
 
     @property
     def n_blocks(self) -> int:
-        """How many blocks there are; 0 if some point belongs to none."""
+        """Number of blocks; 0 if some point has none."""
         blocks = self._blocks[0]
         return 0 if len(blocks) and blocks[0] == NO_BLOCK else len(blocks)
 
     def by_block(self, values: Floats) -> Floats:
-        """Return the sums of *values*, one a point, over each block."""
+        """Return the sums of *values*, one per point, over each block."""
         blocks, block = self._blocks
         return sum_by(block, values, len(blocks))
 
     def expected(self, estimate: "Estimate") -> Floats:
-        """Return the fills that *estimate* expects of each point."""
+        """Return the expected fills of each point under *estimate*."""
         expected: Floats = self.points.exposure_s * self.rates(estimate)[self.row]
         return expected
 
     def rates(self, estimate: "Estimate") -> Floats:
-        """Return the fills per second that *estimate* expects of each row."""
+        """Return the expected fills per second of each row under *estimate*."""
         rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
         return rates
 
     @cached_property
     def cells(self) -> tuple[Ints, Ints]:
-        """Of each cell of block, side and row, in this order, its stretch; and of each point its cell.
+        """The group of each cell of block, side and row, in this order; and the cell of each point.
 
-        A stretch is one block and side; cells of one stretch follow each other in distance.
+        A group is one block and side; its cells are in order of distance.
         """
         rows = len(self.shape.delta)
         code = (self._blocks[1] * 3 + self.points.side + 1) * rows + self.row

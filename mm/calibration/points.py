@@ -1,4 +1,4 @@
-"""Points: how long orders waited at each distance, and how often they were reached."""
+"""Points: exposure of orders at each distance, and the number of fills."""
 
 import csv
 import json
@@ -20,24 +20,24 @@ SIDES = {"bid": 1, "ask": -1, "": 0}
 SIDE_NAMES = {value: name for name, value in SIDES.items()}
 NO_BLOCK = -1
 COLUMNS = ("delta_ticks", "exposure_s", "fills")
-LARGEST = 1e300  # a hundred million of these still have a sum
+LARGEST = 1e300  # a hundred million of these do not overflow
 EXACT = 1e15  # every whole number up to here is a float
-EIGHTHS = 8  # of a tick: what distances from any reference are whole numbers of
+EIGHTHS = 8  # of a tick: distances from any reference are multiples of these
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """A table of points; several rows of one distance (sides, blocks, dwells) are welcome.
+    """A table of points; several rows of one distance (sides, blocks, dwells) are allowed.
 
     Attributes:
         delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
         width_ticks: Inf for an order resting at that distance; finite for a disjoint cell
             ``[delta, delta + width)`` of the depth that aggressive orders reached.
         exposure_s: Order-seconds that could have been filled.
-        fills: How many fills; fractions are weights.
+        fills: Number of fills; fractions are weights.
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
-        block: Stretch of time or ladder cycle whose rows may depend on each other; -1 for none.
-        groups: What `group` returns of distances and widths, where it is known already.
+        block: Time block or ladder cycle whose rows may be dependent; -1 for none.
+        groups: Result of `group` for distances and widths, if already known.
     """
 
     delta_ticks: Floats
@@ -68,7 +68,7 @@ class Points:
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 
     def grouped_as(self, groups: tuple[Ints, Ints]) -> Self:
-        """Note the groups of rows of one distance and width, which whoever counted the rows knows."""
+        """Set the groups of rows of one distance and width, if the caller already has them."""
         object.__setattr__(self, "groups", groups)
         return self
 
@@ -93,7 +93,7 @@ class Points:
             width_ticks: Widths of cells; None for resting orders.
 
         Raises:
-            DataError: On a value that cannot be, with its row (counted from 1).
+            DataError: On an invalid value, with its row (counted from 1).
         """
         delta = _floats(delta_ticks, "delta_ticks")
         rows = len(delta)
@@ -107,7 +107,7 @@ class Points:
         )
 
     def where(self, rows: ArrayLike) -> Self:
-        """Return the points that *rows* (a mask or row numbers) picks."""
+        """Return the points selected by *rows* (a mask or row indices)."""
         picked = np.asarray(rows)
         return type(self)(*(column[picked] for column in self.columns))
 
@@ -132,7 +132,7 @@ def as_points(table: Points | Columns | Mapping[str, ArrayLike] | Sequence[Array
     """Return *table* as points.
 
     Args:
-        table: Points; anything with named columns, in any order and others passed over (a mapping, a data frame, an
+        table: Points; anything with named columns, in any order, others ignored (a mapping, a data frame, an
             Arrow table, a structured array); or the columns themselves in the order of `Points.of`.
     """
     if isinstance(table, Points):
@@ -151,7 +151,7 @@ def as_points(table: Points | Columns | Mapping[str, ArrayLike] | Sequence[Array
 
 
 def _column_names(table: Any) -> list[str] | None:
-    """Return the names of a table's columns; None where it has none."""
+    """Return the names of a table's columns; None if it has none."""
     if isinstance(table, Mapping):
         return list(table)
     for holder, attribute in ((table, "column_names"), (table, "columns"), (getattr(table, "dtype", None), "names")):
@@ -162,7 +162,7 @@ def _column_names(table: Any) -> list[str] | None:
 
 
 def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
-    """Return the first row that cannot be, counted from 0, with what is wrong; None when all can."""
+    """Return the first invalid row, counted from 0, and the error; None if all are valid."""
     if sound(delta, width, exposure, fills, LARGEST):
         return None
     faults = (
@@ -180,7 +180,7 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
 
 
 def grouped(points: Points) -> tuple[Ints, Ints]:
-    """Return the groups of rows of one distance and width, as `group` does; they are kept."""
+    """Return the groups of rows of one distance and width, as `group`; they are cached."""
     groups = points.groups or group(points.delta_ticks, points.width_ticks)
     points.grouped_as(groups)
     return groups
@@ -190,7 +190,7 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     """Group rows of equal keys, in ascending order of the first key, then the second, …
 
     Returns:
-        One row number for each group, and for each row the number of its group.
+        One row index per group, and the group index of each row.
     """
     if len(keys) > 1:  # often the further keys follow from the first, and sorting by one is much faster
         first, groups = group(keys[0])
@@ -214,7 +214,7 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
 
 
 def _steps(key: NDArray[np.generic]) -> Ints | None:
-    """Return distances that are whole eighths of a tick from 0 as whole numbers; None of others."""
+    """Return distances in eighths of a tick as whole numbers; None if they are not multiples."""
     if key.dtype != np.float64 or not key.size or not 0 <= key.min() <= key.max() <= EXACT:
         return None
     eighths = key * EIGHTHS
@@ -223,7 +223,7 @@ def _steps(key: NDArray[np.generic]) -> Ints | None:
 
 
 def distinct(keys: Ints) -> tuple[Ints, Ints]:
-    """Return the distinct ones of whole numbers from 0 in ascending order, and of each key its place among them."""
+    """Return the distinct keys, whole numbers from 0, ascending, and the index of each key among them."""
     if keys.size == 0 or keys.max() > 8 * keys.size:
         values, places = np.unique(keys, return_inverse=True)
         return values, places.astype(np.int64, copy=False)
@@ -236,13 +236,13 @@ def sum_by(groups: Ints, values: Floats, count: int) -> Floats:
 
 
 def read_points(path: Path | str) -> Points:
-    """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and perhaps ``side`` and ``block``.
+    """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and optionally ``side`` and ``block``.
 
     Columns may be in any order, others are ignored. ``side`` is ``bid``, ``ask`` or empty;
     ``block`` is any label, empty for none.
 
     Raises:
-        BrokenFile: If the file cannot be read so, with its line and value.
+        BrokenFile: If the file is malformed, with line and value.
     """
     path = Path(path)
     try:
@@ -276,9 +276,9 @@ def write_points(path: Path, points: Points) -> None:
 
 
 def dependent_rows(points: Path) -> str | None:
-    """Return a note where the rows of a file of points share their fills; None where nothing shows that they do.
+    """Return a note if the rows of a file of points share fills; None if this is unknown.
 
-    Neither the columns nor the counts show it; the fit in the same run folder does.
+    It is known only from the fit in the same run folder.
     """
     beside = "poisson_fit.json"
     try:
@@ -299,7 +299,7 @@ def dependent_rows(points: Path) -> str | None:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Refuse a header without the three columns, or with one of them twice."""
+    """Raise BrokenFile for a header without the three columns, or with one of them twice."""
     for name in COLUMNS:
         if header.count(name) != 1:
             raise BrokenFile(
@@ -310,7 +310,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> Points:
-    """Return the points of the read *lines*; a fault names its line."""
+    """Return the points of the read *lines*; errors have the line number."""
     for line, row in lines:
         if len(row) != len(header):
             raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; correct the line")

@@ -1,4 +1,4 @@
-"""The reference price that distances are measured from, as a number and as a path over a day.
+"""Reference prices of distances, as a value and as a path over a day.
 
 Distances are whole numbers: of half ticks from the mid, of eighths from the micro-price (which is
 rounded to the nearest eighth of a tick, half to even), of ticks from the side's own best price.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1}  # steps of distance in one tick, by reference
-AUTO = "auto"  # the one that predicts best, of whole days
-BLOCK_S = 300.0  # points of one block may depend on each other
+AUTO = "auto"  # the one with the best predictions over whole days
+BLOCK_S = 300.0  # points of one block may be dependent
 BLOCK_US = round(BLOCK_S * US_PER_S)
-CLOSED = -1  # in place of a distance: no valid book
+CLOSED = -1  # instead of a distance: no valid book
 BEFORE_ALL = -(1 << 62)
 
 
@@ -67,13 +67,13 @@ def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
 class ReferencePath:
     """Reference and own best prices over a tape, one row whenever one of them changes.
 
-    Row 0 stands before everything, without a book. A book that is one-sided, empty, or whose bid
+    Row 0 is before everything, without a book. A book that is one-sided, empty, or whose bid
     is not below its ask has no reference.
 
     Attributes:
         per_tick: Steps of distance in one tick.
-        event: Tape event after which the row holds.
-        us: Instant from which it holds.
+        event: Tape event after which the row is in force.
+        us: Instant from which it is in force.
         mid2: Best bid plus best ask.
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
@@ -102,14 +102,14 @@ class ReferencePath:
             rows = rows - wrong
 
     def rows(self, start_us: int, end_us: int) -> slice:
-        """Return the rows that held in ``[start_us, end_us)``, at least one."""
+        """Return the rows in force in ``[start_us, end_us)``, at least one."""
         first = int(np.searchsorted(self.us, start_us, side="right")) - 1
         return slice(first, max(int(np.searchsorted(self.us, end_us, side="left")), first + 1))
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
-        """Return what held in ``[start_us, end_us)``, cut where a row or a block begins; None is one block.
+        """Return the rows in force in ``[start_us, end_us)``, split at rows and blocks; None is one block.
 
-        An end that is not after the start gives one segment of no length.
+        An end that is not after the start gives one empty segment.
 
         Returns:
             ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])``, with the row in
@@ -143,7 +143,7 @@ def block_length_us(block_s: float) -> int:
 
 
 def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]:
-    """Return the part of ``[start_us, end_us)`` within *span*; of no length where there is none."""
+    """Return the part of ``[start_us, end_us)`` within *span*; empty if there is none."""
     start_us = max(start_us, span[0])
     return start_us, max(min(end_us, span[1]), start_us)
 
@@ -151,7 +151,7 @@ def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]
 def reference_path(tape: "Tape", reference: str) -> ReferencePath:
     """Return the path of *reference* (``mid``, ``micro`` or ``best``) over *tape*.
 
-    Most changes of the best quantities move neither a best price nor the reference: the row before them holds on.
+    Most changes of the best quantities change neither a best price nor the reference, and add no row.
     """
     return reference_paths(tape, (reference,))[reference]
 
@@ -176,7 +176,7 @@ def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, Refere
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """The best prices of the rows of a path but the first, and its columns that are the same from any reference."""
+    """The best prices of the rows of a path except the first, and the columns common to all references."""
 
     bid: "Ints"
     ask: "Ints"
@@ -239,9 +239,9 @@ class Signature:
     """One point of the signature plot.
 
     Attributes:
-        step_s: Time between two looks at the mid.
+        step_s: Time between two samples of the mid.
         variance_per_s: Mean squared move, in ticks² per second.
-        moves: How many moves, which overlap.
+        moves: Number of moves, which overlap.
     """
 
     step_s: float
@@ -251,12 +251,12 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Volatility:
-    """What the mid did.
+    """Volatility of the mid.
 
     Attributes:
-        sigma_ticks_per_sqrt_s: Two-scale volatility; None where there is too little, or the bounce is all.
+        sigma_ticks_per_sqrt_s: Two-scale volatility; None with too few data, or if there is only bounce.
         se_sigma: Its standard error, from half hours; None with fewer than four of them.
-        bounce_ticks: Standard deviation of the bounce; 0 where the plot does not fall.
+        bounce_ticks: Standard deviation of the bounce; 0 if the plot does not decrease.
         fast_s, slow_s: The two scales.
         signature: The plot, finest step first.
     """
@@ -283,9 +283,9 @@ class Moves:
 
 
 def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatility:
-    """Return what the mid did in *stretches* of (path, start, end in µs); moves over a break of the book do not count.
+    """Return the volatility of the mid in *stretches* (path, start, end in µs), without moves over a gap of the book.
 
-    The mid is looked at every second, and moves of m seconds at every second too.
+    The mid is sampled every second, and moves of m seconds also start at every second.
     """
     found = [moves_of(*stretch, steps=sorted({*STEPS_S, SLOW_S})) for stretch in stretches]
     moves = {step: _joined([one[step] for one in found]) for step in sorted({*STEPS_S, SLOW_S})}
@@ -302,15 +302,15 @@ def volatility(stretches: Iterable[tuple[ReferencePath, int, int]]) -> Volatilit
 
 
 def sigma_ticks(stretches: Iterable[tuple[ReferencePath, int, int]]) -> float | None:
-    """Return the volatility of the mid in *stretches*, in ticks/√s; None where it was never seen to last a second.
+    """Return the volatility of the mid in *stretches*, in ticks/√s; None if it never lasts a second.
 
-    That of `volatility`; where the bounce is all that is seen, or no minute is whole, the plain one of a scale.
+    It is that of `volatility`; with only bounce, or without a whole minute, the plain one of one scale.
     """
     return sigma_of([moves_of(*stretch) for stretch in stretches])
 
 
 def sigma_of(stretches: Sequence[dict[int, Moves]]) -> float | None:
-    """Return what `sigma_ticks` returns of the stretches whose moves these are."""
+    """Return `sigma_ticks` of the stretches with these moves."""
     fast, slow = (_joined([one[step] for one in stretches]).per_s(step) for step in SCALES_S)
     variance = _two_scale(fast, slow)
     found = next((one for one in (variance, slow, fast) if one > 0), fast)
@@ -324,14 +324,14 @@ def _two_scale(fast: float, slow: float) -> float:
 
 
 def _looks(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
-    """Return the row of the path at every second, and the number of its unbroken stretch; -1 for none."""
+    """Return the row of the path at every second, and the index of its gapless period; -1 for none."""
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     closed = path.touch[1] == CLOSED
     return rows, np.where(closed[rows], -1, np.cumsum(closed)[rows])
 
 
 def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
-    """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour it begins in."""
+    """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour in which it begins."""
     rows, stretch = _looks(path, start_us, end_us)
     mid = path.mid2[rows] / 2
     blocks = len(mid) // HALF_HOUR_S + 1
@@ -346,13 +346,13 @@ def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[in
 
 
 class MoveSums:
-    """The moves of the mid over a day, summed from its begin on: any window in step with it is a difference.
+    """Cumulative moves of the mid over a day: any window aligned with its samples is a difference.
 
     Squared moves of half ticks are whole numbers, so a difference of sums is exact.
 
     Args:
-        path: Of the day.
-        start_us: An instant at which the mid is looked at; windows begin whole seconds from it.
+        path: Path of the day.
+        start_us: An instant at which the mid is sampled; windows begin whole seconds from it.
         end_us: End of the day.
     """
 
@@ -369,7 +369,7 @@ class MoveSums:
     def between(self, start_us: int, end_us: int) -> dict[int, Moves]:
         """Return the moves of the mid in a window by step in s, those of all half hours in one."""
         first = (start_us - self._start_us) // US_PER_S
-        last = first - (start_us - end_us) // US_PER_S  # the first look that is not in the window
+        last = first - (start_us - end_us) // US_PER_S  # the first sample outside the window
         found = {}
         for step, sums in self._sums.items():
             begin, end = (min(at, len(sums[0]) - 1) for at in (first, max(last - step, first)))

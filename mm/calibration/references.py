@@ -1,13 +1,13 @@
-"""Which reference price describes the flow best: shapes of λ from each, compared on the same fills, out of sample.
+"""Choice of the reference price: shapes of λ from each, compared out of sample on the same fills.
 
-The distances of one aggressive order from the mid, the own best price and the micro-price differ, but where it ended in
-the book does not: so many ticks beyond the best price of the side that it hit. At any instant a curve of a reference
-says how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all references
-are compared by the likelihood of the same fills in the same cells. As in `alternatives`, blocks of odd and even number
-take turns, and a block's fills count by how they are spread over its states and cells, not by how many they are.
+The distances of one aggressive order from the mid, the own best price and the micro-price differ, but its end in
+the book, in ticks beyond the best price of the side that it hit, does not. At any instant a curve of a reference
+predicts how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all
+references are compared by the likelihood of the same fills in the same cells. As in `alternatives`, it is a
+cross-validation over blocks of odd and even index, of the distribution of a block's fills over states and cells.
 
-Exponentials are compared first. Where none gains over the mid's, the best shape from each reference is: an exponential
-that fits from no reference says nothing about which of them the flow follows.
+Exponentials are compared first. If none gains over the mid's, the best shape from each reference is compared: an
+exponential that fits from no reference does not determine the reference.
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 CLEAR = 1.0  # standard errors by which the exponential of another reference has to be better than the mid's
 CLEARER = 2.0  # the same for the best of several shapes, and for any comparison of a short recording
-SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, in place of those
-SHORT_FILLS = 100  # that such a recording needs
-MOST_ROWS = 3_000  # to which the curve that only has to fall is fitted: its cost grows with their square
+SHORT_BLOCKS = 24  # of a recording of fewer than `LEAST_BLOCKS` blocks of five minutes, instead of those
+SHORT_FILLS = 100  # minimum for such a recording
+MOST_ROWS = 3_000  # for the monotone curve, whose cost grows with their square
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class EndCells:
     """The fills of one reference by block, state and cell.
 
     Attributes:
-        shape: Of each row, the distance at which its cell begins, and its width; inf for the last cell of a state.
-        exposure_s: By block and row, the seconds in which the touch was where the row has it.
+        shape: Start and width of each row's cell; the width is inf for the last cell of a state.
+        exposure_s: By block and row, the seconds with the touch of the row.
         fills: By block and row.
-        ends: How many cells a state has; rows stand by state, then by cell.
+        ends: Number of cells per state; rows are ordered by state, then by cell.
     """
 
     shape: Shape
@@ -57,7 +57,7 @@ class EndCells:
 
     @classmethod
     def of(cls, days: "Sequence[DepthCounts]", begins: Ints, block_us: int = BLOCK_US) -> "EndCells":
-        """Return the fills of whole *days*; cells begin so many ticks beyond the touch, blocks have a length."""
+        """Return the fills of whole *days*; cells begin *begins* ticks beyond the touch."""
         per_tick, width = days[0].path.per_tick, len(begins)
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
         parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in day.options.sides]
@@ -78,18 +78,18 @@ class EndCells:
         return cls(Shape(near, wide), np.repeat(waited, width, axis=1), fills.reshape(len(fills), -1), width)
 
     def summed(self) -> tuple[Shape, Ints]:
-        """Return the rows of distinct distance and width, and of each row here its number among them."""
+        """Return the rows of distinct distance and width, and the index of each row among them."""
         first, groups = group(self.shape.delta, self.shape.width)
         return Shape(self.shape.delta[first], self.shape.width[first]), groups
 
     @np.errstate(all="ignore")
     def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
-        """Return ln of what each row is reached by, for blocks of even and of odd number.
+        """Return ln of the rate of each row, for blocks of even and of odd index.
 
-        The curve of each is fitted to the blocks of the other parity; given its state, its height does not matter.
+        The curve of each is fitted to the blocks of the other parity; given the state, its height has no effect.
 
         Args:
-            family: The kind of curve; None for the falling one with any steps.
+            family: The kind of curve; None for the monotone one.
         """
         shape, groups = self.summed()
         count = len(shape.delta)
@@ -113,7 +113,7 @@ class EndCells:
         return np.where(self.fills.any(axis=1), found, 0.0)
 
     def predicted(self, family: Family | None) -> Floats:
-        """Return the fills of each row that the curve of `held_out` predicts, given how many each block has."""
+        """Return the predicted fills of each row by the curve of `held_out`, given the total of each block."""
         total = np.zeros(len(self.shape.delta))
         for parity, gain in enumerate(self.held_out(family)):
             reached = self.exposure_s[parity::2] * np.exp(gain)
@@ -123,7 +123,7 @@ class EndCells:
 
 
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
-    """Return the distinct distances of the touch, rising, and of each row the number of its own; -1 without a book."""
+    """Return the distinct distances of the touch, ascending, and the index of each row's; -1 without a book."""
     touch = np.concatenate(touches)
     valid = touch != CLOSED
     known, number = distinct(touch[valid])
@@ -133,7 +133,7 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
 
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
-    """Return where the cells begin, in ticks beyond the touch: of a tick each, and wider where there would be many."""
+    """Return the starts of the cells, in ticks beyond the touch: a tick wide, or wider if there were too many."""
     hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
     ends = np.concatenate([(found.depth - met) // days[0].path.per_tick for found, met in hits])
     last = max(int(np.ceil(np.quantile(ends, REACHED))), 1) if ends.size else 1
@@ -165,18 +165,18 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
 
 
 def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
-    """Return the choice among the references; None where there are too few fills to compare them on.
+    """Return the choice among the references; None with too few fills to compare them.
 
-    Another reference than the mid is chosen where its exponential gains more than one standard error, or, where none
-    does, its best shape more than two over the best from the mid. A recording of less than four blocks of five minutes
-    is cut into 24 blocks, and needs 100 fills and two standard errors.
+    Another reference than the mid is chosen if its exponential gains more than one standard error, or, if none does,
+    its best shape more than two over the best from the mid. A recording of less than four blocks of five minutes is cut
+    into 24 blocks, and needs 100 fills and two standard errors.
     """
     choice, _ = _compared(marks_by_reference(calibrator))
     return choice
 
 
 def _lacking(mid: EndCells, block_us: int) -> str:
-    """Return what there is too little of to compare references; empty where there is enough."""
+    """Return what is insufficient to compare references; empty if everything suffices."""
     fills = round(float(mid.fills.sum()))
     if block_us < BLOCK_US and fills < SHORT_FILLS:
         return (
@@ -192,7 +192,7 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice among the references, or None and what there is too little of."""
+    """Return the choice among the references, or None and what is insufficient."""
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
     block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US
@@ -211,7 +211,7 @@ def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | No
 
 
 def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
-    """Return the log-likelihood of each block by the shape that predicts all of them best."""
+    """Return the log-likelihood of each block by the shape with the best predictions."""
     distinct_rows = len(cells.summed()[0].delta)
     families = (*FAMILIES[1:], *([None] if distinct_rows <= MOST_ROWS else []))
     found = [exponential, *(cells.unseen(family) for family in families)]
@@ -219,7 +219,7 @@ def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
 
 
 def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
-    """Return the reference that predicts best; another than the mid only by more than *clear* standard errors."""
+    """Return the reference with the best predictions; not the mid only if better by *clear* standard errors."""
     gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
     best = max(gains, key=lambda name: gains[name][0])
     gain, error = gains[best]
@@ -240,10 +240,10 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
 def resolved(
     tapes: "Sequence[Tape]", config: CalibrationConfig
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, list[DepthCounts], tuple[str, ...]]:
-    """Return the config with a reference of its own where it is ``auto``, the choice among the references, and marks.
+    """Return the config with ``auto`` replaced by the chosen reference, the choice, and the marks.
 
-    The marks are those of the days from the config's reference. With ``auto`` and too little to compare references on,
-    it is the mid, and a remark says why.
+    The marks are those of the days from the config's reference. With ``auto`` and too few data to compare references,
+    it is the mid, with a note.
     """
     given = config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))

@@ -1,8 +1,8 @@
-"""The shapes that λ(δ) may have, each fitted to rows of a fit by maximum likelihood.
+"""Shapes of λ(δ), each fitted to the rows of a fit by maximum likelihood.
 
-A row is an order resting at its distance, reached by λ(δ), or a cell ``[δ, δ + w)`` of the depth of aggressive
-orders, reached by λ(δ) - λ(δ + w). Given how many fills there are, they are multinomial over the rows; the height of
-a curve is profiled out, and what is left is its shape.
+A row is an order resting at its distance, with rate λ(δ), or a cell ``[δ, δ + w)`` of the depth of aggressive orders,
+with rate λ(δ) - λ(δ + w). Given the number of fills, they are multinomial over the rows; the height of a curve is
+profiled out, which leaves its shape.
 """
 
 import math
@@ -16,8 +16,8 @@ from mm.calibration._curve_steps import KINDS, NEVER, climb, climb_curve, curve_
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
 
-HALF = 0.5  # of a fill: how much two exponentials weigh in each row of the curve that only has to fall
-LEAST_LOG = -25.0  # of what two exponentials weigh in, below the highest: sums of steps hold no smaller ones
+HALF = 0.5  # prior weight in fills of two exponentials in each row of the monotone curve
+LEAST_LOG = -25.0  # minimum ln weight of two exponentials, below the highest
 TURNS_EM = 400
 ENOUGH_EM = 1e-4
 
@@ -27,10 +27,10 @@ class Family:
     """A kind of curve with a few parameters.
 
     Attributes:
-        name: What it is called.
-        formula: As a person writes it.
-        starts: From where its shape is searched for.
-        named: Of its height, its shape, the nearest distance and the unit, in ticks: the parameters of the formula.
+        name: Its name.
+        formula: Its formula, for readers.
+        starts: Initial shapes of the search.
+        named: Converts height, shape, smallest distance and unit (ticks) to the parameters of the formula.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Family:
 
     @property
     def kind(self) -> int:
-        """Its number among the compiled curves."""
+        """Its index among the compiled curves."""
         return KINDS.index(self.name)
 
     def curve(self, shape: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -50,7 +50,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Cells:
-    """The rows of a fit, in units of a scale, and the distances at which a curve is looked at.
+    """The rows of a fit, in units of a scale, and the distances at which curves are evaluated.
 
     Attributes:
         shape: The rows, in ticks.
@@ -68,7 +68,7 @@ class Cells:
 
     @cached_property
     def spans(self) -> tuple[Ints, Ints]:
-        """Of each row, the edge at which it begins and the one at which it ends; no edge, but their number, if open."""
+        """Start and end edge of each row, as indices; for an open row the end is the number of edges."""
         far = self.shape.delta + self.shape.width
         return np.searchsorted(self.edges, self.shape.delta), np.searchsorted(self.edges, far)
 
@@ -78,7 +78,7 @@ class Cells:
         return units
 
     def log_gain(self, curve: Floats) -> tuple[Floats, Floats]:
-        """Return ln of what each row is reached by, from ln λ at the edges, and the share that its far end takes."""
+        """Return ln of the rate of each row, from ln λ at the edges, and the share subtracted by its far end."""
         begin, end = self.spans
         ended = np.full(len(curve) + 1, -np.inf)
         ended[:-1] = curve
@@ -87,7 +87,7 @@ class Cells:
         return np.maximum(curve[begin] + np.log(left), NEVER), np.exp(fall) / left
 
     def slopes(self, rises: Floats, taken: Floats) -> Floats:
-        """Return the slopes of ``log_gain``, from those of ln λ at the edges and the shares of the far ends."""
+        """Return the derivatives of ``log_gain``, from those of ln λ at the edges and the shares of the far ends."""
         begin, end = self.spans
         ended = np.zeros((len(rises) + 1, rises.shape[1]))
         ended[:-1] = rises
@@ -98,16 +98,16 @@ class Cells:
 
 @dataclass(frozen=True)
 class FittedCurve:
-    """A curve at its highest likelihood.
+    """A curve at its maximum likelihood.
 
     Attributes:
-        cells: The rows that it was fitted to.
-        log_height: ln λ where its shape is 0.
-        log_gain: ln of what each row is reached by, in 1/s.
+        cells: The fitted rows.
+        log_height: ln λ at shape 0.
+        log_gain: ln of the rate of each row, in 1/s.
         at_edges: ln λ at the edges of *cells*, in 1/s.
-        gain_slopes: Slopes of *log_gain* by each parameter, its height the first; a column each.
-        edge_slopes: Slopes of *at_edges*.
-        shape: The parameters beside the height; of the curve that only has to fall, its steps, in 1/s.
+        gain_slopes: Derivatives of *log_gain* by parameter, the height first; a column each.
+        edge_slopes: Derivatives of *at_edges*.
+        shape: The parameters besides the height; for the monotone curve, its steps, in 1/s.
     """
 
     cells: Cells
@@ -163,13 +163,13 @@ FAMILIES = (
 
 
 def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats:
-    """Return the log-likelihood of how the fills of each block are spread over the rows, given how many there are.
+    """Return the multinomial log-likelihood of the fills of each block over the rows, given their number.
 
-    What belongs to the exposure alone, and is the same for every curve, is left out.
+    Terms of the exposure, equal for every curve, are left out.
 
     Args:
-        log_gain: ln of what each row is reached by.
-        exposure_s: One row a block, in seconds.
+        log_gain: ln of the rate of each row.
+        exposure_s: One row per block, in seconds.
         fills: Likewise.
     """
     top = log_gain.max()
@@ -183,14 +183,14 @@ def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats
 def search(
     family: Family, cells: Cells, exposure_s: Floats, fills: Floats, starts: Sequence[Sequence[float]] | None = None
 ) -> FittedCurve:
-    """Return the curve of a family of highest likelihood: Fisher's scoring, damped, from the best of its *starts*.
+    """Return the maximum-likelihood curve of a family, by damped Fisher scoring from the best of its *starts*.
 
     Args:
         family: The kind of curve.
         cells: The rows.
-        exposure_s: Of each row, in seconds, all above 0.
-        fills: Of each row.
-        starts: None for those of the family.
+        exposure_s: Exposure of each row, in seconds, all above 0.
+        fills: Fills of each row.
+        starts: Initial shapes; None for those of the family.
     """
     x = cells.units(cells.edges)
     found = [
@@ -221,13 +221,14 @@ def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats],
 
 @np.errstate(all="ignore")
 def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
-    """Return the falling curve of highest likelihood, with any steps.
+    """Return the maximum-likelihood monotone curve.
 
-    Its steps from edge to edge are 0 or more, and a row is reached by the sum of those within it: Poisson counts of
-    sums of steps, whose likelihood has one peak, which expectation and maximisation climbs (Vardi, Shepp and Kaufman,
-    JASA 80 (1985) 8-20). Resting orders alone need no search: pools of adjacent violators are the peak.
+    Its steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
+    sums of steps, whose likelihood has one maximum, found by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20).
+    Resting
+    orders alone need no iteration: pooling adjacent violators gives the maximum.
 
-    Two exponentials weigh in as half a fill in each row, so that no row is thought to be out of reach.
+    Two exponentials add a prior weight of half a fill in each row, so that no row has rate 0.
     """
     smooth = search(FAMILIES[-1], cells, exposure_s, fills)
     least = smooth.log_gain.max() + LEAST_LOG
@@ -256,7 +257,7 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
 
 
 def _pooled(waited: Floats, counts: Floats) -> Floats:
-    """Return the rate of each row by pools of adjacent violators: fills per second, falling from pool to pool."""
+    """Return the rate of each row by pooling adjacent violators: fills per second, decreasing from pool to pool."""
     pools: list[tuple[float, float, int]] = []
     for weight, count in zip(waited.tolist(), counts.tolist(), strict=True):
         pool = weight, count, 1

@@ -1,4 +1,4 @@
-"""The runs of simulated orders that ``ladder`` and ``fixed`` play: their quotes, and what windows need of them."""
+"""Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their results for windows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Played:
-    """One run of simulated orders, as far as windows look at it.
+    """One run of simulated orders, with the data that windows need.
 
     Attributes:
-        resting: Its orders that came to rest.
-        states: Its order-seconds and fills by what had happened to the orders, as `state_sums` has them, where a fill
-            model decided on the fills; else none.
-        result: The run as a backtest, for its files; None where it was kept from an earlier try, or is written.
+        resting: Its orders that rested.
+        states: Its order-seconds and fills by the state of orders, as in `state_sums`, under a fill model; else none.
+        result: The run as a backtest, for its files; None if it was kept from an earlier attempt, or is written.
     """
 
     resting: RestingOrders
@@ -66,7 +65,7 @@ def simulated(
 ) -> Played:
     """Return a run of simulated orders.
 
-    A fill model's *states* are summed between instants in µs, by the flow that each side sees.
+    Under a fill model, *states* are summed between instants in µs, by the flow of each side.
     """
     result = _backtested(tapes, quotes, config, rules)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
@@ -94,7 +93,7 @@ def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationCon
 
 
 def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
-    """Return the anchors where the config counts distances from them; None for the current reference."""
+    """Return the anchors if the config counts distances from them; None for the current reference."""
     from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
     if config.distance != "anchor":
@@ -104,7 +103,7 @@ def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
 
 
 def recent_us(rules: Rules | None) -> int:
-    """Return how long a move of the mid is recent: until orders that follow it have arrived."""
+    """Return the time for which a move of the mid is recent: until orders that follow it have arrived."""
     given = rules or Rules(tick_e8=1, lot_e8=1)
     return given.requote_us + given.order_latency_us
 
@@ -113,7 +112,7 @@ def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
     """Return the lots of an order that is measured under a fill model: CALIB_ORDER_QTY, or the clip of the rules.
 
     Raises:
-        UsageError: If the quantity is no multiple of the quantity step.
+        UsageError: If the quantity is not a multiple of the quantity step.
     """
     wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
     if wanted % step_e8:

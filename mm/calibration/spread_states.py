@@ -1,4 +1,4 @@
-"""The states of the spread: how often orders are reached while it is one tick wide, two, three to four, and so on."""
+"""The states of the spread: fill rates while it is one tick wide, two, three to four, and so on."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,12 +28,12 @@ class SpreadState(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its spread in ticks, as ``lambda_curve`` names it."""
+        """Its spread in ticks, as in ``lambda_curve``."""
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
 
 def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
-    """Return each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, whatever the method."""
+    """Return each state of the spread, 1, 2, 3-4, 5-8, … ticks, that occurred: by marks, for every method."""
     days = list(zip(calibrator.marks, calibrator.days, strict=True))
     tallies = [marks.by_spread(*day) for marks, day in days]
     seconds = _seconds_by_spread(tallies)
@@ -60,14 +60,14 @@ def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[i
     spent = Counter[int]()
     for sides in tallies:
         one = next(iter(sides.values()))
-        widths, first = np.unique(one.stood_spread, return_index=True)  # its rows stand by spread
+        widths, first = np.unique(one.stood_spread, return_index=True)  # its rows are ordered by spread
         spent.update(dict(zip(widths.tolist(), np.add.reduceat(one.tally.us, first).tolist(), strict=True)))
     del spent[0]
     return spent
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
-    """Return the fit of each of *states*, of the marks as they are, whatever the method.
+    """Return the fit of each of *states*, of the marks, for every method.
 
     ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
     keys are those of the fit, in which ``n_fills`` counts sweeps.
@@ -82,7 +82,7 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
 
 
 def large_tick(states: Sequence[SpreadState]) -> tuple[str, ...]:
-    """Return a warning for a market whose spread is a single tick most of the time; nothing for another."""
+    """Return a warning for a market whose spread is mostly a single tick; else nothing."""
     narrow = next((state.share for state in states if state.high == 1), 0.0)
     if narrow < LARGE_TICK_SHARE:
         return ()

@@ -1,15 +1,15 @@
-"""Fills per second by the state of an order, from order-seconds and fills: what a fit under a fill model holds.
+"""Fills per second by the state of an order, from order-seconds and fills, for fits under a fill model.
 
-The rate of a state is a product: of its distances and the mid's last move, and of the flow that the order's side sees
-(`mm.backtest.metrics.fill_states`). Each factor is what was seen over what the other expects, in turns until they
-agree: iterative proportional fitting, which finds the maximum likelihood of a Poisson model with log-additive effects
-(Bishop, Fienberg, Holland 1975, chapter 3). What few fills say at a distance is shrunk towards what was seen at
-distances like it, and that towards all of them.
+The rate of a state is a product: of its distances and the mid's last move, and of the flow of the order's side
+(`mm.backtest.metrics.fill_states`). Factors are updated in turn to observed over expected fills until convergence:
+iterative proportional fitting, the maximum likelihood of a Poisson model with log-additive effects (Bishop, Fienberg,
+Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk towards those at similar distances, and
+these towards all of them.
 
 A schedule predicts the fills of a segment by states of its past, times the level of its training window. A busy window
-has more fills for two reasons: more aggressive orders, which the flow of the states counts already, and all that states
-do not see. The level is of the latter alone: of fills over those that rates by distance expect, times what the flow of
-the window makes of them beside that of the past.
+has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside of the
+states. The level is only of the latter: fills over those expected by rates by distance, corrected for the flow of the
+window relative to that of the past.
 """
 
 from typing import TYPE_CHECKING
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TURNS = 8  # after which no factor of the real captures moves by more than a percent
-LEVEL_PRIOR_FILLS = 30.0  # weight of what a level is shrunk towards, in fills beyond the first
+LEVEL_PRIOR_FILLS = 30.0  # weight of the shrinkage of a level, in fills
 TINY = 1e-300
 
 
 def rates_of(sums: "Floats") -> StateRates:
-    """Return the rates of ``state_sums``, whose first column, the period, does not count."""
+    """Return the rates of ``state_sums``, whose first column, the period, is ignored."""
     if not len(sums):
         return StateRates((), ())
     keys, into = distinct(sums[:, [1, 2, 4, 5]])
@@ -77,9 +77,9 @@ def rates_of(sums: "Floats") -> StateRates:
 
 
 def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats") -> "Floats":
-    """Return how many times as many fills as *expected* came at each level, by node; once as many in the mean level.
+    """Return the ratio of fills to *expected* at each level, by node, normalised to 1 at the mean level.
 
-    What all levels of a node have in common belongs to its states: else distances that share levels would share it too.
+    The common factor of all levels of a node belongs to its states, as distances share levels.
     """
     shape = len(nodes), 2 * FLOWS
     place = np.ravel_multi_index(at, shape)
@@ -99,7 +99,7 @@ def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: 
 def _state_rows(
     keys: "Ints", nearest: "Floats", sums: "tuple[Floats, Floats, Floats]"
 ) -> "tuple[tuple[float, float, int, int, float, float, float], ...]":
-    """Return the sums by distances and last move, of all levels together."""
+    """Return the sums by distances and last move, over all levels."""
     states, into = distinct(keys[:, :3])
     stands = np.full(len(states), np.inf)
     np.minimum.at(stands, into, nearest)
@@ -113,7 +113,7 @@ def _state_rows(
 
 
 def flow_of(tapes: "Sequence[Tape]") -> "Flow":
-    """Return what each side sees of the flow of days that follow each other."""
+    """Return the flow of consecutive days, by side."""
     return flow_of_sides(np.concatenate([aggressors(one) for one in tapes]))
 
 
@@ -122,7 +122,7 @@ class StateLevels:
 
     Args:
         tapes: The days.
-        recent_s: How long a move of the mid is recent in the states.
+        recent_s: Time for which a move of the mid is recent in the states.
     """
 
     def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
@@ -137,10 +137,10 @@ class StateLevels:
     def level(
         self, points: "Points", line: "Line", states: "tuple[int, StateRates]", span: tuple[int, int]
     ) -> float | None:
-        """Return how many times as many fills *points* have as is expected; None where nothing is.
+        """Return the ratio of the fills of *points* to the expected ones; None if none are expected.
 
         Args:
-            points: Of the window, which the distances of the *line* do not all hold.
+            points: Points of the window, possibly at distances outside of *line*.
             line: Rates by distance up to an instant.
             states: That instant in µs, and the states up to there.
             span: The window.
@@ -167,7 +167,7 @@ class StateLevels:
 
 
 def _seconds_by_level(side: "tuple[Ints, Ints]", begin_us: "Ints", ends_us: "Ints") -> "Floats":
-    """Return how long a side saw each level, float64[blocks, levels]."""
+    """Return the seconds of a side at each level, float64[blocks, levels]."""
     since, number = side
     at = np.union1d(since[1:], np.concatenate((begin_us, ends_us)))
     block = np.searchsorted(begin_us, at[:-1], side="right") - 1

@@ -1,15 +1,15 @@
-"""ln A as a state that moves: what the next minutes may bring, from the counts of blocks so far.
+"""State-space model of ln A: forecasts of the next minutes from the counts of past blocks.
 
-In block b, E_b fills are expected at A = 1, and N_b are seen:
+In block b, E_b fills are expected at A = 1, and N_b occur:
 
     N_b ~ Poisson(E_b · exp(u_b)),  u_b = m + z_b + e_b,  z_b = phi · z_{b-1} + w_b
 
-m is the level of the days, z a deviation from it that halves in so many minutes (standard deviation tau), e what a
-block has of its own (bursts; standard deviation s). Each block is one step of a Kalman filter whose observation is the
+m is the level of the days, z a mean-reverting deviation from it (standard deviation tau), e the noise of a block
+(bursts; standard deviation s). Each block is one step of a Kalman filter whose observation is the
 Gaussian approximation of the posterior of u_b at its peak (Laplace; West, Harrison, Migon, Dynamic generalized linear
-models and Bayesian forecasting, JASA 80, 1985). Half-life, tau and s are not chosen: a grid of them is filtered at
-once, and every forecast is the mean over the grid, weighted by how well each predicted the blocks so far. Nothing after
-the last block is read.
+models and Bayesian forecasting, JASA 80, 1985). Half-life, tau and s are averaged over: a grid of them is filtered, and
+every forecast is the mean over the grid, weighted by the predictive likelihood of the past blocks. Nothing after the
+last block is read.
 """
 
 import math
@@ -29,22 +29,22 @@ OWN = (0.0, 0.2, 0.4, 0.7, 1.1)
 LEVEL_SD = 1.0  # of m around the logarithm of the mean rate
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the quadrature over the rate of a forecast
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
-NEVER = 1e-16  # a chance below counts in no digit
+NEVER = 1e-16  # smaller probabilities are negligible
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class RateForecast:
-    """What is known of the rate of the blocks to come.
+    """Forecast of the rate of future blocks.
 
     Attributes:
-        A: Fills per second at distance 0: the exponential of the mean of ln A, which a few filters that hold a burst
-            possible do not lift.
+        A: Fills per second at distance 0: the exponential of the mean of ln A, which is robust to a few filters
+            that allow bursts.
         se_log: Standard deviation of ln A, the mean over the horizon.
         weight: float64[g], of the filters; they sum to 1.
         middle: float64[g], by each filter: mean of ln A over the horizon,
         variance: float64[g], and its variance.
-        exposed: Fills expected in the horizon at A = 1.
+        exposed: Expected fills in the horizon at A = 1.
     """
 
     A: float
@@ -56,7 +56,7 @@ class RateForecast:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """The least and the greatest number of fills to expect in the horizon (95 %)."""
+        """The 95 % interval of the number of fills in the horizon."""
         from mm.calibration.special import pdtr
 
         chance = (self.weight[:, None] * WEIGHTS).ravel()
@@ -65,7 +65,7 @@ class RateForecast:
         chance, fills = chance[likely], (self.exposed * np.exp(log_rates)).ravel()[likely]
 
         def below(count: float) -> float:
-            """Return the chance of so many fills or fewer."""
+            """Return the probability of at most this many fills."""
             return float((chance * pdtr(count, fills)).sum())
 
         middle = float((chance * fills).sum())
@@ -104,7 +104,7 @@ class RateStates:
         share[-1] = horizon_s - BLOCK_S * (steps - 1)
         ahead = (self.phi ** np.arange(1, steps + 1)[:, None])[:, None]  # by block, stretch and filter
         centre = self.mean[0] + ahead * self.mean[1]
-        # covariances of the logarithms of the rates of two blocks ahead: m, what is left of z, new z, own noise
+        # covariances of the logarithms of the rates of two blocks ahead: m, decayed z, new z, own noise
         level, cross, now = self.cov
         lag = (self.phi ** np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))[:, :, None])[:, :, None]
         new = self.tau**2 * (lag - ahead[:, None] * ahead[None])
@@ -127,13 +127,13 @@ class RateStates:
 
 
 def _least_count(below: Callable[[float], float], share: float, start: float, step: float) -> float:
-    """Return the least whole number that so large a share is not above, looked for from *start* on.
+    """Return the smallest whole number whose cumulative probability is at least *share*.
 
     Args:
-        below: The chance of so many or fewer.
-        share: The chance in question.
-        start: Near the number.
-        step: How far it may be.
+        below: The cumulative distribution function.
+        share: The probability.
+        start: Initial guess.
+        step: Initial step of the search.
     """
     high: int | None = None
     low, at, stride = -1, math.floor(start), max(math.ceil(step), 1)
@@ -175,25 +175,25 @@ def filtered(stretches: Sequence[tuple[Floats, Floats]]) -> RateStates:
 
 @lru_cache(maxsize=1)
 def _grid(half_lives_min: tuple[float, ...], tau: tuple[float, ...], own: tuple[float, ...]) -> Floats:
-    """Return what is left of z after a block, and standard deviations of z and e, of every filter."""
+    """Return the decay of z per block, and the standard deviations of z and e, of every filter."""
     grid = np.array(np.meshgrid(half_lives_min, tau, own, indexing="ij")).reshape(3, -1)
     grid[0] = 0.5 ** (BLOCK_S / 60 / grid[0])
     return grid
 
 
 def gain_of(near: Floats, far: Floats, k: float) -> Floats:
-    """Return the share of the sweeps that end in each cell, *near* to *far* in ticks; infinitely far, all beyond."""
+    """Return the share of the sweeps that end in each cell, *near* to *far* in ticks; *far* may be infinite."""
     gain: Floats = np.exp(-k * near) - np.where(np.isfinite(far), np.exp(-k * far), 0.0)
     return gain
 
 
 def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
-    """Return by block the fills that are expected at A = 1 with this k, and those seen.
+    """Return by block the expected fills at A = 1 with this k, and the actual ones.
 
     Args:
-        points: Of a window, by blocks counted from 0.
+        points: Points of a window, by blocks counted from 0.
         k: Decay per tick.
-        blocks: How many there are, those without a row included.
+        blocks: Number of blocks, including empty ones.
     """
     gain = gain_of(points.delta_ticks, points.delta_ticks + points.width_ticks, k)
     expected: Floats = np.bincount(points.block, points.exposure_s * gain, blocks).astype(np.float64)
@@ -201,13 +201,13 @@ def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
 
 
 def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> RateForecast | None:
-    """Return what the *horizon_s* after a window may bring, of both sides; None without a fill.
+    """Return the forecast for *horizon_s* after a window, of both sides; None without a fill.
 
     Args:
-        points: Of the window, by blocks counted from its start.
+        points: Points of the window, by blocks counted from its start.
         k: Decay per tick.
-        length_s: Seconds that the window recorded.
-        horizon_s: Length of what is predicted, in seconds.
+        length_s: Recorded seconds of the window.
+        horizon_s: Length of the horizon, in seconds.
     """
     if not len(points) or points.block.min() < 0:
         return None

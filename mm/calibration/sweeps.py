@@ -1,9 +1,8 @@
-"""Aggressive orders: which prints are one sweep, and how deep it would have filled an order of ours.
+"""Aggressive orders: grouping of prints to sweeps, and the depth to which a sweep would have filled our orders.
 
-An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it when
-the lots that print beyond its price are q or more (whoever was ahead of it there is gone by then), or,
-with ``touch``, when those at its price or beyond are q and what is ahead of it. Every price
-nearer than the deepest one that is hit is hit too.
+An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it if the lots printed
+beyond its price are q or more (all orders ahead have then been filled), or, with ``touch``, if those at its price or
+beyond are at least q plus the lots ahead. All prices nearer than the deepest hit price are hit as well.
 """
 
 from bisect import bisect_right
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 HITS = ("touch", "strict")
-NOWHERE = 1 << 40  # ticks: the deepest price of a sweep that is smaller than the order
+NOWHERE = 1 << 40  # ticks: deepest price of a sweep that is smaller than the order
 
 
 @dataclass(frozen=True, slots=True)
 class HitRule:
-    """What counts as a hit.
+    """Definition of a hit.
 
     Attributes:
         hit: ``touch`` (prints at the price or beyond count) or ``strict`` (beyond only).
-        order_e8: Quantity that a sweep must bring, in 1e-8 of the base asset; 0 for any.
+        order_e8: Minimum quantity of a sweep, in 1e-8 of the base asset; 0 for any.
         queue_ahead: Share of the lots displayed at the price before the sweep that fill before the
             order, from 0 (it is first) to 1 (it is last); with ``strict`` the whole queue is.
         grouped: Whether prints of one side and trade time are one sweep; otherwise each print is.
@@ -61,19 +60,19 @@ class HitRule:
             )
 
     def lots(self, lot_e8: int) -> int:
-        """Return the lots that a sweep must bring, 1 or more."""
+        """Return the minimum lots of a sweep, 1 or more."""
         return max(-(-self.order_e8 // lot_e8), 1)
 
     @property
     def plain(self) -> bool:
-        """Whether one print of any size is enough: no quantity, no queue."""
+        """Whether any single print is enough: no quantity, no queue."""
         return self.order_e8 == 0 and self.queue_ahead == 0
 
 
 class Displayed:
     """The lots that the book displayed on one side just before any event, at some prices.
 
-    The book's rows are sorted once, by price and event; a question is one binary search.
+    The book's rows are sorted once, by price and event; a lookup is one binary search.
     """
 
     def __init__(self, tape: "Tape", side: int, ticks: Ints) -> None:
@@ -110,9 +109,9 @@ class Reached:
     """The sweeps of a window, in the order of the tape.
 
     Attributes:
-        us: When the first print of each in the window came.
+        us: Instant of the first print of each in the window.
         row: Row of the reference path in force just before it.
-        depth: Distance of the deepest price that it hits, in steps; far below 0 where it hits none.
+        depth: Distance of the deepest hit price, in steps; far below 0 for none.
     """
 
     us: Ints
@@ -124,7 +123,7 @@ class Sweeps:
     """The sweeps that hit the probes of one side of a tape; any window of them."""
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
-        """Take the prints whose aggressor hits the orders of *side*, in the order of the tape."""
+        """Select the prints whose aggressor hits the orders of *side*, in the order of the tape."""
         mine = tape.trade_side == -side
         self._events, ticks = tape.trades[mine], tape.trade_ticks[mine]
         self._rule, self._side, self._path = rule, side, path
@@ -147,7 +146,7 @@ class Sweeps:
         return found
 
     def _deepest_of_all(self) -> Ints:
-        """Return the deepest price that each whole sweep hits, in signed ticks, whatever the reference."""
+        """Return the deepest price hit by each whole sweep, in signed ticks, for every reference."""
         if self._whole_deepest is None:
             prints = len(self._us)
             self._whole_deepest = self._deepest(self._opens, 0, prints) if prints else self._opens
@@ -167,15 +166,15 @@ class Sweeps:
         """Return the sweeps in a window, each cut to its prints in the window."""
         first, last = int(self._us.searchsorted(start_us)), int(self._us.searchsorted(end_us))
         begin, end = int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last))
-        if first == self._stops[begin] and last == self._stops[end]:  # no border cuts a sweep
+        if first == self._stops[begin] and last == self._stops[end]:  # no sweep is cut by a border
             return Reached(*(getattr(self.whole, one)[begin:end] for one in Reached.__slots__))
         return self._part(first, last)
 
     def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return what the sweeps of a window are beside the `whole` ones that begin before *rest_us*.
+        """Return the corrections of the sweeps of a window to the `whole` ones that begin before *rest_us*.
 
         Returns:
-            Sweeps and how often each counts: the whole ones that begin from *rest_us* on, the rest of one that began
+            Sweeps and their weights: the whole ones that begin from *rest_us* on, the rest of one that began
             before the window, and, of one that does not end in it, -1 for the whole and 1 for its prints in the window.
         """
         first, rest, last = (int(self._us.searchsorted(us)) for us in (start_us, rest_us, end_us))
@@ -195,13 +194,13 @@ class Sweeps:
         return Reached(*columns), np.array(counts, np.int64)
 
     def rows(self, path: "ReferencePath") -> TouchRows:
-        """Return the sweeps beside the touch of a *path*, of which windows take a part in one call."""
+        """Return the sweeps with the touch of a *path*, from which windows are selected in one call."""
         whole = self.whole
         touch = path.touch[self._side]
         return TouchRows(path.us, touch, self._us, self._opens, (whole.us, whole.row, whole.depth))
 
     def _part(self, first: int, last: int) -> Reached:
-        """Return the sweeps of the prints from number *first* to *last*."""
+        """Return the sweeps of the prints from index *first* to *last*."""
         if first == last:
             return Reached(self._us[:0], self._row[:0], self._us[:0])
         begin, end = np.searchsorted(self._opens, (first + 1, last))
@@ -209,13 +208,13 @@ class Sweeps:
         return self._reached(opens, self._deepest(opens, first, last))
 
     def _reached(self, opens: Ints, deepest: Ints) -> Reached:
-        """Return the sweeps that begin with the prints of these numbers, and hit so deep."""
+        """Return the sweeps that begin with the prints of these indices, with their depths."""
         row = self._row[opens]
         reference = self._side * self._path.reference[self._side][row]
         return Reached(self._us[opens], row, reference - self._path.per_tick * deepest)
 
     def _deepest(self, opens: Ints, first: int, last: int) -> Ints:
-        """Return the deepest price that each sweep hits, in signed ticks."""
+        """Return the deepest price hit by each sweep, in signed ticks."""
         ticks = self._signed_ticks[first:last]
         if self._rule.plain:
             deepest = np.minimum.reduceat(ticks, opens - first)
@@ -232,7 +231,7 @@ class Sweeps:
 
 
 def begins(trade_us: Ints) -> NDArray[np.bool_]:
-    """Return which prints of one side begin a sweep; 0 is a trade time that is not known: such a print is alone."""
+    """Return which prints of one side begin a sweep; prints of unknown trade time (0) are single."""
     new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: trade_us.size]
     opens: NDArray[np.bool_] = new | (trade_us == 0)
     return opens
@@ -242,9 +241,9 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
     """Return for each sweep the deepest price at or beyond which *needed* lots print; ``NOWHERE`` for none.
 
     Args:
-        sweep: Number of each print's sweep, rising from 0.
-        signed_ticks: Prices, least at the deepest.
-        lots: Of each print.
+        sweep: Index of each print's sweep, ascending from 0.
+        signed_ticks: Prices, smallest at the deepest.
+        lots: Lots of each print.
         needed: Lots of the order.
     """
     order = np.lexsort((signed_ticks, sweep))
@@ -260,12 +259,12 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
 
 
 class SweptQuantity:
-    """A resting order fills whole when one sweep brings enough to its price: the rule of the marks, order by order.
+    """A resting order fills completely when one sweep brings enough lots to its price: the hit rule of the marks.
 
     - the sweep's aggressor is on the other side
-    - lots beyond the order's price: the quantity or more; with ``touch`` also those at its price or
-      beyond, where they are the quantity and what is ahead of it in the book before the sweep
-    - prints that came before the order rested do not count, and every sweep begins from nothing
+    - lots beyond the order's price: at least the quantity; or with ``touch`` lots at its price or beyond: at least the
+      quantity plus the lots ahead of it in the book before the sweep
+    - prints before the order rested do not count, and every sweep starts at 0
     """
 
     def __init__(self, tapes: "Sequence[Tape]", rule: HitRule) -> None:
@@ -279,7 +278,7 @@ class SweptQuantity:
         self._here: dict[int, int] = {1: 0, -1: 0}
 
     def on_trade(self, order: "OrderView", trade: "TradeView") -> int:
-        """Return all lots of *order* where the print brings its sweep to the quantity, else none."""
+        """Return all lots of *order* if the print brings its sweep to the quantity, else 0."""
         side, through = order.side, order.side * (order.ticks - trade.ticks)
         if trade.side == side or through < 0:
             return 0
@@ -322,7 +321,7 @@ class _Prints:
         return int(self._first[np.searchsorted(self._ids, trade_id)])
 
     def ahead(self, side: int, ticks: int, event: int) -> float:
-        """Return the lots that fill before an order, as the book stood before the sweep that *event* begins."""
+        """Return the lots ahead of an order, in the book before the sweep that begins with *event*."""
         if not self._share:
             return 0.0
         return self._share * int(self._displayed[side].lots(np.array([ticks]), np.array([event]))[0])

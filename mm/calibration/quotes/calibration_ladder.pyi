@@ -1,6 +1,6 @@
 # Generated from mm/calibration/quotes/calibration_ladder.pyx by `make stubs`; edit that file instead.
 
-"""Quotes that only measure: one distance at a time, on both sides, around an anchored reference."""
+"""Quotes for measurement: one distance at a time, on both sides, around an anchored reference price."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,10 @@ from mm.backtest.quotes.base import QuoteModel
 class FixedDelta(QuoteModel):
     """Quote one distance on both sides, from an anchor that follows the reference in steps.
 
-    - the bid stands at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
-    - a new anchor is taken when the reference has moved by the threshold or more
-    - between two anchors the quotes stand still, so that orders rest and the market moves past them
-    - the quantity is left to the engine (its clip): one quantity step is enough to measure with
+    - the bid is at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
+    - a new anchor is set when the reference has moved by the threshold or more
+    - between two anchors the quotes do not move, so that orders rest and the market moves past them
+    - the quantity is the engine's clip: one quantity step is sufficient
 
     Args:
         delta_ticks: Distance from the reference, in ticks; fractions allowed.
@@ -31,22 +31,21 @@ class FixedDelta(QuoteModel):
     def reference(self) -> str: ...
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None: ...
     def anchors(self) -> NDArray[np.float64]:
-        """Return every anchor that was taken, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
+        """Return all anchors, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
 
 class CalibrationLadder(FixedDelta):
     """Hold each distance for a dwell, in a new balanced order every cycle.
 
-    A cycle shows every distance once. Its order depends on the seed and the cycle's number alone, so
-    it does not matter when or how often the model requotes, and the seed is all that an artefact has
-    to record. (A fixed order ties each distance to its minute of the hour: a burst at every full hour
-    then bends the whole curve.)
+    A cycle has every distance once. Its order depends only on the seed and the cycle's index, so it is independent
+    of the times of requotes, and an artefact needs to record only the seed. (A fixed order ties each distance to its
+    minute of the hour: a burst at every full hour then distorts the whole curve.)
 
     Args:
         deltas: Distances (ticks), increasing.
         dwell_ms: The dwell.
-        mid_move_threshold_ticks, reference: The anchor's rule, as of ``FixedDelta``.
-        seed: Of the orders.
-        start_us: When cycle 0 begins.
+        mid_move_threshold_ticks, reference: As for ``FixedDelta``.
+        seed: Seed of the orders of distances.
+        start_us: Start of cycle 0.
 
     Raises:
         UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as for ``FixedDelta``.

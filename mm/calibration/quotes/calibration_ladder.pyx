@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Quotes that only measure: one distance at a time, on both sides, around an anchored reference."""
+"""Quotes for measurement: one distance at a time, on both sides, around an anchored reference price."""
 
 cimport cython
 from libc.math cimport ceil, fabs, floor, fmax
@@ -31,10 +31,10 @@ cdef struct Anchor:
 cdef class FixedDelta(QuoteModel):
     """Quote one distance on both sides, from an anchor that follows the reference in steps.
 
-    - the bid stands at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
-    - a new anchor is taken when the reference has moved by the threshold or more
-    - between two anchors the quotes stand still, so that orders rest and the market moves past them
-    - the quantity is left to the engine (its clip): one quantity step is enough to measure with
+    - the bid is at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
+    - a new anchor is set when the reference has moved by the threshold or more
+    - between two anchors the quotes do not move, so that orders rest and the market moves past them
+    - the quantity is the engine's clip: one quantity step is sufficient
 
     Args:
         delta_ticks: Distance from the reference, in ticks; fractions allowed.
@@ -48,9 +48,9 @@ cdef class FixedDelta(QuoteModel):
     cdef readonly double delta_ticks
     cdef readonly double threshold_ticks
     cdef readonly str reference
-    cdef bint by_side               # whether each side has its own best price for reference
+    cdef bint by_side               # whether the reference of each side is its own best price
     cdef bint anchored
-    cdef Anchor* taken              # every anchor; the last one is in force
+    cdef Anchor* taken              # all anchors; the last one is in force
     cdef int64_t count, room
 
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None:
@@ -66,7 +66,7 @@ cdef class FixedDelta(QuoteModel):
         free(self.taken)
 
     def anchors(self) -> NDArray[np.float64]:
-        """Return every anchor that was taken, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
+        """Return all anchors, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
         cdef int64_t at
         taken = np.empty((self.count, 3))
         cdef double[:, ::1] rows = taken
@@ -75,7 +75,7 @@ cdef class FixedDelta(QuoteModel):
         return taken
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        # The book has two sides, as it has whenever the engine requotes.
+        # The book has two sides at every requote of the engine.
         cdef double buy, sell
         cdef const Anchor* anchor = &self.taken[self.count - 1] if self.anchored else NULL
         if self.looks == BEST_LOTS:
@@ -94,7 +94,7 @@ cdef class FixedDelta(QuoteModel):
         return 0
 
     cdef int take(self, int64_t us, double buy, double sell) except -1 nogil:
-        """Take an anchor."""
+        """Set a new anchor."""
         cdef int64_t room = 2 * self.room + 64
         cdef Anchor* taken
         if self.count == self.room:
@@ -112,17 +112,16 @@ cdef class FixedDelta(QuoteModel):
 cdef class CalibrationLadder(FixedDelta):
     """Hold each distance for a dwell, in a new balanced order every cycle.
 
-    A cycle shows every distance once. Its order depends on the seed and the cycle's number alone, so
-    it does not matter when or how often the model requotes, and the seed is all that an artefact has
-    to record. (A fixed order ties each distance to its minute of the hour: a burst at every full hour
-    then bends the whole curve.)
+    A cycle has every distance once. Its order depends only on the seed and the cycle's index, so it is independent
+    of the times of requotes, and an artefact needs to record only the seed. (A fixed order ties each distance to its
+    minute of the hour: a burst at every full hour then distorts the whole curve.)
 
     Args:
         deltas: Distances (ticks), increasing.
         dwell_ms: The dwell.
-        mid_move_threshold_ticks, reference: The anchor's rule, as of ``FixedDelta``.
-        seed: Of the orders.
-        start_us: When cycle 0 begins.
+        mid_move_threshold_ticks, reference: As for ``FixedDelta``.
+        seed: Seed of the orders of distances.
+        start_us: Start of cycle 0.
 
     Raises:
         UsageError: If the distances do not increase, the dwell is shorter than 1 µs, or as for ``FixedDelta``.
@@ -132,7 +131,7 @@ cdef class CalibrationLadder(FixedDelta):
     cdef readonly int64_t dwell_us
     cdef readonly object seed       # type: int
     cdef readonly int64_t start_us
-    cdef int64_t slot               # the dwell that the distance in use is of
+    cdef int64_t slot               # the dwell of the current distance
 
     def __init__(
         self,
@@ -156,7 +155,7 @@ cdef class CalibrationLadder(FixedDelta):
 
     @cython.cdivision(False)
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        # At the distance of the dwell; a new dwell takes a new anchor.
+        # At the distance of the dwell; a new dwell sets a new anchor.
         cdef int64_t slot = (view.top.us - self.start_us) // self.dwell_us
         if slot != self.slot:
             self.slot, self.anchored = slot, False

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 MICRO_PRICE = "micro_price"
-MICRO_PRICE_DAYS = 5  # before the day, whose best prices the micro-price is fitted on
-KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of what was fitted or trained, by name
+MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-price
+KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of fitted and trained models, by name
 FILES_NAMED = ("model_path", "fit")  # parameters that name a file
 _STRETCH = 4_096  # events that are searched at once for the first mid
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
@@ -98,7 +98,7 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
 
 
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:
-    """Return the micro-price fitted on the recorded days before *tape*, the last `MICRO_PRICE_DAYS` at most.
+    """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
 
     Days of another tick are left out. The files of the days are inputs of *run*.
 
@@ -120,7 +120,7 @@ def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", 
 def with_micro_price(
     run: Run | None, rules: Rules, quotes: object, day: Day, market: Market, tape: "Tape", cache: Path
 ) -> Rules:
-    """Return *rules* with the fit of ``micro_price``, where a quote model reads it (`micro_price_before`)."""
+    """Return *rules* with the fit of ``micro_price`` if a quote model reads it (`micro_price_before`)."""
     if MICRO_PRICE not in getattr(quotes, "signals", ()):
         return rules
     return replace(rules, micro_price=micro_price_before(run, day, market, tape, cache))
@@ -188,7 +188,7 @@ def check_agents(run: Run | None, models: Models, execution: Execution, tapes: "
     day that is played.
 
     Raises:
-        Mismatch: If the tick is not that of the training.
+        Mismatch: If the tick differs from that of the training.
     """
     for path in agent_files(models):
         agent = read_agent(path)
@@ -386,7 +386,7 @@ def fallback(windows: "Windows", models: Models) -> "Fallback":
     """Return the fallback for windows without a usable fit.
 
     Raises:
-        UsageError: If ``global_default`` has no A and k to use.
+        UsageError: If ``global_default`` has no A and k.
     """
     from mm.calibration.windows import Fallback
 

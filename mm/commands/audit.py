@@ -15,17 +15,17 @@ from mm.live.order_access import AUDIT_TYPES
 
 _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
 _OPEN = click.Option(
-    ["--open", "open_end"], is_flag=True, help="Accept a log without a stop at its end, of a killed or a running run."
+    ["--open", "open_end"], is_flag=True, help="Accept a log without a stop row at its end (killed or running)."
 )
 _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
 @command(arguments=[_FILE, _OPEN])
 def verify(console: Console, file: Path, open_end: bool) -> None:
-    """Name the first row of an audit log that was changed, removed, inserted or moved.
+    """Find the first row of an audit log that was changed, removed, inserted or moved.
 
-    The hash of each row covers the row before it, and the first row of each later log in the same folder holds the
-    number of rows and the last hash of this one. Exit code 3, and "row N", where something is wrong.
+    The hash of each row covers the previous row, and the first row of each later log in the same folder has the number
+    of rows and the last hash of this one. An error has the row number, and exit code 3.
 
     Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.evaluate.run_comparison import Report
     from mm.tape.tape import Tape
 
-_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of <OUT_ROOT>/lookahead/.")
+_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")
 TESTS = ("fresh", "shifted", "files", "opened")
 
 
@@ -34,7 +34,7 @@ class Checked(DamagedDay, Results, Source):
     check_skip: str | None = knob(
         None,
         matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),
-        "Tests that are left out: shifted for a model with a calendar of dates, opened for one that reads the past.",
+        "Tests to skip: shifted for a model that depends on dates, opened for one that reads past data.",
         flag="--skip",
     )
 

@@ -10,14 +10,14 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 
 _RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
-_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of <OUT_ROOT>/compare/.")
+_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/compare/.")
 
 
 @command(Results, arguments=[_RUNS, _OUT])
 def main(console: Console, results: Results, runs: tuple[str, ...], out: str | None) -> None:
     """Compare a replay, a shadow and a trade of one strategy, order by order; the first is the reference.
 
-    Only the time that all of them cover counts. Two backtests on one page, with their knobs: mm runs compare.
+    Only the common time of all runs is compared. For two backtests on one page, with their knobs: mm runs compare.
 
     A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """

@@ -19,11 +19,11 @@ from mm.cli.knobs import PATH, integer, knob
 from mm.errors import UsageError
 
 HOST = "127.0.0.1"
-"""Pages start backtests and throw the kill switch: no other machine reaches them."""
+"""Loopback only, as pages start backtests and throw the kill switch."""
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
-# Nothing is sent anywhere, no browser is opened, and no file is watched. Errors that are not the project's own are
-# bugs: the terminal has their traceback, a page their name.
+# No usage statistics, no browser, no file watcher. Errors outside of the project's error tree are bugs: the terminal
+# shows their traceback, a page only their name.
 OPTIONS: dict[str, Any] = {
     "server_address": HOST,
     "server_headless": True,
@@ -50,7 +50,7 @@ class Dashboard(Results):
 
 @command(Dashboard)
 def main(console: Console, place: Dashboard) -> None:
-    """Show days, runs, calibrations and risk in a browser, on this machine alone; SIGTERM and Ctrl-C end it.
+    """Show days, runs, calibrations and risk in a browser, on this machine only; SIGTERM and Ctrl-C end it.
 
     It opens no browser: open the address that it prints.
 
@@ -70,7 +70,7 @@ def main(console: Console, place: Dashboard) -> None:
 
 
 def free_port(port: int) -> int:
-    """Return *port*, or a free one where it is 0.
+    """Return *port*, or a free one if it is 0.
 
     Raises:
         UsageError: If it cannot be bound.

@@ -29,7 +29,7 @@ _FORMAT = click.Option(
     type=click.Choice(_FORMATS),
     default=_FORMATS[0],
     show_default=True,
-    help="Form of the files: raw captures of Binance, or the files of another source (bitstamp: order by order).",
+    help="File format: raw captures of Binance, or files of another source (bitstamp: order by order).",
 )
 
 
@@ -43,7 +43,7 @@ def import_command(
     captures: tuple[Path, ...],
     form: str,
 ) -> None:
-    """Write the day folders of one symbol from raw captures, or files of others, in the order of their recording.
+    """Write the day folders of one symbol from raw captures or third-party files, given in the order of recording.
 
     Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
     """
@@ -58,7 +58,7 @@ def import_command(
         form=form if form in FORMS else RAW.name,
     )
     if form in FORMS:
-        read_as = RAW  # the recorder box has no numpy, which the other forms need
+        read_as = RAW  # a recorder-only installation has no numpy, which the other formats need
     else:
         from mm.formats.registry import form_of
 
@@ -82,7 +82,7 @@ def import_command(
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedDay:
-    """The symbol and the day; without both, the sample of the project."""
+    """The symbol and the day; without both, the project's sample."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol, in any case; without it the sample's.", common="Symbol")
     day: str | None = knob(None, ONE_DAY, "Day of UTC, YYYYMMDD; without it the sample's.", common="Day of UTC")
@@ -95,8 +95,8 @@ def fetch_command(
 ) -> None:
     """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
 
-    USD-M days from 20230516 to 20240330 have best prices and can be played; all others hold trades alone. Each file is
-    verified by the checksum that the server publishes beside it.
+    USD-M days from 20230516 to 20240330 have best prices and can be played; all others have only trades. Each file is
+    verified by its published checksum.
 
     Example: mm data fetch --symbol XMRUSDT --day 20230920
     """
@@ -151,11 +151,11 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
 class NamedDays:
     """Day folders by symbol and day, if no path is given."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol, where no DAY_FOLDER is given.", common="Symbol, without a folder")
+    symbol: str | None = knob(None, SYMBOL, "Symbol, if no DAY_FOLDER is given.", common="Symbol, without a folder")
     day: str | None = knob(
         None,
         DAYS,
-        "YYYYMMDD, where no DAY_FOLDER is given; of coverage also a list or a range.",
+        "YYYYMMDD, if no DAY_FOLDER is given; for coverage also a list or a range.",
         common="YYYYMMDD, without a folder",
     )
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
@@ -275,9 +275,9 @@ _FORM = click.Option(
     type=click.Choice(["parquet", "hftbacktest"]),
     default="parquet",
     show_default=True,
-    help="Form of the files: a folder of Parquet, or one .npz of hftbacktest.",
+    help="File format: a folder of Parquet files, or one .npz of hftbacktest.",
 )
-_OUT = click.Option(["--out"], type=_PATH, help="What is written; else <OUT_ROOT>/<FORMAT>/<SYMBOL>/<DAY>[.npz].")
+_OUT = click.Option(["--out"], type=_PATH, help="Output path; default <OUT_ROOT>/<FORMAT>/<SYMBOL>/<DAY>[.npz].")
 _ROOT = click.Option(
     ["--data-root"], type=_PATH, default=Path("data"), envvar="DATA_ROOT", help="Folder of the day folders."
 )
@@ -317,7 +317,7 @@ def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", tar
     rows = read_again(target)
     read_s = time.perf_counter() - began
     text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
-    _tell(console, moved)
+    _print_files(console, moved)
     for sentence in harmed:
         console.say(f"damaged: {sentence}")
     console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text a second")
@@ -344,7 +344,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.answer({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
-_PICTURE = click.Option(["--out"], type=_PATH, help="The picture, .svg or .html; else <OUT_ROOT>/inspect/…/<DAY>.svg.")
+_PICTURE = click.Option(["--out"], type=_PATH, help="File, .svg or .html; default <OUT_ROOT>/inspect/…/<DAY>.svg.")
 
 
 @command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
@@ -370,7 +370,7 @@ def inspect_command(
     except BrokenFile as error:
         if not day.diffs.is_file() or day.diffs.stat().st_size:
             raise
-        console.say(f"warning: {error}")  # trades alone
+        console.say(f"warning: {error}")  # only trades
     found = inspect_day(day, tape)
     console.say("\n".join(found.lines()))
     target = None
@@ -387,12 +387,12 @@ def import_parquet_command(console: Console, folder: Path, data_root: Path) -> N
     from mm.formats.day_parquet import import_day
 
     day, moved = import_day(folder, data_root)
-    _tell(console, moved)
+    _print_files(console, moved)
     console.say(str(day.path))
     console.answer({"files": [asdict(one) for one in moved], "path": str(day.path)})
 
 
-def _tell(console: Console, moved: "Sequence[Moved]") -> None:
+def _print_files(console: Console, moved: "Sequence[Moved]") -> None:
     """Print each file with its rows and sizes."""
     for one in moved:
         if one.rows is not None:

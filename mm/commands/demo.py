@@ -19,7 +19,7 @@ from mm.cli.task_knobs import GROUPS
 HOURS = 6
 # A fee of 0.1 % is ten ticks a fill, more than these quotes earn.
 TERMS = {"MAKER_FEE_RATE": "0"}
-TERMS_TOLD = "Avellaneda-Stoikov quotes, and no fee."
+TERMS_TEXT = "Avellaneda-Stoikov quotes, and no fee."
 
 Artefact = dict[str, Any]
 
@@ -123,7 +123,7 @@ def _backtest_lines(*runs: Artefact) -> list[str]:
         "  inventory": ("pnl_inventory", ",.2f"),
     }
     return [
-        TERMS_TOLD,
+        TERMS_TEXT,
         f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
         *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
         f"The walk-forward has {len(segments)} segments, {usable} of them usable, and trades from the second hour on.",

@@ -1,4 +1,4 @@
-"""``mm runs explain``: the tape around a fill, and why it happened."""
+"""``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
 from dataclasses import dataclass
@@ -23,15 +23,13 @@ class Which(Results):
     """The number of the fill, and the number of market events around it."""
 
     fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
-    around: int = knob(8, integer(1, 10_000), "Events to show on either side of it.", matters=False)
-    data_root: Path | None = knob(
-        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
-    )
+    around: int = knob(8, integer(1, 10_000), "Events to show before and after it.", matters=False)
+    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
 
 
 @command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, which: Which, name: str) -> None:
-    """Show the tape around a fill of a backtest, and why it happened.
+    """Show the tape around a fill of a backtest, and the cause of the fill.
 
     Example: mm runs explain 20260105T080000Z --fill 12
     """

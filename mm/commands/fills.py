@@ -26,7 +26,7 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 class VirtualLife(DamagedDay, Results):
     """Lifetime of virtual orders, and the seed of their placement."""
 
-    queue_life_s: float = knob(30.0, number(0.1, 86400), "How long a virtual order waits, in s.", flag="--life-s")
+    queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
 
     def life_us(self) -> int:
@@ -41,8 +41,8 @@ class Scored(VirtualLife):
     symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
     day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
-    order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is made of it.")
-    queue_passes: int = knob(8, integer(1, 1000), "How often the day is gone through.", flag="--passes")
+    order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
+    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
     fill_model: str | None = knob(None, _MODEL, "One more fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
@@ -87,7 +87,7 @@ class Fitted(VirtualLife, Source):
 class Hazard(Fitted):
     """The day, and the number of orders."""
 
-    queue_passes: int = knob(8, integer(1, 1000), "How often the day is gone through.", flag="--passes")
+    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
 
 
 @command(Scored)
@@ -136,7 +136,7 @@ def score(console: Console, scored: Scored) -> None:
 
 @command(Hazard)
 def hazard(console: Console, hazarded: Hazard) -> None:
-    """Fit queue_hazard to a day of which every order is known, and write its file.
+    """Fit queue_hazard to a day with an order log, and write its file.
 
     The Brier score is out of sample: parts of the day, each with a fit to the time before it. The file has the fit of
     the whole day.

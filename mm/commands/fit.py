@@ -17,7 +17,7 @@ from mm.errors import FitError
     defaults={"min_exposure_s": 0.0, "max_delta_ticks": None},
 )
 def main(console: Console, fit: Fit, points: Path) -> None:
-    """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, perhaps side and block."""
+    """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, optionally side and block."""
     from mm.calibration.fit_points import fit_poisson
     from mm.calibration.points import dependent_rows, read_points
 

@@ -23,11 +23,11 @@ _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("order_latency_ms", "cancel_latency_ms"),
     ),
     "measured": ("Drawn from the rows of LATENCY_FILE.", ("latency_file",)),
-    "recorded_feed": ("FEED_LATENCY=recorded: what we see is late by the recorded delay.", ("feed_latency",)),
+    "recorded_feed": ("FEED_LATENCY=recorded: the market data arrive with the recorded delay.", ("feed_latency",)),
 }
 _VOLATILITY = {
     "rolling": ("The changes of a window, equally weighted.", ("sigma_window_s",)),
-    "ewma": ("Older changes count less.", ("sigma_half_life_s",)),
+    "ewma": ("Exponential weights: older changes count less.", ("sigma_half_life_s",)),
     "two_scale": ("A window on two scales, which removes bid-ask bounce.", ("sigma_window_s",)),
 }
 

@@ -35,7 +35,7 @@ class PredictionTask:
     predict_target: str = knob(
         REQUIRED,
         one_of("return", "adverse", "fill"),
-        "return: the move of the mid; adverse: that it is against a fill; fill: that an order fills.",
+        "return: the move of the mid; adverse: whether it is against a fill; fill: whether an order fills.",
         flag="--target",
     )
     predict_model: str = knob(
@@ -46,12 +46,12 @@ class PredictionTask:
         common="logistic, forest or mlp",
     )
     predict_horizon_s: float = knob(
-        10.0, number(0.001, 86400), "How far ahead, in s.", flag="--horizon-s", common="How far ahead, in s"
+        10.0, number(0.001, 86400), "Horizon, in s.", flag="--horizon-s", common="Horizon, in s"
     )
     predict_distances: tuple[float, ...] | None = knob(
         None,
         numbers(0.5, 1_000_000),
-        "Distances from the mid, in ticks, at which fill is measured; without it those that the flow reaches.",
+        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of the prints.",
         flag="--distances",
     )
     seed: int = knob(0, integer(0, 2**32 - 1), "Seed of all random draws.", common="Seed of all random draws")
@@ -67,7 +67,7 @@ class PredictionTask:
     brief=(Day, PredictionTask, SignalColumns),
 )
 def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, columns: SignalColumns) -> None:
-    """Fit a predictor on recorded days, with its score by walk-forward beside baselines.
+    """Fit a predictor on recorded days, with its walk-forward score against baselines.
 
     The folder holds model.json, plain arrays and a page; expected_value, the steps around quote models and view.signal
     use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
@@ -231,7 +231,7 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
     for name in names:
         if name == "micro_price" or "/" in name:
             raise UsageError(
-                f"--signals (SIGNALS) names {name}, which is itself fitted; name the signals that it reads"
+                f"--signals (SIGNALS) includes {name}, which is itself fitted; give the signals that it reads"
             )
     if prediction.predict_distances and prediction.predict_target != "fill":
         raise UsageError(

@@ -14,7 +14,7 @@ from mm.cli.options import FILE, KnobOption, heading
 from mm.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")
-_VARIABLE = "_MM_COMPLETE"  # what click asks the program by
+_VARIABLE = "_MM_COMPLETE"  # variable by which click requests completions
 _WORDS = click.Argument(["words"], nargs=-1, metavar="[COMMAND…]")
 
 
@@ -45,7 +45,7 @@ def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
         raise UsageError("the settings of a command are shown by mm config show alone")
     for word in words:
         if not isinstance(found, Program):
-            raise UsageError(f"mm {' '.join(words)} is no command; mm --help lists them")
+            raise UsageError(f"mm {' '.join(words)} is not a command; mm --help lists them")
         found = found.get_command(ctx, word)
     if isinstance(found, Program):
         if not found.has_own:
@@ -81,6 +81,6 @@ def completion(console: Console, shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, shell
     script = found(click.Group("mm"), {}, "mm", _VARIABLE)
-    text = (script.source_template % script.source_vars()).strip()  # not source(), which starts a bash to ask its age
+    text = (script.source_template % script.source_vars()).strip()  # not source(), which starts bash for its version
     console.say(text)
     console.answer({"shell": shell, "script": text})

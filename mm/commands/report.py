@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, NESTED = "summary.json", "backtest"
-ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
+ONCE = ("run_id", "out_dir")  # a second run with the same values would be rejected
 
 
 @command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])

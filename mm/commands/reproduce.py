@@ -1,4 +1,4 @@
-"""``mm runs reproduce``: play a run again, and prove that the same bytes come out."""
+"""``mm runs reproduce``: play a run again, and check that its outputs are byte-identical."""
 
 import os
 import shutil
@@ -32,15 +32,15 @@ COMMANDS = {  # by kind: the name of the command, its module and its function
     "sweep": ("sweep", "mm.commands.sweep", "main"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
-_TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
+_TRUST = click.Option(["--trust"], is_flag=True, help="Also call models whose source is not an input of the run.")
 _TOLERANCE = click.Option(
     ["--tolerance"],
     type=click.FloatRange(0),
     default=0.0,
     metavar="T",
-    help="Take numbers for equal that are within T, relative, or absolute below 1; 0: equal bytes.",
+    help="Tolerance of numbers, relative, or absolute below 1; 0: equal bytes.",
 )
-_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and say where it is.")
+_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and print its folder.")
 
 
 class NotPlayed(MMError):
@@ -56,9 +56,7 @@ class NotPlayed(MMError):
 class Where(Results):
     """The folders of runs and recorded days."""
 
-    data_root: Path | None = knob(
-        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
-    )
+    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
 
 
 @command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
@@ -133,7 +131,7 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
 
 
 def command_of(run: Found) -> tuple[str, list[click.Parameter]]:
-    """Return the name and the parameters of the command that makes runs of this kind."""
+    """Return the name and the parameters of the command for runs of this kind."""
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
         raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")

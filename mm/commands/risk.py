@@ -43,7 +43,7 @@ def status(console: Console, place: SwitchPlace) -> None:
 
 @command(
     SwitchPlace,
-    arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Why, in words.  [default by hand]")],
+    arguments=[click.Option(["--reason"], default=BY_HAND, metavar="TEXT", help="Reason, as text.  [default by hand]")],
 )
 def kill(console: Console, place: SwitchPlace, reason: str) -> None:
     """Throw the kill switch: a trader of the symbol cancels all its orders and stops, and no trader can start.

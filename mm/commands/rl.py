@@ -69,7 +69,7 @@ def evaluate(
     account: Account,
     models: Models,
 ) -> None:
-    """Play an agent beside Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
+    """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
 
     All have A and k of the training days, the same rules and the same bound of the inventory. The verdict is
     whether the agent wins: the highest PnL, above 0, and above the gain of the best of as many policies by chance.
@@ -98,7 +98,7 @@ def evaluate(
 
 @command(Refereed, Account, brief=(Refereed,))
 def referee(console: Console, refereed: Refereed, account: Account) -> None:
-    """Train agents in the world of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
+    """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
 
     Utility is the mean less γ/2 times the variance of the profit, exactly. A random agent, the symmetric quoter and
     the optimum of continuous time are shown for comparison; these need no torch.

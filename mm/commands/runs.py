@@ -28,7 +28,7 @@ COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "
 _FILTERS = (
     click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
     click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
-    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that have this day among theirs."),
+    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that include this day."),
 )
 
 
@@ -91,8 +91,8 @@ def show_command(console: Console, results: Results, name: str) -> None:
 
 _LOG = (
     click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
-    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Least level that is shown."),
-    click.Option(["--search"], metavar="TEXT", help="Only lines that hold this text, in any case."),
+    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Minimum level."),
+    click.Option(["--search"], metavar="TEXT", help="Only lines that contain this text, in any case."),
 )
 
 
@@ -190,15 +190,15 @@ def diff_command(console: Console, results: Results, first: str, second: str) ->
         console.say(line)
 
 
-_OUT = click.Option(["--out"], metavar="FILE", help="Where the page goes, instead of a file of its own in OUT_ROOT.")
+_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
 
 
 @command(Results, arguments=[*_NAMES, _OUT])
 def compare_command(console: Console, results: Results, first: str, second: str, out: str | None) -> None:
-    """Draw two backtests on one page: over one span of time, and number by number.
+    """Draw two backtests on one page: over their common time, and number by number.
 
-    A and B are as for mm runs diff, which names what differs to the byte; mm compare holds replay, shadow and trade of
-    one strategy against each other, order by order.
+    A and B are as for mm runs diff, which compares bytes; mm compare compares replay, shadow and trade of one strategy
+    order by order.
 
     Example: mm runs compare base wide
     """
@@ -256,4 +256,4 @@ def _write_page(path: Path, html: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--out: {path} cannot be written ({error.strerror}); name another file") from error
+        raise UsageError(f"--out: {path} cannot be written ({error.strerror}); give another file") from error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
-DAYS_HELD = 3  # whole at once: a training window and its segment look at no more, if days are no shorter than it
+DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
 
 
 STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
@@ -39,7 +39,7 @@ def main(
     account: Account,
     models: Models,
 ) -> None:
-    """Fit A and k in rolling windows of one day or more; each segment uses only what came before it.
+    """Fit A and k in rolling windows of one day or more; each segment uses only earlier data.
 
     Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
     """
@@ -80,9 +80,9 @@ def walkforward(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Calibrate rolling windows of one day or more, and trade each slice with what was known before it.
+    """Calibrate rolling windows of one day or more, and trade each segment with the fit before it.
 
-    A run that was killed goes on where its RUN_ID is given again.
+    A killed run is resumed if its RUN_ID is given again.
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
@@ -104,9 +104,9 @@ def walkforward(
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
-            tape.forget()  # what is played are their best prices
+            tape.forget()  # only their best prices are played
     if not write_study(run, studied):
-        run.write_page(page(run.partial, run.about))  # there will be no backtest
+        run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary
     maker.use(studied.schedule)
     quotes = maker.quotes()
@@ -126,7 +126,7 @@ def walkforward(
 def study_days(
     run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
 ) -> "Study":
-    """Return the schedule of days with its tests; what a killed run has fitted of it is not fitted again.
+    """Return the schedule of days with its tests; windows fitted by a killed run are reused.
 
     Args:
         run: Its checkpoint keeps what is found, its bar shows how far it is.
@@ -146,7 +146,7 @@ def study_days(
 
 
 def write_study(run: Run, studied: "Study") -> int:
-    """Write the schedule, its metrics and what they come to; return how many segments are usable."""
+    """Write the schedule, its metrics and their summary; return the number of usable segments."""
     import msgspec
 
     from mm.calibration.hawkes import sentence
@@ -158,7 +158,9 @@ def write_study(run: Run, studied: "Study") -> int:
         found = out_of_sample(studied)
         shapes = window_shapes.window_shapes(studied.shapes)
         for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
-            text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow where it indents
+            text = msgspec.json.format(
+                json.dumps(content, allow_nan=False), indent=1
+            )  # the json module is slow with indents
             run.path(name).write_text(text + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
     run.artefact = SCHEDULE

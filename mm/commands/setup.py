@@ -1,4 +1,4 @@
-"""One backtest as its knobs: the command that plays it, and JSON that takes it to another process."""
+"""A backtest as its knobs: its command, and JSON for another process."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -17,14 +17,14 @@ from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # of the command that plays many backtests, not of each
-_CONTENT = ("latency_file", "day")  # known by what is in them
+_CONTENT = ("latency_file", "day")  # identified by content
 
 
-_USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a model that is none of the project's; 12:30 is no name
+_USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name
 
 
 def users_models(*values: object) -> list[str]:
-    """Return each ``package.module:Class`` that stands in *values*: names of models, and parameters as JSON."""
+    """Return each ``package.module:Class`` in *values*: names of models, and JSON parameters."""
     found: list[str] = []
     for value in values:
         if isinstance(value, str) and _USERS.fullmatch(value):
@@ -46,7 +46,7 @@ class Setup:
     risk: Risk = NO_RISK
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        """Return the words that play this backtest alone, in whatever shell.
+        """Return the words of the command for this backtest, for any shell.
 
         Args:
             named: Knobs that are named also where they have their default, by their variables; None: all.
@@ -64,15 +64,15 @@ class Setup:
 
     @property
     def fitted(self) -> bool:
-        """Whether it brings fill parameters of its own."""
+        """Whether it has its own fill parameters."""
         return self.models.fill_params_file is not None or self.models.fill_params_json is not None
 
     def work(self) -> dict[str, Any]:
-        """Return the knobs on which the result depends, but for those that name files: their content counts."""
+        """Return the knobs on which the result depends, except file names, whose content counts instead."""
         return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
 
     def files(self) -> list[Path]:
-        """Return the files beside the day's on which the result depends."""
+        """Return the files on which the result depends, besides those of the day."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]
@@ -91,7 +91,7 @@ class Setup:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return what :meth:`to_json` has made *content* of."""
+        """Return the setup from the *content* of :meth:`to_json`."""
         groups = (Day, Market, Execution, Account, Models, Risk)
         return cls(*(_group(kind, content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
 

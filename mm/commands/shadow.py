@@ -1,6 +1,6 @@
 """``mm shadow``: trade on paper in a live market, and record it.
 
-``mm shadow reconcile``: hold what was decided against the replay of the recorded day.
+``mm shadow reconcile``: compare the decisions with the replay of the recorded day.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 _Group = TypeVar("_Group")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_GRID_S = 0.05  # between two looks at the grid
+_GRID_S = 0.05  # between two checks of the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
-_TRUST = click.Option(["--trust"], is_flag=True, help="Call models whose source is not an input of the run, too.")
+_TRUST = click.Option(["--trust"], is_flag=True, help="Also call models whose source is not an input of the run.")
 
 
 def day_recorded(objects: Sequence[Any]) -> Day:
-    """Return the day that a shadow of these knobs records: that of the window which is open, or opens next."""
+    """Return the day that a shadow with these knobs records: that of the current or the next window."""
     from mm.market_data.days import WindowRule
 
     source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
@@ -78,11 +78,11 @@ def main(
     day: Day,
     watch: bool,
 ) -> None:
-    """Trade on paper in a live market, record its day, and hold what was decided against the replay of that day.
+    """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
 
-    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C, in order. The kill switch of the
-    symbol and SIGUSR1 end its quoting, not its recording. Where the exchange changes tick or step, it ends in order
-    with 75: the next start counts in the new ones.
+    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
+    SIGUSR1 end its quoting, not its recording. If the exchange changes tick or step, it ends with exit code 75: the
+    next start uses the new ones.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
@@ -108,7 +108,7 @@ def main(
 
 
 def _check(recorder: Recorder, execution: Execution) -> None:
-    """Refuse knobs under which a day cannot be played live, or not be replayed."""
+    """Raise UsageError for knobs with which a day cannot be played live or replayed."""
     from mm.market_data.recorder import of_market
 
     of_market(recorder)
@@ -124,12 +124,12 @@ def _check(recorder: Recorder, execution: Execution) -> None:
 
 
 def _take_back_killed(run: Run) -> None:
-    """Lock the run's folder, and remove those of shadows that were killed: what they recorded is in their day."""
+    """Lock the run's folder, and remove the folders of killed shadows, whose recordings are in their days."""
     for folder in run.folder.parent.glob("*.partial"):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another shadow works on it
+        except OSError:  # in use by another shadow
             os.close(descriptor)
             continue
         if folder.resolve() == run.partial:
@@ -141,7 +141,7 @@ def _take_back_killed(run: Run) -> None:
 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
-    """Return what the recording is made of: that of `mm record`, but for one day."""
+    """Return the parts of the recording: as in `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
@@ -151,7 +151,7 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callab
 
 @dataclass(frozen=True)
 class _Around:
-    """What stands around a shadow: clock, signals that came already, store, whether it is watched, why it is killed."""
+    """The environment of a shadow: clock, signals received so far, store, whether it is watched, why it is killed."""
 
     clock: Callable[[], int]
     came: Sequence[int]
@@ -162,7 +162,7 @@ class _Around:
 
 @dataclass(frozen=True)
 class _Lived:
-    """What was known at the start of a shadow, what came of it, and why it ended."""
+    """The initial state of a shadow, its result, and why it ended."""
 
     terms: "ShadowTerms"
     play: "PaperPlay"
@@ -172,10 +172,10 @@ class _Lived:
 
 
 async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, day: Day) -> _Lived:
-    """Record until the window is over or a signal comes, and trade on it.
+    """Record until the window ends or a signal arrives, and trade on it.
 
     Raises:
-        TryLater: If a signal comes before the exchange has answered.
+        TryLater: If a signal arrives before the exchange has responded.
     """
     from mm.live.shadow import PaperPlay, ShadowFollower, learn_terms
     from mm.live.shadow_desk import ShadowDesk
@@ -218,7 +218,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", around: _Around, 
 
 
 async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
-    """End the recording once the exchange has named another grid than that of the start, and return that it has."""
+    """End the recording once the exchange reports another grid than at the start; return the error for it."""
     from mm.live.shadow import REGRIDDED
 
     while (changed := terms.regridded(recording.session)) is None:
@@ -232,7 +232,7 @@ def _metrics(parts: "Parts") -> tuple[str, int]:
 
 
 def _kept_signals() -> tuple[list[int], list[str]]:
-    """Return the signals that come from now on: those that end it, until it can end in order, and those that kill."""
+    """Return the signals from now on: those that end it regularly, and those that kill."""
     came: list[int] = []
     kills: list[str] = []
     for number in _SIGNALS:
@@ -249,7 +249,7 @@ def _on_signals(stop: Callable[[str], Any]) -> None:
 
 @contextmanager
 def _unstopped() -> Iterator[None]:
-    """Let a second SIGTERM pass while the run is written: the first one has ended it."""
+    """Ignore a second SIGTERM while the run is written: the first one has ended it."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield
@@ -258,7 +258,7 @@ def _unstopped() -> Iterator[None]:
 
 
 def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
-    """Write what the shadow did, and hold it against the replay of the day."""
+    """Write the results of the shadow, and compare them with the replay of the day."""
     from mm.backtest.summary_text import text_of
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.reconcile import RECONCILE, reconcile
@@ -287,19 +287,19 @@ def _finish(run: Run, live: _Lived, knobs: "PaperKnobs", day: Day) -> None:
 
 
 def _named(knobs: "PaperKnobs") -> dict[str, Path]:
-    """Return the files that knobs name, by the name of their copy in the run."""
+    """Return the files in the knobs, by the name of their copy in the run."""
     named = {"fill_params.json": knobs.models.fill_params_file, "latencies.csv": knobs.execution.latency_file}
     return {name: path for name, path in named.items() if path is not None}
 
 
 def _copy(run: Run, knobs: "PaperKnobs") -> None:
-    """Copy the files that knobs name into the run, for the replay: a fit may be made again."""
+    """Copy the files in the knobs into the run, for the replay, as a fit may be overwritten."""
     for name, path in _named(knobs).items():
         shutil.copyfile(path, run.path(name))
 
 
 def _with_copies(knobs: "PaperKnobs", folder: Path) -> "PaperKnobs":
-    """Return *knobs* with the copies in a run's *folder* in the place of the files."""
+    """Return *knobs* with the copies in a run's *folder* instead of the files."""
     from mm.commands.assemble import kept_models
 
     copies = {name: folder / name for name in _named(knobs)}
@@ -309,18 +309,16 @@ def _with_copies(knobs: "PaperKnobs", folder: Path) -> "PaperKnobs":
 
 @dataclass(frozen=True, kw_only=True)
 class ShadowPlaces(Results):
-    """Where shadows and recorded days lie."""
+    """Folders of shadows and of recorded days."""
 
-    data_root: Path | None = knob(
-        None, PATH, "Folder of the day folders, if not where the shadow recorded them.", matters=False
-    )
+    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the shadow.", matters=False)
 
 
 @command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _TRUST])
 def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) -> None:
     """Compare a shadow run with the replay of the day that it recorded, row by row.
 
-    The exit code is 3 where rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
+    The exit code is 3 if rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """
@@ -353,6 +351,6 @@ def _difference(found: "Reconciliation") -> str:
 
 
 def _group(run: Found, kind: type[_Group]) -> _Group:
-    """Return the run's knobs of one kind; a knob that is new since has its default."""
+    """Return the run's knobs of one group; newer knobs have their defaults."""
     given = {one.name: (one, run.knob(one.name)) for one in knobs(kind)}
     return kind(**{name: one.read(shown(value)) for name, (one, value) in given.items() if value is not None})

@@ -1,4 +1,4 @@
-"""``mm signals``: numbers that are known at each change of the book, listed, computed and scored."""
+"""``mm signals``: list, compute and score signals, values at each change of the book."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def list_command(console: Console) -> None:
     """List the signals: name, unit, formula and source.
 
     In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} one of
-    events (momentum_100e); any number may be given, usual ones are computed where none is. A class of your own is
+    events (momentum_100e); any number may be given; without names default ones are computed. A user's class is
     package.module:Class.
 
     Example: mm signals list
@@ -49,9 +49,9 @@ def list_command(console: Console) -> None:
 def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
     """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
 
-    A row for each diff that changed the book, the first one after a snapshot included. A value is null where it is not
-    defined (a window that has not been seen yet, an empty side), and never filled. micro_price is fitted on the
-    recorded days before each day, and the file says on which; without any it is null.
+    A row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
+    window, an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which
+    are in the metadata; without any it is null.
 
     Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
@@ -89,14 +89,14 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
 
 
 def names_of(columns: SignalColumns) -> tuple[str, ...]:
-    """Return the names of the signals that are wanted."""
+    """Return the names of the requested signals."""
     from mm.signals.families import SIGNALS
 
     return tuple(columns.signals.split(",")) if columns.signals else SIGNALS.usual
 
 
 def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
-    """Return of what the signals are, as JSON values."""
+    """Return the origin of the signals, as JSON values."""
     grid = tapes[0].instrument
     return {
         "symbol": tapes[0].symbol,
@@ -109,10 +109,10 @@ def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict
 
 @runner("signals_score", Day, Market, SignalColumns, brief=(Day, SignalColumns))
 def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
-    """Score signals: how well each foretells the move of the mid over 100 ms to 60 s.
+    """Score signals against the move of the mid over 100 ms to 60 s.
 
-    Prints the rank correlation by horizon, whose 95 % interval is that of a block bootstrap; * where it leaves out 0,
-    ! where the halves of the day differ in sign. score.json holds all of it.
+    Prints the rank correlation by horizon, with 95 % intervals by a block bootstrap; * if the interval excludes 0,
+    ! if the halves of the day differ in sign. score.json has all results.
 
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
@@ -190,7 +190,7 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
 
 
 def _cell(one: "SignalScore") -> str:
-    """Return a correlation as the table shows it."""
+    """Return a correlation as a table cell."""
     if one.rho is None:
         return f"{'-':>9}"
     clear = "*" if one.ci95 and (one.ci95[0] > 0 or one.ci95[1] < 0) else " "

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from mm.live.state_tables import StateBackend
 
 
-_ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; without it all of them.")
+_ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; default: all.")
 _SHOW = (
     _ONE,
     click.Option(["--table"], type=click.Choice(SHOWN), help="All rows of one table."),
-    click.Option(["--last"], type=click.IntRange(0), default=10, show_default=True, help="Fills that are shown."),
+    click.Option(["--last"], type=click.IntRange(0), default=10, show_default=True, help="Number of fills shown."),
 )
 _OPEN = ("PENDING_NEW", "NEW", "PARTIALLY_FILLED")
 
 
 @command(Results, StateStores)
 def init(console: Console, results: Results, stores: StateStores) -> None:
-    """Create the tables of the state store, where they are missing, and find out whether its servers answer.
+    """Create missing tables of the state store, and check that its servers respond.
 
-    The store is <OUT_ROOT>/state.sqlite, or PostgreSQL where LEDGER_URL is set; with STATE_URL Redis as well. Exit
-    code 75 where one cannot be used.
+    The store is <OUT_ROOT>/state.sqlite, or PostgreSQL if LEDGER_URL is set; with STATE_URL also Redis. Exit code 75 if
+    one is not available.
 
     Example: LEDGER_URL=postgresql://mm@127.0.0.1/mm mm state init
     """
@@ -44,10 +44,10 @@ def init(console: Console, results: Results, stores: StateStores) -> None:
 
 @command(Results, StateStores, arguments=[_ONE])
 def rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
-    """Rebuild the state store from the audit logs, from nothing.
+    """Rebuild the state store from the audit logs.
 
-    All that is stored of a symbol is removed first; the book, PnL, model and ticks in Redis stay. A run of the symbol
-    may go on meanwhile. Exit code 75 where a store cannot be used, 3 where a log cannot be read.
+    The stored rows of a symbol are removed first; the book, PnL, model and ticks in Redis stay. A run of the symbol may
+    continue meanwhile. Exit code 75 if a store is not available, 3 if a log cannot be read.
 
     Example: mm state rebuild --symbol BTCUSDT
     """
@@ -58,7 +58,7 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
     symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
     for name in symbols:
         folder = audit_folder(results.out_root, name)
-        if not rebuild_symbol(folder, name).starts:  # reads all logs: nothing is removed for one that is broken
+        if not rebuild_symbol(folder, name).starts:  # reads all logs first, so that nothing is removed if one is broken
             raise DataError(f"{folder}: {name} has no audit logs to rebuild from; check --symbol and OUT_ROOT")
     done = []
     for backend in stores.backends(results.out_root):

@@ -29,8 +29,8 @@ def main(
 ) -> None:
     """Play many backtests over a grid, rank them, and estimate the selection bias of the best one.
 
-    All knobs of mm backtest hold for every point, but where an axis says otherwise. What was played before, by this
-    sweep or another one, is not played again; a sweep that was killed goes on where its RUN_ID is given again.
+    All knobs of mm backtest apply to every point, unless an axis sets them. Points played before, by this or another
+    sweep, are reused; a killed sweep is resumed if its RUN_ID is given again.
 
     Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
     """

@@ -1,4 +1,4 @@
-"""``mm tapes list`` and ``prune``: the tapes that are kept under OUT_ROOT."""
+"""``mm tapes list`` and ``prune``: the tapes cached under OUT_ROOT."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,12 +19,15 @@ _MB, _GB = 1e6, 1e9
 FOLDER = "tapes"
 _PRUNE = (
     click.Option(
-        ["--older-than"], type=click.FloatRange(0), metavar="DAYS", help="Remove what was not used for so many days."
+        ["--older-than"], type=click.FloatRange(0), metavar="DAYS", help="Remove tapes not used for this many days."
     ),
     click.Option(
-        ["--most-gb"], type=click.FloatRange(0), metavar="GB", help="Then remove the longest unused beyond this size."
+        ["--most-gb"],
+        type=click.FloatRange(0),
+        metavar="GB",
+        help="Then remove the least recently used beyond this size.",
     ),
-    click.Option(["--dry-run"], is_flag=True, help="Say what would go, and remove nothing."),
+    click.Option(["--dry-run"], is_flag=True, help="Print what would be removed, without removing it."),
 )
 
 
@@ -48,8 +51,8 @@ def prune_command(
 ) -> None:
     """Remove stored tapes by age and total size, each with its best prices and its index; runs make them again.
 
-    A tape counts as used when it is written, and when it is read where the file system notes that. A process that has
-    a tape open keeps it.
+    A tape is used when it is written, and when it is read if the file system records access times. A process that has a
+    tape open keeps it.
 
     Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
     """

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
 _KEYS = (
-    click.Option(["--api-key"], metavar="TEXT", help="API key; better BINANCE_API_KEY in the environment."),
-    click.Option(["--api-secret"], metavar="TEXT", help="HMAC secret; better BINANCE_API_SECRET in the environment."),
+    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably by BINANCE_API_KEY in the environment."),
+    click.Option(
+        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably by BINANCE_API_SECRET in the environment."
+    ),
     click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
 )
 KILLED = 5
@@ -72,7 +74,7 @@ def main(
 ) -> None:
     """Trade a symbol: the quotes of a backtest as real orders, at a venue, with limits, an audit log and a kill switch.
 
-    It records the day it trades, ends in order at SIGTERM, Ctrl-C and the end of its window, and leaves a run folder.
+    It records its day, ends regularly at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
     Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
@@ -128,7 +130,7 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
-    """Return what the recording is made of: that of `mm record`, but for one day."""
+    """Return the parts of the recording: as in `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
@@ -139,7 +141,7 @@ def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Steady
 async def _live(
     trade: "TradeRun", parts: "Parts", day: Day, run: Run, signals: "TradeSignals", *, watched: bool
 ) -> "TradeEnd":
-    """Trade until the end; raises TryLater where a signal comes before the exchange has answered."""
+    """Trade until the end; raise TryLater if a signal arrives before the exchange has responded."""
     from mm.live.shadow import learn_terms
     from mm.live.watch import serving
 
@@ -161,7 +163,7 @@ async def _live(
 
 
 def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
-    """Write what the trade did."""
+    """Write the results of the trade."""
     from mm.backtest.summary_text import text_of
     from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.trade_files import write_fills, write_state
@@ -180,7 +182,7 @@ def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
 
 
 def _raise(end: "TradeEnd", symbol: str) -> None:
-    """Raise where the trade did not end in order.
+    """Raise if the trade did not end regularly.
 
     Raises:
         Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.

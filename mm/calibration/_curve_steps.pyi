@@ -66,7 +66,7 @@ def climb(
     turns: int,
     enough: float,
 ) -> None:
-    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of the rows that contain it.
+    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of its rows.
 
     Args:
         spans: int64[r] each, the first step of each row and the first beyond it.

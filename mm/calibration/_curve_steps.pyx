@@ -285,7 +285,7 @@ def climb(
     int turns,
     double enough,
 ) -> None:
-    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of the rows that contain it.
+    """Update steps in place (EM): multiply each by the mean ratio of counts to expectations of its rows.
 
     Args:
         spans: int64[r] each, the first step of each row and the first beyond it.

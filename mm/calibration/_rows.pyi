@@ -1,6 +1,6 @@
 # Generated from mm/calibration/_rows.pyx by `make stubs`; edit that file instead.
 
-"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes over the rows.
+"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
@@ -92,7 +92,7 @@ class Rows:
     def falls_at(
         self, slope: Callable[[At], tuple[float, float]] | None, start: float, low: float, high: float, floor: float
     ) -> float:
-        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if the slope is negative.
+        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
 
         If there are several, any of them.
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes over the rows.
+"""The likelihood at one k: value, first and second derivative, and those of Jeffreys prior, in three passes.
 
 Why compiled: a fit evaluates it some two hundred times, on tables of five to a hundred rows, where each
 numpy call costs more than its work (``mm bench calibration``, row "one fit").
@@ -161,7 +161,7 @@ cdef class Rows:
         double high,
         double floor,
     ) -> float:
-        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if the slope is negative.
+        """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
 
         If there are several, any of them.
 

@@ -158,9 +158,7 @@ def write_study(run: Run, studied: "Study") -> int:
         found = out_of_sample(studied)
         shapes = window_shapes.window_shapes(studied.shapes)
         for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
-            text = msgspec.json.format(
-                json.dumps(content, allow_nan=False), indent=1
-            )  # the json module is slow with indents
+            text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
             run.path(name).write_text(text + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
     run.artefact = SCHEDULE

@@ -67,8 +67,7 @@ class Score:
         wrong: Share with a wrong outcome in the model: the Brier score of predictions 0 and 1.
         time_bias_s: Mean delay of the model's fill, over orders filled in both.
         time_error_s: Mean absolute value of that.
-        ahead_bias_lots: Mean of the model's lots ahead less the true ones, at each check, over orders that
-            wait in either.
+        ahead_bias_lots: At each check, the model's lots ahead less the true ones, over orders that wait in either.
         ahead_rmse_lots: Root mean square of that.
         ahead_bias, ahead_rmse: The same over all checks, as shares of the lots ahead on arrival.
     """

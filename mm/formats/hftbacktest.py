@@ -97,9 +97,7 @@ class HftbacktestReader:
                     yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
                     steps = []
                 self.place.number = number
-                if (
-                    recv_us > 0 and steps and at[0] == 0
-                ):  # a snapshot without a time is the book at the start of the rest
+                if recv_us > 0 and steps and at[0] == 0:  # a snapshot without a time is the initial book
                     yield recv_us, _message(exch_us, steps, plain=plain, snapshot=snapshot)
                     steps = []
                 if kind == TRADE_EVENT:
@@ -194,9 +192,7 @@ class HftbacktestReader:
                     data = stream.read(count * size)
                     if len(data) < count * size:
                         self.place.number = row + len(data) // size
-                        raise self.place.broken(
-                            f"the file ends here, but its header states {shape[0]:,} rows", COPY_AGAIN
-                        )
+                        raise self.place.broken(f"the file ends here, its header states {shape[0]:,} rows", COPY_AGAIN)
                     yield row, np.frombuffer(data, dtype).reshape(count, *shape[1:])
                     self._moved(before + raw.tell())
                     row += count

@@ -1,6 +1,6 @@
 # Generated from mm/predict/predictor.pyx by `make stubs`; edit that file instead.
 
-"""Predictions from signals: inputs are scaled and evaluated by one kernel, in batches or row by row with equal results."""
+"""Predictions from signals: scaled inputs, evaluated by one kernel in batches or row by row with equal results."""
 
 from collections.abc import Sequence
 

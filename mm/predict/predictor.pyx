@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, cdivision=True
-"""Predictions from signals: inputs are scaled and evaluated by one kernel, in batches or row by row with equal results."""
+"""Predictions from signals: scaled inputs, evaluated by one kernel in batches or row by row with equal results."""
 
 from cpython.ref cimport PyObject
 from libc.math cimport NAN, isnan

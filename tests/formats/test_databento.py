@@ -132,7 +132,7 @@ def test_a_file_that_begins_within_a_session_says_what_it_lacks(tmp_path):
     ]
     report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
     told = " ".join(report.warnings)
-    assert "lacks what rested" in told
+    assert "without earlier resting orders" in told
     assert "1 records are of orders that were never added" in told
     assert "1 records are marked as a book that may be bad" in told
 

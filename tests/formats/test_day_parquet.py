@@ -106,7 +106,7 @@ def test_a_changed_export_does_not_come_back_as_if_it_were_the_day(day, target, 
     path = target / day.trades.with_suffix(".parquet").name
     table = pl.read_parquet(path).with_columns(qty=pl.lit("0.6"))
     table.write_parquet(path)
-    with pytest.raises(BrokenFile, match="another text"):
+    with pytest.raises(BrokenFile, match="differs from the exported text"):
         import_day(target, tmp_path / "back")
     assert not (tmp_path / "back" / "SIMUSDT" / "20260105").exists()
     path.write_bytes(b"no parquet")

@@ -94,7 +94,7 @@ def test_a_file_without_a_snapshot_grows_its_book_and_says_so(tmp_path, file):
     target = changed(file, tmp_path / "y.npz", lambda data: data[data["local_ts"] > START_US * 1000])
     report = imported("hftbacktest", [target], tmp_path / "data")
     assert report.days[0].synced
-    assert any("lacks what rested" in warning for warning in report.warnings)
+    assert any("without earlier resting orders" in warning for warning in report.warnings)
 
 
 def test_a_day_ends_at_midnight_of_utc_and_the_book_goes_on(tmp_path):
@@ -159,7 +159,7 @@ def test_an_npy_that_ends_early_names_the_row(tmp_path, file):
     whole = (tmp_path / "y.npy").read_bytes()
     (tmp_path / "y.npy").write_bytes(whole[:-100])
     rows = len(np.load(file)["data"])
-    with pytest.raises(BrokenFile, match=rf"y\.npy:{rows - 1}: the file ends here, but its header states {rows} rows"):
+    with pytest.raises(BrokenFile, match=rf"y\.npy:{rows - 1}: the file ends here, its header states {rows} rows"):
         imported("hftbacktest", [tmp_path / "y.npy"], tmp_path / "data")
 
 

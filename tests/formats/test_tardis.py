@@ -139,7 +139,7 @@ def test_a_side_that_nobody_knows_is_concluded_from_the_book(tmp_path):
         "tardis", [book, write_csv(tmp_path / "t.csv", head, rows)], tmp_path / "data", tick_size="0.1", qty_step="1"
     )
     assert [side for _, side, *_ in books_of(report.days[0].path)[1]] == [1, -1, -1]
-    assert any(warning.startswith("3 trades name no side") for warning in report.warnings)
+    assert any(warning.startswith("3 trades have no side") for warning in report.warnings)
 
 
 def spoiled(lines, row, old, new):

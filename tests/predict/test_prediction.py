@@ -180,7 +180,7 @@ def test_expected_value_takes_the_chance_of_a_fill(folders):
 def test_expected_value_refuses_what_it_cannot_take(folders):
     """Two of one target, and no A without a predictor of fills; outside of a run the constants count."""
     moves, other = folders["return", "logistic"], folders["return", "mlp"]
-    with pytest.raises(UsageError, match="two predictors are of one target"):
+    with pytest.raises(UsageError, match="two predictors have the same target"):
         ExpectedValue(A=1, k=1, predictors=[moves.path, other.path])
     with pytest.raises(UsageError, match="A is missing"):
         ExpectedValue(predictors=[moves.path])

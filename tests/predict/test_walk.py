@@ -115,7 +115,7 @@ def test_the_model_is_json_and_says_what_it_is_of(half):
 @pytest.mark.parametrize(
     ("task", "steps", "error", "message"),
     [
-        (Task("return", 1.0, SIGNALS), 100, FitError, "14 samples in a training window; 200 are the least"),
+        (Task("return", 1.0, SIGNALS), 100, FitError, "14 samples in a training window; the minimum is 200"),
         (Task("return", 1.0, (*SIGNALS, "spread")), 4000, FitError, "spread is constant in all 3,99"),
         (
             Task("return", 900.0, SIGNALS),

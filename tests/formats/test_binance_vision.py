@@ -91,7 +91,7 @@ def test_files_that_are_not_binances_are_refused(tmp_path):
     with pytest.raises(BrokenFile, match=r"klines.*: the name is not SYMBOL-KIND-DATE"):
         imported("binance_vision", [write_csv(tmp_path / NAME.format("klines"), None, [(1, 2)])], tmp_path / "data")
     short = write_csv(tmp_path / NAME.format("trades"), None, [(1, "1", "1")])
-    with pytest.raises(BrokenFile, match=r"csv:1: no trades of Binance: .* lack quote_qty"):
+    with pytest.raises(BrokenFile, match=r"csv:1: not trades of Binance: .* lack quote_qty"):
         imported("binance_vision", [short], tmp_path / "data")
     odd = spot_trades(tmp_path / NAME.format("trades"), *TRADES[:1], (2, 51, "100.02", "1", "maybe"))
     with pytest.raises(BrokenFile, match=r"csv:2: is_buyer_maker is 'maybe'"):

@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 gave it room: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows.
-    "root": (3_028, 23),
+    "root": (3_031, 23),
     # Issue 17 gave it room: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
@@ -48,48 +48,48 @@ TODAY = {
     # as Parquet, half-lives from few changes, rows that are fetched early, memory that is used again; issue 17, what
     # was just filled beside an order; issue 21, lots at the best prices read in their order, fills in short rows;
     # issue 17, the flow that orders see.
-    "backtest": (19_880, 73),
+    "backtest": (20_181, 73),
     # Issue 17 gave it room: flow that excites itself, the state of ln A, fills in the queue, the shapes of λ, sums by
     # block, curves in schedules, orders that a fill model fills; issue 21, compiled quotes that measure; cells
     # and steps of curves in kernels, sums of a day that windows share, windows on the page, time at rest in a kernel;
     # issue 17 again, clustering in schedules, rates of whole and half ticks apart; cells of blocks that windows share;
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules, rates by the flow.
-    "calibration": (11_683, 45),
+    "calibration": (11_855, 45),
     # Issue 17 gave it room: a shadow's fills beside those of a fit under its fill model.
     "live": (11_924, 57),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
-    "cli": (2_653, 12),  # distances that follow a fill model unless they were given
-    "commands": (3_149, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
-    "evaluate": (3_014, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
+    "cli": (2_655, 12),  # distances that follow a fill model unless they were given
+    "commands": (3_160, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
+    "evaluate": (3_016, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
     # captures order by order; issue 18, published days; issue 20, USD-M futures; issue 21, a check through compiled
     # rows, an import through compiled lines, many symbols per process, files compared beside the checks, and by what
     # a first reading of a day has hashed.
-    "market_data": (18_369, 62),
+    "market_data": (18_370, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
-    "report": (5_888, 23),
-    "runs": (1_608, 6),  # issue 18: numbers within a tolerance
+    "report": (5_970, 23),
+    "runs": (1_607, 6),  # issue 18: numbers within a tolerance
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_867, 52),
     # Issue 18 gave it room: what a notebook shows; issue 21, chunks of points, workers without a shared disk,
     # points that are summed up beside the next one.
-    "sweep": (2_356, 8),
+    "sweep": (2_402, 8),
     # Issue 16 gave it room: what is left of a damaged day, stretches that are left out, and checksums of kept tapes;
     # issue 18, frames of a tape; issue 21, what is kept of tapes, its pruning, and the order of the exchange,
     # rows put in order, and files compared with the manifest, by another thread.
-    "tape": (6_325, 20),
+    "tape": (6_367, 20),
 }
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 93_019),
+    "lines": (46_000, 93_680),
     "modules": (220, 366),
-    "modules under 100 lines": (25, 59),  # a kernel of one loop and its face, the card of windows
+    "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),
-    "imports, % of the lines": (4, 5.95),
+    "imports, % of the lines": (4, 5.83),
     "modules in an import circle": (0, 0),
     "largest import circle": (0, 0),
     "class names in two modules": (0, 0),

@@ -15,6 +15,9 @@ class OrderLog:
         """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
 
         A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+
+        Raises:
+            UsageError: If the backtest kept none.
         """
     def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
         """Return the result of ``read_lives`` of `mm.backtest.metrics` for the table, without building it."""

@@ -143,9 +143,7 @@ class FileCapture:
         """Notes for the report."""
         found = list(self.reader.notes)
         if self._grown:
-            found.append(
-                "the files begin without a whole book: it is built from their changes, without earlier resting orders"
-            )
+            found.append("the files begin without a whole book: it is built from changes, without earlier orders")
         if self._guessed:
             found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
         return found

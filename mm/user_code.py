@@ -68,5 +68,5 @@ def raised_inside(error: Exception) -> ModelError | None:
         hook, last = frames[ours + 1].name, frames[-1]
         return ModelError(f"{hook} raised {type(error).__name__}: {error} at {last.filename}:{last.lineno}")
     if isinstance(error, SystemError):
-        return ModelError("a compiled model answered -1 and raised nothing; its hooks answer 0 or more")
+        return ModelError("a compiled model returned -1 without raising; hooks must return 0 or more")
     return None

@@ -12,7 +12,6 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner, uncollected
 from mm.runs.run import Run, short_turns
-from mm.tape.columns import MANY_EVENTS, return_freed
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -47,6 +46,7 @@ def main(
         from mm.backtest_call import Backtest
         from mm.commands import assemble
         from mm.model_maker import ModelMaker, check_names, note_predictors
+        from mm.tape.columns import MANY_EVENTS, return_freed
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)

@@ -37,7 +37,7 @@ def test_a_fit_is_read_in_lots_of_the_tape(tmp_path):
     [
         ({"symbol": "BTCUSD"}, Mismatch, "a fit of BTCUSD, but the run is of LTUSDT"),
         ({"tick_size": "0.001"}, Mismatch, "ticks of 0.001, but LTUSDT has ticks of 0.01"),
-        ({"coefficients": {}}, BrokenFile, "no fit of queue_hazard .*'one'"),
+        ({"coefficients": {}}, BrokenFile, "not a fit of queue_hazard .*'one'"),
     ],
 )
 def test_a_fit_of_another_market_is_refused(tmp_path, changes, error, words):

@@ -118,13 +118,13 @@ def test_the_mark_that_a_spreadsheet_writes_before_a_file_is_no_part_of_a_name(t
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no column order_ms"),
-        ("cancel_ms\n1\n", "no column order_ms"),
+        ("", "column order_ms is missing"),
+        ("cancel_ms\n1\n", "column order_ms is missing"),
         ("order_ms\n", "no rows"),
         ("order_ms\n-1\n", ":2: order_ms is '-1'"),
         ("order_ms,cancel_ms\n1,2\n1,fast\n", ":3: cancel_ms is 'fast'"),
         ("order_ms\nnan\n", ":2: order_ms is 'nan'"),
-        ("order_ms,rate_per_s\n1\n", ":2: there is no rate_per_s"),
+        ("order_ms,rate_per_s\n1\n", ":2: rate_per_s is missing"),
         ("order_ms\n1e99\n", "from 0 to"),
     ],
 )

@@ -211,7 +211,7 @@ def test_where_the_touch_stood_covers_its_window(path, length, block_us, first_b
 def test_columns_of_unequal_length_and_blocks_beyond_are_refused():
     columns, none = CellColumns(np.arange(3), 2, 4), np.zeros(0, INTS)
     one, two = np.ones(1, INTS), np.ones(2, INTS)
-    with pytest.raises(ValueError, match="no power of two"):
+    with pytest.raises(ValueError, match="not a power of two"):
         CellColumns(np.arange(3), 3, 4)
     with pytest.raises(ValueError, match="of the sweeps"):
         reach_steps([(one, two, one)], 0.5, 0.5, 9)

@@ -262,7 +262,7 @@ def test_rates_are_pooled_to_twenty_fills():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"method": "marks"}, "the marks play no orders"),
+        ({"method": "marks"}, "marks have no orders"),
         ({"method": "fixed", "rule": HitRule(hit="strict")}, "leave CALIB_HIT"),
     ],
 )

@@ -67,5 +67,5 @@ def test_more_orders_than_room_are_refused():
     exchange.advance(1)
     exchange.place(1, BID, 1)
     exchange.place(1, BID, 1)
-    with pytest.raises(IndexError, match="order 2, where room is for 1"):
+    with pytest.raises(IndexError, match="order 2, but there is room for 1"):
         exchange.advance(2_000_000)

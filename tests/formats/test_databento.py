@@ -132,7 +132,7 @@ def test_a_file_that_begins_within_a_session_says_what_it_lacks(tmp_path):
     ]
     report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
     told = " ".join(report.warnings)
-    assert "without earlier resting orders" in told
+    assert "without earlier orders" in told
     assert "1 records are of orders that were never added" in told
     assert "1 records are marked as a book that may be bad" in told
 
@@ -157,7 +157,7 @@ def with_cell(name, value):
 BAD = {
     "another action": (with_cell("action", "Q"), r":4: action is 'Q', not A, C, M"),
     "another side": (with_cell("side", "Z"), r":4: side is 'Z'"),
-    "an order without a side": (with_cell("side", "N"), r":4: action A names no side"),
+    "an order without a side": (with_cell("side", "N"), r":4: action A has no side"),
     "an order without a price": (with_cell("price", 2**63 - 1), r":4: price .* are not those of an order"),
     "an order of nothing": (with_cell("size", 0), r":4: .*size 0 are not those of an order"),
     "no time": (with_cell("ts_recv", "soon"), r":4: ts_recv is 'soon', not a number of ns"),

@@ -94,7 +94,7 @@ def test_a_file_without_a_snapshot_grows_its_book_and_says_so(tmp_path, file):
     target = changed(file, tmp_path / "y.npz", lambda data: data[data["local_ts"] > START_US * 1000])
     report = imported("hftbacktest", [target], tmp_path / "data")
     assert report.days[0].synced
-    assert any("without earlier resting orders" in warning for warning in report.warnings)
+    assert any("without earlier orders" in warning for warning in report.warnings)
 
 
 def test_a_day_ends_at_midnight_of_utc_and_the_book_goes_on(tmp_path):

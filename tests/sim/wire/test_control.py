@@ -195,8 +195,8 @@ def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "says"),
     [
-        ("POST", "/sim/advance", "", "no JSON"),
-        ("POST", "/sim/advance", "[" * 100_000, "no JSON"),
+        ("POST", "/sim/advance", "", "not JSON"),
+        ("POST", "/sim/advance", "[" * 100_000, "not JSON"),
         ("POST", "/sim/advance", "[1]", "must be a JSON object"),
         ("POST", "/sim/advance", "{}", "advance takes one of"),
         ("POST", "/sim/advance", '{"us": 1, "updates": 1}', "advance takes one of"),

@@ -5,7 +5,6 @@ not a child of ``multiprocessing``: nothing of the calling program is imported a
 guard, and nothing but text goes from one to the other.
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -33,8 +32,7 @@ PERIOD_S = 60
 _IMPORTING = Lock()
 _OPEN = 2  # days, or ranges of them, that a process keeps open
 _MOST_ROWS = 50_000_000  # of 17 bytes, that stay mapped from one point to the next
-_KEPT_BYTES = 1 << 28
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD = -1, -3, 1 << 25  # of malloc.h
+_KEPT_BYTES, _MAPPED_BYTES = 1 << 28, 1 << 25  # of freed memory, and of blocks that are returned at once
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
 Found = TypeVar("Found")
@@ -165,10 +163,9 @@ def keep_freed_memory() -> None:
     The GNU library gives it back to the system otherwise, which clears it anew, a page at a time. Elsewhere nothing
     changes.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option, value in ((_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)):
-            mallopt(option, value)
+    from mm.tape.columns import hold_freed
+
+    hold_freed(_MAPPED_BYTES, _KEPT_BYTES)
 
 
 @contextmanager

@@ -40,7 +40,6 @@ AS_BEFORE = -1
 MANY_EVENTS = 1 << 21
 """Of a tape with more, memory that can be read again is released while it is played: less memory, for some time."""
 _LARGE = 1 << 20
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt
 PIECE = 1 << 20
 """How many items of a mapped column are read before their pages are released."""
 
@@ -202,19 +201,20 @@ def trim_heap() -> None:
 
 
 def return_freed() -> None:
-    """Have memory of a MB or more returned to the system as soon as it is freed, where the C library can (glibc).
-
-    It would keep up to 64 MB for each thread. A process gets slower by the pages that the system has to clear again.
-    """
-    for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
-        _call_libc("mallopt", option, _LARGE)
+    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); it has to be cleared again then."""
+    hold_freed(_LARGE, _LARGE)
     trim_heap()
 
 
+def hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
+    """Have glibc return freed blocks of *mapped_bytes* or more at once, and keep *kept_bytes* of other free memory."""
+    _call_libc("mallopt", -3, mapped_bytes)  # M_MMAP_THRESHOLD
+    _call_libc("mallopt", -1, kept_bytes)  # M_TRIM_THRESHOLD
+
+
 def _call_libc(name: str, *numbers: int) -> None:
-    """Call a function of the C library; where it has no such function, nothing happens."""
+    """Call a function of the C library; outside Linux, or if there is no such function, nothing happens."""
     import ctypes  # which a tape that is kept opens without
 
-    function = getattr(ctypes.CDLL(None), name, None)
-    if function is not None:
+    if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)):
         function(*numbers)

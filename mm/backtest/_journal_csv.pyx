@@ -195,9 +195,15 @@ cdef Py_ssize_t fill_chunk(
     return p - start
 
 
-cdef int write_table(file, header, const int64_t[:, ::1] rows, PutRow put, const Units* units, longest) except -1:
-    file.write(",".join(header).encode() + b"\n")
-    return write_rows(file, rows, put, units, bytearray(CHUNK + NUMBERS + longest))
+cdef int write_table(file, header, pieces, Py_ssize_t width, columns, PutRow put, const Units* units, longest) except -1:
+    cdef const int64_t[:, ::1] rows
+    buffer, head = bytearray(CHUNK + NUMBERS + longest), ",".join(header).encode() + b"\n"
+    for rows in pieces:
+        check_width(rows, width, columns)
+        file.write(head)
+        head = b""
+        write_rows(file, rows, put, units, buffer)
+    return 0
 
 
 cdef int write_rows(file, const int64_t[:, ::1] rows, PutRow put, const Units* units, bytearray buffer) except -1:
@@ -317,7 +323,7 @@ def write_fills(
     cdef Labels labels = Labels(reasons)
     check_width(fills, F_WIDTH, FILL_COLUMNS)
     units.reasons = labels.words(fills, F_REASON, "fill reason")
-    write_table(file, FILL_FILE, fills, put_fill, &units, labels.longest)
+    write_table(file, FILL_FILE, [fills], F_WIDTH, FILL_COLUMNS, put_fill, &units, labels.longest)
 
 
 def write_state(
@@ -330,10 +336,4 @@ def write_state(
 ) -> None:
     """Write the state rows of a journal, which come in *pieces*, to *file*; cash starts at *start_cash_e8*."""
     cdef Units units = units_of(tick_e8, lot_e8, start_cash_e8, multiplier)
-    cdef const int64_t[:, ::1] state
-    buffer, head = bytearray(CHUNK + NUMBERS), ",".join(STATE_FILE).encode() + b"\n"
-    for state in pieces:
-        check_width(state, S_WIDTH, STATE_COLUMNS)
-        file.write(head)
-        head = b""
-        write_rows(file, state, put_state, &units, buffer)
+    write_table(file, STATE_FILE, pieces, S_WIDTH, STATE_COLUMNS, put_state, &units, 0)

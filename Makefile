@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+BUILD_REQUIRES = $$($(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+COMPILE = $(RUN) setup.py --quiet build_ext --inplace
 
 .PHONY: help install build stubs demo test fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
 
@@ -13,12 +15,13 @@ install: $(VENV)/installed  ## Make .venv, install, compile
 $(VENV)/installed: pyproject.toml setup.py requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mm needs Python 3.11 or newer; say make PYTHON=python3.12 ...")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip
-	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip $(BUILD_REQUIRES)
+	$(COMPILE)
+	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation -r requirements.txt
 	touch $@
 
 build: install   ## Compile the kernels in place
-	$(RUN) setup.py --quiet build_ext --inplace
+	$(COMPILE)
 
 stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
 	$(RUN) tools/stubs.py

@@ -4,17 +4,43 @@ Every ``.pyx`` below ``mm/`` is an extension, in a checkout also those of ``benc
 recorder box has no compiler; where one is missing, the commands that need it report it.
 """
 
+import shutil
 import sys
+from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # No -march and no -ffast-math, and a product is rounded before it is added: kernels count alike on every machine.
-FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0"]
+# The C is generated: Cython's warnings are about the source, the compiler's are not.
+FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
 # The measurements have a kernel too; it is built in a checkout alone, because a wheel does not hold them.
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]
 
+
+class Kernels(build_ext):
+    """Compile the kernels, with a line of progress for each one that changed."""
+
+    done: ClassVar = count(1)
+
+    def build_extension(self, extension: Extension) -> None:
+        """Compile *extension*, unless it is up to date."""
+        binary = Path(self.get_ext_fullpath(extension.name))
+        in_place = Path(self.get_ext_filename(extension.name))
+        if in_place.exists() and not binary.exists():  # pip builds in an empty folder: reuse what make compiled
+            binary.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(in_place, binary)
+        before = binary.stat().st_mtime_ns if binary.exists() else None
+        super().build_extension(extension)
+        place = f"{next(self.done)} of {len(self.extensions)}"
+        if binary.stat().st_mtime_ns != before:
+            print(f"compiled {extension.name}, {place}", flush=True)
+
+
 setup(
+    cmdclass={"build_ext": Kernels},
     options={"build_ext": {"parallel": True}},
     ext_modules=[
         Extension(".".join(path.with_suffix("").parts), [path.as_posix()], extra_compile_args=FLAGS, optional=True)

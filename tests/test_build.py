@@ -47,13 +47,14 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def setup(project: Path, *args: str, **variables: str) -> None:
-    """Run setup.py with *args*, and fail where it fails."""
+def setup(project: Path, *args: str, **variables: str) -> str:
+    """Run setup.py with *args*, fail where it fails, and return its stdout."""
     command = [sys.executable, "setup.py", "--quiet", *args]
     done = subprocess.run(
         command, cwd=project, env={**os.environ, **variables}, text=True, capture_output=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_kernel_is_found_where_it_lies(project: Path) -> None:
@@ -62,6 +63,19 @@ def test_a_kernel_is_found_where_it_lies(project: Path) -> None:
     code = "from mm.room._tiny import answer; print(answer())"
     done = subprocess.run([sys.executable, "-c", code], cwd=project, text=True, capture_output=True, check=True)
     assert done.stdout == "42\n"
+
+
+def test_a_build_shows_its_progress_and_compiles_only_what_changed(project: Path) -> None:
+    """Seventy kernels take minutes: each one is a line, and one that is up to date is none."""
+    assert setup(project, "build_ext", "--inplace") == "compiled mm.room._tiny, 1 of 1\n"
+    assert setup(project, "build_ext", "--inplace") == ""
+    shutil.rmtree(project / "build")  # pip builds in an empty folder
+    assert setup(project, "build_ext", "--inplace") == ""
+    source = project / "mm" / "room" / "_tiny.pyx"
+    source.write_text(TINY.replace("42", "43"))
+    later = (source.parent / "_tiny.c").stat().st_mtime + 10
+    os.utime(source, (later, later))
+    assert setup(project, "build_ext", "--inplace") == "compiled mm.room._tiny, 1 of 1\n"
 
 
 def test_a_box_without_a_compiler_builds_without_the_kernels(project: Path) -> None:

@@ -12,7 +12,8 @@ cdef struct Filters:
     int64_t min_ticks, max_ticks        # 0 is no limit, here and below
     int64_t min_lots, max_lots
     wide max_notional_e16
-    int64_t up_e8[2], down_e8[2]        # multiples of the mean price; sells, buys
+    int64_t up_e8[2]                    # multiples of the mean price; sells, buys
+    int64_t down_e8[2]
     int64_t average_us
     bint percent                        # whether any of the multiples is a limit
 

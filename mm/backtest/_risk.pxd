@@ -64,7 +64,8 @@ cdef class Guard:
     cdef int pull, killed                       # the limit that pulled the quotes, or killed; 0 is none
     cdef bint by_hand                           # whether quotes are pulled from outside
     cdef int64_t pulling                        # bits of the limits of this pull
-    cdef int64_t breaking[2], before[2]         # bits of the limits in this requote and in the one before; sells, buys
+    cdef int64_t breaking[2]                    # bits of the limits in this requote; sells, buys
+    cdef int64_t before[2]                      # the same in the requote before
 
     cdef int keep_bands(self, const int64_t[::1] shares, const double[::1] factors) except -1
     cdef int look(self, int64_t us, const Touch* known) except -1 nogil

@@ -142,7 +142,7 @@ cdef class Intensity:
         free(self.pieces)
 
     @classmethod
-    def constant(cls, double A, double k, str reference="mid", sigma_ticks: float | None = None) -> "Intensity":
+    def constant(cls, double A, double k, str reference="mid", sigma_ticks: float | None = None) -> Intensity:
         """Return one A and k for both sides and all time."""
         return cls([IntensityPiece(0, FOREVER, A, k, A, k, k, sigma_ticks)], reference)
 

@@ -423,11 +423,13 @@ cdef class PythonQuoteModel(QuoteModel):
         cdef int64_t kind = want.bid_kind if sign > 0 else want.ask_kind, first, step, i
         if levels is None:
             return 0
-        if type(levels) is range and kind < IOC and levels and 0 <= min(levels[0], levels[-1]) and max(levels[0], levels[-1]) < MOST:
-            first, step = levels.start, levels.step
-            for i in range(len(levels)):
-                want_level(want, sign, <double> (first + i * step), lots)
-            return 0
+        if type(levels) is range and kind < IOC and levels:
+            ends = levels[0], levels[len(levels) - 1]
+            if 0 <= min(ends) and max(ends) < MOST:
+                first, step = levels.start, levels.step
+                for i in range(len(levels)):
+                    want_level(want, sign, <double> (first + i * step), lots)
+                return 0
         if kind >= IOC:
             raise ModelError(
                 f"{type(self.model).__name__}.quote returned {side} of the kind {KINDS[kind]}; several prices of a side "

@@ -351,10 +351,12 @@ cdef class ExpectedValue(QuoteModel):
         self.intensity = values["intensity"]
         self.predictions = Predictions(values["predictors"] or [])
         self.signals = self.predictions.signals
+        cdef str name
         for name in ("A", "k"):
             if values[name] is None and self.intensity is None and self.predictions.fills is None:
                 raise UsageError(f"{self.name}: {name} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
-        self.A, self.k = (NAN if values[name] is None else values[name] for name in ("A", "k"))
+        self.A = NAN if values["A"] is None else values["A"]
+        self.k = NAN if values["k"] is None else values["k"]
         self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]
         self.adverse_ticks, self.fee_ticks = values["adverse_ticks"], values["fee_ticks"]
         self.measured = "adverse_ticks" not in given and isnan(self.k) and isnan(self.A) and self.intensity is not None
@@ -396,8 +398,8 @@ cdef class ExpectedValue(QuoteModel):
 
     cdef double side(self, const View* view, double mid, int head, double costs) noexcept nogil:
         """Return the best distance of bids (0) or asks (1), NaN for no quote."""
-        cdef double found
-        cdef Piece piece = Piece(0, 0, self.A, self.k, self.A, self.k, self.k, NAN, NAN)
+        cdef double found, A = self.A, k = self.k
+        cdef Piece* piece
         cdef int64_t place
         if self.predictions.fills is not None:
             found = self.predictions.distance(view, mid, head, costs)
@@ -409,7 +411,6 @@ cdef class ExpectedValue(QuoteModel):
             place = self.intensity.find(view.top.us)
             if place >= self.intensity.count or self.intensity.pieces[place].start_us > view.top.us:
                 return NAN
-            piece = self.intensity.pieces[place]
-        if head == 0:
-            return self.distance(costs, piece.A_bid, piece.k_bid)
-        return self.distance(costs, piece.A_ask, piece.k_ask)
+            piece = &self.intensity.pieces[place]
+            A, k = (piece.A_bid, piece.k_bid) if head == 0 else (piece.A_ask, piece.k_ask)
+        return self.distance(costs, A, k)

@@ -2,7 +2,7 @@
 
 """The compiled part of the journal; ``journal.py`` names the columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,12 @@ class OrderLog:
         """Yield the orders table in pieces of *most* rows or fewer, one at least; memory holds one of them.
 
         A row may repeat what an earlier piece says of its order: the rows for that are kept in front of the next one.
+
+        Raises:
+            UsageError: If the backtest kept none.
+        """
+    def rows_of(self, actions: Iterable[int]) -> NDArray[np.int64]:
+        """Return the rows of the orders table with one of *actions*, which are those of whole rows: REJECT and SKIP.
 
         Raises:
             UsageError: If the backtest kept none.

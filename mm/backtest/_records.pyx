@@ -14,7 +14,7 @@ from mm.errors import UsageError
 from mm.tape._memory cimport prefer_large_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 # Cells of the next run's tables, those of the last run: pages that are never touched use no memory.
@@ -169,8 +169,7 @@ cdef class OrderLog:
         Raises:
             UsageError: If the backtest kept none.
         """
-        if not self.kept:
-            raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
+        self.check_kept()
         places, kept = np.empty(0, np.int64), np.empty((0, 14), np.int64)
         first, word = 0, 0
         while True:
@@ -206,6 +205,36 @@ cdef class OrderLog:
         with nogil:
             return read_log(&self.words[word], &piece) - &self.words[0]
 
+    def rows_of(self, actions: Iterable[int]) -> NDArray[np.int64]:
+        """Return the rows of the orders table with one of *actions*, which are those of whole rows: REJECT and SKIP.
+
+        Raises:
+            UsageError: If the backtest kept none.
+        """
+        cdef int64_t asked = sum(1 << action for action in actions)
+        cdef int64_t n, head, row = 0, word = 0, last = self.rows
+        if asked & ~(1 << REJECT | 1 << SKIP):
+            raise ValueError(f"rows of actions {asked:b} may be short ones")
+        self.check_kept()
+        table = np.empty((int(self.counts[[REJECT, SKIP]].sum()), 14), np.int64)
+        if not len(table):
+            return table
+        cdef int64_t[:, ::1] rows = table
+        with nogil:
+            for n in range(last):
+                head = self.words[word + 1]
+                if asked >> (head & 15) & 1:
+                    put_values(&rows[row, 0], &self.words[word])
+                    put_codes(&rows[row, 0], &self.words[word])
+                    row += 1
+                word += size_of(head)
+        return table[:row]
+
+    cdef int check_kept(self) except -1:
+        if not self.kept:
+            raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
+        return 0
+
     def lives(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64]]:
         """Return the result of ``read_lives`` of `mm.backtest.metrics` for the table, without building it."""
         return self.first_id, self.sent, int(self.counts[CANCEL_REQ].sum()), self.counts
@@ -234,8 +263,7 @@ cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept n
         head, number = word[1], word[1] >> 24
         action = head & 15
         if not head & SHORT:
-            row[1], row[5], row[6], row[7] = number, word[2], word[3], word[4]
-            row[8], row[9], row[10], row[11] = known(word[5]), known(word[6]), known(word[7]), known(word[8])
+            put_values(row, word)
         elif action == PLACE:
             life = piece.lives + (number - piece.first_id)
             row[1], row[5], row[6], row[7], row[8] = number, life.ticks, life.lots, life.lots, life.active_us
@@ -249,9 +277,7 @@ cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept n
                 row[7] = word[2]
             if piece.last is not NULL:
                 piece.last[number] = False
-        row[0], row[2], row[3] = word[0], action, head >> 4 & 7
-        row[4] = 1 if head >> 18 & 1 else -1
-        row[12], row[13] = head >> 7 & 63, head >> 13 & 31
+        put_codes(row, word)
         if piece.last is not NULL and (ENDS | 1 << SKIP) >> action & 1:
             piece.last[n] = False
         word += size_of(head)
@@ -259,6 +285,20 @@ cdef const int64_t* read_log(const int64_t* word, const Piece* piece) noexcept n
     if piece.last is not NULL:
         leave_ended(piece, (row - 14)[0])
     return word
+
+
+cdef inline void put_values(int64_t* row, const int64_t* word) noexcept nogil:
+    """Fill a row of the table, but for its instant and codes, from a whole one of the log."""
+    row[1], row[5], row[6], row[7] = word[1] >> 24, word[2], word[3], word[4]
+    row[8], row[9], row[10], row[11] = known(word[5]), known(word[6]), known(word[7]), known(word[8])
+
+
+cdef inline void put_codes(int64_t* row, const int64_t* word) noexcept nogil:
+    """Fill the instant and the codes of a row of the table from one of the log."""
+    cdef int64_t head = word[1]
+    row[0], row[2], row[3] = word[0], head & 15, head >> 4 & 7
+    row[4] = 1 if head >> 18 & 1 else -1
+    row[12], row[13] = head >> 7 & 63, head >> 13 & 31
 
 
 cdef inline int64_t row_at(const Piece* piece, int64_t place) noexcept nogil:

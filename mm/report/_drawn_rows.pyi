@@ -34,6 +34,25 @@ def far_extremes(
         first: Which of these rows each share begins with, rising from 0; the last one ends with them.
     """
 
+def envelope_rows(
+    us: NDArray[np.float64], values: NDArray[np.float64], low: float, high: float, count: int
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Return first, least, greatest and last row of each of *count* equal columns from *low* to *high*, each once.
+
+    And before which of these rows a column has only NaN, which none of them is; of equal values the first counts.
+    """
+
+def points_text(
+    x: NDArray[np.float64], y: NDArray[np.float64], before: str, between: str, after: str, whole: bool = False
+) -> str:
+    """Return the points as a path has them: *before*, x, *between*, y and *after* of each, rounded to tenths.
+
+    Args:
+        x, y: As many of both.
+        before, between, after: ASCII.
+        whole: Whether x is rounded to whole numbers.
+    """
+
 def packed_steps(numbers: NDArray[np.int64]) -> tuple[int, NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float64]]:
     """Return *numbers* as their differences, the first being from 0, in the width that takes the fewest bytes.
 

@@ -1,11 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """One pass each over the rows of a chart, where numpy would take many: of a million prints a day few are drawn."""
 
-from libc.math cimport INFINITY, isnan, rint
+from libc.math cimport INFINITY, ceil, fabs, floor, fma, isnan, rint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy
 
+from mm._decimals cimport put_short
 from mm.tape._kinds cimport TRADE
 
 import numpy as np
@@ -21,7 +22,10 @@ cdef extern from *:
 cdef enum:
     LANES = 4
     VALUE_BITS = 38
+    MOST_SPANS = 6
+    NUMBER = 10  # digits and point of a number of a path, at most
 
+cdef double LEAST_PUT = 0.05, MOST_PUT = 1e7  # numbers of a path that are put here; rounded to tenths none is 0
 cdef double MOST_NEAREST = 1e15
 cdef int64_t FAR = 1 << 62
 cdef int64_t FAR_BYTES = 12  # of a difference that is kept apart: its place and its value
@@ -75,22 +79,26 @@ def ranks_near(
     Args:
         us, near, spans_us: Rising.
     """
-    spans = spans_us.shape[0]
-    found, below = np.empty(us.shape[0], np.uint8), np.zeros(spans + 2, np.int64)
+    found, below = np.empty(us.shape[0], np.uint8), np.zeros(spans_us.shape[0] + 2, np.int64)
     cdef uint8_t[::1] ranks = found
     cdef int64_t[::1] counts = below
-    cdef int64_t i, apart, j = 0
-    cdef uint8_t rank, farthest = spans
+    cdef int64_t[MOST_SPANS] spans
+    cdef int64_t i, apart, before = -FAR, j = 0
+    cdef uint8_t rank = 0, k
+    if spans_us.shape[0] > MOST_SPANS:
+        raise ValueError(f"{spans_us.shape[0]} spans, {MOST_SPANS} at most")
+    for k in range(MOST_SPANS):  # as many whatever there are, and none waits for the one before it
+        spans[k] = spans_us[k] if k < spans_us.shape[0] else INT64_MAX
     with nogil:
         for i in range(us.shape[0]):
-            while j < near.shape[0] and near[j] < us[i]:
-                j += 1
-            apart = near[j] - us[i] if j < near.shape[0] else FAR
-            if j:
-                apart = min(apart, us[i] - near[j - 1])
-            rank = 0
-            while rank < farthest and apart > spans_us[rank]:
-                rank += 1
+            if not i or us[i] != us[i - 1]:
+                while j < near.shape[0] and near[j] < us[i]:
+                    before = near[j]
+                    j += 1
+                apart = min(near[j] - us[i] if j < near.shape[0] else FAR, us[i] - before)
+                rank = 0
+                for k in range(MOST_SPANS):
+                    rank += apart > spans[k]
             ranks[i] = rank
             if i:
                 ranks[i - 1] = min(ranks[i - 1], rank)  # the last before one still holds
@@ -114,33 +122,35 @@ def far_extremes(
         values: Of all rows, what is compared.
         first: Which of these rows each share begins with, rising from 0; the last one ends with them.
     """
-    found = np.empty(4 * first.shape[0], np.intp)
+    found, ends = np.empty(4 * first.shape[0], np.intp), np.empty((first.shape[0], 4), np.int64)
     cdef int64_t[::1] kept = found
-    cdef int64_t i, count = 0, share = 0, stop, at = 0, cut = 0, begin = 0, least = 0, greatest = 0
-    cdef int64_t low = INT64_MAX, high = INT64_MIN, bottom = FAR, top = FAR, last = 0
+    cdef int64_t[:, ::1] shares = ends  # first and last row, least and greatest value
+    cdef int64_t i = 0, n, stop, count, value, at = 0, cut = 0, least, greatest, low = INT64_MAX, high = INT64_MIN
     cdef uint8_t bound = rank
+    cdef bint far
     with nogil:
-        for i in range(ranks.shape[0]):
-            if ranks[i] >= bound:
-                low, high, last = min(low, values[i]), max(high, values[i]), i
-        while last and (high - low) >> (VALUE_BITS + cut):
+        for n in range(shares.shape[0]):
+            while ranks[i] < bound:
+                i += 1
+            stop = first[n + 1] - first[n] if n + 1 < first.shape[0] else INT64_MAX
+            shares[n, 0], least, greatest, count = i, INT64_MAX, INT64_MIN, 0
+            while i < ranks.shape[0] and count < stop:  # without branches, which would often be guessed wrongly
+                far, value = ranks[i] >= bound, values[i]
+                least, greatest = min(least, value if far else INT64_MAX), max(greatest, value if far else INT64_MIN)
+                shares[n, 1] = i if far else shares[n, 1]
+                count += far
+                i += 1
+            shares[n, 2], shares[n, 3] = least, greatest
+            low, high = min(low, least), max(high, greatest)
+        while (high - low) >> (VALUE_BITS + cut):
             cut += 1
-        stop = first[1] if first.shape[0] > 1 else INT64_MAX
-        for i in range(ranks.shape[0]):
-            if ranks[i] < bound:
-                continue
-            if bottom == FAR:
-                begin = i
-            if (values[i] - low) >> cut < bottom:
-                bottom, least = (values[i] - low) >> cut, i
-            if (high - values[i]) >> cut < top:
-                top, greatest = (high - values[i]) >> cut, i
-            count += 1
-            if count == stop or i == last:
-                at = put_distinct(kept, at, begin, min(least, greatest), max(least, greatest), i)
-                share += 1
-                stop = first[share + 1] if share + 1 < first.shape[0] else INT64_MAX
-                bottom = top = FAR
+        for n in range(shares.shape[0]):
+            least = greatest = shares[n, 0]
+            while ranks[least] < bound or (values[least] - low) >> cut > (shares[n, 2] - low) >> cut:
+                least += 1
+            while ranks[greatest] < bound or (high - values[greatest]) >> cut > (high - shares[n, 3]) >> cut:
+                greatest += 1
+            at = put_distinct(kept, at, shares[n, 0], min(least, greatest), max(least, greatest), shares[n, 1])
     return found[:at]
 
 
@@ -153,6 +163,82 @@ cdef inline int64_t put_distinct(int64_t[::1] kept, int64_t at, int64_t a, int64
         at += rest[i] != kept[at]
         kept[at] = rest[i]
     return at + 1
+
+
+def envelope_rows(
+    const double[:] us, const double[:] values, low: float, high: float, count: int
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Return first, least, greatest and last row of each of *count* equal columns from *low* to *high*, each once.
+
+    And before which of these rows a column has only NaN, which none of them is; of equal values the first counts.
+    """
+    found, holes = np.empty(4 * count + 4, np.int64), []
+    cdef int64_t[::1] kept = found
+    cdef double start = low, scale = count / (high - low)
+    cdef int64_t i, column, at = 0, last_column = -1, number = 0, drawn = 0, most = count - 1
+    cdef int64_t begin = -1, least = 0, greatest = 0, last = 0
+    for i in range(us.shape[0]):
+        column = min(<int64_t> ((us[i] - start) * scale), most)
+        number += column != last_column
+        last_column = column
+        if isnan(values[i]):
+            continue
+        if begin < 0 or number != drawn:
+            if begin >= 0:
+                at = put_distinct(kept, at, begin, min(least, greatest), max(least, greatest), last)
+                if number > drawn + 1:
+                    holes.append(at)
+            begin = least = greatest = i
+            drawn = number
+        if values[i] < values[least]:
+            least = i
+        if values[i] > values[greatest]:
+            greatest = i
+        last = i
+    if begin >= 0:
+        at = put_distinct(kept, at, begin, min(least, greatest), max(least, greatest), last)
+    return found[:at], holes
+
+
+def points_text(const double[:] x, const double[:] y, before: str, between: str, after: str, whole: bool = False) -> str:
+    """Return the points as a path has them: *before*, x, *between*, y and *after* of each, rounded to tenths.
+
+    Args:
+        x, y: As many of both.
+        before, between, after: ASCII.
+        whole: Whether x is rounded to whole numbers.
+    """
+    cdef bytes a = before.encode(), b = between.encode(), c = after.encode()
+    cdef Py_ssize_t i, size = len(a) + len(b) + len(c) + 2 * NUMBER
+    cdef bytearray text = bytearray(x.shape[0] * size)
+    cdef char* begin = text
+    cdef char* p = begin
+    for i in range(x.shape[0]):
+        if not (LEAST_PUT <= x[i] < MOST_PUT and LEAST_PUT <= y[i] < MOST_PUT):
+            shown = f".{0 if whole else 1}f"
+            pairs = zip(np.asarray(x).tolist(), np.asarray(y).tolist(), strict=True)
+            return "".join(f"{before}{one:{shown}}{between}{other:.1f}{after}" for one, other in pairs)
+        p = put_bytes(p, a)
+        p = put_short(p, <uint32_t> rint(x[i])) if whole else put_tenths(p, x[i])
+        p = put_tenths(put_bytes(p, b), y[i])
+        p = put_bytes(p, c)
+    return text[: p - begin].decode("ascii")
+
+
+cdef inline char* put_bytes(char* p, bytes word) noexcept:
+    memcpy(p, <const char*> word, len(word))
+    return p + len(word)
+
+
+cdef inline char* put_tenths(char* p, double value) noexcept:
+    """Append a value from 0.05 up with one digit, rounded as its exact decimals are, halves to even."""
+    cdef double tenths = value * 10, found = rint(tenths), rest
+    if fabs(tenths - found) == 0.5:  # a half, or so near to one that the product is
+        rest = fma(value, 10, -tenths)
+        found = floor(tenths) if rest < 0 else ceil(tenths) if rest > 0 else found
+    p = put_short(p, <uint32_t> found // 10)
+    p[0], p[1] = c".", <char> (48 + <uint32_t> found % 10)
+    return p + 2
 
 
 def packed_steps(const int64_t[::1] numbers) -> tuple[int, NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float64]]:

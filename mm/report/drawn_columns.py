@@ -5,7 +5,7 @@ All rows near a fill stay, and of the others the extremes of equal shares of the
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -96,19 +96,36 @@ def evenly(ranks: "Ranks", rank: int, most: int) -> "Rows":
     return rows[:: max(1, -(-len(rows) // max(1, most)))]
 
 
-def packed(numbers: "Ints") -> dict[str, Any]:
-    """Return *numbers* as their differences, in one, two or four bytes each, whichever is shortest.
+class Packed(NamedTuple):
+    """Whole numbers as their differences, little-endian.
 
-    Returns:
-        ``bytes`` of a difference; ``steps``, all of them; ``at`` and ``far``, the places (4 bytes) and the values (8,
-        floating) of those that do not fit, which are 0 among the steps. Little-endian, base64.
+    Attributes:
+        width: Bytes of a difference: one, two or four, whichever takes the fewest.
+        steps: All of them.
+        at, far: The places (4 bytes) and the values (8, floating) of those that do not fit, 0 among the steps.
     """
-    width, steps, at, far = packed_steps(numbers)
-    return {"bytes": width, "steps": _text(steps), "at": _text(at), "far": _text(far)}
+
+    width: int
+    steps: "NDArray[np.uint8]"
+    at: "NDArray[np.uint32]"
+    far: "Floats"
+
+    @property
+    def size(self) -> int:
+        """The characters of its text."""
+        return len(_JSON % (self.width, "", "", "")) + sum(-(-column.nbytes // 3) * 4 for column in self[1:])
+
+    def text(self) -> str:
+        """Return it as JSON, its columns in base64."""
+        return _JSON % (self.width, *(b64encode(column.data).decode() for column in self[1:]))
 
 
-def _text(column: "NDArray[Any]") -> str:
-    return b64encode(column.data).decode()
+_JSON = '{"bytes":%d,"steps":"%s","at":"%s","far":"%s"}'
+
+
+def packed(numbers: "Ints") -> Packed:
+    """Return *numbers* as a page holds them."""
+    return Packed(*packed_steps(numbers))
 
 
 def unit_of(values: "Floats") -> float:

@@ -239,8 +239,9 @@ def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Instants
 
 
 def _refused_of(result: "Result") -> RefusedOrders:
-    codes = [ACTIONS.index(one) for one in REFUSALS]
-    refused = np.concatenate([rows[np.isin(rows[:, 2], codes)] for rows in result.journal.order_pieces()])
+    codes, log = [ACTIONS.index(one) for one in REFUSALS], result.journal.order_log()
+    orders = result.journal.orders if log is None else log.rows_of(codes)
+    refused = orders[np.isin(orders[:, 2], codes)]
     us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
     return RefusedOrders(
         us,

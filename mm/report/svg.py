@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct
 from mm.clock import US_PER_S
 from mm.numbers import labels
+from mm.report._drawn_rows import envelope_rows, points_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,9 +118,8 @@ class Plot:
 
     def band(self, x: "Floats", low: "Floats", high: "Floats", kind: str) -> str:
         """Return the area between two lines over x."""
-        there = list(zip(self.across(x).tolist(), self.up(high).tolist(), strict=True))
-        back = list(zip(self.across(x).tolist(), self.up(low).tolist(), strict=True))[::-1]
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*there, *back])
+        across, up = np.append(self.across(x), self.across(x)[::-1]), np.append(self.up(high), self.up(low)[::-1])
+        points = points_text(across, up, " ", ",", "")[1:]
         return f'<path class="{kind}" d="M{points}z"/>' if points else ""
 
     def whisker(self, x: float, y: float, ends: tuple[float, float], kind: str, title: str) -> str:
@@ -154,7 +153,7 @@ class Plot:
         pieces = []
         for piece in envelope(us, values, self.x, columns):
             x, y = self.across(piece[0]), self.up(piece[1])
-            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+            points = points_text(x, y, " ", ",", "")[1:]
             pieces.append(f"M{points}" if len(x) > 1 else f"M{points}h1")
         return f'<path class="{kind}" d="{"".join(pieces)}"/>'
 
@@ -197,7 +196,8 @@ class Plot:
             if shape == "cross"
             else f"m0 {tip:g}l3.2 {-2 * tip:g}h-6.4z"
         )
-        marks = "".join(f"M{a:.0f} {b:.1f}{mark}" for a, b in (cells * cell).tolist())
+        across, up = (cells * cell).T
+        marks = points_text(across, up, "M", " ", mark, whole=True)
         return f'<path class="{kind}{"" if few or shape == "cross" else " dots"}" d="{marks}"/>' if marks else ""
 
 
@@ -223,27 +223,9 @@ def envelope(us: "Instants", values: "Floats", x: tuple[float, float], columns: 
 
     A stretch of NaN that fills a column or more splits the line; each piece is its instants and its values.
     """
-    known = np.flatnonzero(~np.isnan(values))
-    if len(known) == 0:
-        return []
-    low, high = x
-    column = np.minimum(((us - low) * (columns / (high - low))).astype(np.int64), columns - 1)
-    number = np.cumsum(np.diff(column, prepend=-1) != 0)[known]  # of the column, among those with a row
-    first = np.flatnonzero(np.diff(number, prepend=-1))
-    seen, last = values[known], np.append(first[1:], len(known)) - 1
-    kept = np.concatenate((first, _first_equal(seen, np.minimum, first), _first_equal(seen, np.maximum, first), last))
-    kept = distinct(kept)
-    ends = np.flatnonzero(np.diff(number[kept]) > 1) + 1
-    return [(us[rows].astype(np.float64), values[rows]) for rows in np.split(known[kept], ends)]
-
-
-def _first_equal(values: "Floats", extreme: np.ufunc, first: "NDArray[np.intp]") -> "NDArray[np.intp]":
-    """Return the first row of each stretch, which begin at *first*, that has its *extreme* value."""
-    sizes = np.diff(first, append=len(values))
-    rows = np.flatnonzero(values == np.repeat(extreme.reduceat(values, first), sizes))
-    stretch = np.searchsorted(first, rows, side="right")
-    result: NDArray[np.intp] = rows[np.flatnonzero(np.diff(stretch, prepend=0))]
-    return result
+    rows, holes = envelope_rows(np.asarray(us, np.float64), np.asarray(values, np.float64), *x, columns)
+    pieces = np.split(rows, holes) if len(rows) else []
+    return [(us[piece].astype(np.float64), values[piece]) for piece in pieces]
 
 
 def steps(us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes
 from mm.clock import US_PER_MS
-from mm.report.drawn_columns import Near, Units, drawn_rows, evenly, extremes, packed, whole
+from mm.report.drawn_columns import Near, Packed, Units, drawn_rows, evenly, extremes, packed, whole
 from mm.report.frame import wide
 from mm.report.svg import BOTTOM, LEFT, RIGHT, TOP
 
@@ -266,17 +266,18 @@ def _data(
     near = Near(np.sort(np.concatenate(fills)) if fills else np.empty(0, dtype=np.int64))
     rows = np.array([one.rows for panel in panels if not panel.counts for one in panel.series()], np.int64)
     sizes = sorted(MOST_ROWS)
-    sizes = sizes[: 1 + sum(size < rows.max(initial=0) for size in sizes)]  # all that are greater change nothing either
+    sizes = sizes[: 1 + sum(one < rows.max(initial=0) for one in sizes)]  # all that are greater change nothing either
     drawn = [int(np.minimum(rows, size).sum()) for size in sizes]
     low, high, row_bytes = 0, len(sizes) - 1, ROW_BYTES
     write = cache(partial(_written, panels, near=near, x=x, excluded=excluded, axis=axis))
     while low < high:  # a text grows with what is kept, about as the rows do
         likely = sum(count * row_bytes <= MOST_BYTES for count in drawn) - 1
         at = min(max(likely, low + 1), high)
-        written = len(write(sizes[at])[0])
-        low, high = (at, high) if written <= MOST_BYTES else (low, at - 1)
-        row_bytes = written / drawn[at]
-    return write(sizes[low])
+        size = write(sizes[at])[0].size
+        low, high = (at, high) if size <= MOST_BYTES else (low, at - 1)
+        row_bytes = size / drawn[at]
+    columns, thinned = write(sizes[low])
+    return columns.text(), thinned
 
 
 def _written(
@@ -286,8 +287,8 @@ def _written(
     x: tuple[float, float],
     excluded: "NDArray[np.int64]",
     axis: TimelineAxis,
-) -> tuple[str, Sequence[Panel]]:
-    """Return what `_data` does, with *most* rows or so of each series."""
+) -> tuple["_Columns", Sequence[Panel]]:
+    """Return what `_data` does, not yet as text, with *most* rows or so of each series."""
     drawn = [panel.thinned(most, near) for panel in panels]
     columns = _Columns(int(x[0]))
     data = {
@@ -300,9 +301,9 @@ def _written(
         "names": list(axis.names),
         "off": [columns.instants(excluded[:, 0]), columns.instants(excluded[:, 1])],
         "panels": [columns.panel(panel) for panel in drawn],
-        "columns": columns.packed,
     }
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"), drawn
+    columns.head = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return columns, drawn
 
 
 def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
@@ -322,12 +323,26 @@ def _left_out(panels: Sequence[Panel], drawn: Sequence[Panel]) -> str:
 
 
 class _Columns:
-    """The columns of a timeline that begins at *start_us*: what panels name by their numbers."""
+    """The columns of a timeline that begins at *start_us*: what panels name by their numbers.
+
+    Attributes:
+        head: All else that the script reads, as JSON; set when every column is there.
+    """
 
     def __init__(self, start_us: int) -> None:
         self._start_us = start_us
         self._numbers: dict[bytes, int] = {}
-        self.packed: list[dict[str, Any]] = []
+        self._packed: list[Packed] = []
+        self.head = ""
+
+    @property
+    def size(self) -> int:
+        """The characters of the text, which need not be made to know them."""
+        return len(_WHOLE % (self.head[:-1], "," * (len(self._packed) - 1))) + sum(one.size for one in self._packed)
+
+    def text(self) -> str:
+        """Return what the script reads."""
+        return _WHOLE % (self.head[:-1], ",".join(one.text() for one in self._packed))
 
     def panel(self, panel: Panel) -> dict[str, Any]:
         """Return a panel as the script reads it."""
@@ -377,13 +392,14 @@ class _Columns:
 
     def _column(self, numbers: "NDArray[np.int64]") -> int:
         """Return the number of a column; equal ones are kept once."""
-        known = len(self.packed)
+        known = len(self._packed)
         number = self._numbers.setdefault(numbers.tobytes(), known)
         if number == known:
-            self.packed.append(packed(numbers))
+            self._packed.append(packed(numbers))
         return number
 
 
+_WHOLE = '%s,"columns":[%s]}'
 _HELP = "Charts over time. Drag to zoom, arrows to move, plus and minus, 0 for all."
 _MOVES = (
     ("out", "−", "zoom out (−)"),

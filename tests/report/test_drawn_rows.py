@@ -69,6 +69,39 @@ def test_of_each_share_of_the_far_rows_first_least_greatest_and_last_are_found(v
     assert found.tolist() == expected
 
 
+@given(st.lists(NUMBERS, max_size=60), st.integers(1, 9), st.data())
+def test_of_each_column_first_least_greatest_and_last_are_found(values, count, data):
+    """Rows at the edge are in the last column, and one that holds NaN alone is a hole."""
+    us = sorted(data.draw(st.lists(st.integers(0, 1_000), min_size=len(values), max_size=len(values))))
+    rows, holes = _drawn_rows.envelope_rows(np.array(us, np.float64), np.array(values, np.float64), 0.0, 1e3, count)
+    columns = {}
+    for row, at in enumerate(us):
+        columns.setdefault(min(int(at * (count / 1_000)), count - 1), []).append(row)
+    expected, parted, hole = [], [], False
+    for column in columns.values():
+        known = [row for row in column if not math.isnan(values[row])]
+        if known:
+            parted += [len(expected)] if hole and expected else []
+            found = [known[0], min(known, key=values.__getitem__), max(known, key=values.__getitem__), known[-1]]
+            expected += sorted(set(found))
+        hole = not known
+    assert (rows.tolist(), holes) == (expected, parted)
+
+
+POINT = st.floats(0.05, 1_100) | st.integers(1, 44_000).map(lambda one: one / 40) | st.floats()
+
+
+@given(st.lists(st.tuples(POINT, POINT), max_size=9), st.booleans())
+@example([(0.25, 12.35), (0.35, 0.05), (1e7 - 0.01, 0.15), (2.5, 3.5)], True)
+@example([(math.nextafter(one, 0), math.nextafter(one, 9e9)) for one in (0.05, 0.25, 12.35, 99.95, 1e7)], False)
+@example([(-0.0, 0.04), (math.nan, math.inf), (1e300, -3.25)], False)
+def test_points_of_a_path_are_rounded_as_python_rounds_them(points, whole):
+    """Halves, and what is next to them, as their exact decimals say."""
+    x, y = (np.array([one[at] for one in points], np.float64) for at in (0, 1))
+    expected = "".join(f"M{one:.{0 if whole else 1}f} {other:.1f}z" for one, other in points)
+    assert _drawn_rows.points_text(x, y, "M", " ", "z", whole) == expected
+
+
 @given(st.lists(st.integers(-200, 200) | st.integers(-(2**16), 2**16) | st.integers(-(2**40), 2**40), max_size=40))
 @example([127, 255, 127, -1, 128])
 @example([-(2**31), 0, 2**31 - 1])

@@ -104,6 +104,8 @@ def test_a_page_holds_as_many_rows_as_it_has_room_for(monkeypatch, rows, most_by
     tried = [
         module._written(panels, most, Near(fills.us), X, NONE, module.TimelineAxis())[0] for most in module.MOST_ROWS
     ]
+    assert [one.size for one in tried] == [len(one.text()) for one in tried]
+    tried = [one.text() for one in tried]
     fitting = next((text for text in tried if len(text) <= most_bytes), tried[-1])
     assert fitting in timeline(panels, X, NONE)
 

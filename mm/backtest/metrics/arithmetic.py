@@ -182,9 +182,3 @@ def _fraction(shape: float, value: float) -> float:
 def changes(values: "Numbers") -> "NDArray[np.intp]":
     """Return where *values* differ from the one before; the first always does."""
     return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.arange(0)
-
-
-def distinct(rows: "Numbers") -> "Numbers":
-    """Return *rows* in order, each once; `np.unique` does it slower, and imports all of `numpy.ma` for it."""
-    ordered = np.sort(rows)
-    return ordered[changes(ordered)]

@@ -1,7 +1,7 @@
 """The report page of a run: one HTML file that needs nothing else, light or dark as the reader's screen is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -75,7 +75,11 @@ Summary = Mapping[str, Any]
 
 
 def page(
-    summary: Summary, run: RunColumns, about: About | None = None, extra_notes: Sequence[str] = (), charts: str = ""
+    summary: Summary,
+    run: RunColumns,
+    about: About | None = None,
+    extra_notes: Sequence[str] = (),
+    charts: Callable[[], str] | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -84,15 +88,16 @@ def page(
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
-        charts: What `charts_of` returns of them, where it is there already.
+        charts: Returns what `charts_of` does of them, where it is drawn elsewhere; it is called last.
     """
     about = about or About()
     title = title_of(summary)
-    body = [
+    above = [
         *headline(summary, run, about.name),
         notes([*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))], "notes"),
         assumptions_card(summary, about),
-        time_card(summary, run, charts),
+    ]
+    below = [
         in_row(
             split_card(summary),
             _markout_card(summary, run.fills),
@@ -106,7 +111,8 @@ def page(
         numbers_card(summary),
         origin(about),
     ]
-    return document(f"{title} · backtest", body, script() if len(run.state["recv_us"]) else "")
+    drawn = time_card(summary, run, charts() if charts else "")
+    return document(f"{title} · backtest", [*above, drawn, *below], script() if len(run.state["recv_us"]) else "")
 
 
 class RunFiles:
@@ -135,18 +141,18 @@ class RunFiles:
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tables = self._others.submit(self._result.write_tables, self._folder, self.hashes, self._form)
-        self._drawn = self._others.submit(self._draw)
+        self._seen = self._others.submit(lambda: self._columns or columns_of(self._result))
+        self._drawn = self._others.submit(self._charts)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._others.shutdown()
 
-    def _draw(self) -> tuple[RunColumns, str]:
-        """Return what else the page draws, and its charts over time."""
-        run, books = self._columns or columns_of(self._result), self._result.books
+    def _charts(self) -> str:
+        """Return the charts over time."""
+        run, books = self._seen.result(), self._result.books
         terms = {"symbol": books.instrument.symbol, **scale(books)}
-        charts = charts_of(terms, run) if len(run.state["recv_us"]) else ""
-        return run.without_market(), charts
+        return charts_of(terms, run) if len(run.state["recv_us"]) else ""
 
     def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
         """Write the rest of *result*, whose summary may name further backtests; return the rows of each file.
@@ -155,8 +161,8 @@ class RunFiles:
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
-        run, charts = self._drawn.result()
-        (self._folder / PAGE).write_text(page(result.summary, run, about, charts=charts), encoding="utf-8")
+        html = page(result.summary, self._seen.result(), about, charts=self._drawn.result)
+        (self._folder / PAGE).write_text(html, encoding="utf-8")
         return {**self._tables.result(), SUMMARY: None, PAGE: None}
 
 

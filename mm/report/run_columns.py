@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +143,6 @@ class RunColumns:
     refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
-
-    def without_market(self) -> "RunColumns":
-        """Return all else: a day has a million prints, and only the charts over time draw them."""
-        return replace(self, market=None)
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN where there was none, or the data had ended."""

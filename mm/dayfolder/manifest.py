@@ -1,20 +1,19 @@
 """The manifest of a day: what each file holds, so that a day can be proved whole after it has travelled."""
 
-import csv
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import FileTail, known_tail, scan
 from mm.errors import BrokenFile
 from mm.whole_file import UNFINISHED, force, whole_file
 
+if TYPE_CHECKING:
+    from mm.dayfolder.line_files import FileTail
 _CHUNK = 1 << 20
 _UNFINISHED = (UNFINISHED, ".tmp")  # the second is that of older versions
 
@@ -27,7 +26,7 @@ class Contents(NamedTuple):
     last_id: int | None = None
 
 
-class FileEntry(msgspec.Struct, frozen=True):
+class FileEntry(NamedTuple):
     """One file: *path* relative to the day folder, data rows, size, hash, and the ids of its first and last row."""
 
     path: str
@@ -38,7 +37,7 @@ class FileEntry(msgspec.Struct, frozen=True):
     last_id: int | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(NamedTuple):
     """All files of a day; *sealed* means that no writer has come since."""
 
     schema_version: int
@@ -49,16 +48,40 @@ class Manifest(msgspec.Struct, frozen=True):
     files: list[FileEntry]
 
 
+_NUMBER = (int, type(None))
+_KINDS: Mapping[str, tuple[type, ...]] = {  # of the fields of both
+    **dict.fromkeys(("path", "sha256", "symbol", "day"), (str,)),
+    **dict.fromkeys(("rows", "bytes", "schema_version"), (int,)),
+    **dict.fromkeys(("first_id", "last_id"), _NUMBER),
+    **dict.fromkeys(("runs", "files"), (list,)),
+    "sealed": (bool,),
+}
+
+
 def read_manifest(folder: DayFolder) -> Manifest | None:
     """Return the manifest of *folder*, or None where it has none; raises BrokenFile where it cannot be read."""
     if not folder.manifest.is_file():
         return None
     try:
-        return msgspec.json.decode(folder.manifest.read_bytes(), type=Manifest)
-    except (ValueError, msgspec.MsgspecError) as error:
+        found = Manifest(**_fields(Manifest, json.loads(folder.manifest.read_bytes())))
+        if not all(type(run) is str for run in found.runs):
+            raise ValueError("runs are not all text")
+        return found._replace(files=[FileEntry(**_fields(FileEntry, entry)) for entry in found.files])
+    except ValueError as error:
         raise BrokenFile(
             f"{folder.manifest}: not a manifest ({error}); remove it, and the day counts as not sealed"
         ) from error
+
+
+def _fields(kind: "type[FileEntry | Manifest]", content: Any) -> dict[str, Any]:
+    """Return the fields that a JSON object has of *kind*; names that are not its own are left out."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{content!r:.60} is not an object")
+    found = {**kind._field_defaults, **{name: content[name] for name in kind._fields if name in content}}
+    for name in kind._fields:
+        if type(found.get(name, kind)) not in _KINDS[name]:
+            raise ValueError(f"{name} is {found[name]!r:.60}" if name in found else f"there is no {name}")
+    return found
 
 
 def write_manifest(
@@ -83,7 +106,7 @@ def unseal(folder: DayFolder) -> None:
     """Mark the manifest of *folder*, if it has one, as no longer true: a writer is about to append."""
     manifest = read_manifest(folder)
     if manifest and manifest.sealed:
-        _write(folder, msgspec.structs.replace(manifest, sealed=False))
+        _write(folder, manifest._replace(sealed=False))
 
 
 def note_manifest(
@@ -103,11 +126,13 @@ def note_manifest(
             _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files), forced)
 
 
-def proved_tails(folder: DayFolder) -> dict[Path, FileTail]:
+def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
     """Return how far the files of rows are, by their hashes, those of the manifest, sealed or not.
 
     Files that have grown since are as good as before up to there; what does not agree is left out.
     """
+    from mm.dayfolder.line_files import known_tail  # imported here: to read a manifest needs nothing of it
+
     manifest, found = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}
     for path in folder.streams():
@@ -135,11 +160,11 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
 
 
-def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Contents:
+def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> Contents:
     """Return what *path* holds, read where its *tail* is not known; raises BrokenFile where its ids cannot be read."""
     try:
         return _contents(folder, path, tail)
-    except (ValueError, LookupError, msgspec.MsgspecError) as error:
+    except (ValueError, LookupError) as error:
         raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
 
 
@@ -155,7 +180,9 @@ def sha256_of(path: Path, size: int | None = None) -> str:
         return found.hexdigest()
 
 
-def _contents(folder: DayFolder, path: Path, tail: FileTail | None) -> Contents:
+def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Contents:
+    from mm.dayfolder.line_files import scan
+
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)
@@ -167,7 +194,7 @@ def _contents(folder: DayFolder, path: Path, tail: FileTail | None) -> Contents:
         at = _cells(tail.head[0]).index(column)
         return Contents(tail.lines - 1, int(_cells(tail.head[1])[at]), int(_cells(tail.last)[at]))
     if plain == folder.diffs.name.removesuffix(PACKED) and tail.lines:
-        return Contents(tail.lines, msgspec.json.decode(tail.head[0])["U"], msgspec.json.decode(tail.last)["u"])
+        return Contents(tail.lines, json.loads(tail.head[0])["U"], json.loads(tail.last)["u"])
     return Contents(tail.lines)
 
 
@@ -180,6 +207,8 @@ def _id_column(folder: DayFolder, path: Path) -> str | None:
 
 
 def _cells(line: bytes) -> list[str]:
+    import csv
+
     return next(csv.reader([line.decode()]))
 
 
@@ -194,6 +223,7 @@ def is_passing(name: str) -> bool:
 
 
 def _write(folder: DayFolder, manifest: Manifest, forced: Callable[[Path], None] = force) -> None:
+    content = {**manifest._asdict(), "files": [entry._asdict() for entry in manifest.files]}
     with whole_file(folder.manifest) as unfinished:
-        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         forced(unfinished)

@@ -53,7 +53,7 @@ from mm.report.frame import (
     wide,
 )
 from mm.report.hours import hours_card
-from mm.report.run_columns import RunColumns, columns_of, course
+from mm.report.run_columns import RunColumns, columns_of
 from mm.report.timeline import script, timeline
 
 if TYPE_CHECKING:
@@ -212,8 +212,7 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
 
 def charts_of(terms: Summary, run: RunColumns) -> str:
     """Return the charts over time; *terms* are the symbol, assets, tick and quantity of a summary."""
-    drawn = course(run)
-    return timeline(panels(run, drawn, terms), drawn.x, run.excluded)
+    return timeline(panels(run, run.course, terms), run.course.x, run.excluded)
 
 
 def split_card(summary: Summary) -> str:

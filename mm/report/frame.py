@@ -243,7 +243,7 @@ def _knob(name: str, value: Any, source: str) -> str:
 _FAINT, _STRONG = 0.10, 0.72
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Heatmap:
     """A table of colours.
 
@@ -380,7 +380,7 @@ def _scoped(html: str, scope: str) -> list[str]:
     return rules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChartPart:
     """One of several charts that stand below each other in a picture.
 

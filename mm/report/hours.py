@@ -9,7 +9,7 @@ import numpy as np
 from mm.clock import US_PER_S
 from mm.numbers import number, short, signed
 from mm.report.frame import card, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
-from mm.report.run_columns import RunColumns, course
+from mm.report.run_columns import RunColumns
 from mm.report.svg import HALF, Plot, bar, padded
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _EVERY = 3  # hours between two labels
 _HOUR_US = 3_600 * US_PER_S
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HoursOfDay:
     """What came of each hour of day in UTC, 0 to 23, over all days of a run.
 
@@ -48,7 +48,7 @@ class HoursOfDay:
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
         """Return the hours of a run that has state rows."""
-        fills, went = run.fills, course(run)
+        fills, went = run.fills, run.course
         us, side = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["side"])
         price, mid = (np.asarray(fills[name], dtype=np.float64) for name in ("price", "mid"))
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)

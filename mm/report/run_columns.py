@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standing:
     """When our orders of one side stood in the book, in order of the instant they came to rest.
 
@@ -56,7 +57,7 @@ class Standing:
     price: "Floats"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarketPrints:
     """The prints of one aggressor, in whole steps: there are millions, and few are looked at.
 
@@ -83,7 +84,7 @@ class MarketPrints:
         return floats(self.lots, self.lot_e8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarketColumns:
     """The market that a run saw.
 
@@ -99,7 +100,7 @@ class MarketColumns:
     prints: Mapping[int, MarketPrints]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RefusedOrders:
     """Orders that did not come into being.
 
@@ -118,7 +119,7 @@ class RefusedOrders:
     sent: "NDArray[np.bool_]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunColumns:
     """What a run left, as columns.
 
@@ -143,6 +144,11 @@ class RunColumns:
     refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
+
+    @cached_property
+    def course(self) -> "Course":
+        """The state rows over time."""
+        return course(self)
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN where there was none, or the data had ended."""
@@ -318,7 +324,7 @@ def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:
 PAUSE_US = 60 * US_PER_S
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
     """The state rows over time, NaN where there was no valid book or nothing was recorded.
 

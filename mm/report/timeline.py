@@ -38,7 +38,7 @@ CLOSE_MS = 60_000  # what a step to the next fill shows
 _SCRIPTS = tuple(Path(__file__).with_name(f"{name}.js") for name in ("reading", "drawing", "marks", "zoom"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A value over time that holds until the next one.
 
@@ -77,7 +77,7 @@ class Line:
         return len(self.steps[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stays:
     """Values that each hold for a time of their own, as our quotes do; they may overlap.
 
@@ -111,7 +111,7 @@ class Stays:
         return replace(self, us=self.us[at], until_us=self.until_us[last], values=self.values[at])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Marks:
     """Things that happened, at a value.
 
@@ -161,7 +161,7 @@ class Marks:
         return replace(self, us=self.us[at], values=self.values[at], tip=tip, ends=ends)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """One chart of a timeline.
 
@@ -210,7 +210,7 @@ def _few(several: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
     return [one.thinned(most, near) for one in several]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TimelineAxis:
     """What the charts of a timeline have from left to right, where it is not time.
 

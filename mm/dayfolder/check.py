@@ -6,6 +6,7 @@ snapshots and diffs, and sizes and hashes against the manifest if the day is sea
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
-    other = ThreadPoolExecutor(1)
+    other = ThreadPoolExecutor(2)
     try:
         return _DayCheck(folder, _SealedFiles(folder, other)).report()
     finally:
@@ -216,7 +217,7 @@ class _SealedFiles:
         self.manifest = manifest
         self._files = {folder.relative(path): path for path in day_files(folder)}
         read_by_checks = {existing(path) for path in (folder.diffs, folder.frames, folder.trades)}
-        for entry in manifest.files:
+        for entry in sorted(manifest.files, key=attrgetter("bytes"), reverse=True):  # the longest work first
             if path := self._files.get(entry.path):
                 compare = _compared_bytes if path in read_by_checks else _compared
                 self._compared[entry.path] = other.submit(compare, folder, path, entry)

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from mm import whole_file
-from mm.dayfolder import buffered_writer, day_writer, manifest
+from mm.dayfolder import buffered_writer, day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
@@ -289,8 +289,8 @@ def test_a_day_is_sealed_without_being_read_again(folder, monkeypatch):
                 writer.flush(sync=True)
             monkeypatch.setattr(os, "write", full)
             with monkeypatch.context() as patch:
-                for name in ("scan", "sha256_of"):
-                    patch.setattr(manifest, name, _only_small(getattr(manifest, name), folder))
+                for module, name in ((line_files, "scan"), (manifest, "sha256_of")):
+                    patch.setattr(module, name, _only_small(getattr(module, name), folder))
                 sealed = writer.seal()
             before = write_manifest(folder, sealed.runs)
             assert sealed == before

@@ -32,6 +32,11 @@ def short(value: float) -> str:
     return f"{value:,.10g}".replace("-", MINUS)
 
 
+def noun(count: int, one: str, several: str = "") -> str:
+    """Return *one* if *count* is 1, else *several*, by default *one* with an s."""
+    return one if count == 1 else several or f"{one}s"
+
+
 def power(exponent: float) -> str:
     """Return a power of ten as an axis label; empty for a fractional exponent."""
     return f"{10.0**exponent:g}" if exponent == round(exponent) else ""

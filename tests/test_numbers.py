@@ -83,3 +83,13 @@ def test_shares_are_percent_and_short_numbers_complete():
     assert numbers.percent(None) == "–"
     assert numbers.short(-0.0005) == "−0.0005"
     assert numbers.short(86_999.5) == "86,999.5"
+
+
+def test_one_is_singular_and_all_else_plural():
+    """Zero as well, and a noun may have a plural of its own."""
+    assert [numbers.noun(count, "epoch") for count in (0, 1, 2)] == ["epochs", "epoch", "epochs"]
+    assert [numbers.noun(count, "stretch", "stretches") for count in (0, 1, 11)] == [
+        "stretches",
+        "stretch",
+        "stretches",
+    ]

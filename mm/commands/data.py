@@ -15,6 +15,7 @@ from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.errors import DataError, UsageError
+from mm.numbers import noun
 
 if TYPE_CHECKING:
     from mm.dayfolder.layout import DayFolder
@@ -201,13 +202,15 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
         row = "" if defect.row is None else f":{defect.row}"
         console.say(f"{defect.file}{row}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
-    console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {report.gaps} gaps in the ledger")
+    gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
+    console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")
     if not report.trades:
         console.say(
             "note: 0 trades: a backtest fills only where the book moves through an order, and a fit has no flow"
         )
     if not report.ok:
-        raise DataError(f"{folder}: {len(report.defects)} defects; `mm data repair` repairs what can be repaired")
+        defects = f"{len(report.defects)} {noun(len(report.defects), 'defect')}"
+        raise DataError(f"{folder}: {defects}; `mm data repair` repairs what can be repaired")
 
 
 @command(NamedDays, Name, arguments=[_FOLDER])
@@ -228,11 +231,13 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
     state = (
         "repaired" if repaired.changed else "sound, nothing was changed" if after.ok else "nothing could be repaired"
     )
-    console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {after.gaps} gaps in the ledger")
+    gaps = f"{after.gaps} {noun(after.gaps, 'gap')} in the ledger"
+    console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}")
     if not after.ok:
         first = after.defects[0]
         raise DataError(
-            f"{folder}: {len(after.defects)} defects are left, first {first.file}: {first.kind}: {first.message}; "
+            f"{folder}: {len(after.defects)} {noun(len(after.defects), 'defect is', 'defects are')} left, "
+            f"first {first.file}: {first.kind}: {first.message}; "
             f"`mm data check` names them all"
         )
 

@@ -26,6 +26,7 @@ from mm.ids import (
 )
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.market_data.venue import Number
+from mm.numbers import noun
 
 # Causes of an invalid book, the most informative first.
 CAUSES = (
@@ -405,21 +406,21 @@ MOST_STRETCHES = 20
 
 def coverage_text(found: DayCoverage) -> str:
     """Return the coverage of a day for a terminal."""
-    window_us = found.to_us - found.from_us
+    window_us, count = found.to_us - found.from_us, len(found.excluded)
     share = 100 * found.covered_s * US_PER_S / window_us if window_us else 0.0
     lines = [
         f"{found.symbol} {found.day}  {_time(found.from_us)} to {_time(found.to_us)} UTC, {_duration(window_us)}",
         f"  covered   {_duration(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
-        f"{found.epochs} epochs, {found.runs} runs",
-        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {len(found.excluded)} stretches",
+        f"{found.epochs} {noun(found.epochs, 'epoch')}, {found.runs} {noun(found.runs, 'run')}",
+        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {count} {noun(count, 'stretch', 'stretches')}",
         *(f"    {_stretch(one)}" for one in found.excluded[:MOST_STRETCHES]),
     ]
-    if len(found.excluded) > MOST_STRETCHES:
-        lines.append(f"    and {len(found.excluded) - MOST_STRETCHES} more; --json has them all")
+    if count > MOST_STRETCHES:
+        lines.append(f"    and {count - MOST_STRETCHES} more; --json has them all")
     lines.append(f"  depth     {_ids(found.depth)}")
     lines.append(f"  trades    {_ids(found.trades)}")
     if found.unreadable:
-        lines.append(f"  {found.unreadable} rows cannot be read; mm data check names them")
+        lines.append(f"  {found.unreadable} {noun(found.unreadable, 'row')} cannot be read; mm data check names them")
     return "\n".join(lines)
 
 
@@ -432,9 +433,10 @@ def _ids(ids: Ids) -> str:
     if not ids.rows:
         return "no rows"
     rest = f", {ids.rest:,} of them from REST" if ids.rest else ""
-    gaps = f"{ids.gaps} gaps" + (f" of {ids.missing:,} ids" if ids.gaps else "")
+    gaps = f"{ids.gaps} {noun(ids.gaps, 'gap')}"
+    gaps += f" of {ids.missing:,} {noun(ids.missing, 'id')}" if ids.gaps else ""
     gaps += f", {ids.undeclared} of them not in the ledger" if ids.undeclared else ""
-    return f"{ids.rows:,} messages{rest}, ids {ids.first_id} to {ids.last_id}, {gaps}"
+    return f"{ids.rows:,} {noun(ids.rows, 'message')}{rest}, ids {ids.first_id} to {ids.last_id}, {gaps}"
 
 
 def _time(us: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import contents, day_files
+from mm.numbers import noun
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape
 
 _SIGNS = "▁▂▃▄▅▆▇█"
@@ -49,7 +50,8 @@ class Inspection:
         found = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
         found += self.coverage
         if self.events:
-            found.append("events     " + ", ".join(f"{count:,} {kind}" for kind, count in self.events.items()))
+            counts = (f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items())
+            found.append("events     " + ", ".join(counts))
         if self.spread_ticks is None or self.spread_bps is None or self.one_tick is None:
             return [*found, "there is no book with both sides, so neither spread nor volatility"]
         found.append(

@@ -14,6 +14,7 @@ from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.market_data.venue import DepthUpdate, TradePrint
+from mm.numbers import noun
 
 
 @dataclass
@@ -79,16 +80,13 @@ class DayReport:
     def line(self) -> str:
         """Return the day for a terminal."""
         book = self.book
-        counted = [
-            f"{book.diffs:,} diffs",
-            f"{self.trades:,} trades",
-            f"{book.frames:,} frames",
-            f"{book.snapshots:,} snapshots",
-            f"{book.epochs:,} epochs",
-            f"{book.gaps:,} gaps",
-            *([f"{self.trade_gaps:,} trade gaps"] if self.trade_gaps else []),
-            *([f"{self.duplicate_trades:,} duplicate trades left out"] if self.duplicate_trades else []),
-            *([f"{self.clock_steps:,} clock steps"] if self.clock_steps else []),
+        counts = {"diff": book.diffs, "trade": self.trades, "frame": book.frames, "snapshot": book.snapshots}
+        counts |= {"epoch": book.epochs, "gap": book.gaps}
+        rare = {"trade gap": self.trade_gaps, "duplicate trade": self.duplicate_trades, "clock step": self.clock_steps}
+        counts |= {name: count for name, count in rare.items() if count}
+        ends = {"duplicate trade": " left out"}
+        counted = [f"{count:,} {noun(count, name)}{ends.get(name, '')}" for name, count in counts.items()]
+        counted += [
             *([f"{self.quarantined:,} in quarantine"] if self.quarantined else []),
             *([_anomalies(book.anomalies)] if book.anomalies else []),
             *([] if self.synced else ["never synced, so no frames"]),

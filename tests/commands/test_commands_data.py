@@ -53,7 +53,7 @@ def test_a_capture_becomes_day_folders():
     """The command says what it wrote, and the check finds nothing wrong with it."""
     result = call(import_command, "capture.gz", "--symbol", "simusdt")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("20260105  2 diffs, 1 trades, 2 frames")
+    assert result.stdout.startswith("20260105  2 diffs, 1 trade, 2 frames")
     assert DAY.is_dir()
     checked = call(check_command, str(DAY))
     assert (checked.exit_code, checked.stderr) == (0, "")

@@ -76,7 +76,8 @@ def test_a_day_that_never_had_a_book_covers_nothing(writer):
     end(writer, US + 4_000_000, 0)
     found = of(writer)
     assert (found.covered_s, found.excluded_s) == (0.0, 4.0)
-    assert "covered   0.0 s (0.00 %)" in coverage_text(found)
+    assert "covered   0.0 s (0.00 %), 0 epochs, 1 run\n" in coverage_text(found)
+    assert "excluded  4.0 s in 1 stretch\n" in coverage_text(found)
     assert "depth     no rows" in coverage_text(found)
 
 
@@ -87,7 +88,7 @@ def test_rows_that_cannot_be_read_are_counted_and_passed_over(writer):
     trades = next(writer.folder.path.glob("trades_ws_*"))
     trades.write_text(trades.read_text(encoding="utf-8") + "no,row\n", encoding="utf-8")
     assert of(writer).unreadable == 1
-    assert "1 rows cannot be read; mm data check names them" in coverage_text(of(writer))
+    assert "1 row cannot be read; mm data check names them" in coverage_text(of(writer))
 
 
 def test_a_folder_without_a_ledger_says_so(tmp_path):

@@ -14,6 +14,6 @@ def test_a_line_for_people_leaves_out_what_did_not_happen():
     report = DayReport("20260105", 1, 2, trades=1_200, trade_gaps=2, quarantined=1)
     report.book.epochs = report.book.snapshots = 1
     assert report.line() == (
-        "20260105  0 diffs, 1,200 trades, 0 frames, 1 snapshots, 1 epochs, 0 gaps, 2 trade gaps, 1 in quarantine"
+        "20260105  0 diffs, 1,200 trades, 0 frames, 1 snapshot, 1 epoch, 0 gaps, 2 trade gaps, 1 in quarantine"
     )
     assert DayReport("20260105", 1, 2).line().endswith("0 gaps, never synced, so no frames")

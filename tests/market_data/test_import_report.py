@@ -26,8 +26,8 @@ def report():
 def test_the_report_reads_like_this():
     """Everything a user must know stands in a few lines; what did not happen is not mentioned."""
     assert report().lines() == [
-        "20260105  2,000 diffs, 900 trades, 1,990 frames, 2 snapshots, 2 epochs, 1 gaps, 1 trade gaps, "
-        "4 duplicate trades left out, 1 clock steps, 6 in quarantine, anomalies: 1 crossed, 3 stale",
+        "20260105  2,000 diffs, 900 trades, 1,990 frames, 2 snapshots, 2 epochs, 1 gap, 1 trade gap, "
+        "4 duplicate trades left out, 1 clock step, 6 in quarantine, anomalies: 1 crossed, 3 stale",
         "20260106  0 diffs, 0 trades, 0 frames, 0 snapshots, 0 epochs, 0 gaps, never synced, so no frames",
         "bookTicker check: 7 compared, 6 agreed",
         "receive clock less exchange stamp, median a day: -40.2 ms",

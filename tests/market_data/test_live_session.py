@@ -127,7 +127,7 @@ def test_a_session_writes_what_an_import_would(desk):
     assert kinds(day) == ["snapshot_request", "snapshot_loaded"]
     ends = [kind for kind, _, _ in events(day)]
     assert (ends[:2], ends[-2:]) == (["run_start", "window_start"], ["window_end", "run_stop"])
-    assert desk.session.report.line() == f"{DAY}  2 diffs, 1 trades, 1 frames, 1 snapshots, 1 epochs, 0 gaps"
+    assert desk.session.report.line() == f"{DAY}  2 diffs, 1 trade, 1 frame, 1 snapshot, 1 epoch, 0 gaps"
 
 
 def test_the_kind_of_a_message_is_told(desk):

@@ -331,7 +331,7 @@ class _Columns:
 
     def __init__(self, start_us: int) -> None:
         self._start_us = start_us
-        self._numbers: dict[bytes, int] = {}
+        self._numbers: dict[tuple[Any, ...], int] = {}
         self._packed: list[Packed] = []
         self.head = ""
 
@@ -392,10 +392,11 @@ class _Columns:
 
     def _column(self, numbers: "NDArray[np.int64]") -> int:
         """Return the number of a column; equal ones are kept once."""
-        known = len(self._packed)
-        number = self._numbers.setdefault(numbers.tobytes(), known)
+        column, known = packed(numbers), len(self._packed)
+        key = (column.width, *(part.tobytes() for part in column[1:]))
+        number = self._numbers.setdefault(key, known)
         if number == known:
-            self._packed.append(packed(numbers))
+            self._packed.append(column)
         return number
 
 

@@ -13,10 +13,10 @@ from array import array
 from itertools import accumulate
 from typing import BinaryIO
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from mm._decimals cimport power_of_ten, put_decimal, put_fixed, put_signed, put_whole, wide_t
+from mm._decimals cimport PAIRS, put_decimal, put_eight, put_signed, put_whole, wide_t
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS
@@ -34,6 +34,8 @@ STATE_FILE = ("recv_ms", "inventory", "cash", "mid", "mtm_value", "open_orders",
 cdef enum:
     CHUNK = 1 << 22  # a thread waits for the interpreter's lock at the end of each
     NUMBERS = 1024  # more than the digits, signs, points and commas of any row
+
+cdef int64_t FIRST_OF_16 = 10**15
 
 # Columns of the journal's tables, by position.
 cdef enum:
@@ -69,15 +71,30 @@ cdef inline char* put_product(char* p, int64_t count, wide_t unit) noexcept nogi
     return put_decimal(p, value, 8)
 
 
+cdef inline bint has_16_digits(int64_t us) noexcept nogil:
+    """Return True from 2001 to 2286."""
+    return FIRST_OF_16 <= us < 10 * FIRST_OF_16
+
+
 cdef inline char* put_ms(char* p, int64_t us) noexcept nogil:
-    return p if us < 0 else put_whole(p, <uint64_t>us // 1000)
+    cdef uint64_t ms = <uint64_t>us // 1000
+    cdef uint32_t high = <uint32_t>(ms // 100000000)
+    if has_16_digits(us):  # 13 of ms: five and eight of them, without a look at how many there are
+        p[0] = <char>(48 + high // 10000)
+        memcpy(p + 1, PAIRS + 2 * (high // 100 % 100), 2)
+        memcpy(p + 3, PAIRS + 2 * (high % 100), 2)
+        return put_eight(p + 5, <uint32_t>(ms % 100000000))
+    return p if us < 0 else put_whole(p, ms)
 
 
 cdef inline char* put_us(char* p, int64_t us, const char* ms) noexcept nogil:
     """Append *us*; its whole milliseconds were put at *ms* before."""
-    if power_of_ten(15) <= <uint64_t>us < power_of_ten(16):  # 2001 to 2286: 16 digits, and 13 of them are there
+    cdef uint32_t rest = <uint32_t>(us % 1000)
+    if has_16_digits(us):  # 13 of them are there
         memcpy(p, ms, 13)
-        return put_fixed(p + 13, <uint64_t>us % 1000, 3)
+        p[13] = <char>(48 + rest // 100)
+        memcpy(p + 14, PAIRS + 2 * (rest % 100), 2)
+        return p + 16
     return p if us < 0 else put_whole(p, <uint64_t>us)
 
 

@@ -16,7 +16,7 @@ from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report._drawn_rows import pick_prints
-from mm.tape.columns import TRADE, gathered, release
+from mm.tape.columns import TRADE, fresh, gathered, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Instants
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
-    bought, sold = (np.empty((3, count), np.int64) for _ in range(2))  # memory that is not written to is none
+    bought, sold = (fresh(3 * count, np.int64).reshape(3, count) for _ in range(2))  # what is not written to is none
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
     done = (0, 0)
     for begin in range(begun, len(tape), EVENTS):

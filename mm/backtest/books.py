@@ -48,6 +48,7 @@ class Books:
         sensitivity: Results of the same strategy under other assumptions; None if not requested.
         pnl_band: Range of the PnL over draws of A and k from the fit's distribution; None if not requested.
         lost_lines: Number of recorded lines lost to damage in the days' files, as far as known.
+        clock_raised: Number of messages whose receive time was raised, because the recorder's clock had stepped back.
         untraded: Share of the days' time in stretches without a trade longer than half a day's window; 1 without any
             trade, None if unknown.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence unless the end was regular;
@@ -71,6 +72,7 @@ class Books:
     gammas: "NDArray[np.float64] | None" = field(default=None, compare=False)
     seed: int = 0
     lost_lines: int = 0
+    clock_raised: int = 0
     untraded: float | None = None
     funding_e8: int | None = None
     spot_fees: tuple[str, ...] = ()

@@ -60,9 +60,9 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans = list[str](), list[tuple[int, int]]()
+    days, spans, passed = list[str](), list[tuple[int, int]](), [0, 0]
     first: Tape | None = None
-    passed, sums = [0, 0], np.zeros(3, np.int64)  # lost lines, time without trades, all time
+    sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     predictors, hits = list["Artefact"](), list["NDArray[np.int64]"]()
     for one in _each(tape, intensity, hits):
         if first is None:
@@ -71,14 +71,14 @@ def backtest(  # noqa: PLR0913 - what is played, under which terms, and what is 
         spans.append((one.start_us, one.end_us))
         best, levels, ahead = _best_of(one, exchange)
         exchange.run(best or one, step, levels=levels, ahead=ahead, stays=one.stays)
-        sums += one.meta.counts.get("lost_lines", 0), *untraded_us(best or one)
+        sums += *(one.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or one)
         if best is not None:
             passed = [many + of - seen for many, of, seen in zip(passed, one.counted, best.counted, strict=True)]
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
-    books = replace(books_of(first, rules, models), days=tuple(days), **_times(spans))
-    books = replace(books, lost_lines=int(sums[0]), untraded=int(sums[1]) / max(int(sums[2]), 1), hits=joined(hits))
+    books = replace(books_of(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
+    books = replace(books, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1), hits=joined(hits))
     if exchange.feeds:
         books = replace(books, feed=exchange.feeds[0].to_dict())
     if first.meta.venue == USDM:

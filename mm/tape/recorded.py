@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import reduce
 from itertools import islice
 from math import gcd, lcm
@@ -48,6 +48,7 @@ class KnownGrid:
         steps: The greatest tick and quantity step that divide those of all grids of the day; 0 where they are to be
             inferred.
         orders: The least that are multiples of all of them: what orders stand on whatever the instant; 0 as above.
+        own: The same of the exchange's own grids, whatever steps were given; 0 where none is known.
         min_notional_e8: Least notional of an order, 0 where none is known.
         assets: Base and quote asset; empty where nothing names them.
         read: ``instrument.json``, where it was read.
@@ -57,6 +58,7 @@ class KnownGrid:
 
     steps: Steps
     orders: Steps
+    own: Steps
     min_notional_e8: int
     assets: tuple[str, str]
     filters: Filters
@@ -86,6 +88,10 @@ class KnownGrid:
                 f"on multiples of {short_text(orders.tick_e8)} and {short_text(orders.lot_e8)}, which are on each of "
                 f"its grids (instrument.json, history)"
             )
+        for name, used, own in zip(inferred, astuple(orders), astuple(self.own), strict=True):
+            if own and used % own:
+                both = f"{short_text(used)} is no multiple of the exchange's, {short_text(own)}"
+                warnings.append(f"{name} {both}: it refuses orders in between")
         grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
         return grid, Steps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
 
@@ -178,12 +184,14 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
         )
     if base and not grids:
         grids = {Steps(base.tick_e8, base.lot_e8)}
-    ticks = {options.tick_size_e8} if options.tick_size_e8 else {one.tick_e8 for one in grids}
-    lots = {options.qty_step_e8} if options.qty_step_e8 else {one.lot_e8 for one in grids if one.lot_e8}
+    own_ticks, own_lots = {one.tick_e8 for one in grids}, {one.lot_e8 for one in grids if one.lot_e8}
+    ticks = {options.tick_size_e8} if options.tick_size_e8 else own_ticks
+    lots = {options.qty_step_e8} if options.qty_step_e8 else own_lots
     notional, given = base.min_notional_e8 if base else 0, options.min_notional_e8
     return KnownGrid(
         steps=Steps(gcd(*ticks), gcd(*lots)),
         orders=Steps(lcm(*ticks) if ticks else 0, lcm(*lots) if lots else 0),
+        own=Steps(lcm(*own_ticks) if own_ticks else 0, lcm(*own_lots) if own_lots else 0),
         min_notional_e8=notional if given is None else given,
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
         filters=base.filters if base else Filters(),

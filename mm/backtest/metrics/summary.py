@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mm.backtest.books import Books
     from mm.backtest.journal import Journal
 
+MANY_RAISED = 0.01  # of the messages; a clock that is corrected steps back for fewer
 PNL = (
     "pnl_total",
     "pnl_spread_capture",
@@ -295,6 +296,11 @@ def _cautions(journal: "Journal", books: "Books", left_out: int) -> list[str]:
         cautions.append(
             f"{books.lost_lines:,} lines of the recorded files are lost: after them the book or the trades "
             f"stand still, and orders fill, or do not, as they should not; mm data check names the files"
+        )
+    if books.clock_raised > MANY_RAISED * journal.counters["events"]:
+        cautions.append(
+            f"{books.clock_raised:,} messages count as received at one instant with those before them, because the "
+            f"recorder's clock stepped back: no time passes while they are played; the log names the files"
         )
     unmarked = int((journal.fills[:, 7] == 0).sum())
     if unmarked:

@@ -261,6 +261,24 @@ def test_lines_that_damage_took_are_told_with_the_numbers():
     assert not any("are lost" in line for line in untold)
 
 
+def test_a_clock_that_stood_still_is_told_with_the_numbers():
+    """Of a clock an hour fast until it was set back, everything behind is played at one instant."""
+    events = [(0, "snapshot", [(99, 5)], [(101, 5)]), *((10**6, "depth", [(99, 5 + i)], []) for i in range(99))]
+    tape = Tape.of(Instrument("BTCUSDT", 1_000_000, 1_000), events)
+    rules = Rules(1_000_000, 1_000, quote_lots=1)
+    told, untold = (
+        backtest(
+            replace(tape, meta=replace(tape.meta, counts={"clock_raised": raised})),
+            fixed_spread(delta_ticks=1),
+            trade_cross(),
+            rules,
+        ).summary["warnings"]
+        for raised in (2, 1)
+    )
+    assert any(line.startswith("2 messages count as received at one instant ") for line in told)
+    assert not any("at one instant" in line for line in untold)
+
+
 def test_what_bends_the_numbers_is_said():
     """A run that ends without a book, and periods without equity."""
     scribe = seeded(300, breaks=0)

@@ -60,7 +60,7 @@ TODAY = {
     "live": (11_924, 57),
     # Issue 18 gave them room: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
-    "cli": (2_655, 12),  # distances that follow a fill model unless they were given
+    "cli": (2_658, 12),  # distances that follow a fill model unless they were given
     "commands": (3_160, 19),  # issue 17: a fit that carries its clustering; 21: what runs beside
     "evaluate": (3_016, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 gave it room: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
@@ -70,7 +70,7 @@ TODAY = {
     # a first reading of a day has hashed.
     "market_data": (18_370, 62),
     # Issue 18 gave it room: what a notebook shows, the market beside our quotes, zoom on every page.
-    "report": (5_970, 23),
+    "report": (5_971, 23),
     "runs": (1_607, 6),  # issue 18: numbers within a tolerance
     # Issue 15 gave it room: the faults of order handling, and the truth about users.
     "sim": (12_867, 52),
@@ -85,7 +85,7 @@ TODAY = {
 # Figures of the whole house (lines and modules without the rooms in NEW): the goal, and what it must not exceed today;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 93_693),
+    "lines": (46_000, 93_697),
     "modules": (220, 366),
     "modules under 100 lines": (25, 58),  # a kernel of one loop and its face, the card of windows
     "lines that a median module lacks to 180": (0, 0),

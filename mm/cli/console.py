@@ -75,7 +75,7 @@ class Log:
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8", buffering=1)
+            self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         # LOG_LEVEL does not reduce the file, because only the file is kept.
         self._kept = self._least if self._file is None else min(self._least, logging.INFO)
         self.logger: Logger = _Events(self._write, bound)
@@ -145,7 +145,10 @@ def write_line(stream: TextIO, text: str) -> None:
 
 def _to_terminal(stream: TextIO, text: str) -> None:
     try:
-        stream.write(text)
+        try:
+            stream.write(text)
+        except UnicodeEncodeError as error:  # a terminal without "−", or the name of a folder that is not UTF-8
+            stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         stream.flush()
     except BrokenPipeError:
         # The interpreter flushes once more at its end; that must not fail, either.

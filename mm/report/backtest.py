@@ -160,7 +160,7 @@ class RunFiles:
         They are None where it is no table; *about* is the command and the knobs, for the page.
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
-        (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
+        (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
         html = page(result.summary, self._seen.result(), about, charts=self._drawn.result)
         (self._folder / PAGE).write_text(html, encoding="utf-8")
         return {**self._tables.result(), SUMMARY: None, PAGE: None}

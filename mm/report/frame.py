@@ -56,13 +56,14 @@ def document(title: str, parts: Sequence[str], script: str = "") -> str:
     """
     sorting = SORT if 'class="grid"' in "".join(parts) else ""
     run = "".join(f"<script>\n{one}</script>\n" for one in (script, sorting) if one)
-    return (
+    html = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body><main>\n{chr(10).join(part for part in parts if part)}\n</main>\n{run}</body></html>\n"
     )
+    return html.encode(errors="backslashreplace").decode()  # the name of a folder need not be UTF-8
 
 
 def nothing(why: str) -> str:

@@ -79,7 +79,7 @@ class KeptTape:
         """Return the place for the tape of *day* that *inputs* give under *options*."""
         stats = [(day.relative(path), path.stat()) for path in inputs]
         files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-        name = hashlib.sha256(f"{day.path.resolve()} {options}".encode()).hexdigest()[:12]
+        name = hashlib.sha256(os.fsencode(f"{day.path.resolve()} {options}")).hexdigest()[:12]
         return cls(folder / f"{day.symbol}_{day.day}_{name}.arrow", json.dumps([options, files]))
 
     def read(self, notes: list[str]) -> Tape | None:

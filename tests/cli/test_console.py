@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import os
@@ -99,6 +100,12 @@ def test_a_line_is_one_json_object_with_what_was_bound(log):
     assert line["ts"].endswith("Z")
 
 
+def test_a_path_that_is_no_text_stays_readable_in_the_file(log):
+    """Names of folders are bytes; ``os.fsencode`` of the value gives them back."""
+    log.logger.info("fit_taken", path="out\udcff")
+    assert lines(log)[-1]["path"] == "out\udcff"
+
+
 def test_the_terminal_gets_the_event_and_its_numbers(log, capsys):
     """Key=value reads at a glance; values with blanks are quoted."""
     log.logger.info("day_loaded", events=3, note="two words")
@@ -194,6 +201,14 @@ def test_a_reader_that_has_gone_ends_the_talk_and_not_the_work():
     done = subprocess.run([sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("encoding", "minus"), [("ascii", "\\u2212"), ("latin-1", "\\u2212"), ("utf-8", "−")])
+def test_what_a_terminal_cannot_show_ends_no_work(encoding, minus):
+    """No run is lost for a sign, or for the name of a folder that is not UTF-8."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    write_line(stream, "−1 in \udcff")
+    assert stream.buffer.getvalue().decode(encoding) == f"{minus}1 in \\udcff\n"
 
 
 def test_a_line_is_written_at_once(capsys):

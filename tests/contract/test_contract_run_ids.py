@@ -1,12 +1,14 @@
 """What a run is called, what happens to the name when it is taken, and what Ctrl-C leaves."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from lab import Lab, environment, mm
@@ -185,3 +187,16 @@ def other_symbol_and_day(root: Path, copy: Path) -> Path:
                     path.read_bytes().replace(SYMBOL.encode(), symbol.encode()) if is_text else path.read_bytes()
                 )
     return copy
+
+
+def test_folders_may_have_names_that_are_no_utf_8(lab: Lab, tmp_path: Path) -> None:
+    """A disk that was mounted with another character set has such names; the results are those of any other folder."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    copytree(lab.sim("plain"), folder / "data")
+    roots = {"DATA_ROOT": str(folder / "data"), "OUT_ROOT": str(folder / "out"), "DAY": "20260105", "SYMBOL": "SIMUSDT"}
+    calibrated = mm("calibrate", "--run-id", "a", "--json", cwd=folder, **roots)
+    assert (calibrated.code, calibrated.err) == (0, "")
+    played = mm("backtest", "--fit", "last", "--json", cwd=folder, **roots)
+    assert (played.code, played.err) == (0, "")
+    assert json.loads(Path(calibrated.last["path"]).read_text())["A"] == calibrated.last["A"]
+    assert "caf\\udce9" in Path(played.last["path"]).with_name("report.html").read_text()

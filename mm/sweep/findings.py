@@ -239,28 +239,31 @@ class SelectionBias:
 
     Attributes:
         trials: Different trials.
-        variance: Of their Sharpe ratios of a 60 s period; 0 under two of them.
+        variance: Of their Sharpe ratios of a 60 s period; 0 for fewer than two trials, None where fewer than two of
+            several have one.
     """
 
     trials: int
-    variance: float
+    variance: float | None
 
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "SelectionBias":
         """Return the selection bias of trials, by their summaries."""
         known = [one["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
-        return cls(len(summaries), variance(defined) if len(defined) > 1 else 0.0)
+        alone = 0.0 if len(summaries) < 2 else None
+        return cls(len(summaries), variance(defined) if len(defined) > 1 else alone)
 
     @property
     def best(self) -> float | None:
-        """The Sharpe ratio, of a year, that the best of as many trials without skill shows; None without a trial."""
-        return expected_best_sharpe(self.variance, self.trials) * YEAR if self.trials else None
+        """The Sharpe ratio, of a year, that the best of as many trials without skill shows; None where unknown."""
+        known = self.trials and self.variance is not None
+        return expected_best_sharpe(self.variance or 0.0, self.trials) * YEAR if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the probability that a trial is better than that; None where its Sharpe ratio is not defined."""
+        """Return the probability that a trial is better than that; None where one of the two is not defined."""
         moments = summary["returns"]
-        if moments["sharpe_per_period"] is None:
+        if moments["sharpe_per_period"] is None or self.variance is None:
             return None
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
@@ -456,6 +459,10 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
             f"assumption, and see the worst case over all of them"
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
+    if content["sharpe_variance"] is None:
+        lines.append(
+            "null: sharpe_variance, expected_best_sharpe, deflated_sharpe: fewer than two trials have a Sharpe ratio"
+        )
     if panel is None and trials > 1:
         lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
     return lines

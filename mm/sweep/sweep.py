@@ -189,9 +189,10 @@ def words(found: SweepFindings, record: SelectionBias) -> list[str]:
     """
     content, lines = found.content, []
     best, trials = content["best"], content["trials"]
+    by_chance = content["expected_best_sharpe"]
+    shown = f"of {number(by_chance)}" if by_chance is not None else "that is not known: fewer than two trials have one"
     lines.append(
-        f"{trials} different trials; the best of as many without skill is expected to show a Sharpe ratio of "
-        f"{number(content['expected_best_sharpe'])}"
+        f"{trials} different trials; the best of as many without skill is expected to show a Sharpe ratio {shown}"
     )
     if record.trials > trials and best is not None:
         deflated = record.deflated(summary_of(found, best))

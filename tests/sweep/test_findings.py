@@ -77,6 +77,16 @@ def test_the_deflated_sharpe_is_that_of_bailey_and_lopez_de_prado(ratios, period
     assert luck.deflated(summaries[ratios.index(sharpe)]) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
+def test_trials_whose_spread_is_unknown_are_not_corrected_for_none():
+    """A variance of 0 would let the only Sharpe ratio of many trials pass as that of a single one."""
+    moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0}
+    only, none = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
+    alone, among = SelectionBias.of([only]), SelectionBias.of([only, none, none])
+    assert (alone.best, among.best) == (0.0, None)
+    assert alone.deflated(only) == pytest.approx(norm.cdf(0.1 * 499**0.5 / 1.005**0.5))
+    assert among.deflated(only) is None
+
+
 def test_the_best_of_noise_is_told_to_be_luck_and_a_real_one_is_not():
     """Forty worthless trials have a best one; its deflated Sharpe says what it is."""
     worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "sharpe", [0])

@@ -188,6 +188,8 @@ def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodnes
     """Return the consequence of the *best* curve for the use of A and k, as a sentence."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
+    if best is exponential and goodness_p is None:
+        return "the fills are too few to show whether one exponential describes them, or another curve does better"
     if best is exponential:
         return "one exponential describes the fills: no other curve predicts unseen blocks clearly better"
     name = best.name.replace("_", " ")

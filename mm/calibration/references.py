@@ -228,11 +228,14 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
     )
+    verdict = f"{shape} from the {chosen} predicts unseen blocks best"
+    if chosen != best and gain >= 0:
+        verdict = "no other reference predicts unseen blocks clearly better than the mid"
     return ReferenceChoice(
         chosen=chosen,
         gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in gains.items()}, "sweep": None},
         se=error,
-        why=f"{shape} from the {chosen} predicts unseen blocks best (nats per fill over {over}: {text})",
+        why=f"{verdict} (nats per fill over {over}: {text})",
         compared=compared,
     )
 

@@ -102,3 +102,14 @@ def test_a_poor_fit_is_never_said_to_describe_the_fills():
     counts = np.tile([200, 20, 110, 12, 60, 6], (8, 1))
     points = Points.of(np.tile(np.arange(6.0), 8), np.full(48, 300.0), counts.ravel(), block=np.repeat(np.arange(8), 6))
     assert not compare(points).sentence.startswith("one exponential describes")
+
+
+def test_a_handful_of_fills_is_not_said_to_fit():
+    """Three fills at two distances contradict nothing, and support nothing."""
+    points = Points.of(
+        np.tile(np.arange(3.0), 4),
+        np.full(12, 30.0),
+        [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0],
+        block=np.repeat(np.arange(4), 3),
+    )
+    assert compare(points).sentence.startswith("the fills are too few to show whether one exponential describes them")

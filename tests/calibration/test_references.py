@@ -149,6 +149,19 @@ def test_a_recording_of_ten_minutes_is_cut_into_shorter_blocks(name):
         assert (choice.chosen, choice.compared) == (name, "exponential"), (seed, choice)
 
 
+def test_the_mid_is_not_said_to_predict_best_where_another_is_ahead():
+    """Of 24 short blocks a gain has to be two standard errors, and the figures beside the words show a smaller one."""
+    words = {}
+    for k, seed in ((0.8, 2), (0.1, 0)):
+        choice = compare_references(Calibrator(flow("best", seed, 10, k, 0.1), CalibrationConfig()))
+        assert choice.chosen == "mid"
+        words[max(choice.gain_nats_per_fill[name] for name in ("best", "micro")) > 0] = choice.why.partition(" (")[0]
+    assert words == {
+        True: "no other reference predicts unseen blocks clearly better than the mid",
+        False: "an exponential from the mid predicts unseen blocks best",
+    }
+
+
 def test_too_few_fills_of_a_short_recording_are_no_comparison():
     """Then auto is the mid, and the fit says why; another reference has nothing to say."""
     day = flow("best", 1, minutes=10, rate=0.02)

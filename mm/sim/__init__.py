@@ -6,4 +6,4 @@ COMMANDS = {
     "api": ("Serve a simulated exchange for trading clients of any asset class.", "mm.api.command:api"),
     "as2008": ("Print the tables of Avellaneda and Stoikov (2008), exact and simulated.", "mm.sim.__main__:as2008"),
 }
-"""The commands of ``mm sim``: help, and where each stands."""
+"""The commands of ``mm sim``: help text and function."""

@@ -1,5 +1,5 @@
 """``mm sim``: simulated days, a simulated exchange, and the tables of Avellaneda and Stoikov (2008)."""
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import json
 import os
@@ -47,7 +47,7 @@ _MOST_STEPS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedDays(Source):
-    """Which sessions to make, of which market."""
+    """Which simulated sessions to make, and their market."""
 
     day: tuple[str, ...] = knob(
         REQUIRED,
@@ -62,7 +62,7 @@ class SimulatedDays(Source):
         common="Length of a day, from 08:00 in Berlin",
     )
     seed: int = knob(
-        0, integer(0, 2**63 - 1), "Seed of all random draws; each day of a range has its own.", common=_SEED
+        0, integer(0, 2**63 - 1), "Seed of all random draws; each day of a range has different draws.", common=_SEED
     )
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
 
@@ -91,29 +91,29 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Which exchange, and where it listens."""
+    """Parameters of the served exchange, and its address."""
 
-    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The one symbol that is traded, in any case.", common="The symbol")
+    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The traded symbol, in upper or lower case.", common="The symbol")
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws and of the accounts' keys.", common=_SEED)
     speed: float = knob(
         1.0,
         number(0, 10_000),
-        "Seconds of the exchange in a second; 0 waits for POST /sim/advance.",
-        common="Seconds of the exchange in a second",
+        "Exchange seconds per second; 0 waits for POST /sim/advance.",
+        common="Exchange seconds per second",
     )
     start_ms: int | None = knob(
-        None, integer(10**12, 10**13), "The exchange's first instant, Unix ms; without it now. It is rounded to 100 ms."
+        None, integer(10**12, 10**13), "The exchange's first instant, Unix ms; default: now. It is rounded to 100 ms."
     )
-    limits: str = knob("on", one_of("on", "off"), "Whether too many orders, requests and handshakes are refused.")
+    limits: str = knob("on", one_of("on", "off"), "Whether excess orders, requests and handshakes are refused.")
     faults: Path | None = knob(None, PATH, "A script of faults.", common="A script of faults")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     serve_port: int = knob(
-        0, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port", common="Port; 0: a free one"
+        0, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
     )
 
     def session(self) -> Session:
-        """Return when the exchange begins, and its seed."""
+        """Return the exchange's start and its seed."""
         first_us = now_us() if self.start_ms is None else self.start_ms * 1_000
         begins_us = first_us - first_us % STEP_US
         return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
@@ -136,7 +136,7 @@ def serve(console: Console, options: ServeOptions, flags: object) -> None:
 
 
 async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
-    """Run until a signal comes, or the exchange fails."""
+    """Serve until a signal arrives, or the exchange fails."""
     import asyncio
 
     stopped = asyncio.Event()
@@ -174,8 +174,8 @@ class PaperOptions:
     k_per_price: float = knob(1.5, number(1e-9, 1e9), "Decay of the fill rate with distance, 1/price.", flag="--k")
     sigma_price_per_sqrt_s: float = knob(2.0, number(0, 1e6), "Volatility of the mid, price/√s.", flag="--sigma")
     horizon_s: float = knob(1.0, number(1e-6, 1e9), "Length of a session.", flag="--T")
-    step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session is whole steps.", flag="--dt")
-    paths: int = knob(1000, integer(2, 10**9), "Simulated sessions of each row.")
+    step_s: float = knob(0.005, number(1e-9, 1e9), "Length of a step; a session has whole steps.", flag="--dt")
+    paths: int = knob(1000, integer(2, 10**9), "Simulated sessions per row.")
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws; those of a row do not depend on the others.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(_STRATEGIES)}."
@@ -185,7 +185,7 @@ class PaperOptions:
         """Return the number of steps of a session.
 
         Raises:
-            UsageError: If it is not whole, or beyond what can be played.
+            UsageError: If it is not whole, or too large.
         """
         flag = f"--dt (STEP_S) is {shown(self.step_s)} and --T (HORIZON_S) is {shown(self.horizon_s)}"
         if self.step_s > self.horizon_s:

@@ -68,7 +68,7 @@ def test_a_flag_of_another_scenario_is_one_line_and_its_variable_is_left_alone(t
     done = run_python(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "--A (A_PER_S) is no parameter of scenario large_tick" in line
+    assert "--A (A_PER_S): scenario large_tick has no such parameter" in line
     done = run_python(
         *SIM, "--day", "20260105", "--json", cwd=tmp_path, SCENARIO="large_tick", A_PER_S="1", MARKET_PER_S="2"
     )
@@ -79,7 +79,7 @@ def test_a_market_without_flow_is_no_day(tmp_path):
     """A recording of nothing would break whoever reads it; the empty market is for the server."""
     done = run_python(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
     assert done.returncode == 2
-    assert "leaves no depth message" in done.stderr
+    assert "has no depth message" in done.stderr
     assert not list(tmp_path.glob("data/*/*"))
 
 

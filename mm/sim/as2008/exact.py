@@ -1,8 +1,8 @@
-"""The exact moments: a walk over inventories, forward in time, that carries probabilities instead of paths.
+"""The exact moments: a forward recursion over inventories, with probabilities instead of paths.
 
-Profit is what fills gain against the mid, and inventory times the mid's moves. The moves are coins that do
-not depend on the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
-needs, for each inventory, the probability of being there and the first two moments of the gain so far.
+Profit is the gain of fills against the mid, plus inventory times the mid's moves. The moves do not depend on the
+quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first part needs, for each
+inventory, its probability and the first two moments of the gain so far.
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ import numpy as np
 from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 
 LOST = 1e-24
-"""At most this much probability is left out, at inventories that no path will ever reach."""
+"""At most this probability is truncated, at inventories that practically no path reaches."""
 RARE = 1e-12
-"""A certainty equivalent that changes where this much probability is left out does not describe paths that occur."""
+"""A certainty equivalent that changes when this probability is truncated depends on paths that do not occur."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What the paths of a strategy come to; the names are those of the artefact.
+    """Moments of the paths of a strategy; the names are those of the artefact.
 
     Attributes:
-        avg_spread: The quoted spread as the paper prints it; None where it depends on the inventory.
-        profit_mean, profit_std: Cash and marked inventory at the end.
+        avg_spread: The quoted spread as printed in the paper; None if it depends on the inventory.
+        profit_mean, profit_std: Cash plus marked inventory at the end.
         final_q_mean, final_q_std: Inventory at the end.
         fills_per_path: Fills of both sides.
         std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
-        expected_steps_with_lambda_dt_above_1: Steps of a path in which a side's chance was cut to 1, both sides.
-        certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None where paths decide it that come less often
-            than once in 10¹².
+        expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, both sides.
+        certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None if it depends on paths with probability below
+            10⁻¹².
     """
 
     avg_spread: float | None
@@ -46,7 +46,7 @@ class Moments:
 
 
 def exact(market: PaperModel, policy: Policy) -> Moments:
-    """Return the moments of *policy* in *market*, to rounding."""
+    """Return the moments of *policy* in *market*, up to rounding."""
     walk, without_rare = _Walk(market, policy, LOST), _Walk(market, policy, RARE)
     for one in (walk, without_rare):
         for step in range(market.steps):
@@ -56,7 +56,7 @@ def exact(market: PaperModel, policy: Policy) -> Moments:
 
 
 class _Walk:
-    """Probabilities by inventory, and beside them the gain's moments and the profit's exponential utility."""
+    """Probabilities by inventory, with the moments of the gain and the exponential utility of the profit."""
 
     def __init__(self, market: PaperModel, policy: Policy, lost: float) -> None:
         self._market = market
@@ -64,13 +64,13 @@ class _Walk:
         self._spare = lost / (2 * market.steps)
         self._q = np.zeros(1, dtype=np.int64)
         self._mass = np.ones(1)
-        self._first = np.zeros(1)  # of the gain less its mean so far
+        self._first = np.zeros(1)  # of the gain minus its mean so far
         self._second = np.zeros(1)
         self._log_utility = np.zeros(1)  # ln E[exp(-gamma·profit); q]
         self._gained = self._fills = self._cut = self._squares = 0.0
 
     def take(self, step: int) -> None:
-        """Take a step: fills, and then the mid's move."""
+        """Apply a step: fills, and then the mid's move."""
         table = fills(self._market, self._policy, step, self._q)
         self._fills += float(self._mass @ (table.bid_chance + table.ask_chance))
         self._cut += float(self._mass @ table.cut)
@@ -103,7 +103,7 @@ class _Walk:
         self._q = np.arange(self._q[0] - 1, self._q[-1] + 2)
 
     def _trim(self) -> None:
-        """Leave out the outermost inventories, as long as their probabilities together are spare."""
+        """Truncate the outermost inventories while their total probability is small enough."""
         low = int(np.searchsorted(np.cumsum(self._mass), self._spare, side="right"))
         high = len(self._mass) - int(np.searchsorted(np.cumsum(self._mass[::-1]), self._spare, side="right"))
         kept = slice(low, high)
@@ -112,11 +112,11 @@ class _Walk:
 
     @property
     def certainty_equivalent(self) -> float:
-        """Return -(1/gamma)·ln E[exp(-gamma·profit)], over the inventories that were kept."""
+        """Return -(1/gamma)·ln E[exp(-gamma·profit)], over the remaining inventories."""
         return -float(np.logaddexp.reduce(self._log_utility)) / self._market.gamma
 
     def moments(self, certainty_equivalent: float | None) -> Moments:
-        """Return the moments, with the certainty equivalent to report."""
+        """Return the moments, with the given certainty equivalent."""
         capture = max(0.0, float(self._second.sum() - self._first.sum() ** 2))
         drift = self._market.move**2 * self._squares
         mean_q = float(self._mass @ self._q)
@@ -135,9 +135,9 @@ class _Walk:
 
 
 def _sum(parts: Sequence[tuple[int, Floats]], add: np.ufunc = np.add) -> Floats:
-    """Return the sum of arrays that are each shifted by -1, 0 or 1, one entry longer on both sides.
+    """Return the sum of arrays that are shifted by -1, 0 or 1 each, one entry longer on both sides.
 
-    With `np.logaddexp` the arrays are logarithms of what is summed.
+    With `np.logaddexp` the arrays are logarithms of the summands.
     """
     total = np.full(len(parts[0][1]) + 2, 0.0 if add is np.add else -np.inf)
     for shift, values in parts:

@@ -1,4 +1,4 @@
-"""The experiment of Avellaneda and Stoikov (2008): its market in steps of time, and the quoting rules of the table.
+"""The experiment of Avellaneda and Stoikov (2008): its discrete-time market, and the quoting rules of the table.
 
 The rules are the two of the paper and two of Guéant, Lehalle and Fernandez-Tapia."""
 
@@ -15,16 +15,16 @@ from mm.errors import UsageError
 Floats = NDArray[np.float64]
 Inventories = NDArray[np.int64]
 Q_MAX = 60
-"""The inventory beyond which `glft_exact` does not quote."""
+"""Inventory beyond which `glft_exact` does not quote."""
 
 
 @dataclass(frozen=True)
 class PaperModel:
-    """What the quotes of one strategy meet.
+    """The market in which a strategy quotes.
 
-    The convention is the paper's: within a step the two quotes are made from time and inventory, each fills by a
-    coin of its own (both may), and then the mid moves by plus or minus sigma·sqrt(dt), each with chance one half.
-    The chance of a fill is the literal lambda·dt, at most 1, and not 1 - exp(-lambda·dt).
+    The convention is the paper's: in each step the two quotes depend on time and inventory, each is filled with its own
+    independent draw (both may be), and then the mid moves by plus or minus sigma·sqrt(dt) with probability one half
+    each. The fill probability is lambda·dt, at most 1, and not 1 - exp(-lambda·dt).
 
     Attributes:
         gamma: Risk aversion, 1/(price·unit).
@@ -32,7 +32,7 @@ class PaperModel:
         k: Decay of the fill rate, 1/price.
         sigma: Volatility of the mid, price/√s.
         horizon_s: Length of a session (T).
-        steps: Number of steps that it is cut into.
+        steps: Number of steps in a session.
     """
 
     gamma: float
@@ -49,20 +49,20 @@ class PaperModel:
 
     @property
     def move(self) -> float:
-        """Return how far the mid moves in a step, up or down."""
+        """Return the size of the mid's move in a step, up or down."""
         return float(self.sigma * np.sqrt(self.step_s))
 
     @cached_property
     def markup(self) -> float:
-        """Return (1/gamma)·ln(1 + gamma/k), what a quote without inventory risk keeps from the mid."""
+        """Return (1/gamma)·ln(1 + gamma/k), the distance from the mid of a quote without inventory risk."""
         return float(np.log1p(self.gamma / self.k) / self.gamma)
 
     def left_s(self, step: int) -> float:
-        """Return the time left when *step*, counted from 0, begins."""
+        """Return the time left at the start of *step*, counted from 0, in s."""
         return self.horizon_s * (1 - step / self.steps)
 
     def log_chance(self, distances: Floats) -> Floats:
-        """Return ln(lambda·dt) of quotes at *distances* from the mid; above 0 where the chance is cut to 1."""
+        """Return ln(lambda·dt) of quotes at *distances* from the mid; above 0 where the probability is capped at 1."""
         return np.asarray(np.log(self.A * self.step_s) - self.k * distances)
 
 
@@ -71,14 +71,14 @@ class Policy(Protocol):
 
     @property
     def average_spread(self) -> float | None:
-        """Return the quoted spread as the paper prints it; None where it depends on the inventory."""
+        """Return the quoted spread as printed in the paper; None if it depends on the inventory."""
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return how far bid and ask stand from the mid at each inventory *q*; infinite where there is no quote."""
+        """Return the distances of bid and ask from the mid at each inventory *q*; infinite for no quote."""
 
 
 class Fills(NamedTuple):
-    """What a step does at each inventory: chance and gain of a fill, by side, and the sides whose chance was cut."""
+    """One step at each inventory: probability and gain of a fill, by side, and the sides with capped probability."""
 
     bid_chance: Floats
     ask_chance: Floats
@@ -88,7 +88,7 @@ class Fills(NamedTuple):
 
 
 def fills(market: PaperModel, policy: Policy, step: int, q: Inventories) -> Fills:
-    """Return what *step* does at inventories *q*; a fill gains its distance from the mid."""
+    """Return the fills of *step* at inventories *q*; a fill gains its distance from the mid."""
     bid, ask = policy.distances(step, q)
     bid_log, ask_log = market.log_chance(bid), market.log_chance(ask)
     bid_chance, ask_chance = np.exp(np.minimum(bid_log, 0.0)), np.exp(np.minimum(ask_log, 0.0))
@@ -104,8 +104,8 @@ def fills(market: PaperModel, policy: Policy, step: int, q: Inventories) -> Fill
 class InventoryRule:
     """The paper's rule: reservation price s - q·gamma·sigma²·(T-t), spread gamma·sigma²·(T-t) + (2/gamma)ln(1+gamma/k).
 
-    Source: Avellaneda, Stoikov, Quantitative Finance 8(3), 217-224 (2008), equations 29 and 30. A quote may pass
-    through the mid; it is not held back.
+    Source: Avellaneda, Stoikov, Quantitative Finance 8(3), 217-224 (2008), equations 29 and 30. A quote may cross the
+    mid; it is not limited.
     """
 
     def __init__(self, market: PaperModel) -> None:
@@ -113,7 +113,7 @@ class InventoryRule:
 
     @property
     def average_spread(self) -> float | None:
-        """Return the spread's average over the session."""
+        """Return the average spread over the session."""
         return _average_spread(self._market)
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
@@ -139,7 +139,7 @@ class SymmetricRule:
 
 
 class GlftClosedForm:
-    """The closed-form approximation of the long run, for an inventory without bound.
+    """The closed-form approximation for a long horizon and an unbounded inventory.
 
     Source: Guéant, Lehalle, Fernandez-Tapia, Mathematics and Financial Economics 7, 477-507 (2013), section 4.
     """
@@ -158,14 +158,14 @@ class GlftClosedForm:
 
 
 class GlftExact:
-    """The optimal quotes of continuous time, for an inventory within ±Q_MAX.
+    """The optimal continuous-time quotes for an inventory within ±Q_MAX.
 
-    With alpha = k·gamma·sigma²/2 and eta = A·(1+gamma/k)^-(1+k/gamma), v = exp(-M·(T-t))·1, where M has alpha·q² on
-    its diagonal and -eta beside it; the bid stands at (1/gamma)ln(1+gamma/k) + ln(v(q)/v(q+1))/k. Source: as above,
-    section 3. All is done in logarithms and without a subtraction: v falls below what a float can hold.
+    With alpha = k·gamma·sigma²/2 and eta = A·(1+gamma/k)^-(1+k/gamma), v = exp(-M·(T-t))·1, where M has alpha·q² on its
+    diagonal and -eta beside it; the bid's distance is (1/gamma)ln(1+gamma/k) + ln(v(q)/v(q+1))/k. Source: as above,
+    section 3. Computed in logarithms and without subtraction, since v becomes too small for a float.
 
     Raises:
-        UsageError: If a step is so long that v changes by more than a float can hold.
+        UsageError: If a step is so long that v changes by more than the range of a float.
     """
 
     average_spread: float | None = None
@@ -208,10 +208,10 @@ def _average_spread(market: PaperModel) -> float:
 
 
 def _propagator(market: PaperModel) -> NDArray[np.float64]:
-    """Return exp(-M·dt) but for a factor, with every entry accurate in itself.
+    """Return exp(-M·dt) up to a factor, accurate in each entry.
 
-    -M and a large enough multiple of the unit matrix have no negative entry, so neither has any term of the
-    exponential's series: nothing cancels. The multiple is a factor of the exponential, and quotes are ratios.
+    -M plus a large enough multiple of the unit matrix has no negative entry, and so has each term of the exponential's
+    series: nothing cancels. The multiple is a factor of the exponential, and quotes are ratios.
     """
     q = np.arange(-Q_MAX, Q_MAX + 1)
     ratio = market.gamma / market.k

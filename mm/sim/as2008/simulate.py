@@ -1,4 +1,4 @@
-"""The experiment by drawing paths, in blocks that fit the processor's cache and each have a stream of their own."""
+"""The experiment as simulated paths, in blocks that fit the processor's cache, each with its own random stream."""
 
 import math
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ Sums = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class SampleMoments:
-    """Mean and standard deviation of so many draws, with their standard errors.
+    """Mean and standard deviation of *n* draws, with their standard errors.
 
-    The error of the standard deviation depends on the kurtosis: std·sqrt((kurtosis - 1)/(4n)). Where all draws are
-    equal there is no skew and no kurtosis, and three draws always have the same: None, and no error of the deviation.
+    The error of the standard deviation depends on the kurtosis: std·sqrt((kurtosis - 1)/(4n)). If all draws are equal
+    skew and kurtosis are undefined, and three draws always have the same: then these and the error are None.
     """
 
     mean: float
@@ -33,7 +33,7 @@ class SampleMoments:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPaths:
-    """What the drawn paths came to: profit and final inventory."""
+    """The result of the simulated paths: profit and final inventory."""
 
     n_paths: int
     profit: SampleMoments
@@ -43,10 +43,10 @@ class SimulatedPaths:
 def simulate(
     market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence, workers: int
 ) -> SimulatedPaths:
-    """Draw *paths* paths of *policy* in *market*; the same whatever the number of *workers*.
+    """Simulate *paths* paths of *policy* in *market*; the result does not depend on the number of *workers*.
 
-    Memory does not grow with the number of paths: each block leaves the sums of its powers about the *expected*
-    means, which lose no digits.
+    Memory does not grow with the number of paths: each block returns its power sums about the *expected* means, which
+    lose no precision.
     """
     sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
 
@@ -64,7 +64,7 @@ def simulate(
 def _draw(market: PaperModel, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
     """Return profit and final inventory of each of *paths* paths."""
     q = np.zeros(paths, dtype=np.int64)
-    moves = np.zeros(paths, dtype=np.int64)  # what inventory earned, in moves of the mid
+    moves = np.zeros(paths, dtype=np.int64)  # profit of the inventory, in moves of the mid
     captured = np.zeros(paths)
     for step in range(market.steps):
         least = int(q.min())
@@ -85,7 +85,7 @@ def _sums(values: Floats | Inventories, centre: float) -> Sums:
 
 
 def _sample(blocks: Sequence[Sums], centre: float, n: int) -> SampleMoments:
-    """Return the sample whose powers about *centre* the *blocks* summed; n is at least 2."""
+    """Return the moments of a sample from the power sums about *centre* of its *blocks*; n is at least 2."""
     first, *higher = (math.fsum(sums) / n for sums in zip(*blocks, strict=True))
     second, third, fourth = higher
     m2 = second - first**2

@@ -1,4 +1,4 @@
-"""The table: published, exact and simulated moments beside each other, as objects and as text."""
+"""The table: published, exact and simulated moments side by side, as objects and as text."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.simulate import SampleMoments, SimulatedPaths, simulate
 
 PATHS = 1000
-"""Simulated paths of each published line."""
+"""Number of simulated paths behind each published line."""
 NUMBERS = ("profit_mean", "profit_std", "final_q_mean", "final_q_std")
 _HEAD = ("gamma", "strategy", "", "published", "z", "exact", "simulated", "±", "z")
 _LINE = "{:>6}  {:<16} {:<12} {:>9} {:>5} {:>10} {:>10} {:>8} {:>5}"
@@ -40,7 +40,7 @@ _TABLES: Mapping[tuple[float, str], Published] = {
 
 
 def published(market: PaperModel, strategy: str) -> Published | None:
-    """Return what the paper prints of *strategy* in *market*; None where it was never there."""
+    """Return the published line of *strategy* in *market*; None if the paper has none."""
     paper = PaperModel(gamma=market.gamma, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
     return _TABLES.get((market.gamma, strategy)) if market == paper else None
 
@@ -56,7 +56,7 @@ class TableRow:
     simulated: SimulatedPaths
 
     def to_json(self) -> dict[str, Any]:
-        """Return the row as the artefact has it; z is the distance from the exact value in standard errors."""
+        """Return the row as in the artefact; z is the distance from the exact value in standard errors."""
         printed, drawn = self.published, self._drawn()
         return {
             "gamma": self.gamma,
@@ -85,7 +85,7 @@ class TableRow:
         return found
 
     def _errors(self, paths: int) -> dict[str, float]:
-        """Return the standard errors of so many paths: the exact spread, and the kurtosis that was drawn."""
+        """Return the standard errors for *paths* paths: the exact spread, and the kurtosis of the sample."""
         found: dict[str, float] = {}
         for name, sample in self._samples():
             std = getattr(self.exact, f"{name}_std")
@@ -99,7 +99,7 @@ class TableRow:
 
 
 def row(market: PaperModel, strategy: str, *, paths: int, seed: int, workers: int) -> TableRow:
-    """Return the row of *strategy* in *market*; its draws depend on *seed*, strategy and gamma alone."""
+    """Return the row of *strategy* in *market*; its draws depend only on *seed*, strategy and gamma."""
     policy = STRATEGIES[strategy](market)
     moments = exact(market, policy)
     key = (list(STRATEGIES).index(strategy), int(np.float64(market.gamma).view(np.uint64)))
@@ -109,7 +109,7 @@ def row(market: PaperModel, strategy: str, *, paths: int, seed: int, workers: in
 
 
 def text(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Yield the table for people, a line at a time."""
+    """Yield the lines of the table as text."""
     yield _LINE.format(*_HEAD)
     for row in rows:
         content = row.to_json()

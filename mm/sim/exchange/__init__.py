@@ -1,1 +1,1 @@
-"""Binance's rules above the matching core: no socket, no clock."""
+"""Binance's rules on top of the matching core, without sockets or clock."""

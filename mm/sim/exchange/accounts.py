@@ -1,4 +1,4 @@
-"""The users of the exchange: their money, exact, and how many orders they may send that do not trade."""
+"""The users of the exchange: their exact balances, and how many unfilled orders they may send."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,9 +18,9 @@ _LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most *limit* of *kind* in an interval of *number* units, which begins at a multiple of itself.
+    """At most *limit* of *kind* in an interval of *number* units, which begins at a multiple of its length.
 
-    Its words are those of exchangeInfo.
+    The names are those of exchangeInfo.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class RateLimit:
         return _UNITS_US[self.interval] * self.number
 
     def end_us(self, us: int) -> int:
-        """Return when the interval that runs at *us* ends."""
+        """Return when the interval that contains *us* ends, µs."""
         return us - us % self.span_us + self.span_us
 
     def entry(self) -> dict[str, Any]:
@@ -52,13 +52,13 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY
 
 @dataclass(slots=True)
 class OrderCount:
-    """Orders of one account in the running intervals; an order that trades is given back."""
+    """Unfilled orders of one account in the current intervals; an order that trades no longer counts."""
 
     _ends_us: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
     _counts: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
 
     def counts(self, us: int) -> list[int]:
-        """Return the orders of each interval that runs at *us*."""
+        """Return the number of orders in each interval that contains *us*."""
         for at, limit in enumerate(ORDER_LIMITS):
             if us >= self._ends_us[at]:
                 self._ends_us[at], self._counts[at] = limit.end_us(us), 0
@@ -69,14 +69,14 @@ class OrderCount:
         return [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)]
 
     def headers(self, us: int) -> dict[str, str]:
-        """Return the headers of an answer that carry the counts."""
+        """Return the response headers with the counts."""
         return {
             f"X-MBX-ORDER-COUNT-{limit.number}{limit.interval[0]}": str(count)
             for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)
         }
 
     def exceeded(self, us: int) -> ApiError | None:
-        """Return the error of one more order, None where it is allowed."""
+        """Return the error for one more order, None if it is allowed."""
         for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True):
             if count >= limit.limit:
                 text = f"current limit is {limit.limit} orders per {limit.number} {limit.interval}."
@@ -88,20 +88,20 @@ class OrderCount:
         self._counts = [count + 1 for count in self.counts(us)]
 
     def filled(self, us: int, is_maker: bool) -> None:
-        """Give orders back for the first trade of one: five if it rested, else one."""
+        """Reduce the count at the first trade of an order: by five if it rested, else by one."""
         credit = _MAKER_CREDIT if is_maker else 1
         self._counts = [max(0, count - credit) for count in self.counts(us)]
 
 
 @dataclass(slots=True)
 class Balance:
-    """What an account has of one asset, in 1e-8 of it: free, and locked by open orders."""
+    """The balance of an account in one asset, in 1e-8 of it: free, and locked by open orders."""
 
     free: int = 0
     locked: int = 0
 
     def lock(self, amount: int) -> None:
-        """Lock *amount*, which was checked to be free; a negative one is unlocked."""
+        """Lock *amount*, which must be free; a negative amount is unlocked."""
         self.free -= amount
         self.locked += amount
 
@@ -111,8 +111,8 @@ class UserAccount:
     """One user of the exchange.
 
     Attributes:
-        number: Below 1000: from there on accounts are the market's.
-        count: Orders that it sent and that did not trade.
+        number: Below 1000; higher numbers are accounts of the market.
+        count: Count of its unfilled orders.
         updated_us: Instant of the last change, µs.
     """
 
@@ -124,15 +124,15 @@ class UserAccount:
     updated_us: int = 0
 
     def pays_with(self, side: int) -> Balance:
-        """Return the balance that an order of *side* spends: the quote asset of a buyer (+1)."""
+        """Return the balance that an order of *side* spends: the quote asset for a buyer (+1)."""
         return self.quote if side > 0 else self.base
 
     def receives(self, side: int) -> Balance:
-        """Return the balance that an order of *side* earns: the base asset of a buyer (+1)."""
+        """Return the balance that an order of *side* receives: the base asset for a buyer (+1)."""
         return self.pays_with(-side)
 
     def check(self) -> None:
-        """Raise AssertionError where a balance is negative: an order spent what its account did not have."""
+        """Raise AssertionError if a balance is negative: an order spent more than its account had."""
         for balance in (self.base, self.quote):
             assert balance.free >= 0 <= balance.locked, self
 
@@ -146,7 +146,7 @@ def two_users() -> list[UserAccount]:
 
 
 def with_assets(instrument: Instrument) -> Instrument:
-    """Return *instrument* with names of its assets: its own, else what its symbol ends with is the quote asset."""
+    """Return *instrument* with asset names: its own, or derived from the symbol, whose suffix is the quote asset."""
     if instrument.base_asset and instrument.quote_asset:
         return instrument
     symbol = instrument.symbol

@@ -1,4 +1,4 @@
-"""The exchange's errors: its own codes and messages, as its documentation lists them."""
+"""The exchange's errors, with its own codes and messages from its documentation."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ BAD_REQUEST, UNAUTHORIZED, CONFLICT, TEAPOT, TOO_MANY = 400, 401, 409, 418, 429
 
 
 class ApiError(MMError):
-    """A request that the exchange refuses; the book is as it was.
+    """A request that the exchange refuses; the book does not change.
 
     Attributes:
-        code: The exchange's own, negative.
-        msg: The exchange's own words.
-        http_status: Of the answer; the WebSocket API gives the same number as ``status``.
-        data: Further fields of the answer's ``data``; None without.
-        retry_us: Instant from which a new attempt may succeed, µs; None where waiting does not help.
+        code: The exchange's code, negative.
+        msg: The exchange's message.
+        http_status: HTTP status of the response; the WebSocket API has the same number in ``status``.
+        data: Further fields of the response's ``data``; None without.
+        retry_us: When a retry may succeed, µs; None if waiting does not help.
     """
 
     def __init__(
@@ -40,55 +40,55 @@ class ApiError(MMError):
 
 
 def mandatory(name: str) -> ApiError:
-    """Return the error of a parameter that is missing."""
+    """Return the error for a missing parameter."""
     return ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def one_of_two(first: str, second: str) -> ApiError:
-    """Return the error of two parameters of which one is needed."""
+    """Return the error for two parameters of which one is required."""
     return ApiError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
 def not_required(name: str) -> ApiError:
-    """Return the error of a parameter that does not go with the others."""
+    """Return the error for a parameter that cannot be combined with the others."""
     return ApiError(-1106, f"Parameter '{name}' sent when not required.")
 
 
 def not_valid(name: str) -> ApiError:
-    """Return the error of a value that a parameter does not have."""
+    """Return the error for an invalid value of a parameter."""
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
 def overflowed(name: str) -> ApiError:
-    """Return the error of a number that is too large."""
+    """Return the error for a number that is too large."""
     return ApiError(-1108, f"Parameter '{name}' overflowed.")
 
 
 def bad_combination() -> ApiError:
-    """Return the error of optional parameters that exclude each other."""
+    """Return the error for optional parameters that exclude each other."""
     return ApiError(-1128, "Combination of optional parameters invalid.")
 
 
 def invalid_message(msg: str) -> ApiError:
-    """Return the error of an order that does not reach the matching engine."""
+    """Return the error for an order that does not reach the matching engine."""
     return ApiError(-1013, msg)
 
 
 def filter_failure(name: str) -> ApiError:
-    """Return the error of an order that a filter stops."""
+    """Return the error for an order that fails a filter."""
     return invalid_message(f"Filter failure: {name}")
 
 
 def order_rejected(msg: str) -> ApiError:
-    """Return the error of an order that the matching engine refuses."""
+    """Return the error for an order that the matching engine refuses."""
     return ApiError(-2010, msg)
 
 
 def cancel_rejected(msg: str = "Unknown order sent.") -> ApiError:
-    """Return the error of a cancel that the matching engine refuses."""
+    """Return the error for a cancel that the matching engine refuses."""
     return ApiError(-2011, msg)
 
 
 def no_such_order() -> ApiError:
-    """Return the error of a query for an order that the account never had."""
+    """Return the error for a query of an order that the account does not have."""
     return ApiError(-2013, "Order does not exist.")

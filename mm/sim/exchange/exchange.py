@@ -1,7 +1,7 @@
-"""The exchange: one symbol, its users and its market, without a socket and without a clock.
+"""The exchange: one symbol, its users and its market, without sockets or clock.
 
-Every call names its instant. First the market does all that it does up to then, then the request of the user is
-carried out, then the rows that both left go to every listener, before the call returns.
+Every call passes its instant. The exchange first advances the market to it, then executes the user's request, and then
+passes the rows of both to every listener, before the call returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -48,23 +48,23 @@ _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDI
 
 
 class Exchange:
-    """Binance's rules above a matching core.
+    """Binance's rules on top of a matching core.
 
     Args:
-        rules: What orders the symbol takes; other steps may take their place.
-        core: The matching engine; it must write a log, which nobody else may drain.
-        flow: The market that trades by itself.
-        accounts: The users and their money.
+        rules: Rules for orders of the symbol; its steps can be replaced.
+        core: The matching engine; it must write a log, which nothing else may drain.
+        flow: The order flow of the market.
+        accounts: The users and their balances.
         start_us: The exchange's first instant.
-        limits: Whether an order too many is refused.
+        limits: Whether excess orders are refused.
 
     Attributes:
         accounts: Users by number.
-        now_us: The last instant that anything was done at.
+        now_us: Instant of the last action, µs.
         tape: Trades, for market data.
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
-        settlement: Balances of the market and of the fees, beside the users' own.
+        settlement: Balances of the market and fees, besides those of the users.
     """
 
     def __init__(
@@ -91,19 +91,19 @@ class Exchange:
         self._watchers: dict[int, list[Watcher]] = {number: [] for number in self.accounts}
 
     def listen(self, listener: Listener) -> None:
-        """Give *listener* all rows from now on, in order; each call holds all rows of whole commands."""
+        """Pass all further rows to *listener*, in order; each call has all rows of complete commands."""
         self._listeners.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
-        """Send *watcher* from now on every event of the orders and the balances of an account."""
+        """Pass all further events of the orders and balances of an account to *watcher*."""
         self._watchers[number].append(watcher)
 
     def unwatch(self, number: int, watcher: Watcher) -> None:
-        """Send *watcher* no more events."""
+        """Stop passing events to *watcher*."""
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
-        """Let the market do all that it does up to and including *us*; an instant of the past changes nothing."""
+        """Advance the market up to and including *us*; a past instant has no effect."""
         self.now_us = max(self.now_us, us)
         self._flow.advance(self.now_us)
         self._drain()
@@ -122,17 +122,17 @@ class Exchange:
         return self._core.update_id, bids, asks
 
     def average(self) -> Average:
-        """Return the mean price that filters measure from: recent trades', else the reference of the rules."""
+        """Return the mean price for the filters: of recent trades, else the reference price of the rules."""
         return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
 
     def check(self, number: int, new: NewOrder) -> None:
-        """Raise ApiError where a filter of the symbol stops an order."""
+        """Raise ApiError if an order fails a filter of the symbol."""
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise api_error.filter_failure("MAX_NUM_ORDERS")
 
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
-        """Send an order of an account; raises ApiError where the exchange refuses it."""
+        """Place an order of an account; raises ApiError if the exchange refuses it."""
         self.advance(us)
         self.check(number, new)
         if exceeded := self._exceeded(number):
@@ -140,12 +140,12 @@ class Exchange:
         return self._place(number, new)
 
     def cancel(self, us: int, number: int, request: CancelRequest) -> UserOrder:
-        """Cancel an order of an account, and return it; raises ApiError where the request names no open one."""
+        """Cancel an order of an account, and return it; raises ApiError if the requested order is not open."""
         self.advance(us)
         return self._cancel(number, request)
 
     def cancel_all(self, us: int, number: int) -> list[UserOrder]:
-        """Cancel all open orders of an account, oldest first; raises ApiError where there are none."""
+        """Cancel all open orders of an account, oldest first; raises ApiError if there are none."""
         self.advance(us)
         orders = self.users.open(number)
         if not orders:
@@ -154,14 +154,14 @@ class Exchange:
         return [self._end(order, request_id) for order in orders]
 
     def expire_all(self) -> None:
-        """End all open orders of all users, as the exchange does when it has lost them."""
+        """Expire all open orders of all users, as if the exchange had lost them."""
         for number in self.accounts:
             for order in self.users.open(number):
                 self._core.cancel(self.now_us, order.order_id)
         self._drain()
 
     def trade_with(self, order: UserOrder, lots: int) -> None:
-        """Let the market trade *lots* of a resting order, after everything that the book has before it."""
+        """Trade *lots* of a resting order with the market, after everything ahead of it in the book."""
         ahead, side = 0, order.request.side
         for order_id, _, _, there in resting(self._core, side):
             if order_id == order.order_id:
@@ -171,10 +171,10 @@ class Exchange:
         self._drain()
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
-        """Cancel an order and send another, and return the outcome of both.
+        """Cancel an order and place another, and return the outcome of both.
 
         Raises:
-            ApiError: Where a filter stops the new order, or the account has sent too many; then nothing was done.
+            ApiError: If the new order fails a filter, or the account has sent too many; then nothing changes.
         """
         self.advance(us)
         self.check(number, new)
@@ -191,7 +191,7 @@ class Exchange:
         return CancelReplaced(cancelled, placed, bool(exceeded))
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
-        """Reduce an order to *lots* in all at its place in the queue; raises ApiError where that is impossible."""
+        """Reduce an order to *lots* in total at its queue position; raises ApiError if that is impossible."""
         self.advance(us)
         order, agree = self.users.find(number, request.order_id, request.client_id)
         if not order or not agree or not order.is_open:
@@ -242,7 +242,7 @@ class Exchange:
         return order
 
     def _terms(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Return an order's lots, the most it spends in 1e-8, and whether the book holds less than it wants."""
+        """Return an order's lots, its maximum cost in 1e-8, and whether the book has fewer lots than requested."""
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -272,7 +272,7 @@ class Exchange:
         return order
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
-        """Report an order that was refused although its cancel was done."""
+        """Report an order that was refused although its cancel was executed."""
         client_id = new.client_id or self.users.new_name()
         order = UserOrder(account=number, request=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
         order.status = REJECTED
@@ -307,7 +307,7 @@ class Exchange:
 
 
 class Walk:
-    """The resting orders that a taker meets, in the order in which it meets them; side, account and *stp* are its."""
+    """The resting orders that a taker would match, in order; side, account and *stp* are the taker's."""
 
     def __init__(self, core: "Matching", side: int, account: int, stp: str) -> None:
         self._core = core
@@ -316,7 +316,7 @@ class Walk:
         self._stp = stp
 
     def cost(self, lots: int) -> int:
-        """Return what *lots* cost, in tick·lots, as far as they find someone to trade with."""
+        """Return the cost of *lots*, in tick·lots, as far as there are counterparts."""
         left, cost_tl = lots, 0
         for is_own, ticks, there in self._meets():
             if is_own and self._stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
@@ -330,7 +330,7 @@ class Walk:
         return cost_tl
 
     def lots_for(self, budget_tl: int) -> tuple[int, bool]:
-        """Return the lots that *budget_tl* tick·lots buy or are earned by, and whether the book ends before."""
+        """Return the lots that *budget_tl* tick·lots buy or sell, and whether the book is exhausted before."""
         lots = 0
         for _, ticks, there in self._meets():
             affordable = min(there, budget_tl // ticks)
@@ -341,7 +341,7 @@ class Walk:
         return lots, budget_tl > 0
 
     def _meets(self) -> Iterator[tuple[bool, int, int]]:
-        """Yield of each order whether it is the taker's own and is in its way, its price and its lots."""
+        """Yield for each order whether it is the taker's own and blocks it, its price and its lots."""
         for _, account, ticks, lots in resting(self._core, -self._side):
             is_own = account == self._account and self._stp != "NONE"
             if not (is_own and self._stp == "EXPIRE_MAKER"):

@@ -1,7 +1,7 @@
-"""API keys: whose a request is, whether they signed it, and whether it is fresh.
+"""API keys: the account of a request, its signature, and its freshness.
 
-A key is a name of 64 letters and digits, and two ways to sign as it: a secret for HMAC-SHA256, and an Ed25519
-private key. Either signature is taken for the same key; their forms differ, so none is mistaken for the other.
+A key is a name of 64 letters and digits, with two credentials: a secret for HMAC-SHA256, and an Ed25519 private key.
+Either signature is accepted; their formats differ, so they cannot be confused.
 """
 
 import hmac
@@ -31,9 +31,9 @@ SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key of one account: what a request names, a secret for HMAC-SHA256, and a key pair for Ed25519.
+    """One key of one account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519.
 
-    *private_pem* is PEM of PKCS#8, not encrypted.
+    *private_pem* is an unencrypted PKCS#8 PEM.
     """
 
     account: int
@@ -43,7 +43,7 @@ class ApiKey:
     public: "Ed25519PublicKey"
 
     def signed(self, payload: bytes, signature: str) -> str:
-        """Return which of its two ways made *signature* of *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
+        """Return which credential made *signature* for *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
         digest = hmac.new(self.secret.encode(), payload, "sha256").hexdigest()
         if hmac.compare_digest(digest.encode(), signature.lower().encode()):
             return "HMAC"
@@ -63,7 +63,7 @@ class KeyRing:
         self._keys = {key.key: key for key in keys}
 
     def find(self, name: str) -> ApiKey:
-        """Return a key by its name; raises ApiError where it is none, or none of the exchange's."""
+        """Return a key by its name; raises ApiError if the format is invalid or the exchange has no such key."""
         if len(name) != _KEY_LENGTH or not set(name) <= set(_LETTERS):
             raise ApiError(-2014, "API-key format invalid.", UNAUTHORIZED)
         if name not in self._keys:
@@ -72,7 +72,7 @@ class KeyRing:
 
 
 def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
-    """Return a key for each account: the same for the same *seed*, fresh ones where it is None."""
+    """Return a key for each account: derived from *seed*, or random if it is None."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -90,13 +90,13 @@ def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
 
 
 def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """Return which of ``HMAC`` and ``ED25519`` signed *payload*; raises ApiError where neither did, or it is not fresh.
+    """Return which of ``HMAC`` and ``ED25519`` signed *payload*; raises ApiError if neither did, or it is not fresh.
 
     Args:
-        key: Named by the request.
-        parameters: With ``timestamp``, ``signature`` and perhaps ``recvWindow``.
-        payload: What was signed.
-        now_us: The clocks of which one must find the request fresh.
+        key: The key named in the request.
+        parameters: With ``timestamp``, ``signature`` and optionally ``recvWindow``.
+        payload: The signed bytes.
+        now_us: Clock readings, µs; the request must be fresh by one of them.
     """
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
@@ -107,7 +107,7 @@ def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us:
 
 
 def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
-    """Raise ApiError where a request's timestamp is too old, or ahead, by every clock of *now_us*."""
+    """Raise ApiError if the timestamp of a request is too old, or ahead, by every clock of *now_us*."""
     parameters.must("timestamp")
     sent_us = parameters.instant_us("timestamp") or 0
     window_e8 = parameters.decimal_e8("recvWindow")
@@ -123,7 +123,7 @@ def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
 
 
 def described(accounts: Iterable[UserAccount], keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
-    """Return of each account what its user needs in order to sign, as the ready line shows it."""
+    """Return the signing data of each account for its user, as in the ready line."""
     by_account = {key.account: key for key in keys}
     return [
         {

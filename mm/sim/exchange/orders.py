@@ -1,4 +1,4 @@
-"""The orders of users: what was requested, how it stands, what happened to it, and the store that finds it again.
+"""The orders of users: requests, state, events, and the store of all of them.
 
 Prices are ticks, quantities lots, instants µs of the exchange, sides +1 to buy and -1 to sell.
 """
@@ -20,13 +20,13 @@ _KEEP = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """A requested order, read and on the grid; its words are the exchange's.
+    """A requested order, parsed and on the grid, with the exchange's names.
 
     Attributes:
-        ticks: Limit price; 0 of a MARKET order.
-        lots: 0 where *quote_e8* decides.
-        quote_e8: What a MARKET order shall spend or earn, in 1e-8 of the quote asset; 0 where *lots* decide.
-        client_id: The user's own name for it; empty where the exchange shall choose.
+        ticks: Limit price; 0 for a MARKET order.
+        lots: Quantity; 0 if *quote_e8* is given.
+        quote_e8: What a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
+        client_id: Client order id; empty if the exchange assigns one.
         stp: Self-trade prevention mode.
     """
 
@@ -59,9 +59,9 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class PreventedMatch:
-    """A trade with oneself that did not happen, at the price of the order that rested.
+    """A prevented self-trade, at the price of the resting order.
 
-    *stp* is the mode of the taker; the lots are what each order lost, 0 if nothing.
+    *stp* is the mode of the taker; the lots are what each order lost, 0 for none.
     """
 
     match_id: int
@@ -76,7 +76,7 @@ class PreventedMatch:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """One reduction of an order that kept its place in the queue."""
+    """One reduction of an order that kept its queue position."""
 
     execution_id: int
     us: int
@@ -91,18 +91,18 @@ class UserOrder:
     """An order that the matching core accepted, or that is only reported.
 
     Attributes:
-        request: As the user sent it.
-        client_id: Its name now.
-        us: When it came.
+        request: The user's request.
+        client_id: Its current client id.
+        us: When it arrived, µs.
         lots: Quantity, as amended.
-        left_lots: Not yet executed, prevented or cancelled.
-        order_id: Given by the core; -1 of a rejected one.
-        prevented_lots: Lost to self-trade prevention.
-        spent_tl: Executed, in tick·lots.
-        reserved_e8: Still locked for it, in 1e-8 of the asset that it spends.
-        is_short: Whether the book held less than a MARKET order by quote quantity wants: it expires when it ends.
-        cancel_id: Name of the request that cancelled it.
-        updated_us: Instant of the last change.
+        left_lots: Lots not yet executed, prevented or cancelled.
+        order_id: Id from the core; -1 if rejected.
+        prevented_lots: Lots lost to self-trade prevention.
+        spent_tl: Executed notional, in tick·lots.
+        reserved_e8: Amount still locked for it, in 1e-8 of the asset that it spends.
+        is_short: Whether the book had less than a MARKET order by quote quantity requested; it then ends as expired.
+        cancel_id: Client id of the request that cancelled it.
+        updated_us: Instant of the last change, µs.
     """
 
     account: int
@@ -130,22 +130,22 @@ class UserOrder:
         return self.status in OPEN
 
     def snapshot(self) -> "UserOrder":
-        """Return the order as it is now, for reports that are sent later."""
+        """Return a copy of the current state, for reports that are sent later."""
         return replace(self, fills=[], prevented=[], amendments=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """One thing that happened to an order, as reported to its owner.
+    """One event of an order, as reported to its owner.
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        order: The order right after it.
-        client_id: Name of the request that did it: of a cancel, the cancel's.
-        old_client_id: Name of the order before a cancel or an amendment; empty otherwise.
-        fill: Of a TRADE, None otherwise.
-        prevented: Of a TRADE_PREVENTION, None otherwise.
-        prevented_lots: Of a TRADE_PREVENTION, what this order lost.
+        order: The order right after the event.
+        client_id: Client id of the request that caused it; for a cancel, that of the cancel.
+        old_client_id: Client id of the order before a cancel or an amendment; empty otherwise.
+        fill: For a TRADE, None otherwise.
+        prevented: For a TRADE_PREVENTION, None otherwise.
+        prevented_lots: For a TRADE_PREVENTION, the lots that this order lost.
     """
 
     execution_id: int
@@ -162,7 +162,7 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Balances of an account after something changed them: free and locked of both assets, in 1e-8."""
+    """Balances of an account after a change: free and locked of both assets, in 1e-8."""
 
     us: int
     base: tuple[int, int]
@@ -171,15 +171,15 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequest:
-    """Which order to cancel, to replace or to amend.
+    """Identifies an order to cancel, to replace or to amend.
 
     Attributes:
-        order_id: The exchange's id, None where only the name is given.
-        client_id: The order's name, empty where only the id is given.
-        request_id: The user's name for the cancel, or of the order once it is amended; empty for one of the exchange.
+        order_id: The exchange's id, None if only the client id is given.
+        client_id: The order's client id, empty if only the exchange's id is given.
+        request_id: Client id of the cancel, or of the amended order; empty if the exchange assigns one.
         restrictions: ``ONLY_NEW``, ``ONLY_PARTIALLY_FILLED`` or empty.
-        stop_on_failure: Whether a replacement is not tried where the cancel fails.
-        when_exceeded_cancel: Whether the cancel is done although too many orders were sent to replace it.
+        stop_on_failure: Whether a failed cancel prevents the replacement.
+        when_exceeded_cancel: Whether to cancel even if the replacement exceeds the order limit.
     """
 
     order_id: int | None = None
@@ -192,9 +192,9 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelReplaced:
-    """The outcome of a cancel and of the order that was to follow it; either may have been refused.
+    """The outcome of a cancel and of its replacement order; either may have been refused.
 
-    *placed* is None where it was not tried; *exceeded* says whether the account had sent too many orders.
+    *placed* is None if it was not tried; *exceeded* is whether the account had sent too many orders.
     """
 
     cancelled: UserOrder | ApiError
@@ -203,11 +203,11 @@ class CancelReplaced:
 
 
 class OrderStore:
-    """Every open order, and the latest of those that ended.
+    """Every open order, and the latest closed ones.
 
     Args:
-        numbers: Of the accounts.
-        keep: Orders and trades of an account that are kept at least.
+        numbers: Numbers of the accounts.
+        keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
         by_id: All orders by the core's id.
@@ -224,7 +224,7 @@ class OrderStore:
         self._prevented: dict[int, dict[int, PreventedMatch]] = {number: {} for number in self._own}
 
     def new_name(self) -> str:
-        """Return a name for an order or a request that has none."""
+        """Return a new client id for an order or a request without one."""
         self._names += 1
         return b32encode(blake2b(self._names.to_bytes(8, "big"), digest_size=14).digest()).decode()[:22]
 
@@ -240,12 +240,12 @@ class OrderStore:
                 self._forget_name(ended, ended.client_id)
 
     def rename(self, order: UserOrder, old_client_id: str) -> None:
-        """Find an order by its new name from now on."""
+        """Index an order by its new client id."""
         self._forget_name(order, old_client_id)
         self._named[order.account, order.client_id] = order
 
     def note(self, number: int, execution: ExecutionReport) -> None:
-        """Add the trade, or the prevented one, of an execution."""
+        """Add the trade, or the prevented self-trade, of an execution."""
         if execution.fill:
             fills = self._fills[number]
             fills.append(execution.fill)
@@ -273,17 +273,17 @@ class OrderStore:
         return self._fills[number]
 
     def prevented(self, number: int) -> list[PreventedMatch]:
-        """Return an account's trades with itself that did not happen, oldest first."""
+        """Return an account's prevented self-trades, oldest first."""
         return list(self._prevented[number].values())
 
     def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:
-        """Return the order of an account that an id, a name or both mean, and whether the two agree."""
+        """Return the order of an account for an id, a client id or both, and whether the two match."""
         if order_id is None:
             return self._named.get((number, client_id)), True
         order = self._own[number].get(order_id)
         return order, order is None or not client_id or order.client_id == client_id
 
     def _forget_name(self, order: UserOrder, client_id: str) -> None:
-        # A name is free again once its order has ended: a later order of that name keeps it.
+        # A client id is free again once its order has ended: a later order with this id keeps it.
         if self._named.get((order.account, client_id)) is order:
             del self._named[order.account, client_id]

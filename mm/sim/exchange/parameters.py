@@ -1,4 +1,4 @@
-"""The parameters of a request: read from text as the exchange reads it, with its own errors, up to a whole order."""
+"""The parameters of a request, parsed as the exchange parses them, with its own errors, up to a complete order."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ORDER_PARAMETERS = (
     *("strategyId", "strategyType", "stopPrice", "trailingDelta", "icebergQty"),
     *("newOrderRespType", "selfTradePreventionMode"),
 )
-"""Every parameter of a new order that the exchange reads, if only to refuse it."""
+"""All parameters of a new order that the exchange recognises, including those that it refuses here."""
 WHICH_PARAMETERS = ("symbol", "orderId", "origClientOrderId")
 CANCEL_PARAMETERS = (*WHICH_PARAMETERS, "newClientOrderId", "cancelRestrictions")
 REPLACE_PARAMETERS = (
@@ -68,7 +68,7 @@ class Parameters:
         self._symbol = symbol
 
     def check_names(self, known: Collection[str]) -> None:
-        """Raise ApiError where there are more parameters than an endpoint has, others, or empty ones."""
+        """Raise ApiError if there are too many parameters, unknown ones, or empty ones."""
         read = sum(name in known for name in self.given)
         sent = len(self.given)
         if sent > len(known):
@@ -82,21 +82,21 @@ class Parameters:
                 raise ApiError(-1105, f"Parameter '{name}' was empty.")
 
     def text(self, name: str, legal: str = "") -> str:
-        """Return a parameter's text, empty if it was not sent; raises ApiError where it has not the *legal* form."""
+        """Return a parameter's text, empty if it was not sent; raises ApiError if it does not match *legal*."""
         text = self.given.get(name, "")
         if text and legal and not re.fullmatch(legal, text.replace("\n", " "), re.ASCII):
             raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
         return text
 
     def must(self, name: str) -> str:
-        """Return a parameter's text; raises ApiError where it was not sent."""
+        """Return a parameter's text; raises ApiError if it was not sent."""
         text = self.text(name)
         if not text:
             raise api_error.mandatory(name)
         return text
 
     def integer(self, name: str) -> int | None:
-        """Return a whole number from 0 on, None if it was not sent."""
+        """Return a non-negative whole number, None if it was not sent."""
         text = self.text(name, _WHOLE)
         if text and int(text) > _INT64:
             raise api_error.overflowed(name)
@@ -116,26 +116,26 @@ class Parameters:
         return value
 
     def needs_e8(self, name: str) -> int:
-        """Return a decimal in 1e-8; raises ApiError where it was not sent."""
+        """Return a decimal in 1e-8; raises ApiError if it was not sent."""
         self.must(name)
         return self.decimal_e8(name) or 0
 
     def instant_us(self, name: str, *, last: bool = False) -> int | None:
-        """Return an instant, sent in ms or in µs, in µs: of a ms its first, or its *last*; None if it was not sent."""
+        """Return an instant, sent in ms or µs, in µs (of a ms its first µs, or its *last*); None if it was not sent."""
         stamp = self.integer(name)
         if stamp is None:
             return None
         return exchange_us(stamp) + (US_PER_MS - 1 if last and stamp < MS_BELOW else 0)
 
     def one_of(self, name: str, values: Mapping[str, Value], error: ApiError) -> Value:
-        """Return the value of one word of several; raises *error* where it is another."""
+        """Return the value of one of several words; raises *error* for any other."""
         text = self.must(name)
         if text not in values:
             raise error
         return values[text]
 
     def word(self, name: str, words: Collection[str], default: str) -> str:
-        """Return one word of several, *default* if it was not sent."""
+        """Return one of several words, *default* if it was not sent."""
         text = self.text(name) or default
         if text not in words and text != default:
             raise api_error.not_valid(name)
@@ -146,21 +146,21 @@ class Parameters:
         return self.word(name, ("true", "false"), "true" if default else "false") == "true"
 
     def limit(self, default: int, most: int) -> int:
-        """Return how many entries are requested: at most *most*, *default* if it was not sent."""
+        """Return the number of requested entries, limited to *most*; *default* if it was not sent."""
         limit = self.integer("limit")
         if limit == 0:
             raise api_error.not_valid("limit")
         return min(default if limit is None else limit, most)
 
     def symbol(self) -> str:
-        """Return the symbol; raises ApiError where it was not sent or the exchange does not have it."""
+        """Return the symbol; raises ApiError if it was not sent or is not that of the exchange."""
         self.must("symbol")
         if self.text("symbol", _SYMBOL) != self._symbol:
             raise ApiError(-1121, "Invalid symbol.")
         return self._symbol
 
     def is_for_all(self) -> bool:
-        """Check the optional ``symbol`` or ``symbols``, and return whether an answer is to be a list."""
+        """Check the optional ``symbol`` or ``symbols``, and return whether the response is a list."""
         if "symbol" in self.given and "symbols" in self.given:
             raise api_error.bad_combination()
         if "symbols" in self.given:
@@ -172,18 +172,18 @@ class Parameters:
         return True
 
     def client_id(self, name: str) -> str:
-        """Return a user's name for an order, empty if it was not sent."""
+        """Return a client order id, empty if it was not sent."""
         return self.text(name, _CLIENT_ID)
 
     def order_key(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
-        """Return the id and the name by which an order is meant; raises ApiError where there is neither."""
+        """Return the id and the client id of the requested order; raises ApiError if there is neither."""
         order_id, client_id = self.integer(id_name), self.client_id(client_name)
         if order_id is None and not client_id:
             raise api_error.one_of_two(client_name, id_name)
         return order_id, client_id
 
     def span(self, longest_us: int | None = None) -> TimeSpan:
-        """Return the span of ``startTime`` and ``endTime``; raises ApiError where it is longer than *longest_us*."""
+        """Return the span of ``startTime`` and ``endTime``; raises ApiError if it is longer than *longest_us*."""
         span = TimeSpan(self.instant_us("startTime"), self.instant_us("endTime", last=True))
         if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
@@ -203,7 +203,7 @@ class Parameters:
 
 
 def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
-    """Return the order that the parameters describe; raises ApiError where they describe none that the symbol takes."""
+    """Return the order of the parameters; raises ApiError if they are not a valid order of the symbol."""
     parameters.symbol()
     side = parameters.one_of("side", _SIDES, ApiError(-1117, "Invalid side."))
     order_type = _read_type(parameters)
@@ -235,7 +235,7 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
 
 
 def read_cancel(parameters: Parameters) -> CancelRequest:
-    """Return which order to cancel."""
+    """Return the order to cancel."""
     parameters.symbol()
     order_id, client_id = parameters.order_key()
     return CancelRequest(
@@ -247,7 +247,7 @@ def read_cancel(parameters: Parameters) -> CancelRequest:
 
 
 def read_replace(parameters: Parameters) -> CancelRequest:
-    """Return which order to cancel so that another takes its place."""
+    """Return the order to cancel and replace."""
     modes = {"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}
     stop_on_failure = parameters.one_of("cancelReplaceMode", modes, api_error.not_valid("cancelReplaceMode"))
     order_id, client_id = parameters.order_key("cancelOrderId", "cancelOrigClientOrderId")
@@ -263,7 +263,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
 
 
 def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
-    """Return which order to reduce, and to how many lots in all."""
+    """Return the order to reduce, and its new total quantity in lots."""
     parameters.symbol()
     order_id, client_id = parameters.order_key()
     lots = rules.lots(parameters.needs_e8("newQty"))

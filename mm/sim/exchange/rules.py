@@ -1,4 +1,4 @@
-"""What orders a symbol takes: its filters, its order types, its fees."""
+"""The rules for orders of a symbol: its filters, its order types, its fees."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,32 +11,32 @@ from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
 STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
-"""Self-trade prevention; the place of a mode is its number in the matching core."""
+"""Modes of self-trade prevention; the index of a mode is its number in the matching core."""
 _MOST_PRICE_E8 = 1_000_000 * E8
 _MOST_QTY_E8 = 1_000_000 * E8
 
 Average = tuple[int, int]
-"""A mean price: tick·lots traded, and the lots; exact where a quotient would not be."""
+"""A mean price as a fraction: tick·lots traded, and the lots; exact, unlike a quotient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolRules:
-    """The rules of one symbol. All of its filters are enforced, and exchangeInfo lists no other.
+    """The rules of one symbol. All of its filters are enforced, and exchangeInfo lists no others.
 
     Attributes:
-        instrument: Symbol, price step, quantity step, least notional and the names of the assets.
-        reference_ticks: Price that the percent filter measures from before the first trade.
-        most_notional_e8: Most price times quantity of a limit order, in 1e-8 of the quote asset.
-        multiplier_up_e8: A price above this multiple (1e-8) of the mean price is refused.
-        multiplier_down_e8: As above, below.
-        average_mins: Minutes of trades that the mean price is taken over.
-        most_orders: Open orders of an account.
-        most_amends: Times that one order may be amended.
+        instrument: Symbol, price step, quantity step, minimum notional and the names of the assets.
+        reference_ticks: Reference price of the percent filter before the first trade.
+        most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
+        multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
+        multiplier_down_e8: Minimum price, likewise.
+        average_mins: Minutes of trades in the mean price.
+        most_orders: Maximum number of open orders of an account.
+        most_amends: Maximum number of amendments of one order.
         maker_rate_e8: Fee of a resting order, in 1e-8 of what it receives.
-        taker_rate_e8: Fee of an order that takes, likewise.
-        default_stp: Self-trade prevention of an order that names none.
-        step_ticks: Price step of users' orders, in ticks of the instrument, which the market itself keeps.
-        step_lots: Quantity step of users' orders, in its lots.
+        taker_rate_e8: Fee of a taker, likewise.
+        default_stp: Default mode of self-trade prevention.
+        step_ticks: Price step of users' orders, in ticks of the instrument; the market's own orders use one tick.
+        step_lots: Quantity step of users' orders, in lots of the instrument.
     """
 
     instrument: Instrument
@@ -65,10 +65,10 @@ class SymbolRules:
         object.__setattr__(self, "tl_e8", tl_e8)
 
     def with_steps(self, tick_size: str, step_size: str) -> "SymbolRules":
-        """Return the rules with other steps of users' orders, decimals; an empty one stays as it is.
+        """Return the rules with other steps for users' orders, as decimals; an empty text leaves a step as it is.
 
         Raises:
-            UsageError: If one is no multiple, above zero, of the market's own step.
+            UsageError: If one is not a positive multiple of the market's own step.
         """
         grid = self.instrument
         ticks = _steps_in("tick", tick_size, grid.tick_e8) if tick_size else self.step_ticks
@@ -91,7 +91,7 @@ class SymbolRules:
         return self.most_lots // 2 or 1
 
     def ticks(self, price_e8: int) -> int:
-        """Return a price in ticks; raises ApiError where PRICE_FILTER stops it."""
+        """Return a price in ticks; raises ApiError if it fails PRICE_FILTER."""
         ticks, rest = divmod(price_e8, self.instrument.tick_e8)
         if not price_e8:
             raise invalid_message("Invalid price.")
@@ -100,7 +100,7 @@ class SymbolRules:
         return ticks
 
     def lots(self, qty_e8: int, *, market: bool = False) -> int:
-        """Return a quantity in lots; raises ApiError where LOT_SIZE or MARKET_LOT_SIZE stops it."""
+        """Return a quantity in lots; raises ApiError if it fails LOT_SIZE or MARKET_LOT_SIZE."""
         lots, rest = divmod(qty_e8, self.instrument.lot_e8)
         if not qty_e8:
             raise invalid_message("Invalid quantity.")
@@ -111,14 +111,14 @@ class SymbolRules:
         return lots
 
     def check_market_lots(self, lots: int) -> None:
-        """Raise ApiError where a MARKET order of *lots* is too large, or nothing."""
+        """Raise ApiError if a MARKET order of *lots* is too large, or zero."""
         if not lots:
             raise filter_failure("LOT_SIZE")
         if lots > self.most_market_lots:
             raise filter_failure("MARKET_LOT_SIZE")
 
     def check(self, new: NewOrder, average: Average) -> None:
-        """Raise ApiError where price or worth of an order stops it; a MARKET order is worth what *average* says."""
+        """Raise ApiError if price or notional of an order fails a filter; a MARKET order is valued at *average*."""
         cost_tl, lots = average
         if not new.ticks:
             self.check_notional(new.quote_e8 or cost_tl * new.lots * self.tl_e8 // lots, market=True)
@@ -127,13 +127,13 @@ class SymbolRules:
         self.check_notional(new.ticks * new.lots * self.tl_e8)
 
     def check_price(self, ticks: int, average: Average) -> None:
-        """Raise ApiError where *ticks* lie too far from the mean price."""
+        """Raise ApiError if *ticks* is too far from the mean price."""
         cost_tl, lots = average
         if not cost_tl * self.multiplier_down_e8 <= ticks * lots * E8 <= cost_tl * self.multiplier_up_e8:
             raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
     def check_notional(self, notional_e8: int, *, market: bool = False) -> None:
-        """Raise ApiError where an order is worth too little, or, unless it is a *market* order, too much."""
+        """Raise ApiError if a notional is too small, or, unless it is a *market* order, too large."""
         if notional_e8 < self.instrument.min_notional_e8 or (not market and notional_e8 > self.most_notional_e8):
             raise filter_failure("NOTIONAL")
 
@@ -205,7 +205,7 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """Return how many of the market's own steps, in 1e-8, *text* is; raises UsageError where it is no whole number."""
+    """Return *text* as a number of the market's own steps, in 1e-8; raises UsageError if it is not whole."""
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:

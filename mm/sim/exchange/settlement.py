@@ -1,7 +1,7 @@
-"""From the log of the matching core to money: what every row means to the users it touches.
+"""Settles the log of the matching core: the effect of every row on users' balances and orders.
 
-The core has accounts without money; here each trade moves both assets between two accounts and takes the fees, to
-the last 1e-8.
+The core has accounts without balances; here each trade moves both assets between two accounts and charges the fees,
+exact to 1e-8.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
 Publish = Callable[[int, ExecutionReport | Position], None]
-"""Takes an account's number and an event of it."""
+"""Function of an account's number and one of its events."""
 
 
 def fee_e8(amount_e8: int, rate_e8: int) -> int:
@@ -31,15 +31,15 @@ class Settlement:
     """Applies the rows of the log to users' orders and balances, and publishes the events.
 
     Args:
-        rules: Of the symbol.
+        rules: Rules of the symbol.
         core: The matching engine.
         accounts: Users by number.
-        orders: Users' orders by id, as long as they are kept; others belong to the market.
-        publish: Takes the events.
+        orders: Users' orders by id, as long as they are kept; all others belong to the market.
+        publish: Called with the events.
 
     Attributes:
-        market: What the market itself has gained, in 1e-8; negative where it paid.
-        fees: What the exchange has taken.
+        market: Gains of the market itself, in 1e-8; negative for losses.
+        fees: Fees charged by the exchange, in 1e-8.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Settlement:
         self._touched: dict[int, int] = {}
 
     def apply(self, rows: Iterable[Row], request_id: str = "") -> None:
-        """Take the next rows.
+        """Apply the next rows.
 
         Args:
             rows: In order.
-            request_id: Client id of the cancel or the amendment that left them; a user's order that was cancelled
-                without one expires: the exchange itself has ended it.
+            request_id: Client id of the cancel or amendment that caused them; without one a cancelled order of a user
+                counts as expired, since the exchange itself ended it.
         """
         for row in rows:
             _, kind, order_id, *_ = row
@@ -87,7 +87,7 @@ class Settlement:
         self.report_positions()
 
     def _apply_to(self, order: UserOrder, row: Row, request_id: str) -> None:
-        """Apply a row that is no trade to its order."""
+        """Apply a row other than a trade to its order."""
         us, kind, _, reason, _, _, _, lots, _, _ = row
         if kind == ROW_NEW:
             self.report(us, order, orders.NEW)
@@ -105,17 +105,17 @@ class Settlement:
         elif kind == ROW_EXPIRE and order is not self._taker:
             self._prevent(us, order, order.left_lots)
         elif kind == ROW_EXPIRE and order.left_lots:
-            # The taker ended at an order of its own, which still leads the other side.
+            # The taker ended at an order of its own account, which is still at the best price of the other side.
             maker_id, _, ticks, _ = self._core.orders(-order.request.side, 1)[0]
             self._note_match(us, order, maker_id, ticks, (order.left_lots, 0))
 
     def reserve(self, order: UserOrder, amount_e8: int) -> None:
-        """Lock for an order what it may spend, in 1e-8 of that asset."""
+        """Lock the amount that an order may spend, in 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 
     def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
-        """Report to an order's owner what happened to it, with *more* fields of `ExecutionReport`; return its id."""
+        """Report an event of an order to its owner, with *more* fields of `ExecutionReport`; return its id."""
         self._execution_id += 1
         order.updated_us = us
         self._touched[order.account] = us
@@ -125,7 +125,7 @@ class Settlement:
         return self._execution_id
 
     def report_positions(self) -> None:
-        """Report the balances of every account that changed since the last call."""
+        """Report the balances of every account that has changed since the last call."""
         for number, us in self._touched.items():
             account = self._accounts[number]
             account.updated_us = us
@@ -141,11 +141,11 @@ class Settlement:
         self._pays(order).lock(-amount_e8)
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:
-        """Return what *lots* cost an order of *side* at a price, in 1e-8 of the asset that it spends."""
+        """Return the cost of *lots* for an order of *side* at a price, in 1e-8 of the asset that it spends."""
         return ticks * lots * self._rules.tl_e8 if side > 0 else lots * self._rules.instrument.lot_e8
 
     def _finish(self, us: int, order: UserOrder, status: str, **more: Any) -> None:
-        """End an order that is not filled, unlock its money, and report it."""
+        """End an order that is not filled, unlock its balance, and report it."""
         order.left_lots, order.status = 0, status
         self._release(order, order.reserved_e8)
         self.report(us, order, status, **more)
@@ -191,7 +191,7 @@ class Settlement:
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
     def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
-        """Note that *maker* lost lots to a taker of its own account, which may lose some as well."""
+        """Record that *maker* lost lots to a taker of its own account, which may have lost some as well."""
         taker = self._taker
         assert taker, maker
         taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)

@@ -1,4 +1,4 @@
-"""The trades of the symbol for market data: by id, aggregated, of a span of time, the mean price, the last day."""
+"""The trades of the symbol for market data: by id, aggregated, by time, with the mean price and the last 24 hours."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -16,16 +16,16 @@ _KEEP_TRADES, _KEEP_AGGREGATES = 500_000, 200_000
 
 
 class TimeSpan(NamedTuple):
-    """From and to an instant, both included, µs; None where an end is open."""
+    """A span between two instants, both included, µs; None if an end is open."""
 
     start_us: int | None
     end_us: int | None
 
 
 def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callable[[Entry], int]) -> list[Entry]:
-    """Return up to *limit* of *entries*, which stand in the order of their *instant*, oldest first.
+    """Return up to *limit* of *entries*, which are in the order of their *instant*, oldest first.
 
-    With a start they are the first ones from there on, without one the last ones.
+    With a start of the span these are the first ones from there on, else the last ones.
     """
     start = 0 if span.start_us is None else bisect_left(entries, span.start_us, key=instant)
     end = len(entries) if span.end_us is None else bisect_right(entries, span.end_us, key=instant)
@@ -34,7 +34,7 @@ def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callab
 
 
 class MarketTrade(NamedTuple):
-    """One trade: its id counts by one, and the instant is in µs of the exchange."""
+    """One trade with a consecutive id; the instant is in µs of the exchange."""
 
     trade_id: int
     us: int
@@ -44,14 +44,14 @@ class MarketTrade(NamedTuple):
 
 
 class TradeHistory(Sequence[MarketTrade]):
-    """The latest trades, whose ids follow on, as whole numbers in one piece of memory.
+    """The latest trades, with consecutive ids, as whole numbers in one block of memory.
 
     Args:
-        keep: Trades that are kept at least; the oldest are dropped.
+        keep: Minimum number of trades to keep; older ones are dropped.
 
     Attributes:
-        first_id: Of the oldest that is kept; one more than `last_id` where there is none.
-        last_id: Of the newest; 0 before the first.
+        first_id: Id of the oldest kept trade; one more than `last_id` if there is none.
+        last_id: Id of the newest trade; 0 before the first.
     """
 
     def __init__(self, keep: int) -> None:
@@ -83,7 +83,7 @@ class TradeHistory(Sequence[MarketTrade]):
 
 
 class TradeBar(NamedTuple):
-    """What trades of a stretch of time come to: prices in ticks, volume in lots, turnover in tick·lots."""
+    """The trades of a time span as one bar: prices in ticks, volume in lots, turnover in tick·lots."""
 
     us: int
     open_ticks: int
@@ -96,7 +96,7 @@ class TradeBar(NamedTuple):
     last_id: int
 
     def then(self, later: "TradeBar") -> "TradeBar":
-        """Return this bar and one that follows as one."""
+        """Return this bar and a later one as one bar."""
         return TradeBar(
             self.us,
             self.open_ticks,
@@ -114,8 +114,8 @@ class TradeTape:
     """The latest trades, and running sums over them.
 
     Args:
-        average_mins: Minutes that the mean price is taken over.
-        keep: Trades that are kept at least; the oldest are dropped.
+        average_mins: Minutes of trades in the mean price.
+        keep: Minimum number of trades to keep; older ones are dropped.
     """
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
@@ -126,7 +126,7 @@ class TradeTape:
         self._minutes: deque[TradeBar] = deque(maxlen=DAY_US // MINUTE_US + 1)
 
     def add(self, trade: MarketTrade) -> None:
-        """Take the next trade."""
+        """Add the next trade."""
         self._trades.add(trade)
         trade_id, us, ticks, lots, _ = trade
         cost_tl = ticks * lots
@@ -145,7 +145,7 @@ class TradeTape:
         return self._trades[len(self._trades) - 1] if self._trades else None
 
     def average(self, us: int) -> tuple[int, int] | None:
-        """Return tick·lots and lots traded in the minutes before *us*; the last trade's if none; None before any."""
+        """Return tick·lots and lots traded in the minutes before *us*; if none, of the last trade; None before any."""
         self._leave_window(us)
         if self._volume_lots:
             return self._cost_tl, self._volume_lots
@@ -161,7 +161,7 @@ class TradeTape:
         return self._trades.since_id(trade_id, limit)
 
     def day(self, us: int) -> TradeBar | None:
-        """Return the last 24 hours, counted in whole minutes; None without a trade."""
+        """Return the last 24 hours, in whole minutes; None without a trade."""
         bars = [bar for bar in self._minutes if bar.us > us - DAY_US - MINUTE_US]
         return reduce(TradeBar.then, bars) if bars else None
 
@@ -190,7 +190,7 @@ class AggregateTrade(NamedTuple):
 
 
 class TradeAggregator:
-    """Joins the trades of one taker order at one price; no trade of another order comes between them."""
+    """Joins the trades of one taker order at one price, between which no other order trades."""
 
     def __init__(self) -> None:
         self._last_id = 0
@@ -198,7 +198,7 @@ class TradeAggregator:
         self._order_id = 0
 
     def trade(self, row: Row) -> AggregateTrade | None:
-        """Take a TRADE row, and return the aggregate trade that it ends: that of another order or another price."""
+        """Process a TRADE row, and return the aggregate trade that it ends, of another order or price, if any."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
         joined = self._open
         if joined and order_id == self._order_id and ticks == joined.ticks:
@@ -210,25 +210,25 @@ class TradeAggregator:
         return joined
 
     def close(self) -> AggregateTrade | None:
-        """Return the open aggregate trade, None without one: its order trades no more."""
+        """Return the open aggregate trade, None without one, once its order can trade no more."""
         joined, self._open = self._open, None
         return joined
 
     def of(self, rows: Iterable[Row]) -> list[AggregateTrade]:
-        """Return the aggregate trades of *rows*, which end with an order's last row, as every drained log does."""
+        """Return the aggregate trades of *rows*, which end with the last row of an order, as every drained log does."""
         ended = [self.trade(row) for row in rows if row[1] == ROW_TRADE]
         return [joined for joined in (*ended, self.close()) if joined]
 
 
 class AggregateHistory:
-    """The latest aggregate trades; it needs all rows of an exchange, from its first trade on."""
+    """The latest aggregate trades; needs all rows of an exchange, from its first trade on."""
 
     def __init__(self) -> None:
         self._aggregator = TradeAggregator()
         self._trades: list[AggregateTrade] = []
 
     def take(self, rows: list[Row]) -> None:
-        """Take the next rows of the log."""
+        """Add the next rows of the log."""
         self._trades += self._aggregator.of(rows)
         if len(self._trades) > 2 * _KEEP_AGGREGATES:
             del self._trades[:-_KEEP_AGGREGATES]
@@ -239,5 +239,5 @@ class AggregateHistory:
         return self._trades[start : start + limit]
 
     def within(self, span: TimeSpan, limit: int) -> list[AggregateTrade]:
-        """Return up to *limit* aggregate trades of a stretch of time, oldest first."""
+        """Return up to *limit* aggregate trades in a time span, oldest first."""
         return within(self._trades, span, limit, lambda trade: trade.us)

@@ -1,7 +1,7 @@
-"""The truth: the exact book at any update id ever, and every trade.
+"""The truth: the exact book after each update id, and every trade.
 
-Kept as integers beside the exchange, in segments that each begin with a whole book, so that a book costs one
-segment's replay however long the exchange has run. No fault of the wire changes it.
+Stored as integers beside the exchange, in segments that each begin with a complete book, so that reading a book replays
+at most one segment. Faults of the wire do not change it.
 """
 
 from array import array
@@ -20,7 +20,7 @@ _SEGMENT = 1_024
 
 
 class TrueTrade(NamedTuple):
-    """One trade, as it happened: its instant in µs of the exchange, price and quantity as decimal text."""
+    """One trade as it was: its instant in µs of the exchange, price and quantity as decimal text."""
 
     trade_id: int
     us: int
@@ -30,18 +30,18 @@ class TrueTrade(NamedTuple):
 
 
 class Forgotten(DataError):
-    """An id that has not happened yet, or that the truth no longer keeps."""
+    """An id in the future, or one that the truth no longer keeps."""
 
 
 class MarketTruth:
-    """The exact past of one symbol, as far back as it is kept.
+    """The exact history of one symbol, as far back as it is kept.
 
-    A level's key is its price in ticks, negative on the side of the asks.
+    A level's key is its price in ticks, negative for asks.
 
     Args:
-        instrument: Writes prices and quantities.
+        instrument: Formats prices and quantities.
         first_update_id: The id before the first change; the book of that id is empty.
-        keep: Changes of the book, and trades, that are kept at least; the oldest are dropped.
+        keep: Minimum number of book changes, and of trades, to keep; older ones are dropped.
     """
 
     def __init__(self, instrument: Instrument, *, first_update_id: int = 0, keep: int = 2_000_000) -> None:
@@ -58,12 +58,12 @@ class MarketTruth:
 
     @property
     def last_update_id(self) -> int:
-        """Id of the newest change, as the wire counted it."""
+        """Id of the newest change, in the wire's numbering."""
         return self.named(self._last_update_id)[0]
 
     @property
     def first_update_id(self) -> int:
-        """Oldest id whose book is kept, as the wire counted then."""
+        """Oldest id whose book is kept, in the wire's numbering of that time."""
         return self.named(self._segments[0].first_id)[0]
 
     @property
@@ -73,14 +73,14 @@ class MarketTruth:
 
     @property
     def first_trade_id(self) -> int:
-        """Oldest trade that is kept; one more than `last_trade_id` where there is none."""
+        """Id of the oldest kept trade; one more than `last_trade_id` if there is none."""
         return self._trades.first_id
 
     def listen(self, rows: Iterable[Row]) -> None:
-        """Take the next *rows* of the exchange's log.
+        """Add the next *rows* of the exchange's log.
 
         Raises:
-            ValueError: If they leave out an update id or a trade id.
+            ValueError: If an update id or a trade id is missing.
         """
         for us, kind, _, _, _, side, ticks, lots, trade_id, update_id in rows:
             if kind == ROW_LEVEL:
@@ -92,21 +92,21 @@ class MarketTruth:
                 self._trades.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks, best first, as they stood right after *update_id*.
+        """Return bids and asks, best first, right after *update_id*.
 
         Args:
-            update_id: As the wire counted it.
-            era: Which numbering it is of, 0 the first; None for the newest that has it.
+            update_id: In the wire's numbering.
+            era: Which numbering, 0 the first; None for the newest that has the id.
 
         Raises:
-            Forgotten: If the id lies in the future, or further back than is kept.
+            Forgotten: If the id is in the future, or older than what is kept.
         """
         return self._texts(self._at(self._counted(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they stood after the last.
+        """Return bids and asks that changed in the ids from *first_id* to *last_id*, as they were after the last.
 
-        Those are the levels of a depth message of these ids, zero where one is gone. Newest numbering.
+        These are the levels of a depth message with these ids; quantity zero if a level is gone. Newest numbering.
         """
         first, last = self._counted(first_id, None), self._counted(last_id, None)
         levels = self._at(last)
@@ -123,7 +123,7 @@ class MarketTruth:
         """Return the trades from *first_id* to *last_id*, both included.
 
         Raises:
-            Forgotten: If one of them lies in the future, or further back than is kept.
+            Forgotten: If one of them is in the future, or older than what is kept.
         """
         if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
             raise Forgotten(
@@ -137,19 +137,19 @@ class MarketTruth:
         ]
 
     def named(self, update_id: int) -> tuple[int, int]:
-        """Return the wire's name of the exchange's own *update_id*, and the first name of its era."""
+        """Return the wire's id for the exchange's own *update_id*, and the first id of its era."""
         for after, shift in reversed(self._eras):
             if after < update_id:
                 return update_id - shift, after + 1 - shift
         return update_id, update_id
 
     def renumber(self, after_id: int, first_id: int) -> None:
-        """Restart the update ids: the change after *after_id* is *first_id* from now on.
+        """Restart the update ids: the change after *after_id* has the id *first_id*.
 
-        Only names change, never what happened. Ids up to *after_id* keep theirs, in the era before.
+        Only the numbering changes. Ids up to *after_id* remain in the previous era.
 
         Raises:
-            ValueError: If *after_id*, as the wire counted it, lies before this era began.
+            ValueError: If *after_id*, in the wire's numbering, is before the start of this era.
             Forgotten: If there is no such id.
         """
         begun, after = self._eras[-1][0], self._counted(after_id, None)
@@ -178,13 +178,13 @@ class MarketTruth:
             self._levels.pop(key, None)
 
     def _counted(self, update_id: int, era: int | None) -> int:
-        """Return the exchange's own number of an id of the wire."""
+        """Return the exchange's own number of a wire id."""
         for number in range(len(self._eras) - 1, -1, -1):
             if era not in (None, number):
                 continue
             after, shift = self._eras[number]
             until = self._eras[number + 1][0] if number + 1 < len(self._eras) else self._last_update_id
-            # The first era has the id before its first change as well; later ones begin after the one before.
+            # The first era includes the id before its first change; later ones begin after the previous one.
             if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
                 return update_id + shift
         raise Forgotten(
@@ -201,14 +201,14 @@ class MarketTruth:
         return {key: lots for key, lots in levels.items() if lots}
 
     def _texts(self, levels: dict[int, int]) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as text, best first: keys fall from the best bid to the worst, then likewise of asks."""
+        """Return bids and asks as text, best first: keys fall from the best bid to the worst, then likewise asks."""
         price, qty = self.instrument.price, self.instrument.qty
         texts = [(key > 0, (price(abs(key)), qty(levels[key]))) for key in sorted(levels, reverse=True)]
         return [level for is_bid, level in texts if is_bid], [level for is_bid, level in texts if not is_bid]
 
 
 class _Segment:
-    """Changes of the book in order, at most so many that replaying them costs as much as copying the book before."""
+    """Changes of the book in order, at most so many that replaying them costs as much as copying its first book."""
 
     __slots__ = ("first_id", "keys", "lots", "most", "opening_keys", "opening_lots")
 

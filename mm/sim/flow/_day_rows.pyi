@@ -1,12 +1,12 @@
 # Generated from mm/sim/flow/_day_rows.pyx by `make stubs`; edit that file instead.
 
-"""What a recorder leaves of a simulated market, as bytes: depth messages, trades, frames of the best levels; the log.
+"""The bytes that a recorder writes of a simulated market: depth messages, trades, frames of the best levels; the log.
 
 - `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
   those of ``mm.dayfolder.day_writer``, byte for byte.
-- `log_lines` formats the order log itself.
+- `log_lines` formats the order log.
 
-Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.
+Decimals have eight places and are computed in 128 bits, so that every product of a count and a step is exact.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 class Lines:
-    """Format messages as the lines of a day folder, and keep the book that they make.
+    """Format messages as the lines of a day folder, and maintain the book that results.
 
     Args:
-        run_id: Names the run in every line.
-        top_n: Levels a side in the frames.
+        run_id: Name of the run, in every line.
+        top_n: Levels per side in the frames.
         tick_e8: Price step, in 1e-8 of the quote asset.
         lot_e8: Quantity step, in 1e-8 of the base asset.
     """
@@ -34,10 +34,10 @@ class Lines:
         """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
 
         Args:
-            messages: What the exchange sent, int64[n, 6], as `recorder.Batches.of` returns it.
+            messages: The messages of the exchange, int64[n, 6], as `recorder.Batches.of` returns them.
             levels: The levels of its depth messages.
-            recv_us: When each message arrived.
-            first_seq: The `recv_seq` of the first; the others follow by one.
+            recv_us: When each message arrived, µs.
+            first_seq: The `recv_seq` of the first message; the others count up by one.
         """
 
 def log_lines(rows: NDArray[np.int64]) -> bytes:

@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""What a recorder leaves of a simulated market, as bytes: depth messages, trades, frames of the best levels; the log.
+"""The bytes that a recorder writes of a simulated market: depth messages, trades, frames of the best levels; the log.
 
 - `Lines` formats each message as a line of the diffs and a frame of the book after it, or as a trade. The lines are
   those of ``mm.dayfolder.day_writer``, byte for byte.
-- `log_lines` formats the order log itself.
+- `log_lines` formats the order log.
 
-Decimals have eight places and are formed in 128 bits, so that every product of a count and a step is exact.
+Decimals have eight places and are computed in 128 bits, so that every product of a count and a step is exact.
 """
 
 from libc.stdint cimport int64_t
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-# Columns of a message. Of a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
+# Columns of a message. For a depth message `side` is 0, and its levels are the rows `first`:`end` of the levels.
 cdef enum:
     SENT_US, FIRST_ID, LAST_ID, SIDE, TICKS, LOTS
     FIRST = TICKS
@@ -33,7 +33,7 @@ cdef enum:
 
 cdef enum:
     DECIMAL = 48     # more than the characters of a decimal
-    NUMBERS = 400    # more than those of all whole numbers of a line, and its words
+    NUMBERS = 400    # more than all whole numbers and words of a line have
 
 
 cdef struct Text:
@@ -43,7 +43,7 @@ cdef struct Text:
 
 
 cdef char* text_for(Text* text, Py_ssize_t most) except NULL nogil:
-    """Return where the next line goes, with room for *most* characters."""
+    """Return the position of the next line, with room for *most* characters."""
     cdef Py_ssize_t room
     cdef char* start
     if text.used + most > text.room:
@@ -57,21 +57,21 @@ cdef char* text_for(Text* text, Py_ssize_t most) except NULL nogil:
 
 
 cdef bytes taken(Text* text):
-    """Return what was written, and begin again in the same memory."""
+    """Return the written bytes, and start again in the same memory."""
     cdef Py_ssize_t used = text.used
     text.used = 0
     return text.start[:used]
 
 
 cdef struct Ladder:
-    int64_t* keys       # side * ticks, ascending: the best price is last, where levels come and go
+    int64_t* keys       # side * ticks, ascending: the best price, where most changes are, is last
     int64_t* lots
     Py_ssize_t count
     Py_ssize_t room
 
 
 cdef int set_level(Ladder* ladder, int64_t key, int64_t lots) except -1 nogil:
-    """Set the lots at *key*; none remove the level."""
+    """Set the lots at *key*; 0 removes the level."""
     cdef Py_ssize_t low = 0
     cdef Py_ssize_t high = ladder.count
     cdef Py_ssize_t middle
@@ -119,7 +119,7 @@ cdef inline char* put_text(char* p, bytes text) noexcept:
 
 
 cdef inline char* put_product(char* p, int64_t count, wide_t unit) noexcept nogil:
-    """Append count·unit, a whole number of 1e-8, with eight places."""
+    """Append count·unit, a whole number of 1e-8, with eight decimal places."""
     cdef wide_t value = count
     value *= unit
     return put_decimal(p, value, 8)
@@ -131,16 +131,16 @@ cdef inline char* comma(char* p) noexcept nogil:
 
 
 cdef inline char* without_comma(char* p) noexcept nogil:
-    """Return the end of a list whose entries end in commas; an empty one has none."""
+    """Return the end of a list without the comma after its last entry; an empty list has none."""
     return p - 1 if (p - 1)[0] == c"," else p
 
 
 cdef class Lines:
-    """Format messages as the lines of a day folder, and keep the book that they make.
+    """Format messages as the lines of a day folder, and maintain the book that results.
 
     Args:
-        run_id: Names the run in every line.
-        top_n: Levels a side in the frames.
+        run_id: Name of the run, in every line.
+        top_n: Levels per side in the frames.
         tick_e8: Price step, in 1e-8 of the quote asset.
         lot_e8: Quantity step, in 1e-8 of the base asset.
     """
@@ -181,10 +181,10 @@ cdef class Lines:
         """Return the lines of *messages*: those of the diffs, of the frames, and of the trades.
 
         Args:
-            messages: What the exchange sent, int64[n, 6], as `recorder.Batches.of` returns it.
+            messages: The messages of the exchange, int64[n, 6], as `recorder.Batches.of` returns them.
             levels: The levels of its depth messages.
-            recv_us: When each message arrived.
-            first_seq: The `recv_seq` of the first; the others follow by one.
+            recv_us: When each message arrived, µs.
+            first_seq: The `recv_seq` of the first message; the others count up by one.
         """
         cdef Py_ssize_t i, level
         cdef const int64_t* message
@@ -271,7 +271,7 @@ cdef class Lines:
         return 0
 
     cdef inline char* put_best(self, char* p, const Ladder* ladder, Py_ssize_t depth) noexcept:
-        """Append price and quantity of the level that *depth* others are better than; nothing where there is none."""
+        """Append price and quantity of the level at *depth* from the best (0); nothing if there is none."""
         cdef Py_ssize_t at = ladder.count - 1 - depth
         if at >= 0:
             p = comma(put_product(p, abs(ladder.keys[at]), self.tick))

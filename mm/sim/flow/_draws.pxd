@@ -1,7 +1,7 @@
-# Random draws, a stream for each purpose: what one purpose draws leaves the others as they are.
+# Random draws, one stream per purpose: the draws of one purpose do not affect the others.
 #
-# splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state counts up by an
-# odd constant, so that it never repeats within 2**64 draws, and each draw is the mixed state.
+# splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state is incremented by an
+# odd constant, so that it does not repeat within 2**64 draws, and each draw is the mixed state.
 
 from libc.math cimport exp, fabs, floor, lgamma, log, log1p, sqrt
 from libc.stdint cimport int64_t, uint64_t
@@ -11,7 +11,7 @@ cdef struct Draws:
 
 
 cdef inline double unit(Draws* draws) noexcept nogil:
-    """Return a draw from between 0 and 1, both excluded."""
+    """Return a draw between 0 and 1, both excluded."""
     cdef uint64_t z
     draws.state += <uint64_t> 0x9E3779B97F4A7C15
     z = draws.state
@@ -39,7 +39,7 @@ cdef inline int64_t geometric(Draws* draws, double mean) noexcept nogil:
 
 
 cdef inline int64_t poisson(Draws* draws, double mean) noexcept nogil:
-    """Return a Poisson draw: by inversion, and from a mean of 10 on by transformed rejection.
+    """Return a Poisson draw: by inversion, or for a mean of at least 10 by transformed rejection.
 
     W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993 (PTRS).
     """

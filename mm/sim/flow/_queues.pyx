@@ -1,18 +1,18 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
+"""The order flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
 
 R. Cont, S. Stoikov, R. Talreja: A stochastic model for order book dynamics, Operations Research 58 (2010); with the
 sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamurthy, Quantitative Finance 3 (2003).
 
-- Limit orders of each side come at each distance i = 1, 2, … ticks from the other side's best price at a rate of its
-  own; where the other side is empty, its last best price counts. They never trade when they come.
-- Market orders of each side come at a rate; what finds no counterpart expires.
-- Every resting order is cancelled at one rate, whatever its price and its age.
-- Sizes are geometric, 1 lot at least.
-- The opening book holds at each distance as many orders as come on average in the life of one (a Poisson draw), at
-  the best price one at least.
+- Limit orders of each side arrive at each distance i = 1, 2, … ticks from the other side's best price, each distance
+  with its own rate; if the other side is empty, its last best price counts. They never trade on arrival.
+- Market orders of each side arrive at a constant rate; what finds no counterpart expires.
+- Every resting order is cancelled at the same rate, whatever its price and its age.
+- Sizes are geometric, at least 1 lot.
+- The opening book has at each distance as many orders as arrive on average during the life of one (a Poisson draw), at
+  least one at the best price.
 
-All waiting times are exponential: one clock of the total rate, and for each event a draw of its kind.
+All waiting times are exponential: one clock with the total rate, and one draw of the kind per event.
 """
 
 from libc.stdint cimport int64_t
@@ -29,13 +29,13 @@ cdef class QueueFlow:
     """One session of a queue market.
 
     Args:
-        matching: The engine; nothing rests there yet.
-        clock: The opening, and the instant from which orders come (µs).
-        limits: float64[n]: limit orders of a side, summed over the distances up to and including each (1/s).
-        rates: Market orders of a side (1/s), and cancellations of each resting order (1/s).
-        lots: Mean size of a limit order, and of a market order.
+        matching: The matching engine, with an empty book.
+        clock: The opening, and the instant from which orders arrive (µs).
+        limits: float64[n]: limit orders per side, summed over the distances up to and including each (1/s).
+        rates: Market orders per side (1/s), and cancellations of each resting order (1/s).
+        lots: Mean size of a limit order and of a market order, lots.
         best_bid: The best bid at the opening (ticks); the best ask is one tick above.
-        key: From a purpose to the key of its draws.
+        key: Function from a purpose to the random key of its draws.
     """
 
     cdef Matching matching
@@ -75,7 +75,7 @@ cdef class QueueFlow:
             self.matching.release()
 
     def counts(self) -> dict[str, object]:
-        """Return how many orders of each kind were sent so far, by the side they rest on or hit."""
+        """Return the number of orders of each kind so far, by the side on which they rest or which they hit."""
         return {
             "limit_orders": {"bid": self.limit_count[1], "ask": self.limit_count[0]},
             "market_orders": {"bid": self.market_count[0], "ask": self.market_count[1]},
@@ -114,7 +114,7 @@ cdef class QueueFlow:
         self.next_us = self.start_us + <int64_t> (self.now_s * US_PER_S)
 
     cdef int send_next(self) except -1 nogil:
-        """Draw the kind of the next event, and send it."""
+        """Draw the kind of the next event, and send its order."""
         cdef double limit_rate = self.limits[self.limits.shape[0] - 1]
         cdef double drawn = unit(&self.kinds) * self.total
         if drawn < 2.0 * limit_rate:
@@ -157,7 +157,7 @@ cdef class QueueFlow:
         return 0
 
     cdef int cancel_one(self) except -1 nogil:
-        # A user may have taken some since the event was drawn: the draws that meant them cancel nothing.
+        # A user may have taken orders since the event was drawn: draws of taken orders cancel nothing.
         cdef int64_t nth = below(&self.cancelled, self.resting), order_id
         if nth < self.matching.live(LIMIT_ACCOUNT):
             order_id = self.matching.live_order(LIMIT_ACCOUNT, nth)

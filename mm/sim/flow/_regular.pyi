@@ -1,24 +1,24 @@
 # Generated from mm/sim/flow/_regular.pyx by `make stubs`; edit that file instead.
 
-"""The flow of the regular markets: a book with a level at every tick around a mid that walks, and sweeps into it.
+"""The order flow of the regular markets: a book with a level at every tick around a random-walk mid, and sweeps.
 
-- At the session's opening a maker quotes every level, one order each, of a quantity between half and one and a half
-  of the mean. At the first depth instant it quotes both touches again, so that frames begin where the flow does.
-- The mid stands still between depth instants. At each it moves by a whole number of ticks: the difference of two
-  Poisson draws, whose variance is sigma² times the step to the last digit. The maker first takes back what its book
-  no longer holds and then quotes what it holds now; an order of a user's that the mid has passed trades with it.
-- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each that reaches the touch of
-  an undisturbed book excites further ones, of its side and of the other. What excites is what trades, so that trades
-  are a Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
-  orders reaches the touch, one that does excites own / p and cross / p orders, and so own and cross that trade. The
-  process begins at its mean.
-- Each order reaches past the mid by an exponential distance of rate k. It is an IOC order at the last price within
-  its reach, of all that rests before that price and a part of what rests at it, or of one level where more rests. So
-  orders that trade at an on-grid distance d from the mid come at the rate A·exp(-k·d), exactly; one that does not
+- At the session's opening a maker quotes every level, one order each, with a quantity between half and one and a half
+  times the mean. At the first depth instant it quotes both touches again, so that frames begin with the flow.
+- The mid is constant between depth instants. At each it moves by a whole number of ticks: the difference of two Poisson
+  draws, whose variance is exactly sigma² times the step. The maker first cancels the levels outside its new book and
+  then quotes the new ones; a user's order that the mid has passed trades with it.
+- Orders of each aggressor side arrive spontaneously as a Poisson process of rate A, and each that would reach the touch
+  of an undisturbed book excites further ones, on its side and on the other. Trading orders excite, so trades form a
+  Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
+  orders reaches the touch, an order that does excites own / p and cross / p orders, so own and cross trading ones. The
+  process begins at its mean rate.
+- The reach of each order past the mid is exponential with rate k. It is an IOC order at the last price within its
+  reach, for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So
+  orders that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not
   reach the touch expires.
-- An order that finds its millisecond taken by one of its side waits for the next free one, and all orders come in
-  the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
-- What a sweep touched is quoted again at once; what a user took is quoted again at the next depth instant.
+- An order in a millisecond that has an order of its side already waits for the next free millisecond, and all orders
+  arrive in the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
+- The maker quotes again at once what a sweep took, and at the next depth instant what a user took.
 """
 
 from collections.abc import Callable
@@ -32,14 +32,14 @@ class RegularFlow:
     """One session of a regular market.
 
     Args:
-        matching: The engine; nothing rests there yet.
+        matching: The matching engine, with an empty book.
         clock: The opening and the first depth instant (µs), and the time between two (µs).
-        book: The best bid (ticks), the spread (ticks), levels a side, and their mean quantity (lots).
-        laws: float64[n, 6], rising in the first column: seconds after the first depth instant from which it holds,
-            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks.
-            Where there is an excitation, one law.
-        excitation: Orders that one excites on its own side and on the other, and beta in 1/s.
-        key: From a purpose to the key of its draws.
+        book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
+        laws: float64[n, 6], ascending in the first column: seconds after the first depth instant from which it applies,
+            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks. With
+            an excitation, one law.
+        excitation: Number of orders that one excites on its own side and on the other side, and beta in 1/s.
+        key: Function from a purpose to the random key of its draws.
     """
     def __init__(
         self,
@@ -54,7 +54,7 @@ class RegularFlow:
         """Send everything up to and including *until_us* that was not sent yet.
 
         Raises:
-            UsageError: If the price falls to where the book would need prices below one tick.
+            UsageError: If the price falls so far that the book would need prices below one tick.
         """
     def counts(self) -> dict[str, object]:
-        """Return the orders sent so far, those that traded, and those that reached past the edge of the book."""
+        """Return the number of orders so far, of those that traded, and of those beyond the edge of the book."""

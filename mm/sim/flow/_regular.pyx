@@ -1,23 +1,23 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The flow of the regular markets: a book with a level at every tick around a mid that walks, and sweeps into it.
+"""The order flow of the regular markets: a book with a level at every tick around a random-walk mid, and sweeps.
 
-- At the session's opening a maker quotes every level, one order each, of a quantity between half and one and a half
-  of the mean. At the first depth instant it quotes both touches again, so that frames begin where the flow does.
-- The mid stands still between depth instants. At each it moves by a whole number of ticks: the difference of two
-  Poisson draws, whose variance is sigma² times the step to the last digit. The maker first takes back what its book
-  no longer holds and then quotes what it holds now; an order of a user's that the mid has passed trades with it.
-- Orders of each aggressor side come by themselves as a Poisson process of rate A, and each that reaches the touch of
-  an undisturbed book excites further ones, of its side and of the other. What excites is what trades, so that trades
-  are a Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
-  orders reaches the touch, one that does excites own / p and cross / p orders, and so own and cross that trade. The
-  process begins at its mean.
-- Each order reaches past the mid by an exponential distance of rate k. It is an IOC order at the last price within
-  its reach, of all that rests before that price and a part of what rests at it, or of one level where more rests. So
-  orders that trade at an on-grid distance d from the mid come at the rate A·exp(-k·d), exactly; one that does not
+- At the session's opening a maker quotes every level, one order each, with a quantity between half and one and a half
+  times the mean. At the first depth instant it quotes both touches again, so that frames begin with the flow.
+- The mid is constant between depth instants. At each it moves by a whole number of ticks: the difference of two Poisson
+  draws, whose variance is exactly sigma² times the step. The maker first cancels the levels outside its new book and
+  then quotes the new ones; a user's order that the mid has passed trades with it.
+- Orders of each aggressor side arrive spontaneously as a Poisson process of rate A, and each that would reach the touch
+  of an undisturbed book excites further ones, on its side and on the other. Trading orders excite, so trades form a
+  Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). Since a part p of the
+  orders reaches the touch, an order that does excites own / p and cross / p orders, so own and cross trading ones. The
+  process begins at its mean rate.
+- The reach of each order past the mid is exponential with rate k. It is an IOC order at the last price within its
+  reach, for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So
+  orders that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not
   reach the touch expires.
-- An order that finds its millisecond taken by one of its side waits for the next free one, and all orders come in
-  the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
-- What a sweep touched is quoted again at once; what a user took is quoted again at the next depth instant.
+- An order in a millisecond that has an order of its side already waits for the next free millisecond, and all orders
+  arrive in the middle of a millisecond: prints of one side and ms are one order, and none is at a depth instant.
+- The maker quotes again at once what a sweep took, and at the next depth instant what a user took.
 """
 
 from libc.math cimport INFINITY, ceil, exp, floor, log
@@ -60,14 +60,14 @@ cdef class RegularFlow:
     """One session of a regular market.
 
     Args:
-        matching: The engine; nothing rests there yet.
+        matching: The matching engine, with an empty book.
         clock: The opening and the first depth instant (µs), and the time between two (µs).
-        book: The best bid (ticks), the spread (ticks), levels a side, and their mean quantity (lots).
-        laws: float64[n, 6], rising in the first column: seconds after the first depth instant from which it holds,
-            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks.
-            Where there is an excitation, one law.
-        excitation: Orders that one excites on its own side and on the other, and beta in 1/s.
-        key: From a purpose to the key of its draws.
+        book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
+        laws: float64[n, 6], ascending in the first column: seconds after the first depth instant from which it applies,
+            sigma (ticks/√s), A (1/s) and k (1/tick) of the orders that hit bids, A and k of those that hit asks. With
+            an excitation, one law.
+        excitation: Number of orders that one excites on its own side and on the other side, and beta in 1/s.
+        key: Function from a purpose to the random key of its draws.
     """
 
     cdef Matching matching
@@ -77,7 +77,7 @@ cdef class RegularFlow:
     cdef double own, cross, beta
     cdef int64_t mid_law
     cdef bint opened
-    cdef Quote* quotes[2]       # asks, bids; a price stands at its remainder by `levels`
+    cdef Quote* quotes[2]       # asks, bids; the index of a price is its remainder modulo `levels`
     cdef Arrivals[2] arrivals   # sellers, buyers
     cdef Draws mid, quantities
 
@@ -112,7 +112,7 @@ cdef class RegularFlow:
         """Send everything up to and including *until_us* that was not sent yet.
 
         Raises:
-            UsageError: If the price falls to where the book would need prices below one tick.
+            UsageError: If the price falls so far that the book would need prices below one tick.
         """
         cdef int64_t until = until_us
         self.matching.hold()
@@ -123,7 +123,7 @@ cdef class RegularFlow:
             self.matching.release()
 
     def counts(self) -> dict[str, object]:
-        """Return the orders sent so far, those that traded, and those that reached past the edge of the book."""
+        """Return the number of orders so far, of those that traded, and of those beyond the edge of the book."""
         sellers, buyers = self.arrivals[0], self.arrivals[1]
         return {
             "orders": {"bid": sellers.sent, "ask": buyers.sent},
@@ -200,11 +200,11 @@ cdef class RegularFlow:
         return self.start_us + <int64_t> (self.laws[law, 0] * US_PER_S + 0.5)
 
     cdef int64_t from_end(self, int side, bint best, int64_t depth) noexcept nogil:
-        """Return the price of the level that is *depth* levels from the best one or from the worst one."""
+        """Return the price of the level that is *depth* levels from the best or the worst one."""
         return self.best(side) - side * depth if best else self.worst(side) + side * depth
 
     cdef int move(self, int64_t us, int64_t shift) except -1 nogil:
-        """Move the mid: asks lose their best levels to a rise and get new worst ones, bids the reverse."""
+        """Move the mid: in a rise the asks lose their best levels and get new worst ones, the bids the reverse."""
         cdef int64_t count = min(shift if shift > 0 else -shift, self.levels), depth
         cdef int side, toward = 1 if shift > 0 else -1
         for side in range(1, -2, -2):
@@ -221,13 +221,13 @@ cdef class RegularFlow:
         if self.worst(1) < 1:
             with gil:
                 raise UsageError(
-                    f"--start-price (START_PRICE) is too near to zero: the best bid falls to {self.best_bid} ticks, "
+                    f"--start-price (START_PRICE) is too close to zero: the best bid falls to {self.best_bid} ticks, "
                     f"and the book is {self.levels} levels deep; raise it, or lower --tick-size or the volatility"
                 )
         return 0
 
     cdef int mend(self, int64_t us, int side) except -1 nogil:
-        """Quote again what a user took, from the touch to the first level that is whole."""
+        """Quote again what users took, from the touch to the first complete level."""
         cdef int64_t depth, ticks
         cdef const Order* order
         for depth in range(self.levels):
@@ -238,7 +238,7 @@ cdef class RegularFlow:
             self.quote_again(us, side, ticks)
         return 0
 
-    # the orders that sweep
+    # the sweeping orders
 
     cdef void begin(self, int i) noexcept:
         cdef Arrivals* arrivals = &self.arrivals[i]
@@ -254,7 +254,7 @@ cdef class RegularFlow:
         return self.laws[arrivals.law, 2 + 2 * i]
 
     cdef void draw_own(self, Arrivals* arrivals, int i) noexcept nogil:
-        """Draw the next order that comes by itself: where the integrated rate reaches a unit exponential draw."""
+        """Draw the next spontaneous order: when the integrated rate reaches a unit exponential draw."""
         cdef double left = exponential(&arrivals.times), rate, end_s
         while True:
             rate = self.own_rate(arrivals, i)
@@ -270,7 +270,7 @@ cdef class RegularFlow:
             arrivals.law += 1
 
     cdef void draw_excited(self, Arrivals* arrivals) noexcept nogil:
-        """Draw the next excited order: their rate decays, so that maybe none comes any more."""
+        """Draw the next excited order: the rate decays, so there may be none."""
         cdef double left
         arrivals.excited_s = INFINITY
         if arrivals.excitation > 0.0:
@@ -287,7 +287,7 @@ cdef class RegularFlow:
         arrivals.next_us += self.start_us
 
     cdef void draw_next(self, Arrivals* arrivals) noexcept nogil:
-        """Let the order that has come excite others, and draw the next one."""
+        """Add the excitation of the current order, and draw the next one."""
         cdef int side = 1 if arrivals is &self.arrivals[1] else 0
         cdef double at_s = min(arrivals.own_s, arrivals.excited_s)
         cdef bint own = arrivals.own_s <= arrivals.excited_s
@@ -302,16 +302,16 @@ cdef class RegularFlow:
             self.excite_other(&self.arrivals[1 - side], at_s)
 
     cdef void excite(self, Arrivals* arrivals, double at_s, double orders) noexcept nogil:
-        """Count the excitation from *at_s* on, and add what an order that reached the touch excites."""
+        """Decay the excitation to *at_s*, and add that of an order that reached the touch."""
         arrivals.excitation *= exp(-self.beta * (at_s - arrivals.since_s))
         if arrivals.reached:
             arrivals.excitation += orders * self.beta / arrivals.reaching
         arrivals.since_s = at_s
 
     cdef void excite_other(self, Arrivals* other, double at_s) noexcept nogil:
-        """Let an order of one side at *at_s* excite the *other*, whose next excited order is drawn again.
+        """Add the excitation of an order at *at_s* to the *other* side, and draw its next excited order again.
 
-        Where that is due already, and only waits for a free millisecond, it comes as it was drawn.
+        An order that is due already, and only waits for a free millisecond, is not drawn again.
         """
         if other.excited_s <= at_s:
             other.excitation += self.cross * self.beta / other.reaching * exp(self.beta * (at_s - other.since_s))
@@ -324,7 +324,7 @@ cdef class RegularFlow:
         self.set_next(other)
 
     cdef int send(self, int64_t us, int side) except -1 nogil:
-        """Send the order that comes now, and quote again what it touched."""
+        """Send the order that is due, and quote again what it touched."""
         cdef Arrivals* arrivals = &self.arrivals[side > 0]
         cdef double decay = self.laws[arrivals.law, 3 + 2 * (side > 0)]
         cdef int64_t reach = <int64_t> floor(exponential(&arrivals.reach) / decay + self.spread / 2.0)

@@ -1,6 +1,6 @@
-"""Write a simulated session as a day folder, with its truth and its order log beside the recording.
+"""Writes a simulated session as a day folder, with its truth and its order log beside the recording.
 
-Everything written follows from the flags, so equal flags give equal bytes.
+The flags determine every byte: equal flags give equal files.
 """
 
 import json
@@ -29,13 +29,13 @@ _CHUNK_US = 10 * US_PER_S
 def make_day(
     folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None] = lambda _us: None
 ) -> dict[str, Any]:
-    """Make one session of *scenario*, write it to *folder*, whole or not at all, and return its truth.
+    """Make one session of *scenario*, write it to *folder* completely or not at all, and return its truth.
 
-    A simulated day that is there already is replaced. *step* is called with the µs of the session that were made.
+    An existing simulated day is replaced. *step* is called with the µs of the session that were made.
 
     Raises:
-        UsageError: If *folder* holds a day that was not simulated, or the parameters allow no such market, or one
-            without any depth message.
+        UsageError: If *folder* has a day that was not simulated, if the parameters are not those of a market, or if the
+            session has no depth message.
     """
     if folder.path.exists() and not (folder.path / TRUTH).is_file():
         raise UsageError(
@@ -106,8 +106,8 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
 def _truth(scenario: Scenario, session: Session, recorder: "DayRecorder") -> dict[str, Any]:
     if not recorder.depth_messages:
         raise UsageError(
-            f"--scenario {scenario.name} (SCENARIO) leaves no depth message in {session.hours} hours, and a day "
-            f"without one is no recording; choose another, or give it a higher rate"
+            f"--scenario {scenario.name} (SCENARIO) has no depth message in {session.hours} hours, and a recorded day "
+            f"needs at least one; choose another scenario, or increase its rates"
         )
     start_us, end_us = session.flow_us
     return {

@@ -1,7 +1,7 @@
-"""The project's own recorder, fed with the messages of a session while faults happen, without socket or clock.
+"""The project's own recorder, fed with the messages of a session while faults happen, without sockets or clock.
 
 `LiveSession` and `Days` write and recover, as in a real recording. This module injects the faults: messages that do not
-arrive, a connection that ends, a process that is killed while it writes.
+arrive, a connection that ends, a process that is killed during a write.
 """
 
 import os
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 _CONNECT_US, _REQUEST_US, _READ_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
 _FLUSH_US = 5 * US_PER_S
-_KILLED = 1006  # how a connection ends without a close frame
+_KILLED = 1006  # close code of a connection without a close frame
 
 
 class FaultyRecorder:
-    """Record a session with *faults*, which stand in the order of time; *knobs* are of each run, for the ledger.
+    """Record a session with *faults*, which are in time order; *knobs* are the settings of each run, for the ledger.
 
     Attributes:
         happened: The faults that have begun.
-        depth_messages: How many the day has; 0 until it is finished.
-        trades: Likewise of trades.
+        depth_messages: Depth messages of the day; 0 until it is finished.
+        trades: Trade messages of the day, likewise.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class FaultyRecorder:
 
     @property
     def writer(self) -> DayWriter:
-        """The files of the run that is recording."""
+        """The files of the current run."""
         return self._live.writer
 
     def begin(self, rows: "Ints") -> None:
-        """Take the opening of the order log: the book that the recording finds."""
+        """Take the opening rows of the order log: the book at the start of the recording."""
         self._exchange.feed(rows)
 
     def take(self, rows: "Ints") -> None:
-        """Record what is sent of *rows* of the order log, which end where a depth message does."""
+        """Record the messages of *rows* of the order log, which end at a depth message."""
         self._exchange.feed(rows)
         for message in self._messages.of(rows):
             self._pass(message.recv_us)
@@ -93,7 +93,7 @@ class FaultyRecorder:
                 self._receive(message)
 
     def finish(self) -> None:
-        """End the recording with its window."""
+        """End the recording at the end of its window."""
         self._pass(self._session.close_us)
         self._live.finish(self._session.close_us, "window_end", window_over=True)
         self.writer.flush()
@@ -101,7 +101,7 @@ class FaultyRecorder:
         self.trades = scan(self._folder.trades).lines - 1
 
     def truth(self) -> dict[str, Any]:
-        """Return the faults as they came to pass."""
+        """Return the faults as they happened."""
         return {"faults": [one.as_json() for one in self.happened]}
 
     # time
@@ -110,7 +110,7 @@ class FaultyRecorder:
         heappush(self._due, (us, next(self._order), act))
 
     def _pass(self, until_us: int) -> None:
-        """Do what is due up to *until_us*."""
+        """Process what is due up to *until_us*."""
         while self._due and self._due[0][0] <= until_us:
             us, _, act = heappop(self._due)
             act(us)
@@ -157,7 +157,7 @@ class FaultyRecorder:
         self._at(us + _READ_US, self._read_book)
 
     def _read_book(self, us: int) -> None:
-        """Read the book of the exchange, for the answer."""
+        """Read the book of the exchange for the response."""
         depth = self._exchange.depth(us)
         bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
         body = msgspec.json.encode({"lastUpdateId": self._exchange.update_id, "bids": bids, "asks": asks})
@@ -173,7 +173,7 @@ class FaultyRecorder:
         self._note_book(us)
 
     def _note_book(self, us: int) -> None:
-        """Note when there is a book again: at a snapshot, or where the updates have reached one that was ahead."""
+        """Note when there is a book again: at a snapshot, or when the updates reach a snapshot that was ahead."""
         if self._no_book_us is None or self._live.market.book.book_id is None:
             return
         if self.happened:
@@ -203,7 +203,7 @@ class FaultyRecorder:
             self.happened[-1].end_us = us
 
     def _start(self, us: int) -> None:
-        """Start the process, which continues what an earlier one left."""
+        """Start the process, which continues the files of an earlier one."""
         days = Days(
             data_root=self._folder.root,
             symbol=self._folder.symbol,
@@ -229,7 +229,7 @@ class FaultyRecorder:
         self._at(us + _FLUSH_US, self._flush)
 
     def _crash(self) -> None:
-        """Kill the process in the middle of a flush: one file is torn, the files after it got nothing."""
+        """Kill the process during a flush: one file is torn, and later files got nothing."""
         self.writer.close()
         grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
         if not grown:

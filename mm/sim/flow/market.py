@@ -1,4 +1,4 @@
-"""What every scenario is: a grid to trade on, a truth, and a flow that moves the market."""
+"""The parts of a scenario: a grid to trade on, a truth, and an order flow that moves the market."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -18,21 +18,21 @@ MOST_MEAN_LOTS = MOST_LOTS // 20_000
 
 
 class Flow(Protocol):
-    """What moves a market: orders of its own, sent to a matching engine as time goes by."""
+    """An order flow that moves a market: it sends its orders to a matching engine as time passes."""
 
     def advance(self, until_us: int) -> None:
-        """Send everything that the market does up to and including *until_us*, where it was not sent yet.
+        """Send all orders up to and including *until_us* that were not sent yet.
 
-        What happens follows from the seed and from the users' orders alone, however the time is cut.
+        The orders depend on the seed and on the users' orders alone, not on the instants of the calls.
         """
 
     def counts(self) -> dict[str, Any]:
-        """Return what was sent so far, by kind and side."""
+        """Return the orders sent so far, by kind and side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario: its fields are flags, and together with a session they are a market.
+    """A scenario: its fields are flags; a scenario and a session together define a market.
 
     Class attributes:
         name: The scenario's name.
@@ -48,33 +48,33 @@ class Scenario:
         self.on_grid("start_price", "tick_size", MOST_TICKS // 2)
 
     def on_grid(self, field: str, step_field: str, most: int) -> None:
-        """Raise UsageError where *field*, a decimal, is no multiple of *step_field*, or more than *most* times that."""
+        """Raise UsageError if *field*, a decimal, is not a multiple of *step_field*, or more than *most* times that."""
         text, step = getattr(self, field), getattr(self, step_field)
         steps, rest = divmod(e8(text), e8(step))
         if rest or steps > most:
             flag, step_flag = (f"--{name.replace('_', '-')}" for name in (field, step_field))
-            trouble = f"no multiple of {step_flag} {step}" if rest else f"more than {most:,} times {step_flag} {step}"
+            trouble = f"not a multiple of {step_flag} {step}" if rest else f"over {most:,} times {step_flag} {step}"
             raise UsageError(f"{flag} {text} ({field.upper()}) is {trouble}; change one of them")
 
     def instrument(self, symbol: str) -> Instrument:
-        """Return the grid that the market trades on."""
+        """Return the price and quantity grid of the market."""
         return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
-        """Return what moves the market in *session*; raises UsageError where the parameters allow no such market.
+        """Return the order flow of *session*; raises UsageError if the parameters are not those of a market.
 
         Args:
-            matching: The engine that it trades on; nothing rests there yet.
-            session: From its opening on the flow has an order book; nothing ends with its close.
+            matching: The matching engine, with an empty book.
+            session: The flow has an order book from the session's opening on; it does not stop at the session's close.
         """
         raise NotImplementedError
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:  # noqa: ARG002 - most scenarios have none
-        """Return what goes wrong while *session* is recorded."""
+        """Return the faults in the recording of *session*."""
         return ()
 
     def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - not every truth depends on it
-        """Return what a study of *session* would have to find; None where the market has no such number."""
+        """Return the values that a study of *session* should find; None for a value that the market does not have."""
         return {
             "A": None,
             "k": None,
@@ -85,29 +85,29 @@ class Scenario:
 
 
 class Still:
-    """The flow of a market in which only users trade."""
+    """The order flow of a market in which only users trade."""
 
     def advance(self, until_us: int) -> None:
         """Send nothing."""
 
     def counts(self) -> dict[str, Any]:
-        """Return nothing, for nothing was sent."""
+        """Return no counts: the flow sends no orders."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Empty(Scenario):
-    """No flow and an empty book: for tests in which every message is known."""
+    """No order flow and an empty book: for tests in which every message is known."""
 
     name: ClassVar[str] = "empty"
 
     def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - nothing needs them here
-        """Return a flow that does nothing."""
+        """Return a flow that sends no orders."""
         return Still()
 
 
 def series(low: float, high: float) -> Reader:
-    """Read a list of finite numbers, separated by commas; their order is kept, and they may repeat."""
+    """Read a list of finite numbers, separated by commas; it keeps the order and may have repeated numbers."""
     one = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
-"""Write the messages of a session into a day folder, as a recorder beside the exchange would.
+"""Writes the messages of a session into a day folder, as a recorder beside the exchange would.
 
-The order log becomes messages, the messages become compiled lines, and these are appended in blocks, packed by isal.
-The lines are those of `DayWriter`; only the packing differs. The recording is undisturbed: it starts before the window,
-its snapshot is the opening book, and the first depth message follows on it without a gap.
+The order log becomes messages, the messages become compiled lines, and these are appended in blocks, compressed by
+isal. The lines are those of `DayWriter`; only the compression differs. The recording has no faults: it starts before
+the window, its snapshot is the opening book, and the first depth message continues it without a gap.
 """
 
 from collections import deque
@@ -53,7 +53,7 @@ _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 class DepthMessage(NamedTuple):
     """A depth message: update ids *first_id* to *last_id*, and (side, ticks, lots) of each level they changed.
 
-    Bids stand before asks, the best first.
+    Bids are before asks, the best first.
     """
 
     sent_us: int
@@ -83,29 +83,29 @@ class Arrived(NamedTuple):
 
 
 class Batches:
-    """Gather an order log, chunk by chunk, into the messages that the exchange sends.
+    """Converts an order log, chunk by chunk, into the messages that the exchange sends.
 
-    At the end of every step in which a level changed that is a depth message, with the last state of each level; every
-    trade is sent at once. A depth message stands before the trades of its own instant.
+    At the end of every step in which a level changed, this is a depth message with the final state of each level; every
+    trade is sent at once. A depth message precedes the trades of its own instant.
 
     Args:
-        open_us: The instant from which the steps count.
-        step_us: From one depth message to the next.
+        open_us: The instant from which the steps count, µs.
+        step_us: Time between two depth messages, µs.
     """
 
     def __init__(self, open_us: int, step_us: int) -> None:
         self._open_us, self._step_us = open_us, step_us
-        self._past_us = open_us - step_us  # when the last message of the chunk before was sent at the latest
+        self._past_us = open_us - step_us  # latest send time of the previous chunk
 
     def of(self, rows: "Ints") -> tuple["Ints", "Ints"]:
-        """Return what is sent of *rows*, which end where a depth message does: messages, and their levels.
+        """Return the messages of *rows*, which end at a depth message, and their levels.
 
-        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; a trade has its id twice. Of a depth
-        message `side` is 0, and the last two say from which row of the levels to which before its own are. Levels are
-        int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
+        Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; a trade has its id twice. In a depth
+        message `side` is 0, and the last two columns are the first row of its levels and the row after its last. Levels
+        are int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
 
         Raises:
-            ValueError: If time falls, or the rows before ended within a step.
+            ValueError: If time falls, or the previous rows ended within a step.
         """
         sent = rows[(rows[:, _KIND] == ROW_LEVEL) | (rows[:, _KIND] == ROW_TRADE)]
         step_end_us = sent[:, _US] + (self._open_us - sent[:, _US]) % self._step_us
@@ -120,21 +120,21 @@ class Batches:
         prints = sent[~is_level]
         trades = prints[:, (_US, _TRADE_ID, _TRADE_ID, _SIDE, _TICKS, _LOTS)]
         messages = np.concatenate((depths, trades))
-        # At one instant the depth message comes first; trades keep the order of the log, for the sort is stable.
+        # At one instant the depth message comes first; trades keep the order of the log, since the sort is stable.
         order = np.argsort(messages[:, SENT_US], kind="stable")
         return np.ascontiguousarray(messages[order]), np.ascontiguousarray(levels)
 
 
 def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
-    """Return the depth messages of *changes* of levels, each sent at its *sent_us*, and the levels of all of them."""
+    """Return the depth messages of *changes* of levels, each with its *sent_us*, and the levels of all of them."""
     if not len(changes):
         return np.empty((0, 6), np.int64), np.empty((0, 3), np.int64)
     # Bids before asks, the best first: minus the price of a bid is below 0, and rises as bids get worse. Prices have at
-    # most 40 bits, so that a step's number and the place in it are one key: one sort instead of two.
+    # most 40 bits, so a step's number and the price fit into one key: one sort instead of two.
     place = -changes[:, _SIDE] * changes[:, _TICKS]
     keys = np.cumsum(np.diff(sent_us, prepend=sent_us[0]) > 0) * (4 * (MOST_TICKS + 1)) + place
     order = np.argsort(keys)
-    kept = np.maximum.reduceat(order, _starts(keys[order]))  # of each level the last change
+    kept = np.maximum.reduceat(order, _starts(keys[order]))  # the last change of each level
     first_level, first_change = _starts(sent_us[kept]), _starts(sent_us)
     columns = (
         sent_us[first_change],
@@ -148,14 +148,14 @@ def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
 
 
 def _starts(values: "Ints") -> "Ints":
-    """Return where runs of equal values begin; there is one value at least."""
+    """Return where runs of equal values begin; *values* is not empty."""
     return np.append(0, np.flatnonzero(np.diff(values)) + 1)
 
 
 class SessionMessages:
-    """Turn a session's order log, piece by piece, into the messages of one connection.
+    """Converts a session's order log, piece by piece, into the messages of one connection.
 
-    A message arrives 2 ms and an exponential jitter after it was sent, never before another one.
+    A message arrives 2 ms plus an exponential jitter after it was sent, never before an earlier one.
     """
 
     def __init__(self, session: Session) -> None:
@@ -164,7 +164,7 @@ class SessionMessages:
         self._last_us = 0
 
     def arrived(self, rows: "Ints") -> Arrived:
-        """Return what is sent of *rows*, which end where a depth message does; raises what `Batches.of` raises."""
+        """Return the messages of *rows*, which end at a depth message; raises what `Batches.of` raises."""
         messages, levels = self._batches.of(rows)
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
         recv_us = messages[:, SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
@@ -173,7 +173,7 @@ class SessionMessages:
         return Arrived(messages, levels, recv_us[1:])
 
     def of(self, rows: "Ints") -> Iterator[DepthMessage | TradeMessage]:
-        """Yield what `arrived` returns, one by one."""
+        """Yield the messages of `arrived` one by one."""
         messages, levels, recv_us = self.arrived(rows)
         every_level = list(map(tuple, levels.tolist()))
         for (sent, first_id, last_id, side, ticks, lots), received in zip(
@@ -198,7 +198,7 @@ class BookReplay:
         self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
 
     def depth(self, us: int) -> dict[int, list[tuple[int, int]]]:
-        """Return ticks and lots of each side, best first, as of *us*, which never falls."""
+        """Return ticks and lots of each side, best first, as of *us*, which must not fall."""
         while self._changes and self._changes[0][0] <= us:
             _, _, _, _, _, side, ticks, lots, _, self.update_id = self._changes.popleft()
             self._levels[side][ticks] = lots
@@ -208,13 +208,13 @@ class BookReplay:
 
 
 class DayLog:
-    """Record what is sent of a session's order log into a day folder that holds no messages yet.
+    """Records the messages of a session's order log into a day folder that has no messages yet.
 
     Args:
-        writer: The files of the day, open; nobody else writes messages to them.
-        session: When it runs.
+        writer: The open files of the day; nothing else writes messages to them.
+        session: The times of the session.
         instrument: Its grid.
-        top_n: Levels of a side in the frames: those of the writer.
+        top_n: Levels per side in the frames, equal to those of the writer.
     """
 
     def __init__(self, writer: DayWriter, session: Session, instrument: Instrument, top_n: int) -> None:
@@ -241,7 +241,7 @@ class DayLog:
         self._lines.load(epoch_id, bids, asks)
 
     def take(self, rows: "Ints") -> None:
-        """Record every message that is sent of *rows* of the order log, which end where a depth message does."""
+        """Record all messages of *rows* of the order log, which end at a depth message."""
         messages, levels, recv_us = self._messages.arrived(rows)
         if not len(messages):
             return
@@ -275,13 +275,13 @@ class DayLog:
 
 
 class LogFile:
-    """The file of an order log, written piece by piece; close it.
+    """The file of an order log, written piece by piece; the caller closes it.
 
     Args:
-        path: The file, which must not be there; a ``.csv.gz``.
+        path: The file, which must not exist; a ``.csv.gz``.
 
     Attributes:
-        contents: What it holds.
+        contents: What the file contains so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -321,12 +321,12 @@ def _longer(contents: Contents, messages: "Ints") -> Contents:
 
 
 def _packed(lines: bytes) -> bytes:
-    """Return *lines* as one gzip member without time or name; nothing remains nothing."""
+    """Return *lines* as one gzip member without time or name; empty bytes stay empty."""
     return bytes(compress(lines, _FAST, GZIP_FORMAT)) if lines else b""
 
 
 class PlainRecorder(DayLog):
-    """Record a session undisturbed: the messages, and the ledger and the snapshot around them."""
+    """Records a session without faults: the messages, the ledger and the snapshot."""
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
         run_id = run_stamp(session.open_us - _EARLY_US)
@@ -351,14 +351,14 @@ class PlainRecorder(DayLog):
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
     def finish(self) -> None:
-        """Write everything to the files, and the end of the ledger."""
+        """Write everything to the files, and end the ledger."""
         super().finish()
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})
         self.writer.event(close_us, "run_stop", _EPOCH, {"reason": "window_end"})
 
     def truth(self) -> dict[str, Any]:
-        """Return nothing: the recording had no faults."""
+        """Return an empty dict: the recording has no faults."""
         return {}
 
     def _as_text(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:

@@ -1,12 +1,12 @@
 """The scenarios by name: their parameters, truth and flow, and their fields as the flags of a command.
 
-- The regular markets have a level at every tick around a mid that walks, and orders that sweep into it. What differs is
-  when the orders come: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
+- The regular markets have a level at every tick around a random-walk mid, and orders that sweep into it. They differ in
+  the arrival of orders: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
   ``gaps`` is ``poisson`` with faults in the recording. The flow is the kernel ``_regular``.
 - The queue markets have limit orders, market orders and cancellations at independent rates: ``zero_intelligence`` is a
   busy market, ``large_tick`` one whose spread is nearly always one tick, with long queues. The flow is the kernel
   ``_queues``.
-- ``empty`` has no flow.
+- ``empty`` has no order flow.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 LEAST_LEVELS = 100
-MOST_LEVELS = 5_000  # what one snapshot holds
+MOST_LEVELS = 5_000  # the levels of one snapshot
 SWEEPS_AT_EDGE = 1e-9
-MOST_RATE = 100  # 1/s; more orders of a side are too many for the milliseconds that separate them
-MOST_EXCITED = 10  # orders by one; more come faster than milliseconds separate them
+MOST_RATE = 100  # 1/s per side; more orders would not fit into separate milliseconds
+MOST_EXCITED = 10  # orders excited by one; more would not fit into separate milliseconds
 RATE = number(0, MOST_RATE)
 DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
@@ -41,7 +41,7 @@ _QTY = decimal("0.00000001", "1000000")
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """How a regular market behaves from *start_s* after the flow's start on.
+    """The behaviour of a regular market from *start_s* (seconds after the flow's start) on.
 
     Attributes:
         sigma: Volatility of the mid, ticks per √s.
@@ -68,18 +68,18 @@ class RegularMarket(Scenario):
         self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """Return how the market behaves, from the flow's start on; the last law stays for good."""
+        """Return the laws of the market in order of time; the last one has no end."""
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return how many orders of its side and of the other each order excites, and the decay of that (1/s)."""
+        """Return the orders that each order excites on its side and on the other, and their decay (1/s)."""
         return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
-        """Return how many levels a side it takes that practically no order of *session* reaches the edge.
+        """Return the number of levels per side at which practically no order of *session* reaches the edge of the book.
 
         Raises:
-            UsageError: If no book is deep enough.
+            UsageError: If a book of `MOST_LEVELS` levels is not deep enough.
         """
         laws = self.laws(session)
         own, cross, _ = self.excitation()
@@ -108,7 +108,7 @@ class RegularMarket(Scenario):
         return RegularFlow(matching, clock, book, laws, self.excitation(), session.key)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return also what the book is like."""
+        """Return the parameters of the book as well."""
         return super().truth(session) | {
             "half_spread_ticks": self.spread_ticks / 2,
             "levels_per_side": self.levels(session),
@@ -121,12 +121,12 @@ class PoissonMarket(RegularMarket):
 
     name: ClassVar[str] = "poisson"
 
-    A_per_s: float = knob(0.8, RATE, "Aggressive orders of a side, in 1/s.", flag="--A")
+    A_per_s: float = knob(0.8, RATE, "Aggressive orders per side, in 1/s.", flag="--A")
     k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
-    A_bid_per_s: float | None = knob(None, RATE, "A of the orders that hit bids; without it A.", flag="--A-bid")
-    A_ask_per_s: float | None = knob(None, RATE, "A of the orders that hit asks; without it A.", flag="--A-ask")
-    k_bid_per_tick: float | None = knob(None, DECAY, "k of the orders that hit bids; without it k.", flag="--k-bid")
-    k_ask_per_tick: float | None = knob(None, DECAY, "k of the orders that hit asks; without it k.", flag="--k-ask")
+    A_bid_per_s: float | None = knob(None, RATE, "A of the orders that hit bids; default: A.", flag="--A-bid")
+    A_ask_per_s: float | None = knob(None, RATE, "A of the orders that hit asks; default: A.", flag="--A-ask")
+    k_bid_per_tick: float | None = knob(None, DECAY, "k of the orders that hit bids; default: k.", flag="--k-bid")
+    k_ask_per_tick: float | None = knob(None, DECAY, "k of the orders that hit asks; default: k.", flag="--k-ask")
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
 
     def rate(self, side: int) -> tuple[float, float]:
@@ -135,11 +135,11 @@ class PoissonMarket(RegularMarket):
         return self.A_per_s if A is None else A, self.k_per_tick if k is None else k
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
-        """Return the one law."""
+        """Return a single law."""
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1)),)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A, k and sigma; where the sides decay differently no one A and k describe both: these two are None."""
+        """Return A, k and sigma; A and k are None if they differ between the sides."""
         return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1))
 
 
@@ -149,13 +149,13 @@ class Gaps(PoissonMarket):
 
     name: ClassVar[str] = "gaps"
 
-    lost_depth: int = knob(2, integer(0, 1000), "Times that depth messages are lost.")
-    lost_trades: int = knob(2, integer(0, 1000), "Times that trade messages are lost.")
-    disconnects: int = knob(1, integer(0, 1000), "Times that the recorder's connection ends.")
-    crashes: int = knob(1, integer(0, 1000), "Times that the recorder is killed while it writes.")
+    lost_depth: int = knob(2, integer(0, 1000), "Number of times that depth messages are lost.")
+    lost_trades: int = knob(2, integer(0, 1000), "Number of times that trade messages are lost.")
+    disconnects: int = knob(1, integer(0, 1000), "Number of times that the recorder's connection ends.")
+    crashes: int = knob(1, integer(0, 1000), "Number of times that the recorder is killed during a write.")
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:
-        """Return as many faults of each kind; raises UsageError if the session is too short for them."""
+        """Return the given number of faults of each kind; raises UsageError if the session is too short for them."""
         counts = {
             LOST_DEPTH: self.lost_depth, LOST_TRADES: self.lost_trades, DISCONNECT: self.disconnects,
             CRASH: self.crashes,
@@ -165,13 +165,13 @@ class Gaps(PoissonMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Hawkes(RegularMarket):
-    """Orders that trade excite further ones, of both sides: Hawkes processes with an exponential kernel."""
+    """Orders that trade excite further ones, on both sides: Hawkes processes with an exponential kernel."""
 
     name: ClassVar[str] = "hawkes"
 
-    mu_per_s: float = knob(0.32, RATE, "Orders of a side that come by themselves, in 1/s.", flag="--mu")
+    mu_per_s: float = knob(0.32, RATE, "Orders per side that no other order excited, in 1/s.", flag="--mu")
     branching_ratio: float = knob(0.6, number(0, 0.99), "Further orders that each order excites on average.")
-    cross_share: float = knob(0.0, number(0, 1), "Part of the excited orders that are of the other side.")
+    cross_share: float = knob(0.0, number(0, 1), "Share of the excited orders that are on the other side.")
     beta_per_s: float = knob(2.0, number(0.001, 1000), "Decay of the excitation, in 1/s.", flag="--beta")
     k_per_tick: float = knob(0.35, DECAY, "Decay of their reach past the mid, in 1/tick.", flag="--k")
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
@@ -181,35 +181,35 @@ class Hawkes(RegularMarket):
         if self.mean_rate() > MOST_RATE:
             raise UsageError(
                 f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
-                f"of a side in 1 s, and more than {MOST_RATE} are too many for milliseconds; lower one"
+                f"per side in 1 s, but at most {MOST_RATE} fit into separate milliseconds; lower one of them"
             )
         if self.branching_ratio > MOST_EXCITED * self.reaching():
             raise UsageError(
-                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks} let {self.reaching():.2g} of the orders "
-                f"reach the touch, and those alone excite: {self.branching_ratio / self.reaching():.3g} orders each, "
-                f"more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
+                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks}: a share of {self.reaching():.2g} of the "
+                f"orders reaches the touch, and each of these excites {self.branching_ratio / self.reaching():.3g} "
+                f"orders, more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
             )
 
     def reaching(self) -> float:
-        """Return the part of the orders that reach the touch."""
+        """Return the share of the orders that reach the touch."""
         return exp(-self.k_per_tick * self.spread_ticks / 2)
 
     def mean_rate(self) -> float:
-        """Return the orders of a side, in 1/s, on average."""
+        """Return the mean number of orders per side, in 1/s."""
         return self.mu_per_s / (1 - self.branching_ratio)
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
-        """Return the law of the orders that come by themselves."""
+        """Return the law of the spontaneous orders."""
         by_itself = (self.mu_per_s, self.k_per_tick)
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, by_itself, by_itself),)
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return how many orders one excites on its own side and on the other, and beta."""
+        """Return the orders that each order excites on its own side and on the other, and beta."""
         cross = self.branching_ratio * self.cross_share
         return self.branching_ratio - cross, cross, self.beta_per_s
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A, which is the mean rate, k, sigma, and the numbers of the process, also of the orders that trade."""
+        """Return A (the mean rate), k, sigma, and the parameters of the process, also of the trading orders."""
         law, (own, cross, _) = (self.mean_rate(), self.k_per_tick), self.excitation()
         process = {
             "mu_per_s": self.mu_per_s,
@@ -229,12 +229,12 @@ class Hawkes(RegularMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes(RegularMarket):
-    """Volatility, A and k switch at known times; between them the market is that of ``poisson``."""
+    """Volatility, A and k switch at known times; each regime is a market like ``poisson``."""
 
     name: ClassVar[str] = "regimes"
 
     regime_s: float = knob(
-        3600.0, number(1, 86_400), "How long each regime lasts, in s; the first follows on the last."
+        3600.0, number(1, 86_400), "Length of each regime, in s; after the last one the first begins again."
     )
     regime_A_per_s: tuple[float, ...] = knob(
         (0.8, 2.4), series(0, MOST_RATE), "A of each regime, in 1/s.", flag="--regime-A"
@@ -251,12 +251,12 @@ class Regimes(RegularMarket):
         counts = [len(values) for values in (self.regime_A_per_s, self.regime_k_per_tick, self.regime_sigma)]
         if len(set(counts)) > 1:
             raise UsageError(
-                f"--regime-A, --regime-k and --regime-sigma name {counts[0]}, {counts[1]} and {counts[2]} regimes; "
-                f"give each a value for every regime"
+                f"--regime-A, --regime-k and --regime-sigma have {counts[0]}, {counts[1]} and {counts[2]} values; "
+                f"give each one value per regime"
             )
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """Return a law for every regime of the session, in order."""
+        """Return a law for each regime of the session, in order."""
         found, seconds = [], (session.flow_us[1] - session.flow_us[0]) / US_PER_S
         regimes = list(zip(self.regime_sigma, self.regime_A_per_s, self.regime_k_per_tick, strict=True))
         for nth in range(max(1, ceil(seconds / self.regime_s))):
@@ -292,10 +292,10 @@ class ZeroIntelligence(Scenario):
 
     name: ClassVar[str] = "zero_intelligence"
 
-    limit_per_s: float = knob(118.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
-    limit_exponent: float = knob(0.5, number(0, 10), "Their rate falls with this power of the distance.")
+    limit_per_s: float = knob(118.0, _EVENT_RATE, "Limit orders per side at all distances, in 1/s.")
+    limit_exponent: float = knob(0.5, number(0, 10), "The rate of limit orders falls with this power of the distance.")
     limit_reach_ticks: int = knob(400, integer(1, 5000), "The largest distance from the other side's best, in ticks.")
-    market_per_s: float = knob(7.5, _EVENT_RATE, "Market orders of a side, in 1/s.")
+    market_per_s: float = knob(7.5, _EVENT_RATE, "Market orders per side, in 1/s.")
     cancel_per_s: float = knob(0.05, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
     limit_qty: str = knob("0.05", _QTY, "Mean size of a limit order, in the base asset.")
     market_qty: str = knob("0.05", _QTY, "Mean size of a market order, in the base asset.")
@@ -306,7 +306,7 @@ class ZeroIntelligence(Scenario):
             self.on_grid(field, "qty_step", MOST_MEAN_LOTS)
 
     def limit_rates(self) -> list[float]:
-        """Return the rate (1/s) of limit orders of a side at 1, 2, … ticks from the other side's best price."""
+        """Return the rate (1/s) of limit orders per side at 1, 2, … ticks from the other side's best price."""
         weights = [distance**-self.limit_exponent for distance in range(1, self.limit_reach_ticks + 1)]
         return [self.limit_per_s * weight / sum(weights) for weight in weights]
 
@@ -328,7 +328,7 @@ class ZeroIntelligence(Scenario):
         )
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return the rates; A and k do not exist here."""
+        """Return the rates; this market has no A and k."""
         rates = {
             "limit_per_s": self.limit_per_s,
             "limit_per_s_at_distance": self.limit_rates(),
@@ -340,14 +340,14 @@ class ZeroIntelligence(Scenario):
 
 @dataclass(frozen=True, kw_only=True)
 class LargeTick(ZeroIntelligence):
-    """A spread of nearly always one tick, and long queues."""
+    """A spread that is nearly always one tick, and long queues."""
 
     name: ClassVar[str] = "large_tick"
 
-    limit_per_s: float = knob(20.0, _EVENT_RATE, "Limit orders of a side at all distances, in 1/s.")
-    limit_exponent: float = knob(1.0, number(0, 10), "Their rate falls with this power of the distance.")
+    limit_per_s: float = knob(20.0, _EVENT_RATE, "Limit orders per side at all distances, in 1/s.")
+    limit_exponent: float = knob(1.0, number(0, 10), "The rate of limit orders falls with this power of the distance.")
     limit_reach_ticks: int = knob(20, integer(1, 5000), "The largest distance from the other side's best, in ticks.")
-    market_per_s: float = knob(2.1, _EVENT_RATE, "Market orders of a side, in 1/s.")
+    market_per_s: float = knob(2.1, _EVENT_RATE, "Market orders per side, in 1/s.")
     cancel_per_s: float = knob(0.04, number(0.0001, 100), "Cancellations of each resting order, in 1/s.")
     limit_qty: str = knob("5", _QTY, "Mean size of a limit order, in the base asset.")
     market_qty: str = knob("10", _QTY, "Mean size of a market order, in the base asset.")
@@ -362,7 +362,7 @@ FIELDS: Mapping[str, Mapping[str, Knob]] = {
 
 
 def _help(one: Knob) -> str:
-    """Return the help of a field, with the scenarios that have it and what it is there by default."""
+    """Return the help of a field, with the scenarios that have it and its default in each."""
     names: dict[str, list[str]] = {}
     for scenario, fields in FIELDS.items():
         if one.name in fields:
@@ -380,16 +380,16 @@ ScenarioParameters: type = make_dataclass(
     frozen=True,
     kw_only=True,
 )
-"""What a command takes to offer every parameter of every scenario, each flag once; `chosen` reads it."""
+"""The fields of a command that offers every parameter of every scenario, each flag once; `chosen` reads them."""
 
 
 def chosen(name: str, flags: Any) -> Scenario:
-    """Return the scenario called *name*, with the values that *flags*, a `ScenarioParameters`, give it.
+    """Return the scenario *name* with the values that *flags*, a `ScenarioParameters`, have for it.
 
-    A variable that another scenario would read is left alone; a flag on the command line is meant.
+    Environment variables of other scenarios are ignored; flags of other scenarios on the command line are an error.
 
     Raises:
-        UsageError: If a flag that was given is none of the scenario's, or a value does not fit the others.
+        UsageError: If a flag was given that the scenario does not have, or a value is inconsistent with the others.
     """
     own = FIELDS[name]
     given = {one.name: one for one in knobs(ScenarioParameters) if getattr(flags, one.name) is not None}
@@ -402,7 +402,7 @@ def chosen(name: str, flags: Any) -> Scenario:
     if strange:
         known = ", ".join(one.flag for one in own.values())
         raise UsageError(
-            f"{strange[0].flag} ({strange[0].variable}) is no parameter of scenario {name}; it has {known}; leave it "
-            f"out, or choose another --scenario (SCENARIO)"
+            f"{strange[0].flag} ({strange[0].variable}): scenario {name} has no such parameter, only {known}; "
+            f"omit it, or choose another --scenario (SCENARIO)"
         )
     return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})

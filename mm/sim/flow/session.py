@@ -1,4 +1,4 @@
-"""A session of a simulated market: when it runs, the seed of its draws, and what goes wrong while it is recorded."""
+"""A session of a simulated market: its times, its random seed, and the faults of its recording."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ _APART_US = 120 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """When a simulated market runs, and the seed of its draws.
+    """The times of a simulated market, and the seed of its random draws.
 
     Attributes:
         day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
-        seed: Together with the day it keys every draw, so that each day of a range has draws of its own.
-        begins_us: Where it opens at another instant, as a live server does: that instant, a multiple of 100 ms.
+        seed: Seed of all draws, together with the day: each day of a range has different draws.
+        begins_us: Another opening instant, as of a live server, µs; a multiple of 100 ms.
     """
 
     symbol: str
@@ -60,20 +60,20 @@ class Session:
 
     @property
     def flow_us(self) -> tuple[int, int]:
-        """When orders arrive: from the first depth message on, before which no recorder has a book, to the last."""
+        """When orders arrive: from the first depth message, before which no recorder has a book, to the last, µs."""
         return self.open_us + STEP_US, self.close_us - STEP_US
 
     @property
     def first_id(self) -> int:
-        """The update, order and trade id before the day's first; a later day's are larger."""
+        """The update, order and trade id before the first of the day; ids of later days are larger."""
         return parse_day(self.day).toordinal() * _ID_SPACE
 
     def key(self, purpose: str) -> int:
-        """Return the 64-bit key of the draws of one *purpose*: the draws of other purposes do not change them."""
+        """Return the 64-bit key of the draws of one *purpose*, which do not depend on those of other purposes."""
         return int.from_bytes(blake2b(f"{self.seed} {self.day} {purpose}".encode(), digest_size=8).digest())
 
     def random(self, purpose: str) -> "np.random.Generator":
-        """Return numpy's draws of one *purpose*."""
+        """Return numpy's random generator for one *purpose*."""
         import numpy as np
 
         return np.random.default_rng([self.seed, int(self.day), crc32(purpose.encode())])
@@ -81,11 +81,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFault:
-    """One thing that goes wrong.
+    """A planned fault of the recording.
 
     Attributes:
-        messages: How many messages of its stream are lost from then on (`LOST_DEPTH`, `LOST_TRADES`).
-        lasts_us: How long nothing arrives (`DISCONNECT`, `CRASH`).
+        messages: Number of messages of its stream that are lost from then on (`LOST_DEPTH`, `LOST_TRADES`).
+        lasts_us: Time without any message (`DISCONNECT`, `CRASH`), µs.
     """
 
     kind: str
@@ -96,12 +96,12 @@ class RecordingFault:
 
 @dataclass
 class FaultRecord:
-    """A fault, and what the recording lacks because of it.
+    """A fault, and what is missing in the recording because of it.
 
     Attributes:
-        end_us: When messages arrived again, or the last lost one was sent; None if it outlasted the session.
-        update_ids, trade_ids: The ids that the recording lacks; None where it lacks none.
-        no_book_us: From when to when the recording has no valid book; None where it always has one.
+        end_us: When messages arrived again, or the last lost one was sent, µs; None if it outlasted the session.
+        update_ids, trade_ids: Missing ids; None if there are none.
+        no_book_us: When the recording has no valid book, from and to, µs; None if it always has one.
     """
 
     fault: RecordingFault
@@ -111,7 +111,7 @@ class FaultRecord:
     no_book_us: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as in truth.json."""
+        """Return the fault as an object of truth.json."""
         return {
             "kind": self.fault.kind,
             "start_us": self.fault.start_us,
@@ -123,10 +123,10 @@ class FaultRecord:
 
 
 def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
-    """Return one fault of each of *kinds*, in an order, at times and of sizes that the session draws.
+    """Return one fault per entry of *kinds*, with order, times and sizes drawn by the session.
 
     Raises:
-        UsageError: If the session is too short for so many, two minutes each.
+        UsageError: If the session is too short; each fault needs two minutes.
     """
     draws = session.random("faults")
     wanted = list(kinds)
@@ -135,7 +135,7 @@ def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
     if wanted and room_us < _APART_US:
         raise UsageError(
             f"--hours {session.hours} (HOURS) is too short for {len(wanted)} faults, which need "
-            f"{_APART_US // US_PER_S} s each; make it longer, or the faults fewer"
+            f"{_APART_US // US_PER_S} s each; make it longer, or reduce the number of faults"
         )
     faults = []
     for nth, which in enumerate(draws.permutation(len(wanted)).tolist()):

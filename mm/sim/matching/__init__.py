@@ -1,1 +1,1 @@
-"""The matching engine: one symbol's book, and what orders do to it."""
+"""The matching engine: the book of one symbol, and the effect of orders on it."""

@@ -1,4 +1,4 @@
-# What Python callers give, as numbers within their ranges.
+# Conversion of Python arguments to numbers within their ranges.
 
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT64_MAX, int64_t
@@ -16,7 +16,7 @@ cdef extern from *:
 
 
 cdef inline int64_t whole(object value, str name) except? -1:
-    """Return an argument as an integer; a float is none, even if it is whole."""
+    """Return an argument as an integer; floats are refused, even whole ones."""
     try:
         return <int64_t> PyNumber_Index(value)
     except OverflowError:
@@ -26,7 +26,7 @@ cdef inline int64_t whole(object value, str name) except? -1:
 
 
 cdef inline int64_t some_id(object order_id) except? -1:
-    """Return an order id; one beyond 64 bits names no order, as 0 does."""
+    """Return an order id; an id beyond 64 bits becomes 0, which is no order's."""
     try:
         return <int64_t> PyNumber_Index(order_id)
     except OverflowError:
@@ -34,7 +34,7 @@ cdef inline int64_t some_id(object order_id) except? -1:
 
 
 cdef inline int64_t first_id(object value, str name) except -1:
-    """Return the id from which others count on."""
+    """Return a last id in use, from which new ids count up."""
     cdef int64_t first = whole(value, name)
     if not 0 <= first <= MOST_FIRST_ID:
         raise ValueError(f"{name} {first}: not within 0 to {MOST_FIRST_ID}")
@@ -58,7 +58,7 @@ cdef inline int64_t price(object value) except -1:
 
 
 cdef inline int64_t most_of(object limit) except -1:
-    """Return how many are wanted; None wants all."""
+    """Return the requested number; None means all."""
     cdef int64_t most = INT64_MAX if limit is None else whole(limit, "limit")
     if most < 0:
         raise ValueError(f"limit {most}: below 0; None is without a limit")

@@ -1,15 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, annotation_typing=False
-"""The compiled matching core: price-time priority over whole ticks and lots, and a log of all that happens.
+"""The compiled matching core: price-time priority in whole ticks and lots, and a log of every event.
 
-docs/exchange.md says what each command does; ``tests/plain_matching.py`` is the plain twin. The memory is in four
-pieces, each with a file of its own: the prices (``_ladder.pxd``), the orders with the index of their ids
-(``_index.pxd``), whose they are (``_owners.pxd``), and the rows of the log (``_log.pxd``). All of it grows with
-what rests at one time, never with what ever did.
+docs/exchange.md specifies each command; ``tests/plain_matching.py`` is the plain twin. The memory has four parts, each
+with a file of its own: the prices (``_ladder.pxd``), the orders with the index of their ids (``_index.pxd``), their
+owners (``_owners.pxd``), and the rows of the log (``_log.pxd``). All of it grows with the number of orders that rest at
+one time, not with their number over time.
 
 Invariants (``Matching.check`` verifies them):
-  - a level is in the tree as long as an order rests at its price, and its lots are those of its queue
+  - a level is in the tree as long as an order rests at its price, and its lots are the sum of its queue
   - the best bid is below the best ask
-  - an order is once in its level's queue, once in the index and once among its owner's
+  - an order is once in its level's queue, once in the index and once in its owner's list
 """
 
 cimport cython
@@ -36,7 +36,7 @@ import numpy as np
 
 cdef enum:
     FULL_LEVEL = 1 << 15    # orders of MOST_LOTS at one price whose total is still an int64
-    ROWS_OF_A_STEP = 4      # the most that one match, or what comes before and after them all, leaves in the log
+    ROWS_OF_A_STEP = 4      # most log rows of one match, and of the steps before and after all matches
 
 cdef enum:
     FINE, BAD_OP, BAD_US, BAD_ACCOUNT, BAD_SIDE, BAD_KIND, BAD_STP, BAD_MARKET, BAD_TICKS, BAD_LOTS, OVERFULL
@@ -50,7 +50,7 @@ cdef inline void note(
     Matching self, int64_t kind, int64_t order_id, int64_t other_id, int64_t account, int64_t side, int64_t ticks,
     int64_t lots, int64_t trade_id, int64_t update_id
 ) noexcept nogil:
-    """Write a row, whose room was reserved."""
+    """Write a row; its memory is reserved."""
     cdef int64_t* row
     if self.log.on:
         row = log_row(&self.log)
@@ -63,13 +63,13 @@ cdef inline void note_taker(Matching self, int64_t kind, const Taker* taker, int
 
 
 cdef inline void show(Matching self, const Level* level, int64_t order_id) noexcept nogil:
-    """Write what a level displays from now on."""
+    """Write the new displayed lots of a level."""
     self.update_id += 1
     note(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
 
 
 cdef int fault_of(Matching self, const Command* command) noexcept nogil:
-    """Return what is wrong with a command, FINE where nothing is."""
+    """Return the error of a command, FINE if it is valid."""
     if not OP_SUBMIT <= command.op <= OP_REPLACE:
         return BAD_OP
     if command.us < self.us:
@@ -97,7 +97,7 @@ cdef int fault_of(Matching self, const Command* command) noexcept nogil:
 
 
 cdef bint overfull(Matching self, const Command* command) noexcept nogil:
-    """Return True if what rests of an order would not go into its level's int64.
+    """Return True if the resting part of an order would overflow its level's int64.
 
     A level of its own side at its price means that it matches nothing, so all of it would rest.
     """
@@ -118,7 +118,7 @@ cdef bint overfull(Matching self, const Command* command) noexcept nogil:
 
 
 cdef int refuse(Matching self, const Command* command, int fault, int64_t row) except -1 with gil:
-    """Raise what is wrong with a command."""
+    """Raise the error of a command."""
     where = f"row {row}: " if row != NONE else ""
     if fault == OVERFULL:
         raise OverflowError(
@@ -127,7 +127,7 @@ cdef int refuse(Matching self, const Command* command, int fault, int64_t row) e
         )
     what = {
         BAD_OP: f"op {command.op}: neither SUBMIT 1, CANCEL 2, REDUCE 3 nor REPLACE 4",
-        BAD_US: f"us {command.us}: before the last command, at {self.us}; time does not fall",
+        BAD_US: f"us {command.us}: before the last command, at {self.us}; time must not fall",
         BAD_ACCOUNT: f"account {command.account}: below 0",
         BAD_SIDE: f"side {command.side}: neither +1 to buy nor -1 to sell",
         BAD_KIND: f"kind {command.kind}: neither LIMIT 0, MAKER 1, IOC 2, FOK 3 nor MARKET 4",
@@ -140,7 +140,7 @@ cdef int refuse(Matching self, const Command* command, int fault, int64_t row) e
 
 
 cdef int64_t enter(Matching self, Taker* taker, int64_t kind) except FAILED nogil:
-    """Let an order in: match it, and let rest what may rest."""
+    """Match an order, and let its remainder rest if it may."""
     if kind == MAKER and meets(self, taker):
         taker.id = 0
         note_taker(self, ROW_REFUSE, taker, 0)
@@ -167,7 +167,7 @@ cdef inline bint meets(Matching self, const Taker* taker) noexcept nogil:
 
 
 cdef bint fillable(Matching self, const Taker* taker) noexcept nogil:
-    """Return True if enough rests at acceptable prices; own orders count only where the taker would trade with them."""
+    """Return True if enough rests at acceptable prices; own orders count only if the taker would trade with them."""
     cdef int32_t own = owner_of(&self.owners, taker.account) if taker.stp else NONE
     cdef int32_t number = self.top[taker.side < 0], slot
     cdef int64_t missing = taker.left
@@ -220,7 +220,7 @@ cdef inline void trade(Matching self, Taker* taker, int32_t slot) noexcept nogil
 
 
 cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
-    """Keep an order from trading with one of its own account."""
+    """Prevent a trade of an order with one of its own account."""
     cdef int64_t theirs = order_at(self, slot).lots
     cdef int64_t both = min(taker.left, theirs)
     if taker.stp == STP_DECREMENT:
@@ -234,7 +234,7 @@ cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
 
 
 cdef int rest(Matching self, const Taker* taker) except -1 nogil:
-    """Put what is left of an order after all others at its price."""
+    """Place the remainder of an order last in the queue at its price."""
     cdef int32_t owner, slot, number
     cdef Order* order
     cdef Level* level
@@ -268,7 +268,7 @@ cdef int rest(Matching self, const Taker* taker) except -1 nogil:
 
 
 cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t left) noexcept nogil:
-    """Leave *left* lots of a resting order; the row has *noted*."""
+    """Reduce a resting order to *left* lots; the row has *noted*."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
     cdef int64_t reason = REASON_STP if kind == ROW_EXPIRE else 0
@@ -281,7 +281,7 @@ cdef void lose(Matching self, int32_t slot, int64_t kind, int64_t noted, int64_t
 
 
 cdef void leave(Matching self, int32_t slot) noexcept nogil:
-    """Take an order of which nothing is left out of the book."""
+    """Remove an order of which nothing is left from the book."""
     cdef Order* order = order_at(self, slot)
     cdef Level* level = level_at(&self.ladder, order.level)
     cdef int32_t moved
@@ -309,17 +309,16 @@ cdef class Matching:
     """One symbol's order book.
 
     Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and
-    instants are microseconds that never fall. A method that raises has changed nothing, save that a `run` keeps
-    the rows before the bad one, and that MemoryError loses what was to come of the command. It may be used from several
-    threads, but not by two at once: while `run` works without the interpreter's lock, the other thread's call raises
-    RuntimeError.
+    instants are microseconds that never fall. A method that raises has changed nothing, except that `run` keeps the
+    rows before the bad one, and that MemoryError loses the rest of the command. Several threads may use it, but not two
+    at once: while `run` works without the interpreter's lock, a call of another thread raises RuntimeError.
 
     Args:
-        first_order_id, first_trade_id, first_update_id: The ids that were given last (0 to 2**62); they count on.
+        first_order_id, first_trade_id, first_update_id: The last ids in use (0 to 2**62); new ids count up from them.
         log: False leaves the log empty.
 
     Attributes:
-        last_order_id, last_trade_id, update_id: The ids that were given last.
+        last_order_id, last_trade_id, update_id: The last ids in use.
     """
 
     def __cinit__(self, *, first_order_id: int = 0, first_trade_id: int = 0, first_update_id: int = 0, bint log=True) -> None:
@@ -349,19 +348,19 @@ cdef class Matching:
 
         Args:
             us: Instant in µs, not before the last command's.
-            account: Whose it is, 0 or more.
+            account: Its owner, 0 or more.
             side: +1 to buy, -1 to sell.
-            ticks: The worst price that it takes; 0 of a MARKET order.
+            ticks: The worst acceptable price; 0 for a MARKET order.
             lots: Quantity.
             kind: LIMIT 0, MAKER 1, IOC 2, FOK 3, MARKET 4.
-            stp: What it does when it meets an order of its account: 0 trades, 1 expires itself, 2 expires the other,
-                3 expires both, 4 takes the smaller quantity from both.
+            stp: What happens when it meets an order of its account: 0 they trade, 1 it expires, 2 the other expires, 3
+                both expire, 4 both are reduced by the smaller quantity.
 
         Returns:
             The order's id, or WOULD_CROSS (-1) if it is a MAKER order that would have matched.
 
         Raises:
-            ValueError: If a value is out of range, naming it.
+            ValueError: If a value is out of range; the message names it.
             OverflowError: If its price would display 2**63 lots or more.
         """
         self.alone()
@@ -371,31 +370,31 @@ cdef class Matching:
         )
 
     def cancel(self, us: int, order_id: int) -> int:
-        """Cancel an order; return the lots that were left of it, 0 if it does not rest."""
+        """Cancel an order; return its remaining lots, 0 if it does not rest."""
         self.alone()
         return self.withdraw(whole(us, "us"), some_id(order_id))
 
     def reduce(self, us: int, order_id: int, lots: int) -> int:
-        """Leave *lots* of an order, which keeps its priority.
+        """Reduce an order to *lots*; it keeps its priority.
 
         Returns:
             *lots*, or 0 if the order does not rest.
 
         Raises:
-            ValueError: If *lots* is not below what is left, or a value is out of range.
+            ValueError: If *lots* is not below the remaining lots, or a value is out of range.
         """
         cdef int64_t order = some_id(order_id), left = whole(lots, "lots")
         cdef const Order* resting
         self.alone()
         resting = self.resting_order(order)
         if resting is not NULL and left >= resting.lots:
-            raise ValueError(f"lots {left}: order {order} has {resting.lots} left; an order is only ever reduced")
+            raise ValueError(f"lots {left}: order {order} has {resting.lots} left; an order can only be reduced")
         return self.shrink(whole(us, "us"), order, left)
 
     def replace(
         self, us: int, order_id: int, ticks: int, lots: int, kind: int = LIMIT, stp: int = STP_NONE
     ) -> int:
-        """Cancel an order and submit another of its account and side in one step.
+        """Cancel an order and submit another with its account and side in one step.
 
         Args:
             us, ticks, lots, kind, stp: As for `submit`.
@@ -403,10 +402,10 @@ cdef class Matching:
 
         Returns:
             The new order's id; 0 if the old one does not rest, and then nothing happens; WOULD_CROSS (-1) if the new
-            one is a MAKER order that would have matched, and then the old one is cancelled nevertheless.
+            one is a MAKER order that would have matched; the old one is cancelled nevertheless.
 
         Raises:
-            ValueError, OverflowError: As `submit`; the old order rests on.
+            ValueError, OverflowError: As `submit`; the old order keeps resting.
         """
         self.alone()
         return self.renew(
@@ -415,16 +414,16 @@ cdef class Matching:
         )
 
     def run(self, commands: ArrayLike) -> None:
-        """Carry out many commands, without the interpreter's lock.
+        """Execute many commands, without the interpreter's lock.
 
         Args:
-            commands: int64[n, 8], or rows that make one: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
-                account, side, ticks, lots, kind, arg: the order's id, or of SUBMIT its stp. REPLACE has no stp. A
-                column that an op has no use for is not read. What is to be done to an order that does not rest is
-                not done, nor a REDUCE to as much as is left or more.
+            commands: int64[n, 8], or rows that convert to it: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
+                account, side, ticks, lots, kind, arg: the order's id, or for SUBMIT its stp. REPLACE has no stp. An op
+                ignores the columns that it does not use. A command for an order that does not rest has no effect, nor
+                has a REDUCE to the remaining lots or more.
 
         Raises:
-            ValueError, OverflowError: As `submit`, naming the row; the rows before it are carried out.
+            ValueError, OverflowError: As `submit`, naming the row; the rows before it have been executed.
         """
         cdef const int64_t[:, :] rows = np.asarray(commands)
         cdef int64_t row
@@ -449,7 +448,7 @@ cdef class Matching:
 
     @property
     def resting(self) -> int:
-        """How many orders rest."""
+        """Number of resting orders."""
         return self.by_id.used
 
     def best(self) -> tuple[int, int, int, int]:
@@ -458,7 +457,7 @@ cdef class Matching:
         return bid, bid_lots, ask, ask_lots
 
     def depth(self, side: int, limit: int | None) -> list[tuple[int, int]]:
-        """Return (ticks, lots) of the *limit* best prices of a side, best first; of all where it is None."""
+        """Return (ticks, lots) of the *limit* best prices of a side, best first; of all if it is None."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number
         cdef const Level* level
@@ -472,12 +471,12 @@ cdef class Matching:
         return found
 
     def lots_at(self, side: int, ticks: int) -> int:
-        """Return the lots that a price displays, 0 where nothing of that side rests."""
+        """Return the displayed lots at a price, 0 if nothing of that side rests there."""
         self.alone()
         return self.displayed(a_side(side), price(ticks))
 
     def orders(self, side: int, limit: int | None = None) -> list[tuple[int, int, int, int]]:
-        """Return (order_id, account, ticks, lots) of the first *limit* orders of a side by priority, or of all."""
+        """Return (order_id, account, ticks, lots) of the first *limit* orders of a side by priority; of all if None."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number, slot
         cdef const Order* order
@@ -505,7 +504,7 @@ cdef class Matching:
         return self.account_of(order), self.side_of(order), self.price_of(order), order.lots
 
     def queue_ahead(self, order_id: int) -> int:
-        """Return the lots that are before an order at its price.
+        """Return the lots ahead of an order in the queue at its price.
 
         Raises:
             ValueError: If it does not rest.
@@ -528,7 +527,7 @@ cdef class Matching:
         return sorted([self.live_order(whose, k) for k in range(self.live(whose))])
 
     def take_log(self) -> NDArray[np.int64]:
-        """Return the rows since the last call as int64[n, 10], named by ``order_log.COLUMNS``, and let go of them."""
+        """Return and drop the rows since the last call: int64[n, 10], named by ``order_log.COLUMNS``."""
         cdef int64_t rows = self.log.used
         cdef int64_t[:, ::1] cells
         cdef cython_array owned
@@ -605,7 +604,7 @@ cdef class Matching:
         return owner_at(&self.owners, order.owner).account
 
     cdef int hold(self) except -1:
-        """Shut other threads out."""
+        """Lock the book against other threads."""
         self.alone()
         self.held = True
         return 0
@@ -615,13 +614,13 @@ cdef class Matching:
 
     cdef int alone(self) except -1:
         if self.held:
-            raise RuntimeError("this order book is at work in another thread; wait for it, or give each thread its own")
+            raise RuntimeError("this order book is in use by another thread; wait for it, or give each thread its own")
         return 0
 
     # ------------------------------------------------------------------ one command
 
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil:
-        """Check and carry out a command; an error names its *row*, unless that is NONE."""
+        """Check and execute a command; an error names its *row*, unless that is NONE."""
         cdef Taker taker
         cdef Order* order
         cdef int64_t lots
@@ -656,7 +655,7 @@ cdef class Matching:
     # ------------------------------------------------------------------ invariants
 
     def check(self) -> None:
-        """Raise AssertionError where an invariant does not hold; for tests, as it walks all of the book."""
+        """Raise AssertionError if an invariant is violated; for tests, as it walks the whole book."""
         cdef int32_t number, slot, owner
         cdef const Level* level
         cdef const Order* order

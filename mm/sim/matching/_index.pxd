@@ -1,5 +1,5 @@
-# From a number to a slot: open addressing, at most half full, without tombstones, so it grows with what it holds
-# and never with what it has held. 0 is no key.
+# Hash index from a number to a slot: open addressing, at most half full, without tombstones, so its size follows the
+# current number of keys, not those of the past. 0 is not a valid key.
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -12,18 +12,18 @@ cdef struct Entry:
 
 cdef struct Index:
     Entry* entries
-    int64_t mask            # of a place; 0 before the first key
+    int64_t mask            # of an index; 0 before the first key
     int64_t used
 
 
 cdef inline int64_t index_home(const Index* index, int64_t key) noexcept nogil:
-    """Return where *key* would like to stand: eight numbers in a row share their cache lines."""
+    """Return the preferred place of *key*: eight consecutive numbers share a cache line."""
     cdef uint64_t mixed = (<uint64_t> key >> 3) * <uint64_t> 0x9E3779B97F4A7C15
     return (<int64_t> (mixed >> 32) * 8 + (key & 7)) & index.mask
 
 
 cdef inline int64_t index_place(const Index* index, int64_t key) noexcept nogil:
-    """Return where *key* stands, or the free place where it belongs."""
+    """Return the place of *key*, or the free place for it."""
     cdef int64_t place = index_home(index, key)
     while index.entries[place].key != key and index.entries[place].key:
         place = (place + 1) & index.mask
@@ -31,7 +31,7 @@ cdef inline int64_t index_place(const Index* index, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t index_find(const Index* index, int64_t key) noexcept nogil:
-    """Return the slot of *key*, NONE where it is not held."""
+    """Return the slot of *key*, NONE if it is not present."""
     cdef int64_t place
     if index.mask == 0:
         return NONE
@@ -59,12 +59,12 @@ cdef inline int index_grow(Index* index) except -1 nogil:
 
 
 cdef inline int index_reserve(Index* index) except -1 nogil:
-    """Make sure that one more key finds room."""
+    """Make room for one more key."""
     return index_grow(index) if 2 * (index.used + 1) > index.mask else 0
 
 
 cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nogil:
-    """Hold *key*, which is new; its room was reserved."""
+    """Insert *key*, which is new; its room was reserved."""
     cdef int64_t place = index_place(index, key)
     index.entries[place].key = key
     index.entries[place].slot = slot
@@ -72,7 +72,7 @@ cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nog
 
 
 cdef inline void index_drop(Index* index, int64_t key) noexcept nogil:
-    """Remove *key*, which is held, and close the gap that it leaves."""
+    """Remove *key*, which is present, and close the gap."""
     cdef int64_t gap = index_place(index, key), place = gap
     index.used -= 1
     while True:

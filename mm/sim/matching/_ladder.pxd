@@ -1,8 +1,8 @@
-# The prices at which orders rest: a tree of pages with 64 places each, over all prices below 2**42.
+# The prices with resting orders: a tree of pages with 64 places each, over all prices below 2**42.
 #
-# A bit says whether a place is taken; its child is a page of the next depth, or on the lowest a level. So the
-# nearest price above or below another is found in at most 13 steps however far it is, and nothing is as
-# large as the range of prices. Both sides share the tree, since no book is crossed: below a bid is only bids.
+# A bit is set if a place is in use; its child is a page of the next depth, or at the lowest depth a level. So the
+# nearest price above or below another is found in at most 13 steps however far it is, and memory does not grow with the
+# range of prices. Both sides share the tree, since a book is never crossed: below a bid there are only bids.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -31,8 +31,8 @@ cdef struct Level:
 
 cdef struct Page:
     int32_t parent
-    int32_t at              # its place there
-    int64_t key             # ticks >> 6 of a lowest page, NONE of others and of free ones
+    int32_t at              # its index there
+    int64_t key             # ticks >> 6 of a lowest page, NONE for others and for free ones
     uint64_t bits
     int32_t[64] child
 
@@ -67,7 +67,7 @@ cdef inline void ladder_close(Ladder* ladder) noexcept nogil:
 
 
 cdef inline int ladder_reserve(Ladder* ladder) except -1 nogil:
-    """Make sure that one more level finds room; addresses of levels change here and nowhere else."""
+    """Make room for one more level; addresses of levels change here and nowhere else."""
     pool_reserve(&ladder.levels, 1)
     return pool_reserve(&ladder.pages, PAGES_OF_A_PATH)
 
@@ -91,7 +91,7 @@ cdef inline void hang(Page* page, int at, int32_t child) noexcept nogil:
 
 
 cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
-    """Return the page of the 64 prices of *key*, NONE where none of them has a level."""
+    """Return the page of the 64 prices of *key*, NONE if none of them has a level."""
     cdef int32_t page = ladder.recent[key & (RECENT - 1)]
     cdef int shift
     if page_at(ladder, page).key == key:
@@ -106,7 +106,7 @@ cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t ladder_find(Ladder* ladder, int64_t ticks) noexcept nogil:
-    """Return the level at a price, NONE where nothing rests."""
+    """Return the level at a price, NONE if nothing rests there."""
     cdef int32_t page = lowest_page(ladder, ticks >> 6)
     if page == NONE or not has(page_at(ladder, page), ticks & 63):
         return NONE
@@ -114,7 +114,7 @@ cdef inline int32_t ladder_find(Ladder* ladder, int64_t ticks) noexcept nogil:
 
 
 cdef inline int32_t make_path(Ladder* ladder, int64_t key) noexcept nogil:
-    """Return the page of the 64 prices of *key*, with whatever of its path was not there."""
+    """Return the page of the 64 prices of *key*, creating missing pages of its path."""
     cdef int32_t page = ROOT, child
     cdef int shift, at
     for shift in range(30, -6, -6):
@@ -129,7 +129,7 @@ cdef inline int32_t make_path(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t ladder_add(Ladder* ladder, int side, int64_t ticks) noexcept nogil:
-    """Return a new, empty level at a price that has none; its room was reserved."""
+    """Return a new, empty level at a price without one; its room was reserved."""
     cdef int32_t number = pool_take(&ladder.levels)
     cdef Level* level = level_at(ladder, number)
     level.head = level.tail = NONE
@@ -159,7 +159,7 @@ cdef inline void ladder_drop(Ladder* ladder, int32_t number) noexcept nogil:
 
 
 cdef inline int32_t ladder_next(const Ladder* ladder, int32_t number, int side) noexcept nogil:
-    """Return the next level below (side +1) or above (side -1) one, NONE where there is none."""
+    """Return the next level below (side +1) or above (side -1) another, NONE if there is none."""
     cdef int32_t page = level_at(ladder, number).page
     cdef int at = level_at(ladder, number).ticks & 63
     cdef int depth = 0

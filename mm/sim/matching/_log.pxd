@@ -1,4 +1,4 @@
-# The order log: rows of ten int64, as order_log.py names them, until somebody takes them.
+# The order log: rows of ten int64, named in order_log.py, until they are taken.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
@@ -13,14 +13,14 @@ cdef enum:
 
 cdef enum:
     WIDTH = 10
-    ROWS_KEPT = 1 << 12     # memory for that many stays with the log when its rows are taken
-    ROWS_AGAIN = 1 << 16    # memory for that many is made in one piece, if more was needed before
+    ROWS_KEPT = 1 << 12     # rows whose memory the log keeps when its rows are taken
+    ROWS_AGAIN = 1 << 16    # rows that are allocated at once, if more were needed before
 
 cdef struct Log:
     int64_t* cells
     int64_t used            # rows
     int64_t room
-    int64_t first_room      # what memory to make in one piece
+    int64_t first_room      # rows to allocate at once
     bint on
 
 
@@ -36,18 +36,18 @@ cdef inline int log_grow(Log* log) except -1 nogil:
 
 
 cdef inline int log_reserve(Log* log, int64_t rows) except -1 nogil:
-    """Make sure that a few more rows find room."""
+    """Make room for a few more rows."""
     return log_grow(log) if log.used + rows > log.room else 0
 
 
 cdef inline int64_t* log_row(Log* log) noexcept nogil:
-    """Return the cells of a new last row, whose room was reserved; the caller fills them all."""
+    """Return the cells of a new last row, whose room was reserved; the caller fills all of them."""
     log.used += 1
     return log.cells + (log.used - 1) * WIDTH
 
 
 cdef inline int64_t* log_handed(Log* log) noexcept nogil:
-    """Return the memory of all rows, which is the caller's to free, and leave the log empty."""
+    """Return the memory of all rows, which the caller must free, and leave the log empty."""
     cdef int64_t* cells = log.cells
     log.first_room = min(log.room, ROWS_AGAIN)
     log.cells = NULL

@@ -1,4 +1,4 @@
-# Whose orders rest: for each account with a resting order, the slots of all of them, in an order of no meaning.
+# The owners of resting orders: for each account with a resting order, the slots of its orders, in no particular order.
 
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, realloc
@@ -7,11 +7,11 @@ from mm.sim.matching._index cimport Index, index_drop, index_find, index_put, in
 from mm.sim.matching._pool cimport NONE, Pool, pool_close, pool_give, pool_open, pool_reserve, pool_take
 
 cdef enum:
-    FEW = 16                # orders whose memory an account keeps in any case
+    FEW = 16                # capacity that an account never gives back
 
 cdef struct Owner:
     int32_t spare           # of the pool
-    int32_t used            # resting orders; 0 of those that went
+    int32_t used            # resting orders; 0 if the account has none any more
     int32_t room
     int32_t* slots          # of the orders
     int64_t account
@@ -40,7 +40,7 @@ cdef inline void owners_close(Owners* owners) noexcept nogil:
 
 
 cdef inline int32_t owner_of(const Owners* owners, int64_t account) noexcept nogil:
-    """Return the owner of an account's orders, NONE where none of them rests."""
+    """Return the owner of an account's orders, NONE if none of them rests."""
     return index_find(&owners.by_account, ~account)
 
 
@@ -55,7 +55,7 @@ cdef inline int resize(Owner* owner, int32_t room) except -1 nogil:
 
 
 cdef inline int32_t owner_reserve(Owners* owners, int64_t account) except -2 nogil:
-    """Return the owner of an account's orders, made where it is not there, with room for one more."""
+    """Return the owner of an account's orders, created if necessary, with room for one more."""
     cdef int32_t owner = owner_of(owners, account)
     cdef bint fresh
     if owner == NONE:
@@ -75,14 +75,14 @@ cdef inline int32_t owner_reserve(Owners* owners, int64_t account) except -2 nog
 
 
 cdef inline int32_t owner_add(Owner* owner, int32_t slot) noexcept nogil:
-    """Count an order among its owner's, whose room was reserved; return its place there."""
+    """Add an order to its owner, whose room was reserved; return its index there."""
     owner.slots[owner.used] = slot
     owner.used += 1
     return owner.used - 1
 
 
 cdef inline void owner_shrink(Owner* owner) noexcept nogil:
-    """Give back memory of an account that has few orders left."""
+    """Release memory of an account that has few orders left."""
     cdef int32_t room = owner.room // 2 if owner.used else FEW
     cdef int32_t* slots = <int32_t*> realloc(owner.slots, room * sizeof(int32_t))
     if slots is not NULL:
@@ -91,7 +91,7 @@ cdef inline void owner_shrink(Owner* owner) noexcept nogil:
 
 
 cdef inline int32_t owner_remove(Owners* owners, int32_t number, int32_t place) noexcept nogil:
-    """Remove the order at *place*; return the slot of the one that stands there now, NONE if it was the last."""
+    """Remove the order at *place*; return the slot of the one that is there now, NONE if it was the last."""
     cdef Owner* owner = owner_at(owners, number)
     cdef int32_t moved = NONE
     owner.used -= 1

@@ -1,7 +1,7 @@
-# Slots of one size in one piece of memory: taken, given back, and taken again before memory grows.
+# Slots of one size in one block of memory: allocated, freed, and reused before the memory grows.
 #
-# A slot is known by its number, since its address changes when memory grows. Each item begins with an
-# int32_t that the pool uses while the slot is free.
+# A slot is identified by its number, since its address changes when the memory grows. Each item begins with an int32_t
+# that the pool uses while the slot is free.
 
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, realloc
@@ -12,11 +12,11 @@ cdef enum:
 
 cdef struct Pool:
     char* items
-    size_t size             # bytes of one
-    int32_t made            # slots that were ever taken
+    size_t size             # bytes per slot
+    int32_t made            # slots allocated so far
     int32_t room
     int32_t spare           # the first free one
-    int32_t spares          # how many are free
+    int32_t spares          # number of free slots
 
 
 cdef inline void pool_open(Pool* pool, size_t size) noexcept nogil:
@@ -42,12 +42,12 @@ cdef inline int pool_grow(Pool* pool) except -1 nogil:
 
 
 cdef inline int pool_reserve(Pool* pool, int32_t slots) except -1 nogil:
-    """Make sure that the next *slots* can be taken; addresses of items change here and nowhere else."""
+    """Make room for the next *slots*; addresses of items change here and nowhere else."""
     return pool_grow(pool) if slots > pool.room - pool.made + pool.spares else 0
 
 
 cdef inline int32_t pool_take(Pool* pool) noexcept nogil:
-    """Return a slot that was reserved; its item holds anything."""
+    """Return a reserved slot; its item is uninitialised."""
     cdef int32_t slot = pool.spare
     if slot == NONE:
         slot = pool.made
@@ -65,5 +65,5 @@ cdef inline void pool_give(Pool* pool, int32_t slot) noexcept nogil:
 
 
 cdef inline int32_t pool_used(const Pool* pool) noexcept nogil:
-    """Return how many slots are taken."""
+    """Return the number of slots in use."""
     return pool.made - pool.spares

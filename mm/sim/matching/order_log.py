@@ -1,22 +1,22 @@
-"""The order log: what its rows mean, the book that they rebuild, and its file.
+"""The order log: the meaning of its rows, the book that they rebuild, and its file.
 
-A row is ten whole numbers, named by `COLUMNS`; 0 stands where a column means nothing.
+A row is ten whole numbers, named by `COLUMNS`; a column without meaning is 0.
 
 ========= ===================================================================================
-us        instant of the command that did it, µs
+us        instant of the command, µs
 kind      what happened, one of the `ROW_` kinds
-order_id  whom it happened to: of a TRADE the taker, of a LEVEL the order that left or joined
+order_id  the order; of a TRADE the taker, of a LEVEL the order that left or joined
 other_id  of a TRADE the maker; of a NEW the order kind; of an EXPIRE the reason
 account   the order's (of a TRADE the taker's); 0 in a LEVEL
 side      +1 buy, -1 sell: the order's (of a TRADE the taker's); of a LEVEL the book's
 ticks     the order's limit (0 of a MARKET order); of a TRADE the maker's price; of a LEVEL its price
-lots      NEW, REFUSE: all of the order · TRADE: traded · REST, REDUCE: left from now on ·
-          CANCEL, EXPIRE: what was left · LEVEL: all that rests at its price from now on
-trade_id  of a TRADE, counted by one
-update_id of a LEVEL, counted by one
+lots      NEW, REFUSE: quantity of the order · TRADE: traded · REST, REDUCE: what is left ·
+          CANCEL, EXPIRE: what was left · LEVEL: what rests at its price
+trade_id  of a TRADE, consecutive
+update_id of a LEVEL, consecutive
 ========= ===================================================================================
 
-docs/exchange.md says which rows a command leaves, and in which order.
+docs/exchange.md lists the rows of each command, and their order.
 """
 
 import gzip
@@ -75,30 +75,30 @@ __all__ = [
 ]
 
 REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)
-"""Why an order expired: it may not rest (IOC, MARKET), cannot be filled whole, or met one of its own account."""
+"""Why an order expired: it may not rest (IOC, MARKET), cannot be filled completely, or met one of its own account."""
 
 LIMIT, MAKER, IOC, FOK, MARKET = range(5)
 """Kinds of orders."""
 STP_NONE, STP_EXPIRE_TAKER, STP_EXPIRE_MAKER, STP_EXPIRE_BOTH, STP_DECREMENT = range(5)
 """What a taker does when it meets an order of its own account."""
 OP_SUBMIT, OP_CANCEL, OP_REDUCE, OP_REPLACE = range(1, 5)
-"""Operations of a command of `run`, whose values are named by `COMMAND`."""
+"""Operations of a command of `run`; its columns are named by `COMMAND`."""
 COMMAND = ("us", "op", "account", "side", "ticks", "lots", "kind", "arg")
 
 WOULD_CROSS = -1
-"""Instead of an order id: a MAKER order that would have matched at once."""
+"""Returned instead of an order id: a MAKER order that would have matched at once."""
 MOST_TICKS, MOST_LOTS = 2**40 - 1, 2**48 - 1
 """The largest price and quantity of an order."""
 
 
 class Book:
-    """The book of a log, rebuilt twice: L2 from LEVEL rows, L3 from all the others.
+    """The book of a log, rebuilt twice: L2 from LEVEL rows, L3 from all others.
 
     The log must begin with an empty book.
 
     Attributes:
-        rows: Rows taken.
-        update_id: That of the last LEVEL row; 0 before the first.
+        rows: Number of applied rows.
+        update_id: Update id of the last LEVEL row; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -109,11 +109,11 @@ class Book:
         self._places: dict[int, tuple[int, int]] = {}
 
     def apply(self, row: Row) -> None:
-        """Take the next row.
+        """Apply the next row.
 
         Raises:
-            BrokenFile: If the row names an order that does not rest, takes more than is left of one, leaves out an
-                update id, or if at its LEVEL the resting orders have another total than its own.
+            BrokenFile: If the row names an order that does not rest, takes more than is left of one, skips an update
+                id, or if the resting orders at its LEVEL have another total than the row.
         """
         _, kind, order_id, other_id, account, side, ticks, lots, _, update_id = row
         self.rows += 1
@@ -134,7 +134,7 @@ class Book:
             self._leave(order_id, self._left(order_id))
 
     def play(self, rows: Iterable[Row]) -> None:
-        """Take *rows*, one after the other; raises what `apply` raises."""
+        """Apply *rows* in order; raises what `apply` raises."""
         for row in rows:
             self.apply(row)
 
@@ -143,7 +143,7 @@ class Book:
         return sorted(self._levels[side].items(), reverse=side > 0)
 
     def orders(self, side: int) -> list[tuple[int, int, int, int]]:
-        """Return (order_id, account, ticks, lots) of every order of *side* in its priority: the L3 view."""
+        """Return (order_id, account, ticks, lots) of every order of *side* in priority order: the L3 view."""
         prices = sorted((ticks for at, ticks in self._queues if at == side), reverse=side > 0)
         return [
             (order_id, account, ticks, lots)
@@ -172,7 +172,7 @@ class Book:
         return self._queues[self._place(order_id)][order_id][1]
 
     def _leave(self, order_id: int, lots: int) -> None:
-        """Take *lots* from a resting order, and the order from the book where that was all."""
+        """Take *lots* from a resting order, and remove it from the book if nothing is left."""
         left = self._left(order_id) - lots
         if left < 0 or lots < 0:
             raise self._broken(f"{lots} lots cannot be taken from order {order_id}, which has {left + lots}")
@@ -185,14 +185,14 @@ class Book:
                 del self._queues[place]
 
     def _broken(self, what: str) -> BrokenFile:
-        return BrokenFile(f"order log, row {self.rows}: {what}; a log must be whole and begin with an empty book")
+        return BrokenFile(f"order log, row {self.rows}: {what}; a log must be complete and begin with an empty book")
 
 
 def read_log(path: Path) -> Iterator[Row]:
     """Yield the rows of the log at *path* (``.csv.gz``).
 
     Raises:
-        BrokenFile: If it has another header, or a row that is not ten whole numbers, or its packing is damaged.
+        BrokenFile: If it has another header, a row that is not ten whole numbers, or damaged compression.
     """
     line = 1
     try:

@@ -1,6 +1,6 @@
-"""What truly happened to each user: requests as they came, orders, trades, balances and events, in the API's own words.
+"""The truth about each user: received requests, orders, trades, balances and events, in the API's own format.
 
-Faults change what a user is sent; none of them changes this.
+Faults change what is sent to a user, but not this record.
 """
 
 from collections import deque
@@ -23,12 +23,12 @@ class NoSuchUser(MMError):
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """A request that came.
+    """A received request.
 
     Attributes:
-        us: The instant at which it did.
-        arrival: What it was, and what faults made of it.
-        outcome: What it truly did; None where a fault kept it from being done.
+        us: When it arrived, µs.
+        arrival: The request, and the effect of faults on it.
+        outcome: Its actual result; None if a fault prevented its execution.
     """
 
     us: int
@@ -36,7 +36,7 @@ class _Received:
     outcome: Json | None
 
     def content(self) -> Json:
-        """Return it as JSON has it, without what signs it."""
+        """Return it as JSON, without the parameters of signing."""
         arrival = self.arrival
         given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
         return {
@@ -50,12 +50,12 @@ class _Received:
 
 
 class AccountTruth:
-    """Keeps the newest requests that change orders, and the newest events, of every account.
+    """Keeps the newest requests that change orders, and the newest events, of each account.
 
     Args:
-        exchange: Whose users they are.
-        texts: Writes them, with instants in ms (False) and in µs (True).
-        keep: Requests and events of an account that are kept.
+        exchange: The exchange of the users.
+        texts: Formatters, with instants in ms (False) and in µs (True).
+        keep: Number of requests and events to keep per account.
     """
 
     def __init__(self, exchange: Exchange, texts: Mapping[bool, SymbolTexts], keep: int = _KEEP) -> None:
@@ -68,20 +68,20 @@ class AccountTruth:
             exchange.watch(number, self._events[number].append)
 
     def received(self, arrival: UserRequest, outcome: Json | None) -> None:
-        """Add a request and its outcome: the answer that it would have had without faults, None if it was not done."""
+        """Add a request and its outcome: the response that it would have had without faults, None if not executed."""
         if arrival.operation.changes_orders:
             self._requests[arrival.call.account].append(_Received(self._exchange.now_us, arrival, outcome))
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
-        """Return everything about *user* as a JSON object.
+        """Return the complete truth about *user* as a JSON object.
 
         Args:
             user: Name of the account.
-            micro: Whether stamps are µs, not ms as in the API.
-            since_us: What was before this instant is left out: requests, events, trades, and orders last changed then.
+            micro: Whether time stamps are in µs, not in ms as in the API.
+            since_us: Requests, events, trades, and orders with their last change before this instant are omitted.
 
         Raises:
-            NoSuchUser: If nobody is called so.
+            NoSuchUser: If there is no such user.
         """
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {one.name: one for one in exchange.accounts.values()}

@@ -1,4 +1,4 @@
-"""The texts of one symbol, and every answer and event about trades, orders and accounts as JSON has it."""
+"""The formats of one symbol: every response and event about trades, orders and accounts as JSON."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from mm.sim.wire.stream_messages import stamped
 
 Json = dict[str, Any]
 NONE_ID = -1
-"""Stands where there is no order list, no trade group and no trade."""
+"""Value for no order list, no trade group and no trade."""
 ZERO = decimal_text(0)
 _RATE_UNIT_E8 = 10_000
-"""Old commission fields count in 0.0001."""
+"""Unit of the old commission fields: 0.0001."""
 
 
 class SymbolTexts:
-    """Writes in the units of one client.
+    """Formats values in the units of one client.
 
     Args:
-        rules: Of the symbol.
-        micro: Whether instants are written in µs, not in ms.
+        rules: Rules of the symbol.
+        micro: Whether instants are in µs, not in ms.
 
     Attributes:
-        symbol: Its name.
+        symbol: Name of the symbol.
     """
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
@@ -44,7 +44,7 @@ class SymbolTexts:
         return decimal_text(spent_tl * self._rules.tl_e8)
 
     def mean_price(self, cost_tl: int, lots: int) -> str:
-        """Return the mean price of *lots* that cost so many tick·lots."""
+        """Return the mean price of *lots* that cost *cost_tl* tick·lots."""
         return decimal_text(cost_tl * self._rules.instrument.tick_e8 // lots)
 
     # trades
@@ -97,7 +97,7 @@ class SymbolTexts:
     # orders
 
     def placed(self, order: UserOrder) -> Json:
-        """Return the answer to a new order, in the length that the order requested."""
+        """Return the response to a new order, in the requested detail."""
         answer: Json = {
             **self._names(order, order.client_id),
             "transactTime": self.stamp(order.updated_us),
@@ -125,7 +125,7 @@ class SymbolTexts:
         return answer | self._labels(order)
 
     def cancelled(self, order: UserOrder) -> Json:
-        """Return the answer to the cancel of an order."""
+        """Return the response to the cancel of an order."""
         names = self._names(order, order.cancel_id)
         return {
             "symbol": names.pop("symbol"),
@@ -137,7 +137,7 @@ class SymbolTexts:
         }
 
     def amended(self, order: UserOrder, amendment: Amendment) -> Json:
-        """Return the answer to an amendment, which names some fields in its own way."""
+        """Return the response to an amendment, which names some fields differently."""
         state = self._state(order)
         return {
             "transactTime": self.stamp(amendment.us),
@@ -161,7 +161,7 @@ class SymbolTexts:
         }
 
     def queried(self, order: UserOrder) -> Json:
-        """Return an order as queries show it."""
+        """Return an order in the format of queries."""
         return {
             **self._names(order, order.client_id),
             **self._state(order),
@@ -188,7 +188,7 @@ class SymbolTexts:
         }
 
     def prevented(self, match: PreventedMatch) -> Json:
-        """Return a trade with oneself that did not happen."""
+        """Return a prevented self-trade."""
         return {
             "symbol": self.symbol,
             "preventedMatchId": match.match_id,
@@ -225,7 +225,7 @@ class SymbolTexts:
         }
 
     def _labels(self, order: UserOrder) -> Json:
-        """Return the order's mode of self-trade prevention, and the fields that only some orders have."""
+        """Return the order's mode of self-trade prevention, and its optional fields."""
         fields: Json = {"selfTradePreventionMode": order.request.stp}
         if order.prevented_lots:
             fields["preventedMatchId"] = order.prevented[-1].match_id
@@ -233,14 +233,14 @@ class SymbolTexts:
         return fields | _given(strategyId=order.request.strategy_id, strategyType=order.request.strategy_type)
 
     def _lost(self, match: PreventedMatch) -> Json:
-        """Return what the two orders of a prevented match lost, where they lost anything."""
+        """Return the losses of the two orders of a prevented match, without zeros."""
         lots = {"takerPreventedQuantity": match.taker_lots, "makerPreventedQuantity": match.maker_lots}
         return {name: self.qty(lost) for name, lost in lots.items() if lost}
 
     # accounts
 
     def account(self, account: UserAccount, *, omit_zero: bool) -> Json:
-        """Return an account; with *omit_zero* without the assets of which it has nothing."""
+        """Return an account; with *omit_zero* without assets of zero balance."""
         rules = self._rules
         balances = {+1: account.base, -1: account.quote}
         return {
@@ -267,7 +267,7 @@ class SymbolTexts:
         }
 
     def commission(self) -> Json:
-        """Return the rates of fees."""
+        """Return the fee rates."""
         none = {"maker": ZERO, "taker": ZERO, "buyer": ZERO, "seller": ZERO}
         rules = self._rules
         return {
@@ -287,7 +287,7 @@ class SymbolTexts:
     # events
 
     def event(self, what: ExecutionReport | Position) -> Json:
-        """Return the event of *what* happened to a user."""
+        """Return the event of *what*, sent to its user."""
         return self._execution(what) if isinstance(what, ExecutionReport) else self._position(what)
 
     def terminated(self, us: int) -> Json:

@@ -24,7 +24,7 @@ from mm.sim.wire.user_operations import USER_OPERATIONS
 
 OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
-"""Returns the exchange's instant, then others by which a request's timestamp may be fresh, in µs."""
+"""Returns the exchange's instant, then further clocks by which a request's timestamp may be fresh, in µs."""
 _UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
 _SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
 _NOT_DONE = -1007
@@ -35,18 +35,18 @@ _GONE = (
 
 
 class Api:
-    """What REST and the WebSocket API share.
+    """The shared part of REST and the WebSocket API.
 
     Args:
         exchange: The exchange.
-        keys: Of all its users.
-        clocks: Return the time.
-        limits: Whether too many requests are refused.
+        keys: Keys of all users.
+        clocks: Returns the time.
+        limits: Whether excess requests are refused.
 
     Attributes:
-        weights: What each address has used.
-        faults: What happens to requests on purpose; None while no faults are set.
-        truth: What truly happened to each user.
+        weights: Weight that each address has used.
+        faults: Injected faults of requests; None if none are set.
+        truth: The truth about each user.
     """
 
     def __init__(self, exchange: Exchange, keys: Iterable[ApiKey], clocks: Clocks, *, limits: bool = True) -> None:
@@ -64,11 +64,11 @@ class Api:
         return self.exchange.now_us
 
     def parameters(self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()) -> Parameters:
-        """Return the parameters of a request; raises ApiError where their names are not those of the operation.
+        """Return the parameters of a request; raises ApiError if their names are not those of the operation.
 
         Args:
-            given: By name.
-            operation: That is called.
+            given: Parameters by name.
+            operation: The operation.
             extra: Further names of the protocol.
         """
         parameters = Parameters(given, self.exchange.rules.instrument.symbol)
@@ -76,20 +76,20 @@ class Api:
         return parameters
 
     def texts(self, micro: bool) -> SymbolTexts:
-        """Return what writes answers, with instants in µs or in ms."""
+        """Return the formatter of responses, with instants in µs or in ms."""
         return self._texts[micro]
 
     def call(self, parameters: Parameters, account: int, *, micro: bool) -> Call:
-        """Return a call of an account, 0 for nobody; with *micro* its answer has stamps in µs."""
+        """Return a call of an account, 0 for anonymous; with *micro* its response has time stamps in µs."""
         return Call(self.exchange, parameters, self._texts[micro], account)
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
-        """Return a request that is about to be carried out, with what faults make of it; it came *via* REST or WS."""
+        """Return a request that is about to be executed, with the effect of faults; it came *via* REST or WS."""
         arrival = UserRequest(operation, call, via)
         return replace(arrival, fate=self.faults.fate(arrival)) if self.faults else arrival
 
     def act(self, arrival: UserRequest) -> Any:
-        """Return the content of the answer; raises ApiError where the exchange refuses, or a fault does."""
+        """Return the content of the response; raises ApiError if the exchange or a fault refuses."""
         fate, outcome = arrival.fate, None
         refused, content = fate.error, None
         if fate.done:
@@ -99,7 +99,7 @@ class Api:
             except ApiError as error:
                 outcome = {"status": error.http_status, "error": error_content(error)}
                 refused = refused or error
-        elif refused is None:  # nobody sees this answer: it is withheld, or a fault replaces it
+        elif refused is None:  # this response is not sent: a fault withholds or replaces it
             refused = error_of(_NOT_DONE)
         self.truth.received(arrival, outcome)
         if refused:
@@ -108,7 +108,7 @@ class Api:
 
 
 class RestRoutes:
-    """Answers every request that is not for the wire itself."""
+    """Answers every request except WebSocket handshakes and control calls."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -143,7 +143,7 @@ class RestRoutes:
         return self._as_fated(json_response(status, content, headers), fate)
 
     def _as_fated(self, response: Response, fate: RequestFate) -> Response:
-        """Return *response* as faults send it: late, or never."""
+        """Return *response* after faults: delayed, or never sent."""
         faults = self._api.faults
         if not fate.answered:
             return replace(response, wait=lambda _: None)
@@ -159,7 +159,7 @@ class RestRoutes:
         key = api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
         for part in (request.query, request.body.decode("utf-8", "replace")):
             names = [name for name, _ in parse_qsl(part, keep_blank_values=True)]
-            if len(set(names)) < len(names):  # a name in both is fine: the query's holds
+            if len(set(names)) < len(names):  # a name in both is valid: the query takes precedence
                 raise ApiError(-1101, "Duplicate values for a parameter detected.")
         parameters = api.parameters(request.params, operation)
         if key:
@@ -169,12 +169,12 @@ class RestRoutes:
 
 
 def error_content(error: ApiError) -> Json:
-    """Return what a refusal is answered with."""
+    """Return the response content for a refusal."""
     return error.content() if error.data is None else error.content() | {"data": error.data}
 
 
 def signed_payload(request: Request) -> bytes:
-    """Return what a request's signature signs: its query and its body as they came, without the signature."""
+    """Return the signed bytes of a request: its raw query and body, without the signature."""
     body = request.body.decode("utf-8", "surrogateescape")
     parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
     return "".join(parts).encode("utf-8", "surrogateescape")

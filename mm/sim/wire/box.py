@@ -1,4 +1,4 @@
-"""The exchange in a box: matching, market, rules, truth and wire put together, its time, and the calls below ``/sim/``.
+"""The exchange in a box: matching, market, rules, truth and wire, its time, and the calls below ``/sim/``.
 
 ::
 
@@ -10,7 +10,7 @@
         await box.advance(seconds=10)
         ...  # box.truth.book(5100) is the book that a client must have by now
 
-Everything runs in the event loop that opened it; nothing is left when it is closed.
+Everything runs in the event loop that opened it; closing it releases everything.
 """
 
 import asyncio
@@ -57,11 +57,11 @@ _PATIENCE_US = 60 * US_PER_S
 
 
 class Box:
-    """One symbol's exchange, which begins with its session.
+    """The exchange of one symbol, which starts with its session.
 
     Args:
-        speed: Seconds of the exchange in a second of wall time; 0 for lockstep: time stands still between calls.
-        limits: Whether too many orders, requests and handshakes are refused.
+        speed: Exchange seconds per second of wall time; 0 for lockstep: time advances only by calls.
+        limits: Whether excess orders, requests and handshakes are refused.
 
     Attributes:
         exchange: The rules, the users and their orders.
@@ -70,8 +70,8 @@ class Box:
         scenario: The market, with its parameters.
         best: The true best prices over time.
         scheduler: Moves the time.
-        running: The task that does so while the box is open, None before; it ends only where the exchange fails.
-        server: The wire.
+        running: The task that moves the time while the box is open, None before; it ends only if the exchange fails.
+        server: The server.
     """
 
     def __init__(
@@ -117,13 +117,13 @@ class Box:
         symbol: str = "SIMUSDT",
         wire_limits: WireLimits | None = None,
     ) -> "Box":
-        """Return a box for tests: time stands still between calls of `advance`, and no limit of requests binds.
+        """Return a box for tests: time advances only by `advance`, and no request limit applies.
 
-        It begins at `LOCKSTEP_US`, so that equal arguments and equal calls give equal bytes.
+        It starts at `LOCKSTEP_US`, so that equal arguments and equal calls give equal bytes.
 
         Args:
             scenario: A name of ``mm sim serve --scenario``, with its defaults.
-            seed: Of the market, of the keys and of what the faults leave to chance.
+            seed: Seed of the market, of the keys and of random choices of the faults.
             faults: Rules, or lines of a script.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
@@ -134,7 +134,7 @@ class Box:
 
     @asynccontextmanager
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Box"]:
-        """Listen, and let time pass, until the block ends.
+        """Listen, and advance the time, until the block ends.
 
         Raises:
             UsageError: If *host* and *port* cannot be bound.
@@ -161,21 +161,21 @@ class Box:
 
     @property
     def acted(self) -> list[tuple[int, str]]:
-        """The rules of faults that have acted, each with its instant in µs."""
+        """The fault rules that have acted, each with its instant in µs."""
         return list(self.injector.acted) if self.injector else []
 
     @property
     def rest_url(self) -> str:
-        """Where HTTP is answered: a base without a path."""
+        """Base URL of HTTP, without a path."""
         return str(self.ready()["rest_url"])
 
     @property
     def ws_url(self) -> str:
-        """Where streams are: a base without a path."""
+        """Base URL of the streams, without a path."""
         return str(self.ready()["ws_url"])
 
     async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
-        """Let *seconds* of the exchange pass, and then its book change *updates* times; all is sent on return.
+        """Advance the exchange by *seconds*, and then until its book has *updates* changes; all is sent on return.
 
         Raises:
             BadCall: If the book does not change within a minute of the exchange.
@@ -184,7 +184,7 @@ class Box:
         await asyncio.sleep(0)
 
     def advance_now(self, *, us: int = 0, updates: int = 0) -> None:
-        """Let *us* pass, and then, in steps of a millisecond, until the book has changed *updates* times more.
+        """Advance by *us*, and then in steps of a millisecond until the book has *updates* more changes.
 
         Raises:
             BadCall: If the book does not change within a minute of the exchange.
@@ -199,11 +199,11 @@ class Box:
                 changed_id, changed_us = exchange.update_id, scheduler.done_us
             elif scheduler.done_us - changed_us >= _PATIENCE_US:
                 raise BadCall(
-                    f"updates={updates}: the book has not changed for a minute; it lacks {wanted_id - changed_id}"
+                    f"updates={updates}: the book has not changed for a minute; {wanted_id - changed_id} are missing"
                 )
 
     def state(self) -> dict[str, Any]:
-        """Return where the exchange is: its time, ids, connections, and the rules of faults that have not acted."""
+        """Return the state of the exchange: its time, ids, connections, and the fault rules that have not acted."""
         truth = self.truth
         return {
             "now_us": self.scheduler.done_us,
@@ -232,10 +232,10 @@ class Box:
         }
 
     def inject(self, rules: Iterable[Rule]) -> None:
-        """Apply the faults of *rules*; those whose moment has passed act now.
+        """Apply the faults of *rules*; rules whose moment has passed act now.
 
         Raises:
-            UsageError: If steps of filters are not multiples of the market's own; none of the rules acts then.
+            UsageError: If filter steps are not multiples of the market's own; then none of the rules acts.
         """
         for rule in (rules := list(rules)):
             if rule.fault.kind.name == "filters":
@@ -255,15 +255,15 @@ class Box:
         self.server.flush()
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        """Return what truly happened to *user*: balances, orders, trades, events, and each request that came.
+        """Return the truth about *user*: balances, orders, trades, events, and each received request.
 
         Args:
-            user: Name of an account, as `ready` shows it.
-            micro: Whether stamps are µs, not ms as in the API.
-            since_us: Events and requests before this instant are left out.
+            user: Name of an account, as in `ready`.
+            micro: Whether time stamps are in µs, not in ms as in the API.
+            since_us: Events and requests before this instant are omitted.
 
         Raises:
-            NoSuchUser: If nobody is called so.
+            NoSuchUser: If there is no such user.
         """
         return self._api.truth.content(user, micro=micro, since_us=since_us)
 
@@ -276,7 +276,7 @@ class Box:
         self.exchange.rules = self.exchange.rules.with_steps(tick_size, step_size)
 
     def _clocks(self) -> Sequence[int]:
-        """Return the exchange's time, and where it does not run with the wall's, that too."""
+        """Return the exchange's time, and also the wall time if the two differ."""
         clock = self.scheduler.clock
         return (clock.now_us(),) if clock.speed == 1 else (clock.now_us(), now_us())
 
@@ -291,11 +291,11 @@ class Box:
 
 
 class BadCall(MMError):
-    """A control call that cannot be carried out."""
+    """A control call that cannot be executed."""
 
 
 class ControlCalls:
-    """Answers the calls below ``/sim/``: move the time, set faults, read the truth; Binance has none of them."""
+    """Answers the calls below ``/sim/``: advance the time, set faults, read the truth; Binance has none of them."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
@@ -312,7 +312,7 @@ class ControlCalls:
         }
 
     def answer(self, request: Request) -> Response:
-        """Return the response to a call: 400 with a sentence where it cannot be done."""
+        """Return the response to a call: 400 with a message if it cannot be executed."""
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = ", ".join(" ".join(one) for one in self._routes)
@@ -339,7 +339,7 @@ class ControlCalls:
         try:
             script = request.body.decode()
         except UnicodeDecodeError as error:
-            raise BadCall("a script of faults is text in UTF-8, one rule a line") from error
+            raise BadCall("a script of faults is text in UTF-8, one rule per line") from error
         self._box.inject(read_script(script))
         return self._box.state()
 
@@ -372,7 +372,7 @@ class ControlCalls:
         logs = (injector.users if request.params.get("of") == "user" else injector.scope).logs
         if number not in logs:
             raise BadCall(
-                f"conn={number}: there was no such connection; there were {', '.join(map(str, logs)) or 'none'}"
+                f"conn={number}: there was no such connection; known are {', '.join(map(str, logs)) or 'none'}"
             )
         return logs[number].content()
 

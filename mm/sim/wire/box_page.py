@@ -1,4 +1,4 @@
-"""The page of an exchange in a box, ``GET /sim/page``: its market, the faults that acted, and what users truly did."""
+"""The page of an exchange in a box, ``GET /sim/page``: its market, the faults that acted, and the users' results."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-KEEP = 500_000  # changes of the best prices
-PRINTS = 50_000  # newest trades of the market that are drawn
-LISTED = 500  # newest fills of a user that are listed
+KEEP = 500_000  # best-price changes to keep
+PRINTS = 50_000  # newest market trades to draw
+LISTED = 500  # newest fills of a user to list
 _COLOURS = ("line", "line chosen", "line carried", "line fees")
 
 
 class BestPriceHistory:
-    """The best prices over time, in ticks, 0 where a side is empty; the newest `KEEP` changes at least."""
+    """The best prices over time, in ticks, 0 for an empty side; keeps at least the newest `KEEP` changes."""
 
     def __init__(self) -> None:
         self._levels: dict[int, set[int]] = {1: set(), -1: set()}
@@ -44,7 +44,7 @@ class BestPriceHistory:
         self._columns = [array("q"), array("q"), array("q")]
 
     def listen(self, rows: Iterable[Row]) -> None:
-        """Take the next *rows* of the exchange's log."""
+        """Add the next *rows* of the exchange's log."""
         for us, kind, _, _, _, side, ticks, lots, _, _ in rows:
             if kind != ROW_LEVEL:
                 continue
@@ -61,7 +61,7 @@ class BestPriceHistory:
                     self._note(us)
 
     def columns(self) -> tuple["Instants", "Instants", "Instants"]:
-        """Return instants in µs, best bids and best asks from each of them on."""
+        """Return instants in µs, and the best bids and best asks from each of them on."""
         us, bid, ask = (np.array(column, dtype=np.int64) for column in self._columns)
         return us, bid, ask
 
@@ -70,7 +70,7 @@ class BestPriceHistory:
         instants, bids, asks = self._columns
         if instants and (bids[-1], asks[-1]) == best:
             return
-        if instants and instants[-1] == us:  # within one instant only the last counts
+        if instants and instants[-1] == us:  # only the last change of an instant counts
             bids[-1], asks[-1] = best
             return
         for column, value in zip(self._columns, (us, *best), strict=True):
@@ -82,12 +82,12 @@ class BestPriceHistory:
 
 @dataclass(frozen=True)
 class UserPnl:
-    """What the fills of a user made of nothing, in the quote asset.
+    """The profit of a user's fills from a zero position, in the quote asset.
 
     Attributes:
-        us: Instants: of the changes of the mid, and of the fills.
-        inventory: Base asset bought less sold, less fees in it.
-        pnl: Cash of the fills, less fees in it, plus the inventory at the mid; NaN without a mid.
+        us: Instants of the changes of the mid, and of the fills, µs.
+        inventory: Base asset bought minus sold, minus fees in it.
+        pnl: Cash of the fills, minus fees in it, plus the inventory at the mid; NaN without a mid.
         fees: All fees, those in the base asset at the price of their fill.
     """
 
@@ -98,7 +98,7 @@ class UserPnl:
 
     @classmethod
     def of(cls, fills: Sequence[Fill], instrument: Instrument, mid: tuple["Instants", "Floats"]) -> "UserPnl":
-        """Return it for *fills* in the order they came, with the *mid* over time."""
+        """Return the result for *fills* in order, with the *mid* over time."""
         base, cash, fees = [0.0], [0.0], 0.0
         for one in fills:
             qty, price, fee = one.lots * instrument.lot_e8 / E8, one.ticks * instrument.tick_e8 / E8, one.fee_e8 / E8
@@ -115,7 +115,7 @@ class UserPnl:
 
 
 def page(box: "Box") -> str:
-    """Return the page of a box as it is now, as one HTML file."""
+    """Return the current page of a box as one HTML file."""
     instrument = box.truth.instrument
     us, bid, ask = box.best.columns()
     scale = instrument.tick_e8 / E8
@@ -138,7 +138,7 @@ def page(box: "Box") -> str:
 
 
 _HINT = (
-    "Best prices and trades as they truly were, whatever clients were sent, and the fills of users; PnL is of fills "
+    "True best prices and trades, whatever was sent to clients, and the fills of users; PnL is of fills "
     "alone, after fees, at the mid. Crosses are faults that acted."
 )
 
@@ -221,7 +221,7 @@ def _when(filled: tuple[Fill, str]) -> int:
 
 
 def _prints(box: "Box") -> list[Marks]:
-    """Return the newest trades of the market, by aggressor."""
+    """Return the newest market trades, by aggressor."""
     truth = box.truth
     trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
     tick, found = truth.instrument.tick_e8 / E8, []
@@ -237,7 +237,7 @@ def _prints(box: "Box") -> list[Marks]:
 
 
 def _fault_marks(box: "Box", bid: Line) -> list[Marks]:
-    """Return the faults that acted, at the best bid of their instant."""
+    """Return the acted faults, each at the best bid of its instant."""
     if not box.acted:
         return []
     us = np.array([us for us, _ in box.acted], dtype=np.int64)
@@ -259,7 +259,7 @@ def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, Us
         cells = [f"{len(own):,}", makers, bought, sold, number(one.fees), coloured(pnl), *counts]
         rows.append([escape(account.name), *cells])
     head = ("user", "fills", "as maker", "bought", "sold", "fees", "PnL", "orders", "open now")
-    return card("Users", "As the exchange itself counts; faults change only what clients are sent.", grid(head, rows))
+    return card("Users", "As recorded by the exchange; faults change only what is sent to clients.", grid(head, rows))
 
 
 def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str:

@@ -1,6 +1,6 @@
-"""WebSocket connections on an asyncio transport: frames, pings, limits and ends; for streams, for the WebSocket API.
+"""WebSocket connections on an asyncio transport: frames, pings, limits and closing; for streams and WebSocket API.
 
-Frames are gathered and written once per slice of time, so that thousands of events cost a few system calls.
+Frames are collected and written once per time slice, so that thousands of events cost few system calls.
 """
 
 import asyncio
@@ -33,23 +33,23 @@ from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamNam
 
 _GATHERED = 512
 _PHASE_STEP = 437
-"""Coprime to 1000 and 100: the phases of connections that follow each other differ for both speeds of depth."""
+"""Coprime to 1000 and 100: the phases of consecutive connections differ for both depth intervals."""
 _AT_ONCE = 16
-"""Frames of one connection that are handled in one turn of the event loop."""
+"""Frames of one connection that are handled in one iteration of the event loop."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
 USER_EVENTS = ("executionReport", "outboundAccountPosition")
-"""The events of users on which faults act."""
+"""The user events to which faults apply."""
 
 
 class ConnectionHub:
-    """What the connections of a server share.
+    """The shared state of a server's connections.
 
     Attributes:
-        seconds: A clock of wall time that only rises, in s.
-        faults: None while no faults are set.
-        unsent: Connections that have gathered something to send.
-        sockets: WebSocket connections that are open, in the order of their handshakes.
+        seconds: A monotonic wall clock, in s.
+        faults: None if no faults are set.
+        unsent: Connections with collected frames.
+        sockets: Open WebSocket connections, in the order of their handshakes.
     """
 
     def __init__(self, feed: StreamFeed, limits: WireLimits, seconds: Callable[[], float]) -> None:
@@ -61,17 +61,17 @@ class ConnectionHub:
         self.sockets: dict[WebSocket, None] = {}
 
     def flush(self) -> None:
-        """Send what all connections have gathered."""
+        """Send the collected frames of all connections."""
         unsent, self.unsent = self.unsent, []
         for socket_ in unsent:
             socket_.flush()
 
 
 class WebSocket(asyncio.Protocol):
-    """One connection after its handshake; `take_text` defines its purpose.
+    """One connection after its handshake; subclasses implement `take_text`.
 
     Attributes:
-        closing: Whether it is about to end: nothing more is taken or sent.
+        closing: Whether it is closing: nothing more is received or sent.
     """
 
     def __init__(self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol) -> None:
@@ -89,19 +89,19 @@ class WebSocket(asyncio.Protocol):
         self._silent = False
 
     def take_text(self, text: str) -> None:
-        """Take a whole message of the client."""
+        """Handle a complete message of the client."""
         raise NotImplementedError
 
     def announce_shutdown(self, us: int) -> None:
-        """Send, at the instant *us*, the event that the server is about to go."""
+        """Send the event that announces, at the instant *us*, the shutdown of the server."""
         raise NotImplementedError
 
     def admits(self) -> bool:
-        """Count an incoming frame, and return whether it is within the limit; without one every frame is."""
+        """Count an incoming frame, and return whether it is within the limit; True if there is no limit."""
         return True
 
     def write(self, frame: bytes) -> None:
-        """Gather a whole frame, to be sent with the next `flush`."""
+        """Collect a complete frame for the next `flush`."""
         if self.closing or self._silent:
             return
         if not self._gathered:
@@ -111,20 +111,20 @@ class WebSocket(asyncio.Protocol):
             self._write_gathered()
 
     def flush(self) -> None:
-        """Send what was gathered; a client that is too slow is cut."""
+        """Send the collected frames; a client that is too slow is cut."""
         self._write_gathered()
         if not self.closing and self.waiting_bytes > self._hub.limits.lost_bytes:
             self.close(POLICY_VIOLATION, "Too slow")
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that the system did not take yet."""
+        """Bytes that the system has not accepted yet."""
         return self._transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order: a close frame after what was gathered, and a cut where the client does not follow.
+        """Close with a close frame after the collected frames, and cut the connection if the client does not close.
 
-        With 1006, which no frame can carry, there is none: what was gathered is sent, and then the stream ends.
+        With 1006, which no frame can carry, the collected frames are sent and the stream ends without a close frame.
         """
         if self.closing:
             return
@@ -133,17 +133,17 @@ class WebSocket(asyncio.Protocol):
         self._end()
 
     def abort(self) -> None:
-        """Cut the connection with a reset: no close frame, nothing that still waits to be sent."""
+        """Cut the connection with a reset: no close frame, and unsent data is lost."""
         reset(self._transport)
         self.closing = True
 
     def pause_reading(self) -> None:
-        """Take nothing more from the socket."""
+        """Stop reading from the socket."""
         self._paused = True
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
-        """Do what is due at *now_s*: send a ping, or end a connection that is too old or answers no ping."""
+        """Do what is due at *now_s*: send a ping, or end a connection that is too old or does not answer pings."""
         limits = self._hub.limits
         if self.closing or self._yielding:
             return
@@ -159,7 +159,7 @@ class WebSocket(asyncio.Protocol):
             self._send_control()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came from the socket."""
+        """Process bytes from the socket."""
         if self.closing:
             return
         self._protocol.receive_data(data)
@@ -168,7 +168,7 @@ class WebSocket(asyncio.Protocol):
             self._take_frames()
 
     def _take_frames(self) -> None:
-        """Handle received frames, at most `_AT_ONCE` in one turn of the event loop, and send what they caused."""
+        """Handle received frames, at most `_AT_ONCE` per iteration of the event loop, and send the responses."""
         for _ in range(min(_AT_ONCE, len(self._frames))):
             if not self.closing:
                 self._take_frame(self._frames.popleft())
@@ -201,7 +201,7 @@ class WebSocket(asyncio.Protocol):
         if not self.admits():
             self.close(POLICY_VIOLATION, "Too many requests")
         elif frame.opcode is Opcode.PONG:
-            # A pong answers its ping and those before it; an unsolicited one changes nothing.
+            # A pong answers its ping and all earlier ones; an unsolicited pong has no effect.
             pings, payload = list(self._pings), bytes(frame.data)
             for answered in pings[: pings.index(payload) + 1] if payload in pings else ():
                 del self._pings[answered]
@@ -225,12 +225,12 @@ class WebSocket(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Send what is left and end the sending side; what the client still sends is ignored."""
+        """Send the remaining frames and end the sending side; further data of the client is ignored."""
         self._gathered += [frame for frame in self._protocol.data_to_send() if frame]
         self._write_gathered()
         self.closing = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            with suppress(OSError):  # the client may have gone without a word
+            with suppress(OSError):  # the client may be gone already
                 self._transport.write_eof()
         self._cut = asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
 
@@ -241,7 +241,7 @@ class WebSocket(asyncio.Protocol):
 
 
 def reset(transport: Any) -> None:
-    """Close *transport* at once, so that the client sees a connection that was reset."""
+    """Close *transport* at once with a reset."""
     sock = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -252,10 +252,10 @@ class StreamConnection(WebSocket):
     """A connection of the market streams.
 
     Attributes:
-        id: Counted from 1 over the server's life.
-        path: Of its handshake, as it came, with its query.
-        micro: Whether its stamps are µs, not ms.
-        phase_ms: When its depth batches end, in ms after each whole second; it counts for later subscriptions.
+        id: Counts from 1 over the server's lifetime.
+        path: Raw path of its handshake, with the query.
+        micro: Whether its time stamps are in µs, not in ms.
+        phase_ms: When its depth batches end, in ms after each whole second; applies to later subscriptions.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class StreamConnection(WebSocket):
         self._stalled: Collection[str] | None = ()
 
     def begin(self, streams: Sequence[StreamName]) -> None:
-        """Start with the *streams* of the address; faults may act from now on."""
+        """Start with the *streams* of the address; faults apply from now on."""
         if self._hub.faults:
             self._hub.faults.scope.open(self)
         if reply := self._control.begin(streams):
@@ -290,11 +290,11 @@ class StreamConnection(WebSocket):
         return tuple(self._control.streams)
 
     def announce_shutdown(self, us: int) -> None:
-        """Send the event that the server is about to go."""
+        """Send the event that announces the shutdown of the server."""
         self.deliver(server_shutdown(us, micro=self.micro))
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the same event, past the faults."""
+        """Return the frame of the same event, bypassing the faults."""
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:
@@ -306,11 +306,11 @@ class StreamConnection(WebSocket):
         self._follow(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
-        """Return True if events of *stream* that later ones replace should wait."""
+        """Return True if replaceable events of *stream* should wait."""
         return self._holds(stream) or self.waiting_bytes > self._hub.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
-        """Send *message*, or what faults make of it."""
+        """Send *message*, or the output of the faults for it."""
         if self.closing or self._holds(message.stream):
             return
         faults = self._hub.faults
@@ -321,7 +321,7 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold back the events of *streams*, of all without them, or let them go again; see `FaultyConnection`."""
+        """Hold back the events of *streams*, of all if None, or release them; see `FaultyConnection`."""
         self._stalled = streams if on else ()
         self._silent = on and silent
 
@@ -348,36 +348,36 @@ class StreamConnection(WebSocket):
 
 
 class MessageSession(Protocol):
-    """One client's conversation over a WebSocket; it is made with the function that sends it an object as JSON."""
+    """The session of one client over a WebSocket; it is created with the function that sends an object as JSON."""
 
     def handle(self, text: str) -> None:
-        """Take one message of the client; answers and errors go out through the session's send function."""
+        """Handle one message of the client; responses and errors are sent by the session's send function."""
 
     def announce_shutdown(self, us: int) -> None:
-        """Send, at the instant *us*, the event that the server is about to go."""
+        """Send the event that announces, at the instant *us*, the shutdown of the server."""
 
     def log_off(self) -> None:
-        """End the log-on, as if the client had logged out."""
+        """End the authentication, as a logout does."""
 
     def end_streams(self) -> None:
-        """End the user data streams, each with the event that says so."""
+        """End the user data streams, each with the terminating event."""
 
     def close(self) -> None:
-        """Send nothing more: the connection is gone."""
+        """Stop sending: the connection is closed."""
 
 
 class ApiConnection(WebSocket):
     """A connection of the WebSocket API.
 
     Args:
-        number: Counted from 1 over the server's life, beside that of stream connections.
-        micro: Whether its stamps are µs, not ms.
-        open_session: Makes its session of a function that sends an object.
+        number: Counts from 1 over the server's lifetime, independent of stream connections.
+        micro: Whether its time stamps are in µs, not in ms.
+        open_session: Creates its session from a function that sends an object.
 
     Attributes:
         id: Its number.
-        phase_ms: None of its own: it has no batches.
-        combined: Whether its events are wrapped with the name of a stream: never.
+        phase_ms: Unused: it has no batches.
+        combined: Whether its events are wrapped with a stream's name: always False.
     """
 
     combined = False
@@ -399,12 +399,12 @@ class ApiConnection(WebSocket):
         self._session = open_session(self.send)
 
     def begin(self) -> None:
-        """Start: faults may act from now on."""
+        """Start: faults apply from now on."""
         if self._hub.faults:
             self._hub.faults.users.open(self)
 
     def send(self, content: Any) -> None:
-        """Send *content* as JSON, or what faults make of an event of a user."""
+        """Send *content* as JSON, or the output of the faults for a user's event."""
         faults, event = self._hub.faults, content.get("event", {})
         if self.closing or faults is None or event.get("e") not in USER_EVENTS:
             self.write(text_frame(json_bytes(content)))
@@ -415,19 +415,19 @@ class ApiConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:  # noqa: ARG002
-        """Send nothing at all where *silent*, or send again; there are no *streams* to hold back."""
+        """Stop sending completely if *silent*, or send again; there are no *streams* to hold back."""
         self._silent = on and silent
 
     def log_off(self) -> None:
-        """End the session's log-on, as if it had logged out."""
+        """End the session's authentication, as a logout does."""
         self._session.log_off()
 
     def end_streams(self) -> None:
-        """End its user data streams, each with the event that says so."""
+        """End its user data streams, each with the terminating event."""
         self._session.end_streams()
 
     def announce_shutdown(self, us: int) -> None:
-        """Send the event that the server is about to go."""
+        """Send the event that announces the shutdown of the server."""
         self._session.announce_shutdown(us)
 
     def shutdown_frame(self, us: int) -> bytes:

@@ -1,9 +1,9 @@
-"""The market streams: rows of the order log in, events out to the subscribers; no socket and no clock.
+"""The market streams: rows of the order log in, events for the subscribers out; no socket and no clock.
 
-Instants come with the rows. What a connection gets depends on the rows and its phase alone, not on how the rows were
-cut into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
-connection. Connections of one phase share the batch and its bytes. A connection that is slow gets its batches joined
-into one, which absolute quantities allow.
+Instants come from the rows. The events of a connection depend only on the rows and its phase, not on how the rows are
+split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
+connection. Connections of one phase share the batch and its bytes. For a slow connection batches are merged into one,
+which is possible because quantities are absolute.
 """
 
 import heapq
@@ -20,30 +20,30 @@ from mm.sim.wire.stream_messages import Batch, Message, Texts
 from mm.sim.wire.stream_requests import StreamName
 
 _PRICES = 1 << 16
-_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows with which something else begins: the order before trades no more
+_BEGINS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command: the previous order trades no more
 _Best = tuple[list[Level], list[Level]]
 
 
 class Subscriber(Protocol):
-    """A connection, as the streams use it.
+    """A connection, as seen by the streams.
 
     Attributes:
-        micro: Whether its stamps are µs, not ms.
-        phase_ms: When its depth batches end, in ms after each whole second; 100 ms streams take it modulo 100.
+        micro: Whether its time stamps are in µs, not in ms.
+        phase_ms: When its depth batches end, in ms after each whole second; 100 ms streams use it modulo 100.
     """
 
     micro: bool
     phase_ms: int
 
     def is_slow(self, stream: str) -> bool:
-        """Return True if events of *stream* that later ones replace should not be sent now."""
+        """Return True if replaceable events of *stream* should not be sent now."""
 
     def deliver(self, message: Message) -> None:
-        """Take *message*, in the order of sending."""
+        """Receive *message*, in the order of sending."""
 
 
 class BatchTimer:
-    """All depth and partial depth streams of one interval and phase; it is due at instants that leave the phase.
+    """All depth and partial depth streams of one interval and phase.
 
     Attributes:
         due_us: The next such instant.
@@ -60,7 +60,7 @@ class BatchTimer:
         self._partial: dict[tuple[Subscriber, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
-        """Take a change of the book: the text of the level at *ticks* as it is after *update_id*."""
+        """Add a change of the book: the text of the level at *ticks* after *update_id*."""
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
@@ -72,18 +72,18 @@ class BatchTimer:
             self._partial[subscriber, stream] = -1
 
     def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Send *subscriber* no more of *stream*; one that is not of this timer changes nothing."""
+        """Stop sending *stream* to *subscriber*; without effect if it is not on this timer."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self._depth.pop(subscriber, None)
         self._partial.pop((subscriber, stream), None)
 
     @property
     def without_listeners(self) -> bool:
-        """Whether there is no listener."""
+        """Whether there are no listeners."""
         return not self._depth and not self._partial
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
-        """Send the batch that is due, and begin the next one; *symbol* is lower case, *book* is as of *update_id*."""
+        """Send the due batch, and start the next one; *symbol* is lower case, *book* is as of *update_id*."""
         batch = Batch(self._first_id, update_id, self._bids, self._asks) if self._first_id else None
         self._first_id, self._bids, self._asks = 0, {}, {}
         self._send_depth(f"{symbol}@depth{self._speed}", batch, texts)
@@ -91,7 +91,7 @@ class BatchTimer:
         self.due_us = self._after(self.due_us)
 
     def skip_to(self, us: int) -> None:
-        """Move on to the first instant at *us* or later: nothing happened in between."""
+        """Skip to the first due instant at *us* or later, if nothing happened before."""
         self.due_us = max(self.due_us, self._after(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
@@ -128,11 +128,11 @@ class BatchTimer:
 
 
 class StreamFeed:
-    """Every market stream of one symbol, whose log begins at *now_us* with an empty book.
+    """All market streams of one symbol, whose log begins at *now_us* with an empty book.
 
     Attributes:
-        update_id: Of the last change of the book; 0 before the first.
-        now_us: How far the exchange's time has come.
+        update_id: Id of the last change of the book; 0 before the first.
+        now_us: The exchange's current time, µs.
     """
 
     def __init__(self, instrument: Instrument, now_us: int) -> None:
@@ -150,7 +150,7 @@ class StreamFeed:
         self._due: list[tuple[int, tuple[int, int]]] = []
 
     def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Send *subscriber* the events of *stream* from now on; streams of other symbols have none."""
+        """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
@@ -166,7 +166,7 @@ class StreamFeed:
         self._live[stream.kind][subscriber] = None
 
     def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
-        """Send *subscriber* no more of *stream*."""
+        """Stop sending *stream* to *subscriber*."""
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
@@ -178,7 +178,7 @@ class StreamFeed:
             self._stale.pop(subscriber, None)
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Take the next *rows* of the log; they end with the last row of what was done."""
+        """Process the next *rows* of the log; they end with the last row of a command."""
         traded_us = 0
         for row in rows:
             us, kind = row[0], row[1]
@@ -195,7 +195,7 @@ class StreamFeed:
         self.now_us = max(self.now_us, rows[-1][0]) if rows else self.now_us
 
     def advance(self, us: int) -> None:
-        """Let the time come to *us*: no row before it is to follow."""
+        """Advance the time to *us*: no row before it may follow."""
         self.now_us = max(self.now_us, us)
         self._emit_due(us)
         for subscriber in [one for one in self._stale if not one.is_slow(self._names["bookTicker"])]:

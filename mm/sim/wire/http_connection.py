@@ -1,6 +1,6 @@
-"""One HTTP/1.1 connection, whose requests are answered or which becomes a WebSocket.
+"""One HTTP/1.1 connection, which answers requests or becomes a WebSocket.
 
-Bytes are read by h11, which neither waits nor reads by itself, so that both protocols share one port and one transport.
+Bytes are parsed by h11, which does no I/O, so that both protocols share one port and one transport.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
 _AT_ONCE = 8
-"""Requests of one connection that are answered in one turn of the event loop."""
+"""Requests of one connection that are answered in one iteration of the event loop."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
-"""Takes a handshake, its path as it came, and the transport; returns the WebSocket that has it now, or a refusal."""
+"""Function of a handshake, its raw path and the transport; returns the new WebSocket, or a refusal."""
 
 
 class HttpConnection(asyncio.Protocol):
     """One HTTP connection, until it closes or becomes a WebSocket.
 
-    Among *open_ones*, the connections of the server that are open, it adds and removes itself.
+    It adds itself to *open_ones*, the open connections of the server, and removes itself from it.
 
     Attributes:
         of_control: Whether its last request was a control call.
@@ -59,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
         self._open_ones.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came from the socket."""
+        """Process bytes from the socket."""
         now_s = self._hub.seconds()
         if self._http.their_state is h11.IDLE and not self._http.trailing_data[0]:
             self._began_s = now_s
@@ -69,37 +69,37 @@ class HttpConnection(asyncio.Protocol):
             self._read()
 
     def eof_received(self) -> bool:
-        """Handle the end of the client's sending side; answers that are under way still go out."""
+        """Handle the end of the client's sending side; pending responses are still sent."""
         if not self._ended:
             self._http.receive_data(b"")
             self._read()
         return not self._ended
 
     def pause_writing(self) -> None:
-        """Answer and read nothing more until the client has taken what it was sent."""
+        """Stop answering and reading until the client has received the sent data."""
         self._full = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on answering."""
+        """Resume answering."""
         self._full = False
         self._transport.resume_reading()
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close where the client has sent nothing for too long, or takes too long for one request."""
+        """Close if the client is idle for too long, or takes too long to send one request."""
         limits, reading = self._hub.limits, self._http.their_state in (h11.IDLE, h11.SEND_BODY)
         idle = now_s - self._received_s >= limits.idle_s
         if not self._ended and (idle or (reading and now_s - self._began_s >= limits.request_s)):
             self._end()
 
     def close(self) -> None:
-        """Close at once."""
+        """Close immediately."""
         self._ended = True
         self._transport.abort()
 
     def _read(self) -> None:
-        """Handle the received events, until one has to wait or the turn is over."""
+        """Handle received events, until one has to wait or the limit of this iteration is reached."""
         answered = 0
         while not (self._ended or self._full or self._yielding or self._transport.is_closing()):
             try:
@@ -114,7 +114,7 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self._take(cast(_Open, event))
                 answered += isinstance(event, h11.EndOfMessage)
-                if answered == _AT_ONCE and not self._ended:  # others have their turn
+                if answered == _AT_ONCE and not self._ended:  # let other connections proceed
                     self._yielding = True
                     self._transport.pause_reading()
                     asyncio.get_running_loop().call_soon(self._go_on)
@@ -122,7 +122,7 @@ class HttpConnection(asyncio.Protocol):
     def _go_on(self) -> None:
         self._yielding = False
         if not self._ended:
-            if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late answer reads on by itself
+            if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late response resumes reading
                 self._transport.resume_reading()
             self._read()
 
@@ -210,7 +210,7 @@ class HttpConnection(asyncio.Protocol):
             self._end()
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer what cannot be read, and end; where an answer is under way already, only end."""
+        """Refuse an unreadable request, and end; if a response is in progress, only end."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(refusal(status, _UNKNOWN, text, {"Connection": "close"}))
         if not self._ended:
@@ -220,9 +220,9 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def _end(self) -> None:
-        """End the sending side, and close a moment later: what the client still sends is ignored."""
+        """End the sending side, and close a moment later; further data of the client is ignored."""
         self._ended = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            with suppress(OSError):  # the client may have gone without a word
+            with suppress(OSError):  # the client may be gone already
                 self._transport.write_eof()
         asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)

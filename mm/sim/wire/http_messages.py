@@ -1,4 +1,4 @@
-"""What connections and routes exchange: requests and responses; no socket, no clock."""
+"""Requests and responses between connections and routes; no socket, no clock."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,22 +8,22 @@ from urllib.parse import parse_qsl, unquote
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
 CONTROL_PATH = "/sim/"
-"""What the path of a control call begins with."""
+"""Prefix of the paths of control calls."""
 _FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, read whole.
+    """One complete HTTP request.
 
     Attributes:
         method: In capitals.
         path: Without the query, percent-decoded.
-        params: Of the query string and of an urlencoded body, decoded; where both name one, the query's holds.
-        headers: Names in lower case; of a repeated one the last.
-        body: As it came, raw, for signatures.
+        params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
+        headers: Headers with lower-case names; the last value of a repeated one.
+        body: Raw body, for signatures.
         remote: The client's address, without its port.
-        query: As it came, without the question mark, raw, for signatures.
+        query: Raw query without the question mark, for signatures.
     """
 
     method: str
@@ -37,16 +37,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to a request, and what a fault does to it on its way.
+    """The response to a request, and the faults of its transmission.
 
     Attributes:
         status: HTTP status code.
         headers: Without ``Content-Length``, which the wire adds.
-        body: Whole.
+        body: The complete body.
         delay_s: Seconds of wall time before the first byte is sent.
-        cut_at: Bytes of the body after which the connection is cut, though its full length was announced.
-        reset: Whether the connection is reset instead of any answer.
-        wait: Takes the function that sends it, and calls it when it is time, or never; None sends it at once.
+        cut_at: Number of body bytes after which the connection is cut, although the full length was announced.
+        reset: Whether the connection is reset instead of a response.
+        wait: Function that receives the send function, and calls it when due, or never; None sends at once.
     """
 
     status: int
@@ -62,10 +62,10 @@ Answer = Callable[[Request], Response]
 
 
 def read_request(method: str, target: str, headers: Mapping[str, str], body: bytes, remote: str) -> Request:
-    """Return the request of a request line's *target* (path and query) and of what followed it.
+    """Return the request for a request line's *target* (path and query) and the data after it.
 
-    Names of headers are in lower case. A body without a type is read as a form as well: the exchange's own clients
-    leave the type out at times.
+    Header names are in lower case. A body without a content type is parsed as a form as well, since the exchange's own
+    clients sometimes omit the type.
     """
     path, _, query = target.partition("?")
     is_form = headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM
@@ -85,5 +85,5 @@ def refusal(status: int, code: int, msg: str, headers: Mapping[str, str] | None 
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return *content* as compact JSON in UTF-8: what every message of the exchange is."""
+    """Return *content* as compact JSON in UTF-8, the format of every message of the exchange."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

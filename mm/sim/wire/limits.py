@@ -1,4 +1,4 @@
-"""Limits: of connections, of what comes within a window of time, and of the weight of requests."""
+"""Limits: of connections, of events within a time window, and of the weight of requests."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 WEIGHT_LIMIT = RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000)
 RAW_LIMIT = RateLimit("RAW_REQUESTS", "MINUTE", 5, 300_000)
 _PATIENCE = 10
-"""Refusals of one minute that an address may ignore before it is banned."""
+"""Number of refusals within one minute that an address may ignore before it is banned."""
 _FIRST_BAN_US, _LONGEST_BAN_US, _HARDER = 2 * MINUTE_US, 3 * DAY_US, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireLimits:
-    """The rules of connections; durations in seconds of wall time, whatever the exchange's own clock does.
+    """The limits of connections; durations are in seconds of wall time, independent of the exchange's clock.
 
     Attributes:
-        messages: Most incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        attempts: Most handshakes of one address within ``attempts_s``; None lifts the limit.
-        ping_s: From one ping of the server to the next.
-        pong_s: A ping that was not answered for so long ends its connection.
-        idle_s: An HTTP connection that sends nothing for so long, be it within a request, is closed.
-        request_s: A request that is not whole so long after its first byte ends its connection.
-        close_s: From a close frame until the connection is cut, whether the client answered or not.
-        header_bytes: Most bytes of a request line and its headers.
-        slow_bytes: With more than this waiting to be sent, a connection is slow: its depth is conflated.
-        lost_bytes: With more than this waiting, it is cut.
+        messages: Maximum incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
+        attempts: Maximum handshakes of one address within ``attempts_s``; None for no limit.
+        ping_s: Interval between two pings of the server.
+        pong_s: Timeout of the response to a ping; then the connection is closed.
+        idle_s: An HTTP connection that sends nothing for this long, even within a request, is closed.
+        request_s: A request must be complete within this time from its first byte, else its connection is closed.
+        close_s: Time from a close frame until the connection is cut, whether the client responded or not.
+        header_bytes: Maximum bytes of a request line and its headers.
+        slow_bytes: With more unsent bytes than this a connection is slow: its depth is conflated.
+        lost_bytes: With more unsent bytes than this it is cut.
     """
 
     messages: int = 5
@@ -50,7 +50,7 @@ class WireLimits:
 
 
 class RateWindow:
-    """Counts what came within the last *seconds*, strictly: not a bucket that refills."""
+    """Counts the events of the last *seconds* exactly: a sliding window, not a token bucket."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most
@@ -58,7 +58,7 @@ class RateWindow:
         self._came: deque[float] = deque()
 
     def admit(self, now_s: float) -> bool:
-        """Count one that comes at *now_s* and return whether it is within the limit; one that is not counts too."""
+        """Count an event at *now_s* and return whether it is within the limit; refused events count as well."""
         self.drop_old(now_s)
         self._came.append(now_s)
         if len(self._came) > self._most:
@@ -67,14 +67,14 @@ class RateWindow:
         return True
 
     def drop_old(self, now_s: float) -> bool:
-        """Drop what is older than the window and return whether nothing is left."""
+        """Drop events older than the window and return whether none is left."""
         came = self._came
         while came and came[0] <= now_s - self._seconds:
             came.popleft()
         return not came
 
     def free_in_s(self, now_s: float) -> float:
-        """Return the seconds until the next one would be admitted, 0 where it would be now."""
+        """Return the seconds until the next event would be admitted, 0 if it would be now."""
         if len(self._came) < self._most:
             return 0.0
         return max(0.0, self._came[0] + self._seconds - now_s)
@@ -82,7 +82,7 @@ class RateWindow:
 
 @dataclass(slots=True)
 class _Usage:
-    """What an address used in the running minute, in the running window of requests, and its bans."""
+    """Usage of an address in the current minute and request window, and its bans."""
 
     minute_ends_us: int = 0
     weight: int = 0
@@ -93,7 +93,7 @@ class _Usage:
     bans: int = 0
 
     def roll(self, us: int) -> None:
-        """Begin a new minute, and a new window of requests, where one has begun."""
+        """Start a new minute, and a new request window, if due."""
         if us >= self.minute_ends_us:
             self.minute_ends_us, self.weight, self.refusals = WEIGHT_LIMIT.end_us(us), 0, 0
         if us >= self.window_ends_us:
@@ -101,10 +101,10 @@ class _Usage:
 
 
 class Weights:
-    """The weight that each address used in the running minute of the exchange's time.
+    """The weight that each address used in the current minute of the exchange's time.
 
     Args:
-        limits: Whether too much of it is refused.
+        limits: Whether excess weight is refused.
     """
 
     def __init__(self, limits: bool) -> None:
@@ -116,10 +116,10 @@ class Weights:
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
-        """Count a request; raises ApiError, status 429, where it is too much, and 418 while the address is banned.
+        """Count a request; raises ApiError, status 429, if it exceeds the limit, and 418 while the address is banned.
 
-        Who goes on in spite of refusals is banned, the first time for two minutes, then five times longer each
-        time, for three days at most.
+        An address that continues in spite of refusals is banned, the first time for two minutes, then five times longer
+        each time, for at most three days.
         """
         usage = self._usage(address, us)
         usage.weight += weight

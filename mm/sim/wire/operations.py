@@ -1,4 +1,4 @@
-"""What can be called over REST or the WebSocket API, and the public operations: clock, rules, book and trades."""
+"""The operations of REST and the WebSocket API; among them the public ones: clock, rules, book and trades."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,23 +40,23 @@ class Call:
 
     @property
     def limit(self) -> int:
-        """Return how many entries of a history are requested."""
+        """Return the requested number of entries of a history."""
         return self.parameters.limit(500, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint of REST, and the method of the WebSocket API that does the same.
+    """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        verb: HTTP method; empty where REST does not have it.
+        verb: HTTP method; empty if REST does not have it.
         path: Below ``/api/v3/``.
         method: Name in the WebSocket API.
-        act: Does it; returns the content of the answer, or raises ApiError.
-        parameters: Names that it reads, besides those of signing.
-        weight: Of a request, or from its parameters to the weight.
+        act: Executes it; returns the content of the response, or raises ApiError.
+        parameters: Names of its parameters, besides those of signing.
+        weight: Weight of a request, or a function from its parameters to the weight.
         signed: Whether it needs a key and a signature.
-        counts_orders: Whether the answer says how many orders the account has sent.
+        counts_orders: Whether the response includes the account's order counts.
     """
 
     verb: str
@@ -70,7 +70,7 @@ class Operation:
 
     @property
     def route(self) -> tuple[str, str]:
-        """Return HTTP method and whole path."""
+        """Return HTTP method and complete path."""
         return self.verb, f"/api/v3/{self.path}"
 
     @property
@@ -79,12 +79,12 @@ class Operation:
         return self.signed and self.verb in ("POST", "PUT", "DELETE") and self.path != "order/test"
 
     def weighs(self, given: Mapping[str, str]) -> int:
-        """Return the weight of a request with such parameters."""
+        """Return the weight of a request with these parameters."""
         return self.weight if isinstance(self.weight, int) else self.weight(given)
 
 
 def by_presence(name: str, with_it: int, without: int) -> Weigh:
-    """Return a weight that depends on whether a parameter is sent."""
+    """Return a weight that depends on the presence of a parameter."""
     return lambda given: with_it if name in given else without
 
 
@@ -182,7 +182,7 @@ def _day_ticker(call: Call) -> Json | list[Json]:
     texts, tape = call.texts, call.exchange.tape
     bar, last = tape.day(call.us), tape.last
     before = tape.before(bar.us) if bar else None
-    # The percentage of the change has three places, rounded towards zero.
+    # The percentage change has three decimal places, rounded towards zero.
     moved = bar.close_ticks - bar.open_ticks if bar else 0
     thousandths = abs(moved) * 100_000 // bar.open_ticks if bar else 0
     ticker = {

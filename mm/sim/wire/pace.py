@@ -1,4 +1,4 @@
-"""The exchange's time: a clock at a factor of the wall's, and what advances the exchange to it in short slices."""
+"""The exchange's time: a clock at a multiple of wall time, and a scheduler that advances the exchange in slices."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ _IDLE_S = 3_600.0
 
 
 class WireClock:
-    """The exchange's clock, from *start_us* on; *seconds* is a clock of wall time that only rises, in s.
+    """The exchange's clock, starting at *start_us*; *seconds* is a monotonic wall clock, in s.
 
     Attributes:
-        speed: Seconds of the exchange in a second of wall time; 0 stands still, and is moved by `set` alone.
-        slipped_s: Seconds of wall time that were left out, because the exchange could not keep up.
+        speed: Exchange seconds per second of wall time; at 0 only `set` moves the clock.
+        slipped_s: Seconds of wall time that were skipped because the exchange could not keep up.
     """
 
     def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -31,13 +31,13 @@ class WireClock:
         return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
 
     def set(self, us: int) -> None:
-        """Set the clock to *us*; an instant that has passed changes nothing."""
+        """Set the clock to *us*; a past instant has no effect."""
         now_us = self.now_us()
         if us > now_us:
             self._from_us += us - now_us
 
     def slip(self, us: int) -> None:
-        """Set the clock *us* back, so that they pass again."""
+        """Set the clock back by *us*."""
         self._from_us -= us
         self.slipped_s += us / self.speed / US_PER_S
 
@@ -55,14 +55,14 @@ class Scheduler:
         self._advance = advance
 
     def advance_to(self, us: int) -> None:
-        """Advance to *us*, also where the clock stands still; an instant of the past changes nothing."""
+        """Advance to *us*, even if the clock stands still; a past instant has no effect."""
         self.clock.set(us)
         while self.done_us < us:
             self.done_us = min(us, self.done_us + _MOST_AT_ONCE_US)
             self._advance(self.done_us)
 
     def step(self) -> None:
-        """Advance to the clock's instant, for no longer than a slice; the rest follows with the next step."""
+        """Advance towards the clock's instant by at most one slice; the next steps do the rest."""
         clock, ends_s = self.clock, time.monotonic() + SLICE_S
         late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
         if late_us > 0:
@@ -73,7 +73,7 @@ class Scheduler:
             self._advance(self.done_us)
 
     async def run(self) -> None:
-        """Advance the time until cancelled; where the clock stands still, only wait."""
+        """Advance the time until cancelled; if the clock stands still, only wait."""
         while True:
             speed, rest_s = self.clock.speed, _IDLE_S
             if speed > 0:

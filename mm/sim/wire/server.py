@@ -30,10 +30,10 @@ _HANDSHAKE = ("host", "connection", "upgrade", "origin")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What answers HTTP requests, opens sessions of the WebSocket API, and answers requests below ``/sim/``.
+    """The handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
 
-    A session is made of the function that sends an object, and the handshake. Control calls are taken from loopback
-    only; None where there are none.
+    A session is created from its send function and the handshake. Control calls are accepted only from loopback; None
+    disables them.
     """
 
     rest: Answer
@@ -42,12 +42,12 @@ class Routes:
 
 
 class Server(ConnectionHub):
-    """Serves one exchange; *seconds* is a clock of wall time that only rises.
+    """Serves one exchange; *seconds* is a monotonic wall clock.
 
     Attributes:
-        http_connections: HTTP connections that are open.
-        opened: Stream connections that were ever opened.
-        talks: Connections of the WebSocket API that were ever opened.
+        http_connections: Open HTTP connections.
+        opened: Number of stream connections opened so far.
+        talks: Number of WebSocket API connections opened so far.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Server(ConnectionHub):
         self._sweeping: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen on *host* and *port*, 0 for one that is free, and return the port.
+        """Listen on *host* and *port*, 0 for a free one, and return the port.
 
         Raises:
-            UsageError: If that cannot be bound.
+            UsageError: If the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -79,7 +79,7 @@ class Server(ConnectionHub):
         return int(self._listener.sockets[0].getsockname()[1])
 
     def inject(self, faults: FaultInjector) -> None:
-        """Apply *faults* from now on, also to the connections that are open."""
+        """Apply *faults* from now on, also to open connections."""
         for connection in list(self.sockets):
             if isinstance(connection, StreamConnection):
                 faults.scope.open(connection)
@@ -88,14 +88,14 @@ class Server(ConnectionHub):
         self.faults = faults
 
     def cut(self) -> None:
-        """Reset every connection but those of control calls, as when the exchange is gone of a sudden."""
+        """Reset every connection except those of control calls, as if the exchange were suddenly gone."""
         for socket in list(self.sockets):
             socket.abort()
         for http in [one for one in self.http_connections if not one.of_control]:
             http.close()
 
     async def stop(self) -> None:
-        """Announce the shutdown, close all connections, and cut those that do not follow."""
+        """Announce the shutdown, close all connections, and cut those that do not close."""
         assert self._listener
         self._listener.close()
         if self._sweeping:
@@ -114,24 +114,24 @@ class Server(ConnectionHub):
 
     @property
     def streams(self) -> list[StreamConnection]:
-        """The stream connections that are open, in the order of their handshakes."""
+        """The open stream connections, in the order of their handshakes."""
         return [socket for socket in self.sockets if isinstance(socket, StreamConnection)]
 
     def announce_shutdown(self) -> None:
-        """Send every connection the event that its server is about to go."""
+        """Send every connection the event that announces the shutdown of its server."""
         for socket in list(self.sockets):
             socket.announce_shutdown(self.feed.now_us)
         self.flush()
 
     def passed(self, us: int) -> None:
-        """Send the events of the streams up to the instant *us*; all rows up to it must have been taken."""
+        """Send the stream events up to the instant *us*, up to which all rows must have been processed."""
         self.feed.advance(us)
         if self.faults:
             self.faults.advanced(us)
         self.flush()
 
     def answer(self, request: Request) -> Response:
-        """Return what *request* is answered with."""
+        """Return the response to *request*."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
             response = self._routes.control(request) if _is_local(request) else refusal(403, -1002, "Local only.")
         elif self.faults is None:
@@ -144,7 +144,7 @@ class Server(ConnectionHub):
         return response
 
     def upgrade(self, request: Request, path: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
-        """Take *transport* over for a WebSocket, its handshake done, or return why not; *path* is as it came."""
+        """Upgrade *transport* to a WebSocket after its handshake, or return the refusal; *path* is raw."""
         if refused := self._refuses(request):
             return refused
         try:
@@ -174,7 +174,7 @@ class Server(ConnectionHub):
         return connection
 
     def sweep(self) -> None:
-        """Do what is due for each connection: pings, and the end of those that are too old or silent."""
+        """Do what is due for each connection: pings, and the end of old or silent ones."""
         now_s = self.seconds()
         for socket in list(self.sockets):
             socket.sweep(now_s)
@@ -205,7 +205,7 @@ class Server(ConnectionHub):
 
 
 def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transport) -> ServerProtocol | Response:
-    """Return a WebSocket protocol whose handshake is answered on *transport*, or why there is none."""
+    """Return a WebSocket protocol whose handshake is answered on *transport*, or the refusal."""
     protocol = ServerProtocol(max_size=limits.message_bytes)
     kept = {name: value for name, value in request.headers.items() if name in _HANDSHAKE or name.startswith("sec-")}
     head = "".join(f"{name}: {value}\r\n" for name, value in kept.items())
@@ -222,9 +222,9 @@ def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transp
 
 
 def _is_local(request: Request) -> bool:
-    """Return True if a request comes from loopback and no web page of elsewhere made a browser send it.
+    """Return True if a request comes from loopback and was not sent by a browser for another web page.
 
-    A page may name this server by a host of its own that resolves to loopback (Host), or call it from there (Origin).
+    A page may use its own host name that resolves to loopback (Host), or call loopback directly (Origin).
     """
     host, origin = request.headers.get("host"), request.headers.get("origin")
     named = [f"//{host}"] * (host is not None) + [str(origin)] * (origin is not None)

@@ -1,6 +1,6 @@
-"""Events of the market streams as the exchange sends them: fields in its order, decimals as exact text, no float.
+"""Events of the market streams in the exchange's format: its order of fields, decimals as exact text, no floats.
 
-Texts are put together by hand, because each is sent to many connections and made once.
+Texts are formatted by hand, because each is made once and sent to many connections.
 """
 
 import json
@@ -25,14 +25,14 @@ _EMPTY: Level = ("0.00000000", "0.00000000")
 
 
 class Message:
-    """One event on its way to connections.
+    """One event to be sent to connections.
 
     Attributes:
-        stream: Name of the stream, as it stands in wrapped events.
+        stream: Name of the stream, for wrapped events.
         kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
-        first_id: Of a depth event U; of a trade its id, of an aggregate trade its first; else the id of the book.
-        last_id: Of a depth event u; of a trade its id, of an aggregate trade its last; else the id of the book.
-        raw: The event alone, as JSON.
+        first_id: U of a depth event, the id of a trade, the first trade id of an aggregate trade; else the book's id.
+        last_id: u of a depth event, the id of a trade, the last trade id of an aggregate trade; else the book's id.
+        raw: The event as JSON, not wrapped.
     """
 
     __slots__ = ("_combined_frame", "_raw_frame", "first_id", "kind", "last_id", "raw", "stream")
@@ -48,19 +48,19 @@ class Message:
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event as an object, a new one each time."""
+        """The event as a new object."""
         return dict(json.loads(self.raw))
 
     def changed(self, event: Mapping[str, Any]) -> "Message":
-        """Return this message with *event* in the place of its own; the ids stay."""
+        """Return this message with *event* as its content and the same ids."""
         return Message(self.stream, self.kind, self.first_id, self.last_id, json_bytes(event))
 
     def payload(self, *, combined: bool) -> bytes:
-        """Return the text of the message, wrapped with the stream's name where *combined* is set."""
+        """Return the text of the message, wrapped with the stream's name if *combined* is set."""
         return b'{"stream":%b,"data":%b}' % (_quoted(self.stream), self.raw) if combined else self.raw
 
     def frame(self, *, combined: bool) -> bytes:
-        """Return the payload as a WebSocket frame, made once."""
+        """Return the payload as a WebSocket frame, which is cached."""
         if combined:
             self._combined_frame = self._combined_frame or text_frame(self.payload(combined=True))
             return self._combined_frame
@@ -77,12 +77,12 @@ class Batch(NamedTuple):
     asks: dict[int, str]
 
     def then(self, later: "Batch") -> "Batch":
-        """Return this batch and the *later* one, which follows without a hole, as one: quantities are absolute."""
+        """Return this batch and the *later* one, which follows without a gap, as one: quantities are absolute."""
         return Batch(self.first_id, later.last_id, self.bids | later.bids, self.asks | later.asks)
 
 
 class Texts:
-    """Writes the events of one instrument.
+    """Formats the events of one instrument.
 
     Attributes:
         price: Ticks to decimal text.
@@ -95,7 +95,7 @@ class Texts:
         self._symbol = json.dumps(instrument.symbol, ensure_ascii=False)
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
-        """Return the event of a TRADE row on the stream *name*; stamps are µs with *micro*, else ms."""
+        """Return the event of a TRADE row on the stream *name*; time stamps are in µs with *micro*, else in ms."""
         us, _, _, _, _, side, ticks, lots, trade_id, _ = row
         stamp = stamped(us, micro=micro)
         text = (
@@ -115,7 +115,7 @@ class Texts:
         return Message(name, "aggTrade", trade.first_id, trade.last_id, text.encode())
 
     def book_ticker(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
-        """Return the event of the best levels after *update_id*; a side without levels has price and quantity 0."""
+        """Return the event of the best levels after *update_id*; an empty side has price and quantity 0."""
         (bid, bid_qty), (ask, ask_qty) = (bids or [_EMPTY])[0], (asks or [_EMPTY])[0]
         text = f'{{"u":{update_id},"s":{self._symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
         return Message(name, "bookTicker", update_id, update_id, text.encode())
@@ -131,7 +131,7 @@ class Texts:
         return Message(name, "depth", batch.first_id, batch.last_id, text.encode())
 
     def partial(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
-        """Return the event of the best levels of both sides after *update_id*; it has no stamp and no symbol."""
+        """Return the event of the best levels of both sides after *update_id*; it has no time stamp and no symbol."""
         raw = json_bytes({"lastUpdateId": update_id, "bids": bids, "asks": asks})
         return Message(name, "partial", update_id, update_id, raw)
 
@@ -143,17 +143,17 @@ def server_shutdown(us: int, *, micro: bool) -> Message:
 
 
 def stamped(us: int, *, micro: bool) -> int:
-    """Return an instant in the client's unit: in µs, or the ms that it lies in."""
+    """Return an instant in the client's unit: in µs, or rounded down to ms."""
     return us if micro else us // US_PER_MS
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return *payload* as one whole text frame of a server."""
+    """Return *payload* as one complete text frame of a server."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """Return *payload* as one whole binary frame of a server: the exchange sends none, a fault may."""
+    """Return *payload* as one complete binary frame of a server; only faults send these."""
     return Frame(Opcode.BINARY, payload).serialize(mask=False)
 
 

@@ -1,4 +1,4 @@
-"""The names of streams, and the requests on a stream connection: texts in, answers and changes out; no socket."""
+"""Stream names, and the requests on a stream connection: texts in, responses and changes out; no socket."""
 
 import json
 import re
@@ -13,7 +13,7 @@ MS_SLOW, MS_FAST = 1_000, 100
 _SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<fast>@100ms)?)"
 )
-# What else the exchange streams: a connection may subscribe, and receives nothing here.
+# Further streams of the exchange: a connection may subscribe to them, but receives nothing here.
 _KLINES = r"kline_(?:1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)(?:@[+-]\d\d:\d\d)?"
 _SILENT = re.compile(
     rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice|referencePrice|blockTrade)"
@@ -28,18 +28,18 @@ _LONGEST_ID = 36
 
 
 class BadTimeUnit(UsageError):
-    """A unit of stamps that the exchange does not have."""
+    """A time unit that the exchange does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """A stream, as its name describes it.
+    """A stream, parsed from its name.
 
     Attributes:
-        name: As the client wrote it, and as it stands in wrapped events.
-        kind: ``depth partial trade aggTrade bookTicker``, or ``silent``: one that is not served here.
-        interval_ms: Between two events of ``depth`` and ``partial``; 0 for the others.
-        levels: Of a side of ``partial``; 0 for the others.
+        name: As the client wrote it; wrapped events have it, too.
+        kind: ``depth partial trade aggTrade bookTicker``, or ``silent`` for one that is not served here.
+        interval_ms: Time between two events of ``depth`` and ``partial``; 0 for the others.
+        levels: Levels per side of ``partial``; 0 for the others.
     """
 
     name: str
@@ -51,13 +51,13 @@ class StreamName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the address of a stream connection requests.
+    """The content of a stream connection's address.
 
     Attributes:
-        target: The address: path and query as they came.
-        streams: To begin with, in order, each once; unknown names are left out, as the exchange does.
+        target: The address: raw path and query.
+        streams: Initial streams, in order, without duplicates; unknown names are ignored, as the exchange does.
         combined: Whether events are wrapped with their stream's name.
-        micro: Whether stamps are µs, not ms.
+        micro: Whether time stamps are in µs, not in ms.
     """
 
     target: str
@@ -67,7 +67,7 @@ class Opening:
 
 
 def read_stream(name: str) -> StreamName | None:
-    """Return the stream called *name*; None where the exchange has no such stream."""
+    """Return the stream *name*; None if the exchange has no such stream."""
     found = _SERVED.fullmatch(name)
     if found is None:
         return StreamName(name, "", "silent") if _SILENT.fullmatch(name) else None
@@ -80,10 +80,10 @@ def read_stream(name: str) -> StreamName | None:
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """Return what a connection to *path* and *query*, both as they came, begins with; None where nothing is there.
+    """Return the opening of a connection to raw *path* and *query*; None for an unknown path.
 
     Raises:
-        BadTimeUnit: If the query names another unit than milliseconds and microseconds.
+        BadTimeUnit: If the query has a unit other than milliseconds and microseconds.
     """
     given, target = parse_qs(query), f"{path}?{query}" if query else path
     head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
@@ -96,7 +96,7 @@ def read_opening(path: str, query: str) -> Opening | None:
 
 
 def is_micro(given: dict[str, list[str]]) -> bool:
-    """Return whether the parameters of an address request stamps in µs; raises BadTimeUnit for unknown units."""
+    """Return whether the parameters of an address request µs; raises BadTimeUnit for unknown units."""
     unit = given.get("timeUnit", ["MILLISECOND"])[-1]
     if unit.upper() not in ("MILLISECOND", "MICROSECOND"):
         raise BadTimeUnit(f"timeUnit was {unit!r}: it must be MILLISECOND or MICROSECOND")
@@ -118,9 +118,9 @@ class Refused(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What follows from a client's message: the answer, then streams that begin, and those that have ended.
+    """The result of a client's message: the response, and the streams that begin and end with it.
 
-    *closes* is the reason of the close frame that follows the answer; empty where the connection goes on.
+    *closes* is the reason of the close frame after the response; empty if the connection stays open.
     """
 
     answer: dict[str, Any]
@@ -130,11 +130,11 @@ class Reply:
 
 
 class StreamControl:
-    """The subscriptions and properties of one connection, of at most *most* streams.
+    """The subscriptions and properties of one connection, with at most *most* streams.
 
     Attributes:
         combined: Whether events are wrapped with their stream's name.
-        streams: By name, in the order of subscription.
+        streams: Streams by name, in the order of subscription.
     """
 
     def __init__(self, *, combined: bool, most: int) -> None:
@@ -143,14 +143,14 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the *streams* of the connection's address; None where nothing is to be sent."""
+        """Subscribe to the *streams* of the connection's address; None if there is nothing to send."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}
         return None
 
     def handle(self, text: str) -> Reply:
-        """Return what follows from the client's message *text*; the change is made here already."""
+        """Apply the client's message *text*, and return the result."""
         request_id: Any = None
         try:
             message = _read(text)
@@ -182,7 +182,7 @@ class StreamControl:
         return Reply({"result": result, "id": request_id}, joined, left)
 
     def _property(self, method: str, params: list[Any]) -> bool | None:
-        """Return the value of GET_PROPERTY; set that of SET_PROPERTY."""
+        """Return the value for GET_PROPERTY, or set that of SET_PROPERTY."""
         if not params or not isinstance(params[0], str):
             raise Refused(_INVALID_REQUEST, "Invalid request: property name must be a string")
         if params[0] != "combined":

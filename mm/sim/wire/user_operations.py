@@ -61,7 +61,7 @@ def _cancel_replace(call: Call) -> Json:
     }
     if cancel_ok and order_ok:
         return content
-    # Too many orders matter only where a failure was to stop the replacement.
+    # Exceeding the order limit matters only if a failure was to stop the replacement.
     exceeded = done.exceeded and request.stop_on_failure
     if cancel_ok or order_ok:
         status = TOO_MANY if exceeded else CONFLICT

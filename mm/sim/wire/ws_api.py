@@ -1,4 +1,4 @@
-"""The WebSocket API: the operations of REST in one session, and the user data streams beside them."""
+"""The WebSocket API: the operations of REST in one session, and its user data streams."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_requests import is_micro
 
 Send = Callable[[Json], None]
-"""Takes an answer or an event, and sends it as JSON."""
+"""Function that sends a response or an event as JSON."""
 _CONNECT_WEIGHT, _SESSION_WEIGHT = 2, 2
 _EVERYWHERE = ("apiKey", "returnRateLimits")
 _LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
@@ -37,11 +37,11 @@ class _Subscription:
 
 
 class Subscriptions:
-    """Wraps events as the exchange does, and sends them; while a request is answered they wait for its answer.
+    """Wraps and sends events as the exchange does; during a request they wait for its response.
 
     Args:
-        exchange: Whose events are sent.
-        texts: Writes them.
+        exchange: Source of the events.
+        texts: Formats them.
         send: Sends them.
     """
 
@@ -59,14 +59,14 @@ class Subscriptions:
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> Json:
-        """Subscribe to the events of an account, and return the answer with the subscription's id.
+        """Subscribe to the events of an account, and return the response with the subscription's id.
 
         Args:
             account: Its number.
-            of_session: Whether the subscription ends with the session's log-on.
+            of_session: Whether the subscription ends with the session's authentication.
 
         Raises:
-            ApiError: Where the account is subscribed to already.
+            ApiError: If the account is already subscribed.
         """
         if any(one.account == account for one in self._active.values()):
             raise ApiError(-2035, "User Data Stream subscription already active.")
@@ -80,7 +80,7 @@ class Subscriptions:
         return {"subscriptionId": number}
 
     def end(self, number: int | None) -> None:
-        """End one subscription, or all where *number* is None; raises ApiError where there is none to end."""
+        """End one subscription, or all if *number* is None; raises ApiError if there is none."""
         numbers = self.ids if number is None else [number]
         if not numbers or any(one not in self._active for one in numbers):
             raise ApiError(-2036, "User Data Stream subscription not active.")
@@ -88,16 +88,16 @@ class Subscriptions:
             self._end(one)
 
     def end_of_session(self) -> None:
-        """End the subscriptions that the log-on opened."""
+        """End the subscriptions that belong to the authentication."""
         for number in [number for number, one in self._active.items() if one.of_session]:
             self._end(number)
 
     def hold(self) -> None:
-        """Keep events back until `release`."""
+        """Hold events back until `release`."""
         self._waiting = []
 
     def release(self) -> None:
-        """Send the events that were kept back, and all further ones at once."""
+        """Send the held events, and all further ones at once."""
         waiting, self._waiting = self._waiting or [], None
         for event in waiting:
             self._send(event)
@@ -122,18 +122,18 @@ class Subscriptions:
 
 
 class ApiSession:
-    """One client's conversation, opened by a handshake.
+    """The session of one client, opened by a handshake.
 
-    ``timeUnit`` and ``returnRateLimits`` of its address hold for all of it.
+    ``timeUnit`` and ``returnRateLimits`` of its address apply to the whole session.
 
     Args:
         api: The exchange.
-        send: Takes an answer or an event, and sends it as JSON.
-        request: The handshake; its ``timeUnit`` was checked.
+        send: Sends a response or an event as JSON.
+        request: The handshake, with a valid ``timeUnit``.
     """
 
     def __init__(self, api: Api, send: Send, request: Request) -> None:
-        with suppress(ApiError):  # an address over its limit gets the error with every answer
+        with suppress(ApiError):  # an address over its limit gets the error with every response
             api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
         query = parse_qs(request.query)
         self._api = api
@@ -171,7 +171,7 @@ class ApiSession:
             count = api.exchange.accounts[account].count if operation.counts_orders else None
             arrival = api.arrive(operation, api.call(parameters, account, micro=self._micro), "ws")
             fate = arrival.fate
-            self._subscriptions.release()  # what happened before the request was carried out is sent before its answer
+            self._subscriptions.release()  # events before the execution of the request are sent before its response
             self._subscriptions.hold()
             answer |= {"status": 200, "result": api.act(arrival)}
         except ApiError as error:
@@ -184,21 +184,21 @@ class ApiSession:
         self._subscriptions.release()
 
     def announce_shutdown(self, us: int) -> None:
-        """Send, at the instant *us*, the event that the server is about to go."""
+        """Send the event that announces, at the instant *us*, the shutdown of the server."""
         self._send({"event": {"e": "serverShutdown", "E": self._texts.stamp(us)}})
 
     def log_off(self) -> None:
-        """End the log-on, as if the client had logged out."""
+        """End the authentication, as a logout does."""
         self._subscriptions.end_of_session()
         self._key = self._logged_on_us = None
 
     def end_streams(self) -> None:
-        """End the user data streams, each with the event that says so."""
+        """End the user data streams, each with the terminating event."""
         for number in self._subscriptions.ids:
             self._subscriptions.end(number)
 
     def close(self) -> None:
-        """Send nothing more: the connection is gone."""
+        """Stop sending: the connection is closed."""
         self._subscriptions.close()
 
     def _answer(self, answer: Json, delay_us: int) -> None:
@@ -218,7 +218,7 @@ class ApiSession:
         return operation
 
     def _authenticate(self, operation: Operation, parameters: Parameters) -> ApiKey:
-        """Return whom a signed request comes from: whoever signed it, else whoever logged on."""
+        """Return the key of a signed request: that of its signature, else that of the logged-on session."""
         clocks = self._api.clocks()
         if not parameters.text("apiKey"):
             if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
@@ -286,12 +286,12 @@ class ApiSession:
 
 
 def signed_payload(given: Mapping[str, str]) -> bytes:
-    """Return what the signature of a request signs: all other parameters, by name."""
+    """Return the signed text of a request: all other parameters, by name."""
     return "&".join(f"{name}={text}" for name, text in sorted(given.items()) if name != "signature").encode()
 
 
 def _read(text: str) -> Json:
-    """Return a request; raises ApiError where it is no JSON object, or holds what no UTF-8 can write."""
+    """Return a request; raises ApiError if it is not a JSON object, or has text that is not valid UTF-8."""
     try:
         request = json.loads(text, parse_float=str, parse_constant=_refuse_constant)
         json.dumps(request, ensure_ascii=False).encode()
@@ -314,7 +314,7 @@ def _id_of(request: Json) -> int | str | None:
 
 
 def _texts_of(request: Json) -> dict[str, str]:
-    """Return the parameters as REST would have them: text."""
+    """Return the parameters as text, as in REST."""
     parameters = request.get("params", {})
     if parameters is None:
         return {}

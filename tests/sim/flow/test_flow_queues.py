@@ -185,5 +185,5 @@ def test_a_side_that_is_swept_empty_comes_back():
 
 def test_a_mean_size_below_one_lot_is_refused():
     """Nothing is smaller than a lot."""
-    with pytest.raises(UsageError, match=r"--limit-qty 0.05 \(LIMIT_QTY\) is no multiple of --qty-step 0.1"):
+    with pytest.raises(UsageError, match=r"--limit-qty 0.05 \(LIMIT_QTY\) is not a multiple of --qty-step 0.1"):
         ZeroIntelligence(qty_step="0.1")

@@ -288,7 +288,7 @@ def test_the_sides_of_hawkes_excite_each_other(share):
 
 def test_so_few_orders_at_the_touch_that_one_would_excite_hundreds_are_refused():
     """With the flags that lead there."""
-    with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6 let 0\.0025 of the orders"):
+    with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6: a share of 0\.0025 of the orders"):
         Hawkes(k_per_tick=2.0, spread_ticks=6)
 
 
@@ -350,7 +350,7 @@ def test_one_regime_is_poisson():
 
 def test_regimes_of_unequal_number_are_refused():
     """A value too many or too few is a slip that would shift every regime behind it."""
-    with pytest.raises(UsageError, match="--regime-A, --regime-k and --regime-sigma name 2, 1 and 2 regimes"):
+    with pytest.raises(UsageError, match="--regime-A, --regime-k and --regime-sigma have 2, 1 and 2 values"):
         Regimes(regime_k_per_tick=(0.35,))
 
 
@@ -376,5 +376,5 @@ def test_a_process_that_nearly_explodes_is_refused():
 
 def test_a_quantity_too_large_to_be_swept_is_refused():
     """The engine counts lots below 2**48; a sweep of every level must stay below it too."""
-    with pytest.raises(UsageError, match=r"--level-qty 1000000 .* more than .* times --qty-step 0.00000001"):
+    with pytest.raises(UsageError, match=r"--level-qty 1000000 .* over .* times --qty-step 0.00000001"):
         PoissonMarket(level_qty="1000000", qty_step="0.00000001")

@@ -74,7 +74,7 @@ def test_every_flag_stands_once_and_reads_alike_in_every_scenario():
 
 def test_a_flag_of_another_scenario_is_refused():
     """It would have no effect, and the user means one."""
-    with pytest.raises(UsageError, match=r"--k \(K_PER_TICK\) is no parameter of scenario zero_intelligence; it has"):
+    with pytest.raises(UsageError, match=r"--k \(K_PER_TICK\): scenario zero_intelligence has no such parameter, only"):
         chosen("zero_intelligence", ScenarioParameters(k_per_tick=0.5))
 
 

@@ -66,7 +66,7 @@ def test_a_book_that_never_changes_is_not_waited_for_for_ever() -> None:
         async with controlled("empty") as (_, rest):
             answer = await rest.post("/sim/advance", json={"updates": 1})
             assert answer.status_code == 400
-            assert "the book has not changed for a minute; it lacks 1" in answer.json()["msg"]
+            assert "the book has not changed for a minute; 1 are missing" in answer.json()["msg"]
 
     asyncio.run(scenario())
 
@@ -214,7 +214,7 @@ def test_a_shutdown_without_a_lead_does_not_wait_for_the_time_to_move() -> None:
         ("GET", "/sim/truth?era=3", "", "the truth has"),
         ("GET", "/sim/trades?from=5&to=99", "", "trades 5 to 99: the truth has"),
         ("GET", "/sim/trades?from=1&to=999999999", "", "at most 100000 trades"),
-        ("GET", "/sim/sent?conn=9", "", "conn=9: there was no such connection; there were none"),
+        ("GET", "/sim/sent?conn=9", "", "conn=9: there was no such connection; known are none"),
         ("GET", "/sim/nothing", "", "There is no such call; there are POST /sim/advance"),
         ("GET", "/sim/advance", "", "There is no such call"),
     ],

@@ -1,1 +1,1 @@
-"""Faults on purpose: a script of rules, and the injector that applies them."""
+"""Fault injection: a script of rules, and the injector that applies them."""

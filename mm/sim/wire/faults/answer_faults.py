@@ -1,4 +1,4 @@
-"""Faults of answers over HTTP: refused, late, cut, and snapshots of a chosen id; and what changes ids and stamps."""
+"""Faults of HTTP responses: refused, late, cut, and snapshots with a chosen id; and changes of ids and time stamps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ _OLDEST_MS = 10**11
 
 def status(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A request is answered with `code`, and Retry-After of `retry_after` seconds; done if 5xx and not `undone=1`."""
-    # JSON where the exchange counts requests, HTML where something before it refuses.
+    # JSON if the exchange counts requests, HTML if a proxy before it refuses.
     code = fault["code"]
     retry = {"Retry-After": str(fault["retry_after"])} if fault["retry_after"] else {}
     if code in (418, 429):
@@ -80,7 +80,7 @@ def wrong_symbol(fault: Fault, request: Request, response: Response, context: Fa
 
 def snapshot(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A snapshot is the true book of another id: `where` it lies by the newest stream connection's messages."""
-    # Unchanged where the truth does not reach, or no depth message was sent yet.
+    # Unchanged if the truth does not reach back so far, or no depth message was sent yet.
     first, last = context.depth_ids[:2] if fault["of"] == "first" else context.depth_ids[2:]
     update_id = context.truth.last_update_id
     if fault["where"] != "newer" and last:
@@ -106,7 +106,7 @@ def halt(fault: Fault, request: Request, response: Response, context: FaultConte
 
 
 def renumbered(message: Message, truth: MarketTruth) -> Message:
-    """Return *message* with its update ids as the wire counts them; one that spans a reset begins as the new count."""
+    """Return *message* with update ids in the wire's numbering; one that spans a reset begins with the new count."""
     if message.kind not in _LAST_ID:
         return message
     last_id, least_id = truth.named(message.last_id)
@@ -118,24 +118,24 @@ def renumbered(message: Message, truth: MarketTruth) -> Message:
 
 
 def renumbered_answer(request: Request, response: Response, truth: MarketTruth) -> Response:
-    """Return the *response* to a snapshot's *request* with its id as the wire counts it; others as they are."""
+    """Return the *response* to a snapshot's *request* with its id in the wire's numbering; others unchanged."""
     if not request.path.endswith("/depth"):
         return response
     return _edited(response, lambda content: content | {"lastUpdateId": truth.named(content["lastUpdateId"])[0]})
 
 
 def shifted(message: Message, offset_ms: int) -> Message:
-    """Return *message* with its stamps *offset_ms* later."""
+    """Return *message* with its time stamps *offset_ms* later."""
     return message.changed(_shift(message.event, offset_ms))
 
 
 def shifted_answer(response: Response, offset_ms: int) -> Response:
-    """Return *response* with the stamps of its JSON *offset_ms* later."""
+    """Return *response* with the time stamps of its JSON *offset_ms* later."""
     return _edited(response, lambda content: _shift(content, offset_ms), also_errors=True)
 
 
 def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
-    """Return *response* with its JSON passed through *edit*; unchanged where it is damaged, or no success."""
+    """Return *response* with its JSON passed through *edit*; unchanged if it is damaged, or not a success."""
     if response.status != _OK and not also_errors:
         return response
     try:
@@ -159,7 +159,7 @@ def _shift(content: Any, offset_ms: int) -> Any:
 
 
 def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the answers to the next ``n`` requests of a path, 0 for all from now on."""
+    """Return a fault of the responses to the next ``n`` requests of a path, 0 for all further ones."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"] or DEPTH_PATH).rpartition(" ")
@@ -170,7 +170,7 @@ def _answer(answer: Any, *, fate: Any = None, **own: FaultParameter) -> FaultKin
 
 
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` snapshots, 0 for all from now on."""
+    """Return a fault of the next ``n`` snapshots, 0 for all further ones."""
     return FaultKind.of_function(
         answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
     )
@@ -207,7 +207,7 @@ ANSWER_FAULTS = (
         of=FaultParameter("first", choices=("first", "last")),
         back=FaultParameter(1, least=1),
     ),
-    # Messages are held back for as long, on every connection.
+    # Messages are held back for the same time, on every connection.
     _exchange_info(
         halt,
         {"status": FaultParameter("BREAK"), "for_s": FaultParameter(5.0)},

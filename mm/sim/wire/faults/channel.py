@@ -1,4 +1,4 @@
-"""What each connection is really sent: its log, its active faults, and which connections a rule hits."""
+"""What each connection was actually sent: its log, its active faults, and the connections that a rule affects."""
 
 import heapq
 from collections import Counter, deque
@@ -16,13 +16,13 @@ _LOGS = 64
 _PAST = 32
 _COUNTED = {"id": UPDATE_KINDS, "trade": TRADE_KINDS}
 _Marked = tuple[Out, tuple[str, ...]]
-"""What is sent, and the names of the faults that changed it."""
+"""A sent frame or message, and the names of the faults that changed it."""
 
 
 class SentFrame(NamedTuple):
-    """One frame that a connection was sent: its message's kind, empty for none, and ids, as the client read them.
+    """One frame that was sent to a connection: its message's kind, empty for none, and its ids as sent.
 
-    *faults* are the names of those that changed it: with one, its content or its place may be false.
+    *faults* names the faults that changed it: if there are any, content or position may be wrong.
     """
 
     kind: str
@@ -32,15 +32,15 @@ class SentFrame(NamedTuple):
 
 
 class SentLog:
-    """Everything that one connection was sent: counts of all frames, and the newest ones.
+    """The log of everything that was sent to one connection: counts of all frames, and the newest ones.
 
     Args:
-        keep: Frames that are kept; of older ones only the count is left.
+        keep: Number of frames to keep; older ones are only counted.
 
     Attributes:
         counts: Frames by kind.
-        frames: The newest, oldest first.
-        lost: Messages that faults kept from the connection, by the faults' names.
+        frames: The newest frames, oldest first.
+        lost: Number of messages that faults suppressed, by the faults' names.
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
     """
 
@@ -51,7 +51,7 @@ class SentLog:
         self.depth_ids = (0, 0, 0, 0)
 
     def note(self, out: Message | bytes, faults: Sequence[str]) -> None:
-        """Add what was sent."""
+        """Add a sent message or frame."""
         kind, ids = (out.kind, (out.first_id, out.last_id)) if isinstance(out, Message) else ("", (0, 0))
         self.counts[kind] += 1
         self.frames.append(SentFrame(kind, *ids, tuple(faults)))
@@ -59,25 +59,25 @@ class SentLog:
             self.depth_ids = (*(self.depth_ids[:2] if self.depth_ids[1] else ids), *ids)
 
     def content(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
+        """Return the log as a JSON object."""
         frames = [one._asdict() for one in self.frames]
         return {"counts": dict(self.counts), "lost": dict(self.lost), "frames": frames}
 
 
 class Channel:
-    """The active faults of messages on one connection, in the order in which they began.
+    """The active message faults on one connection, in the order in which they began.
 
-    Each gets what the ones before it let through. A whole frame passes all of them unchanged.
+    Each processes the output of the previous ones. Complete frames pass all of them unchanged.
 
     Args:
-        connection: Which they hit.
-        context: What faults may use on any connection; `now_us` is when this one opened.
-        keep: Frames in the log of what was sent.
+        connection: The connection.
+        context: Context of faults on any connection; `now_us` is when this one opened.
+        keep: Number of frames to keep in the sent log.
 
     Attributes:
         opened_us: When the connection opened.
-        active: The faults.
-        sent: What went out.
+        active: The active faults.
+        sent: Log of what was sent.
     """
 
     def __init__(self, connection: FaultyConnection, context: FaultContext, keep: int) -> None:
@@ -89,12 +89,12 @@ class Channel:
         self._past: dict[str, deque[Message]] = {}
 
     def context(self, now_us: int) -> FaultContext:
-        """Return what faults may use at *now_us*."""
+        """Return the context of faults at *now_us*."""
         combined, depth_ids = self.connection.combined, self.sent.depth_ids
         return replace(self._context, now_us=now_us, past=self._past, combined=combined, depth_ids=depth_ids)
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
-        """Return what is sent instead of *message*; *marks* name the faults that changed it before."""
+        """Return what is sent instead of *message*; *marks* name the faults that have changed it before."""
         if not self.active:
             return self._note([(message, marks)], now_us)
         earlier = self.due(now_us) if any(active.held for active in self.active) else []
@@ -102,7 +102,7 @@ class Channel:
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Return what was held back and is sent now, and drop the faults that are over."""
+        """Return held messages that are sent now, and drop faults that have ended."""
         context, gone = self.context(now_us), list[_Marked]()
         for place, active in enumerate(self.active):
             if active.fault.kind.due:
@@ -140,7 +140,7 @@ class Channel:
 
 @dataclass(slots=True)
 class _Later:
-    """A rule that hits connections when they open; *number* is that of the only one, None for whichever opens."""
+    """A rule for connections that open later; *number* is the only one it applies to, None for any."""
 
     rule: Rule
     number: int | None
@@ -149,17 +149,17 @@ class _Later:
 
 
 class FaultScope:
-    """The connections of a server, and which rules hit which of them, now and later.
+    """The connections of a server, and the rules for open and later ones.
 
     Args:
-        truth: Of the exchange.
-        random: Seeded by the script.
-        now_us: The exchange's instant.
-        keep: Frames in the log of what a connection was sent.
+        truth: Truth of the exchange.
+        random: Random generator with the script's seed.
+        now_us: The exchange's instant, µs.
+        keep: Number of frames to keep in the sent log of a connection.
 
     Attributes:
-        now_us: How far the exchange's time has come.
-        logs: What each connection was sent, by its number: of all that are open, and of some that were.
+        now_us: The exchange's current time, µs.
+        logs: Sent logs by connection number: of all open connections, and of some closed ones.
     """
 
     def __init__(self, truth: MarketTruth, random: Random, now_us: int, keep: int) -> None:
@@ -175,11 +175,11 @@ class FaultScope:
 
     @property
     def _context(self) -> FaultContext:
-        """What faults may use where no connection is meant."""
+        """The context of faults without a connection."""
         return FaultContext(self._truth, self._random, self.now_us)
 
     def reach(self, us: int) -> None:
-        """Set the time to *us*; an instant of the past changes nothing."""
+        """Set the time to *us*; a past instant has no effect."""
         self.now_us = max(us, self.now_us)
 
     def open(self, connection: FaultyConnection) -> None:
@@ -201,22 +201,22 @@ class FaultScope:
         self._open.pop(connection.id, None)
 
     def outgoing(self, connection: FaultyConnection, message: Message, marks: tuple[str, ...]) -> list[Out]:
-        """Return what is sent on an open *connection* instead of *message*, which the faults *marks* changed before."""
+        """Return what is sent on an open *connection* instead of *message*, already changed by the faults *marks*."""
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
-        """Return the context of the newest connection that was sent depth, else of the newest; an empty one without."""
+        """Return the context of the newest connection with depth messages, else of the newest; an empty one without."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
         return with_depth[-1].context(self.now_us) if with_depth else self._context
 
     @property
     def timed(self) -> bool:
-        """Whether a fault of messages is active: for some of them, instants matter."""
+        """Whether a message fault is active, since some depend on time."""
         return any(channel.active for channel in self._open.values())
 
     def apply(self, rule: Rule) -> None:
-        """Apply *rule*, whose moment has come, to the connections that it names."""
+        """Apply *rule*, whose moment has come, to its connections."""
         fault = rule.fault
         if not (fault.kind.edit or fault.kind.of_connections):
             return
@@ -234,13 +234,13 @@ class FaultScope:
                 self._hit(channel, rule, until_us)
 
     def due_us(self) -> int | None:
-        """Return the next instant at which something is due; None where nothing is."""
+        """Return the next instant at which something is due; None for nothing."""
         active = [one for channel in self._open.values() for one in channel.active]
         dues = [due_us for one in active if (due_us := one.fault.kind.due_us(one)) is not None]
         return min(dues + [end[0] for end in self._ends[:1]], default=None)
 
     def advance(self) -> None:
-        """Do what is due now: ends of faults, and messages that were held back."""
+        """Run what is due now: ends of faults, and held messages."""
         while self._ends and self._ends[0][0] <= self.now_us:
             _, _, number, fault = heapq.heappop(self._ends)
             if number in self._open and fault.kind.end:

@@ -1,4 +1,4 @@
-"""What a fault is: a kind from the table, with values of its parameters; and its state on one connection."""
+"""A fault: a kind from the table with parameter values; and its state on one connection."""
 
 import inspect
 import math
@@ -23,23 +23,23 @@ KINDS: Mapping[str, frozenset[str]] = {
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
     "user": frozenset({"user"}),
 }
-"""The values of ``of=``, and the kinds of messages that each means; ``any`` is any of the market's."""
+"""The values of ``of=``, and the message kinds of each; ``any`` is any kind of the market streams."""
 MARKET_KINDS = ("depth", "trade", "any")
 OTHER_SYMBOL = "OTHERUSDT"
 Out = Message | bytes
-"""What goes out to a client: a message, or a whole frame."""
+"""Output to a client: a message, or a complete frame."""
 
 
 class BadScript(UsageError):
-    """A script of faults holds a line that is no rule."""
+    """A script of faults has a line that is not a valid rule."""
 
 
 class Damaged(Message):
-    """A message whose text is no whole event any more."""
+    """A message whose text is no longer a complete event."""
 
 
 class FaultyConnection(Protocol):
-    """A connection of streams or of the WebSocket API, as faults use it; *id* counts those of its kind."""
+    """A connection of streams or of the WebSocket API, as seen by faults; *id* counts those of its kind."""
 
     id: int
     micro: bool
@@ -50,48 +50,48 @@ class FaultyConnection(Protocol):
         """Whether its events are wrapped with their stream's name."""
 
     def write(self, frame: bytes) -> None:
-        """Send a whole frame, past the faults."""
+        """Send a complete frame, bypassing the faults."""
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order, with a close frame; with 1006 the stream ends without one."""
+        """Close with a close frame; with 1006 the stream ends without one."""
 
     def abort(self) -> None:
-        """Cut the connection with a reset: no close frame, nothing that still waits to be sent."""
+        """Cut the connection with a reset: no close frame, and unsent data is lost."""
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the event, at the instant *us*, that its server is about to go."""
+        """Return the frame of the event that announces, at the instant *us*, the shutdown of its server."""
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold back the events of *streams*, of all without them, or let them go again.
+        """Hold back the events of *streams*, of all if None, or release them.
 
-        Depth goes on without a gap, as one message; what else would have been sent is lost. *silent* also holds
-        back pings, pongs and answers.
+        Depth continues without a gap, as one message; other held events are lost. *silent* also holds back pings, pongs
+        and responses.
         """
 
     def pause_reading(self) -> None:
-        """Take nothing more from the socket: the client's end of a half-open connection."""
+        """Stop reading from the socket, as if the other end of the connection were gone."""
 
 
 class UserConnection(FaultyConnection, Protocol):
     """A connection of the WebSocket API."""
 
     def log_off(self) -> None:
-        """End the session's log-on, as if it had logged out."""
+        """End the session's authentication, as a logout does."""
 
     def end_streams(self) -> None:
-        """End its user data streams, each with the event that says so."""
+        """End its user data streams, each with the terminating event."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFate:
-    """What faults make of one request.
+    """The effect of faults on one request.
 
     Attributes:
-        done: Whether it is carried out.
-        error: What is answered instead of its own answer; None for that.
-        answered: Whether an answer is sent at all.
-        delay_us: How much later it is sent.
-        faults: Names of those that hit it.
+        done: Whether it is executed.
+        error: Error that replaces the response; None for its own response.
+        answered: Whether a response is sent at all.
+        delay_us: Delay of the response, µs.
+        faults: Names of the faults that affected it.
     """
 
     done: bool = True
@@ -101,13 +101,13 @@ class RequestFate:
     faults: tuple[str, ...] = ()
 
     def hit(self, fault: "Fault", **changes: Any) -> "RequestFate":
-        """Return it as *fault* leaves it, with *changes* of its fields."""
+        """Return a copy after *fault*, with *changes* of its fields."""
         return replace(self, faults=(*self.faults, fault.kind.name), **changes)
 
 
 @dataclass(frozen=True, slots=True)
 class UserRequest:
-    """A request whose sender is known, before it is carried out; *via* is ``rest`` or ``ws``."""
+    """An authenticated request before its execution; *via* is ``rest`` or ``ws``."""
 
     operation: Operation
     call: Call
@@ -115,10 +115,10 @@ class UserRequest:
     fate: RequestFate = RequestFate()
 
     def is_of(self, path: str) -> bool:
-        """Return True if *path* means it: a method of the WebSocket API, or what a REST path begins with.
+        """Return True if *path* matches it: a method of the WebSocket API, or a prefix of a REST path.
 
-        An empty one means every request that changes orders, a REST path those below it, and with a verb before it
-        (``GET /api/v3/order``) all of that verb.
+        An empty path matches every request that changes orders, a REST path those below it, and with a verb (``GET
+        /api/v3/order``) only requests of that verb.
         """
         operation = self.operation
         verb, route = operation.route
@@ -131,13 +131,13 @@ class UserRequest:
 
 
 def begins(name: str, path: str) -> bool:
-    """Return True if the REST path or the method *name* begins with *path*; a method by whole words alone."""
+    """Return True if the REST path or the method *name* begins with *path*; a method by complete words only."""
     return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 
 @dataclass(frozen=True, slots=True)
 class FaultParameter:
-    """One parameter of a kind of fault; a default of None is a number that may be missing, no choices are any text."""
+    """One parameter of a fault kind; a default of None is an optional number, no choices allow any text."""
 
     default: Any
     least: float = 0
@@ -149,11 +149,11 @@ class FaultParameter:
         return float if self.default is None else type(self.default)
 
     def check(self, name: str, value: Any) -> None:
-        """Raise BadScript where *value* is none of its values."""
+        """Raise BadScript if *value* is not a valid value."""
         if self.choices and value not in self.choices:
             raise BadScript(f"{name}={value}: it must be {', '.join(self.choices)}")
         if isinstance(value, int | float) and not self.least <= value < math.inf:
-            raise BadScript(f"{name}={value}: it must be a number from {self.least} on")
+            raise BadScript(f"{name}={value}: it must be a number of at least {self.least}")
 
 
 COUNT, FOR_S = FaultParameter(1, least=1), FaultParameter(None)
@@ -165,24 +165,24 @@ class FaultKind:
     """One kind of fault: its parameters, and a function for each place where it acts.
 
     Attributes:
-        name: As scripts write it.
-        help: What happens, in a sentence.
-        edit: Of messages: return what is sent instead of one; None where the fault does not apply to it.
-        due: Of messages: return those that were held back and are sent now.
-        due_us: Of messages: return the next instant at which it ends or sends something; None where there is none.
-        reads: Of messages: whether it needs the event, so that damaged messages pass unchanged.
-        of: Of messages and connections: their kind, where no parameter ``of`` says it.
-        per_n: Of messages: how many make one of ``n``.
-        applies: Of answers: return True if the answer to a request is one of them.
-        answer: Of answers: return the changed response.
-        fate: Of requests: return what becomes of one; None where the fault does not apply to it.
-        begin: Of connections: let it happen.
-        end_us: Of connections: return when `end` is called, for one that opened then and is hit now; None for never.
-        end: Of connections: let it be over, or let its second part happen.
-        refusal: Of handshakes: return the response.
-        now: Whether it hits the connections that are open.
-        later: Whether it hits connections that open later.
-        openings: How many that open later; None for no limit. A parameter ``n`` of connections says it as well.
+        name: Name in scripts.
+        help: One sentence about what happens.
+        edit: For messages: return what is sent instead of one; None if the fault does not apply to it.
+        due: For messages: return held messages that are sent now.
+        due_us: For messages: return the next instant at which it ends or sends something, µs; None for none.
+        reads: For messages: whether it needs the event, so that damaged messages pass unchanged.
+        of: For messages and connections: their kind, unless it has a parameter ``of``.
+        per_n: For messages: how many count as one of ``n``.
+        applies: For responses: return True if it applies to the response of a request.
+        answer: For responses: return the changed response.
+        fate: For requests: return the effect on one; None if the fault does not apply to it.
+        begin: For connections: start the fault.
+        end_us: For connections: return when `end` is called, given the open time and the current time; None for never.
+        end: For connections: end the fault, or start its second part.
+        refusal: For handshakes: return the response.
+        now: Whether it affects open connections.
+        later: Whether it affects connections that open later.
+        openings: Number of later connections; None for no limit. A parameter ``n`` of connections overrides it.
     """
 
     name: str
@@ -207,16 +207,16 @@ class FaultKind:
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], **more: Any) -> "FaultKind":
-        """Return the kind that is called and described as *function* is, with *more* fields."""
+        """Return the kind with the name and docstring of *function*, with *more* fields."""
         return cls(name=function.__name__, help=inspect.cleandoc(function.__doc__ or ""), **more)
 
     @property
     def of_connections(self) -> bool:
-        """Whether it hits connections as a whole."""
+        """Whether it affects connections as a whole."""
         return self.begin is not None or self.end is not None
 
     def make(self, **values: Any) -> "Fault":
-        """Return a fault of this kind; raises BadScript where a parameter has a value that it cannot have."""
+        """Return a fault of this kind; raises BadScript if a parameter has an invalid value."""
         for name, value in values.items():
             self.parameters[name].check(name, value)
         return Fault(self, {name: one.default for name, one in self.parameters.items()} | values)
@@ -224,7 +224,7 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A kind of fault with values of its parameters; the same for every connection."""
+    """A fault kind with parameter values; the same object for every connection."""
 
     kind: FaultKind
     values: Mapping[str, Any]
@@ -242,39 +242,39 @@ class Fault:
 
     @property
     def of(self) -> str:
-        """The value of ``of``, the kind's own where that is no parameter."""
+        """The value of ``of``; the kind's own if that is not a parameter."""
         return str(self.values.get("of", self.kind.of))
 
     @property
     def message_kinds(self) -> frozenset[str]:
-        """Kinds of messages that it changes."""
+        """The kinds of messages that it changes."""
         return KINDS[self.of]
 
     @property
     def changes(self) -> int | None:
-        """How many messages or answers it changes; None for no limit."""
+        """Number of messages or responses that it changes; None for no limit."""
         return self.values.get("n", 0) * self.kind.per_n or None
 
     @property
     def openings(self) -> int | None:
-        """How many connections that open later it hits; None for no limit."""
+        """Number of later connections that it affects; None for no limit."""
         found: int | None = self.values.get("n", self.kind.openings)
         return found if self.kind.of_connections else None
 
     def until_us(self, now_us: int) -> int | None:
-        """Return when it no longer changes messages or answers, where it began at *now_us*; None for no limit."""
+        """Return when it stops changing messages or responses if it began at *now_us*; None for no limit."""
         lasts_us = None if self.kind.of_connections else micros(self.values.get("for_s"))
         return None if lasts_us is None else now_us + lasts_us
 
 
 @dataclass(slots=True)
 class FaultContext:
-    """What a fault may use.
+    """The context that a fault may use.
 
     Attributes:
-        random: Seeded by the script.
-        past: Messages of each stream that the connection in question was sent, oldest first: a few of the last.
-        combined: Whether that connection has its events wrapped with their stream's name.
+        random: Random generator with the script's seed.
+        past: The last few messages of each stream that were sent to the connection, oldest first.
+        combined: Whether the connection has its events wrapped with their stream's name.
         depth_ids: First U and last u of its first depth message, then of its newest; zeros before the first.
     """
 
@@ -288,14 +288,14 @@ class FaultContext:
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault of messages on one connection, or of requests and their answers, and its state.
+    """A fault of messages on one connection, or of requests and their responses, and its state.
 
     Attributes:
-        left: Messages or answers that it will still change; None for no limit.
-        until_us: When it is over; None for never.
-        from_id: Messages of `from_kinds` that end before this id are left alone.
-        from_kinds: Kinds whose ids are of that count.
-        held: Messages that it holds back, each with the instant at which it did.
+        left: Number of messages or responses still to change; None for no limit.
+        until_us: When it ends, µs; None for never.
+        from_id: Messages of `from_kinds` that end before this id are not changed.
+        from_kinds: Kinds of messages whose ids are compared with `from_id`.
+        held: Messages that it holds back, each with the instant of its arrival, µs.
     """
 
     fault: Fault
@@ -313,24 +313,24 @@ class ActiveFault:
         return fits and not self.spent(now_us)
 
     def count(self) -> None:
-        """Count a message or an answer that it changed."""
+        """Count a message or a response that it changed."""
         self.left = None if self.left is None else self.left - 1
 
     def hold(self, message: Message, now_us: int) -> list[Out]:
-        """Hold *message* back, and return what is sent instead: nothing."""
+        """Hold *message* back, and return an empty list to send."""
         self.held.append((now_us, message))
         return []
 
     def holds(self, message: Message) -> bool:
-        """Return True if it keeps *message* for later."""
+        """Return True if it holds *message* back."""
         return any(held is message for _, held in self.held)
 
     def late(self, now_us: int) -> bool:
-        """Return True if its time is over."""
+        """Return True if its time has passed."""
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
-        """Return the messages that it holds since *held_us* or longer, in order, and hold them no more."""
+        """Return the messages held since *held_us* or longer, in order, and release them."""
         count = sum(1 for since_us, _ in self.held if since_us <= held_us)
         gone: list[Out] = [message for _, message in self.held[:count]]
         del self.held[:count]

@@ -1,4 +1,4 @@
-"""The fault injector: watches for the moments of the rules of a script, and changes what the wire sends and answers."""
+"""The fault injector: waits for the moments of a script's rules, and changes the messages and responses of the wire."""
 
 import heapq
 import math
@@ -24,28 +24,28 @@ from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
 
 _OPENS = (ROW_NEW, ROW_CANCEL)
-"""Rows with which the rows of a command begin; between others the log is not cut."""
+"""Kinds of the rows with which a command's rows begin; the log is cut only before these."""
 _API = "/api/"
-_ACTED = 10_000  # of the rules that acted, the newest
+_ACTED = 10_000  # number of newest acted rules that are kept
 
 
 class FaultInjector:
     """Applies the rules of scripts to the wire.
 
     Args:
-        truth: Of the exchange; it must have the rows that `parts` is given.
-        start_us: The exchange's first instant, from which moments of time count.
-        now_us: How far the exchange's time has come; without it its first instant.
-        seed: Of what the script leaves to chance.
-        keep: Frames of each connection in the log of what was sent.
-        restart: Resets every connection, and ends all open orders of users where it is given False; None where there
-            is no exchange that can restart.
+        truth: Truth of the exchange; it must have the rows that `parts` receives.
+        start_us: The exchange's first instant, the origin of times in rules, µs.
+        now_us: The exchange's current time, µs; default: its first instant.
+        seed: Seed of random choices of the script.
+        keep: Number of frames kept in the sent log of each connection.
+        restart: Resets every connection, and ends all open orders of users if its argument is False; None if there is
+            no exchange that can restart.
 
     Attributes:
-        scope: The connections of streams and what they are sent.
-        users: Those of the WebSocket API, in a count of their own.
-        acted: The rules that acted, as text, each with its instant in µs; the newest.
-        filters: Takes the steps, of prices and of quantities, of exchangeInfo from now on; None where nothing does.
+        scope: The stream connections and their sent messages.
+        users: The connections of the WebSocket API, with a count of their own.
+        acted: The newest rules that acted, as text, each with its instant in µs.
+        filters: Called with new price and quantity steps of exchangeInfo; None for none.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class FaultInjector:
         self._offset_ms = 0
 
     def add(self, rules: Iterable[Rule]) -> None:
-        """Add *rules*; those whose moment has passed act now."""
+        """Add *rules*; rules whose moment has passed act now."""
         self._waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
         self._settle()
@@ -93,16 +93,16 @@ class FaultInjector:
 
     @property
     def is_away(self) -> bool:
-        """Whether the exchange is gone: every connection and every request is reset."""
+        """Whether the exchange is down: every connection and every request is reset."""
         return self.scope.now_us < self._away_until_us
 
     def at(self, us: int, action: Callable[[], None]) -> None:
-        """Call *action* when the exchange's time comes to *us*."""
+        """Call *action* when the exchange's time reaches *us*."""
         self._appointed += 1
         heapq.heappush(self._appointments, (us, self._appointed, action))
 
     def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Yield *rows* in parts, each as whole as a command left it; between them rules act whose moment comes."""
+        """Yield *rows* in parts of complete commands; rules whose moment has come act between the parts."""
         begin = opening = 0
         for place, row in enumerate(rows):
             us, kind, *_, trade_id, update_id = row
@@ -121,7 +121,7 @@ class FaultInjector:
         yield rows[begin:]
 
     def handshake(self) -> Response | None:
-        """Count an attempt to connect, and return how it is refused; None lets it through."""
+        """Count a connection attempt, and return its refusal; None to accept it."""
         self._attempts += 1
         self._reach(connect=self._attempts)
         self._settle()
@@ -133,7 +133,7 @@ class FaultInjector:
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
     def outgoing(self, connection: FaultyConnection, message: Message) -> list[Message | bytes]:
-        """Return what is sent instead of *message*; bytes are whole frames."""
+        """Return what is sent instead of *message*; bytes are complete frames."""
         marks: tuple[str, ...] = ()
         if self._reset:
             message = renumbered(message, self._truth)
@@ -142,12 +142,12 @@ class FaultInjector:
         return self.scope.outgoing(connection, message, marks)
 
     def user_event(self, connection: FaultyConnection, message: Message, us: int) -> list[Message | bytes]:
-        """Return what is sent instead of a user's event of the instant *us*."""
+        """Return what is sent instead of a user's event at the instant *us*."""
         self.users.reach(us)
         return self.users.outgoing(connection, message, ())
 
     def requested(self, name: str) -> bool:
-        """Count a request of a REST path, or of a method of the WebSocket API; return False if nobody is there."""
+        """Count a request of a REST path, or of a method of the WebSocket API; return False if the exchange is down."""
         self._requests[name] += 1
         for path in sorted({rule.moment.path for rule in self._waiting if rule.moment.kind == "request"}):
             if begins(name, path):
@@ -157,7 +157,7 @@ class FaultInjector:
         return not self.is_away
 
     def fate(self, arrival: UserRequest) -> RequestFate:
-        """Return what becomes of a request that is about to be carried out."""
+        """Return the effect of faults on a request that is about to be executed."""
         fate, now_us = RequestFate(), self.scope.now_us
         for one in self._answers:
             kind = one.fault.kind
@@ -171,7 +171,7 @@ class FaultInjector:
         return fate
 
     def response(self, request: Request, response: Response) -> Response:
-        """Return what is answered instead of *response*."""
+        """Return what is sent instead of *response*."""
         if not request.path.startswith(_API):
             return response
         if self._reset:
@@ -188,7 +188,7 @@ class FaultInjector:
         return response
 
     def steps(self, us: int) -> Iterator[int]:
-        """Yield the instants up to *us* by which time should come there: each at which something is due, then *us*."""
+        """Yield the instants up to *us* at which something is due, and then *us*."""
         while True:
             times = [rule.moment.number for rule in self._waiting if rule.moment.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
@@ -200,7 +200,7 @@ class FaultInjector:
                 return
 
     def advanced(self, us: int) -> None:
-        """Advance the time to *us*, up to which all events were sent."""
+        """Advance the time to *us*, up to which all events have been sent."""
         self._come_to(us)
         self._reach(time=self._seconds())
         while self._appointments and self._appointments[0][0] <= us:
@@ -212,7 +212,7 @@ class FaultInjector:
         self.users.reach(us)
 
     def _settle(self) -> None:
-        """Do what is due for the connections, and restart the exchange: never in the midst of its rows."""
+        """Run what is due for the connections, and restart the exchange; never between the rows of a command."""
         self.scope.advance()
         self.users.advance()
         restarts, self._restarts = self._restarts, []
@@ -237,7 +237,7 @@ class FaultInjector:
         return False
 
     def _reach(self, path: str = "", **reached: float) -> None:
-        """Apply the rules whose moment has come, by the *reached* number of its kind; of requests those of *path*."""
+        """Apply the rules whose moment has come, by the *reached* number of its kind; for requests those of *path*."""
         due = [
             rule
             for rule in self._waiting

@@ -1,7 +1,7 @@
 """Faults of messages: whether and when they reach a client, and their content.
 
-Each function returns what is sent instead of a message, or None where the fault does not apply to it and waits for the
-next one. What a fault adds or changes never happened: the truth stays, and the log of what was sent names the fault.
+Each function returns what is sent instead of a message, or None if the fault does not apply to it and waits for the
+next one. Faults do not change the truth, and the log of sent messages names the fault.
 """
 
 from collections.abc import Mapping
@@ -77,13 +77,13 @@ def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Ou
 
 
 def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return the messages whose delay is over, and all when the fault is over."""
+    """Return the messages whose delay has passed, and all when the fault has ended."""
     delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
     return active.release(context.now_us - delay_us)
 
 
 def lag_due_us(active: ActiveFault) -> int | None:
-    """Return when the lag ends, or when the first message that it holds is due."""
+    """Return when the lag ends, or when its first held message is due."""
     dues = [since_us + (micros(active.fault["delay_s"]) or 0) for since_us, _ in active.held[:1]]
     return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
 
@@ -99,7 +99,7 @@ def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[O
 
 
 def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return all held messages when the fault is over."""
+    """Return all held messages when the fault has ended."""
     return active.release(context.now_us) if active.late(context.now_us) else []
 
 
@@ -168,7 +168,7 @@ def off_tick(message: Message, active: ActiveFault, context: FaultContext) -> li
     ticks = grid.ticks(bids[0][0]) - 1 if bids else 0
     if not ticks:
         return None
-    price_e8, rest = divmod((2 * ticks + 1) * grid.tick_e8, 2)  # nine places where eight are too few
+    price_e8, rest = divmod((2 * ticks + 1) * grid.tick_e8, 2)  # nine decimal places if eight are not enough
     return [_with_bid(message, (decimal_text(price_e8) + ("5" if rest else ""), bids[0][1]))]
 
 
@@ -185,12 +185,12 @@ def _damaged(message: Message, raw: bytes) -> Damaged:
 
 
 def _other(event: dict[str, object]) -> Message:
-    """Return a message of no stream that the exchange has."""
+    """Return a message of a stream that the exchange does not have."""
     return Message("!other", "other", 0, 0, json_bytes(event))
 
 
 def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Level]]:
-    """Return bids and asks after *message*; none where the truth does not reach back so far."""
+    """Return bids and asks after *message*; none if the truth does not reach back so far."""
     try:
         return context.truth.book(message.last_id)
     except Forgotten:

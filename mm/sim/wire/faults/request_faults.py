@@ -1,7 +1,7 @@
-"""Faults of requests of users: carried out or not, and answered by something else, late, or not at all.
+"""Faults of users' requests: executed or not, and answered with something else, late, or not at all.
 
-Each function is called when a request has come, is signed, and is not carried out yet. It returns what becomes of the
-request, or None where the fault does not apply to it and waits for the next one.
+Each function is called for an authenticated request before its execution. It returns the effect on the request, or None
+if the fault does not apply to it and waits for the next one.
 """
 
 import math
@@ -35,18 +35,18 @@ _ERRORS = {
     -2013: (BAD_REQUEST, "Order does not exist."),
     -2015: (UNAUTHORIZED, "Invalid API-key, IP, or permissions for action."),
 }
-"""HTTP status and message of each code of `error`; another code has the status of a bad request."""
+"""HTTP status and message of each code of `error`; other codes have the status of a bad request."""
 _NAMES_OF = {
     "order.cancel": ("orderId", "origClientOrderId"),
     "order.cancelReplace": ("cancelOrderId", "cancelOrigClientOrderId"),
     "order.amend.keepPriority": ("orderId", "origClientOrderId"),
 }
-"""The parameters by which a request names the order that it ends or changes."""
+"""The parameters by which a request identifies the order that it ends or changes."""
 _CANCEL_ALL = "openOrders.cancelAll"
 
 
 def error_of(code: int) -> ApiError:
-    """Return the exchange's error of a *code*."""
+    """Return the exchange's error for a *code*."""
     status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a script of faults."))
     return ApiError(code, msg, status)
 
@@ -85,7 +85,7 @@ def fill_on_cancel(fault: Fault, arrival: UserRequest, fate: RequestFate) -> Req
 
 
 def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestFate) -> RequestFate | None:
-    """Return what `status` makes of a request: of REST whether it is done, of the WebSocket API its answer as well."""
+    """Return the effect of `status` on a request: for REST whether it is executed, for WebSocket also the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None
     code, done = fault["code"], fate.done and fault["code"] >= _INTERNAL and not fault["undone"]
@@ -99,7 +99,7 @@ def status_of_request(fault: Fault, arrival: UserRequest, fate: RequestFate) -> 
 
 
 def _meant_by(arrival: UserRequest) -> UserOrder | None:
-    """Return the open order that a request is to end or to change; None where there is none."""
+    """Return the open order that a request is to end or to change; None for none."""
     call, method = arrival.call, arrival.operation.method
     if method == _CANCEL_ALL:
         return next(iter(call.exchange.users.open(call.account)), None)
@@ -107,14 +107,14 @@ def _meant_by(arrival: UserRequest) -> UserOrder | None:
         return None
     id_name, client_name = _NAMES_OF[method]
     order, agree = None, False
-    with suppress(ApiError):  # what cannot be read is refused when it is carried out
+    with suppress(ApiError):  # an invalid request is refused when it is executed
         order_id, client_id = call.parameters.order_key(id_name, client_name)
         order, agree = call.exchange.users.find(call.account, order_id, client_id)
     return order if order and agree and order.is_open else None
 
 
 def _request(fate: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault of the next ``n`` requests of a path, 0 for all from now on."""
+    """Return a fault of the next ``n`` requests of a path, 0 for all further ones."""
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
     return FaultKind.of_function(fate, parameters=parameters, fate=fate)
 

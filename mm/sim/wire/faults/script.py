@@ -1,4 +1,4 @@
-"""A script of faults: one rule a line, ``at WHEN [on WHOM] do FAULT [key=value …]``.
+"""A script of faults: one rule per line, ``at WHEN [on WHOM] do FAULT [key=value …]``.
 
 ::
 
@@ -9,7 +9,7 @@
     at connect 3 do close code=1001
     at request 2 of /api/v3/depth do status code=429 retry_after=3
 
-What happens is decided by `WHEN` and the script's seed alone. A moment that has passed when a rule is added is now.
+The effects depend only on `WHEN` and the script's seed. A rule whose moment has passed when it is added acts now.
 """
 
 import math
@@ -34,9 +34,9 @@ class Moment:
 
     Attributes:
         kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
-            ``connect`` (an attempt to open a WebSocket connection), ``request`` (one of a path).
-        number: Which: the first one that reaches it acts.
-        path: Of a request: what its path begins with.
+            ``connect`` (a WebSocket connection attempt), ``request`` (a request of a path).
+        number: The number of the event: the first event that reaches it triggers the rule.
+        path: For a request: prefix of its path.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Moment:
         if self.kind not in MOMENTS:
             raise BadScript(f"at {self.kind}: a rule acts at {', '.join(MOMENTS)}{closest(self.kind, MOMENTS)}")
         if not self.number >= 0 or (self.kind != "time" and self.number != int(self.number)):
-            raise BadScript(f"at {self.kind} {self.number}: it must be a number from 0 on, whole except for time")
+            raise BadScript(f"at {self.kind} {self.number}: it must be a number of at least 0, whole except for time")
 
     def __str__(self) -> str:
         number = self.number if self.kind == "time" else int(self.number)
@@ -61,8 +61,8 @@ class Rule:
     Attributes:
         moment: When it acts.
         fault: What happens then.
-        whom: To which connections: ``all`` that are open, the ``newest``, one at ``random``, or the one of a number.
-            At a ``connect`` it is that connection unless another is named, or the fault is for all to come.
+        whom: Its connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at a
+            ``connect``: that connection, unless the fault is for all later ones.
     """
 
     moment: Moment
@@ -73,7 +73,7 @@ class Rule:
         if isinstance(self.whom, str) and self.whom not in WHOM:
             raise BadScript(f"on {self.whom}: it must be {', '.join(WHOM)} or the number of a connection")
         if self.whom in WHOM[1:] and not self.fault.kind.now:
-            raise BadScript(f"on {self.whom}: {self.fault.kind.name} hits connections that open later")
+            raise BadScript(f"on {self.whom}: {self.fault.kind.name} affects connections that open later")
 
     def __str__(self) -> str:
         whom = "" if self.whom is None else f" on {self.whom}"
@@ -81,14 +81,14 @@ class Rule:
 
 
 def read_script(text: str, source: str = "script") -> list[Rule]:
-    """Return the rules of *text*, one a line; ``#`` begins a comment.
+    """Return the rules of *text*, one per line; ``#`` starts a comment.
 
     Args:
         text: Lines.
-        source: Where they come from, for messages.
+        source: Name of their source, for messages.
 
     Raises:
-        BadScript: Naming the first line that is no rule, and what may stand there instead.
+        BadScript: Naming the first invalid line, and the valid alternatives.
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -105,21 +105,21 @@ def load_script(path: Path) -> list[Rule]:
     """Return the rules of the file at *path*.
 
     Raises:
-        BadScript: If it cannot be read, or one of its lines is no rule.
+        BadScript: If it cannot be read, or has a line that is not a valid rule.
     """
     try:
         return read_script(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadScript(f"{path}: cannot be read ({error}); give a text file with one rule a line") from error
+        raise BadScript(f"{path}: cannot be read ({error}); give a text file with one rule per line") from error
 
 
 def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
-    """Return rules from rules and from lines of text."""
+    """Return rules from rules and lines of text."""
     return [rule for one in faults for rule in ([one] if isinstance(one, Rule) else read_script(one))]
 
 
 def _rule(words: list[str]) -> Rule:
-    """Return the rule of a line's words."""
+    """Return the rule of the words of a line."""
     head, tail = _split(words)
     if len(head) < 3 or head[0] != "at":
         raise BadScript("a rule begins with: at id|trade|time|connect|request NUMBER")
@@ -145,7 +145,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 def _fault(words: list[str]) -> Fault:
     name, *settings = words
     if name not in FAULTS:
-        raise BadScript(f"no fault is called {name!r}; known are {', '.join(FAULTS)}{closest(name, FAULTS)}")
+        raise BadScript(f"there is no fault {name!r}; known are {', '.join(FAULTS)}{closest(name, FAULTS)}")
     kind = FAULTS[name]
     given: dict[str, Any] = {}
     for setting in settings:
@@ -158,7 +158,7 @@ def _fault(words: list[str]) -> Fault:
 
 
 def _value(kind: type, key: str, text: str) -> Any:
-    """Return *text* as a value of the type *kind*."""
+    """Return *text* as a value of type *kind*."""
     if kind is str:
         return text
     number = _number(text, key)

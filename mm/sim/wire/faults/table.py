@@ -1,4 +1,4 @@
-"""Every fault by name; and the faults of connections and of the exchange as a whole."""
+"""The table of all faults by name; and the faults of connections and of the whole exchange."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def mute(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
 
 
 def _unmute(fault: Fault, connection: FaultyConnection) -> None:
-    """Send again: depth goes on without a gap, other events of the time between are lost."""
+    """Send again: depth continues without a gap, other events of the meantime are lost."""
     connection.stall(False, silent=True)
 
 
@@ -89,7 +89,7 @@ def refuse_connect(fault: Fault) -> Response:
 
 
 def _after(name: str) -> Callable[[Fault, int, int], int | None]:
-    """Return the end of a fault that lasts as many seconds as its parameter *name* says."""
+    """Return the end of a fault whose duration in seconds is its parameter *name*."""
 
     def end_us(fault: Fault, opened_us: int, now_us: int) -> int | None:
         lasts_us = micros(fault[name])
@@ -168,4 +168,4 @@ FAULTS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (*MESSAGE_FAULTS, *_CONNECTION_FAULTS, *ANSWER_FAULTS, *REQUEST_FAULTS, *_EXCHANGE_FAULTS)
 }
-"""The kinds of faults by name."""
+"""The fault kinds by name."""

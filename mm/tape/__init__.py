@@ -1,1 +1,1 @@
-"""A day folder becomes a tape, which engine and calibration play."""
+"""Converts a day folder into a tape, the input of engine and calibration."""

@@ -1,17 +1,17 @@
 # The compiled book: one dense array of lots per side, indexed by tick.
 #
 # Invariants (``CompiledBook.check`` verifies them):
-#   - a level inside the window stands in the array, one outside in the side's short list, never in both
-#   - best_bid is the highest price with lots, best_ask the lowest; 0 where the side is empty
-#   - every price with lots inside the window lies within [bid_floor, best_bid] or [best_ask, ask_ceil]
-# Rows of one message are stored first and the best price is settled once, after them: four times
-# faster than keeping it right at every row (docs/performance.md).
+#   - a level inside the window is in the array, one outside in the side's short list, never in both
+#   - best_bid is the highest price with lots, best_ask the lowest; 0 if the side is empty
+#   - every price with lots inside the window is in [bid_floor, best_bid] or [best_ask, ask_ceil]
+# Rows of one message are stored first and the best price is updated once, after them: four times faster than updating
+# it after every row (docs/performance.md).
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef enum:
-    LEVEL_PAGE_BITS = 8     # a page of prices in an index of levels (`mm.tape.level_changes`) has 2 to this many
-    MARK_EVERY = 16         # changes there, of which the first has a mark
+    LEVEL_PAGE_BITS = 8     # log2 of the prices per page in an index of levels (`mm.tape.level_changes`)
+    MARK_EVERY = 16         # changes there between two marks
 
 cdef packed struct Change:  # of a level in such an index: position of the event, lots displayed after it
     int32_t event
@@ -26,7 +26,7 @@ cdef struct Far:
 cdef struct Book:
     int64_t lo              # tick of the window's first entry
     int64_t hi              # one past the last
-    int64_t best_bid        # ticks, 0 where there is none
+    int64_t best_bid        # ticks, 0 if there is none
     int64_t best_ask
     int64_t bid_floor       # no bid of the window is lower
     int64_t ask_ceil        # no ask of the window is higher
@@ -58,12 +58,12 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
 
 
 cdef inline bint in_range(int64_t ticks) noexcept nogil:
-    """Return whether sums of such prices, and widths between them, are right; ``tape.TOO_HIGH`` is its end."""
+    """Return whether sums of such prices, and widths between them, cannot overflow; the limit is ``tape.TOO_HIGH``."""
     return 0 <= ticks < <int64_t> 1 << 61
 
 
 cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Apply rows that leave one level a side at most to such a book; its window is empty."""
+    """Apply rows that leave at most one level per side to such a book; its window is empty."""
     cdef Far* far
     cdef int64_t row
     for row in range(rows):

@@ -12,17 +12,17 @@ LEVEL_PAGE: int
 EVERY: int
 
 class TopPath:
-    """Grows the path of best prices: one row whenever bid, ask or the lots at either change."""
+    """Appends to the path of best prices: one row whenever bid, ask or the lots at either change."""
     def __new__(cls) -> Self: ...
 
 class CompiledBook:
-    """The compiled book with a Python face: what tests hold against its plain twin.
+    """The compiled book with a Python interface, which tests compare with its plain twin.
 
     Prices are ticks, quantities lots, ``side`` +1 for bids and -1 for asks; a price of 0 means none.
     """
     def __new__(cls, lo: int, hi: int) -> Self: ...
     def apply(self, side: NDArray[np.int8], ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> None:
-        """Apply the rows of one message: lots now displayed at each price, 0 removes it."""
+        """Apply the rows of one message: the displayed lots at each price, 0 removes the level."""
     def clear(self) -> None:
         """Empty the book."""
     def best(self) -> tuple[int, int]:
@@ -32,17 +32,17 @@ class CompiledBook:
     def levels(self, side: int) -> list[tuple[int, int]]:
         """Return all levels of a side as (ticks, lots), best first."""
     def check(self) -> None:
-        """Raise AssertionError where an invariant of the book does not hold."""
+        """Raise AssertionError if an invariant of the book is violated."""
 
 class TapeReplay:
-    """Plays the book of a day once, a window of events after the other.
+    """Plays the book of a day once, one window of events after the other.
 
-    A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book
-    crossed or locked ends it too: what follows up to the next snapshot is left out, but for trades.
+    A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
+    or locked ends it, too: further events up to the next snapshot are left out, except trades.
 
     Attributes:
-        crossed: The events that leave the book crossed. All events are counted from the first one played.
-        frames: For each wanted keyframe, where there is a valid book, the event and the whole book after it.
+        crossed: The events that leave the book crossed, counted from the first played event.
+        frames: For each requested keyframe with a valid book, the event and the complete book after it.
     """
     @property
     def crossed(self) -> list[int]: ...
@@ -60,14 +60,14 @@ class TapeReplay:
         """Play the next events.
 
         Args:
-            kind: Their kinds.
-            first_row: int64[n+1], where the rows of each begin.
+            kind: uint8[n], their kinds.
+            first_row: int64[n+1], the first row of each, and the end of the last one's.
             rows: The rows: side, ticks and lots.
-            keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+            keyframe_after: uint8[n], 1 to request the complete book after that event.
             kept: uint8[n], set to 0 for the events that are left out.
 
         Returns:
-            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros where the book ends.
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
         """
 
 def count_levels(
@@ -81,10 +81,10 @@ def count_levels(
     """Count the rows of DEPTH and SNAPSHOT events by slot and side.
 
     Args:
-        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first one's.
-        slot: Of each row, the number of its price.
-        framed: Whether the rows of the first event count, whatever its kind.
-        count: The count of ``2 * slot + is_bid`` is added to.
+        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first row of these.
+        slot: The number of the price of each row.
+        framed: Whether to count the rows of the first event whatever its kind.
+        count: Counts are added at ``2 * slot + is_bid``.
     """
 
 def place_levels(
@@ -99,12 +99,12 @@ def place_levels(
     place: NDArray[np.int64],
     change: NDArray[np.void],
 ) -> None:
-    """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
+    """Write the rows that `count_levels` counts to the positions of their levels, for a range of levels.
 
     Args:
-        kind, first_row, row_side, slot, row_lots, framed: As there.
+        kind, first_row, row_side, slot, row_lots, framed: As in `count_levels`.
         begin_event: The number of the first event.
-        begin_level: The first level of the span, as ``2 * slot + is_bid``.
-        place: Of each level of the span where its next row goes; is moved on.
+        begin_level: The first level of the range, as ``2 * slot + is_bid``.
+        place: Position of the next row of each level of the range; it is advanced.
         change: The rows by level: event and lots.
     """

@@ -13,9 +13,9 @@ from mm.tape._memory cimport prefer_large_pages, prefetch
 
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
-cdef int64_t AHEAD = 256  # rows behind those of a message that are fetched for later ones: they mostly stand there
-cdef int64_t MANY_EVENTS = 4096  # a KEYFRAME is looked for before the rows of more are stored
-cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages that no level touches cost no memory
+cdef int64_t AHEAD = 256  # rows after those of a message to prefetch for later ones, which are mostly there
+cdef int64_t MANY_EVENTS = 4096  # with more events, search for a KEYFRAME before storing rows
+cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages without levels cost no memory
 LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
 EVERY = MARK_EVERY  # type: int
 
@@ -27,7 +27,7 @@ cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     book.hi = max(hi, lo + 1)
     book.bid_floor = book.hi
     book.ask_ceil = book.lo - 1
-    # Large blocks of calloc are zero pages of the system, which take memory only where a level is written.
+    # Large blocks of calloc are zero pages of the system, which use memory only after a write.
     book.bid_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
     book.ask_lots = <int64_t*> calloc(book.hi - lo, sizeof(int64_t))
     if not (book.bid_lots and book.ask_lots):
@@ -49,7 +49,7 @@ cdef void book_close(Book* book) noexcept nogil:
 
 
 cdef void book_clear(Book* book) noexcept nogil:
-    """Empty the book; only the span that was in use is touched."""
+    """Empty the book; only the range in use is cleared."""
     cdef int64_t top = min(book.best_bid, book.hi - 1)
     if book.bid_floor <= top:
         memset(book.bid_lots + (book.bid_floor - book.lo), 0, (top - book.bid_floor + 1) * sizeof(int64_t))
@@ -64,11 +64,11 @@ cdef void book_clear(Book* book) noexcept nogil:
     book.far_ask.used = 0
 
 
-# A book whose best prices the caller knows and sets, whatever levels are stored: all levels of its window, of either
-# side, lie within [bid_floor, ask_ceil].
+# A book whose best prices the caller tracks and sets, independent of the stored levels: all levels of its window, of
+# either side, are within [bid_floor, ask_ceil].
 
 cdef void book_span(Book* book) noexcept nogil:
-    """Let the book be such a one from now on."""
+    """Convert the book to such a one."""
     if book.best_bid:
         book.ask_ceil = max(book.ask_ceil, min(book.best_bid, book.hi - 1))
     if book.best_ask:
@@ -81,7 +81,7 @@ cdef void book_wipe(Book* book) noexcept nogil:
     book_clear(book)
 
 
-# Levels outside the window: few and seldom touched, so a plain list is searched.
+# Levels outside the window are few and seldom used, so a linear search in a list is enough.
 
 cdef int64_t far_find(const Far* far, int64_t ticks) noexcept nogil:
     cdef int64_t i
@@ -113,16 +113,16 @@ cdef int far_grow(Far* far) except -1 nogil:
 
 cdef int refuse_price(int64_t ticks) except -1 nogil:
     with gil:
-        raise OverflowError(f"a price of {ticks} ticks, where a book holds those below 2**61")
+        raise OverflowError(f"a price of {ticks} ticks, but a book needs prices below 2**61")
 
 
 cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
     cdef int64_t i = far_find(far, ticks)
-    if not in_range(ticks):  # the window lies within the range, so that no other row needs to be looked at
+    if not in_range(ticks):  # the window is within the range, so no other row needs the check
         refuse_price(ticks)
     if lots == 0:
         if i >= 0:
-            far.used -= 1  # the last one takes its place: the list has no order
+            far.used -= 1  # the last one replaces it: the list has no order
             far.ticks[i] = far.ticks[far.used]
             far.lots[i] = far.lots[far.used]
         return 0
@@ -137,7 +137,7 @@ cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
 
 
 cdef int64_t bid_at_or_below(const Book* book, int64_t ticks) noexcept nogil:
-    """Return the window's best bid at or below *ticks*, 0 where there is none."""
+    """Return the window's best bid at or below *ticks*, 0 if there is none."""
     cdef const int64_t* lots = book.bid_lots - book.lo
     ticks = min(ticks, book.hi - 1)
     while ticks >= book.bid_floor:
@@ -148,7 +148,7 @@ cdef int64_t bid_at_or_below(const Book* book, int64_t ticks) noexcept nogil:
 
 
 cdef int64_t ask_at_or_above(const Book* book, int64_t ticks) noexcept nogil:
-    """Return the window's best ask at or above *ticks*, 0 where there is none."""
+    """Return the window's best ask at or above *ticks*, 0 if there is none."""
     cdef const int64_t* lots = book.ask_lots - book.lo
     ticks = max(ticks, book.lo)
     while ticks <= book.ask_ceil:
@@ -159,18 +159,18 @@ cdef int64_t ask_at_or_above(const Book* book, int64_t ticks) noexcept nogil:
 
 
 cdef int center(Book* book, int64_t ticks) except -1 nogil:
-    """Move the window so that *ticks*, a best price that lies outside, is in its middle."""
+    """Move the window so that *ticks*, a best price outside of it, is in its middle."""
     cdef int64_t width = book.hi - book.lo
     cdef int64_t lo = max(ticks - width // 2, 0)
     return book_move(book, lo, lo + width)
 
 
-# The window is shifted so that a tick is its own index; its bounds are in locals, since the compiler would read them again
-# after each store. A loop for both sides would choose by the side at every row. A price below the window is far beyond
+# The window is shifted so that a tick is its own index; its bounds are locals, since the compiler would reload them
+# after each store. A loop for both sides would branch on the side at every row. A price below the window is far beyond
 # its width as an unsigned distance: one comparison finds the prices outside.
 
 cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Store the bids that stand first in *rows*, settle the best bid, and return how many there were."""
+    """Store the bids at the start of *rows*, update the best bid, and return their number."""
     cdef int64_t* window = book.bid_lots - book.lo
     cdef int64_t lo = book.lo, hi = book.hi, top = book.best_bid, floor = book.bid_floor
     cdef int64_t row = 0, at
@@ -186,7 +186,7 @@ cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, co
             far = True
         row += 1
     book.bid_floor = floor
-    book.best_bid = bid_at_or_below(book, top)  # most often there at once: no level above *top* has lots
+    book.best_bid = bid_at_or_below(book, top)  # found at once in most cases: no level above *top* has lots
     if far or book.best_bid == 0:
         book.best_bid = max(book.best_bid, far_best(&book.far_bid, 1))
         if book.best_bid >= hi:
@@ -195,7 +195,7 @@ cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, co
 
 
 cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Store the asks that stand first in *rows*, settle the best ask, and return how many there were."""
+    """Store the asks at the start of *rows*, update the best ask, and return their number."""
     cdef int64_t* window = book.ask_lots - book.lo
     cdef int64_t lo = book.lo, hi = book.hi, ceil = book.ask_ceil
     cdef int64_t top = book.best_ask if book.best_ask else hi
@@ -223,7 +223,7 @@ cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, co
 
 
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Apply the rows of one message: each gives the lots now displayed at a price, 0 removes it."""
+    """Apply the rows of one message: each sets the displayed lots at a price, 0 removes the level."""
     cdef int64_t done = 0, row
     prefetch(side + AHEAD)
     for row in range(0, rows, 8):
@@ -238,7 +238,7 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
 
 
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil:
-    """Store the rows of the DEPTH events of ``first:stop`` in a book whose best prices the caller knows.
+    """Store the rows of the DEPTH events of ``first:stop`` in a book whose best prices the caller tracks.
 
     That takes two thirds of the time. With *framed* the rows of the first event are stored whatever its kind.
     """
@@ -259,7 +259,7 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
             prefetch(lots + row + AHEAD)
         for row in range(books.first_row[event], end):
             at = ticks[row]
-            if <uint64_t> at - <uint64_t> low >= width:  # few prices are farther than all before
+            if <uint64_t> at - <uint64_t> low >= width:  # few prices are outside the range of all previous ones
                 if not book.lo <= at < book.hi:
                     far_put(&book.far_bid if side[row] > 0 else &book.far_ask, at, lots[row])
                     continue
@@ -271,12 +271,12 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
 
 
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil:
-    """Store in such a book the rows of the events from *shown* on, before *stop*; behind many, from the last KEYFRAME on."""
+    """Store the rows of the events *shown* to *stop* in such a book; if they are many, from the last KEYFRAME on."""
     cdef int64_t event = stop - 1, best_bid = book.best_bid, best_ask = book.best_ask
     if stop - shown > MANY_EVENTS:
         while event > shown and books.kind[event] != KEYFRAME:
             event -= 1
-        if event > shown:  # the whole book stands there
+        if event > shown:  # the complete book is there
             book_wipe(book)
             book.best_bid, book.best_ask = best_bid, best_ask
             return book_store(book, books, event, stop, True)
@@ -284,7 +284,7 @@ cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t st
 
 
 cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
-    """Put a level into an empty place, wherever the window lies."""
+    """Put a level into an empty place, inside or outside the window."""
     if not book.lo <= ticks < book.hi:
         far_put(&book.far_bid if side > 0 else &book.far_ask, ticks, lots)
     elif side > 0:
@@ -323,12 +323,12 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     if book.best_ask:
         move_levels(book, &moved, -1)
     book_close(book)
-    book[0] = moved  # whose arrays are its own: nothing is freed twice
+    book[0] = moved  # it owns its arrays: nothing is freed twice
     return 0
 
 
 cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return the displayed lots at a price, 0 where there is no level."""
+    """Return the displayed lots at a price, 0 if there is no level."""
     cdef const Far* far
     cdef int64_t found
     if book.lo <= ticks < book.hi:
@@ -339,7 +339,7 @@ cdef int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept no
 
 
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return a side's next price after *ticks*, away from the market; 0 where there is none."""
+    """Return a side's next price after *ticks*, away from the market; 0 if there is none."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef int64_t i, found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
     for i in range(far.used):
@@ -349,7 +349,7 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
 
 
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil:
-    """Choose a window that holds every price of *rows*, or the most that fits around the middle row's."""
+    """Choose a window that includes every price of *rows*, or the largest allowed one around the middle row's."""
     cdef int64_t row, low, high
     if rows == 0:
         lo[0] = 0
@@ -370,18 +370,18 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
 
 
 cdef class TopPath:
-    """Grows the path of best prices: one row whenever bid, ask or the lots at either change."""
+    """Appends to the path of best prices: one row whenever bid, ask or the lots at either change."""
 
     cdef int64_t[:, ::1] rows
     cdef int64_t used
     cdef bint begun
-    cdef int64_t bid, ask, bid_lots, ask_lots  # of the last row, which `take` may have taken
+    cdef int64_t bid, ask, bid_lots, ask_lots  # of the last row, even after `take`
 
     def __cinit__(self) -> None:
         self.rows = np.empty((1 << 16, 5), np.int64)
 
     cdef int put(self, int64_t event, const Book* book) except -1 nogil:
-        """Append the top after *event*, unless it is what it was."""
+        """Append the top of book after *event*, unless it is unchanged."""
         cdef int64_t bid = book.best_bid, ask = book.best_ask
         cdef int64_t bid_lots = book_lots_at(book, 1, bid) if bid else 0
         cdef int64_t ask_lots = book_lots_at(book, -1, ask) if ask else 0
@@ -407,14 +407,14 @@ cdef class TopPath:
         return 0
 
     cdef object take(self):
-        """Return the rows since the last time."""
+        """Return the rows since the last call."""
         taken = np.asarray(self.rows)[: self.used].copy()
         self.used = 0
         return taken
 
 
 cdef class CompiledBook:
-    """The compiled book with a Python face: what tests hold against its plain twin.
+    """The compiled book with a Python interface, which tests compare with its plain twin.
 
     Prices are ticks, quantities lots, ``side`` +1 for bids and -1 for asks; a price of 0 means none.
     """
@@ -428,7 +428,7 @@ cdef class CompiledBook:
         book_close(&self.book)
 
     def apply(self, const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots) -> None:
-        """Apply the rows of one message: lots now displayed at each price, 0 removes it."""
+        """Apply the rows of one message: the displayed lots at each price, 0 removes the level."""
         if side.shape[0]:
             book_apply(&self.book, &side[0], &ticks[0], &lots[0], side.shape[0])
 
@@ -453,7 +453,7 @@ cdef class CompiledBook:
         return sorted(found, reverse=side > 0)
 
     def check(self) -> None:
-        """Raise AssertionError where an invariant of the book does not hold."""
+        """Raise AssertionError if an invariant of the book is violated."""
         for side in (1, -1):
             levels = self.levels(side)
             best = self.book.best_bid if side > 0 else self.book.best_ask
@@ -466,14 +466,14 @@ cdef class CompiledBook:
 
 
 cdef class TapeReplay:
-    """Plays the book of a day once, a window of events after the other.
+    """Plays the book of a day once, one window of events after the other.
 
-    A snapshot begins the book, a gap ends it; trades and keyframes are passed over. An event that leaves the book
-    crossed or locked ends it too: what follows up to the next snapshot is left out, but for trades.
+    A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
+    or locked ends it, too: further events up to the next snapshot are left out, except trades.
 
     Attributes:
-        crossed: The events that leave the book crossed. All events are counted from the first one played.
-        frames: For each wanted keyframe, where there is a valid book, the event and the whole book after it.
+        crossed: The events that leave the book crossed, counted from the first played event.
+        frames: For each requested keyframe with a valid book, the event and the complete book after it.
     """
 
     cdef readonly list crossed  # type: list[int]
@@ -503,21 +503,21 @@ cdef class TapeReplay:
         """Play the next events.
 
         Args:
-            kind: Their kinds.
-            first_row: int64[n+1], where the rows of each begin.
+            kind: uint8[n], their kinds.
+            first_row: int64[n+1], the first row of each, and the end of the last one's.
             rows: The rows: side, ticks and lots.
-            keyframe_after: uint8[n], 1 where the whole book after that event is wanted.
+            keyframe_after: uint8[n], 1 to request the complete book after that event.
             kept: uint8[n], set to 0 for the events that are left out.
 
         Returns:
-            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros where the book ends.
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
         """
         cdef const int8_t[::1] side = rows[0]
         cdef const int64_t[::1] ticks = rows[1], lots = rows[2]
         cdef int64_t event, row, count = kind.shape[0]
         if ticks.shape[0]:
             self.widen(&ticks[0], ticks.shape[0])
-        with nogil:  # another thread puts the next window in order meanwhile (`mm.tape.build`)
+        with nogil:  # another thread orders the next window meanwhile (`mm.tape.build`)
             for event in range(count):
                 if self.void and kind[event] != SNAPSHOT:
                     kept[event] = kind[event] == TRADE
@@ -529,7 +529,7 @@ cdef class TapeReplay:
                     row = first_row[event]
                     if row < first_row[event + 1]:
                         book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
-                    # Judged after the whole message: within one, a book may cross for a moment.
+                    # Checked after the whole message: within one, a book may cross temporarily.
                     if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
                         with gil:
                             self.crossed.append(self.played + event)
@@ -543,7 +543,7 @@ cdef class TapeReplay:
         return self.path.take()
 
     cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
-        """Move the book's window so that it holds the prices of *rows* and all levels, where that is not too much."""
+        """Extend the window to the prices of *rows* and all levels, unless it would be too large."""
         cdef int64_t lo, hi, low, high
         window_for(ticks, rows, &lo, &hi)
         if self.book.lo <= lo and hi <= self.book.hi:
@@ -551,7 +551,7 @@ cdef class TapeReplay:
         low = min(lo, self.book.bid_floor) if self.book.best_bid else lo
         high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
         if high - low > MAX_WINDOW:
-            low, high = lo, hi  # levels outside go to the short lists, and come back when the window moves to them
+            low, high = lo, hi  # levels outside move to the short lists, and back when the window reaches them
         return book_move(&self.book, low, high)
 
 
@@ -590,10 +590,10 @@ cdef tuple side_levels(const Book* book, int side):
 cdef int64_t levels_between(
     const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* found
 ) noexcept nogil:
-    """Count the levels at ``first <= price <= last``, where *lots* stand by price; write them where there is room."""
+    """Count the levels at ``first <= price <= last`` of *lots*, indexed by price; write them if there is room."""
     cdef int64_t at = first, stop, count = 0
     while at <= last:
-        # A deep book has a level in a few hundred prices: eight empty ones are passed over by one comparison.
+        # A deep book has a level in a few hundred prices: one comparison skips eight empty ones.
         if at + 7 <= last and not (
             lots[at] | lots[at + 1] | lots[at + 2] | lots[at + 3]
             | lots[at + 4] | lots[at + 5] | lots[at + 6] | lots[at + 7]
@@ -621,10 +621,10 @@ def count_levels(
     """Count the rows of DEPTH and SNAPSHOT events by slot and side.
 
     Args:
-        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first one's.
-        slot: Of each row, the number of its price.
-        framed: Whether the rows of the first event count, whatever its kind.
-        count: The count of ``2 * slot + is_bid`` is added to.
+        kind, first_row, row_side: Columns of some events; ``first_row`` counts from the first row of these.
+        slot: The number of the price of each row.
+        framed: Whether to count the rows of the first event whatever its kind.
+        count: Counts are added at ``2 * slot + is_bid``.
     """
     cdef int64_t event, row
     with nogil:
@@ -646,13 +646,13 @@ def place_levels(
     int64_t[::1] place,
     Change[::1] change,
 ) -> None:
-    """Write the rows that `count_levels` counts to the places of their levels, for a span of levels.
+    """Write the rows that `count_levels` counts to the positions of their levels, for a range of levels.
 
     Args:
-        kind, first_row, row_side, slot, row_lots, framed: As there.
+        kind, first_row, row_side, slot, row_lots, framed: As in `count_levels`.
         begin_event: The number of the first event.
-        begin_level: The first level of the span, as ``2 * slot + is_bid``.
-        place: Of each level of the span where its next row goes; is moved on.
+        begin_level: The first level of the range, as ``2 * slot + is_bid``.
+        place: Position of the next row of each level of the range; it is advanced.
         change: The rows by level: event and lots.
     """
     cdef int64_t event, row, level, levels = place.shape[0]

@@ -1,5 +1,5 @@
-# Large buffers on large pages, where the system has them: fewer faults to fill them, fewer misses to walk them. And
-# memory that is fetched before it is read or written.
+# Large pages for large buffers, where the system has them: fewer page faults and fewer TLB misses. And prefetching of
+# memory before it is read or written.
 
 cdef extern from *:
     """
@@ -13,7 +13,7 @@ cdef extern from *:
         uintptr_t from = ((uintptr_t) start + 4095) & ~(uintptr_t) 4095;
         uintptr_t to = ((uintptr_t) start + bytes) & ~(uintptr_t) 4095;
         if (to > from && bytes >= (4u << 20))
-            madvise((void *) from, to - from, MADV_HUGEPAGE);  /* a hint: whatever it answers, memory is memory */
+            madvise((void *) from, to - from, MADV_HUGEPAGE);  /* a hint: errors do not matter */
     #else
         (void) start; (void) bytes;
     #endif

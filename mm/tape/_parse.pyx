@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Bytes to integer columns: the NDJSON of raw depth messages and the plain CSV tables of a day folder.
+"""Parsers from bytes to integer columns: the NDJSON of raw depth messages and the plain CSV tables of a day folder.
 
-Both parsers are fed pieces of a file as they are inflated. Decimals become whole units of 1e-8, exactly; `place_rows`
-turns the rows that they leave into ticks and lots.
+Both parsers process pieces of a file as they are decompressed. Decimals become whole units of 1e-8, exactly;
+`place_rows` converts the parsed rows into ticks and lots.
 """
 
 from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int32_t, int64_t, uint64_t
@@ -28,12 +28,12 @@ Block = tuple[NDArray[np.int8], Whole, Whole, int, int]  # side, price, quantity
 DTYPES = {1: np.int8, 4: np.int32, 8: np.int64}  # type: dict[int, type[np.signedinteger]]
 
 cpdef enum Cell:
-    """What a column of a table holds; the cells of WORD columns are positions in ``words``."""
+    """The type of a table's column; the cells of WORD columns are positions in ``words``."""
     SKIP, INT, PRICE, QTY, FLAG, WORD
-    OPTIONAL = 8  # added to another: the column may be absent and a field empty; both read -1
+    OPTIONAL = 8  # added to another: the column may be absent or a field empty, which gives -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 20  # columns of 4 MiB: little memory for one that is kept elsewhere, or released with its rows
+    BLOCK_ROWS = 1 << 20  # columns of 4 MiB: little memory until it is kept elsewhere, or released with its rows
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
     RECENT = 4  # words found again without Python
@@ -45,9 +45,9 @@ cdef struct Recent:
 
 
 cdef class Column:
-    """A growing run of int64 (*width* 8), int32 (4) or int8 (1) in memory of numpy.
+    """A growing array of int64 (*width* 8), int32 (4) or int8 (1) in memory of numpy.
 
-    With width 4, `put` makes it int64 at the first item that needs it.
+    With width 4, `put` converts it to int64 at the first item that needs it.
     """
 
     cdef object array
@@ -60,10 +60,10 @@ cdef class Column:
 
     @property
     def values(self) -> NDArray[np.int64]:
-        """The items so far; good until the column grows."""
+        """The items so far; valid until the column grows."""
         return self.array[: self.used]
 
-    # Room is made once a message (`reserve`, `make_room`), so that no item needs a check.
+    # Room is reserved once per message (`reserve`, `make_room`), so that no item needs a check.
 
     cdef inline void add(self, int64_t value) noexcept nogil:
         """Append to a column of width 8 that has room (`reserve`)."""
@@ -71,7 +71,7 @@ cdef class Column:
         self.used += 1
 
     cdef inline int put(self, Py_ssize_t at, int64_t value) except -1 nogil:
-        """Write an item after those that count; all before it have been written."""
+        """Write an item after the counted ones; all items before it have been written."""
         if self.width == 4:
             if value <= INT32_MAX:
                 (<int32_t*> self.data)[at] = <int32_t> value
@@ -82,7 +82,7 @@ cdef class Column:
         return 0
 
     cdef int grow(self, Py_ssize_t room) except -1:
-        """Move to an array of *room* items, in whose unused end no page is touched."""
+        """Move to an array of *room* items, whose unused end touches no page."""
         array = fresh(room, DTYPES[self.width])
         if self.used:
             array[: self.used] = self.array[: self.used]
@@ -96,7 +96,7 @@ cdef class Column:
         return 0
 
     cdef int remake(self, Py_ssize_t items, int64_t times, Py_ssize_t width) except -1:
-        """Multiply the first *items*, counted already or not, in items of *width* or of more where they need it."""
+        """Multiply the first *items*, counted or not, in items of *width* bytes or more if necessary."""
         values = self.array[:items].astype(np.int64) * times
         self.width = 8 if items and values.max() > INT32_MAX else width
         array = fresh(self.room, DTYPES[self.width])
@@ -125,10 +125,10 @@ cdef class Words:
             self.recent[slot].size = -1
 
     cdef int64_t code(self, const char* text, Py_ssize_t size) except -2 nogil:
-        """Return the number of a word, -1 for one that is too long."""
+        """Return the number of a word, -1 if it is too long."""
         cdef int i
         cdef Recent* slot
-        # A run id stands in every row and changes a few times a day: comparing bytes saves a string and a look-up.
+        # A run id is in every row and changes a few times a day: comparing bytes saves a string and a look-up.
         for i in range(RECENT):
             if size == self.recent[i].size and memcmp(text, self.recent[i].text, size) == 0:
                 return self.recent[i].code
@@ -138,19 +138,19 @@ cdef class Words:
         self.oldest = (self.oldest + 1) % RECENT
         memcpy(slot.text, text, size)
         slot.size = size
-        with gil:  # without a variable of Python, which would take its lock at the end of every call
+        with gil:  # without a Python variable, which would take the lock at the end of every call
             self.words = list(dict.fromkeys([*self.words, text[:size].decode("utf-8", "replace")]))
             slot.code = self.words.index(text[:size].decode("utf-8", "replace"))
         return slot.code
 
 
 cdef class LineParser:
-    """Cuts pieces of a file into lines; a subclass parses one.
+    """Splits pieces of a file into lines; a subclass parses one line.
 
     Args:
         name: The file, for messages.
-        tick_e8: Price step; a price off it raises OffGrid. 0 finds the greatest that divides all prices.
-        qty_step_e8: Quantity step to begin with; finer quantities make it finer. 0 begins with the first quantity.
+        tick_e8: Price step; a price off it raises OffGrid. 0 infers the greatest step that divides all prices.
+        qty_step_e8: Initial quantity step; finer quantities make it finer. 0 starts with the first quantity.
     """
 
     cdef readonly str name
@@ -158,7 +158,7 @@ cdef class LineParser:
     cdef Grid price_grid, qty_grid
     cdef Words seen
     cdef bytes tail
-    cdef const char* start  # of the line at work
+    cdef const char* start  # of the current line
     cdef const char* end    # its newline
 
     def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0) -> None:
@@ -170,24 +170,24 @@ cdef class LineParser:
 
     @property
     def tick_e8(self) -> int:
-        """The price step given, or the greatest that divides all prices; 0 without one."""
+        """The given price step, or the greatest that divides all prices; 0 without one."""
         return self.price_grid.step
 
     @property
     def lot_e8(self) -> int:
-        """The greatest step that divides the quantity step given and all quantities; 0 without one."""
+        """The greatest step that divides the given quantity step and all quantities; 0 without one."""
         return self.qty_grid.step
 
     @property
     def words(self) -> list[str]:
-        """The words that the cells of word columns number."""
+        """The words to which the cells of word columns refer."""
         return self.seen.words
 
     def feed(self, const unsigned char[::1] piece) -> None:
-        """Parse the lines that *piece*, any bytes, completes, and keep the one it tears.
+        """Parse the lines that are complete after *piece*, any bytes, and keep the incomplete rest.
 
         Raises:
-            BrokenFile: If a line is not what it should be.
+            BrokenFile: If a line is invalid.
             OffGrid: If a price is off the given step.
         """
         if piece.shape[0] == 0:
@@ -208,10 +208,10 @@ cdef class LineParser:
         self.tail = start[: end - start]
 
     def finish(self, bint accept_last) -> int:
-        """Return how many lines are lost at the end: 1 where the last one is torn.
+        """Return the number of lines that are lost at the end: 1 if the last one is torn.
 
         Args:
-            accept_last: Take a last line that is whole but for its newline.
+            accept_last: Accept a last line that lacks only its newline.
         """
         torn = self.tail
         self.tail = b""
@@ -227,11 +227,11 @@ cdef class LineParser:
         return 1
 
     cdef const char* run(self, const char* start, const char* end) except NULL:
-        """Parse whole lines; return where the torn one begins."""
+        """Parse complete lines; return the start of the incomplete one."""
         self.start = start
-        with nogil:  # another thread inflates the next piece meanwhile (`mm.tape.files`)
+        with nogil:  # another thread decompresses the next piece meanwhile (`mm.tape.files`)
             while True:
-                # Every line ends with a newline in memory, so the scanners need no bound (`_scan.pxd`).
+                # Every line ends with a newline in memory, so the scanners need no bounds check (`_scan.pxd`).
                 self.end = <const char*> memchr(self.start, c"\n", end - self.start)
                 if self.end == NULL:
                     break
@@ -245,7 +245,7 @@ cdef class LineParser:
         return 0
 
     cdef int refuse_price(self, const char* at, int64_t price) except -1 nogil:
-        """Raise about *price*, which stands at *at* and is 0 or off the grid."""
+        """Raise the error for *price* at *at*, which is 0 or off the grid."""
         if price == 0:
             self.fail(at, b"a price above 0")
         with gil:
@@ -259,31 +259,31 @@ cdef class LineParser:
             stands = at[: min(self.end - at, 40)].decode("utf-8", "replace") or "nothing"
             raise BrokenFile(
                 f"{self.name}:{self.lines}: {wanted.decode()} expected at byte {at - self.start + 1} of the line, "
-                f"where {stands!r} stands; restore the file or take the line out"
+                f"where {stands!r} stands; restore the file or remove the line"
             )
 
 
 cdef class DiffParser(LineParser):
-    """Parses raw depth messages: one JSON object a line, keys in any order, unknown keys passed over.
+    """Parses raw depth messages: one JSON object per line, keys in any order, unknown keys are skipped.
 
     Args:
         name, tick_e8, qty_step_e8: As for `LineParser`.
-        room: Messages to expect; more are as welcome, but move what was parsed to larger memory.
-        lenient: Leave levels off the tick out, and count them.
-        keep: Called with each block that is full; returns it in other memory. None: it stays where it is.
+        room: Expected number of messages; more are accepted, but cause a copy to larger memory.
+        lenient: Leave out levels off the tick, and count them.
+        keep: Called with each full block; returns it in other memory. None: it stays where it is.
 
     Attributes:
-        recv_us, recv_seq, run, exchange, first_id, last_id: One item a message; -1 where a key is absent.
-            ``run`` is a position in ``words``, ``exchange`` is E as received.
-        first_row: Where the rows of each message begin, and, last, where they end.
-        left_out, first_left_out: Levels that were left out, and the line (from 1) of the first; 0 without one.
+        recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a
+            position in ``words``, ``exchange`` is E as received.
+        first_row: The first row of each message, and at the end the row after the last.
+        left_out, first_left_out: Number of left-out levels, and the line (from 1) of the first; 0 without one.
     """
 
     cdef readonly Column recv_us, recv_seq, run_code, exchange, first_id, last_id, first_row
     cdef list closed
-    cdef Column side, price, qty  # of the block at work
-    cdef uint64_t tick, lot  # what its prices and quantities are counted in; 0 before the first
-    cdef Py_ssize_t fresh  # levels of the message at work; they count once it is whole
+    cdef Column side, price, qty  # of the current block
+    cdef uint64_t tick, lot  # units of its prices and quantities; 0 before the first
+    cdef Py_ssize_t fresh  # levels of the current message; they count once it is complete
     cdef int64_t rows
     cdef bint lenient
     cdef readonly int64_t left_out, first_left_out
@@ -310,10 +310,10 @@ cdef class DiffParser(LineParser):
 
     @property
     def blocks(self) -> list[Block]:
-        """(side, price, quantity, tick, lot) of the rows, block after block; no message stands in two.
+        """(side, price, quantity, tick, lot) of the rows, block after block; no message is split between two.
 
-        Prices are counted in the block's tick and quantities in its lot, in 1e-8: int32 where that is enough.
-        Whoever moves the rows on can let go of them block by block.
+        Prices are in units of the block's tick and quantities of its lot, in 1e-8: int32 if that is enough. A caller
+        that copies the rows can release them block by block.
         """
         return [*self.closed, self.block()]
 
@@ -321,21 +321,21 @@ cdef class DiffParser(LineParser):
         return self.side.values, self.price.values, self.qty.values, self.tick, self.lot
 
     cdef int open_block(self, Py_ssize_t rows) except -1:
-        """Begin a block of at least *rows*, in items as wide as those of the last."""
+        """Start a block of at least *rows*, with items as wide as those of the last."""
         if self.rows:
             self.closed.append(self.keep(self.block()) if self.keep else self.block())
         if self.rows and self.keep and rows <= self.side.room:
-            self.side.used = self.price.used = self.qty.used = 0  # memory that was touched costs nothing to use again
+            self.side.used = self.price.used = self.qty.used = 0  # reusing touched memory costs nothing
             self.tick, self.lot = self.price_grid.step, self.qty_grid.step
             return 0
         rows = max(rows, BLOCK_ROWS)
-        # A message never stands in two blocks, so a run of rows is one piece of memory to `place_rows`.
+        # A message is never split between two blocks, so a run of rows is one piece of memory to `place_rows`.
         self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
         self.tick, self.lot = self.price_grid.step, self.qty_grid.step
         return 0
 
     cdef int refine(self, Py_ssize_t rows) except -1:
-        """Count the first *rows* of the block in the grids' steps, which have become finer."""
+        """Convert the first *rows* of the block to the grids' steps, which have become finer."""
         if self.tick != self.price_grid.step:
             self.price.remake(rows, self.tick // self.price_grid.step if self.tick else 1, self.price.width)
         if self.lot != self.qty_grid.step:
@@ -381,7 +381,7 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int message(self, int64_t* number) except -1 nogil:
-        """Parse the line's object: its numbers into *number*, its levels after the rows."""
+        """Parse the line's object: its numbers into *number*, its levels after the rows so far."""
         cdef const char* p = self.start
         cdef const char* key_text
         cdef int key, seen = 0
@@ -448,7 +448,7 @@ cdef class DiffParser(LineParser):
         if take(at, c"]"):
             return 0
         # Nearly all of a day's bytes pass this loop. The position stays in a local, which a register can hold; levels
-        # are written after the rows that count, and count only when the whole message is good (`line`).
+        # are written after the counted rows, and count only when the whole message is valid (`line`).
         while True:
             if not (take(&p, c"[") and take(&p, c'"')):
                 self.fail(p, b"a level")
@@ -469,7 +469,7 @@ cdef class DiffParser(LineParser):
                 self.fail(p, b"the end of the level")
             if good:
                 on_grid(&self.qty_grid, qty)
-                # A finer step is found a few times at the begin of a day; then all rows of the block are multiplied.
+                # A finer step is found a few times at the start of a day; then all rows of the block are multiplied.
                 if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
                     with gil:
                         self.refine(row)
@@ -491,15 +491,15 @@ cdef class DiffParser(LineParser):
 
 
 cdef class TableParser(LineParser):
-    """Parses a CSV file without quotes by its header; columns stand in any order, others are passed over.
+    """Parses a CSV file without quotes by its header; columns are in any order, unknown ones are skipped.
 
     Args:
         name, tick_e8, qty_step_e8: As for `LineParser`.
-        columns: Name and Cell of each column that is wanted.
-        room: Rows to expect, as for `DiffParser`.
+        columns: Name and Cell of each requested column.
+        room: Expected number of rows, as for `DiffParser`.
 
     Attributes:
-        cells: Row by row, one item for each of *columns*, since the last time that they were taken.
+        cells: Row by row, one item for each of *columns*, since the last `take`.
     """
 
     cdef readonly Column cells
@@ -516,7 +516,7 @@ cdef class TableParser(LineParser):
         self.cells, self.plan = Column(8, room * self.width), Column()
 
     def take(self) -> NDArray[np.int64]:
-        """Return the rows since the last time, int64[n, columns]; they are valid until the next piece is fed."""
+        """Return the rows since the last call, int64[n, columns]; they are valid until the next piece is fed."""
         taken = self.cells.values.reshape(-1, self.width)
         self.cells.used = 0
         return taken
@@ -529,8 +529,8 @@ cdef class TableParser(LineParser):
         for name in [*needed, *self.columns]:
             if names.count(name) > 1 or (name in needed and name not in names):
                 raise BrokenFile(
-                    f"{self.name}:{self.lines}: column {name} stands {names.count(name)} times in the header "
-                    f"{text[:120]!r}; in any order, these must be there: {','.join(needed)}"
+                    f"{self.name}:{self.lines}: column {name} occurs {names.count(name)} times in the header "
+                    f"{text[:120]!r}; it must have these, in any order: {','.join(needed)}"
                 )
         places = list(self.columns)
         self.plan.reserve(2 * len(names))
@@ -600,8 +600,8 @@ ctypedef fused Item:
 cdef inline void in_steps(
     const Item* values, Py_ssize_t items, int64_t unit, const Grid* grid, int64_t* to
 ) noexcept nogil:
-    # Blocks are nearly always counted in a multiple of the day's step: one multiplication an item, which the compiler
-    # turns into vector code. Each branch has a loop of its own for that.
+    # Blocks are nearly always in a multiple of the day's step: one multiplication per item, which the compiler
+    # vectorises. Each branch has its own loop for that.
     cdef int64_t times = unit // <int64_t> grid.step
     cdef Py_ssize_t i
     if times * <int64_t> grid.step == unit:
@@ -630,12 +630,12 @@ def place_rows(
     target: Rows,
     steps: tuple[int, int],
 ) -> None:
-    """Copy runs of rows to where they belong, and turn prices and quantities into ticks and lots.
+    """Copy runs of rows to their positions, and convert prices and quantities into ticks and lots.
 
     Args:
-        start, end: Bounds of each run in *block*; runs that begin outside of it are passed over.
+        start, end: Bounds of each run in *block*; runs that begin outside of it are skipped.
         where: The row of *target* where each run begins.
-        block: The rows as they were read.
+        block: The rows as parsed.
         target: (side int8, ticks, lots) arrays.
         steps: Tick and lot in 1e-8; each price and quantity is a whole multiple.
     """
@@ -651,7 +651,7 @@ def place_rows(
     cdef Py_ssize_t i
     cdef int64_t to
     with nogil:
-        # In the order of the tape: writes run through memory once; the reads jump, but by whole messages.
+        # In tape order: writes are sequential; reads jump, but by whole messages.
         for i in range(start.shape[0]):
             run[0], run[1], to = start[i], end[i], where[i]
             if run[0] < 0 or run[0] >= side.shape[0] or run[0] == run[1]:

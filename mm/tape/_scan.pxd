@@ -1,5 +1,5 @@
-# Scanners over one line of text. They only ever read up to the newline after it: a newline is no
-# digit, blank or sign that any of them steps over, so none needs a bound (and each needs that newline).
+# Scanners over one line of text. They read at most up to the newline after it: a newline is not a digit, blank or sign
+# that any of them skips, so none needs a bounds check (and each needs that newline).
 
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
@@ -9,7 +9,7 @@ from mm._decimals cimport eight_digits
 cdef struct Grid:
     uint64_t step       # 0 until a value was seen
     uint64_t inverse    # of the step's odd part, modulo 2**64
-    uint64_t limit      # the largest quotient there is
+    uint64_t limit      # the largest possible quotient
     int shift           # the step's power of two
     bint fixed          # a value off the grid is an error; else the grid becomes finer
 
@@ -21,9 +21,9 @@ cdef enum:
 
 
 # Prices and quantities are checked against their step, and divided by it, for every level of a day. A division takes
-# some 25 cycles, so one multiplication does it: modulo 2**64 an odd step has an inverse, by which a multiple of the
-# step becomes the quotient and everything else a number above the largest quotient. The step's power of two is
-# rotated out; a remainder there ends up in the highest bits, above the limit too.
+# some 25 cycles; one multiplication is enough: modulo 2**64 an odd step has an inverse, by which a multiple of the step
+# becomes the quotient and everything else a number above the largest quotient. The step's power of two is removed by a
+# rotation; a remainder there ends up in the highest bits, also above the limit.
 
 cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
     cdef Grid grid
@@ -47,7 +47,7 @@ cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
 
 
 cdef inline bint on_grid(Grid* grid, uint64_t value) noexcept nogil:
-    """Return True if *value* is a whole number of steps; an open grid becomes as fine as that takes."""
+    """Return True if *value* is a whole number of steps; an open grid becomes finer if necessary."""
     cdef uint64_t step, rest
     if steps_of(grid, value) <= grid.limit:
         return True
@@ -67,7 +67,7 @@ cdef inline const char* blank(const char* p) noexcept nogil:
 
 
 cdef inline bint take(const char** at, char sign) noexcept nogil:
-    """Step over blanks and *sign*; False where something else stands."""
+    """Skip blanks and *sign*; False if there is something else."""
     if at[0][0] != sign:
         at[0] = blank(at[0])
         if at[0][0] != sign:
@@ -81,13 +81,13 @@ cdef inline bint is_digit(char sign) noexcept nogil:
 
 
 cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
-    """Read a whole number of at most 18 digits; False where none stands."""
+    """Read a whole number of at most 18 digits; False if there is none."""
     cdef const char* p = at[0]
     cdef uint64_t number = 0
     while is_digit(p[0]):
         number = number * 10 + (p[0] - c"0")
         p += 1
-    if not 0 < p - at[0] <= 18:  # 18 digits fit into int64, whatever they are
+    if not 0 < p - at[0] <= 18:  # any 18 digits fit into int64
         return False
     value[0] = number
     at[0] = p
@@ -95,7 +95,7 @@ cdef inline bint whole_number(const char** at, int64_t* value) noexcept nogil:
 
 
 cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexcept nogil:
-    """Read a plain decimal in units of 1e-8; False where it is none, too large or too fine."""
+    """Read a plain decimal in units of 1e-8; False if it is invalid, too large or too fine."""
     cdef const char* p = at[0]
     cdef uint64_t whole = 0, places = 0
     cdef int n = 0
@@ -125,7 +125,7 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
 
 
 cdef inline bint past_value(const char** at, const char* end) noexcept nogil:
-    """Step over one JSON value of any form; False where it does not end before *end*."""
+    """Skip one JSON value of any form; False if it does not end before *end*."""
     cdef const char* p = at[0]
     cdef int depth = 0
     while p < end:
@@ -168,7 +168,7 @@ cdef inline int key_of(const char* key, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline int flag(const char* text, Py_ssize_t size) noexcept nogil:
-    """Read a boolean as this project writes it, as Python does, or as a digit; -1 where it is none."""
+    """Read a boolean as written by this project, by Python, or as a digit; -1 if it is none."""
     if size == 1 and (text[0] == c"0" or text[0] == c"1"):
         return text[0] == c"1"
     if size == 4 and (text[0] == c"t" or text[0] == c"T") and memcmp(text + 1, b"rue", 3) == 0:

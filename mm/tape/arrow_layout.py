@@ -1,8 +1,8 @@
-"""Where the columns of a kept tape lie in its Arrow file, read from the file's own description.
+"""The positions of a kept tape's columns in its Arrow file, read from the file's metadata.
 
-pyarrow takes longer to import than all else that opens a kept tape. Of the format (an IPC file: flatbuffers that
-describe a schema and record batches) this is what such a tape has: one batch of one row, whose columns are lists of
-integers.
+Importing pyarrow takes longer than everything else in opening a kept tape. This module supports the part of the format
+(an IPC file: flatbuffers that describe a schema and record batches) that such a tape uses: one batch of one row, whose
+columns are lists of integers.
 """
 
 import struct
@@ -18,12 +18,12 @@ _FIELD_NAME, _FIELD_KIND, _FIELD_TYPE, _FIELD_CHILDREN = 0, 2, 3, 5
 _INT_BITS, _INT_SIGNED = 0, 1
 _MESSAGE_KIND, _MESSAGE_HEADER = 1, 2
 _BATCH_ROWS, _BATCH_NODES, _BATCH_BUFFERS, _BATCH_COMPRESSION = 0, 1, 2, 3
-_MOST = 1_000  # of anything: a damaged count must not fill the memory
-_BUFFERS = 4  # of a list column: which rows are null and where their items begin; which items are null, and the items
+_MOST = 1_000  # of any count: a damaged one must not fill the memory
+_BUFFERS = 4  # of a list column: null flags of rows and start of their items; null flags of items, and the items
 
 
 class ColumnPlace(NamedTuple):
-    """Where the items of a column lie: numpy's name of their type, how many they are, and the offset of the first."""
+    """A column's items: numpy's name of their type, their number, and the offset of the first."""
 
     dtype: str
     size: int
@@ -31,32 +31,32 @@ class ColumnPlace(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of a flatbuffer (a table, a struct, a vector): the *data* it is in, and where it begins."""
+    """A part of a flatbuffer (a table, a struct, a vector): its *data*, and its start."""
 
     data: Any
     at: int
 
     def number(self, form: str, at: int) -> int:
-        """Return the number that is stored so many bytes behind the beginning."""
+        """Return the number that is stored *at* this many bytes after the start."""
         found: int = struct.unpack_from(form, self.data, self.at + at)[0]
         return found
 
     def _field(self, position: int) -> int:
-        """Return how many bytes behind the beginning a field is; 0 where it is left out."""
+        """Return the offset of a field from the start, in bytes; 0 if it is absent."""
         fields = _Part(self.data, self.at - self.number("<i", 0))
         slot = 4 + 2 * position
         return fields.number("<H", slot) if slot < fields.number("<H", 0) else 0
 
     def value(self, position: int, form: str) -> int:
-        """Return a number among the fields; 0 where it is left out, which is every default here."""
+        """Return a number field; 0 if it is absent, the default of all fields here."""
         at = self._field(position)
         return self.number(form, at) if at else 0
 
     def table(self, position: int) -> Self:
-        """Return what a field points to: a table, a text or a vector.
+        """Return the target of a field: a table, a text or a vector.
 
         Raises:
-            ValueError: If it is left out.
+            ValueError: If the field is absent.
         """
         at = self._field(position)
         if not at:
@@ -64,7 +64,7 @@ class _Part(NamedTuple):
         return self._replace(at=self.at + at + self.number("<I", at))
 
     def structs(self, position: int, size: int) -> "list[_Part]":
-        """Return the structs of a vector, *size* bytes each; raises ValueError where there are too many."""
+        """Return the structs of a vector, *size* bytes each; raises ValueError if there are too many."""
         vector = self.table(position)
         if (count := vector.number("<I", 0)) > _MOST:
             raise ValueError(f"{count} parts are described, where no tape has more than {_MOST}")
@@ -82,15 +82,15 @@ class _Part(NamedTuple):
 
 
 def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, ColumnPlace]]:
-    """Return the metadata of an Arrow file, and where each of its columns lies.
+    """Return the metadata of an Arrow file, and the place of each of its columns.
 
-    Offsets are those that the file names; who reads there must see to it that they are in the file.
+    Offsets are as in the file; the caller must check that they are within the file.
 
     Args:
         data: Its bytes, mapped or not.
 
     Raises:
-        ValueError: If it is no Arrow file, or has another form than a kept tape.
+        ValueError: If it is not an Arrow file, or has another format than a kept tape.
     """
     size = len(data)
     if data[: len(_MAGIC)] != _MAGIC or data[size - len(_MAGIC) : size] != _MAGIC:
@@ -102,9 +102,9 @@ def read_layout(data: Any) -> tuple[dict[bytes, bytes], dict[str, ColumnPlace]]:
         metadata = {one.text(0): one.text(1) for one in schema.tables(_SCHEMA_METADATA)}
         (block,) = footer.structs(_FOOTER_BATCHES, 24)
         begin = block.number("<q", 0)
-        message = _root(data, begin + 8)  # behind a mark and its own length
+        message = _root(data, begin + 8)  # after a mark and its own length
         if message.value(_MESSAGE_KIND, "<B") != _RECORD_BATCH:
-            raise ValueError("its first message is no record batch")
+            raise ValueError("its first message is not a record batch")
         batch = message.table(_MESSAGE_HEADER)
         return metadata, dict(_places(schema, batch, begin + block.number("<i", 8)))
     except (struct.error, UnicodeDecodeError) as error:
@@ -131,9 +131,9 @@ def _places(schema: _Part, batch: _Part, body: int) -> Iterator[tuple[str, Colum
 
 
 def _type(field: _Part, name: str) -> str:
-    """Return numpy's name of the items of a list column."""
+    """Return numpy's type name for the items of a list column."""
     (item,) = field.tables(_FIELD_CHILDREN)
     if (field.value(_FIELD_KIND, "<B"), item.value(_FIELD_KIND, "<B")) != (_LARGE_LIST, _INT):
-        raise ValueError(f"{name} is no list of integers")
+        raise ValueError(f"{name} is not a list of integers")
     number = item.table(_FIELD_TYPE)
     return f"{'' if number.value(_INT_SIGNED, '<B') else 'u'}int{number.value(_INT_BITS, '<i')}"

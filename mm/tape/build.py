@@ -1,9 +1,9 @@
-"""Synced events become the columns of a tape. All choices about memory are made here.
+"""Converts synced events into the columns of a tape. All decisions about memory are made here.
 
-A busy day has millions of rows. They stay in the blocks in which they were read, two or three bytes for each of the
-eight in the tape's columns, until they are copied in order, a window at a time; a block is released after the last
-window that needs it. Event columns are replaced one at a time, so that there are never two whole sets. Where the day is
-going to be kept, blocks and columns wait in files (`mm.tape.spill`), and memory holds a window of them.
+A busy day has millions of rows. They stay in the blocks in which they were read, with two or three bytes for each eight
+bytes of the tape's columns, until they are copied in order, one window at a time; a block is released after the last
+window that needs it. Event columns are replaced one at a time, so that there are never two complete sets. If the day
+will be kept, blocks and columns wait in files (`mm.tape.spill`), and memory has only one window of them.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -47,23 +47,23 @@ if TYPE_CHECKING:
 
 KEYFRAME_US = 15 * 60 * 1_000_000
 WINDOW_ROWS = 1 << 19
-"""How many rows are put in order at a time: little memory, but many beside the levels of a book."""
+"""Number of rows that are ordered at a time: little memory, but many compared with the levels of a book."""
 LARGE_ROWS = 1 << 18
-"""A block of so many rows is released early."""
+"""A block with at least this many rows is released early."""
 _PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
 _KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
 
-Frame = tuple[int, Rows]  # an event, and the rows of the whole book after it
+Frame = tuple[int, Rows]  # an event, and the rows of the complete book after it
 
 
 class RowBlocks:
-    """Rows as they were read, in blocks, numbered from 0 over all blocks.
+    """Rows as they were read, in blocks, numbered from 0 across all blocks.
 
     Args:
         steps: Tick and lot in 1e-8 that divide every price and quantity.
 
     Attributes:
-        end: How many rows there are.
+        end: Number of rows.
     """
 
     def __init__(self, steps: tuple[int, int]) -> None:
@@ -81,7 +81,7 @@ class RowBlocks:
         return first
 
     def copy(self, start: Ints, size: Ints, target: Rows) -> None:
-        """Write runs of *size* rows from *start* on to *target*, in ticks and lots; none lies in two blocks."""
+        """Write runs of *size* rows from *start* on to *target*, in ticks and lots; no run is in two blocks."""
         where = bounds(size)[:-1]
         block_of = np.searchsorted(self._firsts, start, "right") - 1
         for number in np.flatnonzero(np.bincount(block_of[size > 0])).tolist():
@@ -94,7 +94,7 @@ class RowBlocks:
                 release(column)
 
     def consumed(self, start: Ints, size: Ints) -> Iterator[tuple[int, int]]:
-        """Yield bounds of runs, a window at a time; release each large block after the last window that needs it."""
+        """Yield bounds of runs, one window at a time; release each large block after the last window that needs it."""
         first_row = bounds(size)
         last: dict[int, int] = {}
         for begin, stop in windows(first_row):
@@ -113,11 +113,11 @@ class RowBlocks:
 
 @dataclass(slots=True)
 class EventColumns:
-    """Events in order, whose rows are not; names as in `Tape`.
+    """Events in order, with unordered rows; names as in `Tape`.
 
     Attributes:
-        start, size: The rows of event e are the ``size[e]`` rows from ``start[e]`` on, of `RowBlocks`.
-        spill: Where the columns are, and go when they are replaced.
+        start, size: The rows of event e are the ``size[e]`` rows from ``start[e]`` on in `RowBlocks`.
+        spill: Storage of the columns, also for replaced ones.
     """
 
     event_us: Ints
@@ -137,7 +137,7 @@ class EventColumns:
         return EventName(int(self.kind[at]), int(self.recv_seq[at]), int(self.event_id[at]), int(self.event_us[at]))
 
     def change(self, how: Callable[[str, Column], Column]) -> None:
-        """Replace one column after another by what *how* returns for its name and items."""
+        """Replace each column by the result of *how* for its name and items."""
         for name in _PER_EVENT:
             setattr(self, name, self.spill.kept(how(name, getattr(self, name))))
 
@@ -148,15 +148,15 @@ class EventColumns:
 
 
 class TapeBuilder:
-    """Plays the book of a day once, and then gives the arrays of its tape, once.
+    """Plays the book of a day once, and then returns the arrays of its tape, once.
 
-    Events that leave the book crossed or locked become GAPs, what follows them up to the next SNAPSHOT is left out
-    (but for trades), and KEYFRAMEs are inserted.
+    Events that leave the book crossed or locked become GAPs, further events up to the next SNAPSHOT are left out
+    (except trades), and KEYFRAMEs are inserted.
 
     Args:
-        events: The events, which are changed.
+        events: The events, which are modified.
         rows: Their rows.
-        keyframe_after: 1 for each event after which a KEYFRAME is wanted, where there is a valid book.
+        keyframe_after: 1 for each event to be followed by a KEYFRAME if there is a valid book.
 
     Attributes:
         events: The events of the tape.
@@ -166,7 +166,7 @@ class TapeBuilder:
     def __init__(self, events: EventColumns, rows: RowBlocks, keyframe_after: NDArray[np.uint8]) -> None:
         self.events, self._rows = events, rows
         events.release()
-        trim_heap()  # of what was read
+        trim_heap()  # memory of the parsed files
         self.crossed, self._tops = self._play(keyframe_after)
         trim_heap()
 
@@ -177,7 +177,7 @@ class TapeBuilder:
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
     def lengths(self) -> dict[str, int]:
-        """Return how many items each of `ARRAYS` has."""
+        """Return the number of items of each of `ARRAYS`."""
         events, rows, tops = len(self.events), int(self.events.size.sum()), len(self._tops[0])
         sizes = dict.fromkeys(ARRAYS, events) | dict.fromkeys(TOP_COLUMNS, tops) | dict.fromkeys(ROW_COLUMNS, rows)
         return sizes | {"first_row": events + 1}
@@ -199,7 +199,7 @@ class TapeBuilder:
         return self._columns(first_row) | dict(zip(ROW_COLUMNS, rows, strict=True))
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
-        """Yield all arrays, the rows of one window at a time: the name, the position, and the items from there on.
+        """Yield all arrays, one window of rows at a time: the name, the position, and the items from there on.
 
         The builder is empty after the last.
         """
@@ -218,13 +218,13 @@ class TapeBuilder:
         trim_heap()
 
     def _columns(self, first_row: Ints) -> dict[str, Column]:
-        """Return all arrays but those of rows."""
+        """Return all arrays except those of rows."""
         events: dict[str, Column] = {name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")}
         return events | {"first_row": first_row} | dict(zip(TOP_COLUMNS, self._tops, strict=True))
 
     def _ordered(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[slice, Rows], None, None]:
-        """Yield spans of events with their rows in order, which are valid until the next, placed by another thread."""
-        rooms = [new_rows(0), new_rows(0)]  # used in turn: new memory for each span would cost as much as its rows
+        """Yield spans of events with ordered rows, which another thread places; they are valid until the next one."""
+        rooms = [new_rows(0), new_rows(0)]  # used alternately: new memory for each span would cost as much as its rows
 
         def placed(span: tuple[int, int]) -> tuple[slice, Rows]:
             part = slice(*span)
@@ -239,7 +239,7 @@ class TapeBuilder:
         with ThreadPoolExecutor(1) as other:
             ready = None
             while True:
-                span = next(spans, None)  # which may release the rows before it: they have all been placed
+                span = next(spans, None)  # this may release the rows before it: all of them have been placed
                 coming = other.submit(placed, span) if span else None
                 if ready:
                     yield ready
@@ -266,7 +266,7 @@ class TapeBuilder:
         crossed, frames = [events.name(at) for at in replay.crossed], replay.frames
         if crossed:
             stays = kept.astype(bool)
-            place = np.cumsum(stays) - 1  # the new number of each event that stays
+            place = np.cumsum(stays) - 1  # the new number of each kept event
             tops[0] = place[tops[0]]
             frames = [(int(place[event]), rows) for event, rows in frames]
             self._void(replay.crossed, stays)
@@ -276,7 +276,7 @@ class TapeBuilder:
         return crossed, tops
 
     def _void(self, crossed: list[int], kept: NDArray[np.bool_]) -> None:
-        """Turn crossed events into gaps and drop what is not kept."""
+        """Convert crossed events into gaps and drop the events that are not kept."""
         own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
 
         def voided(name: str, column: Column) -> Column:
@@ -288,7 +288,7 @@ class TapeBuilder:
         self.events.change(voided)
 
     def _insert_keyframes(self, frames: Sequence[Frame]) -> None:
-        """Insert a KEYFRAME with its rows after each event that *frames* names, in order."""
+        """Insert a KEYFRAME with its rows after each event of *frames*, in order."""
         at = np.array([event for event, _ in frames], np.int64)
         own: dict[str, Any] = {
             "event_id": 0,
@@ -300,7 +300,7 @@ class TapeBuilder:
 
 
 def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Ints]:
-    """Return the events of a synced day in order, their rows, and which events got the instant of their predecessor.
+    """Return the ordered events of a synced day, their rows, and the events with a raised instant.
 
     The columns and rows of book and trades are moved, one after another, to *spill*: both streams are empty afterwards.
     """
@@ -318,10 +318,10 @@ def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Int
         book.give(unused)
         trades.give(unused)
 
-    unordered = np.empty(len(order), np.int64)  # of one column after the other: new memory for each costs as much
+    unordered = np.empty(len(order), np.int64)  # reused for each column: new memory for each costs as much
 
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
-        trim_heap()  # the columns before it, which are too small for this one
+        trim_heap()  # memory of previous columns, too small for this one
         there = unordered.view(of_book.dtype)[: len(order)]
         return spill.kept(
             np.concatenate((changes[:, place].astype(of_book.dtype), of_book, of_trades), out=there)[order]
@@ -346,7 +346,7 @@ def merged(day: "SyncedDay", spill: Spill) -> tuple[EventColumns, RowBlocks, Int
 
 
 def _rising(raw_us: Ints, spill: Spill) -> tuple[Ints, Ints]:
-    """Return instants of which none is before the one in front of it, and the places of those that were."""
+    """Return instants that never fall, and the positions of those that were raised."""
     raised, latest_us = [np.empty(0, np.int64)], AS_BEFORE
     with closing(spill.growing(np.int64, len(raw_us))) as event_us:
         for begin, stamps in in_pieces(raw_us):
@@ -360,8 +360,8 @@ def _rising(raw_us: Ints, spill: Spill) -> tuple[Ints, Ints]:
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
     """Return the events of epoch changes, and their keys.
 
-    Columns: kind, instant, exchange's instant, number, id, first row and how many there are. Messages that waited for
-    a snapshot stand after it, at its instant.
+    Columns: kind, instant, exchange's instant, number, id, first row and number of rows. Messages that waited for a
+    snapshot come after it, at its instant.
     """
     events, keys = [], []
     book = day.book
@@ -381,7 +381,7 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
 
 
 def built_by_hand(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
-    """Return a builder of events in the forms that `Tape.of` takes; raises ValueError as it does."""
+    """Return a builder for events in the forms of `Tape.of`; raises ValueError as it does."""
     wanted = [event for event in events if event[1] != "keyframe"]
     frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
     after = np.zeros(len(wanted), np.uint8)
@@ -415,11 +415,11 @@ def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
             return [(side, ticks, lots)]
         case (_, "gap"):
             return []
-    raise ValueError(f"{event!r} is no event; write (us, kind, …) as `Tape.of` shows")
+    raise ValueError(f"{event!r} is not an event; write (us, kind, …) as `Tape.of` shows")
 
 
 def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
-    """Return a mark for each event that is the last before a full quarter of an hour (UTC)."""
+    """Return a flag per event: 1 for the last one before a full quarter of an hour (UTC)."""
     last = np.zeros(len(event_us), np.uint8)
     for begin, stamps in in_pieces(event_us, 1):
         last[begin : begin + len(stamps) - 1] = np.diff(stamps // KEYFRAME_US) > 0
@@ -427,7 +427,7 @@ def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
 
 
 def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of as many events at a time as have `WINDOW_ROWS` rows, at least one."""
+    """Yield the bounds of successive groups of events with at most `WINDOW_ROWS` rows, but at least one event."""
     begin, events = 0, len(first_row) - 1
     while begin < events:
         stop = int(np.searchsorted(first_row, first_row[begin] + WINDOW_ROWS, "right")) - 1
@@ -436,5 +436,5 @@ def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
 
 
 def new_rows(count: int) -> Rows:
-    """Return room for so many rows."""
+    """Return uninitialised arrays for *count* rows."""
     return fresh(count, np.int8), fresh(count, np.int64), fresh(count, np.int64)

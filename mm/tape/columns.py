@@ -1,4 +1,4 @@
-"""What a tape is made of: its facts, the names and types of its columns, and the pages of mapped columns."""
+"""The parts of a tape: its facts, the names and types of its columns, and the pages of mapped columns."""
 
 import mmap
 import os
@@ -35,17 +35,17 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
 }
 
 AS_BEFORE = -1
-"""Instant of an event that is only noticed later: that of the event before it."""
+"""Instant of an event that is noticed only later: that of the previous event."""
 
 MANY_EVENTS = 1 << 21
-"""Of a tape with more, memory that can be read again is released while it is played: less memory, for some time."""
+"""In a larger tape, memory that can be read again is released while it is played: slower, with less memory."""
 _LARGE = 1 << 20
 PIECE = 1 << 20
-"""How many items of a mapped column are read before their pages are released."""
+"""Number of items of a mapped column that are read before their pages are released."""
 
 
 class EventName(NamedTuple):
-    """What identifies an event of a tape: its kind, its number (-1: none), its id and its instant."""
+    """The identification of an event of a tape: its kind, its number (-1: none), its id and its instant."""
 
     kind: int
     recv_seq: int
@@ -53,16 +53,16 @@ class EventName(NamedTuple):
     recv_us: int
 
     def __str__(self) -> str:
-        """Return the best name that it has: its `recv_seq`, else its id, else its instant."""
+        """Return the best available name: its `recv_seq`, else its id, else its instant."""
         if self.recv_seq >= 0:
             return f"recv_seq {self.recv_seq}"
         return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
 
 
 class Payment(NamedTuple):
-    """What a perpetual paid: the instant by the exchange's clock, rate and mark price in 1e-8.
+    """A funding payment of a perpetual: the instant by the exchange's clock, rate and mark price in 1e-8.
 
-    A position pays quantity times mark price times rate; a short one is paid that.
+    A long position pays quantity times mark price times rate; a short one receives it.
     """
 
     us: int
@@ -72,19 +72,19 @@ class Payment(NamedTuple):
 
 @dataclass(frozen=True)
 class TapeMeta:
-    """Where a tape comes from.
+    """The origin of a tape.
 
     Attributes:
         inputs: Path (relative to the data root), bytes and sha256 of every file read.
-        counts: What was found and repaired: gaps, stale updates, duplicate trades, …
-        warnings: The same in sentences that name the file.
-        excluded: What was left out of the day, and why, in sentences.
-        last_update_id: Id of the book at the end; None where there is no valid book.
-        venue: The market, as ``schema.json`` names it.
-        funding: What was paid for positions, in order.
-        carried_from: Id of the snapshot carried over from the day before, if the tape begins with one.
-        cache: ``hit``, ``miss`` or ``off``; no property of the tape.
-        file: Where it is kept; empty where it is not. No property of the tape either.
+        counts: Number of findings and repairs: gaps, stale updates, duplicate trades, …
+        warnings: The same as sentences that name the file.
+        excluded: Excluded parts of the day with reasons, as sentences.
+        last_update_id: Id of the book at the end; None without a valid book.
+        venue: The market, as in ``schema.json``.
+        funding: Funding payments, in order.
+        carried_from: Id of the snapshot carried over from the previous day, if the tape begins with one.
+        cache: ``hit``, ``miss`` or ``off``; not a property of the tape.
+        file: The kept file; empty if there is none. Not a property of the tape either.
     """
 
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -101,7 +101,7 @@ class TapeMeta:
 
 @dataclass(frozen=True, slots=True)
 class TapeFacts:
-    """All of a tape but its arrays; names as in `Tape`."""
+    """All of a tape except its arrays; names as in `Tape`."""
 
     instrument: Instrument
     days: tuple[str, ...]
@@ -113,27 +113,27 @@ class TapeFacts:
 
 
 def bounds(size: Ints) -> Ints:
-    """Return where each of some runs begins, and where the last one ends."""
+    """Return the start of each of several runs of *size* items, and the end of the last one."""
     ends = np.zeros(len(size) + 1, np.int64)
     np.cumsum(size, out=ends[1:])
     return ends
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Map a whole file to be read; raises OSError, or ValueError where it is empty."""
+    """Map a whole file for reading; raises OSError, or ValueError if it is empty."""
     with path.open("rb") as stream:
         return mapped_file(stream)
 
 
 def mapped_file(file: IO[bytes]) -> mmap.mmap:
-    """Map a whole open file to be read, which may be closed then; raises as `mapped`."""
+    """Map a whole open file for reading, which may be closed afterwards; raises as `mapped`."""
     if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def put(file: int, items: Column, offset: int) -> None:
-    """Write *items*, which are contiguous, to a file at an offset, in as many calls as the system wants."""
+    """Write contiguous *items* to a file at an offset, in as many calls as necessary."""
     content = items.view(np.uint8).data
     while len(content):
         written = os.pwrite(file, content, offset)
@@ -141,14 +141,14 @@ def put(file: int, items: Column, offset: int) -> None:
 
 
 class OwnMemory(mmap.mmap):
-    """Memory of this process alone, which no file can give back."""
+    """Memory of this process alone, not backed by a file."""
 
 
 def fresh(count: int, dtype: Any) -> Column:
-    """Return a column of *count* items without values, whose memory ends with it.
+    """Return an uninitialised column of *count* items, whose memory is released with it.
 
-    A large one has small pages. Large pages, which numpy would ask for, are what a virtual machine has given back to
-    its host, and getting them again takes longer than all faults of small ones.
+    A large one uses small pages. Large pages, numpy's default, are what a virtual machine may have returned to its
+    host, and getting them again takes longer than all page faults of small ones.
     """
     size = count * np.dtype(dtype).itemsize
     if size < _LARGE:
@@ -157,9 +157,9 @@ def fresh(count: int, dtype: Any) -> Column:
 
 
 def release(column: Column) -> None:
-    """Release the memory pages of a mapped column; the system reads them again when they are used.
+    """Release the memory pages of a mapped column; the system reads them again on use.
 
-    Pages that reach beyond the column stay, and a column that is not mapped stays as it is.
+    Pages that reach beyond the column are kept, and an unmapped column is not changed.
     """
     base: Any = column
     while isinstance(base, np.ndarray):
@@ -178,7 +178,7 @@ def release(column: Column) -> None:
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
     """Yield the position and the items of each piece of a column, and release a piece before the next one.
 
-    A piece has the first *more* items of the next one, too.
+    A piece includes the first *more* items of the next one.
     """
     for begin in range(0, len(column), PIECE):
         piece = column[begin : begin + PIECE + more]
@@ -187,7 +187,7 @@ def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
 
 
 def gathered(column: Column, places: Ints) -> Column:
-    """Return the items at *places*, which rise; the pages between them are released."""
+    """Return the items at *places*, which are ascending; the pages between them are released."""
     found = np.empty(len(places), column.dtype)
     for begin, piece in in_pieces(column):
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))
@@ -196,12 +196,12 @@ def gathered(column: Column, places: Ints) -> Column:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, where the C library can (glibc)."""
+    """Return freed memory to the system, if the C library supports it (glibc)."""
     _call_libc("malloc_trim", 0)
 
 
 def return_freed() -> None:
-    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); it has to be cleared again then."""
+    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); memory costs clearing again."""
     hold_freed(_LARGE, _LARGE)
     trim_heap()
 
@@ -214,7 +214,7 @@ def hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
 
 def _call_libc(name: str, *numbers: int) -> None:
     """Call a function of the C library; outside Linux, or if there is no such function, nothing happens."""
-    import ctypes  # which a tape that is kept opens without
+    import ctypes  # not needed to open a kept tape
 
     if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)):
         function(*numbers)

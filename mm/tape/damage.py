@@ -1,4 +1,4 @@
-"""What is left of a sealed day that differs from its manifest, and which stretches of it are lost."""
+"""The rest of a sealed day that differs from its manifest, and the spans that are lost."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -36,13 +36,13 @@ class _Placed(NamedTuple):
 
 @contextmanager
 def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
-    """Yield a copy of *folder* with the whole rows of the files *harmed*, and what those have lost.
+    """Yield a copy of *folder* with the complete rows of the files *harmed*, and the losses.
 
-    What remains of a file is taken as it is; its lost rows are found by the ids around them, and by those that the
-    manifest has of its first and last row.
+    The rest of each file is used as it is; its lost rows are located by the ids around them, and by the ids of its
+    first and last row in the manifest.
 
     Raises:
-        BrokenFile: If nothing shows where a file that the tape needs has lost rows, or was altered.
+        BrokenFile: If the lost or altered rows of a file that the tape needs cannot be located.
     """
     with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
         left = DayFolder(Path(place), folder.symbol, folder.day)
@@ -55,7 +55,7 @@ def what_is_left(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[Da
 
 
 class _Rest:
-    """Bring what is left of each file of *folder* to *left*."""
+    """Copies the rest of each file of *folder* to *left*."""
 
     def __init__(self, folder: DayFolder, left: DayFolder, harmed: Sequence[Harm]) -> None:
         self._folder = folder
@@ -68,7 +68,7 @@ class _Rest:
         self._has_diffs = any(self._folder.relative(path) in named for path in _twins(folder.diffs))
 
     def losses(self) -> Losses:
-        """Return what is lost."""
+        """Return the losses."""
         folder, by_path = self._folder, {harm.path: harm for harm in self._harmed}
         streams = {"events": folder.events, "trades": folder.trades, "diffs": folder.diffs, "frames": folder.frames}
         for kind, path in streams.items():
@@ -77,7 +77,7 @@ class _Rest:
                     self._stream(kind, path, harm)
         for harm in by_path.values():
             if harm.path in (folder.instrument, folder.manifest):
-                raise _unrecoverable(harm, "and no number means anything without it")
+                raise _unrecoverable(harm, "without which its numbers cannot be interpreted")
             if harm.path.parent == folder.snapshots and harm.entry:
                 self._without_snapshot(harm.path.name)
                 self._note(harm, "its book is left out, up to the next snapshot")
@@ -89,7 +89,7 @@ class _Rest:
         self._notes.append(f"{harm.path.name}: {harm.what}; {consequence}")
 
     def _stream(self, kind: str, path: Path, harm: Harm) -> None:
-        """Bring what is left of a file of rows."""
+        """Copy the rest of a file of rows."""
         if harm.entry is None or (kind == "frames" and self._has_diffs):
             self._note(harm, "nothing of it is played")
             return
@@ -111,7 +111,7 @@ class _Rest:
             self._note(harm, f"{missing:,} rows are lost, also within it")
 
     def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
-        """Return the header of a table, else nothing, and the whole rows of a file."""
+        """Return the header of a table (empty for other files), and the complete rows of a file."""
         lines = list(WholeLines(found))
         head = head_of(self._folder, path, lines[0] if lines else b"") if path.suffix == ".csv" else b""
         sound = sound_row(self._folder, path, head.count(b",") + 1)
@@ -120,7 +120,7 @@ class _Rest:
     def _spans_of(
         self, kind: str, entry: FileEntry, rows: Sequence[_Placed]
     ) -> tuple[list[tuple[int | None, int | None]], bool]:
-        """Return the stretches of lost rows, and whether some are lost within that the reader finds by their ids."""
+        """Return the spans of lost rows, and whether rows are missing within, which the reader finds by their ids."""
         if not rows:
             return [], False
         spans: list[tuple[int | None, int | None]] = []
@@ -137,7 +137,7 @@ class _Rest:
         return spans, lost
 
     def _without_snapshot(self, name: str) -> None:
-        """Take the row that loads a snapshot out of the ledger."""
+        """Remove the row that loads a snapshot from the ledger."""
         ledger = existing(self._left.events)
         if ledger is None:
             return

@@ -1,4 +1,4 @@
-"""Stretches of a day that a tape leaves out: the book ends where one begins, and is whole again where it ends."""
+"""Spans of a day that a tape leaves out: the book ends at the start of a span, and is complete again at its end."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from mm.tape.recorded import RecordedDay
 
 
 class Span(NamedTuple):
-    """A stretch that is left out, with the reason; instants in µs, None for the begin or the end of the day."""
+    """A span that is left out, with the reason; instants in µs, None for the start or the end of the day."""
 
     from_us: int | None
     to_us: int | None
@@ -31,14 +31,14 @@ class Span(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a damaged day lacks: stretches of it, and what has no stretch, in words."""
+    """The losses of a damaged day: spans of it, and notes about losses without a span."""
 
     spans: Sequence[Span] = ()
     lines: Sequence[str] = ()
 
 
 def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
-    """Return *spans* in words: of each reason the first few, and how much the others are."""
+    """Return *spans* as sentences: the first few of each reason, and a total of the others."""
     lines = []
     for prefix in dict.fromkeys(span.why.partition(":")[0] for span in spans):
         group = [span for span in spans if span.why.partition(":")[0] == prefix]
@@ -62,7 +62,7 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 
 def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
-    """Return the spans of a *day* with these *events* in which trades are missing, and the ledger does not say so."""
+    """Return the spans of a *day* with these *events* in which trades are missing without a row in the ledger."""
     gaps = (row.details for row in day.ledger if row.kind == "trade_gap" and is_hole(row.details))
     known = [*((gap["from_id"], gap["to_id"]) for gap in gaps), *((one, one) for one in day.trades.ids_out.tolist())]
     missing = missing_trades(trade_runs(events), IdRanges(known))
@@ -71,9 +71,9 @@ def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
 
 
 def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> None:
-    """Take the book out of *spans*: a GAP begins each, a SNAPSHOT of the book ends it; trades stay.
+    """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
-    Where the book is not valid at the end of a span it stays void, up to the next snapshot.
+    If the book is not valid at the end of a span it stays void, up to the next snapshot.
     """
     merged = list(_joined(spans))
     firsts = np.searchsorted(events.event_us, [begin for begin, _ in merged], "right")
@@ -83,7 +83,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
     for first, stop in zip(firsts, stops, strict=True):
         kept[first:stop] = events.kind[first:stop] == TRADE
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH))
-    made = []  # place, instant, kind, id, first row and how many there are
+    made = []  # place, instant, kind, id, first row and number of rows
     for (begin, end), first, stop in zip(merged, firsts.tolist(), stops.tolist(), strict=True):
         if first - 1 in frames:
             made.append((first, begin, GAP, 0, 0, 0))
@@ -102,7 +102,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
 
 
 def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
-    """Yield *spans* in order, those that overlap as one."""
+    """Yield *spans* in order, merging those that overlap."""
     last: tuple[int, int] | None = None
     for begin, end in sorted((begin or 0, 1 << 62 if to is None else to) for begin, to, _ in spans):
         if last is not None and begin <= last[1]:
@@ -116,7 +116,7 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
 
 
 def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Rows]:
-    """Return the whole book after the event before each of *places*, by that event; not those where it is void."""
+    """Return the complete book after the event before each of *places*, by that event; omitted if the book is void."""
     wanted, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
     wanted[places[places > 0] - 1] = 1
     replay = TapeReplay()

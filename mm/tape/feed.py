@@ -1,9 +1,9 @@
-"""What the exchange knew before we did: a tape in the order of the exchange's own clock.
+"""A tape in the order of the exchange's own clock.
 
-The exchange stamps what it sends, and we stamp what we receive; the two clocks differ by an offset that nobody
-recorded. The quickest message of a while took next to no time, so the least difference of the stamps is the offset,
-but for that quickest journey; with it every stamp of the exchange becomes an instant of our clock, and the
-difference that is left is how late a message came.
+The exchange stamps what it sends, and we stamp what we receive; the two clocks differ by an offset that is not
+recorded. The fastest message of a period takes almost no time, so the minimum difference of the stamps is the offset,
+up to that fastest transmission; with it every exchange stamp becomes an instant of our clock, and the remaining
+difference is the feed latency of a message.
 """
 
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 from mm.tape.top_of_book import BestPrices
 
-BLOCK_US = 600 * US_PER_S  # the offset is the least of each, and moves evenly in between
-QUICKEST_US = 500  # a message that takes less is not known: half of a round trip inside one region
+BLOCK_US = 600 * US_PER_S  # the offset is the minimum of each, interpolated linearly
+QUICKEST_US = 500  # minimum feed latency: half of a round trip inside one region
 
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """A tape as the exchange saw it.
+    """A tape in the exchange's order.
 
     Attributes:
         sequence: Positions of the tape's events in the exchange's order, int64[n].
-        clock_us: When each of them happened, by our clock, never falling, int64[n].
-        offset_us: How far our clock was ahead of the exchange's: the median over the tape.
-        median_us: Of how late the stamped messages came.
-        p99_us: Likewise.
+        clock_us: When each of them happened, by our clock, ascending, int64[n].
+        offset_us: Our clock minus the exchange's: the median over the tape.
+        median_us: Median feed latency of the stamped messages.
+        p99_us: 99th percentile, likewise.
     """
 
     sequence: Ints
@@ -43,7 +43,7 @@ class Feed:
     p99_us: int
 
     def to_dict(self) -> dict[str, float]:
-        """Return offset and latencies in ms, as the summary shows them."""
+        """Return offset and latencies in ms, as in the summary."""
         return {
             "clock_offset_ms": self.offset_us / US_PER_MS,
             "median_ms": self.median_us / US_PER_MS,
@@ -61,9 +61,9 @@ class ExchangePrices(BestPrices):
     """The best prices and trades of a tape in the exchange's order, at the instants of its own clock.
 
     Attributes:
-        feed: The whole tape in that order; positions are those of its ``sequence``.
+        feed: The whole tape in that order; positions refer to its ``sequence``.
         whole_kind: The kind of each event of the whole tape, uint8[events].
-        books: Where the first book event from each position on stands in the order of receipt, int64[events + 1].
+        books: Position of the first book event from each position on, in the order of receipt, int64[events + 1].
     """
 
     feed: Feed
@@ -76,16 +76,16 @@ class ExchangePrices(BestPrices):
         return replace(index, kind=self.whole_kind, base=0, framed=framed, books=self.books + index.base)
 
     def columns(self) -> dict[str, Column]:
-        """Return the arrays of a file of it, by the names in `KEPT`."""
+        """Return the arrays for its file, by the names in `KEPT`."""
         return {name: getattr(self.feed if name in _OF_FEED else self, name) for name in KEPT}
 
     def entry(self) -> dict[str, int]:
-        """Return the rest of such a file."""
+        """Return the other content of its file."""
         feed = {f"{of}_us": getattr(self.feed, f"{of}_us") for of in _MEASURED}
         return {"low_ticks": self.low_ticks, "high_ticks": self.high_ticks, **feed}
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each invariant that it breaks, those of any best prices first."""
+        """Yield a sentence for each violated invariant, first those of any best prices."""
         yield from super().faults()
         events, order = len(self.whole_kind), self.feed.sequence
         if not events == len(order) == len(self.whole_us) == len(self.books) - 1:
@@ -105,7 +105,7 @@ def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> Exchang
 
 
 def exchange_prices(tape: Tape) -> ExchangePrices:
-    """Return the best prices and trades of *tape* as the exchange saw them."""
+    """Return the best prices and trades of *tape* in the exchange's order."""
     feed = feed_of(tape)
     order = feed.sequence
     position = np.empty_like(order)
@@ -124,9 +124,9 @@ def exchange_prices(tape: Tape) -> ExchangePrices:
 def feed_of(tape: Tape) -> Feed:
     """Return *tape* in the exchange's order.
 
-    Depth messages and trades have a stamp of the exchange's. What has none happens when it is received: a snapshot
-    behind a gap is not known any earlier. Only gaps and keyframes stand behind the book event before them. Within the
-    book's events and within the trades the recorded order stays, and what the tape received happens within it.
+    Depth messages and trades have an exchange stamp. Events without one happen when they are received: a snapshot after
+    a gap is not available earlier. Only gaps and keyframes directly follow the book event before them. The book's
+    events keep their recorded order, so do the trades, and all instants are within the tape's window.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
@@ -145,7 +145,7 @@ def feed_of(tape: Tape) -> Feed:
 
 
 def _offset(event_us: Ints, late: Ints, stamped: NDArray[np.bool_]) -> Ints:
-    """Return our clock less the exchange's at each event, from the quickest message of each block."""
+    """Return our clock minus the exchange's at each event, from the fastest message of each block."""
     us, late = event_us[stamped], late[stamped]
     if not len(us):
         return np.zeros(len(event_us), np.int64)
@@ -157,6 +157,6 @@ def _offset(event_us: Ints, late: Ints, stamped: NDArray[np.bool_]) -> Ints:
 
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
-    """Return instants in which an event that stands behind another has that one's; the first has its own."""
+    """Return instants where an event that follows another has that one's instant; the first has its own."""
     last = np.maximum.accumulate(np.where(behind, 0, np.arange(len(happened))))
     return happened[last]

@@ -1,6 +1,6 @@
 """The read stage: the files of a day folder as integer columns, hashed as they are read.
 
-One thread inflates a piece of a file while another parses the piece before it (`mm.tape._parse`).
+One thread decompresses a piece of a file while another parses the previous piece (`mm.tape._parse`).
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-# The reader inside `isal.igzip`: it alone inflates into a buffer of ours. New memory for every piece would cost as
-# much as the inflating itself.
+# The reader inside `isal.igzip`: it is the only one that decompresses into our own buffer. New memory for every piece
+# would cost as much as the decompression itself.
 from isal.igzip_lib import IsalError
 from isal.isal_zlib import _GzipReader
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mm.tape._parse import Block, LineParser
 
 FEW = 3
-"""How many places of one finding are named; the others are counted."""
+"""Number of places of one finding that are named; the others are counted."""
 
 PER_MESSAGE = (
     "recv_us",
@@ -48,7 +48,7 @@ PER_MESSAGE = (
     "repeats",
     "key",
 )
-"""The columns of a stream that have an item a message."""
+"""The columns of a stream that have one item per message."""
 
 _PIECE = 1 << 20
 _PACKED_PIECE = 1 << 18
@@ -56,7 +56,7 @@ _GZIP_FORMAT = 31
 
 
 class Place(NamedTuple):
-    """A file, and what to look for in it."""
+    """A file, and a description of the position in it."""
 
     path: Path
     what: str
@@ -64,15 +64,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """What reading a file to its end found.
+    """The result of reading a file to its end.
 
     Attributes:
         path: The file.
-        bytes: Its size, packed as it lies.
+        bytes: Its size on disk.
         sha256: Of those bytes.
-        cut_off: It is gzip and ends in the middle of a member.
-        lines: Whole lines, header included.
-        torn_lines: 1 where its last line is not whole, else 0.
+        cut_off: Whether it is gzip and ends in the middle of a member.
+        lines: Complete lines, including the header.
+        torn_lines: 1 if its last line is incomplete, else 0.
     """
 
     path: Path
@@ -87,18 +87,18 @@ def parse_file(path: Path, parser: "LineParser", take: Callable[[], None] = lamb
     """Feed all of *path* (plain, or gzip with many members) to *parser*; *take* is called after each piece.
 
     Raises:
-        BrokenFile: If the file is empty, or damaged before its end, or holds a line that cannot be parsed.
+        BrokenFile: If the file is empty, damaged before its end, or has a line that cannot be parsed.
     """
     with path.open("rb") as stream:
         text = _Text(stream)
-        with closing(_ahead(text)) as pieces:  # no thread may go on reading when a line is refused
+        with closing(_ahead(text)) as pieces:  # no thread may continue reading after a refused line
             for piece in pieces:
                 parser.feed(piece)
                 take()
     if text.packed.size == 0:
         bookless = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
         raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{bookless}")
-    # A row of CSV cut short may look whole; an object of JSON cannot.
+    # A truncated CSV row may look complete; a truncated JSON object cannot.
     whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
     torn = parser.finish(whole_if_parsed)
     take()
@@ -106,7 +106,7 @@ def parse_file(path: Path, parser: "LineParser", take: Callable[[], None] = lamb
 
 
 def read_small(path: Path) -> tuple[bytes, FileRead]:
-    """Return all bytes of a small file, inflated, and what reading it found."""
+    """Return all bytes of a small file, decompressed, and the result of reading it."""
     with path.open("rb") as stream:
         text = _Text(stream)
         data = b"".join(bytes(piece) for piece in _ahead(text))
@@ -115,7 +115,7 @@ def read_small(path: Path) -> tuple[bytes, FileRead]:
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a text file; empty where there is none."""
+    """Return the first line of a text file; empty if there is none."""
     line = b""
     with path.open("rb") as stream:
         text, piece = _Text(stream), bytearray(_PIECE)
@@ -125,7 +125,7 @@ def first_line(path: Path) -> str:
 
 
 class _HashedStream(io.RawIOBase):
-    """A file that counts and hashes what is read of it."""
+    """A file that counts and hashes the bytes read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.size = 0
@@ -143,7 +143,7 @@ class _HashedStream(io.RawIOBase):
 
 
 class _Text:
-    """The text of a file; gzip members follow one another as if they were one."""
+    """The text of a file; gzip members are concatenated."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.cut_off = False
@@ -155,7 +155,7 @@ class _Text:
         self._rest = b""
 
     def readinto(self, buffer: bytearray) -> int:
-        """Fill *buffer* and return how many bytes; 0 at the end, where `cut_off` is True for an unfinished member."""
+        """Fill *buffer* and return the number of bytes; 0 at the end, with `cut_off` True for an unfinished member."""
         try:
             return self._inflate_into(buffer)
         except (BadGzipFile, IsalError, zlib.error) as error:  # type: ignore[misc]  # a stub has an instance there
@@ -180,7 +180,7 @@ class _Text:
 
 
 def _text_from(path: Path, offset: int) -> bytes:
-    """Return the text from *offset* on of a gzip file that is cut off: what the fast reader did not return."""
+    """Return the text from *offset* on of a truncated gzip file: the part that the fast reader did not return."""
     texts, size = [], 0
     member = zlib.decompressobj(_GZIP_FORMAT)
     with path.open("rb") as stream:
@@ -209,13 +209,13 @@ _NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Price and quantity step in 1e-8: as given to a parser (0 where open), or as it found them."""
+    """Price and quantity step in 1e-8: as given to a parser (0 if open), or as inferred by it."""
 
     tick_e8: int
     lot_e8: int
 
     def joined(self, other: "Steps") -> "Steps":
-        """Return the greatest steps that divide both."""
+        """Return the greatest steps that divide those of both."""
         return Steps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
 
 
@@ -224,21 +224,21 @@ class Stream:
     """The messages of a file in the order of its rows.
 
     Attributes:
-        read: The file as it was read.
-        steps: The steps its prices and quantities need.
-        recv_us: When each message arrived.
-        recv_seq: Its number of the day; -1 where the file has none.
-        run: Its run, as a position in *runs*; -1 where the file names none.
-        exchange_us: When it happened by the exchange's clock; 0 where it is not given.
+        read: The result of reading the file.
+        steps: The greatest steps that divide its prices and quantities.
+        recv_us: When each message arrived, µs.
+        recv_seq: Its number within the day; -1 if the file has none.
+        run: Its run, as a position in *runs*; -1 if the file has none.
+        exchange_us: When it happened by the exchange's clock, µs; 0 if unknown.
         runs: Run ids by first appearance.
         start, end: The rows of message m are ``start[m]:end[m]``.
-        rows: (side, price, quantity, tick, lot) in blocks; no message stands in two. Prices are counted in the block's
-            tick and quantities in its lot, in 1e-8.
+        rows: (side, price, quantity, tick, lot) in blocks; no message is in two. Prices are in units of the block's
+            tick and quantities of its lot, in 1e-8.
         first_id, last_id: Update ids of a depth message or frame; both the id of a trade.
-        repeats: A frame shows the same book as the frame before it.
-        key: Its place in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
-        left_out, first_left_out: Levels or trades off the tick that were left out, and the line of the first.
-        ids_out: Ids of these trades: they came, and are not missing.
+        repeats: Whether a frame shows the same book as the previous frame.
+        key: Its position in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
+        left_out, first_left_out: Number of levels or trades off the tick that were left out, and the line of the first.
+        ids_out: Ids of these trades, which are not missing.
     """
 
     read: FileRead
@@ -267,7 +267,7 @@ class Stream:
         return replace(self, **{name: getattr(self, name)[order] for name in PER_MESSAGE})
 
     def give(self, name: str) -> Ints:
-        """Return a column and drop it here, so that its memory ends with its last user (`mm.tape.build`)."""
+        """Return a column and drop it here, so that its memory is released with its last user (`mm.tape.build`)."""
         column: Ints = getattr(self, name)
         setattr(self, name, _NONE)
         return column
@@ -282,13 +282,13 @@ class Stream:
         return str(EventName(DEPTH, int(self.recv_seq[at]), int(self.last_id[at]), int(self.recv_us[at])))
 
     def places(self, positions: Ints) -> list[Place]:
-        """Return where the first few of *positions* are found."""
+        """Return the places of the first few of *positions*."""
         return [Place(self.read.path, f"{self.name(at)}: id {self.last_id[at]}") for at in positions[:FEW].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole book, bids first; *rows* are a block and *left_out* lines as in `Stream`."""
+    """A complete book, bids first; *rows* are a block and *left_out* lines as in `Stream`."""
 
     read: FileRead
     steps: Steps
@@ -300,7 +300,7 @@ class Snapshot:
 
 
 def read_diffs(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
-    """Read the raw depth messages; *lenient* leaves levels off the tick out. Columns go to *spill*."""
+    """Read the raw depth messages; *lenient* leaves out levels off the tick. Columns go to *spill*."""
     room = lines_expected(path, 100)
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, room, lenient, spill.keep_block)
     read = parse_file(path, parser)
@@ -325,15 +325,15 @@ def read_diffs(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False)
 
 
 def lines_expected(path: Path, packed_bytes: int) -> int:
-    """Return about how many lines *path* has, rather too many, if a line takes so many bytes when packed."""
+    """Return an estimate of the lines of *path*, rather too high, given the compressed bytes per line."""
     return 1024 + path.stat().st_size // (packed_bytes if path.suffix == PACKED else 3 * packed_bytes)
 
 
 def steps_of(parser: "LineParser") -> Steps:
-    """Return the steps that a parser was given or found."""
+    """Return the steps that a parser was given or has inferred."""
     return Steps(parser.tick_e8, parser.lot_e8)
 
 
 def exchange_us(stamps: Ints) -> Ints:
-    """Return exchange stamps, ms or µs as they came, in µs; 0 where there is none."""
+    """Return exchange stamps, in ms or µs, converted to µs; 0 if there is none."""
     return np.where(stamps < MS_BELOW, np.maximum(stamps, 0) * US_PER_MS, stamps)

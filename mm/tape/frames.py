@@ -1,8 +1,8 @@
 """Polars frames of a tape: its trades, the changes of its book, its best prices, and the book at an instant.
 
 Every frame of the project has these types: an instant is ``Datetime("us", "UTC")``; a price or an amount is a float in
-the quote asset, a quantity one in the base asset, each the float nearest to the exact decimal; a word is an ``Enum``;
-what does not exist is null.
+the quote asset, a quantity one in the base asset, each the float nearest to the exact decimal; a category is an
+``Enum``; missing values are null.
 """
 
 import math
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 SIDES = ("BUY", "SELL")
 BOOK_KINDS = (SNAPSHOT, DEPTH, GAP)
-PLACES = np.array([-1, 0, 1, -1, 2, 3])  # by kind, among those of the book
+PLACES = np.array([-1, 0, 1, -1, 2, 3])  # by kind: position among the book kinds
 EXACT = 2**53
-"""Integers up to here are floats, and so the quotient of two of them is rounded once."""
+"""Integers up to here are exact floats, so that the quotient of two of them is rounded once."""
 
 
 def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64]":
@@ -35,8 +35,8 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
 
     Args:
         units: Whole numbers: int64, or Python integers.
-        step: What one unit is, in so many parts of one.
-        per: Parts of one: a divisor of a power of ten up to 10**22, which a float holds exactly, or twice one.
+        step: Size of one unit, in parts of one.
+        per: Parts of one: a divisor of a power of ten up to 10**22, which a float represents exactly, or twice one.
     """
     common = math.gcd(step, per)
     step, per = step // common, per // common
@@ -50,7 +50,7 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
 
 
 def instants(us: "Column") -> "pl.Series":
-    """Return instants in µs as a series of datetimes in UTC; null for a negative one, which is none."""
+    """Return instants in µs as a series of datetimes in UTC; null for negative ones."""
     import polars as pl
 
     known = pl.Series(us, dtype=pl.Int64)
@@ -71,7 +71,7 @@ def sides(side: "Column") -> "pl.Series":
 
 
 def numbers(values: "Column", there: "NDArray[np.bool_]") -> "pl.Series":
-    """Return whole numbers as a series, null where there is none."""
+    """Return whole numbers as a series, null where *there* is False."""
     import polars as pl
 
     return pl.Series(values, dtype=pl.Int64).set(pl.Series(~there), None)
@@ -107,7 +107,7 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
     event = np.flatnonzero(np.isin(tape.kind[first:], BOOK_KINDS)) + first
     begins = tape.first_row[event]
     size = tape.first_row[event + 1] - begins
-    empty = (size == 0) & (tape.kind[event] != DEPTH)  # a gap, a book without levels: a row that says so
+    empty = (size == 0) & (tape.kind[event] != DEPTH)  # a gap, a book without levels: one row without a level
     size = np.maximum(size, empty)
     ends = np.cumsum(size)
     of = np.repeat(event, size)  # the event of each row
@@ -138,11 +138,11 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
 
 
 def best_prices_frame(tape: "Tape") -> "pl.DataFrame":
-    """Return the best prices after each change of them; see `Tape.best_prices_frame`."""
+    """Return the best prices after each of their changes; see `Tape.best_prices_frame`."""
     begin = int(np.searchsorted(tape.top_event, _first(tape)))
     us = tape.event_us[tape.top_event]
     if begin > 0 and (begin == len(us) or us[begin] > tape.start_us):
-        begin -= 1  # the best prices that the window begins with
+        begin -= 1  # the best prices at the start of the window
     bid, ask = tape.top_bid_ticks[begin:], tape.top_ask_ticks[begin:]
     both = (bid > 0) & (ask > 0)
     return frame(
@@ -184,7 +184,7 @@ def _first(tape: "Tape") -> int:
 
 
 def _rows(tape: "Tape", stop: int) -> "Rows":
-    """Return the levels of the book before event *stop*, bids and then asks, best first; none without a valid book."""
+    """Return the levels of the book before event *stop*, bids and then asks, best first; empty without a valid book."""
     kind = tape.kind[:stop]
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
     begin = int(turns[-1]) if len(turns) and kind[turns[-1]] != GAP else stop
@@ -200,7 +200,7 @@ def _rows(tape: "Tape", stop: int) -> "Rows":
 
 
 def _price(tape: "Tape", ticks: "Ints") -> "NDArray[np.float64]":
-    """Return prices in the quote asset; NaN for 0, which is no price."""
+    """Return prices in the quote asset; NaN for 0, which means no price."""
     return np.where(ticks == 0, np.nan, floats(ticks, tape.instrument.tick_e8))
 
 

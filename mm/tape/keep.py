@@ -1,9 +1,9 @@
 """Tapes kept as Arrow files, so that opening one maps it and copies nothing.
 
-A file has one row, whose columns are lists. Its entry holds the tape's other attributes, and what the tape was made
-from: options, inputs and code. Where any of these is another now, the tape is made again. One more column has the
-checksums of the entry and of the others; they and the invariants of the tape are verified once for each identity of
-the file, and where one does not hold, the tape is made again, with a note.
+A file has one row, whose columns are lists. Its entry has the tape's other attributes, and the origin of the tape:
+options, inputs and code. If any of these has changed, the tape is made again. One more column has the checksums of the
+entry and of the other columns; they and the invariants of the tape are verified once for each identity of the file, and
+if one is violated, the tape is made again, with a note.
 """
 
 import hashlib
@@ -51,24 +51,24 @@ if TYPE_CHECKING:
 _ENTRY = b"mm.tape"
 _SUMS = "crc32"
 MAKER = "mm.tape.load"
-"""The module from which all code is imported that makes a tape, or its best prices."""
+"""The module that imports all code that makes a tape, or its best prices."""
 
 Json = dict[str, Any]
 Kept = TypeVar("Kept", bound="Tape | LevelIndex")
 Pieces = Iterable[tuple[str, int, Column]]
-"""Parts of columns: the name, the position, and the items from there on; those of one column in order."""
+"""Parts of columns: the name, the position, and the items from there on; the parts of a column are in order."""
 Shapes = Mapping[str, tuple[Any, int]]
 """Item type and length of each column, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptTape:
-    """The place of one tape.
+    """The storage of one tape.
 
     Attributes:
         path: Its file, which need not exist.
-        key: What a tape in it must have been made from, beside the code: options, and size and time of each input.
-            None: whoever named the file knows its content, so that it may have been made elsewhere.
+        key: The required origin of its tape besides the code: options, and size and time of each input. None: the
+            caller has verified the file's content, which may have been made elsewhere.
     """
 
     path: Path
@@ -76,20 +76,20 @@ class KeptTape:
 
     @classmethod
     def of(cls, folder: Path, day: DayFolder, options: str, inputs: Sequence[Path]) -> "KeptTape":
-        """Return the place for the tape of *day* that *inputs* give under *options*."""
+        """Return the storage for the tape of *day* made from *inputs* under *options*."""
         stats = [(day.relative(path), path.stat()) for path in inputs]
         files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
         name = hashlib.sha256(os.fsencode(f"{day.path.resolve()} {options}")).hexdigest()[:12]
         return cls(folder / f"{day.symbol}_{day.day}_{name}.arrow", json.dumps([options, files]))
 
     def read(self, notes: list[str]) -> Tape | None:
-        """Map the tape; None where there is none, or a stale or damaged one.
+        """Map the tape; None if there is none, or a stale or damaged one.
 
-        For each file that is damaged a line is added to *notes*: the tape's own, or that of its best prices beside it.
+        For each damaged file a line is added to *notes*: the tape's own, or that of its best prices beside it.
         """
         tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
-            _code()  # what is imported next to make it, before anyone edits it
+            _code()  # the digest of the code that makes it, before an edit can change the code
             return None
         from mm.tape import level_changes, top_of_book
 
@@ -100,18 +100,18 @@ class KeptTape:
         return tape.with_best(make_best, make_levels, partial(self._ahead, tape))
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
-        """Write *columns* and *entry* whole or not at all; raises OSError where that is impossible."""
+        """Write *columns* and *entry* completely or not at all; raises OSError if that is impossible."""
         shapes = {name: (column.dtype, len(column)) for name, column in columns.items()}
         with self._unfinished() as path:
             write_arrow(path, self._keyed(entry), shapes, ((name, 0, column) for name, column in columns.items()))
 
     def keep(self, facts: TapeFacts, builder: "TapeBuilder") -> Tape:
-        """Write the tape of *facts* and of what *builder* has built, whole or not at all, and return it mapped.
+        """Write the tape of *facts* and of the results of *builder*, completely or not at all, and return it mapped.
 
-        The builder is empty then.
+        The builder is empty afterwards.
 
         Raises:
-            OSError: If it cannot be written, or what was written is no tape.
+            OSError: If it cannot be written, or the written file is not a tape.
         """
         notes: list[str] = []
         with self._unfinished() as path:
@@ -125,7 +125,7 @@ class KeptTape:
         return tape.with_best(partial(self._best, tape), partial(self._levels, tape), partial(self._ahead, tape))
 
     def _sibling(self, what: str = "best") -> "KeptTape":
-        """Return the place of the best prices of the tape, or of the changes of its levels: a file beside its own."""
+        """Return the storage of the tape's best prices, or of the changes of its levels: a file beside its own."""
         return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
 
     def _best(self, tape: Tape) -> "BestPrices":
@@ -137,16 +137,16 @@ class KeptTape:
         try:
             with place._unfinished() as path:
                 write_arrow(path, place._keyed(made.entry()), made.shapes(), made.pieces())
-        except OSError:  # a full disk, or another user's: they are made again the next time
+        except OSError:  # a full disk, or another user's: they are made again next time
             return top_of_book.project(tape)
         del made
-        trim_heap()  # of the spans of the tape
+        trim_heap()  # memory of the spans of the tape
         return place._read(top_of_book.KEPT, opened, []) or top_of_book.project(tape)
 
     def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
         """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
 
-        Those of *tape* are kept; a window has a clock of its own, and they are made for it each time.
+        Those of *tape* are kept; a window has its own clock offset, and they are made for it each time.
         """
         from mm.tape import feed
 
@@ -156,7 +156,7 @@ class KeptTape:
         return whole if whole.instrument.lot_e8 == lot_e8 else whole.on_lot(lot_e8)
 
     def _exchange(self, tape: Tape) -> "ExchangePrices":
-        """Open the best prices of *tape* in the exchange's order; where there are none, make and keep them."""
+        """Open the best prices of *tape* in the exchange's order; if there are none, make and keep them."""
         from mm.tape import feed
 
         place, opened = self._sibling("feed"), partial(feed.opened, tape)
@@ -197,7 +197,7 @@ class KeptTape:
         return place._read(level_changes.KEPT, opened, []) or level_changes.level_changes(tape)
 
     def _read(self, names: Sequence[str], made: Callable[[Json, Json], Kept], notes: list[str]) -> Kept | None:
-        """Map the file, and return what its entry and arrays make; None where it is missing, stale or damaged."""
+        """Map the file, and return what *made* returns for its entry and arrays; None if missing, stale or damaged."""
         wrong: list[str] = []
         try:
             file = read_arrow(self.path, names)
@@ -210,7 +210,7 @@ class KeptTape:
             def sound() -> bool:
                 wrong.extend(islice(chain(file.wrong_sums(), kept.faults()), 1))
                 for column in file.columns.values():
-                    release(column)  # all of it was looked at, once
+                    release(column)  # all of it was verified, once
                 return not wrong
 
             if VerifiedFiles(self.path.parent).verified_once(self.path, code["digest"], sound):
@@ -219,7 +219,7 @@ class KeptTape:
             return None
         except (OSError, KeyError, TypeError, ValueError) as error:
             wrong.append(str(error).partition("\n")[0])
-        notes.append(f"{self.path}: damaged ({wrong[0]}); it is made again")  # a cache is never worth an error
+        notes.append(f"{self.path}: damaged ({wrong[0]}); it is made again")  # a cache must not cause an error
         return None
 
     def _keyed(self, entry: Json) -> bytes:
@@ -227,7 +227,7 @@ class KeptTape:
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """Yield the path of a file beside the tape's own, which replaces it when the block ends well."""
+        """Yield the path of a temporary file beside the tape's own, which replaces it if the block succeeds."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         clear_unfinished(self.path.parent)
         with whole_file(self.path, durable=True) as path:
@@ -244,13 +244,13 @@ def _code() -> Json:
 def _is_ours(code: Json) -> bool:
     """Return True if *code* is the code of this process.
 
-    Where size and time of all its files are the same, nothing is hashed: that would take longer than opening a tape.
+    If size and time of all its files are unchanged, nothing is hashed: hashing takes longer than opening a tape.
     """
     return bool(_stats(code["files"]) == code["files"] or code["digest"] == _code()["digest"])
 
 
 def _stats(names: Iterable[str]) -> dict[str, list[int]]:
-    """Return size and time of files of this package; raises OSError where one is missing."""
+    """Return size and time of files of this package; raises OSError if one is missing."""
     stats = {name: os.stat(f"{PACKAGE}/{name}") for name in names}  # quicker than `Path.stat`
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
@@ -261,7 +261,7 @@ def _release(tape: Tape) -> None:
 
 
 def _entry(tape: Tape | TapeFacts) -> Json:
-    """Return all of *tape* that is no array."""
+    """Return everything of *tape* except its arrays."""
     own = {name: getattr(tape, name) for name in ("days", "step_lots", "step_ticks", "start_us", "end_us")}
     return own | {"instrument": asdict(tape.instrument), "meta": asdict(tape.meta)}
 
@@ -284,12 +284,12 @@ def _tape(path: Path, entry: Json, arrays: Json) -> Tape:
 
 @dataclass(frozen=True, slots=True)
 class ArrowFile:
-    """A file as it is mapped.
+    """A mapped file.
 
     Attributes:
-        entry: Its entry, whose checksum is right.
-        columns: Its columns by name, which are not verified.
-        sums: The checksum that each of them should have.
+        entry: Its entry, with a verified checksum.
+        columns: Its columns by name, not verified.
+        sums: The expected checksum of each column.
     """
 
     entry: bytes
@@ -297,7 +297,7 @@ class ArrowFile:
     sums: dict[str, int]
 
     def wrong_sums(self) -> Iterator[str]:
-        """Yield a sentence for each column that is not what was written; pages are released on the way."""
+        """Yield a sentence for each column with a wrong checksum; pages are released on the way."""
         for name, column in self.columns.items():
             found = 0
             for _, piece in in_pieces(column):
@@ -307,11 +307,11 @@ class ArrowFile:
 
 
 def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
-    """Map a file with columns of these names.
+    """Map a file with columns *names*.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no such file, or the checksum of its entry is wrong.
+        ValueError: If it is not such a file, or the checksum of its entry is wrong.
     """
     memory = mapped(path)
     try:
@@ -319,7 +319,7 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
         entry = metadata[_ENTRY]
         columns = {name: _items(memory, name, places[name]) for name in (*names, _SUMS)}
     except (KeyError, TypeError) as error:
-        raise ValueError(f"it is no such Arrow file: {error}") from error
+        raise ValueError(f"it is not such an Arrow file: {error}") from error
     of_entry, *sums = columns.pop(_SUMS).tolist()
     if zlib.crc32(entry) != of_entry or len(sums) != len(names):
         raise ValueError("its entry has another checksum")
@@ -327,7 +327,7 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
 
 
 def _items(memory: Any, name: str, place: ColumnPlace) -> Column:
-    """Return the items of a column as they lie in *memory*."""
+    """Return the items of a column in *memory*."""
     wanted = np.dtype(DTYPES.get(name, np.int64)).name
     if place.dtype != wanted:
         raise TypeError(f"{name} is a list of {place.dtype}, not of {wanted}")
@@ -335,8 +335,8 @@ def _items(memory: Any, name: str, place: ColumnPlace) -> Column:
 
 
 def _crc32(data: Column, before: int) -> int:
-    """Return the CRC-32 of *data* after data whose own was *before*."""
-    from isal import isal_zlib  # three times as fast as zlib's; a tape that was verified before opens without it
+    """Return the CRC-32 of *data* that continues the CRC *before*."""
+    from isal import isal_zlib  # three times as fast as zlib's; not needed to open a verified tape
 
     return isal_zlib.crc32(data, before)
 
@@ -349,7 +349,7 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
     """
     import pyarrow as pa
 
-    # Their memory is never touched: they only give Arrow the lengths to lay out.
+    # Their memory is never touched: they only give Arrow the lengths for its layout.
     blank = {name: np.empty(size, dtype) for name, (dtype, size) in shapes.items()}
     blank[_SUMS] = np.empty(1 + len(shapes), np.int64)
     lists = [_as_list(column) for column in blank.values()]
@@ -372,10 +372,10 @@ def write_arrow(path: Path, entry: bytes, shapes: Shapes, pieces: Pieces) -> Non
 
 
 class _Layout(io.FileIO):
-    """A file to be written, in which the bytes at some addresses are skipped.
+    """A file for writing, in which the bytes at some addresses are skipped.
 
     Attributes:
-        begins: Where the bytes of each address belong.
+        begins: File offset of the bytes of each address.
     """
 
     def __init__(self, path: Path, addresses: Sequence[int]) -> None:
@@ -396,7 +396,7 @@ def _as_list(column: Column) -> Any:
     """Return *column* as an Arrow column of one row, without a copy."""
     import pyarrow as pa
 
-    # By buffers: `pa.array` and `to_numpy` would first import pandas, where it is installed.
+    # From buffers: `pa.array` and `to_numpy` would first import pandas if it is installed.
     items = pa.Array.from_buffers(pa.type_for_alias(column.dtype.name), len(column), [None, pa.py_buffer(column)])
     bounds = pa.py_buffer(np.array([0, len(column)], np.int64))
     return pa.LargeListArray.from_buffers(pa.large_list(items.type), 1, [None, bounds], children=[items])

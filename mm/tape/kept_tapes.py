@@ -1,7 +1,7 @@
-"""The tapes that are kept in a folder: how large they are, when they were last used, and which of them may go.
+"""The tapes kept in a folder: their size, their last use, and which of them to remove.
 
-A tape, its best prices and the index of its levels are files of one beginning, and go together: each can be made again,
-and a process that has one open keeps it until it ends.
+A tape, its best prices and the index of its levels are files with a common prefix, and are removed together: each can
+be made again, and a process that has one open keeps it until it ends.
 """
 
 import re
@@ -26,12 +26,12 @@ class FileSize(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeptDay:
-    """What is kept of one day.
+    """The kept files of one day.
 
     Attributes:
-        symbol, day: Whose tape it is.
-        files: The tape, and what lies beside it.
-        used_s: When one of them was last written or, where the file system notes it, read; Unix seconds.
+        symbol, day: Symbol and day of the tape.
+        files: The tape, and the files beside it.
+        used_s: When one of them was last written or, if the file system records it, read; Unix seconds.
     """
 
     symbol: str
@@ -45,7 +45,7 @@ class KeptDay:
         return sum(file.size for file in self.files)
 
     def remove(self) -> None:
-        """Remove its files, the tape's own first, so that nothing looks for the others; one that is gone is no error.
+        """Remove its files, the tape's own first, so that nothing uses the others; missing files are ignored.
 
         Raises:
             OSError: If one cannot be removed.
@@ -56,11 +56,11 @@ class KeptDay:
 
 
 def kept_days(folder: Path) -> list[KeptDay]:
-    """Return what is kept in *folder*, which need not exist, in order of its last use."""
+    """Return what is kept in *folder*, which need not exist, in the order of last use."""
     found: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
     for path in folder.glob("*.arrow"):
         name = _NAME.fullmatch(path.name)
-        with suppress(FileNotFoundError):  # another process removed it just now
+        with suppress(FileNotFoundError):  # another process removed it meanwhile
             stat = path.stat()
             if name:
                 _, _, files, used = found.setdefault(name[1], (name[2], name[3], [], []))
@@ -73,13 +73,13 @@ def kept_days(folder: Path) -> list[KeptDay]:
 def to_prune(
     days: Sequence[KeptDay], now_s: float, older_than_days: float | None = None, most_bytes: float | None = None
 ) -> list[KeptDay]:
-    """Return which of *days*, which are in order of their last use, have to go.
+    """Return the *days* to remove; they are in the order of last use.
 
     Args:
-        days: What is kept.
-        now_s: The present, Unix seconds.
-        older_than_days: What was not used for longer goes; None keeps every age.
-        most_bytes: The rest goes from the longest unused on until so many bytes are left; None keeps every size.
+        days: The kept days.
+        now_s: The current time, Unix seconds.
+        older_than_days: Days that were not used for longer are removed; None for no limit.
+        most_bytes: Then days are removed, the longest unused first, until at most this size is left; None for no limit.
     """
     left = sum(one.size for one in days)
     gone = []

@@ -1,8 +1,8 @@
-"""What each price level displayed, event by event: an index of a tape's rows by side and price.
+"""The displayed lots of each price level, event by event: an index of a tape's rows by side and price.
 
-A place in a queue depends on the changes of one level since an order joined it. With this index a queue model is played
-on best prices and trades alone (`mm.tape.top_of_book`): the level is read where an order joins it, and its changes are
-walked through where a print reaches the order's price, instead of at every message.
+A queue position depends on the changes of one level since an order joined it. With this index a queue model can run on
+best prices and trades alone (`mm.tape.top_of_book`): the level is read when an order joins it, and its changes are
+processed when a print reaches the order's price, instead of at every message.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape.columns import GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, Ints, in_pieces, release
 from mm.tape.tape import Tape
 
-MOST_PAGES = 1 << 24  # from the lowest to the highest that a table of all of them is made for
+MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all of them is made
 MOST_EVENTS = 2**31 - 1
-MOST_ROWS = 1 << 23  # that are held in memory while they are written by level, or those of one level
-BLOCK = 1 << 16  # rows that are looked at together; their columns stay in the cache
+MOST_ROWS = 1 << 23  # in memory while they are written by level, unless one level has more
+BLOCK = 1 << 16  # rows that are processed together; their columns stay in the cache
 _IN_ORDER: Ints = np.empty(0, np.int64)
 CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
 KEPT = ("page", "begin", "change", "mark")
@@ -31,17 +31,17 @@ class LevelIndex:
     """The changes of every price level of a tape, and of windows of it.
 
     Attributes:
-        page: Pages of `PAGE` prices that have any changes, ``ticks // PAGE``, rising, int64[pages].
-        begin: Where the changes of the asks at a price begin, and then of the bids there, for all prices of the pages,
+        page: Pages of `PAGE` prices that have any changes, ``ticks // PAGE``, ascending, int64[pages].
+        begin: Start of the changes of the asks at a price, and then of the bids there, for all prices of the pages,
             int64[2 * PAGE * pages + 1].
-        change: Position in the whole tape of the event that changed it, rising within a level, and lots displayed after
-            it, `CHANGE`[n]; of several in one event the last counts. What is read of them mostly lies in no cache.
-        mark: The event of each `EVERY`-th change, int32: few enough to lie in a cache, they are searched first.
+        change: Position in the whole tape of the changing event, ascending within a level, and displayed lots after it,
+            `CHANGE`[n]; of several changes in one event the last counts. Reads of it are mostly cache misses.
+        mark: The event of each `EVERY`-th change, int32: few enough to stay in a cache, they are searched first.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
         kind: The kind of each event of the whole tape, uint8[events].
         base: Position in the whole tape of the window's first event.
-        framed: Position of the event that shows the window's first book where it is a KEYFRAME: the first received.
-        books: Empty, or where the window's events are in another order than the tape's, with *kind* in that order and
+        framed: Position of the event with the window's first book if it is a KEYFRAME: the first received.
+        books: Empty, or if the window's events are in another order than the tape's, with *kind* in that order and
             *base* 0: the position in the whole tape of the first book event from each position on, int64[events + 1].
     """
 
@@ -56,11 +56,11 @@ class LevelIndex:
     books: Ints
 
     def part(self, begin: int) -> Self:
-        """Return what is of the events from *begin* of this window on."""
+        """Return the part for the events from *begin* of this window on."""
         return replace(self, base=self.base + begin, framed=self.base + begin)
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each invariant that it breaks."""
+        """Yield a sentence for each violated invariant."""
         begin, size = self.begin, len(self.change)
         if len(begin) != 2 * PAGE * len(self.page) + 1 or begin[0] or begin[-1] != size or (np.diff(begin) < 0).any():
             yield f"the changes of {len(self.page)} pages of prices do not begin one after the other"
@@ -70,7 +70,7 @@ class LevelIndex:
         for first, change in in_pieces(self.change, 1):
             event, marked = change["event"], change["event"][::EVERY]
             fell = event[1:] < event[:-1]
-            edges = begin[slice(*np.searchsorted(begin, (first + 1, first + len(event))))]  # from a level to the next
+            edges = begin[slice(*np.searchsorted(begin, (first + 1, first + len(event))))]  # from one level to the next
             fell[edges - first - 1] = False
             mark = self.mark[first // EVERY :][: len(marked)]
             falls |= bool(fell.any())
@@ -84,11 +84,11 @@ class LevelIndex:
             yield f"a change lies outside of the {len(self.kind)} events of the tape"
 
     def let_go(self) -> None:
-        """Release the memory of all changes, where they are mapped; it is read again when used."""
+        """Release the memory of all changes, if they are mapped; it is read again on use."""
         release(self.change)
 
     def in_lots(self, times: int) -> Self:
-        """Return them in lots *times* as fine."""
+        """Return the changes in lots that are *times* as fine."""
         change = self.change.copy()
         change["lots"] *= times
         return replace(self, change=change)
@@ -110,13 +110,13 @@ def level_changes(tape: Tape) -> LevelIndex:
 
 @dataclass(frozen=True)
 class Making:
-    """The changes of every price level of a tape, in pieces: its rows are counted first, then written by level.
+    """Makes the changes of every price level of a tape, in pieces: counts its rows, then writes them by level.
 
     Attributes:
-        tape: The tape; its rows are released behind each reading.
-        page, begin: As of `LevelIndex`.
-        least: The least of the pages.
-        number: Of each page from the least on, how many before it have changes; empty where they lie too far apart.
+        tape: The tape; its rows are released after each reading.
+        page, begin: As in `LevelIndex`.
+        least: The lowest page.
+        number: For each page from the lowest on, how many earlier pages have changes; empty if too far apart.
     """
 
     tape: Tape
@@ -150,7 +150,7 @@ class Making:
         return making
 
     def pieces(self) -> Iterator[tuple[int, NDArray[np.void]]]:
-        """Yield the place of the first change of some levels, and their changes, in the memory of those before."""
+        """Yield the position of the first change of some levels, and their changes, in memory that is reused."""
         begin, first_level, last = self.begin, 0, len(self.begin) - 1
         room = np.empty(0, CHANGE)
         while begin[first_level] < begin[last]:
@@ -169,7 +169,7 @@ class Making:
             first_level = stop
 
     def _blocks(self) -> Iterator[tuple[int, int, Ints]]:
-        """Yield spans of events, and the number of the price of each of their rows; memory behind them is released."""
+        """Yield spans of events, and the number of the price of each of their rows; earlier memory is released."""
         first_row, a, held = self.tape.first_row, 0, 0
         while a < len(self.tape):
             b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
@@ -191,13 +191,13 @@ class Making:
             release(getattr(self.tape, name)[a:b])
 
     def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
-        """Return where the rows of some events begin, counted from the first one's, and their sides."""
+        """Return the first rows of some events, counted from the first one's, and the sides of the rows."""
         first_row = self.tape.first_row[a : b + 1]
         return first_row - first_row[0], self.tape.row_side[first_row[0] : first_row[-1]]
 
 
 def _framed(tape: Tape) -> bool:
-    """Return whether the tape begins with a KEYFRAME, which shows its first book."""
+    """Return whether the tape begins with a KEYFRAME, which is its first book."""
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME
 
 

@@ -1,4 +1,4 @@
-"""From a day folder to a tape, in four stages: read, order and sync, build, keep."""
+"""Reads a day folder into a tape, in four stages: read, order and sync, build, keep."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
-    """Return what a call was given as tapes, in order.
+    """Return the tapes of an argument of a call, in order.
 
     Raises:
-        UsageError: If it is something else, such as the path of a day folder, or nothing.
+        UsageError: If it is anything else, such as the path of a day folder, or empty.
     """
     several = given if isinstance(given, Iterable) and not isinstance(given, str | os.PathLike | Tape) else [given]
     tapes = tuple(several)
     if not tapes:
-        raise UsageError(f"{to} was given no tape; give at least one")
+        raise UsageError(f"{to} needs at least one tape")
     for one in tapes:
         if not isinstance(one, Tape):
-            raise UsageError(f"{to} was given {one!r} for a tape; give what mm.load_day returns of a day folder")
+            raise UsageError(f"{to} got {one!r} instead of a tape; pass the result of mm.load_day for a day folder")
     return tapes
 
 
@@ -59,17 +59,17 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
 
     Args:
         folder: The day folder, ``…/SYMBOL/YYYYMMDD``.
-        instrument: The grid; None takes it from ``instrument.json``, or else infers it, with a warning.
-        cache: Folder of kept tapes: a day read before is mapped, not parsed. None parses it.
-        damaged: Whether to read what is left of a sealed day that differs from its manifest.
-        tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, in place of the instrument's own.
-        left_out: Leave prices off *tick_size_e8* out where the ledger reports a changed tick, instead of OffGrid.
+        instrument: The grid; None reads it from ``instrument.json``, or else infers it, with a warning.
+        cache: Folder of kept tapes: a day read before is mapped, not parsed. None always parses it.
+        damaged: Whether to read the rest of a sealed day that differs from its manifest.
+        tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, replaces the instrument's own, in 1e-8.
+        left_out: Leave out prices off *tick_size_e8* if the ledger reports a changed tick, instead of raising OffGrid.
 
-    What was repaired on the way stands in ``tape.meta.counts`` and, in words, in ``tape.meta.warnings``; stretches that
-    are left out of the day stand in ``tape.meta.excluded``.
+    Repairs are counted in ``tape.meta.counts`` and described in ``tape.meta.warnings``; excluded spans of the day are
+    in ``tape.meta.excluded``.
 
     Raises:
-        MissingDay: If there is no such folder; the message names the days that are there.
+        MissingDay: If there is no such folder; the message names the existing days.
         BrokenFile: If a file is missing, empty or damaged, or differs from the sealed manifest; the message names it.
         OffGrid: If a price is not a multiple of the tick.
         NeverSynced: If the book is never valid.
@@ -88,11 +88,11 @@ def load_day(  # noqa: PLR0913 - the public face: each is one knob
         except _NotAsSealed as found:
             return _loaded(day, options, cache, harms, reading, found.harmed)
         finally:
-            reading.give({})  # whatever happened: the other thread is waited for
+            reading.give({})  # in any case: wait for the other thread
 
 
 class _NotAsSealed(Exception):
-    """The files *harmed* of a day differ from its manifest, and what was read of them counts for nothing."""
+    """The files *harmed* of a day differ from its manifest, and the data read from them is invalid."""
 
     def __init__(self, harmed: Sequence[Harm]) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def _loaded(
 
 
 def _require_no_more(harms: "Future[list[Harm]]", harmed: Sequence[Harm]) -> None:
-    """Wait for what differs from the manifest; raises _NotAsSealed where that is not what *harmed* has."""
+    """Wait for the comparison with the manifest; raises _NotAsSealed if its result differs from *harmed*."""
     if (found := harms.result()) != list(harmed):
         raise _NotAsSealed(found)
 
@@ -148,12 +148,12 @@ def _parsed(
     harmed: Sequence[Harm],
     spill: Spill,
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return what the tape of *day* is made of under the options of `load_day`; its columns wait in *spill*.
+    """Return the parts of the tape of *day* under the options of `load_day`; its columns wait in *spill*.
 
-    The day is compared with its manifest by another thread meanwhile: where they differ, neither what was read nor
-    what failed counts.
+    Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
+    parsing count.
     """
-    from mm.tape.recorded import GridOptions  # nothing of it is needed to open a kept tape
+    from mm.tape.recorded import GridOptions  # not needed to open a kept tape
 
     try:
         found = read_day(day, GridOptions(*options), harmed, reading, spill)
@@ -168,7 +168,7 @@ def _parsed(
 def _kept_tape(
     parsed: "Callable[[Spill], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]
 ) -> Tape:
-    """Return the tape of what *parsed* returns, and keep it where that is possible."""
+    """Return the tape of the result of *parsed*, and keep it if possible."""
     if kept is not None:
         try:
             builder, facts = parsed(Spill(kept.path.parent))
@@ -185,7 +185,7 @@ def _kept_tape(
 def read_day(
     folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm], reading: FilesInReading, spill: Spill
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return what the tape of *folder* is made of, as far as the files *harmed* allow; raises as `load_day`."""
+    """Return the parts of the tape of *folder*, without the files *harmed*; raises as `load_day`."""
     if not harmed:
         return _read(folder, options, reading, spill)
     from mm.tape.damage import what_is_left
@@ -212,7 +212,7 @@ def _read(
     spill: Spill,
     losses: "Losses | None" = None,
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Read a day without the stretches that are lost, and without those whose trades are missing."""
+    """Read a day without the lost spans, and without those with missing trades."""
     from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
     from mm.tape.excluded import exclude, sentences, trade_spans
@@ -236,7 +236,7 @@ def _read(
     try:
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:
-        raise BrokenFile(f"{folder.path}: {error}; take its row out, or set --tick-size to a coarser one") from error
+        raise BrokenFile(f"{folder.path}: {error}; remove its row, or set --tick-size to a coarser one") from error
     findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
     findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
     excluded = [*sentences(spans, last_us), *(losses.lines if losses else ())]
@@ -263,19 +263,19 @@ def _read(
 
 
 def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:
-    """Return the knobs of the day's first run; none where the ledger does not say."""
+    """Return the knobs of the day's first run; empty if the ledger has none."""
     found = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
     return found if isinstance(found, dict) else {}
 
 
 def _last_update_id(events: "EventColumns") -> int | None:
-    """Return the id of the book at the end; None where it is not valid."""
+    """Return the id of the book at the end; None if it is not valid."""
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH) | (events.kind == GAP))
     last = int(events.event_id[of_book[-1]])
     return last if last > 0 else None
 
 
 def _inputs(day: DayFolder) -> list[Path]:
-    """Return all files from which a tape of *day* may be made."""
+    """Return all files that a tape of *day* may depend on."""
     named = (day.instrument, day.schema, day.manifest, day.events, day.diffs, day.frames, day.trades)
     return [path for path in map(existing, named) if path is not None] + sorted(day.snapshots.glob("*"))

@@ -1,4 +1,4 @@
-"""A day folder as it was recorded: grid, ledger, messages and snapshots; and what was found in it, in words."""
+"""A recorded day folder: grid, ledger, messages and snapshots; and the findings in it, as sentences."""
 
 import csv
 import io
@@ -27,10 +27,10 @@ from mm.tape.spill import Spill
 
 @dataclass(frozen=True, slots=True)
 class GridOptions:
-    """What the caller sets of the grid; None leaves it to ``instrument.json`` or to the recorded numbers.
+    """The caller's settings of the grid; None leaves a value to ``instrument.json`` or to the recorded numbers.
 
     Attributes:
-        left_out: Whether what is off the tick is left out where the ledger reports such, of a tick that is set, too.
+        left_out: Whether to leave out prices off the tick, even of a given tick, if the ledger reports such prices.
     """
 
     instrument: Instrument | None = None
@@ -42,18 +42,18 @@ class GridOptions:
 
 @dataclass(frozen=True, slots=True)
 class KnownGrid:
-    """What is known of the grid before a price is read.
+    """The grid as it is known before a price is read.
 
     Attributes:
-        steps: The greatest tick and quantity step that divide those of all grids of the day; 0 where they are to be
+        steps: The greatest tick and quantity step that divide those of all grids of the day; 0 if they are to be
             inferred.
-        orders: The least that are multiples of all of them: what orders stand on whatever the instant; 0 as above.
-        own: The same of the exchange's own grids, whatever steps were given; 0 where none is known.
-        min_notional_e8: Least notional of an order, 0 where none is known.
-        assets: Base and quote asset; empty where nothing names them.
-        read: ``instrument.json``, where it was read.
-        lenient: Prices off the tick are left out where the ledger reports such: it is that of ``instrument.json``,
-            by which the recorder judged prices, or the caller has said so.
+        orders: The least common multiple of all of them, for orders at any instant; 0 as above.
+        own: The same of the exchange's own grids, regardless of given steps; 0 if none is known.
+        min_notional_e8: Minimum notional of an order, 0 if unknown.
+        assets: Base and quote asset; empty if unknown.
+        read: ``instrument.json``, if it was read.
+        lenient: Prices off the tick are left out where the ledger reports such: the tick is that of
+            ``instrument.json``, by which the recorder judged prices, or the caller has requested it.
     """
 
     steps: Steps
@@ -66,11 +66,11 @@ class KnownGrid:
     lenient: bool
 
     def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, Steps, list[str]]:
-        """Return the tape's grid, the steps of orders in ticks and lots, and warnings where it is inferred or changed.
+        """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
             symbol: The symbol.
-            found: The greatest steps that divide all that was recorded, and the known steps.
+            found: The greatest steps that divide everything recorded, and the known steps.
         """
         tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
         step, orders = (
@@ -84,21 +84,21 @@ class KnownGrid:
         )
         if orders.tick_e8 > tick or self.orders != self.steps:
             warnings.append(
-                f"the grid changed in the day: prices are counted in ticks of {short_text(tick)}, and our orders stand "
-                f"on multiples of {short_text(orders.tick_e8)} and {short_text(orders.lot_e8)}, which are on each of "
+                f"the grid changed in the day: prices are counted in ticks of {short_text(tick)}, and our orders use "
+                f"multiples of {short_text(orders.tick_e8)} and {short_text(orders.lot_e8)}, which are on each of "
                 f"its grids (instrument.json, history)"
             )
         for name, used, own in zip(inferred, astuple(orders), astuple(self.own), strict=True):
             if own and used % own:
-                both = f"{short_text(used)} is no multiple of the exchange's, {short_text(own)}"
-                warnings.append(f"{name} {both}: it refuses orders in between")
+                both = f"{short_text(used)} is not a multiple of that of the exchange, {short_text(own)}"
+                warnings.append(f"{name} {both}: the exchange refuses orders in between")
         grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
         return grid, Steps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
 
 
 @dataclass(frozen=True, slots=True)
 class EventSources:
-    """Which file an event of a tape comes from.
+    """The file of each event of a tape.
 
     Attributes:
         book: File of the depth messages, else of the frames.
@@ -115,7 +115,7 @@ class EventSources:
     snapshots: dict[int, Path]
 
     def places(self, events: Iterable[EventName]) -> list[Place]:
-        """Return where *events* are found."""
+        """Return the places of *events*."""
         return [Place(self._path(event), str(event)) for event in events]
 
     def _path(self, event: EventName) -> Path:
@@ -128,16 +128,16 @@ class EventSources:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDay:
-    """What a day folder holds.
+    """The content of a day folder.
 
     Attributes:
         ledger: Rows of the ledger; none without one.
         book: Depth messages, else frames.
-        whole_books: *book* is frames.
+        whole_books: Whether *book* is frames.
         trades: Trades.
-        snapshots: Those that the ledger loads; without a ledger all, in the order of their event ids.
-        loaded: Index in *snapshots* of the one that each `snapshot_loaded` event, by its id, names.
-        sources: Which file an event comes from.
+        snapshots: Snapshots that the ledger loads; without a ledger all, in the order of their event ids.
+        loaded: Index in *snapshots* for each `snapshot_loaded` event, by its id.
+        sources: The file of each event.
         reads: The files read.
     """
 
@@ -156,7 +156,7 @@ class RecordedDay:
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
     def forget(self) -> None:
-        """Drop the columns of book and trades here: those of the day in order (`mm.tape.sync`) are given away later."""
+        """Drop the columns of book and trades here, so that those of the ordered day (`mm.tape.sync`) can be freed."""
         for stream in (self.book, self.trades):
             for name in PER_MESSAGE:
                 stream.give(name)
@@ -168,8 +168,8 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
     Steps that the *ledger* reports, and that the exchange did not confirm afterwards, count as its grids.
 
     Raises:
-        BrokenFile: If ``instrument.json`` is not what the exchange sends.
-        Mismatch: If it, or the instrument given, is of another symbol.
+        BrokenFile: If ``instrument.json`` is not an entry of exchangeInfo.
+        Mismatch: If it, or the given instrument, is of another symbol.
     """
     base, read, source, grids = options.instrument, None, "the instrument given", set[Steps]()
     if base is None and existing(folder.instrument):
@@ -201,13 +201,13 @@ def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event])
 
 
 def _unanswered(ledger: Sequence[Event]) -> set[int]:
-    """Return the price steps that the ledger reports and behind which it has no answer of the exchange."""
+    """Return the price steps in the ledger that are not followed by a response of the exchange."""
     answered = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
     return {tick_e8 for row in ledger if row.at.seq > answered and (tick_e8 := reported_tick_e8(row))}
 
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
-    """Return the funding that *ledger* reports, each payment once; raises BrokenFile where one cannot be read."""
+    """Return the funding payments of *ledger*, each once; raises BrokenFile if one cannot be read."""
     found: dict[int, Payment] = {}
     for row in ledger:
         if row.kind != "funding":
@@ -217,14 +217,14 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
             found.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
         except (LookupError, TypeError, ValueError, OffGrid) as error:
             raise BrokenFile(
-                f"{folder.events}: event {row.event_id} is no funding payment ({error}); restore the file, or take the "
-                f"row out"
+                f"{folder.events}: event {row.event_id} is not a funding payment ({error}); restore the file, or "
+                f"remove the row"
             ) from error
     return tuple(sorted(found.values()))
 
 
 def _entry(data: bytes, source: str) -> dict[str, Any]:
-    """Return the entry of a symbol, which may stand in the ``symbols`` of a whole exchangeInfo answer."""
+    """Return the entry of a symbol, which may be in the ``symbols`` of a complete exchangeInfo response."""
     try:
         entry = json.loads(data)
         return dict(entry["symbols"][0] if "symbols" in entry else entry)
@@ -233,10 +233,10 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
 
 
 def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: Spill) -> RecordedDay:
-    """Read all files of a day but its *ledger*, their columns to *spill*; trades in a thread of their own.
+    """Read all files of a day except its *ledger*, their columns to *spill*; trades in a separate thread.
 
     Prices off the tick are an error, unless the ledger reports such: they belong to orders older than a change of the
-    tick, or are none of the exchange's.
+    tick, or are not the exchange's.
     """
     steps = grid.steps
     lenient = grid.lenient and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
@@ -281,13 +281,13 @@ def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[in
     named = []
     for row in ledger:
         if row.kind == "snapshot_loaded":
-            # Older ledgers name a path relative to another folder: its last part is what counts.
+            # Older ledgers name a path relative to another folder: only its last part counts.
             name = Path(str(row.details.get("path", ""))).name
             path = (existing(folder.snapshots / name) if name else None) or there.get(row.event_id)
             if path is None:
                 raise BrokenFile(
                     f"{folder.snapshots / (name or f'snapshot_{row.event_id}_*.csv')}: the file is missing, but event "
-                    f"{row.event_id} of {folder.events.name} loads it; restore it, or take the event out"
+                    f"{row.event_id} of {folder.events.name} loads it; restore it, or remove the event"
                 )
             last_id = row.details.get("last_update_id")
             named.append((row.event_id, path, int(last_id) if last_id is not None else None))
@@ -301,7 +301,7 @@ def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
 
 
 def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
-    """Read the ledger; a day without one has no rows. A last row that a crash cut short is left out and counted."""
+    """Read the ledger; a day without one has no rows. A last row that a crash truncated is left out and counted."""
     path = existing(folder.events)
     if path is None:
         return [], None
@@ -322,7 +322,7 @@ def _events(path: Path, text: str) -> list[Event]:
     return whole_events(path, csv.DictReader(io.StringIO(text, newline="")))
 
 
-# One warning covers a group: a message out of order repeats ids and leaves a hole.
+# One warning covers a group: a message out of order repeats ids and leaves a gap.
 _SENTENCES: tuple[dict[str, str], ...] = (
     {
         "id_gaps": "update ids are missing {n} times{at}; the book is void from there to the next snapshot",
@@ -345,13 +345,13 @@ _SENTENCES: tuple[dict[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class DayFindings:
-    """What was counted on a day, and where the first few of each are."""
+    """The findings of a day, counted, with the places of the first few of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, name: str, count: int, places: Iterable[Place] = ()) -> None:
-        """Add *count* findings of a name; of their places, the first few of all are kept."""
+        """Add *count* findings *name*; of their places, the first few are kept."""
         self.counts[name] += count
         there = self.places[name]
         there += islice(places, FEW - len(there))
@@ -366,7 +366,7 @@ class DayFindings:
                 yield f"{there[0].path if there else folder.path}: {'; '.join(parts)}"
 
     def never_synced(self, folder: DayFolder) -> str:
-        """Return the message about a day without one valid book."""
+        """Return the message for a day without a valid book."""
         counts = self.counts
         waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
         return (
@@ -386,9 +386,9 @@ class DayFindings:
 
 
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
-    """Return how many lines of damaged files are lost, and a warning for each file.
+    """Return the number of lost lines of damaged files, and a warning for each file.
 
-    The manifest holds how many rows a file had; without it, at least the torn line is lost.
+    The manifest has the number of rows of each file; without it, at least the torn line is lost.
     """
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     rows = _manifest_rows(folder) if damaged else {}
@@ -404,7 +404,7 @@ def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[
 
 
 def _manifest_rows(folder: DayFolder) -> Mapping[str, int]:
-    """Return the rows of each file by the manifest; empty where there is none that can be read."""
+    """Return the number of rows of each file in the manifest; empty if there is no readable one."""
     try:
         files = json.loads(folder.manifest.read_bytes())["files"]
         return {entry["path"]: int(entry["rows"]) for entry in files}

@@ -1,7 +1,7 @@
 """Columns of a day that is being read: in memory, or in temporary files from which they are mapped.
 
-A day that is going to be kept has a disk anyway. What was read of it waits there, so that memory holds what is at work,
-not the day.
+A day that will be kept needs a disk anyway. Its parsed data waits there, so that memory has only the working set, not
+the day.
 """
 
 import mmap
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Spill:
-    """Where columns go that are needed later.
+    """Storage of columns that are needed later.
 
     Args:
-        folder: Folder of their files, which have no names and end with the columns. None: they stay in memory.
+        folder: Folder of their files, which have no names and are deleted with the columns. None: they stay in memory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -31,7 +31,7 @@ class Spill:
             folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, column: Column) -> Column:
-        """Return *column* itself where it stays in memory, else the same items, read-only, from a file.
+        """Return *column* itself if it stays in memory, else the same items, read-only, from a file.
 
         Raises:
             OSError: If the file cannot be written.
@@ -40,7 +40,7 @@ class Spill:
 
     @property
     def keep_block(self) -> "Callable[[Block], Block] | None":
-        """What returns a block of rows as `kept` does its columns; None where all stays in memory."""
+        """Function that applies `kept` to the columns of a block of rows; None if all stays in memory."""
         return self._kept_block if self._folder else None
 
     def _kept_block(self, block: "Block") -> "Block":
@@ -49,7 +49,7 @@ class Spill:
         return side, price, qty, tick, lot
 
     def growing(self, dtype: Any, room: int) -> "Growing":
-        """Return an empty column, which expects *room* items."""
+        """Return an empty column with an expected length of *room* items."""
         return GrowingFile(dtype, self._file()) if self._folder else Growing(dtype, room)
 
     def _from_file(self, columns: Sequence[Column]) -> list[Column]:
@@ -58,7 +58,7 @@ class Spill:
             for column in columns:
                 places.append(end)
                 put(file.fileno(), np.ascontiguousarray(column), end)
-                end = -(-(end + column.nbytes) // 8) * 8  # whatever comes next is aligned
+                end = -(-(end + column.nbytes) // 8) * 8  # the next column is aligned
             if not end:
                 return list(columns)
             file.truncate(end)
@@ -74,7 +74,7 @@ class Growing:
 
     Args:
         dtype: Type of the items.
-        room: How many to expect; more are moved to larger memory.
+        room: Expected number of items; with more they are moved to larger memory.
     """
 
     def __init__(self, dtype: Any, room: int) -> None:
@@ -94,7 +94,7 @@ class Growing:
         return self._items[: self._used]
 
     def close(self) -> None:
-        """Take no more items."""
+        """Stop appending items."""
 
 
 class GrowingFile(Growing):
@@ -105,7 +105,7 @@ class GrowingFile(Growing):
         self._file = file
 
     def add(self, items: Column) -> None:
-        """Append *items*; raises OSError where they cannot be written."""
+        """Append *items*; raises OSError if they cannot be written."""
         whole = np.ascontiguousarray(items, self._items.dtype)
         put(self._file.fileno(), whole, self._used * whole.itemsize)
         self._used += len(whole)
@@ -115,7 +115,7 @@ class GrowingFile(Growing):
         return _items(mapped_file(self._file), self._items.dtype, self._used, 0) if self._used else self._items
 
     def close(self) -> None:
-        """Close the file; what was mapped stays."""
+        """Close the file; mapped items stay valid."""
         self._file.close()
 
 

@@ -1,8 +1,8 @@
-"""The order of a day's messages, and which of them make a valid book.
+"""The order of a day's messages, and the selection of those that make a valid book.
 
-Messages are ordered by run and `recv_seq`, or by receive time where a day has no `recv_seq`. Then the sync engine is
-driven over the ids of the depth messages. Where ids follow each other without a hole, it gets a whole stretch as one
-update; elsewhere one message at a time. The result is the same (tests compare the two ways).
+Messages are ordered by run and `recv_seq`, or by receive time if a day has no `recv_seq`. Then the sync engine
+processes the ids of the depth messages. Where ids follow each other without a gap, it gets a whole run as one update;
+elsewhere one message at a time. The result is the same (tests compare the two ways).
 """
 
 from bisect import bisect_right
@@ -21,7 +21,7 @@ from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 _PER_RUN = 1 << 52  # more than any recv_seq and any instant in µs of this century
 _COUNTED = {
     Verdict.BUFFER: "unsynced_diffs",
-    Verdict.STALE: "stale_diffs",  # the snapshot was ahead of them, which is no fault
+    Verdict.STALE: "stale_diffs",  # the snapshot was ahead of them, which is normal
     Verdict.GAP: "id_gaps",
     Verdict.RESET: "id_resets",
 }
@@ -35,9 +35,9 @@ class DayOrder:
     Attributes:
         ledger: One key per row of the ledger.
         book, trades: The messages.
-        first_of_run: The least key of each run but the first.
-        by_time: The day has no `recv_seq`; it is ordered by receive time.
-        misplaced: Positions, in their files, of the book messages and of the trades that stand after a later one.
+        first_of_run: The lowest key of each run except the first.
+        by_time: Whether the day has no `recv_seq` and is ordered by receive time.
+        misplaced: Positions, in their files, of the book messages and trades that come after a later one.
     """
 
     ledger: Ints
@@ -53,11 +53,11 @@ class EpochChange:
     """A point of the day at which a book may begin or end.
 
     Attributes:
-        key: Its place among the messages; it stands before those of an equal key.
+        key: Its position among the messages; it precedes those of an equal key.
         recv_us: Its instant, or AS_BEFORE.
         recv_seq: Its number; -1 without one.
         kind: ``gap``, ``run`` or ``snapshot``.
-        snapshot: Which snapshot was loaded here, as an index.
+        snapshot: Index of the snapshot that was loaded here.
     """
 
     key: int
@@ -72,9 +72,9 @@ class SyncedEvents:
     """The depth messages or frames that make a valid book.
 
     Attributes:
-        applied: Which messages change a valid book where they stand.
-        changes: In order, each snapshot that becomes the book, with the positions of the messages that were waiting
-            for it, and each end of a valid book.
+        applied: Which messages change a valid book when they arrive.
+        changes: In order, each snapshot that becomes the book, with the positions of the messages that waited for it,
+            and each end of a valid book.
     """
 
     applied: NDArray[np.bool_]
@@ -83,15 +83,15 @@ class SyncedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SyncedDay:
-    """The messages of a day in order, and which of them count.
+    """The ordered messages of a day, and which of them count.
 
     Attributes:
-        book: Depth messages or, where *whole_books*, frames.
-        trades: Trades, no id twice.
-        snapshots: The snapshots that were loaded.
+        book: Depth messages or, with *whole_books*, frames.
+        trades: Trades, without duplicate ids.
+        snapshots: The loaded snapshots.
         events: Which depth messages, frames and snapshots make a valid book.
         steps: The greatest steps that divide everything recorded.
-        sources: Which file an event comes from.
+        sources: The file of each event.
         reads: The files read.
     """
 
@@ -106,7 +106,7 @@ class SyncedDay:
 
     @property
     def carried_from(self) -> int | None:
-        """Id of the book that was carried over from the day before; None where the day does not begin with one."""
+        """Id of the book that was carried over from the previous day; None if the day does not begin with one."""
         first = self.events.changes[0][0] if self.events.changes else None
         if first is None or first.kind != "snapshot" or self.snapshots[first.snapshot].tag != "carried":
             return None
@@ -114,7 +114,7 @@ class SyncedDay:
 
 
 def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
-    """Return the messages of a day in order, synced; *findings* counts what was left out or sorted."""
+    """Return the ordered and synced messages of a day; *findings* counts what was left out or sorted."""
     order = in_order(recorded.ledger, recorded.book, recorded.trades)
     book, trades, snapshots = order.book, order.trades, recorded.snapshots
     for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
@@ -174,7 +174,7 @@ def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:
 
 
 def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
-    """Return the place of each run: as the ledger begins them, then by first arrival; empty where rows name no run."""
+    """Return the rank of each run: as the ledger begins them, then by first arrival; empty if rows have no run."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
     runs = list(dict.fromkeys(row.at.run_id for row in ledger))
@@ -188,7 +188,7 @@ def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
 
 
 def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Stream, Ints]:
-    """Return a stream with its keys, in their order, and the positions in its file that stood after a later one."""
+    """Return a stream in the order of its keys, and the positions in its file that came after a later one."""
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
         key = np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
@@ -202,7 +202,7 @@ def _rising(stamps: Ints) -> Ints:
 
 
 def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
-    """Return which trades come first with their id."""
+    """Return which trades are the first with their id."""
     kept = np.ones(len(trades), bool)
     if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
         _, first = np.unique(trades.first_id, return_index=True)
@@ -219,8 +219,8 @@ def ledger_changes(
     Args:
         ledger: Its rows.
         order: The order of the day.
-        loaded: Index of the snapshot that each `snapshot_loaded` event, by its id, names.
-        whole_books: The day has frames, which need no snapshot.
+        loaded: Snapshot index for each `snapshot_loaded` event, by its id.
+        whole_books: Whether the day has frames, which need no snapshot.
     """
     changes = []
     for place, (row, key) in enumerate(zip(ledger, order.ledger.tolist(), strict=True)):
@@ -234,7 +234,7 @@ def ledger_changes(
 
 
 def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
-    """Return where the snapshots of a day without a ledger belong: before the first message that continues each."""
+    """Return the positions of the snapshots of a day without a ledger: before the first message that continues each."""
     changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
@@ -253,11 +253,11 @@ def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochC
 def sync_diffs(
     book: Stream, changes: Sequence[EpochChange], snapshots: Sequence[Snapshot], findings: DayFindings
 ) -> SyncedEvents:
-    """Drive the sync engine over a day of depth messages.
+    """Run the sync engine over a day of depth messages.
 
     Args:
         book: The messages, in order.
-        changes: Where runs begin, epochs end and snapshots were loaded, in order.
+        changes: The starts of runs, ends of epochs and loaded snapshots, in order.
         snapshots: The snapshots.
         findings: Counts the messages and snapshots that do not make a valid book.
     """
@@ -273,18 +273,18 @@ def sync_diffs(
 
 
 class _SyncRun:
-    """The sync engine on its way through the messages."""
+    """One run of the sync engine over the messages."""
 
     def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings) -> None:
         self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()
         self._book, self._snapshots, self._findings = book, snapshots, findings
         first, last = book.first_id, book.last_id
-        continues = (first[1:] == last[:-1] + 1) & (last[1:] >= first[1:])  # `mm.ids.follow`, a column at a time
+        continues = (first[1:] == last[:-1] + 1) & (last[1:] >= first[1:])  # `mm.ids.follow`, vectorised
         self._breaks = [*(np.flatnonzero(~continues) + 1).tolist(), len(book)]
 
     def take(self, at: int, stop: int) -> None:
-        """Take the messages ``at:stop``."""
+        """Process the messages ``at:stop``."""
         first, last = self._book.first_id, self._book.last_id
         while at < stop:
             synced, seen, known = self._engine.synced, self._engine.seen_id, self._engine.known_id
@@ -306,7 +306,7 @@ class _SyncRun:
             at = end
 
     def change(self, change: EpochChange) -> None:
-        """Pass an epoch change."""
+        """Process an epoch change."""
         if change.kind == "snapshot":
             snapshot = self._snapshots[change.snapshot]
             bridge = self._engine.snapshot(snapshot.last_update_id)
@@ -329,7 +329,7 @@ class _SyncRun:
 
 
 def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
-    """Sync a day that has frames only: each is a whole book, and one that repeats the last is dropped."""
+    """Sync a day that has only frames: each is a complete book, and repetitions of the previous one are dropped."""
     stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats
     new[stops[stops < len(book)]] = True

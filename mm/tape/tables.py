@@ -37,7 +37,7 @@ _SNAPSHOT_CELLS = {
 
 
 def read_trades(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
-    """Read the trades; a row's side is the aggressor's. *lenient* leaves those off the tick out."""
+    """Read the trades; a row's side is the aggressor's. *lenient* leaves out those off the tick."""
     with closing(_Trades(path, steps, spill, lenient=lenient)) as trades:
         return trades.read()
 
@@ -45,8 +45,8 @@ def read_trades(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False
 class _Trades:
     """The columns of a file of trades.
 
-    Cells are turned into columns a piece of the file at a time: ten cells a trade in memory would be more than the tape
-    has of it.
+    Cells are converted into columns one piece of the file at a time: ten cells per trade would need more memory than
+    the trade needs in the tape.
     """
 
     def __init__(self, path: Path, steps: Steps, spill: Spill, *, lenient: bool) -> None:
@@ -90,7 +90,7 @@ class _Trades:
             column.close()
 
     def _take(self) -> None:
-        """Take the cells of some rows over into the columns."""
+        """Convert the cells of some rows into the columns."""
         cells = self._parser.take()
         of = dict(zip(_TRADE_CELLS, np.ascontiguousarray(cells.T), strict=True))
         if self._lenient:
@@ -116,7 +116,7 @@ class _Trades:
 
 
 def read_frames(path: Path, steps: Steps) -> Stream:
-    """Read the top-N frames of valid books (epoch 1 and later), each as the rows of a whole book."""
+    """Read the top-N frames of valid books (epoch 1 and later), each as the rows of a complete book."""
     top_n = max(1, levels_shown(first_line(path).split(",")))
     price, qty = int(Cell.PRICE | Cell.OPTIONAL), int(Cell.QTY | Cell.OPTIONAL)
     levels = {
@@ -153,10 +153,10 @@ def read_frames(path: Path, steps: Steps) -> Stream:
 
 
 def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
-    """Read a snapshot file; *known_id* is the lastUpdateId that the ledger names, *lenient* as for trades.
+    """Read a snapshot file; *known_id* is the lastUpdateId in the ledger, *lenient* as for trades.
 
     Raises:
-        BrokenFile: If its rows name another id, several, or none where the ledger names none.
+        BrokenFile: If its rows have another id, several ids, or none if the ledger has none either.
     """
     table = _Table(path, _SNAPSHOT_CELLS, steps, lenient=lenient)
     ids = set(np.unique(table["lastUpdateId"]).tolist())
@@ -165,10 +165,10 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bo
     if len(ids) != 1:
         raise BrokenFile(
             f"{path}: lastUpdateId is {' and '.join(map(str, sorted(ids))) or 'nowhere'} in file and ledger, "
-            f"where one id is expected; restore the file, or take its event out of the ledger"
+            f"where one id is expected; restore the file, or remove its event from the ledger"
         )
     if table.read.torn_lines or table.read.cut_off:
-        raise BrokenFile(f"{path}: the file breaks off after line {table.read.lines}; restore it")
+        raise BrokenFile(f"{path}: the file is truncated after line {table.read.lines}; restore it")
     words = [{"bid": 1, "ask": -1}.get(word, 0) for word in table.words]
     side = np.array(words or [0], np.int8)[table["side"]]
     if not side.all():
@@ -181,10 +181,10 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bo
 
 
 class _Table:
-    """A parsed CSV file, column by column; *lenient* leaves rows out whose ``price`` is off the tick.
+    """A parsed CSV file by columns; *lenient* leaves out rows whose ``price`` is off the tick.
 
     Attributes:
-        left_out: Lines of the rows that were left out.
+        left_out: Lines of the left-out rows.
     """
 
     def __init__(self, path: Path, columns: dict[str, int], steps: Steps, *, lenient: bool = False) -> None:
@@ -220,16 +220,16 @@ class _Table:
 
 
 class _Arrivals:
-    """Receive times of the rows of a table, a part after the other; older files have milliseconds only."""
+    """Receive times of the rows of a table, one part after the other; older files have only milliseconds."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rows = 0
-        self._wild: tuple[int, int] | None = None  # the first row whose time is none, and that
+        self._wild: tuple[int, int] | None = None  # the first row with an invalid time, and that time
         self._timeless: int | None = None
 
     def take(self, micros: Ints, millis: Ints) -> Ints:
-        """Return the times of the next rows in µs; what is wrong with them, `check` reports."""
+        """Return the times of the next rows in µs; errors in them are reported by `check`."""
         without = micros < 0
         if self._wild is None and (wild := without & (millis >= MS_BELOW)).any():
             at = int(np.argmax(wild))
@@ -241,10 +241,10 @@ class _Arrivals:
         return stamps
 
     def check(self) -> None:
-        """Raise BrokenFile where a time is none, or missing."""
+        """Raise BrokenFile if a time is invalid, or missing."""
         if self._wild is not None:
             row, millis = self._wild
-            raise BrokenFile(f"{self._path}:{row + 2}: recv_time_ms {millis} is no time in ms; restore the file")
+            raise BrokenFile(f"{self._path}:{row + 2}: recv_time_ms {millis} is not a time in ms; restore the file")
         if self._timeless is not None:
             line = self._timeless + 2
             raise BrokenFile(f"{self._path}:{line}: neither recv_time_us nor recv_time_ms; restore the file")

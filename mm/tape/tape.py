@@ -1,4 +1,4 @@
-"""The tape: one or more recorded days as integer arrays, which is all that the engine and the calibration see."""
+"""The tape: one or more recorded days as integer arrays, the only input of the engine and the calibration."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -40,36 +40,36 @@ if TYPE_CHECKING:
     from mm.tape.level_changes import LevelIndex
 
 TOO_HIGH = 1 << 61
-"""Prices are lower, in ticks, so that kernels can add two of them; ``_book.pxd`` has the same number."""
+"""Exclusive upper limit of prices, in ticks: kernels can add two of them; ``_book.pxd`` has the same number."""
 
 __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRADE", "Ints", "Tape", "TapeMeta"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape(Shown):
-    """Events in the one order in which they count; every event is a time, a kind and a run of rows.
+    """Events in their one relevant order; every event is a time, a kind and a run of rows.
 
     All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
 
     Attributes:
-        symbol: What was recorded.
+        symbol: The recorded symbol.
         days: The recorded days, ``YYYYMMDD``.
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
-        step_lots: The exchange's quantity step in lots; it binds our orders only.
-        step_ticks: Its price step in ticks, likewise: more than one where a grid of the day was finer.
-        event_us: When each event arrived; never falls.
-        event_exch_us: When it happened by the exchange's clock; 0 where it is not given.
-        recv_seq: Number of the message; -1 where there is none.
+        step_lots: The exchange's quantity step in lots; it applies only to our orders.
+        step_ticks: Its price step in ticks, likewise: above one if a grid of the day was finer.
+        event_us: When each event arrived; nondecreasing.
+        event_exch_us: When it happened by the exchange's clock; 0 if unknown.
+        recv_seq: Number of the message; -1 if there is none.
         event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
-        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is
-            the whole book after the event before it, so that a window can begin there.
+        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is the
+            complete book after the previous event, so that a window can begin there.
         first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
         row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
-        row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is gone).
+        row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is removed).
         top_event: The events that change the best prices or the lots at them.
-        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Both after each of these; 0 ticks is no price.
+        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
         start_us, end_us: The window it covers; events before it only build the book, none is later.
-        meta: Where it comes from.
+        meta: Its origin.
         stays: Whether its memory stays mapped while it is played.
     """
 
@@ -110,12 +110,12 @@ class Tape(Shown):
 
     @classmethod
     def of(cls, instrument: Instrument, events: Sequence[tuple[Any, ...]], day: str = "20250106") -> "Tape":
-        """Return a tape made by hand, checked, of events in these forms; a level is (ticks, lots).
+        """Return a checked tape of hand-written events in these forms; a level is (ticks, lots).
 
         - ``(us, "snapshot", bids, asks)`` and ``(us, "depth", bids, asks)``
         - ``(us, "trade", side, ticks, lots)`` or ``(us, "trade", side, ticks, lots, exch_us)``; *side* +1 is a buyer
         - ``(us, "gap")``
-        - ``(us, "keyframe")``, which stands after the event before it and has its instant
+        - ``(us, "keyframe")``, which follows another event and has its instant
 
         Raises:
             ValueError: If an event has none of these forms, or leaves the book crossed.
@@ -134,7 +134,7 @@ class Tape(Shown):
 
     @classmethod
     def built(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
-        """Return the tape of *facts* and *arrays*, checked; raises BrokenFile if an invariant does not hold."""
+        """Return the tape of *facts* and *arrays*, checked; raises BrokenFile if an invariant is violated."""
         tape = Tape.from_parts(facts, arrays)
         tape.check()
         return tape
@@ -148,9 +148,9 @@ class Tape(Shown):
         levels: Callable[[], "LevelIndex | None"] | None = None,
         ahead: Callable[["Tape"], "ExchangePrices"] | None = None,
     ) -> Self:
-        """Return a copy whose best prices and trades *best* gives when needed.
+        """Return a copy whose best prices and trades come from *best* when needed.
 
-        *levels* gives the changes of its levels, *ahead* the best prices in the exchange's order of it or a window.
+        *levels* returns the changes of its levels, *ahead* the best prices in the exchange's order of it or a window.
         """
         tape = replace(self)
         for name, made in (("_best", best), ("_levels", levels), ("_ahead", ahead)):
@@ -164,13 +164,13 @@ class Tape(Shown):
         return tape
 
     def noted(self, notes: Sequence[str]) -> Self:
-        """Return a copy with *notes* behind its warnings."""
+        """Return a copy with *notes* appended to its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
         return tape.with_best(self._best, self._levels, self._ahead)
 
     @cached_property
     def best(self) -> "Tape | None":
-        """Its best prices and trades (`mm.tape.top_of_book`) where they are kept beside it; None elsewhere.
+        """Its best prices and trades (`mm.tape.top_of_book`) if they are kept beside it; else None.
 
         A copy made by `dataclasses.replace` has none.
         """
@@ -178,9 +178,9 @@ class Tape(Shown):
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`), where its best prices are kept beside it.
+        """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept beside it.
 
-        Making them costs some plays, so a tape that was made for this run has none, but for one that stays mapped.
+        Making them costs as much as some plays, so a tape that was made for this run has none, unless it stays mapped.
         """
         return self._levels() if self._levels and self._pays else None
 
@@ -195,7 +195,7 @@ class Tape(Shown):
 
     @cached_property
     def counted(self) -> tuple[int, int]:
-        """How many events are played from the window's begin on, and how many rows; a KEYFRAME's are not."""
+        """Number of events that are played from the start of the window on, and of their rows without KEYFRAMEs."""
         first = int(np.searchsorted(self.event_us, self.start_us))
         frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
         begins, ends = gathered(self.first_row, frames), gathered(self.first_row, frames + 1)
@@ -208,27 +208,27 @@ class Tape(Shown):
 
     @property
     def trade_rows(self) -> Ints:
-        """The row of each TRADE event, beside `trades`."""
+        """The row of each TRADE event, parallel to `trades`."""
         return self.first_row[self.trades]
 
     @cached_property
     def trade_side(self) -> NDArray[np.int8]:
-        """The aggressor's side of each TRADE event, beside `trades`."""
+        """The aggressor's side of each TRADE event, parallel to `trades`."""
         return gathered(self.row_side, self.trade_rows)
 
     @cached_property
     def trade_ticks(self) -> Ints:
-        """The price of each TRADE event, beside `trades`."""
+        """The price of each TRADE event in ticks, parallel to `trades`."""
         return gathered(self.row_ticks, self.trade_rows)
 
     @cached_property
     def trade_lots(self) -> Ints:
-        """The lots of each TRADE event, beside `trades`."""
+        """The lots of each TRADE event, parallel to `trades`."""
         return gathered(self.row_lots, self.trade_rows)
 
     @cached_property
     def best_span(self) -> tuple[int, int]:
-        """The least and the greatest best price, in ticks; 0, 0 where it has none."""
+        """The lowest and the highest best price, in ticks; 0, 0 if there is none."""
         best = [column[column > 0] for column in (self.top_bid_ticks, self.top_ask_ticks)]
         spans = [(int(column.min()), int(column.max())) for column in best if len(column)]
         return min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)
@@ -240,7 +240,7 @@ class Tape(Shown):
         return list(zip(*columns, strict=True))
 
     def let_go(self, a_us: int, b_us: int) -> None:
-        """Release the memory of ``a_us <= time < b_us``, where the tape is mapped; it is read again when used."""
+        """Release the memory of ``a_us <= time < b_us``, if the tape is mapped; it is read again on use."""
         if self.stays:
             return
         events = slice(*np.searchsorted(self.event_us, (a_us, b_us)).tolist())
@@ -251,7 +251,7 @@ class Tape(Shown):
                 release(getattr(self, name)[part])
 
     def forget(self) -> None:
-        """Drop the prints that were picked out, and release the memory of all events; both come back when used."""
+        """Drop the cached trade columns, and release the memory of all events; both come back on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
             self.__dict__.pop(name, None)
         self.let_go(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
@@ -266,7 +266,7 @@ class Tape(Shown):
         return picture_of(self)
 
     def lines(self) -> Iterator[str]:
-        """Yield what the tape covers, what it holds, its grid, and how much was repaired or left out."""
+        """Yield the tape's time range, contents, grid, and the number of repairs and exclusions."""
         kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
         held = ", ".join(f"{kinds[kind]:,} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
         grid, noted = self.instrument, len(self.meta.warnings) + len(self.meta.excluded)
@@ -278,7 +278,7 @@ class Tape(Shown):
             yield f"  noted     {noted} warnings and excluded stretches, in .meta"
 
     def trades_frame(self) -> "pl.DataFrame":
-        """Return the trades of the window as a polars frame, a row each.
+        """Return the trades of the window as a polars frame, one row each.
 
         Columns: ``time`` (when it arrived) and ``exchange_time``, UTC; ``trade_id``; ``side`` of the aggressor, ``BUY``
         or ``SELL``; ``price`` in the quote asset; ``qty`` in the base asset.
@@ -286,11 +286,11 @@ class Tape(Shown):
         return frames.trades_frame(self)
 
     def depth_frame(self) -> "pl.DataFrame":
-        """Return the changes of the book in the window as a polars frame, a row for each level that a message changes.
+        """Return the changes of the book in the window as a polars frame, one row per changed level of a message.
 
         Columns: ``time`` and ``exchange_time``, UTC; ``event``, the number of the message, equal in its rows; ``kind``;
-        ``update_id``; ``side``, ``BUY`` for bids; ``price``; ``qty`` now displayed there, 0 where the level is gone.
-        A ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap
+        ``update_id``; ``side``, ``BUY`` for bids; ``price``; ``qty`` now displayed there, 0 if the level is removed. A
+        ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap
         is a row without a level, as is a snapshot of an empty book. A window that begins within a valid book begins
         with rows of the kind ``keyframe``, which are that book: applied in order, the rows give the book at every
         instant.
@@ -298,24 +298,24 @@ class Tape(Shown):
         return frames.depth_frame(self)
 
     def best_prices_frame(self) -> "pl.DataFrame":
-        """Return the best prices as a polars frame: a row whenever a price, or the quantity at it, changes.
+        """Return the best prices as a polars frame: one row whenever a price, or the quantity at it, changes.
 
-        Columns: ``time``, ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``, ``mid``, ``spread``; null where a
-        side is empty or there is no valid book.
+        Columns: ``time``, ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``, ``mid``, ``spread``; null if a side
+        is empty or there is no valid book.
         """
         return frames.best_prices_frame(self)
 
     def book_at(self, at: Instant, levels: int | None = 10) -> "pl.DataFrame":
-        """Return the book at an instant as a polars frame: a row for each level, the best first.
+        """Return the book at an instant as a polars frame: one row per level, the best first.
 
         Args:
-            at: ISO 8601 text, a datetime, or µs since the Unix epoch; UTC where no zone is given. What arrived at that
-                very instant counts.
-            levels: How many levels of each side, at most; None is all.
+            at: ISO 8601 text, a datetime, or µs since the Unix epoch; UTC if no zone is given. Events of that instant
+                are included.
+            levels: Maximum number of levels of each side; None for all.
 
         Returns:
-            Columns ``level`` (1 is the best), ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``; no rows where
-            there is no valid book.
+            Columns ``level`` (1 is the best), ``bid_price``, ``bid_qty``, ``ask_price``, ``ask_qty``; no rows without a
+            valid book.
 
         Raises:
             UsageError: If the instant is outside the tape.
@@ -325,10 +325,10 @@ class Tape(Shown):
     def between(self, a_us: Instant, b_us: Instant) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        Both may also be ISO 8601 text or datetimes, in UTC where no zone is given.
-        It ends no later than the tape. Its events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that
-        the book is right from there on; where there is none, with the window's first. Only a window that leaves out
-        nothing at an end continues the tape before or after it.
+        Both may also be ISO 8601 text or datetimes, in UTC if no zone is given. It ends no later than the tape. Its
+        events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is correct from there on;
+        without one, with the window's first event. Only a window that leaves out nothing at an end continues the tape
+        before or after it.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
@@ -350,14 +350,14 @@ class Tape(Shown):
         )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
-        """Return what this tape has of the events ``begin:stop`` of the whole tape: all of them."""
+        """Return the part for the events ``begin:stop`` of the whole tape: all of them."""
         return self.cut(begin, stop, a_us, b_us)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
         top, top_stop = np.searchsorted(self.top_event, (begin, stop))
         if top > 0 and begin < stop and not (top < len(self.top_event) and self.top_event[top] == begin):
-            top -= 1  # what the book shows at the entrance
+            top -= 1  # the best prices at the start of the window
         events = slice(begin, stop)
         meta = replace(
             self.meta,
@@ -376,7 +376,7 @@ class Tape(Shown):
         )
 
     def on_lot(self, lot_e8: int) -> Self:
-        """Return the tape in lots of *lot_e8*, a divisor of its own; days that are played together need one lot."""
+        """Return the tape in lots of *lot_e8*, a divisor of its own; days played together need the same lot."""
         times = self.instrument.lot_e8 // lot_e8
         if times == 1:
             return self
@@ -396,14 +396,14 @@ class Tape(Shown):
         )
 
     def check(self) -> None:
-        """Raise BrokenFile where an invariant does not hold; kernels rely on them and check no bounds."""
+        """Raise BrokenFile if an invariant is violated; kernels rely on them and check no bounds."""
         if fault := next(self.faults(), None):
             raise BrokenFile(
                 f"tape of {self.symbol} {','.join(self.days)}: {fault}; remove its cache file, or report it"
             )
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each invariant that the tape breaks; where shapes are wrong, for these alone."""
+        """Yield a sentence for each violated invariant; if shapes are wrong, only for these."""
         wrong = list(_shapes(self))
         yield from wrong
         for found in () if wrong else (_events, _rows, _book_life, _tops):
@@ -412,7 +412,7 @@ class Tape(Shown):
                 release(getattr(self, name))
 
     def describe(self, first: int = 0, events: int = 20) -> Iterator[str]:
-        """Yield printable lines: what the tape holds, then *events* events from the one at *first* on."""
+        """Yield printable lines: a summary of the tape, then *events* events from index *first* on."""
         kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
         held = ", ".join(f"{kinds[kind]} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
         yield f"{self.symbol} {','.join(self.days)}: {iso(self.start_us)} to {iso(self.end_us)}, {held or 'empty'}"
@@ -450,11 +450,11 @@ def _events(tape: Tape) -> Iterator[str]:
         yield f"the last event, at {tape.event_us[-1]} µs, is later than the end, {tape.end_us} µs"
     if tape.start_us > tape.end_us:
         yield f"it begins at {tape.start_us} µs, after its end at {tape.end_us} µs"
-    yield from _where((tape.kind < SNAPSHOT) | (tape.kind > KEYFRAME), "no kind has the number of event")
+    yield from _where((tape.kind < SNAPSHOT) | (tape.kind > KEYFRAME), "unknown kind of event")
     for first, piece in in_pieces(tape.first_row, 1):
         sizes, kind = np.diff(piece), tape.kind[first : first + len(piece) - 1]
-        yield from _where((kind == TRADE) & (sizes != 1), "one row is not what belongs to trade", first)
-        yield from _where((kind == GAP) & (sizes != 0), "rows belong to gap", first)
+        yield from _where((kind == TRADE) & (sizes != 1), "there is not exactly one row for trade", first)
+        yield from _where((kind == GAP) & (sizes != 0), "there are rows for gap", first)
 
 
 def _rows(tape: Tape) -> Iterator[str]:
@@ -472,7 +472,7 @@ def _rows(tape: Tape) -> Iterator[str]:
 
 
 def _book_life(tape: Tape) -> Iterator[str]:
-    """Yield the first change of a book that does not exist: before the first snapshot, or after a gap."""
+    """Yield the first change of a book that is not valid: before the first snapshot, or after a gap."""
     kind = tape.kind
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
     if len(kind) and kind[0] == KEYFRAME:

@@ -1,8 +1,8 @@
 """The fast path of models that use nothing deeper than the best prices: a tape of these and of trades alone.
 
-It keeps the trades, the book events that change the best prices or the lots at them, and what begins or ends a book:
-about a tenth of the rows. Each book event shows one level per side. A model that uses nothing deeper leaves the same
-journal as on the whole tape, to the byte (tests/backtest/test_top_of_book.py).
+It keeps the trades, the book events that change the best prices or the lots at them, and events that begin or end a
+book: about a tenth of the rows. Each book event has one level per side. A model that uses nothing deeper leaves the
+same journal as on the whole tape, to the byte (tests/backtest/test_top_of_book.py).
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mm.tape.columns import DEPTH, DTYPES, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Column, Ints, bounds, release
 from mm.tape.tape import Tape
 
-ALWAYS = 2**31 - 1  # what reaches an order at any price
+ALWAYS = 2**31 - 1  # the reach of an event that affects orders at any price
 SPAN = 1 << 16
-"""How many events of a tape are looked at together."""
+"""Number of events of a tape that are processed together."""
 _LOWER = 2**32 - 1
 
 
@@ -27,16 +27,16 @@ class BestPrices(Tape):
 
     Attributes:
         place: Position of each event in the whole tape, int64[n].
-        whole_us: When each event of the whole tape arrived.
-        reach: int64[n], which resting orders an event can touch; the engine skips an event that touches none. The
-            lower half is the price of a trade, negative for a sell; 0 where only lots change; ``ALWAYS`` where the
-            event must be played. The upper half is the lots of the trade, at most ``ALWAYS``.
+        whole_us: When each event of the whole tape arrived, µs.
+        reach: int64[n], which resting orders an event can affect; the engine skips an event that affects none. The
+            lower half is the price of a trade, negative for a sell; 0 if only lots change; ``ALWAYS`` if the event must
+            be played. The upper half is the lots of the trade, at most ``ALWAYS``.
         move_event, move_us: The book events that must be played, and their instants.
-        move_bid_ticks, move_ask_ticks: The best prices after each of them; 0 is none.
-        move_low_ticks, move_high_ticks: Between the one before and it, no sell trades lower (``ALWAYS`` without one)
-            and no buy higher (0): orders outside both are not touched, and all events between are skipped at once.
-            The latter is ``ALWAYS`` for an event that does more than change prices: it is played.
-        low_ticks, high_ticks: No trade is lower or higher; 0 where there is none.
+        move_bid_ticks, move_ask_ticks: The best prices after each of them; 0 means none.
+        move_low_ticks, move_high_ticks: Between the previous one and it, no sell trades lower (``ALWAYS`` without one)
+            and no buy higher (0): orders outside both are not affected, and all events between are skipped at once. The
+            latter is ``ALWAYS`` for an event that does more than change prices: it is played.
+        low_ticks, high_ticks: The lowest and highest trade; 0 without trades.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*Tape.PER_EVENT, "place", "reach")
@@ -62,7 +62,7 @@ class BestPrices(Tape):
     high_ticks: int
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
-        """Return what this tape has of the events ``begin:stop`` of the whole tape."""
+        """Return the part for the events ``begin:stop`` of the whole tape."""
         first, end = np.searchsorted(self.place, (begin, stop)).tolist()
         window = self.cut(first, end, a_us, b_us)
         return replace(window, place=window.place - begin, whole_us=self.whole_us[begin:stop])
@@ -81,7 +81,7 @@ class BestPrices(Tape):
         return replace(window, **columns | {"move_event": columns["move_event"] - begin})
 
     def let_go(self, a_us: int, b_us: int) -> None:
-        """Release the memory of ``a_us <= time < b_us``, where it is mapped; it is read again when used."""
+        """Release the memory of ``a_us <= time < b_us``, if it is mapped; it is read again on use."""
         super().let_go(a_us, b_us)
         moves = slice(*np.searchsorted(self.move_us, (a_us, b_us)).tolist())
         for name in self.MOVES:
@@ -89,29 +89,29 @@ class BestPrices(Tape):
         release(self.whole_us[slice(*np.searchsorted(self.whole_us, (a_us, b_us)).tolist())])
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each invariant that it breaks, those of any tape first."""
+        """Yield a sentence for each violated invariant, first those of any tape."""
         wrong = list(super().faults())
         if not len(self) == len(self.place) == len(self.reach):
-            wrong.append(f"{len(self)} events have {len(self.place)} places and {len(self.reach)} reaches")
+            wrong.append(f"{len(self)} events have {len(self.place)} positions and {len(self.reach)} reaches")
         yield from wrong
         if wrong:
             return
         if len(self) and (self.place[0] < 0 or (self.place[1:] <= self.place[:-1]).any()):
-            yield "the places of events do not rise from 0 or later"
+            yield "the positions of events are not ascending from 0 or later"
         release(self.place)
         price, book = self.reach & _LOWER, self.kind != TRADE
         if (self.reach < 0).any() or ((price != ALWAYS) & book & ((price != 0) | (self.kind != DEPTH))).any():
-            yield "a reach is none of its event's kind"
+            yield "a reach does not match its event's kind"
         moves = np.flatnonzero((price == ALWAYS) & book)
         if {len(getattr(self, name)) for name in self.MOVES} != {len(moves)} or (self.move_event != moves).any():
-            yield f"{len(moves)} book events must be played, which are not the moves"
+            yield f"{len(moves)} book events must be played, but the moves are others"
         elif (self.move_us != self.event_us[moves]).any():
-            yield "moves have other instants than their events"
+            yield "instants of moves differ from those of their events"
         elif (self.move_high_ticks[self.kind[moves] != DEPTH] != ALWAYS).any():
             yield "a book that begins or ends counts as a change of prices"
 
 
-# The arrays of its own; the rest is that of the whole tape.
+# The arrays of its own; the others are those of the whole tape.
 KEPT = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, "top_event", "place", "reach", *BestPrices.MOVES)
 
 
@@ -121,12 +121,12 @@ def opened(tape: Tape, entry: dict[str, int], arrays: dict[str, Any]) -> BestPri
 
 
 def parts(tape: Tape) -> dict[str, Any]:
-    """Return what makes a tape, or best prices, by name."""
+    """Return the parts of a tape, or of best prices, by name."""
     return {one.name: getattr(tape, one.name) for one in fields(tape) if one.init}
 
 
 def forget_best(tape: Tape) -> None:
-    """Give back the memory of the best prices of *tape*, where something has used them; make none."""
+    """Release the memory of the best prices of *tape* if they were used; make none."""
     best = vars(tape).get("best")
     if best is not None:
         best.forget()
@@ -142,7 +142,7 @@ def project(tape: Tape) -> BestPrices:
 
 
 class Projection:
-    """The best prices and trades of a tape, made a span of its events at a time; memory behind a span is released.
+    """Makes the best prices and trades of a tape, one span of its events at a time; earlier memory is released.
 
     Args:
         tape: The tape.
@@ -167,7 +167,7 @@ class Projection:
             self._release(begin, stop)
 
     def entry(self) -> dict[str, int]:
-        """Return its attributes that are no arrays."""
+        """Return its attributes that are not arrays."""
         ticks = self._ticks
         return {"low_ticks": int(ticks.min()) if len(ticks) else 0, "high_ticks": int(ticks.max(initial=0))}
 
@@ -180,9 +180,9 @@ class Projection:
         return {name: (DTYPES.get(name, np.int64), size) for name, size in sizes.items()}
 
     def pieces(self) -> Iterator[tuple[str, int, Column]]:
-        """Yield all arrays, a span after the other: the name, the position, and the items from there on."""
+        """Yield all arrays, one span after the other: the name, the position, and the items from there on."""
         tape, printed = self._tape, _Printed()
-        event = row = book = move = top = trade = 0  # how many of each are done
+        event = row = book = move = top = trade = 0  # number of each so far
         for begin, stop in self._spans():
             place = np.flatnonzero(self._wanted[begin:stop]) + begin
             kind = tape.kind[place]
@@ -236,13 +236,13 @@ class Projection:
             release(getattr(tape, name)[rows])
 
     def _shown(self, first: int, stop: int) -> "_Books":
-        """Return the book events ``first:stop`` as books of one level a side."""
-        before = min(first, 1)  # whose book the first one changes
+        """Return the book events ``first:stop`` as books of one level per side."""
+        before = min(first, 1)  # the book that the first one changes
         events = self._books[first - before : stop]
         return _books(self._tape, events, self._tape.kind[events]).after(before)
 
     def _merged(self, books: "_Books", at: Ints, source: Ints) -> dict[str, Column]:
-        """Return the rows of books and, *at* these places, those of trades, which are the tape's rows *source*."""
+        """Return the rows of books and, at positions *at*, those of trades, which are the tape's rows *source*."""
         of_book = np.ones(len(books.rows["row_side"]) + len(at), bool)
         of_book[at] = False
         rows = {}
@@ -254,13 +254,13 @@ class Projection:
 
 
 class _Printed:
-    """The lowest price that sellers printed, and the highest that buyers did, since the last move."""
+    """The lowest price that sellers traded, and the highest that buyers traded, since the last move."""
 
     def __init__(self) -> None:
         self._low, self._high = ALWAYS, 0
 
     def before(self, reach: Ints, moves: Ints) -> tuple[Ints, Ints]:
-        """Return both before each of the *moves* of the next events; prints before the move before it do not count."""
+        """Return both before each of the *moves* of the next events; prints before the previous move do not count."""
         price = reach.astype(np.int32)  # its lower half
         price[moves] = 0
         lows, highs = np.where(price < 0, -price, ALWAYS), np.maximum(price, 0)
@@ -276,12 +276,12 @@ class _Printed:
 
 
 class _Books(NamedTuple):
-    """Book events as books of one level a side; columns but *rows* have one entry an event.
+    """Book events as books of one level per side; columns except *rows* have one entry per event.
 
     Attributes:
-        bid_ticks, ask_ticks: The best prices, 0 where there is none.
-        moved: Whether either is another than before, or a book begins or ends.
-        sizes: How many rows turn the book before into this one.
+        bid_ticks, ask_ticks: The best prices, 0 if there is none.
+        moved: Whether either differs from the previous one, or a book begins or ends.
+        sizes: Number of rows that turn the previous book into this one.
         rows: The columns of these rows.
     """
 
@@ -292,7 +292,7 @@ class _Books(NamedTuple):
     rows: dict[str, NDArray[Any]]
 
     def after(self, count: int) -> "_Books":
-        """Return them without the first *count*."""
+        """Return the books without the first *count*."""
         row = int(self.sizes[:count].sum())
         rows = {name: column[row:] for name, column in self.rows.items()}
         bid_ticks, ask_ticks, moved, sizes = self.bid_ticks, self.ask_ticks, self.moved, self.sizes
@@ -300,7 +300,7 @@ class _Books(NamedTuple):
 
 
 def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
-    """Return the books after some book events, of these kinds."""
+    """Return the books after some book events of these kinds."""
     top = np.searchsorted(tape.top_event, events, side="right") - 1
     fresh = kind != DEPTH  # the book is empty before such an event's rows
     moved = fresh.copy()
@@ -325,5 +325,5 @@ def _books(tape: Tape, events: Ints, kind: NDArray[np.uint8]) -> _Books:
 
 
 def _at(column: Ints, top: Ints) -> Ints:
-    """Return a column's entries at some tops, 0 before the first."""
+    """Return the entries of a column at some top-of-book rows, 0 before the first."""
     return np.where(top >= 0, column[top], 0) if len(column) else np.zeros_like(top)

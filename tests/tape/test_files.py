@@ -122,7 +122,7 @@ def test_a_time_in_ms_that_is_none_is_refused(tmp_path):
     folder = written(tmp_path, PLAIN)
     older(folder, "recv_time_us")
     rewrite(folder.trades, lambda text: text.replace(f",{at(4) // 1000},", f",{10**17},", 1))
-    with pytest.raises(BrokenFile, match=r"trades_ws_\w+\.csv:2: recv_time_ms 1000+ is no time in ms"):
+    with pytest.raises(BrokenFile, match=r"trades_ws_\w+\.csv:2: recv_time_ms 1000+ is not a time in ms"):
         load_day(folder)
 
 
@@ -171,7 +171,7 @@ def test_the_first_row_without_a_time_is_named(tmp_path, monkeypatch, second):
     with pytest.raises(BrokenFile, match=rf"trades.csv:{second + 2}: neither recv_time_us nor recv_time_ms"):
         tables.read_trades(path, files.Steps(0, 0), Spill())
     path.write_text(path.read_text().replace("recv_time_us", "recv_time_ms").replace(",5\n", f",{10**17}\n"))
-    with pytest.raises(BrokenFile, match=rf"trades.csv:{3 - (second > 0)}: recv_time_ms {10**17} is no time in ms"):
+    with pytest.raises(BrokenFile, match=rf"trades.csv:{3 - (second > 0)}: recv_time_ms {10**17} is not a time in ms"):
         tables.read_trades(path, files.Steps(0, 0), Spill())
 
 
@@ -208,8 +208,8 @@ def test_the_header_decides_the_order_of_columns(tmp_path):
     [
         (lambda text: text.replace(",10\n", ",11\n"), "lastUpdateId is 10 and 11 in file and ledger"),
         (lambda text: text.replace(",bid,", ",buy,"), "csv:2: side is neither bid nor ask"),
-        (lambda text: text[:-4], "the file breaks off after line 2"),
-        (lambda text: text.replace("price", "preis"), "column price stands 0 times in the header"),
+        (lambda text: text[:-4], "the file is truncated after line 2"),
+        (lambda text: text.replace("price", "preis"), "column price occurs 0 times in the header"),
         (lambda text: text.replace("0.99000000", "0.00000000"), "a price above 0 expected"),
     ],
 )

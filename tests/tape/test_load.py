@@ -98,7 +98,7 @@ def test_a_missing_day_names_those_that_are_there(tmp_path):
     folder = written(tmp_path, PLAIN)
     with pytest.raises(MissingDay, match=rf"no day folder .*/SIMUSDT/20260106; available days: {DAY};"):
         load_day(folder.path.parent / "20260106")
-    with pytest.raises(UsageError, match=f"is no day folder: its name is no YYYYMMDD; it has {DAY}"):
+    with pytest.raises(UsageError, match=f"is not a day folder: its name is not YYYYMMDD; it has {DAY}"):
         load_day(folder.path.parent)
 
 
@@ -130,5 +130,5 @@ def test_a_price_that_no_book_can_hold_names_its_day(tmp_path):
         ("diff", START_US + 1, START_US // 1000, 11, 11, [["98.00000000", qty(5)]], []),
     ]
     folder = Story([steps]).write(tmp_path, instrument=Instrument("SIMUSDT", 1, 100_000))
-    with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, where .* set --tick-size"):
+    with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, but .* set --tick-size"):
         load_day(folder)

@@ -113,7 +113,7 @@ def test_a_grid_that_changed_counts_in_its_finest_step_and_binds_orders_to_its_c
     assert (tape.instrument.lot_e8, tape.step_lots) == (50_000, 2)
     assert told(tape)[4][-1] == [(1, 199, 5)]
     assert tape.meta.warnings == (
-        "the grid changed in the day: prices are counted in ticks of 0.005, and our orders stand on multiples of 0.02 "
+        "the grid changed in the day: prices are counted in ticks of 0.005, and our orders use multiples of 0.02 "
         "and 0.001, which are on each of its grids (instrument.json, history)",
     )
     kept = load_day(folder, cache=tmp_path / "tapes"), load_day(folder, cache=tmp_path / "tapes")

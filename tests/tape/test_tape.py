@@ -97,16 +97,16 @@ def test_by_hand_no_book_crosses_and_no_event_is_a_riddle():
     """A typing mistake in a test is told where it stands."""
     with pytest.raises(ValueError, match="event 0 leaves the book crossed or locked"):
         Tape.of(SIM, [(0, "snapshot", [(5, 1)], [(5, 1)])])
-    with pytest.raises(ValueError, match="is no event"):
+    with pytest.raises(ValueError, match="is not an event"):
         Tape.of(SIM, [(0, "trade", 1)])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": np.zeros(8, np.uint8)}, "no kind has the number of event 0"),
-        ({"kind": np.full(8, TRADE, np.uint8)}, "one row is not what belongs to trade 1"),
-        ({"kind": np.full(8, GAP, np.uint8)}, "rows belong to gap 0"),
+        ({"kind": np.zeros(8, np.uint8)}, "unknown kind of event 0"),
+        ({"kind": np.full(8, TRADE, np.uint8)}, "there is not exactly one row for trade 1"),
+        ({"kind": np.full(8, GAP, np.uint8)}, "there are rows for gap 0"),
         ({"event_us": np.zeros(7, np.int64)}, r"event_us has the shape \(7,\)"),
         ({"first_row": np.array([0, 1, 4, 5, 9, 10, 10, 11, 99])}, "rows 0 to 99 are named, but there are 13"),
         ({"first_row": np.array([0, 1, 4, 3, 9, 10, 10, 11, 13])}, "first_row falls after event 2"),

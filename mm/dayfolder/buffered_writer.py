@@ -201,7 +201,7 @@ class RowWriter:
     Attributes:
         path: Path of the file.
         file: The open file; another thread may sync and hash it while rows are added.
-        rows: Rows taken by this writer.
+        rows: Rows added to this writer.
         ready: Bytes that the next flush writes.
     """
 
@@ -237,7 +237,7 @@ class RowWriter:
         raise NotImplementedError
 
     def make_ready(self) -> None:
-        """Bring all rows to `ready`."""
+        """Move all rows to `ready`."""
         raise NotImplementedError
 
 
@@ -270,7 +270,7 @@ class CsvWriter(RowWriter):
         before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
 
     Attributes:
-        rows: Rows taken by this writer.
+        rows: Rows added to this writer.
 
     Raises:
         Mismatch: If the file exists with another header.
@@ -304,7 +304,7 @@ class CsvWriter(RowWriter):
             )
 
     def add(self, line: str) -> None:
-        """Take one row: a line with its newline."""
+        """Add one row: a line with its newline."""
         self._lines.append(line)
         self.rows += 1
         self._gathered += len(line)
@@ -317,42 +317,42 @@ class CsvWriter(RowWriter):
         return FLUSH_BYTES - self._gathered
 
     def extend(self, lines: bytes, rows: int) -> None:
-        """Take several rows at once, of ASCII text shorter than `room`."""
+        """Add several rows at once, as ASCII text shorter than `room`."""
         self._lines.append(lines.decode("ascii"))
         self.rows += rows
         self._gathered += len(lines)
 
     def tail(self) -> FileTail | None:
-        """Return what the file holds when all is flushed."""
+        """Return the tail of the file after a flush."""
         lines = (self._earlier.lines or 1) + self.rows
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
 
     def append(self, lines: bytes) -> None:
-        """Write the rows in memory to the file, and whole *lines* after them."""
+        """Write the rows in memory to the file, followed by the complete *lines*."""
         self.flush()
         self.file.append(lines)
         self.rows += lines.count(b"\n")
 
     def make_ready(self) -> None:
-        """Bring all rows to `ready`."""
+        """Move all rows to `ready`."""
         self.ready += "".join(self._lines).encode()
         self._lines.clear()
         self._gathered = 0
 
 
 class NdjsonWriter(RowWriter):
-    """JSON objects, one a line, in a gzip file with one member per flush.
+    """JSON objects, one per line, in a gzip file with one member per flush.
 
     They are compressed in pieces as they arrive, so that a flush has little left to do.
 
     Args:
         path: The file, ``.ndjson.gz``; a later run appends.
-        held: Closes the file when it closes; lines that were not flushed before are dropped.
+        held: Closes the file when it closes; unflushed lines are dropped.
         on_full: Called when the lines in memory reach `FLUSH_BYTES`; None flushes this file.
-        before: What the file held before; the first flush cuts a torn tail after it. None keeps all.
+        before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
 
     Attributes:
-        rows: Objects taken by this writer.
+        rows: Objects added to this writer.
     """
 
     def __init__(
@@ -368,7 +368,7 @@ class NdjsonWriter(RowWriter):
         self._member: Any = None
 
     def add(self, row: Any) -> None:
-        """Take one object (a struct or a dict)."""
+        """Add one object (a struct or a dict)."""
         lines = self._lines
         self._encoder.encode_into(row, lines, -1)
         lines += b"\n"
@@ -385,7 +385,7 @@ class NdjsonWriter(RowWriter):
         return FLUSH_BYTES - self._gathered - len(self._lines)
 
     def extend(self, lines: bytes, rows: int, last: bytes) -> None:
-        """Take so many lines at once, of less than `room`; *last* is the object of the last one."""
+        """Add several lines at once, of less than `room`; *last* is the object of the last one."""
         begin = 0
         while (end := lines.find(b"\n", begin + max(PACK_BYTES - len(self._lines), 1) - 1) + 1) > 0:
             self._lines += lines[begin:end]
@@ -396,21 +396,21 @@ class NdjsonWriter(RowWriter):
         self.rows += rows
 
     def append(self, members: bytes, rows: int) -> None:
-        """Bring the lines in memory to the file, and after them whole gzip *members*, which hold *rows* lines."""
+        """Write the lines in memory to the file, followed by complete gzip *members* with *rows* lines."""
         self.flush()
         self.file.append(members)
         self.rows += rows
         self._foreign = True
 
     def tail(self) -> FileTail | None:
-        """Return what the file holds when all is flushed; None where lines were packed elsewhere."""
+        """Return the tail of the file after a flush; None if lines were compressed elsewhere."""
         if self._foreign:
             return None
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
         return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self.file.size)
 
     def _pack(self) -> None:
-        """Bring the lines into the gzip member that is being made."""
+        """Add the lines to the current gzip member."""
         if self._member is None:
             self._member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
         self._gathered += len(self._lines)
@@ -418,7 +418,7 @@ class NdjsonWriter(RowWriter):
         self._lines.clear()
 
     def make_ready(self) -> None:
-        """Bring all rows to `ready`, which is one gzip member then."""
+        """Move all rows to `ready`, which is then one gzip member."""
         if self._lines:
             self._pack()
         if self._member:

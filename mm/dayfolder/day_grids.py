@@ -1,4 +1,4 @@
-"""The grids of a day: those that the exchange named, and what the ledger says that rows were multiples of."""
+"""The grids of a day: those named by the exchange, and the steps that the ledger reports for rows."""
 
 import json
 from bisect import bisect_right
@@ -18,15 +18,15 @@ from mm.instrument import Instrument, decimal_text, e8, from_exchange_info, to_e
 from mm.market_data.grid import Grid
 
 CAPPED_QTY = "92233720368.54775807"
-"""What the exchange writes for a larger quantity: on no grid."""
+"""The exchange's text for larger quantities, which is on no grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridChange:
-    """A grid that the exchange had in a day.
+    """A grid of the exchange within a day.
 
     Attributes:
-        from_us: When it was first seen, in µs; 0 for the first of a day.
+        from_us: When it was first observed, in µs; 0 for the first of a day.
         from_seq: Number (``recv_seq``) of the first row on it; 0 for the first of a day.
         tick_e8: Price step, in 1e-8.
         lot_e8: Quantity step, in 1e-8.
@@ -39,7 +39,7 @@ class GridChange:
 
 
 def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...]:
-    """Return the grids of a day in order, as ``instrument.json`` holds them: one where the day had no change."""
+    """Return the grids of a day in order, from the entry in ``instrument.json``: one if it never changed."""
     known = from_exchange_info(entry, source)
     try:
         changes = tuple(
@@ -57,7 +57,7 @@ def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...
 
 
 def with_history(entry: str, changes: Sequence[GridChange]) -> str:
-    """Return *entry*, JSON text of exchangeInfo, with the grids of a day where it had several."""
+    """Return *entry*, JSON text of exchangeInfo, with the grids of a day if it had several."""
     if len(changes) < 2:
         return entry
     history = [
@@ -73,13 +73,13 @@ def with_history(entry: str, changes: Sequence[GridChange]) -> str:
 
 
 def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
-    """Return the text of ``instrument.json``; *inferred* names what of it was concluded from the data."""
+    """Return the text of ``instrument.json``; *inferred* names the values that were inferred from the data."""
     text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
     return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 
 
 def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
-    """Return the grids in ``instrument.json``, in order; none where there is no such file.
+    """Return the grids in ``instrument.json``, in order; empty without such a file.
 
     Raises:
         BrokenFile: If it cannot be read.
@@ -99,12 +99,12 @@ def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
 
 
 def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
-    """Return the price step, or with the *name* ``step_size`` the quantity step, that a row of the ledger reports.
+    """Return the price step, or with the *name* ``step_size`` the quantity step, in a row of the ledger.
 
-    None where it reports none.
+    None if it has none.
 
     Raises:
-        OffGrid: If it is none.
+        OffGrid: If it is invalid.
     """
     if event.kind != "anomaly" or event.details.get("kind") != GRID or name not in event.details:
         return None
@@ -115,7 +115,7 @@ def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
 
 
 class _Steps:
-    """The step that is valid at each row: what was valid earlier in the day stays so."""
+    """The step at each row: steps that were valid earlier in the day stay valid."""
 
     def __init__(self, steps: Iterable[tuple[int, int]]) -> None:
         ordered = sorted(steps)
@@ -123,23 +123,23 @@ class _Steps:
         self._valid = list(accumulate((step_e8 for _, step_e8 in ordered), gcd))
 
     def at(self, seq: int) -> int:
-        """Return the step in 1e-8 at the row of number *seq*; 0 where it is not known."""
+        """Return the step in 1e-8 at the row number *seq*; 0 if unknown."""
         return self._valid[max(0, bisect_right(self._from, seq) - 1)] if self._valid else 0
 
     def until(self, seq: int) -> int:
-        """Return the number of the row from which on another step may be valid than at the row *seq*."""
+        """Return the number of the first later row at which another step may be valid."""
         return next((from_seq for from_seq in self._from[1:] if from_seq > seq), 2**63 - 1)
 
 
 class DayGrids:
-    """The steps at each row of a day: orders rest on the grid of their time, so that what was valid stays so.
+    """The steps at each row of a day: orders rest on the grid of their time, so earlier grids stay valid.
 
     Args:
-        ticks: From which ``recv_seq`` on which price step, in 1e-8, is valid beside those before; none where unknown.
-        lots: The same of the quantity step.
+        ticks: Price steps, in 1e-8, each with the ``recv_seq`` from which it is valid in addition; empty if unknown.
+        lots: The quantity steps, likewise.
 
     Attributes:
-        price: Returns a decimal in 1e-8; raises OffGrid where the text is none.
+        price: Returns a decimal in 1e-8; raises OffGrid if the text is not a decimal.
     """
 
     def __init__(self, ticks: Iterable[tuple[int, int]] = (), lots: Iterable[tuple[int, int]] = ()) -> None:
@@ -148,9 +148,9 @@ class DayGrids:
 
     @classmethod
     def of(cls, folder: DayFolder, view: LedgerView, findings: DefectList) -> "DayGrids":
-        """Return the grids of *folder*; what cannot be read is a finding.
+        """Return the grids of *folder*; unreadable ones are findings.
 
-        The quantity step of an import may be one that was given, which what was recorded need not be multiples of.
+        The quantity step of an import may be a given one, of which the recorded quantities need not be multiples.
         """
         try:
             grids = read_grids(folder)
@@ -166,23 +166,23 @@ class DayGrids:
         return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
 
     def steps_at(self, seq: int) -> tuple[int, int, int]:
-        """Return price and quantity step in 1e-8 (0: not known) at the row *seq*, and until which row they are so."""
+        """Return price and quantity step in 1e-8 (0: unknown) at the row *seq*, and the row up to which they apply."""
         return self._ticks.at(seq), self._lots.at(seq), min(self._ticks.until(seq), self._lots.until(seq))
 
     def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
-        """Return the first of *prices*, of the row of number *seq*, that is no multiple of the step valid there."""
+        """Return the first of *prices*, of the row number *seq*, that is not a multiple of the step valid there."""
         step_e8 = self._ticks.at(seq)
         return next((text for text in prices if self.price(text) % step_e8), None) if step_e8 else None
 
     def off_step(self, quantities: Iterable[str], seq: int) -> str | None:
-        """Return the first of *quantities* that is no multiple of the quantity step valid at the row *seq*."""
+        """Return the first of *quantities* that is not a multiple of the quantity step valid at the row *seq*."""
         step_e8 = self._lots.at(seq)
         texts = quantities if step_e8 else ()
         return next((text for text in texts if text != CAPPED_QTY and e8(text) % step_e8), None)
 
 
 def _reported(events: Sequence[Event], view: LedgerView, findings: DefectList, name: str) -> list[tuple[int, int]]:
-    """Return the steps of the *name* that the ledger reports, each with the row from which on."""
+    """Return the steps *name* in the ledger, each with its first row."""
     found = []
     for event in events:
         try:

@@ -1,8 +1,8 @@
-"""Write one day folder: the one writer of its files for the recorder, the import and the simulator.
+"""Writes one day folder: the only writer of its files, for the recorder, the import and the simulator.
 
-Rows reach each file in the order of `recv_seq`, one counter a day over all files and runs. The ledger is
-written through; everything else gathers and is flushed together, diffs before the frames made of them, so
-that after a crash no row refers to one that is not there.
+Rows reach each file in the order of `recv_seq`, one counter per day over all files and runs. The ledger is written
+through; everything else is buffered and flushed together, diffs before their frames, so that after a crash no row
+refers to a missing one.
 """
 
 import base64
@@ -32,30 +32,30 @@ from mm.instrument import Instrument, to_exchange_info
 from mm.whole_file import force, write_whole
 
 MOST_WAITING_BYTES = 32 << 20
-"""Most rows in memory for which there is no space on the disk."""
+"""Maximum number of rows in memory while the disk is full."""
 
 
 class DayWriter:
-    """Append one run's rows to a day folder, which it holds locked until `close`.
+    """Appends one run's rows to a day folder, which it locks until `close`.
 
     Args:
-        folder: The day; made where it is not there, continued where it is.
-        run_id: Names the run in every row; must be new to the day.
-        top_n: levels per side in the frames.
-        instrument: The symbol's grid, or the exchange's own entry as JSON text; None leaves ``instrument.json`` alone.
+        folder: The day; created or continued.
+        run_id: Name of the run, in every row; must be new to the day.
+        top_n: Levels per side in the frames.
+        instrument: The symbol's grid, or the exchange's own entry as JSON text; None keeps ``instrument.json``.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.
-        venue: The market of the day, for ``schema.json``; None is the one that the day has, and Spot of a new one.
+        venue: The market of the day, for ``schema.json``; None uses that of the day, and Spot for a new one.
 
     Attributes:
         top_n: As given.
-        earlier: What the folder held before, and what a crash had torn; the first flush cuts that, the ledger first.
+        earlier: Earlier content of the folder, and tails torn by a crash; the first flush cuts these, the ledger first.
         ledger: Numbers and counts the events of this run.
 
     Raises:
-        TryLater: If another writer holds the folder.
-        RunExists: If the day has a run of that id.
-        Mismatch: If the day's frames were started with another *top_n*.
+        TryLater: If another writer has locked the folder.
+        RunExists: If the day has a run with this id.
+        Mismatch: If the frames of the day have another *top_n*.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the day
@@ -82,15 +82,15 @@ class DayWriter:
         self._rows_first = False
         with ExitStack() as held:
             self._lock = lock_day(folder, held)
-            if run_id in runs_of(folder):  # one whose rows are torn did run
+            if run_id in runs_of(folder):  # including a run with only torn rows
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             self.earlier = recover(folder)
             self._venue = venue or venue_of(folder, self.earlier.knobs)
             unseal(folder)
-            # The frames come first: theirs is the header that may not fit, and then nothing else is made.
+            # The frames come first: their header may not match, and then nothing else is created.
             self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
             self._events = self._csv(folder.events, layout.EVENT_COLUMNS, held)
-            lost = self.earlier.lost  # these are opened to be cut, if for nothing else
+            lost = self.earlier.lost  # these are opened at least to be cut
             self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps or folder.gaps in lost else None
             self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
             self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
@@ -99,7 +99,7 @@ class DayWriter:
             self._held = held.pop_all()
 
     def _begin(self, write_gaps: bool, instrument: Instrument | str | None) -> None:
-        """Go on with the numbers of earlier runs, and write what describes the day."""
+        """Continue the numbers of earlier runs, and write the description of the day."""
         add_gap = self._gaps.add if self._gaps and write_gaps else None
         self.ledger = LedgerWriter(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
@@ -110,7 +110,7 @@ class DayWriter:
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write a ledger row at once and return its event id; raises ValueError where it is not in the vocabulary."""
+        """Write a ledger row at once and return its event id; raises ValueError if it is not in the vocabulary."""
         return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
 
     def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
@@ -118,7 +118,7 @@ class DayWriter:
         return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
 
     def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
-        """Write a snapshot whole, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
+        """Write a complete snapshot, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
         if tag not in layout.SNAPSHOT_TAGS:
             raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
         event_id = self.ledger.next_event_id
@@ -141,7 +141,7 @@ class DayWriter:
         return stamp.recv_seq
 
     def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels) -> None:
-        """Store the depth message of *stamp*, whose `recv_seq` was taken by `skip`; *first_id* is its U."""
+        """Store the depth message of *stamp*, whose `recv_seq` was reserved by `skip`; *first_id* is its U."""
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
             recv_us, seq, exch_time, last_id = stamp
@@ -149,11 +149,11 @@ class DayWriter:
             self._diffs.add(row)
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
-        """Write the top of the book after the diff of *stamp* was applied; levels best first, surplus ones are cut."""
+        """Write the top of the book after the diff of *stamp*; levels are best first, surplus ones are dropped."""
         self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
 
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
-        """Write a frame whose levels are *cells* already, as `rows.level_cells` makes them."""
+        """Write a frame with formatted *cells* of its levels, as made by `rows.level_cells`."""
         self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
 
     def trade(self, recv_us: int, trade: Trade) -> int:
@@ -164,7 +164,7 @@ class DayWriter:
         return seq
 
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
-        """Keep a message that could not be parsed, raw, and return its `recv_seq`."""
+        """Store an unparsable message raw, and return its `recv_seq`."""
         seq = self.skip()
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
@@ -176,17 +176,17 @@ class DayWriter:
         return seq
 
     def skip(self, count: int = 1) -> int:
-        """Take the next *count* `recv_seq`, for messages that are not written here, and return the last of them."""
+        """Reserve the next *count* `recv_seq`, for messages that are not written here, and return the last of them."""
         self._last_seq += count
         return self._last_seq
 
     @property
     def last_seq(self) -> int:
-        """The last `recv_seq` that was taken."""
+        """The last reserved `recv_seq`."""
         return self._last_seq
 
     def append(self, block: Block) -> None:
-        """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave a part of them."""
+        """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave some of them."""
         self._note_unit(block.exch_time)
         self.flush()
         if self._diffs and self._write_diffs:
@@ -196,7 +196,7 @@ class DayWriter:
 
     @property
     def rooms(self) -> tuple[int, int, int] | None:
-        """Bytes by which diffs, frames and trades may grow before one is flushed; None where there are no diffs."""
+        """Bytes by which diffs, frames and trades may grow before one is flushed; None without diffs."""
         diffs = self._diffs if self._write_diffs else None
         return (diffs.room, self._frames.room, self._trades.room) if diffs else None
 
@@ -212,15 +212,15 @@ class DayWriter:
             self._trades.extend(run.trades, trades)
 
     def declare(self, path: Path, contents: Contents) -> None:
-        """Declare what *path* holds, as its writer counted it: `seal` need not read it to count."""
+        """Set the content summary of *path*, counted by its writer, so that `seal` need not read it."""
         self._known[path] = contents
 
     def missing(self) -> list[Path]:
-        """Return the files that are not where they were opened: somebody has removed them, or the folder."""
+        """Return the files that are no longer at their paths: they, or the folder, were removed."""
         return [writer.path for writer in self._writers() if not writer.file.in_place]
 
     def holds_folder(self) -> bool:
-        """Return whether the folder is the one that was locked, and not another one in its place."""
+        """Return whether the folder is the locked one, and not a replacement."""
         return is_at(self._lock, self.folder.lock)
 
     def wait_for_space(self) -> None:
@@ -229,10 +229,10 @@ class DayWriter:
         self._events.file.keep_room()
 
     def defer_files(self, wanted: Callable[[], None] | None) -> None:
-        """Leave files that are written whole, or made, to `write_files`; None ends that.
+        """Leave files that are written as a whole, or created, to `write_files`; None ends that.
 
-        Opening a file may take long, and so another thread may do it while rows are added. *wanted* is called when
-        there is one; rows of the ledger, which may name it, wait for it as long.
+        Opening a file may take long, so another thread may do it while rows are added. *wanted* is called when there is
+        one; rows of the ledger, which may name it, wait for it.
         """
         self._wanted = wanted
 
@@ -242,7 +242,7 @@ class DayWriter:
         return bool(self._whole) or (bool(self._unreadable) and self._quarantine is None)
 
     def write_files(self) -> None:
-        """Write and make the files that wait; another thread may do so while rows are added."""
+        """Write and create the waiting files; another thread may do so while rows are added."""
         with self._making:
             while self._whole:
                 path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail where another thread adds one
@@ -255,52 +255,52 @@ class DayWriter:
                 self._quarantine = self._ndjson(self.folder.quarantine, self._held)
 
     def flush_ledger(self) -> None:
-        """Bring the ledger to the disk's cache, unless it must wait for rows or files that it names."""
+        """Write the ledger to the disk cache, unless it must wait for rows or files that it names."""
         with self._waiting():
             if not self._whole and not self._rows_first:
                 self._events.flush()
 
     def flush(self, *, sync: bool = False) -> None:
-        """Bring all rows to the disk's cache, or with *sync* to the disk: the ledger, and all other files or none."""
+        """Write all rows to the disk cache, or with *sync* to the disk: the ledger, and all other files or none."""
         self.write_files()  # before the rows that name them
         self._keep_unreadable()
         ledger, *others = self._writers()
         torn = any(writer.file.torn for writer in others)
         if self._rows_first and not torn:
             flush_together(others)
-        ledger.flush(sync=torn)  # no cut outlives the row that reports it
+        ledger.flush(sync=torn)  # the row that reports a cut must be on disk before the cut
         flush_together(others)
         self._rows_first = False
         if sync:
             self.sync()
 
     def flush_before_event(self) -> None:
-        """Flush, so that the next row of the ledger names no rows that a crash would lose.
+        """Flush, so that the next row of the ledger does not name rows that a crash would lose.
 
-        Where there is no space, that row and those after it wait with them.
+        Without space, that row and the following ones wait with them.
         """
         self._rows_first = True
         self._flush_soon()
 
     def sync(self) -> None:
-        """Force what was flushed to the disk, and hash it; another thread may do so while rows are added."""
+        """Force flushed data to the disk, and hash it; another thread may do so while rows are added."""
         self._force()
         for writer in self._writers():
             writer.file.hash_on()
 
     def noting(self) -> Callable[[], None]:
-        """Return a call that syncs what is written by now, right after a `flush`, and notes it for the next start."""
+        """Return a function that syncs the data written so far, right after a `flush`, and records that."""
         written = [(writer, *writer.written()) for writer in self._writers()]
 
         def note() -> None:
             noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
             note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
-            self._force()  # where nothing was noted
+            self._force()  # if nothing was noted
 
         return note
 
     def seal(self) -> Manifest:
-        """Flush, and write the schema and the sealed manifest: the run's last act before `close`."""
+        """Flush, and write the schema and the sealed manifest: the run's last step before `close`."""
         self._write_schema()
         self.flush()
         tails = ((writer.path, writer.tail()) for writer in self._writers())
@@ -309,7 +309,7 @@ class DayWriter:
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes, self._force)
 
     def close(self, *, flush: bool = True) -> None:
-        """Flush, unless what waits is to be dropped, close the files and give the folder free; may be called twice."""
+        """Flush, unless waiting rows are to be dropped, close the files and unlock the folder; may be called twice."""
         if not self._closed:
             self._closed = True
             with self._held:
@@ -340,14 +340,14 @@ class DayWriter:
         self.flush_ledger()
 
     def _keep_unreadable(self) -> None:
-        """Give the rows that wait for it to the quarantine, whose file is made with the first of them."""
+        """Pass waiting rows to the quarantine, whose file is created with the first of them."""
         while self._unreadable and self._quarantine is not None:
             row = self._unreadable.popleft()
             self._unreadable_bytes -= len(str(row["raw_base64"]))
             self._quarantine.add(row)
 
     def _flush_soon(self) -> None:
-        """Flush, where that does not take the making of a file, or memory has no room: else the next flush does."""
+        """Flush, unless a file must be created for it and memory has room: then leave it to the next flush."""
         if not (self._wanted and self.files_wait) or self._bytes_waiting() > MOST_WAITING_BYTES:
             with self._waiting():
                 self.flush()
@@ -358,7 +358,7 @@ class DayWriter:
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Leave rows for which there is no space to the next flush, as long as memory has room for them."""
+        """Leave rows without disk space to the next flush, as long as memory has room for them."""
         try:
             yield
         except OSError as error:
@@ -373,7 +373,7 @@ class DayWriter:
         self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self._venue))
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a file whole; where there is no space it waits for the next flush, and later rows of the ledger too."""
+        """Write a complete file; without space it waits for the next flush, and later rows of the ledger as well."""
         self._whole[path] = text.encode()
         try:
             self._file_waits()
@@ -382,7 +382,7 @@ class DayWriter:
             raise
 
     def _file_waits(self) -> None:
-        """Have the files written that wait, here or by whom `defer_files` names; the next `sync` forces them."""
+        """Write waiting files, here or by the caller of `defer_files`; the next `sync` forces them."""
         if self._wanted and self._bytes_waiting() <= MOST_WAITING_BYTES:
             self._wanted()
             return
@@ -390,7 +390,7 @@ class DayWriter:
             self.write_files()
 
     def _force(self, unfinished: Path | None = None) -> None:
-        """Force what was written, and a file that is still *unfinished*, to a disk that may be slow: all at once."""
+        """Force written data, and a file that is still *unfinished*, to a possibly slow disk, all at once."""
         whole = list(dict.fromkeys(self._unforced.pop(0) for _ in range(len(self._unforced))))
         calls: list[Callable[[], None]] = [partial(_force_if_there, path) for path in whole]
         calls += [writer.file.sync for writer in self._writers() if writer.file.unsynced]
@@ -403,7 +403,7 @@ class DayWriter:
 
 
 def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
-    """Make all *calls*, each in a thread; raises what the first of them that failed has raised."""
+    """Make all *calls* in parallel threads; raises the error of the first failed one."""
     if not calls:
         return
     with ThreadPoolExecutor(len(calls), "force") as threads:
@@ -418,7 +418,7 @@ def _force_if_there(path: Path) -> None:
 
 
 def lock_day(folder: DayFolder, held: ExitStack) -> int:
-    """Lock the folder until *held* closes, and return its open lock; raises TryLater where another process holds it."""
+    """Lock the folder until *held* closes, and return its open lock; raises TryLater if it is locked already."""
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     held.callback(os.close, lock)

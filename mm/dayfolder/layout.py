@@ -1,6 +1,6 @@
-"""The data contract of a day folder: where each file lies and what its columns are.
+"""The data contract of a day folder: the path and the columns of each file.
 
-Writers and readers import it; nothing else spells a file name or a column of ``data/<SYMBOL>/<YYYYMMDD>/``.
+Writers and readers import it; no other module spells a file name or a column of ``data/<SYMBOL>/<YYYYMMDD>/``.
 """
 
 import json
@@ -35,7 +35,7 @@ TRADE_COLUMNS = (
     "source",
 )
 OPTIONAL_TRADE_COLUMNS = 4
-"""How many of the last ones an older day may lack."""
+"""Number of last columns that may be missing in an older day."""
 EVENT_COLUMNS = (
     "event_id",
     "recv_time_ms",
@@ -66,7 +66,7 @@ def frame_columns(top_n: int) -> tuple[str, ...]:
 
 
 def levels_shown(header: Sequence[str]) -> int:
-    """Return how many levels per side the header of a frames file names."""
+    """Return the number of levels per side in the header of a frames file."""
     return sum(name.startswith("bid") and name.endswith("_price") for name in header)
 
 
@@ -82,13 +82,13 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class DayFolder:
-    """The paths of one recorded day; nothing is created or read by making one.
+    """The paths of one recorded day; creating the object does not create or read files.
 
-    The paths are those a writer uses; a reader uses `existing`, which also finds the packed or unpacked twin.
+    The paths are those of writers; readers use `existing`, which also finds the compressed or uncompressed twin.
 
     Attributes:
-        root: The folder that holds a folder per symbol (``DATA_ROOT``).
-        symbol: Upper case; made so.
+        root: The folder of the symbols' folders (``DATA_ROOT``).
+        symbol: Upper case, converted if necessary.
         day: ``YYYYMMDD``, the local date on which the window opened.
     """
 
@@ -103,12 +103,12 @@ class DayFolder:
 
     @classmethod
     def at(cls, path: Path) -> "DayFolder":
-        """Return the day folder that *path* (``…/SYMBOL/YYYYMMDD``) is; raises UsageError where its name is no day."""
+        """Return the day folder at *path* (``…/SYMBOL/YYYYMMDD``); raises UsageError if its name is not a day."""
         whole = Path(path).resolve()
         if not _is_day(whole.name):
             days = ", ".join(_days_in(whole))
             way_out = f"it has {days}" if days else "try data/BTCUSDT/20251216"
-            raise UsageError(f"{path} is no day folder: its name is no YYYYMMDD; {way_out}")
+            raise UsageError(f"{path} is not a day folder: its name is not YYYYMMDD; {way_out}")
         return cls(whole.parent.parent, whole.parent.name, whole.name)
 
     @property
@@ -127,9 +127,9 @@ class DayFolder:
     diffs = _File("diffs/depth_diffs_{symbol}_{day}.ndjson.gz")
     """Every depth message, as received."""
     quarantine = _File("quarantine/frames_{symbol}_{day}.ndjson.gz")
-    """Messages that could not be parsed, raw."""
+    """Unparsable messages, raw."""
     order_log = _File("order_log_{symbol}_{day}.csv.gz")
-    """Every order, where the source names them: a simulated day, or an order-by-order capture."""
+    """Every order, if the source has them: a simulated day, or an order-by-order capture."""
     snapshots = _File("snapshots")
     """The folder of book snapshots."""
     instrument = _File("instrument.json")
@@ -139,12 +139,12 @@ class DayFolder:
     manifest = _File("manifest_{symbol}_{day}.json")
     """Rows, ids, bytes and sha256 of each file."""
     lock = _File("day.lock")
-    """The lock that one writer holds."""
+    """The lock of the writer."""
     health = _File("health_{symbol}.json")
-    """The health of the recorder; no part of the day's data."""
+    """The health of the recorder; not part of the day's data."""
 
     def snapshot(self, event_id: int, tag: str) -> Path:
-        """Return the path of the snapshot that event *event_id* loaded."""
+        """Return the path of the snapshot that event *event_id* has loaded."""
         return self.snapshots / f"snapshot_{event_id}_{tag}.csv"
 
     def streams(self) -> tuple[Path, ...]:
@@ -152,22 +152,22 @@ class DayFolder:
         return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.quarantine)
 
     def relative(self, path: Path) -> str:
-        """Return *path* as manifests and the ledger name it: relative to the folder, with slashes."""
+        """Return *path* as in manifests and the ledger: relative to the folder, with slashes."""
         return path.relative_to(self.path).as_posix()
 
 
 def twin_of(path: Path) -> Path:
-    """Return the path of the packed or unpacked twin of a file (``.csv`` / ``.csv.gz``)."""
+    """Return the path of the compressed or uncompressed twin of a file (``.csv`` / ``.csv.gz``)."""
     return path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
 
 
 def existing(path: Path) -> Path | None:
-    """Return the file at *path* or its twin, or None where neither is."""
+    """Return the file at *path* or its twin, or None if neither exists."""
     return next((candidate for candidate in (path, twin_of(path)) if candidate.is_file()), None)
 
 
 def snapshot_event_id(path: Path) -> int | None:
-    """Return the event id in the name ``snapshot_<event_id>_<tag>.csv[.gz]``, or None where it is no such name."""
+    """Return the event id in the name ``snapshot_<event_id>_<tag>.csv[.gz]``, or None for other names."""
     parts = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")
     named = len(parts) == 3 and parts[0] == "snapshot" and parts[1].isascii() and parts[1].isdigit()
     return int(parts[1]) if named and path.name.removesuffix(PACKED).endswith(".csv") else None
@@ -177,11 +177,10 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
     """Return the text of ``schema.json``.
 
     Args:
-        folder: The day it describes.
-        top_n: levels per side in the frames.
-        exchange_unit: Unit of the stamps `E` and `T` as the exchange sent them, ``ms`` or ``us``;
-            None while none was seen.
-        venue: The market that it was recorded of.
+        folder: The described day.
+        top_n: Levels per side in the frames.
+        exchange_unit: Unit of the stamps `E` and `T` of the exchange, ``ms`` or ``us``; None while there are no stamps.
+        venue: The recorded market.
     """
     schema: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -212,10 +211,10 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
 
 
 def parse_days(text: str) -> tuple[str, ...]:
-    """Return the days that ``20251216``, a list ``a,b`` or a range ``a:b`` (both ends included) names, in order.
+    """Return the days of ``20251216``, a list ``a,b`` or a range ``a:b`` (both ends included), in order.
 
     Raises:
-        UsageError: If a part is no day, a range runs backwards, or a day is named twice.
+        UsageError: If a part is not a day, a range runs backwards, or a day is named twice.
     """
     days = tuple(day for part in text.split(",") for day in _days_of(part.strip()))
     if len(set(days)) != len(days):
@@ -225,10 +224,10 @@ def parse_days(text: str) -> tuple[str, ...]:
 
 
 def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
-    """Return the day folder of *symbol* and *day*, which must be there.
+    """Return the existing day folder of *symbol* and *day*.
 
     Raises:
-        MissingDay: If there is none; the message names the folder and the days that are there.
+        MissingDay: If there is none; the message names the folder and the existing days.
     """
     folder = DayFolder(Path(data_root), symbol, day)
     if folder.path.is_dir():
@@ -243,7 +242,7 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
 
 
 def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:
-    """Return the days recorded of *symbol*, in order; empty where there are none."""
+    """Return the recorded days of *symbol*, in order; empty if there are none."""
     return _days_in(Path(data_root) / _symbol(symbol))
 
 
@@ -292,7 +291,7 @@ def _symbol(symbol: str) -> str:
 
 
 def plain_run_id(run_id: str) -> str:
-    """Return *run_id* as it is; raises UsageError where it cannot stand in the rows of a file."""
+    """Return *run_id* unchanged; raises UsageError if it cannot be used in the rows of a file."""
     if not run_id or not run_id.isprintable() or any(sign in ' ,"' for sign in run_id):
-        raise UsageError(f"--run-id (RUN_ID) {run_id!r} stands in CSV rows; use letters, digits, '-', '_' and '.'")
+        raise UsageError(f"--run-id (RUN_ID) {run_id!r} is used in CSV rows; use letters, digits, '-', '_' and '.'")
     return run_id

@@ -1,6 +1,6 @@
-"""The ledger of a day: what happened to the recording, and to which ids; its vocabulary, its writer and its reader.
+"""The ledger of a day: events of the recording, and the ids they concern; its vocabulary, writer and reader.
 
-`EVENT_KEYS` is the whole vocabulary; an event of another type, or with other details, cannot be written.
+`EVENT_KEYS` is the complete vocabulary; events of other types, or with other details, cannot be written.
 """
 
 import csv
@@ -55,24 +55,24 @@ EVENT_KEYS: dict[str, tuple[str, ...]] = {
 OPEN_ENDED = ("anomaly",)
 
 GRID = "grid"
-"""The kind of anomaly where prices or quantities come that are on no grid of the exchange so far; details below.
+"""The kind of anomaly for prices or quantities off all grids of the exchange so far; its details:
 
-``tick_size``, ``step_size``: what they are multiples of from this row on; ``from_seq``: from that row on instead.
+``tick_size``, ``step_size``: the steps that divide them from this row on; ``from_seq``: another first row.
 """
 
 
 class LedgerWriter:
-    """Number the events of a day and write them, and the gaps file, row by row.
+    """Numbers the events of a day and writes them, and the gaps file, row by row.
 
     Args:
-        add_event: Takes a line of the events file.
-        add_gap: Takes a line of the gaps file; None where the day keeps none.
-        run_id: The run that writes.
-        next_event_id: The first id to give out; ids count over the day.
+        add_event: Writes a line of the events file.
+        add_gap: Writes a line of the gaps file; None if the day has none.
+        run_id: The run.
+        next_event_id: The first id to assign; ids count over the day.
 
     Attributes:
-        counts: Events written, by type.
-        last: Time and details of the last one of each type.
+        counts: Number of written events, by type.
+        last: Time and details of the last event of each type.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LedgerWriter:
         self.last: dict[str, tuple[int, Details]] = {}
 
     def event(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write one event and return its id; raises ValueError where it is not in the vocabulary."""
+        """Write one event and return its id; raises ValueError if it is not in the vocabulary."""
         check_details(kind, details)
         event_id, self.next_event_id = self.next_event_id, self.next_event_id + 1
         self.counts[kind] += 1
@@ -113,7 +113,7 @@ def gap_row(recv_us: int, recv_seq: int, run_id: str, kind: str, epoch_id: int, 
 
 
 def check_details(kind: str, details: Details) -> None:
-    """Raise ValueError where *kind* is no event type, or *details* has not the keys of its type."""
+    """Raise ValueError if *kind* is not an event type, or *details* does not have the keys of its type."""
     keys = EVENT_KEYS.get(kind)
     if keys is None:
         raise ValueError(f"{kind!r} is not an event type; the types are {', '.join(EVENT_KEYS)}")
@@ -140,10 +140,10 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def event_of(row: int, cells: Mapping[str, str]) -> Event:
-    """Return the event of a row, whose cells are given by the columns of the ledger.
+    """Return the event of a row, with cells by the columns of the ledger.
 
     Raises:
-        ValueError, KeyError, msgspec.MsgspecError: If it is none.
+        ValueError, KeyError, msgspec.MsgspecError: If the row is invalid.
     """
     at = arrival(cells.get("recv_seq"), cells["run_id"], cells["recv_time_ms"], cells.get("recv_time_us"))
     event_id, epoch_id = (integer(cells.get(name, "0"), name) for name in ("event_id", "epoch_id"))
@@ -152,18 +152,18 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
 
 
 def read_events(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the rows of the ledger; what cannot be read is a finding and left out."""
+    """Yield the rows of the ledger; unreadable ones are findings and left out."""
     yield from _events(path, EVENT_COLUMNS, EVENT_COLUMNS, findings)
 
 
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the events that the rows of the gaps file repeat; what cannot be read is a finding and left out."""
+    """Yield the events repeated in the gaps file; unreadable ones are findings and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
     yield from _events(path, GAP_COLUMNS, [in_ledger.get(name, name) for name in GAP_COLUMNS], findings)
 
 
 def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: DefectList) -> Iterator[Event]:
-    """Yield the events of a file with these *columns*, whose *names* in the ledger may be others."""
+    """Yield the events of a file with these *columns*, whose *names* in the ledger may differ."""
     head, lines = under_header(CheckedLines(path, findings, 0), columns, 1, findings)
     for row, line in lines:
         cells = next(csv.reader([line]), [])
@@ -176,12 +176,12 @@ def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: 
 
 
 def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
-    """Return the events of *rows* of the ledger at *path*, whose columns may stand in any order.
+    """Return the events of *rows* of the ledger at *path*, with columns in any order.
 
-    A cell that an older ledger lacks, or that is empty, is as if it were not there.
+    An empty cell counts as missing, as in older ledgers.
 
     Raises:
-        BrokenFile: If a row is none of the ledger.
+        BrokenFile: If a row is invalid.
     """
     events = []
     for row, cells in enumerate(rows, 1):
@@ -196,20 +196,20 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
 
 
 def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
-    """Return an iterator over the rows of another file and the events of the ledger in the order of `recv_seq`."""
+    """Return an iterator over the rows of another file and the events of the ledger, in the order of `recv_seq`."""
     every: list[Iterable[Row | Event]] = [rows, events]
     return merge(*every, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 
 
 def is_hole(details: Mapping[str, Any]) -> bool:
-    """Return True if the details of a gap name a range of ids."""
+    """Return True if the details of a gap have a range of ids."""
     first, last = details.get("from_id"), details.get("to_id")
     return isinstance(first, int) and isinstance(last, int) and first <= last
 
 
 @dataclass(frozen=True)
 class LedgerView:
-    """The ledger of a day as its readers need it.
+    """The ledger of a day, for its readers.
 
     Attributes:
         path: Its file.
@@ -221,7 +221,7 @@ class LedgerView:
 
     @classmethod
     def of(cls, folder: DayFolder, findings: DefectList) -> "LedgerView":
-        """Read the ledger of *folder*; it has no rows where there is none."""
+        """Read the ledger of *folder*; without a file it has no rows."""
         path = existing(folder.events)
         return cls(path or folder.events, tuple(read_events(path, findings)) if path else ())
 
@@ -240,15 +240,15 @@ class LedgerView:
 
     @property
     def loaded_names(self) -> frozenset[str]:
-        """Names of the snapshot files that events have loaded."""
+        """Names of the snapshot files loaded by events."""
         return frozenset(Path(str(event.details.get("path"))).name for event in self.of_kind("snapshot_loaded"))
 
     def holes(self, kind: str) -> IdRanges:
-        """Return the ids that events of *kind* (``gap``, ``trade_gap``) declare missing."""
+        """Return the ids that events of *kind* (``gap``, ``trade_gap``) report as missing."""
         found = (event.details for event in self.of_kind(kind))
         return IdRanges((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
 
     def knob(self, name: str, default: Any) -> Any:
-        """Return what the last run that had the knob *name* recorded with; *default* where none has it."""
+        """Return the knob *name* of the last run that has it; *default* if none has."""
         starts = (event.details.get("knobs") for event in reversed(self.events) if event.kind == "run_start")
         return next((knobs[name] for knobs in starts if isinstance(knobs, dict) and name in knobs), default)

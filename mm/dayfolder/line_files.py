@@ -1,4 +1,4 @@
-"""Files of lines, plain or gzip: where one that grows ends, the whole lines of a damaged one, and new ones."""
+"""Files of lines, plain or gzip: the end of a growing file, the complete lines of a damaged one, and new files."""
 
 import csv
 import mmap
@@ -21,7 +21,7 @@ from mm.whole_file import whole_file
 
 GZIP_FORMAT = 31
 GZIP_LEVEL = 1
-"""Of zlib; 4 would save some 12 % of the bytes in half as much time again, 6 some 20 % in three times as much."""
+"""Compression level of zlib; 4 saves some 12 % of the bytes in half as much time again, 6 some 20 % in triple time."""
 FLUSH_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _PIECE = 1 << 20
@@ -30,21 +30,21 @@ _MOST_MEMBER_BYTES = 4 << 20
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 newlines: Callable[[bytes], int] = methodcaller("count", b"\n")
-"""Return how many lines end in a text: compiled, where it is built, eight times as fast and without the lock."""
+"""Return the number of line ends in a text; the compiled version is eight times as fast and releases the lock."""
 with suppress(ImportError):
     newlines = import_module("mm.dayfolder._clean_rows").newlines
 
 
 @dataclass(frozen=True, slots=True)
 class FileTail:
-    """What a scan of a file found.
+    """The result of scanning a file.
 
     Attributes:
-        lines: Whole lines, the header of a CSV included.
-        head: The first two lines, as far as there are so many, without their newlines.
-        last: The last whole line, without its newline; empty where there is none.
-        good_bytes: Size of the file up to the end of its last whole line (CSV) or gzip member.
-        lost_bytes: What stands after that.
+        lines: Number of complete lines, including the header of a CSV.
+        head: The first two lines, or fewer, without their newlines.
+        last: The last complete line, without its newline; empty if there is none.
+        good_bytes: Size of the file up to the end of its last complete line (CSV) or gzip member.
+        lost_bytes: Number of bytes after that.
     """
 
     lines: int = 0
@@ -58,9 +58,9 @@ _NOTHING = FileTail()
 
 
 def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Read *path* (plain, or gzip with many members) and return where it ends; a missing file is empty.
+    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty.
 
-    What is known to be good *before* is not read again.
+    The part up to *before*, known to be good, is not read again.
     """
     if not path.exists():
         return FileTail()
@@ -71,15 +71,15 @@ def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
 
 
 def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
-    """Return the tail of the first *size* bytes of *path*, *lines* whole lines; None where all must be read."""
+    """Return the tail of the first *size* bytes of *path*, *lines* complete lines; None if everything must be read."""
     last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
     return None if last is None else FileTail(lines, first_lines(path)[:lines], last, size)
 
 
 def last_line(path: Path, size: int | None = None) -> bytes:
-    """Return the last line of a plain file of whole lines, without its newline; empty where there is none.
+    """Return the last line of a plain file of complete lines, without its newline; empty if there is none.
 
-    It is that of the first *size* bytes, where these are given.
+    With *size* it is that of the first *size* bytes.
     """
     with path.open("rb") as stream:
         begin = end = stream.seek(0, os.SEEK_END) if size is None else size
@@ -92,7 +92,7 @@ def last_line(path: Path, size: int | None = None) -> bytes:
 
 
 def first_lines(path: Path) -> tuple[bytes, ...]:
-    """Return the first two lines of *path* (plain, or gzip), as far as there are so many, without their newlines."""
+    """Return the first two lines of *path* (plain, or gzip), or fewer, without their newlines."""
     lines = _Lines(_NOTHING)
     with path.open("rb") as stream, suppress(zlib.error, EOFError):
         for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
@@ -103,17 +103,17 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
 
 
 def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
-    """Yield the rows of a plain CSV file by their columns; what is torn after the lines of *tail* is left out."""
+    """Yield the rows of a plain CSV file by their columns; an incomplete row after the lines of *tail* is left out."""
     if tail.lines:
         with path.open("rb") as stream:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
 def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Do what `scan` does for a file that is to be appended to, after a cut of what is torn.
+    """Do the same as `scan` for a file to which rows will be appended, after its torn end is cut.
 
     Raises:
-        BrokenFile: If good rows stand after the damage: then it is no torn tail, and must not be cut.
+        BrokenFile: If there are good rows after the damage: then it is not a torn tail, and must not be cut.
     """
     found = scan(path, before)
     if found.lost_bytes:
@@ -122,17 +122,17 @@ def sound_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
             torn = stream.read()
         if _holds_rows(torn, packed=path.suffix == PACKED):
             raise BrokenFile(
-                f"{path}: damaged at byte {found.good_bytes}, with good rows behind it; "
+                f"{path}: damaged at byte {found.good_bytes}, with good rows after it; "
                 f"move {path.parent} away before recording into this day, or correct the file"
             )
     return found
 
 
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
-    """Yield the text of a gzip stream, piece by piece, each with the place in the stream where a member ends with it.
+    """Yield the text of a gzip stream, piece by piece, each with its offset in the stream if a member ends with it.
 
-    The place is None within a member. What can be read before a damage is yielded. Where isal is installed, it inflates
-    three times as fast; zlib then reads a damaged or torn member again, so that text and error are always zlib's.
+    The offset is None within a member. Everything readable before a damage is yielded. If isal is installed, it
+    decompresses three times as fast; zlib then reads a damaged or torn member again, so that text and error are zlib's.
 
     Raises:
         zlib.error: If a member is damaged.
@@ -163,9 +163,9 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 
 
 def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -> Iterator[tuple[bytes, int | None]]:
-    """Yield what `unpacked` does, by one library, after what has been *read* of the stream.
+    """Yield the same as `unpacked`, with one library, after the first *read* bytes of the stream.
 
-    Chunks end where they would had nothing been read: text of a damaged chunk is lost.
+    Chunks end as if nothing had been read before: text of a damaged chunk is lost.
     """
     inflate, inside = inflater(GZIP_FORMAT), False
     for chunk in chain([stream.read(_CHUNK - read % _CHUNK)], _chunks(stream)):
@@ -184,7 +184,7 @@ def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -
 
 
 def text_of(path: Path) -> Iterator[bytes]:
-    """Yield the text of a file in pieces; another thread reads the next one of a large file meanwhile."""
+    """Yield the text of a file in pieces; for a large file another thread reads the next one meanwhile."""
     pieces = _pieces(path)
     if path.stat().st_size < _PIECE:
         yield from pieces
@@ -197,7 +197,7 @@ def text_of(path: Path) -> Iterator[bytes]:
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """Yield the text of a file, plain or gzip, in pieces of a MiB or more; what is in front of a damage comes first."""
+    """Yield the text of a file, plain or gzip, in pieces of at least a MiB; text before a damage is yielded first."""
     with path.open("rb") as stream:
         if path.suffix != PACKED:
             yield from iter(lambda: stream.read(_PIECE), b"")
@@ -220,7 +220,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 class _Lines:
-    """Count lines over chunks that end anywhere."""
+    """Counts lines over chunks with arbitrary ends."""
 
     def __init__(self, before: FileTail) -> None:
         self.count = before.lines
@@ -248,7 +248,7 @@ class _Lines:
 def _scan_plain(stream: BinaryIO, before: FileTail) -> FileTail:
     lines, size = _Lines(before), before.good_bytes
     for chunk in _chunks(stream):
-        text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a stretch of zeros
+        text, hole, _ = chunk.partition(b"\0")  # a power cut may leave a run of zeros
         lines.feed(text)
         size += len(text)
         if hole:
@@ -267,7 +267,7 @@ def _scan_gzip(stream: BinaryIO, before: FileTail) -> FileTail:
 
 
 def _last_plain_line(path: Path, size: int) -> bytes | None:
-    """Return the last line of the first *size* bytes; None where they do not end with one."""
+    """Return the last line of the first *size* bytes; None if they do not end with a line."""
     with path.open("rb") as stream:
         stream.seek(max(0, size - 1))
         whole = stream.read(1) == b"\n"
@@ -275,7 +275,7 @@ def _last_plain_line(path: Path, size: int) -> bytes | None:
 
 
 def _last_packed_line(path: Path, size: int) -> bytes | None:
-    """Return the last line of the gzip members in the first *size* bytes; None where the last one is not found."""
+    """Return the last line of the gzip members in the first *size* bytes; None if the last member is not found."""
     with path.open("rb") as stream:
         stream.seek(max(0, size - _MOST_MEMBER_BYTES))
         data = stream.read(size - stream.tell())
@@ -293,7 +293,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _holds_rows(torn: bytes, *, packed: bool) -> bool:
-    """Return True if whole rows stand in *torn*: a whole gzip member, or a line after a stretch of zeros."""
+    """Return True if *torn* has complete rows: a complete gzip member, or a line after a run of zeros."""
     if not packed:
         return b"\n" in torn
     start = torn.find(_GZIP_MAGIC, 1)
@@ -305,18 +305,18 @@ def _holds_rows(torn: bytes, *, packed: bool) -> bool:
 
 
 class WholeLines:
-    """The whole lines of one file, without their newlines.
+    """The complete lines of one file, without their newlines.
 
-    In a plain file what holds a zero byte (a power cut leaves stretches of them) is no line. In a gzip file a member
-    that is damaged is left out whole, because no checksum covers a part of it; of the last one, if it is only cut
-    off, the lines before the cut are used.
+    In a plain file, text with a zero byte (a power cut leaves runs of them) is not a line. In a gzip file a damaged
+    member is left out completely, because no checksum covers a part of it; of a last one that is only truncated, the
+    lines before the end are used.
 
     Args:
         path: The file, plain or gzip; it may be missing, and then has no lines.
 
     Attributes:
-        lost_bytes: Bytes of the file that hold no whole line; known when all lines were read.
-        lost_within: Whether lines stand after what was lost.
+        lost_bytes: Bytes of the file outside complete lines; known after all lines were read.
+        lost_within: Whether there are lines after lost bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -337,7 +337,7 @@ class WholeLines:
                     yield from self._sound([raw])
 
     def _sound(self, raw_lines: list[bytes]) -> Iterator[bytes]:
-        """Yield those of *raw_lines* that are whole, without their ends."""
+        """Yield the complete ones of *raw_lines*, without their ends."""
         for raw in raw_lines:
             if raw.endswith(b"\n") and b"\0" not in raw:
                 self.lost_within = self.lost_bytes > 0
@@ -346,7 +346,7 @@ class WholeLines:
                 self.lost_bytes += len(raw)
 
     def _packed(self, data: mmap.mmap) -> Iterator[bytes]:
-        """Yield the lines of all members, from one that is whole to the next."""
+        """Yield the lines of all members, from one complete member to the next."""
         at, rest = 0, b""
         while at < len(data):
             text, end = _member(data, at)
@@ -365,9 +365,9 @@ class WholeLines:
 
 
 def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | None]:
-    """Return the text of the gzip member at *start* and where it ends.
+    """Return the text of the gzip member at *start* and its end.
 
-    The end is None where it has none; the text is None where it is damaged, and not only cut off.
+    The end is None if it has none; the text is None if it is damaged, and not only truncated.
     """
     inflate, at, parts = zlib.decompressobj(GZIP_FORMAT), start, []
     try:
@@ -381,7 +381,7 @@ def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | No
 
 
 def lines_of_file(path: Path) -> Iterator[bytes]:
-    """Yield the whole lines of the file at *path* or of its twin; none where neither is."""
+    """Yield the complete lines of the file at *path* or of its twin; none if neither exists."""
     found = existing(path)
     return iter(WholeLines(found)) if found else iter(())
 
@@ -392,11 +392,11 @@ def gzip_member(raw: bytes | bytearray) -> bytes:
 
 
 class LineWriter:
-    """Write lines to an open file, plain or as gzip members.
+    """Writes lines to an open file, plain or as gzip members.
 
     Args:
         stream: The file.
-        packed: Whether to pack them.
+        packed: Whether to compress them.
     """
 
     def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
@@ -405,13 +405,13 @@ class LineWriter:
         self._held = bytearray()
 
     def add(self, lines: bytes) -> None:
-        """Take whole lines with their ends."""
+        """Add complete lines with their ends."""
         self._held += lines
         if len(self._held) >= FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was taken so far."""
+        """Write the lines added so far."""
         if self._held:
             self._stream.write(gzip_member(self._held) if self._packed else self._held)
             self._held.clear()
@@ -419,7 +419,7 @@ class LineWriter:
 
 @contextmanager
 def line_writer(path: Path) -> Iterator[LineWriter]:
-    """Yield a writer of the lines of *path*, packed by its name; the file is there, whole, when the block ends."""
+    """Yield a writer of the lines of *path*, compressed by its name; the complete file exists when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished, unfinished.open("wb") as stream:
         writer = LineWriter(stream, packed=path.suffix == PACKED)
@@ -428,7 +428,7 @@ def line_writer(path: Path) -> Iterator[LineWriter]:
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write *lines*, without their ends, to *path* and remove its packed or unpacked twin."""
+    """Write *lines*, without their ends, to *path* and remove its compressed or uncompressed twin."""
     with line_writer(path) as writer:
         for line in lines:
             writer.add(line + b"\n")

@@ -1,4 +1,4 @@
-"""What earlier runs of a day left: where the counters go on, which trades are missing, and what a crash tore."""
+"""The state left by earlier runs of a day: counters, missing trades, and tails torn by a crash."""
 
 import csv
 import errno
@@ -43,20 +43,20 @@ class RecoveredState:
 
     Attributes:
         next_seq: The first free `recv_seq`.
-        next_event_id: The first free event id; that of an orphaned snapshot is not free.
-        epoch_id: The last epoch that was opened, 0 where none was.
+        next_event_id: The first free event id, after that of an orphaned snapshot.
+        epoch_id: The last opened epoch, 0 if there was none.
         runs: The runs of the day, in order.
-        open_runs: Those of them that neither stopped nor were recovered: they crashed.
-        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Where there are none, that
-            of the last snapshot or frame; of the last snapshot as well where the ids were reset with it.
-        last_diff_us: When it was received; 0 where there is none.
+        open_runs: Runs that neither stopped nor were recovered: they crashed.
+        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Without diffs, that of the
+            last snapshot or frame; also that of the last snapshot if the ids were reset with it.
+        last_diff_us: When it was received, µs; 0 if there is none.
         last_trade_id: Id of the last recorded trade.
-        last_trade_us: When it was received; 0 where there is none.
-        trade_holes: Trades that are missing and were not filled.
-        knobs: Those of the last run, as it wrote them; empty where there was none.
-        exchange_units: Units (``ms``, ``us``) in which the exchange has sent its stamps so far.
-        lost: Files with a torn tail, with its bytes. It is still there: the ledger must report it first.
-        tails: What each file holds that has something whole.
+        last_trade_us: When it was received, µs.
+        trade_holes: Missing trades that were not filled.
+        knobs: Knobs of the last run, as written by it; empty if there was none.
+        exchange_units: Units (``ms``, ``us``) of the exchange's stamps so far.
+        lost: Files with a torn tail, and its bytes. It has not been cut: the ledger must report it first.
+        tails: The tail of each file with complete content.
     """
 
     next_seq: int = 1
@@ -76,12 +76,12 @@ class RecoveredState:
 
 
 def recover(folder: DayFolder) -> RecoveredState:
-    """Remove what never came into the ledger, and return what *folder* holds; torn tails are found, not cut.
+    """Remove data that never reached the ledger, and return the state of *folder*; torn tails are found, not cut.
 
     A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
 
     Raises:
-        BrokenFile: If the files cannot be continued; nothing is removed then.
+        BrokenFile: If the files cannot be continued; then nothing is removed.
     """
     for path in folder.streams():
         require_appendable(path)
@@ -120,7 +120,7 @@ def recover(folder: DayFolder) -> RecoveredState:
 
 
 def require_ledger(folder: DayFolder) -> None:
-    """Raise BrokenFile where there are rows, but the ledger names no run that they are of: it is gone, or cut."""
+    """Raise BrokenFile if there are rows, but no run in the ledger: it was lost, or truncated."""
     if not runs_of(folder):
         for path in folder.streams()[1:]:
             if path.is_file() and len(first_lines(path)) > (path.suffix != PACKED):
@@ -128,7 +128,7 @@ def require_ledger(folder: DayFolder) -> None:
 
 
 def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
-    """Raise BrokenFile where first or last ids of a file cannot be read: no run that follows could seal the day."""
+    """Raise BrokenFile if first or last ids of a file cannot be read: no later run could seal the day."""
     for path, tail in earlier.tails.items():
         contents(folder, path, tail)
     for path in folder.snapshots.glob("*.csv"):
@@ -136,7 +136,7 @@ def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
 
 
 def runs_of(folder: DayFolder) -> frozenset[str]:
-    """Return the runs that the ledger names, also in a row that is torn."""
+    """Return the runs in the ledger, including those in a torn row."""
     if not folder.events.exists():
         return frozenset()
     with folder.events.open("rb") as stream:
@@ -145,7 +145,7 @@ def runs_of(folder: DayFolder) -> frozenset[str]:
 
 
 def _sweep(folder: DayFolder, view: LedgerView) -> list[int]:
-    """Remove unfinished files, and snapshots that no event names; return the ids of all that were there."""
+    """Remove unfinished files, and snapshots without an event; return the ids of all removed snapshots."""
     ids = []
     for path in filter(is_unfinished, sorted(folder.path.rglob("*"))):
         path.unlink()
@@ -166,7 +166,7 @@ def _last_seq(folder: DayFolder, path: Path, tail: FileTail) -> int:
 
 
 def _last_cell(path: Path, tail: FileTail, at: int) -> int | None:
-    """Return a whole number from the last row; its column stands before any quoted one."""
+    """Return a whole number from the last row; its column is before any quoted one."""
     return _cell(path, tail.last, at) if tail.lines > 1 else None
 
 
@@ -180,7 +180,7 @@ def _cell(path: Path, row: bytes, at: int) -> int:
 def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
     """Return the last depth message, or in its place the last snapshot, under the same names.
 
-    That is where there is no message, or where the snapshot came after it, with ids that were reset.
+    The snapshot is used if there is no message, or if it came after it, with reset ids.
     """
     diff = msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
     for event in view.of_kind("snapshot_loaded")[-1:]:
@@ -191,7 +191,7 @@ def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
 
 
 def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
-    """Return the id that the diffs have come to: that of the last frame, where the last diff stands after it."""
+    """Return the last id of the diffs: that of the last frame, if the last diff is after it."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
         return last_diff_id
@@ -204,14 +204,14 @@ def _exchange_units(folder: DayFolder) -> frozenset[str]:
 
 
 class _SchemaRead(msgspec.Struct):
-    """What of ``schema.json`` a run goes on with."""
+    """The content of ``schema.json`` that a run continues."""
 
     time_unit: str | None = None
     venue: str | None = None
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:
-    """Return ``schema.json`` of *folder*, empty where there is none; raises BrokenFile where it cannot be read."""
+    """Return ``schema.json`` of *folder*, empty if there is none; raises BrokenFile if it cannot be read."""
     if not folder.schema.is_file():
         return _SchemaRead()
     try:
@@ -223,15 +223,15 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
 
 
 def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
-    """Return the market of a day: as its schema names it, else by the *knobs* of its first run; Spot without either."""
+    """Return the market of a day: from its schema, else from the *knobs* of its first run; Spot without either."""
     named = read_schema(folder).venue
     return named or (USDM if knobs.get("market") == "usdm" else SPOT)
 
 
 def damage_of(error: Exception) -> str | None:
-    """Return why a day cannot be continued, where *error*, raised on its way to a writer, says that its files are bad.
+    """Return why a day cannot be continued, if *error*, raised while opening a writer, means damaged files.
 
-    None where it says anything else: a wrong knob, a lock, no space.
+    None for other errors: a wrong knob, a lock, no space.
     """
     if isinstance(error, OSError):
         return f"{type(error).__name__}: {error}" if error.errno in _BAD_FILES else None
@@ -246,7 +246,7 @@ _BAD_FILES = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.ELO
 
 
 def set_aside(folder: DayFolder) -> Path:
-    """Move *folder*, which nobody else may be writing, to a place of its own below ``damaged``, and return that."""
+    """Move *folder*, which must not be in use, to a new place below ``damaged``, and return the new path."""
     for count in itertools.count(1):
         name = folder.day if count == 1 else f"{folder.day}_{count}"
         place = folder.root / DAMAGED / folder.symbol / name
@@ -262,7 +262,7 @@ _Rows = Iterable[Mapping[str, str]]
 
 
 def last_streamed_id(rows: _Rows) -> int | None:
-    """Return the id of the last trade that is not from REST: rows from REST stand where they arrived."""
+    """Return the id of the last trade that is not from REST: rows from REST are in order of arrival."""
     last = None
     for row in rows:
         if row["source"] != "rest":
@@ -273,12 +273,12 @@ def last_streamed_id(rows: _Rows) -> int | None:
 def open_holes(
     events: Iterable[tuple[str, Details]], last_id: int | None, first_id: int | None = None
 ) -> tuple[MissingIds, ...]:
-    """Return the missing trades that a ledger declares and that were not filled; *events* are types and details.
+    """Return the missing trades reported by a ledger that were not filled; *events* are types and details.
 
-    Those after *last_id*, the last trade of the stream, were declared before a crash lost the rows after them: they are
-    part of the gap that the next trade will show, and then of that one alone. Where a crash lost the rows
-    on both sides of a hole, so that it does not reach up to *first_id*, the day's first trade, it is no part of the
-    day: filled, it would leave a gap after it that no event declares.
+    Those after *last_id*, the last trade of the stream, were reported before a crash lost the rows after them: they are
+    part of the gap that the next trade will reveal, and belong only to that. If a crash lost the rows on both sides of
+    a gap, so that it does not reach up to *first_id*, the day's first trade, it is not part of the day: filling it
+    would leave a gap after it that no event reports.
     """
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
@@ -295,10 +295,10 @@ def open_holes(
 
 
 def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
-    """Return what is left of *holes* without the rows from REST among those of the trades file.
+    """Return what is left of *holes* without the rows from REST in the trades file.
 
-    A run that was killed may not have reported the last of them. *aggregates*: the ids of the holes are
-    those of aggregates.
+    A killed run may not have reported the last of them. *aggregates*: whether the ids of the gaps are those of
+    aggregates.
     """
     if not holes:
         return ()

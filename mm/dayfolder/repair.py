@@ -1,8 +1,8 @@
-"""Repair a damaged day: keep every whole row, write the frames again from the raw messages, and report what was done.
+"""Repairs a damaged day: keeps every complete row, rebuilds the frames from the raw messages, and reports the changes.
 
-The work is done on a copy beside the day, which is checked before anything moves. Then its files take the places of
-the others, one rename each, the manifest last: killed in between, the day is not sealed, and the next repair finishes
-it. No row gets another number. A whole row that has no place any more goes raw to the quarantine.
+The work is done on a copy beside the day, which is checked before anything is moved. Then its files replace the others,
+one rename each, the manifest last: if killed in between, the day is not sealed, and the next repair completes it. No
+row gets another number. A complete row that no longer has a place is moved raw to the quarantine.
 """
 
 import filecmp
@@ -40,11 +40,11 @@ from mm.ids import MissingIds
 
 
 class Repaired(msgspec.Struct, frozen=True):
-    """What a repair did.
+    """The result of a repair.
 
     Attributes:
-        changed: Whether the day is another one now.
-        repairs: What was done, in words.
+        changed: Whether the day was changed.
+        repairs: The changes, as text.
         before: The check before it.
         after: The check after it.
     """
@@ -56,20 +56,20 @@ class Repaired(msgspec.Struct, frozen=True):
 
 
 def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
-    """Repair *folder*; a sound day is left as it is.
+    """Repair *folder*; a sound day is not changed.
 
     Args:
         folder: The day.
-        run_id: Names the repair in the ledger; must be new to the day.
-        at_us: Now.
+        run_id: Name of the repair in the ledger; must be new to the day.
+        at_us: The current time, µs.
 
     Raises:
         MissingDay: If there is no such folder.
         TryLater: If the day is being written.
-        RunExists: If the day has a run of that id.
-        OSError: If there is no space for the copy; the day is then as it was.
+        RunExists: If the day has a run with this id.
+        OSError: If there is no space for the copy; then the day is unchanged.
     """
-    day_folder(folder.root, folder.symbol, folder.day)  # it must be there
+    day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     staging = folder.path.with_name(folder.day + ".repair")
     with ExitStack() as held:
         lock_day(folder, held)
@@ -87,10 +87,10 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
 
 
 def _publish(work: DayFolder, folder: DayFolder) -> None:
-    """Bring the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
+    """Move the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
     try:
         unseal(folder)
-    except BrokenFile:  # one that cannot be read seals nothing
+    except BrokenFile:  # an unreadable one seals nothing
         folder.manifest.unlink()
     files = {work.relative(path): path for path in day_files(work)}
     for path in day_files(folder):
@@ -109,12 +109,12 @@ _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 
 
 class DayRepair:
-    """Repair the copy of one day.
+    """Repairs the copy of one day.
 
     Args:
-        folder: The copy, which nothing else uses.
-        run_id: Names the repair in the ledger.
-        at_us: Now.
+        folder: The copy, not used by anything else.
+        run_id: Name of the repair in the ledger.
+        at_us: The current time, µs.
         before: The check before it.
     """
 
@@ -131,7 +131,7 @@ class DayRepair:
         self._entries = self._read_entries()
 
     def repair(self) -> list[str]:
-        """Return what was done, in words; nothing, where there was nothing to do."""
+        """Return the changes, as text; empty if there was nothing to do."""
         folder = self._folder
         for path in folder.streams():
             self._salvage(path)
@@ -158,7 +158,7 @@ class DayRepair:
         return self._done
 
     def _read_entries(self) -> dict[str, FileEntry]:
-        """Return what the sealed manifest has of each file; one that cannot be read is removed, to be written again."""
+        """Return the entries of the sealed manifest; an unreadable one is removed, to be rewritten."""
         folder = self._folder
         if folder.schema.is_file():
             try:
@@ -174,11 +174,11 @@ class DayRepair:
         return {entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
 
     def _order(self, path: Path, view: LedgerView) -> RowOrder:
-        findings = DefectList(self._folder)  # which nobody reads: the check before and after has them
+        findings = DefectList(self._folder)  # not reported: the checks before and after have them
         return RowOrder(path, findings, self._folder.day, view.runs, view.runs_with("clock_step"))
 
     def _salvage(self, path: Path) -> None:
-        """Write a damaged file again, with its whole rows."""
+        """Rewrite a damaged file with its complete rows."""
         found = existing(path)
         if found is None:
             return
@@ -190,7 +190,7 @@ class DayRepair:
         bad = sum(not sound(line) for line in islice(salvage, skipped, None))
         lost = salvage.lost_bytes
         if not lost and not bad and first == head and (found == path or self._sealed):
-            return  # a packed file of an unsealed day is brought to the form that rows can be appended to
+            return  # a compressed file of an unsealed day is converted to the form that can be appended to
 
         def kept() -> Iterator[bytes]:
             yield from [head] if is_table else []
@@ -210,7 +210,7 @@ class DayRepair:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
     def _note_shorter(self, path: Path) -> None:
-        """Note a file that has lost rows and shows it only by being shorter than it was when it was sealed."""
+        """Report a file that has lost rows, which only shows in its size being smaller than when it was sealed."""
         name = self._folder.relative(path)
         entry = self._entries.get(name)
         size = path.stat().st_size if path.is_file() else 0
@@ -220,7 +220,7 @@ class DayRepair:
             self._done.append(f"{name}: {entry.bytes - size:,} bytes are gone")
 
     def _write_gaps(self) -> None:
-        """Write the gaps file from the ledger, which it repeats, where it lacks a row."""
+        """Rewrite the gaps file from the ledger, which it repeats, if a row is missing."""
         folder = self._folder
         view = LedgerView.of(folder, DefectList(folder))
         lines = list(lines_of_file(folder.gaps))
@@ -240,7 +240,7 @@ class DayRepair:
             self._done.append(f"gaps: {len(wanted):,} rows written again from the ledger")
 
     def _take_from_quarantine(self) -> None:
-        """Bring what can be read now to the file it belongs to, under the number it has."""
+        """Move messages that can be parsed now from the quarantine to their files, with their numbers."""
         folder = self._folder
         view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
@@ -262,7 +262,7 @@ class DayRepair:
         self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
 
     def _merge(self, path: Path, rows: list[Reread]) -> None:
-        """Write *rows* among those of *path*; a trade only where its id stands between those around it."""
+        """Merge *rows* into those of *path*; a trade only if its id is between those around it."""
         packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
 
         def merged() -> Iterator[bytes]:
@@ -285,7 +285,7 @@ class DayRepair:
         self._written.add(path)
 
     def _frames(self, view: LedgerView, findings: DefectList) -> None:
-        """Write the frames that the books must have left, and note the update ids that are missing in silence."""
+        """Write the frames that result from the books, and report missing update ids that are not in the ledger."""
         folder = self._folder
         order = self._order(folder.diffs, view)
         made = write_frames(folder, view, DayGrids.of(folder, view, findings), order, self._damage.dropped)
@@ -295,7 +295,7 @@ class DayRepair:
         self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, view))
 
     def _trades(self, view: LedgerView, findings: DefectList) -> None:
-        """Note the trade ids that are missing in silence."""
+        """Report missing trade ids that are not in the ledger."""
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
         gaps = [MissingIds(*hole) for _, hole in check_trades(view, DayGrids(), findings, source, TradeRange())]
@@ -304,7 +304,7 @@ class DayRepair:
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
-        """Return the ids at the end that the manifest has and the file has lost."""
+        """Return the ids at the end that are in the manifest and that the file has lost."""
         entry = self._entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):

@@ -1,8 +1,8 @@
-"""What a repair does to the ledger: a run of its own, the end of a ledger that was cut off, snapshots without an event.
+"""The part of a repair that changes the ledger: its own run, the lost end of a ledger, snapshots without an event.
 
-All files share one counter, so the numbers that no row has are those of the events that are lost, in order, one each:
-number and event id of every one are known. The gaps file repeats some of them whole, a snapshot's name and rows show
-the event that loaded it, and the others are written as lost.
+All files share one counter, so the numbers without a row are those of the lost events, in order: number and event id of
+each are known. The gaps file repeats some of them completely, a snapshot's name and rows determine the event that
+loaded it, and the others are written as lost.
 """
 
 import os
@@ -35,7 +35,7 @@ _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """The cells of a row of another file that describe its arrival; a quarantined one names no run."""
+    """The cells of a row of another file that describe its arrival; a quarantined one has no run."""
 
     recv_seq: int
     recv_us: int
@@ -46,10 +46,10 @@ _ROW = msgspec.json.Decoder(_Row)
 
 
 def restore_events(folder: DayFolder) -> int:
-    """Write the events that are lost after the last one of the ledger, and return how many they are.
+    """Write the events that are lost at the end of the ledger, and return their number.
 
-    None is written where the numbers do not add up: rows of another run stand after it, depth messages were not kept,
-    or a snapshot or a gap has a number or an id that none of the lost events can have had.
+    Nothing is written if the numbers are inconsistent: there are rows of another run after it, depth messages were not
+    kept, or a snapshot or a gap has a number or an id that none of the lost events can have had.
     """
     events = LedgerView.of(folder, DefectList(folder)).events
     if not events or existing(folder.diffs) is None:
@@ -74,7 +74,7 @@ def restore_events(folder: DayFolder) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of lost events: rows of the gaps file by number, snapshots and their requests by event id."""
+    """The known data of lost events: rows of the gaps file by number, snapshots and their requests by event id."""
 
     gaps: dict[int, Event]
     orphans: dict[int, Path]
@@ -124,7 +124,7 @@ def _lost_event(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tu
 
 
 def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
-    """Yield the rows of the files that share the counter with the ledger; quarantined ones as of *run_id*."""
+    """Yield the rows of the files that share the counter with the ledger; quarantined ones as rows of *run_id*."""
     yield from map(_ROW.decode, lines_of_file(folder.diffs))
     for line in islice(lines_of_file(folder.trades), 1, None):
         seq, run, us = (line.split(b",")[cell] for cell in _TRADE_CELLS)
@@ -134,17 +134,17 @@ def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
 
 
 def last_update_id(path: Path) -> int:
-    """Return the update id of a snapshot, as its last row has it; 0 where it has none."""
+    """Return the update id of a snapshot, from its last row; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     cell = last.rsplit(b",", 1)[-1]
     return int(cell) if cell.isdigit() else 0
 
 
 def tend_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
-    """Give each orphan its event, where it can only have been the next one, or remove it; return which was done.
+    """Add the event of each orphaned snapshot, if it can only be the next one, or remove the snapshot; return which.
 
-    It is adopted where the ledger ends with the request that it answers, its id is the next one, its rows are of that
-    run, it is whole, and it bridges. Its number is the day's next one: the run was over with it.
+    It is adopted if the ledger ends with its request, its id is the next one, its rows are of that run, it is complete,
+    and it bridges. Its number is the day's next one, since the run ended with it.
     """
     view = LedgerView.of(folder, DefectList(folder))
     loaded, tended = view.loaded_names, []
@@ -164,7 +164,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
         return False
     details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
     recv_us, rows = last.at.recv_us, _rows(folder, last.at.run_id)
-    seq = 1 + max([last.at.seq, *(row.recv_seq for row in rows)])  # the first that no row has
+    seq = 1 + max([last.at.seq, *(row.recv_seq for row in rows)])  # the first one without a row
     at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
     event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)
     findings = DefectList(folder)
@@ -185,7 +185,7 @@ def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
 
 
 def _bridges(folder: DayFolder) -> bool:
-    """Return True if the books of the day can be rebuilt with the last event of the ledger in it."""
+    """Return True if the books of the day can be rebuilt including the last event of the ledger."""
     findings, diffs = DefectList(folder), existing(folder.diffs)
     view = LedgerView.of(folder, findings)
     replay = Replay(folder, view, FrameSink(), DayGrids(), findings)
@@ -197,15 +197,15 @@ def _bridges(folder: DayFolder) -> bool:
 
 @dataclass
 class Damage:
-    """What was found.
+    """The damage found in a day.
 
     Attributes:
-        dropped: Whole rows that have no place any more.
-        lost: Bytes taken out of each file, and whether good rows stood after them.
-        gaps: Ids that are missing and that the ledger did not declare, by the type of their event.
-        reread: Messages that were in quarantine.
-        altered: Files whose bytes are not those that were sealed, for no reason that was found.
-        untraced: Rows that are lost, and of which nothing else says so.
+        dropped: Complete rows that no longer have a place.
+        lost: Bytes removed from each file, and whether there were good rows after them.
+        gaps: Missing ids that the ledger did not report, by the type of their event.
+        reread: Messages from the quarantine.
+        altered: Files whose bytes differ from the sealed ones, for an unknown reason.
+        untraced: Lost rows without any other trace.
     """
 
     dropped: Dropped
@@ -217,15 +217,15 @@ class Damage:
 
     @property
     def found(self) -> bool:
-        """Whether there is any that the ledger will name, beside files that were altered."""
+        """Whether there is any damage for the ledger, besides altered files."""
         return bool(self.lost or self.gaps or self.reread or self.dropped.count)
 
 
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
-    """Write the run of a repair and seal the day; return what was done beside the damage.
+    """Write the run of a repair and seal the day; return the changes besides the damage.
 
-    Its rows carry the time of the day's last message, so that they stay among the day's own: the time of the
-    repair stands in `run_start`.
+    Its rows have the time of the day's last message, so that they stay among the day's own; the time of the repair is
+    in `run_start`.
     """
     last_us = _last_us(folder)
     diffs = existing(folder.diffs) is not None
@@ -257,12 +257,12 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
 
 
 def _last_us(folder: DayFolder) -> int:
-    """Return the latest arrival in the day, in µs; 0 where it has no row at all."""
+    """Return the latest arrival in the day, in µs; 0 without any row."""
     return max(_last_of(folder, path) for path in (folder.events, folder.diffs, folder.trades))
 
 
 def _last_of(folder: DayFolder, path: Path) -> int:
-    """Return the arrival of the last row of a file of the day, in µs; 0 where it has none."""
+    """Return the arrival of the last row of a file of the day, in µs; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     if path in (folder.diffs, folder.quarantine):
         return _ROW.decode(last).recv_us if last else 0

@@ -1,4 +1,4 @@
-"""What a repair does to rows: files written again whole, frames from messages, the quarantine read again."""
+"""The part of a repair that changes rows: rewritten files, frames from messages, the quarantine parsed again."""
 
 import csv
 from bisect import bisect_right
@@ -29,10 +29,10 @@ _SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
 class Dropped:
-    """Rows that are whole and have no place in their file any more: kept aside, for the quarantine.
+    """Complete rows that no longer have a place in their file: kept aside for the quarantine.
 
     Args:
-        path: Where they are kept in the meantime.
+        path: The temporary file for them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,9 +53,9 @@ class Dropped:
 
 
 def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
-    """Return the header of a table: its *first_line* where that is one, also that of an older day, else the right one.
+    """Return the header of a table: its *first_line* if that is a header, even of an older day, else the right one.
 
-    Frames may have any, because they are written again.
+    Frames may have any header, because they are rewritten.
     """
     columns = {
         folder.events: layout.EVENT_COLUMNS,
@@ -69,7 +69,7 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
 
 
 def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
-    """Return the test whether a line of *path* is a row: of so many cells (*width*), or a depth message."""
+    """Return a function that tests whether a line of *path* is a row: with *width* cells, or a depth message."""
     if path == folder.diffs:
         return _is_diff
     if path in (folder.frames, folder.trades):
@@ -104,7 +104,7 @@ def seq_of(line: bytes, *, packed: bool) -> int:
 
 
 def top_n_of(folder: DayFolder) -> int:
-    """Return the levels per side of the day's frames: by their header, else by the schema, else as is usual."""
+    """Return the levels per side of the day's frames: from their header, else from the schema, else the default."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
     shown = layout.levels_shown(head)
     if not shown and folder.schema.is_file():
@@ -136,14 +136,14 @@ class QuarantineRow(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A message that can be read now.
+    """A quarantined message that can be parsed now.
 
     Attributes:
         stream: ``depth`` or ``trade``.
-        seq: Its `recv_seq`, which it keeps.
+        seq: Its `recv_seq`, which is kept.
         first_id: Its first id.
-        last_id: Its last one.
-        line: Its line in the file it belongs to.
+        last_id: Its last id.
+        line: Its line in its file.
     """
 
     stream: str
@@ -154,12 +154,12 @@ class Reread:
 
 
 class Rereader:
-    """Read quarantined messages of one symbol.
+    """Parses quarantined messages of one symbol.
 
     Args:
         symbol: Upper case.
-        events: The ledger, by which each message belongs to a run.
-        trade_stream: Which trades the day has, ``trade`` or ``aggTrade``.
+        events: The ledger, which determines the run of each message.
+        trade_stream: The day's trade stream, ``trade`` or ``aggTrade``.
         venue: The market of the day.
     """
 
@@ -170,7 +170,7 @@ class Rereader:
         self._runs = [event.at.run_id for event in events]
 
     def read(self, line: bytes) -> Reread | None:
-        """Return the message of a line of the quarantine, or None where it still cannot be read, or was no message."""
+        """Return the message of a line of the quarantine, or None if it still is not parsable, or not a message."""
         try:
             row = msgspec.json.decode(line, type=QuarantineRow)
             if row.stream != STREAM:
@@ -183,7 +183,7 @@ class Rereader:
         return self._trade(row, message) if isinstance(message, self._trades) else None
 
     def _run_of(self, seq: int) -> str:
-        """Return the run that gave out *seq*: that of the event before it."""
+        """Return the run that assigned *seq*: that of the previous event."""
         return self._runs[max(bisect_right(self._seqs, seq) - 1, 0)] if self._runs else ""
 
     def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
@@ -203,11 +203,11 @@ class Rereader:
 
 @dataclass(frozen=True, slots=True)
 class FramesMade:
-    """What became of the frames.
+    """The result of rebuilding the frames.
 
     Attributes:
-        words: What changed; empty where nothing did.
-        undeclared: Update ids that are missing and that the ledger does not declare.
+        words: The changes, as text; empty if there are none.
+        undeclared: Missing update ids that the ledger does not report.
         last_id: The last update id that diffs and snapshots reach; None without any.
     """
 
@@ -217,14 +217,14 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Write the frames file of *folder* again, where it differs from what books and depth messages give.
+    """Rewrite the frames file of *folder*, if it differs from the result of books and depth messages.
 
     Args:
         folder: The day; it has diffs.
         view: Its ledger.
-        grids: Reads prices.
-        order: Of the diffs.
-        dropped: Takes the frames that nothing explains.
+        grids: Parses prices.
+        order: Row order of the diffs.
+        dropped: Receives the unexplained frames.
     """
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
@@ -236,7 +236,7 @@ def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: Ro
 
 
 def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
-    """Move the *fresh* file to the place of the old one, where they differ; return what changed."""
+    """Move the *fresh* file to the place of the old one, if they differ; return the changes."""
     there = existing(folder.frames)
     if there and sink.same:
         fresh.unlink()
@@ -248,7 +248,7 @@ def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
 
 
 class _NewFrames(FrameSink):
-    """Writes the frames that must be there, beside those that are."""
+    """Writes the required frames, and compares them with the existing ones."""
 
     def __init__(self, writer: LineWriter, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
         self.top_n = top_n
@@ -263,7 +263,7 @@ class _NewFrames(FrameSink):
 
     @property
     def same(self) -> bool:
-        """Whether the frames that must be there are those that are."""
+        """Whether the required frames are the existing ones."""
         return self._same_head and not self.made and not self.left_out
 
     def expect(self, wanted: Wanted) -> None:
@@ -276,7 +276,7 @@ class _NewFrames(FrameSink):
         self._writer.add(line)
 
     def finish(self) -> None:
-        """Leave out all that is left."""
+        """Leave out all remaining frames."""
         self._leave_out(None)
 
     def _leave_out(self, seq: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The manifest is law: of a sealed day, no number is read from a file that differs from its manifest."""
+"""Enforces the manifest: no number of a sealed day is read from a file that differs from its manifest."""
 
 import json
 import os
@@ -18,8 +18,8 @@ class Harm(NamedTuple):
 
     Attributes:
         path: The file, which may be missing.
-        what: What differs, in words.
-        entry: What the manifest has of it; None where it names no such file.
+        what: The difference, as text.
+        entry: Its entry in the manifest; None if there is none.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class Harm(NamedTuple):
 
 
 class FilesInReading:
-    """Files that another thread reads, and hashes as it does: they need no second reading to be compared.
+    """Files that another thread reads and hashes, so that the comparison need not read them again.
 
     Args:
         paths: The files.
@@ -41,12 +41,12 @@ class FilesInReading:
         return path in self._paths
 
     def give(self, hashes: Mapping[Path, tuple[int, str]]) -> None:
-        """Give size and sha256 of each file that was read to its end; only what is given first counts."""
+        """Set size and sha256 of each file that was read to its end; only the first call counts."""
         if not self._hashes.done():
             self._hashes.set_result(hashes)
 
     def sha256(self, path: Path, size: int) -> str | None:
-        """Wait for the hashes, and return that of *path*; None where it was not read, or had another size."""
+        """Wait for the hashes, and return that of *path*; None if it was not read, or had another size."""
         found = self._hashes.result().get(path)
         return found[1] if found and found[0] == size else None
 
@@ -55,10 +55,10 @@ NO_READING = FilesInReading(())
 
 
 def harms(folder: DayFolder, verified: VerifiedFiles | None = None, reading: FilesInReading = NO_READING) -> list[Harm]:
-    """Return the files of *folder* that differ from its manifest; none where it is not sealed.
+    """Return the files of *folder* that differ from its manifest; empty if it is not sealed.
 
-    Sizes and hashes are compared, where *verified* remembers them once for the same identities of all files; those of
-    files *reading* come from there.
+    Sizes and hashes are compared, once for the same identities of all files if *verified* remembers them; those of
+    files in *reading* come from there.
 
     Raises:
         BrokenFile: If the manifest cannot be read.
@@ -87,7 +87,7 @@ def require_sealed(
     verified: VerifiedFiles | None = None,
     reading: FilesInReading = NO_READING,
 ) -> list[Harm]:
-    """Return `harms`; raises BrokenFile where there are some, unless the *damaged* day is wanted."""
+    """Return `harms`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
     found = harms(folder, verified, reading)
     if found and not damaged:
         path, what, _ = found[0]
@@ -100,16 +100,16 @@ def require_sealed(
 
 
 def difference(path: Path, entry: FileEntry, reading: FilesInReading = NO_READING) -> str:
-    """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty where they do not."""
+    """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
-        return f"it has {size} bytes, the manifest says {entry.bytes}"
+        return f"it has {size} bytes, and {entry.bytes} in the manifest"
     found = (path in reading and reading.sha256(path, size)) or sha256_of(path)
-    return "" if found == entry.sha256 else f"its sha256 is {found}, the manifest says {entry.sha256}"
+    return "" if found == entry.sha256 else f"its sha256 is {found}, and {entry.sha256} in the manifest"
 
 
 def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
-    """Return what the day is as long as no file is written to, added or removed; None where one was just now."""
+    """Return the identity of the day while no file is written, added or removed; None if one was written just now."""
     base = str(folder.path)
     folders = {os.path.dirname(entry.path) for entry in manifest.files}
     try:
@@ -127,19 +127,19 @@ def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -
         yield Harm(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     entries = [(folder.path / entry.path, entry) for entry in manifest.files]
     differing = dict[str, str]()
-    for path, entry in sorted(entries, key=lambda one: one[0] in reading):  # whose hashes come last
+    for path, entry in sorted(entries, key=lambda one: one[0] in reading):  # their hashes come last
         there = path.is_file()
         differing[entry.path] = (
-            difference(path, entry, reading) if there else "the manifest names it, but it is not there"
+            difference(path, entry, reading) if there else "it is in the manifest, but it does not exist"
         )
     yield from (Harm(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
     named = {entry.path for entry in manifest.files}
     for path in _read(folder):
         if folder.relative(path) not in named:
-            yield Harm(path, "the sealed manifest does not name this file", None)
+            yield Harm(path, "the sealed manifest does not have this file", None)
 
 
 def _read(folder: DayFolder) -> Iterator[Path]:
-    """Yield the files that readers would read, were there no manifest."""
+    """Yield the files that readers would use without a manifest."""
     yield from filter(None, map(existing, (*folder.streams(), folder.instrument)))
     yield from (path for path in sorted(folder.snapshots.glob("*")) if not is_passing(path.name))

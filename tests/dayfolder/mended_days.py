@@ -39,7 +39,7 @@ def details(folder, kind):
 
 
 def assert_mended(folder, result=None):
-    """The day is sealed, without a defect, nothing lies about, and another repair finds nothing to do."""
+    """The day is sealed, without a defect, without leftover files, and another repair finds nothing to do."""
     report = check_day(folder)
     assert (report.defects, report.sealed) == ([], True)
     assert sorted(path.name for path in folder.path.parent.iterdir()) == [folder.day]

@@ -45,7 +45,7 @@ def test_the_header_is_written_once_over_many_runs(tmp_path, held):
 
 
 def test_rows_stay_in_memory_until_a_flush(tmp_path, held):
-    """A flush is one write: nobody reads half a row."""
+    """A flush is one write: no reader gets half a row."""
     writer = CsvWriter(tmp_path / "a.csv", ("x",), held)
     writer.add("1\n")
     assert (tmp_path / "a.csv").read_text() == "x\n"
@@ -54,7 +54,7 @@ def test_rows_stay_in_memory_until_a_flush(tmp_path, held):
 
 
 def test_other_columns_are_refused(tmp_path, held):
-    """A day whose frames hold 20 levels cannot go on with 10."""
+    """A day whose frames have 20 levels cannot continue with 10."""
     CsvWriter(tmp_path / "a.csv", ("x", "y"), held)
     with pytest.raises(Mismatch, match="has 2 columns, this run writes 3"):
         CsvWriter(tmp_path / "a.csv", ("x", "y", "z"), held)
@@ -142,7 +142,7 @@ def test_a_failed_write_leaves_the_file_whole_and_the_rows_in_memory(tmp_path, h
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
 def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, monkeypatch, kind):
-    """A disk may refuse to cut as well; what comes later never stands behind half a row."""
+    """A disk may refuse to truncate as well; later rows never come after half a row."""
     path = tmp_path / ("a.csv" if kind == "csv" else "a.ndjson.gz")
     writer = CsvWriter(path, ("x",), held) if kind == "csv" else NdjsonWriter(path, held)
     write, cut, tries = os.write, os.ftruncate, []
@@ -176,7 +176,7 @@ def test_a_tear_that_cannot_be_cut_is_cut_before_the_next_row(tmp_path, held, mo
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_files_are_flushed_together_or_not_at_all(tmp_path, held, monkeypatch, failing):
-    """Where the disk fills up between two files, neither has rows of which the other knows nothing."""
+    """If the disk fills up between two files, neither has rows that the other lacks."""
     paths = [tmp_path / "a.ndjson.gz", tmp_path / "b.csv", tmp_path / "c.csv"]
     writers = [NdjsonWriter(paths[0], held), *(CsvWriter(path, ("x",), held) for path in paths[1:])]
     for writer, row in zip(writers, ({"n": 1}, "1\n", "2\n"), strict=True):
@@ -279,7 +279,7 @@ def test_what_is_torn_is_cut_by_the_first_write(tmp_path):
 
 
 def test_a_packed_twin_takes_no_rows(tmp_path):
-    """Rows would stand in two files."""
+    """Rows would be in two files."""
     (tmp_path / "a.csv.gz").write_bytes(b"")
     with ExitStack() as held, pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
         AppendFile(tmp_path / "a.csv", held)

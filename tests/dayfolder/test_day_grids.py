@@ -65,7 +65,7 @@ def test_a_history_that_cannot_be_read_is_named(recorded_day, entry, history):
 
 
 def test_the_grid_of_another_symbol_is_refused(recorded_day, entry):
-    """It says nothing of this day."""
+    """It does not concern this day."""
     with pytest.raises(Mismatch, match="it is of OTHER"):
         read_grids(rewritten(recorded_day, entry, symbol="OTHER"))
 

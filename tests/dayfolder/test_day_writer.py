@@ -78,7 +78,7 @@ def test_trades_are_written_with_their_source(folder):
 
 
 def test_recv_seq_is_one_counter_over_all_files(folder):
-    """The order of everything that happened can be told from the numbers alone."""
+    """The order of all events follows from the numbers alone."""
     with start(folder) as writer:
         first = writer.diff(T, 1, 1, 1, [], [])
         writer.frame(Stamp(T, first, 1, 1), 1, [], [])
@@ -102,7 +102,7 @@ def test_what_cannot_be_parsed_is_kept_raw(folder):
 
 
 def test_a_snapshot_is_there_before_its_event(folder, monkeypatch):
-    """An event never names a file that is not there; a snapshot that failed leaves no event and no file."""
+    """An event never names a missing file; a failed snapshot leaves no event and no file."""
     with start(folder) as writer:
         event_id = writer.snapshot(T, "initial", 99, [["1.1", "2"]], [["1.2", "3"]], 1)
         assert rows(folder.events)[-1]["event_id"] == str(event_id)  # written through, not only at the end
@@ -125,7 +125,7 @@ def test_a_snapshot_is_there_before_its_event(folder, monkeypatch):
 
 
 def test_diffs_reach_the_disk_before_their_frames(folder, monkeypatch):
-    """After a crash no frame speaks of a diff that is not there: full frames flush the diffs first."""
+    """After a crash no frame refers to a missing diff: full frames flush the diffs first."""
     monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 200)
     with start(folder) as writer:
         for n in range(6):
@@ -136,7 +136,7 @@ def test_diffs_reach_the_disk_before_their_frames(folder, monkeypatch):
 
 
 def test_streams_that_are_not_wanted_are_not_made(folder):
-    """WRITE_DIFFS=0 and WRITE_GAPS=0 leave no empty files, and the numbers go on as if they were kept."""
+    """WRITE_DIFFS=0 and WRITE_GAPS=0 leave no empty files, and the numbers continue as if they were kept."""
     with start(folder, write_diffs=False, write_gaps=False) as writer:
         assert writer.diff(T, 1, 1, 1, [], []) == 2
         writer.gap(T, "gap", 0, HOLE)
@@ -205,7 +205,7 @@ def test_the_seal_counts_no_file_that_it_was_told_of(folder):
 
 
 def test_a_used_run_id_and_other_columns_are_refused(folder):
-    """Two runs of one name could not be told apart, two widths not be read as one table."""
+    """Two runs of one name could not be distinguished, two widths not be read as one table."""
     start(folder).close()
     with pytest.raises(RunExists, match="R1"):
         DayWriter(folder, "R1", top_n=2)
@@ -298,7 +298,7 @@ def test_a_day_is_sealed_without_being_read_again(folder, monkeypatch):
 
 
 def _only_small(read, folder):
-    """Return *read*, which must not be asked for a file that grows with the day."""
+    """Return *read*, which must not be called for a file that grows with the day."""
 
     def reads(path):
         assert path not in folder.streams(), path
@@ -308,7 +308,7 @@ def _only_small(read, folder):
 
 
 def test_a_snapshot_waits_for_space_and_the_ledger_with_it(folder, monkeypatch):
-    """A row never names a file that is not there; what waits comes with the next flush that finds space."""
+    """A row never names a missing file; what waits is written with the next flush that finds space."""
     full = [True]
 
     def write(path, data):
@@ -373,7 +373,7 @@ def test_a_force_that_fails_is_done_again(tmp_path, monkeypatch):
 
 
 def test_a_backfill_while_there_is_no_space_waits_with_its_rows(tmp_path, monkeypatch):
-    """The ledger does not name rows that are not there, also where it alone has room."""
+    """The ledger does not name missing rows, even if only it has space."""
     folder, write = DayFolder(tmp_path, "A", "20260105"), os.write
 
     def full(fd, data):

@@ -41,7 +41,7 @@ def test_files_have_the_names_of_the_contract(tmp_path):
 
 
 def test_frame_columns_run_level_by_level():
-    """Level 1 stands before level 2, bid before ask, and the late columns trail."""
+    """Level 1 is before level 2, bid before ask, and later columns are last."""
     assert ",".join(frame_columns(2)) == (
         "event_time_ms,recv_time_ms,recv_seq,run_id,epoch_id,bid1_price,bid1_qty,ask1_price,ask1_qty,"
         "bid2_price,bid2_qty,ask2_price,ask2_qty,recv_time_us,last_update_id"
@@ -91,7 +91,7 @@ def test_a_folder_path_names_symbol_and_day(tmp_path, monkeypatch):
     ],
 )
 def test_days_are_one_or_a_list_or_a_range(text, days):
-    """The three forms of DAY; a range includes its ends and knows the calendar."""
+    """The three forms of DAY; a range includes its ends and follows the calendar."""
     assert parse_days(text) == days
 
 
@@ -110,7 +110,7 @@ def test_a_range_has_every_day_once(first, more):
 
 
 def test_a_missing_day_names_the_days_that_are_there(tmp_path):
-    """Whoever mistypes a day sees what could have been meant."""
+    """A mistyped day gets a suggestion."""
     for day in ("20251217", "20251216", "notes"):
         (tmp_path / "BTCUSDT" / day).mkdir(parents=True)
     assert day_folder(tmp_path, "btcusdt", "20251216").path.is_dir()

@@ -52,7 +52,7 @@ def test_a_missing_or_empty_file_is_empty(tmp_path):
 @settings(max_examples=60)
 @given(st.lists(lines, min_size=1, max_size=4), st.data())
 def test_a_plain_file_cut_anywhere_keeps_its_whole_lines(tmp_path_factory, flushes, data):
-    """After kill -9 at any byte the file holds whole lines only, and says what it lost."""
+    """After kill -9 at any byte the file has only complete lines, and the loss is reported."""
     text = "".join(f"{line}\n" for flush in flushes for line in flush).encode()
     cut = data.draw(st.integers(0, len(text)))
     path = tmp_path_factory.mktemp("tail") / "a.csv"
@@ -103,7 +103,7 @@ def test_what_is_known_to_be_good_need_not_be_read_again(tmp_path_factory, flush
 
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson.gz"])
 def test_a_torn_second_line_is_none_of_the_first_two(tmp_path, name):
-    """It stands behind what is known, and goes."""
+    """It is after the known part, and is removed."""
     good, more = (b"one\n", b"tw") if name == "a.csv" else (gzip_member(b"one\n"), gzip_member(b"two\n")[:-1])
     (tmp_path / name).write_bytes(good + more)
     assert recover_tail(tmp_path / name, known_tail(tmp_path / name, 1, len(good))).head == (b"one",)

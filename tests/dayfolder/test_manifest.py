@@ -1,4 +1,4 @@
-"""What the manifest says is what is on the disk."""
+"""The manifest matches the disk."""
 
 import hashlib
 import json

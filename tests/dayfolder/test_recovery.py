@@ -88,7 +88,7 @@ def test_torn_tails_are_told_before_they_are_cut(folder):
 
 
 def test_the_highest_number_of_any_file_counts(folder):
-    """The ledger is written at once, other files later: none of them alone knows the last number."""
+    """The ledger is written at once, other files later: none of them alone has the last number."""
     assert recover(folder).next_seq == 6
     folder.diffs.unlink()
     folder.frames.unlink()
@@ -96,7 +96,7 @@ def test_the_highest_number_of_any_file_counts(folder):
 
 
 def test_an_orphan_is_removed_and_its_id_never_used_again(folder):
-    """A crash between a snapshot and its event leaves a file that nobody vouches for."""
+    """A crash between a snapshot and its event leaves an unreferenced file."""
     folder.snapshot(9, "resync").write_text("run_id,event_id,side,price,qty,lastUpdateId\n")
     (folder.snapshots / "snapshot_11_resync.csv.tmp").write_text("half")
     assert recover(folder).next_event_id == 10
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_read_whole(folder, how):
         folder.diffs.write_bytes(data[:25] + b"\xff" + data[26:] if how == "changed" else data[:-30])
     folder.frames.write_bytes(folder.frames.read_bytes())
     if how == "changed":
-        with pytest.raises(BrokenFile, match="good rows behind it"):
+        with pytest.raises(BrokenFile, match="good rows after it"):
             recover(folder)
     else:
         assert recover(folder).tails.get(folder.diffs, tail.FileTail()).lines == (2 if how == "shorter" else 0)

@@ -14,7 +14,7 @@ from mm.errors import MissingDay, TryLater
 
 
 def test_a_sound_day_is_left_as_it_is(recorded_day):
-    """Nothing is written, not even the ledger: whoever mends all days of a disk must not change the good ones."""
+    """Nothing is written, not even the ledger: repairing all days of a disk must not change the good ones."""
     before = tree(recorded_day)
     result = repaired(recorded_day)
     assert (result.changed, result.repairs, result.after.ok) == (False, [], True)

@@ -76,7 +76,7 @@ def test_a_crashed_day_is_closed_and_sealed(tmp_path):
 
 
 def test_a_gaps_file_is_written_again_from_the_ledger(recorded_day):
-    """It only repeats what stands there."""
+    """It only repeats the ledger."""
     whole = rows(recorded_day.gaps)
     recorded_day.gaps.write_bytes(b"\n".join(whole[:2]) + b"\n")
     assert repaired(recorded_day).changed
@@ -115,7 +115,7 @@ def one_run(tmp_path_factory):
 @pytest.mark.parametrize("kept", range(2, 12))
 @pytest.mark.parametrize("torn", [0, 9])
 def test_the_end_of_the_ledger_is_restored_from_the_other_files(one_run, tmp_path, kept, torn):
-    """Every frame comes back, and what the gaps file and the snapshots repeat stands where it stood."""
+    """Every frame comes back, and what the gaps file and the snapshots repeat is where it was."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     shutil.copytree(one_run.path, folder.path)
     assert check_day(folder).defects == []
@@ -138,7 +138,7 @@ def test_the_end_of_the_ledger_is_restored_from_the_other_files(one_run, tmp_pat
 @settings(max_examples=8, deadline=None)
 @given(st.data())
 def test_a_ledger_that_is_cut_anywhere_is_mended_where_it_has_a_row(one_run, tmp_path_factory, data):
-    """Without any row nothing says which runs there were: the rows are kept, and the check goes on to say so."""
+    """Without any row the runs are unknown: the rows are kept, and the check reports it."""
     folder = DayFolder(tmp_path_factory.mktemp("cut"), "SIMUSDT", "20260105")
     shutil.copytree(one_run.path, folder.path)
     lines = folder.events.read_bytes().splitlines(keepends=True)

@@ -102,7 +102,7 @@ def test_a_file_that_is_cut_anywhere_is_mended(pristine_day, tmp_path_factory, d
 
 
 def test_a_torn_tail_is_told_with_its_bytes(recorded_day):
-    """The ledger says what was cut, and how much time it may have held."""
+    """The ledger records what was cut, and the time span that it may have covered."""
     size = recorded_day.trades.stat().st_size
     os.truncate(recorded_day.trades, size - 10)
     last = len(rows(recorded_day.trades)[-1])
@@ -116,7 +116,7 @@ def test_a_torn_tail_is_told_with_its_bytes(recorded_day):
 
 
 def test_a_damaged_member_costs_its_own_rows_alone(many_members):
-    """Good messages stand behind it: they stay, and the ids of the bad one are a gap."""
+    """Good messages follow it: they stay, and the ids of the bad one are a gap."""
     whole, at = rows(many_members.diffs), members(many_members.diffs)
     data = bytearray(many_members.diffs.read_bytes())
     data[at[4] + 12 : at[5] - 4] = b"\xff" * (at[5] - at[4] - 16)
@@ -132,7 +132,7 @@ def test_a_damaged_member_costs_its_own_rows_alone(many_members):
 
 
 def test_a_cut_in_the_middle_of_a_member_keeps_the_lines_before_it(recorded_day):
-    """The last member is only torn: what stands before the cut is as good as ever."""
+    """The last member is only torn: the part before the end is intact."""
     whole = rows(recorded_day.diffs)
     os.truncate(recorded_day.diffs, recorded_day.diffs.stat().st_size - 12)
     repaired(recorded_day)
@@ -191,7 +191,7 @@ def print_of(trade_id):
 
 
 def test_what_can_be_read_now_comes_to_its_place(tmp_path):
-    """Under the number it arrived with, between its neighbours; its frame is made, and the ledger tells of it."""
+    """Under its original number, between its neighbours; its frame is made, and the ledger records it."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     quarantined(folder, [depth(101, 102), print_of(15)])
     seqs = [msgspec.json.decode(line)["recv_seq"] for line in rows(folder.quarantine)]

@@ -86,7 +86,7 @@ def test_a_decimal_is_what_a_recorder_stores(text):
 
 
 def test_a_clock_that_was_set_may_step_back(folder):
-    """The ledger says so; and a new run has its own clock."""
+    """The ledger reports it; and a new run has its own clock."""
     rows = [Arrival(1, "R1", T // 1000, T), Arrival(2, "R1", T // 1000 - 2000, T - 2_000_000)]
     for stepping, kinds in (((), ["clock"]), (("R1",), [])):
         one, findings = order(folder, stepping=stepping)

@@ -51,7 +51,7 @@ def test_a_cut_file_is_refused_and_played_up_to_the_cut(folder, tmp_path):
     """Half the messages of a day look like a quiet day."""
     keep_lines(folder.diffs, lambda lines: lines[:20])
     for cache in (None, tmp_path / "tapes", tmp_path / "tapes"):
-        with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, the manifest says.*--damaged"):
+        with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, and .* in the manifest.*--damaged"):
             load_day(folder, cache=cache)
         tape = load_day(folder, cache=cache, damaged=True)
         book = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]

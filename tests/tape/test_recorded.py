@@ -57,8 +57,8 @@ def test_a_step_between_those_of_the_exchange_has_a_warning(tmp_path):
     """Quotes in between fill in a backtest and nowhere else; a coarser step only restricts ours."""
     folder = written(tmp_path, PLAIN)
     assert load_day(folder, tick_size_e8=100_000, qty_step_e8=40_000).meta.warnings == (
-        "tick size 0.001 is no multiple of the exchange's, 0.01: it refuses orders in between",
-        "quantity step 0.0004 is no multiple of the exchange's, 0.001: it refuses orders in between",
+        "tick size 0.001 is not a multiple of that of the exchange, 0.01: the exchange refuses orders in between",
+        "quantity step 0.0004 is not a multiple of that of the exchange, 0.001: the exchange refuses orders in between",
     )
     assert load_day(folder, tick_size_e8=SIM.tick_e8, qty_step_e8=2 * SIM.lot_e8).meta.warnings == ()
     two = changed(folder, grid(0, "0.02"), grid(5, "0.01"))

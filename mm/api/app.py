@@ -1,7 +1,7 @@
 """The endpoints: FastAPI above a market, with OpenAPI at ``/docs``.
 
-Bodies and answers are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never awaits between
-a client's request and the matching core, so requests are carried out in the order in which they arrive.
+Request bodies and responses are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never
+awaits between a client's request and the matching core, so requests are executed in the order of arrival.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ TOO_SLOW = 1013
 _JSON = "application/json"
 _PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
 Name = Annotated[str, Path(pattern=_PATTERN)]
-Mine = Annotated[str | None, Query(pattern=_PATTERN, description="Whose order it must be; without it anyone's.")]
+Mine = Annotated[str | None, Query(pattern=_PATTERN, description="Required owner of the order; by default any client.")]
 Number = Annotated[int, Path(ge=1, lt=2**62)]
 Levels = Annotated[int, Query(ge=1, le=1_000, description="Levels of each side.")]
 _LIMITS = {
@@ -353,9 +353,9 @@ def _content(name: str, *, many: bool = False) -> dict[str, Any]:
 
 
 def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
-    """Return the arguments of a route that describe its answers."""
+    """Return the arguments of a route that describe its responses."""
     refusals = {key: {"description": "Refused", "content": _content("RefusalMessage")} for key in (422, *statuses)}
-    answer = {"description": "As it is now", "content": _content(name, many=many)}
+    answer = {"description": "The current state", "content": _content(name, many=many)}
     return {"responses": {200: answer, **refusals}, "response_class": Response}
 
 

@@ -1,8 +1,8 @@
 """Bars of a share, a future or a coin from a public service, and a synthetic market that follows them.
 
-The services are unaffiliated, and what they send changes without notice: what is no bar is refused with its place.
-Only open, high, low, close and volume are the market's. When within a bar its extremes come, the way between them, the
-depth and the size of each print are drawn from a key, and are no evidence of how such a market trades.
+The services are unaffiliated, and their formats change without notice: an invalid bar is refused with its position.
+Only open, high, low, close and volume are market data. The times of the extremes within a bar, the path between them,
+the depth and the size of each print are random, and are no evidence of how such a market trades.
 
 Sources:
     Yahoo Finance's chart service, ``/v8/finance/chart/SYMBOL``, which needs no key; Alpha Vantage's documentation of
@@ -36,7 +36,7 @@ _MOST_BYTES = 32_000_000
 _TIMEOUTS = httpx.Timeout(30.0, connect=10.0)
 _WAY_OUT = "try again later, or use --data-source synthetic (DATA_SOURCE), which needs no network"
 STEPS = 60
-"""Into which a bar is cut; each has one print and one book."""
+"""Number of parts of a bar; each has one print and one book."""
 HALF_SPREAD = 1  # ticks from the mid to each best price
 LEVELS = 10
 _REFUSALS = ("Error Message", "Note", "Information")
@@ -46,9 +46,9 @@ class Bar(NamedTuple):
     """One bar.
 
     Attributes:
-        us: When it begins.
+        us: Its start, µs.
         open_e8, high_e8, low_e8, close_e8: Prices, 1e-8 of the quote currency.
-        volume_e8: What was traded, 1e-8 of a share, contract or coin.
+        volume_e8: Traded volume, 1e-8 of a share, contract or coin.
     """
 
     us: int
@@ -60,19 +60,19 @@ class Bar(NamedTuple):
 
 
 def load_bars(source: str, symbol: str, interval: str, *, address: str | None = None, key: str = "") -> list[Bar]:
-    """Return the newest bars of *symbol* that a service has, oldest first.
+    """Return the newest bars of *symbol* from a service, oldest first.
 
     Args:
         source: `YAHOO` or `ALPHAVANTAGE`.
-        symbol: As the service spells it.
+        symbol: In the service's notation.
         interval: One of `MINUTES`.
-        address: Of the service, without a path; its own by default.
-        key: For Alpha Vantage.
+        address: Address of the service without a path; default: its own.
+        key: API key for Alpha Vantage.
 
     Raises:
         UsageError: If Alpha Vantage has no key.
-        TryLater: If the service cannot be reached, or answers with its own troubles.
-        DataError: If it has no bars of the symbol, or its answer is not what it was.
+        TryLater: If the service cannot be reached, or responds with an error status.
+        DataError: If it has no bars of the symbol, or an unexpected format.
     """
     base = (address or ADDRESSES[source]).rstrip("/")
     if source == YAHOO:
@@ -98,7 +98,7 @@ def load_bars(source: str, symbol: str, interval: str, *, address: str | None = 
 
 
 def _answer(url: str, parameters: Mapping[str, str]) -> Any:
-    """Return the JSON of an answer; no error shows the parameters, because one is a key."""
+    """Return the JSON of a response; errors do not show the parameters, because one is a key."""
     try:
         with (
             httpx.Client(timeout=_TIMEOUTS, headers={"User-Agent": "Mozilla/5.0"}) as client,
@@ -124,7 +124,7 @@ _Row = tuple[int, Sequence[Any]]
 
 
 def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Yield instant and five values of each bar; a minute without one has nulls, and is left out."""
+    """Yield instant and five values of each bar; a minute without a bar has nulls, and is skipped."""
     try:
         chart = content["chart"]
         if chart["error"]:
@@ -142,7 +142,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 
 
 def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Yield instant and five values of each bar; instants come in the zone that the answer names."""
+    """Yield instant and five values of each bar; instants are in the time zone of the response."""
     if isinstance(content, dict) and (refusal := next((content[one] for one in _REFUSALS if one in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:
@@ -176,9 +176,9 @@ def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -
 
     Args:
         bars: Oldest first, at least one.
-        span_us: How long a bar lasts.
+        span_us: Length of a bar, µs.
         grid: Steps of price and quantity; prices are rounded to the nearest tick.
-        seed: Key of what is drawn; the same bars and seed give the same events.
+        seed: Random seed; the same bars and seed give the same events.
     """
     usual = sum(bar.volume_e8 for bar in bars) // len(bars) // grid.lot_e8 // STEPS
     number, mid, shown = 0, 0, dict[tuple[int, int], int]()
@@ -208,15 +208,15 @@ def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -
 
 
 def _book(mid: int, lots: int) -> dict[tuple[int, int], int]:
-    """Return the levels around a mid, in ticks; none is below one tick."""
+    """Return the levels around a mid, in ticks, at least one tick."""
     places = [(side, mid - side * (HALF_SPREAD + away)) for side in (1, -1) for away in range(LEVELS)]
     return {place: lots for place in places if place[1] > 0}
 
 
 def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return the mid at each step, in ticks: open first, close last, both extremes between, none beyond them.
+    """Return the mid at each step, in ticks: open first, close last, both extremes in between, none exceeded.
 
-    A bar that rises has its low first, one that falls its high; between them it is a Brownian bridge.
+    A rising bar has its low first, a falling one its high; between them it is a Brownian bridge.
     """
     opened, high, low, close = (
         max(HALF_SPREAD + 1, round(price / grid.tick_e8))
@@ -235,7 +235,7 @@ def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np
 
 
 def _prints(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return the lots that trade at each step; together they are the bar's volume, rounded down to lots."""
+    """Return the traded lots at each step; their sum is the bar's volume, rounded down to lots."""
     weights = chance.exponential(size=STEPS)
     shares = np.concatenate([[0.0], weights.cumsum() / weights.sum()])
     shares[-1] = 1.0

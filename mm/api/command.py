@@ -1,5 +1,5 @@
 """``mm sim api``: the trading interface on this machine."""
-# ruff: noqa: RUF009 - knob() makes a dataclass field, it is no shared default
+# ruff: noqa: RUF009 - knob() makes a dataclass field, not a shared default
 
 import json
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE = "synthetic", "replay", "yahoo", "alphavantage"
 KEY = "ALPHAVANTAGE_API_KEY"
 _KEY_OPTION = click.Option(
-    ["--api-key"], metavar="KEY", help=f"Of Alpha Vantage; better in {KEY}: a flag is in the shell's history."
+    ["--api-key"], metavar="KEY", help=f"Key of Alpha Vantage; better set {KEY}: flags are in the shell's history."
 )
 LIMITS = ("max_position", "max_open_orders", "max_order_notional", "price_band", "max_orders_per_s", "max_daily_loss")
 _PRESETS = ("equity", "future", "crypto")
@@ -37,7 +37,7 @@ _HOURS = 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class TradingInterface:
-    """Which market, and where it is served."""
+    """Parameters of the served market, and its address."""
 
     scenario: str = knob(
         "poisson", one_of(*SCENARIOS), "The synthetic market.", common=f"The synthetic market: {', '.join(SCENARIOS)}"
@@ -45,17 +45,17 @@ class TradingInterface:
     data_source: str = knob(
         SYNTHETIC,
         one_of(SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE),
-        "What moves the market.",
-        common="What moves the market",
+        "Source of the market data.",
+        common="Source of the market data",
     )
     day: str | None = knob(
         None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.", common="The day to replay"
     )
-    data_root: Path = knob(Path("data"), PATH, "Where day folders lie.")
+    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.")
     bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
     bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")
     symbol: str = knob(
-        "SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The one symbol.", common="The symbol"
+        "SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The symbol.", common="The symbol"
     )
     preset: str | None = knob(
         None,
@@ -64,17 +64,17 @@ class TradingInterface:
         common="Asset class",
     )
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.", common="Seed of all random draws")
-    speed: float = knob(1.0, number(0.001, 10_000), "Seconds of the exchange in a second.")
+    speed: float = knob(1.0, number(0.001, 10_000), "Exchange seconds per second.")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     api_port: int = knob(
-        8000, integer(0, 65535), "Port to listen on; 0 takes a free one.", flag="--port", common="Port; 0: a free one"
+        8000, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
     )
 
 
 ClientLimits: type = make_dataclass(
     "ClientLimits",
     [(one.name, Any, knob(None, one.reader, one.help, common=one.common)) for one in knobs(Risk) if one.name in LIMITS],
-    namespace={"__doc__": "Limits of each client; none where it is not given."},
+    namespace={"__doc__": "Limits of each client; no limit by default."},
     frozen=True,
     kw_only=True,
 )
@@ -107,7 +107,7 @@ def api(console: Console, options: TradingInterface, limits: Any, flags: Any, ap
 
 
 def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":
-    """Return the market that the knobs describe; *key* is that of Alpha Vantage."""
+    """Return the market of the given knobs; *key* is that of Alpha Vantage."""
     from mm.api.desk import NO_LIMITS, Desk
     from mm.api.market import DeskMarket
     from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
@@ -164,7 +164,7 @@ def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: st
 
 
 def rehearse() -> None:
-    """Carry out one order on a desk of its own, so that the first client's does not wait for what is loaded by it."""
+    """Execute one order on a separate desk, so that the first client's order does not wait for lazy imports."""
     from mm.api.desk import Desk
     from mm.backtest.preset import PLAIN
     from mm.sim.flow.market import Empty, Still

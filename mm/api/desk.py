@@ -1,6 +1,6 @@
 """The desk: clients, their orders, fills, positions and limits, above one matching core.
 
-Calls have no instant: the desk's time is that of the last `advance`, up to which the market has been played.
+Calls have no time argument: the desk's time is that of the last `advance`, up to which the market has been played.
 Nothing here depends on HTTP; `listen` registers a listener for pushed fills.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 KINDS = {"limit": LIMIT, "limit_maker": MAKER, "market": MARKET}
 FIRST_ACCOUNT = 1_000_000
-"""Of the clients; those below are the market's."""
+"""Account number of the first client; lower numbers are the market's."""
 MOST_CLIENTS, MOST_ENDED, MOST_FILLS = 10_000, 100_000, 10_000
 NO_LIMITS = RiskLimits()
 KILLED, BY_HAND = "killed", "by_hand"
@@ -46,9 +46,9 @@ class DeskOrder:
     """An order of a client that the matching core has accepted.
 
     Attributes:
-        number: The core's.
-        side: +1 buys, -1 sells.
-        ticks: Its limit, 0 of a market order.
+        number: Its number in the core.
+        side: +1 buy, -1 sell.
+        ticks: Limit price; 0 for a market order.
         left: Unfilled lots.
         ended: Why it no longer rests; empty while it rests, and if it was filled.
     """
@@ -65,7 +65,7 @@ class DeskOrder:
 
     @property
     def status(self) -> OrderStatus:
-        """The state of the order as one of the interface's words."""
+        """The state of the order as a status of the interface."""
         if not self.left:
             return "filled"
         if self.ended:
@@ -91,10 +91,10 @@ class Client:
     """A client: its orders, fills, cash and limits.
 
     Attributes:
-        cash_e16: What its fills have brought less their fees, in 1e-16 of the quote asset.
-        killed: Why it may not trade; None while it may.
-        sent_us: When its orders of the last second came.
-        day_e16: Its profit when the running day began.
+        cash_e16: Income of its fills minus their fees, in 1e-16 of the quote asset.
+        killed: Why it may not trade; None if it may.
+        sent_us: Arrival times of its orders in the last second, µs.
+        day_e16: Its profit at the start of the current day, in 1e-16 of the quote asset.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Client:
     day_ends_us: int = 0
 
     def open_of(self, side: int) -> list[DeskOrder]:
-        """Return its open orders of a side, oldest first."""
+        """Return its open orders on a side, oldest first."""
         return [one for one in self.open.values() if one.side == side]
 
 
@@ -125,16 +125,16 @@ class Desk:
     """Clients on one matching core.
 
     Args:
-        core: The engine; nobody else may drain its log.
-        flow: What moves the market.
+        core: The matching engine; nothing else may drain its log.
+        flow: The order flow of the market.
         grid: The instrument.
-        preset: Multiplier, fees, hours and whether one may be short; its steps are not read.
-        limits: Of every client; those that a desk can check.
+        preset: Multiplier, fees, hours and whether short positions are allowed; its steps are ignored.
+        limits: Limits of each client; those that a desk can check.
 
     Attributes:
-        us: The instant up to which everything has happened.
-        clients: By name, those that have sent an order or were killed.
-        changes: Counts up with each change of the book.
+        us: The current instant, µs.
+        clients: Clients by name that have sent an order or were killed.
+        changes: Increases with each change of the book.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Desk:
     # ------------------------------------------------------------------ time
 
     def listen(self, listener: Listener) -> None:
-        """Give *listener* every fill from now on, the maker's before the taker's."""
+        """Call *listener* with each further fill, the maker's before the taker's."""
         self._listeners.append(listener)
 
     def advance(self, us: int) -> None:
@@ -172,26 +172,26 @@ class Desk:
 
     @property
     def changes(self) -> int:
-        """Counts up with each change of the book."""
+        """Increases with each change of the book."""
         return int(self._core.update_id)
 
     @property
     def open_orders(self) -> int:
-        """How many orders of clients rest."""
+        """Number of open orders of clients."""
         return len(self._live)
 
     @property
     def is_open(self) -> bool:
-        """Whether orders are accepted at this hour."""
+        """Whether orders are accepted at the current time."""
         return self.preset.hours.is_open(self.us)
 
     # ------------------------------------------------------------------ orders
 
     def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> DeskOrder:
-        """Send an order of a client; it is matched on return.
+        """Send an order of a client; it has been matched when the call returns.
 
         Raises:
-            OrderRefused: If a rule of the market or a limit of the client forbids it.
+            OrderRefused: If a rule of the market or a limit of the client rejects it.
         """
         client = self._client(name)
         ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
@@ -200,14 +200,14 @@ class Desk:
         number = self._core.submit(self.us, client.account, side, ticks, lots, KINDS[kind], STP_EXPIRE_TAKER)
         if number == WOULD_CROSS:
             self._take_rows()
-            raise OrderRefused("would_cross: a limit_maker order at this price would take")
+            raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity")
         order = DeskOrder(number, client, side, kind, ticks, lots, lots, self.us)
         self._live[number] = client.open[number] = order
         self._take_rows()
         return order
 
     def find(self, number: int) -> DeskOrder | None:
-        """Return an order of a client, open or one of the last `MOST_ENDED`, by its number."""
+        """Return an order of a client by its number, if it is open or one of the last `MOST_ENDED`."""
         return self._live.get(number) or self._ended.get(number)
 
     def cancel(self, order: DeskOrder) -> None:
@@ -234,26 +234,26 @@ class Desk:
             client.killed = None
             self._look([client])
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ state
 
     def depth(self, side: int, levels: int) -> list[tuple[int, int]]:
         """Return (ticks, lots) of a side's best levels."""
         return self._core.depth(side, levels)
 
     def best(self) -> tuple[int, int]:
-        """Return best bid and best ask in ticks, 0 where a side is empty."""
+        """Return best bid and best ask in ticks, 0 for an empty side."""
         bid, _, ask, _ = self._core.best()
         return bid, ask
 
     def profit_e16(self, client: Client) -> int:
-        """Return cash and position, at the mid or at the last trade where there is none, in 1e-16 of the quote asset.
+        """Return cash plus position, at the mid or else at the last trade, in 1e-16 of the quote asset.
 
-        It is rounded down where half a tick of the position is no whole number of them.
+        It is rounded down if half a tick of the position is not a whole number of these units.
         """
         return client.cash_e16 + client.lots * self._mark2() * self._unit_e16 // 2
 
     def use_of(self, client: Client) -> dict[str, int]:
-        """Return how much of each limit a client uses, by knob, in 1e-8 of the limit's unit."""
+        """Return the use of each limit by a client, by knob, in 1e-8 of the limit's unit."""
         standing = self._risk_standing(client)
         long, short = client.lots + standing.open_buy_lots, standing.open_sell_lots - client.lots
         return {
@@ -263,7 +263,7 @@ class Desk:
             "max_daily_loss": max(0, standing.day_equity_e8 - standing.equity_e8),
         }
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internals
 
     def _client(self, name: str) -> Client:
         client = self.clients.get(name)
@@ -283,7 +283,7 @@ class Desk:
         return steps
 
     def _admit(self, client: Client, side: int, kind: str, ticks: int, lots: int) -> None:
-        """Raise OrderRefused where an order must not be sent, and count it as sent otherwise."""
+        """Raise OrderRefused if an order must not be sent; else count it as sent."""
         if not self.is_open:
             raise OrderRefused("session_closed: the market accepts no orders at this hour")
         if client.killed:
@@ -308,7 +308,7 @@ class Desk:
         raise OrderRefused(f"{knob}: {short_text(breach.value_e8)} is beyond {short_text(breach.bound_e8)}")
 
     def _cost(self, side: int, lots: int) -> int:
-        """Return what a market order would take now, in tick·lots."""
+        """Return the current cost of a market order, in tick·lots."""
         total = 0
         for ticks, there in self._core.depth(-side, None):
             taken = min(there, lots)
@@ -318,7 +318,7 @@ class Desk:
         return total
 
     def _risk_standing(self, client: Client) -> RiskStanding:
-        """Return what the limits look at."""
+        """Return the values that the limits check."""
         while client.sent_us and client.sent_us[0] <= self.us - US_PER_S:
             client.sent_us.popleft()
         if self.us >= client.day_ends_us:
@@ -342,7 +342,7 @@ class Desk:
         client.day_ends_us, client.day_e16 = day_end_us(self.us), self.profit_e16(client)
 
     def _look(self, clients: Iterable[Client]) -> None:
-        """Kill those whose loss of the day is too large."""
+        """Kill the clients whose loss of the day is too large."""
         for client in clients:
             if client.killed is None and (breach := check(self.limits, self._money, self._risk_standing(client))):
                 self._kill(client, breach.limit.lower())
@@ -371,12 +371,12 @@ class Desk:
             self._ended.popitem(last=False)
 
     def _mark2(self) -> int:
-        """Return the price that positions are marked at, in half ticks."""
+        """Return the mark price of positions, in half ticks."""
         bid, ask = self.best()
         return bid + ask if bid and ask else 2 * self._last_ticks
 
     def _take_rows(self) -> None:
-        """Book what the core has done since the last call."""
+        """Process the rows of the core since the last call."""
         for row in self._core.take_log().tolist():
             kind, number, other, side = row[1], row[2], row[3], row[5]
             if kind == ROW_TRADE:
@@ -387,7 +387,7 @@ class Desk:
                 self._end(self._live[number], "self_trade" if other == REASON_STP else "no_liquidity")
 
     def _fill(self, number: int, row: list[int], side: int, *, took: bool) -> None:
-        """Book one side of a trade, where it is a client's."""
+        """Book one side of a trade if it is a client's."""
         order = self._live.get(number)
         if order is None:
             return

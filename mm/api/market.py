@@ -25,7 +25,7 @@ class FeedReader:
     """A reader of a WebSocket: its queue of messages, of limited length.
 
     Attributes:
-        over: Is set once it was too slow.
+        over: Set when the reader was too slow.
     """
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class DeskMarket:
 
     Args:
         desk: The desk.
-        start_us: Its first instant.
-        speed: Seconds of the desk in a second of wall time.
-        source: What moves the market, in words.
-        preset: The name of its preset, where it has one.
-        seconds: A clock of wall time that only rises, in s.
+        start_us: Its first instant, µs.
+        speed: Desk seconds per second of wall time.
+        source: Description of the source of the market data.
+        preset: Name of its preset, if any.
+        seconds: A monotonic wall clock, in s.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class DeskMarket:
 
     @contextmanager
     def reading(self, client: str | None) -> Iterator[FeedReader]:
-        """Yield a reader of a client's fills, or of the book, which begins with the book as it is."""
+        """Yield a reader of a client's fills, or of the book, which starts with the current book."""
         reader = FeedReader()
         readers = self._of_book if client is None else self._of_fills.setdefault(client, set())
         if client is None:
@@ -122,11 +122,11 @@ class DeskMarket:
         )
 
     def book_text(self) -> str:
-        """Return the book as it is pushed."""
+        """Return the book as a pushed message."""
         return encode(self.book()).decode()
 
     def fill(self, fill: DeskFill) -> ListedFill:
-        """Return a fill as it is listed."""
+        """Return a fill as a listed message."""
         return ListedFill(
             order_id=fill.order.number,
             side=NAMES[fill.order.side],
@@ -139,7 +139,7 @@ class DeskMarket:
         )
 
     def order(self, order: DeskOrder) -> OpenOrder:
-        """Return an open order as it is listed."""
+        """Return an open order as a listed message."""
         return OpenOrder(
             order_id=order.number,
             side=NAMES[order.side],

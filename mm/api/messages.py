@@ -1,7 +1,7 @@
-"""The messages of the trading interface: requests, answers, and their decimals.
+"""The messages of the trading interface: requests, responses, and their decimals.
 
 A decimal in a request may be a JSON number or a string; it is parsed from its text, never through a float. Decimals in
-answers are exact JSON numbers.
+responses are exact JSON numbers.
 """
 
 from decimal import Decimal
@@ -25,7 +25,7 @@ BookLevel = Annotated[list[Exact], Meta(min_length=2, max_length=2, description=
 ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="Name of a client, chosen by it.")]
 OrderId = Annotated[int, Meta(description="The exchange's number of an order.")]
 Seconds = Annotated[float, Meta(description="The exchange's time, Unix seconds.")]
-_MOST_DIGITS = 12  # before the point; more is beyond every price and quantity
+_MOST_DIGITS = 12  # before the decimal point; enough for every price and quantity
 NULL = Raw(b"null")
 
 
@@ -33,7 +33,7 @@ class OrderRequest(Struct):
     """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity.
 
     Attributes:
-        price: Of a limit order; ignored for a market order.
+        price: Required for a limit order; ignored for a market order.
     """
 
     client_id: ClientId
@@ -53,7 +53,7 @@ class OrderAnswer(Struct):
     """The state of an order; *order_id* is null if it was rejected.
 
     Attributes:
-        ack_us: From the request's arrival to this answer, in µs.
+        ack_us: From the request's arrival to this response, in µs.
         reason: Why it was rejected or cancelled.
     """
 
@@ -78,7 +78,7 @@ class BookMessage(Struct):
 
 
 class FillEvent(Struct, tag_field="event", tag="fill"):
-    """A fill, as it is pushed."""
+    """A pushed fill."""
 
     order_id: OrderId
     side: Side
@@ -88,7 +88,7 @@ class FillEvent(Struct, tag_field="event", tag="fill"):
 
 
 class ListedFill(Struct):
-    """A fill, as it is listed; a negative fee is a rebate."""
+    """A listed fill; a negative fee is a rebate."""
 
     order_id: OrderId
     side: Side
@@ -101,7 +101,7 @@ class ListedFill(Struct):
 
 
 class OpenOrder(Struct):
-    """An order that rests."""
+    """An open order."""
 
     order_id: OrderId
     side: Side
@@ -115,7 +115,7 @@ class OpenOrder(Struct):
 
 
 class PositionMessage(Struct):
-    """A client's position, its profit, and its cash: the money of all fills less fees, starting at 0."""
+    """A client's position, its profit, and its cash: the income of all fills minus fees, starting at 0."""
 
     position: Exact
     pnl: Exact
@@ -193,7 +193,7 @@ def in_e8(value: Decimal, what: str) -> int:
 
     Raises:
         ValueError: If it is not a number above zero, or too large for any order.
-        OffGrid: If it has more than eight places that count.
+        OffGrid: If it has more than eight significant decimal places.
     """
     if not value.is_finite() or value <= 0:
         raise ValueError(f"{what} is {_shown(value)}; it must be a number above zero")
@@ -216,7 +216,7 @@ def schemas() -> dict[str, Any]:
 
 
 def _widened(schema: Any) -> Any:
-    """Return a schema in which decimals are numbers or strings, as they are read."""
+    """Return a schema in which decimals are numbers or strings, as they are parsed."""
     if isinstance(schema, list):
         return [_widened(one) for one in schema]
     if not isinstance(schema, dict):

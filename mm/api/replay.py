@@ -1,9 +1,9 @@
-"""A recorded day as the market of a desk: its levels rest, its trades take, and clients' orders stand between.
+"""A recorded day as the market of a desk: its levels rest, its trades take liquidity, clients' orders rest in between.
 
-Two accounts play the day. What a depth message displays at a price is what the first one has there: more of it joins
-the queue behind everybody, less of it leaves from the end of its own orders, so a client's order never moves up by
-guess. Each trade of the day is an order of the second one, at the price of the trade: it takes what has priority,
-clients' better prices first. The next depth message brings the levels back to what was displayed.
+Two accounts play the day. The first one has the displayed quantity of each depth message at each price: additional
+quantity joins the end of the queue, removed quantity is taken from the end of its own orders, so a client's order never
+moves up by assumption. Each trade of the day is an order of the second account, at the price of the trade: it takes
+what has priority, clients' better prices first. The next depth message restores the levels to the displayed quantities.
 """
 
 from collections.abc import Iterable
@@ -23,11 +23,11 @@ class ReplayFlow:
     """Plays the events of a recorded market on a matching core.
 
     Args:
-        core: The engine; nothing rests there yet.
-        events: The market's, in order of time.
+        core: The matching engine, with an empty book.
+        events: The events of the market, in order of time.
 
     Attributes:
-        ended: Whether all of them have been played; the book stands still from then on.
+        ended: Whether all of them have been played; afterwards the book does not change.
     """
 
     def __init__(self, core: "Matching", events: Iterable[FeedEvent]) -> None:
@@ -42,13 +42,13 @@ class ReplayFlow:
         return self._next is None
 
     def advance(self, until_us: int) -> None:
-        """Play everything up to and including *until_us* that was not played yet."""
+        """Play all events up to and including *until_us* that were not played yet."""
         while self._next is not None and self._next.us <= until_us:
             self._play(self._next)
             self._next = next(self._events, None)
 
     def counts(self) -> dict[str, Any]:
-        """Return how many messages were played."""
+        """Return the number of played messages."""
         return {"depth_messages": self._depth_messages, "trades": self._trades}
 
     def _play(self, event: FeedEvent) -> None:
@@ -65,7 +65,7 @@ class ReplayFlow:
             self._show(event.us, rows)
 
     def _show(self, us: int, rows: Iterable[Row]) -> None:
-        """Bring levels to what is displayed: first what leaves, so that nothing meets a level that is gone."""
+        """Set levels to the displayed quantities: removals first, so that no order meets a level that is gone."""
         joins = []
         for side, ticks, lots in rows:
             more = lots - self._withdraw(us, (side, ticks), lots)
@@ -76,7 +76,7 @@ class ReplayFlow:
             self._levels.setdefault((side, ticks), []).append(number)
 
     def _withdraw(self, us: int, place: tuple[int, int], keep: int) -> int:
-        """Leave at most *keep* lots of the day's own at a price, the newest go first; return how many there are."""
+        """Reduce the day's own orders at a price to *keep* lots, newest first; return how many lots are left."""
         core, kept, left = self._core, [], 0
         for number in self._levels.pop(place, ()):
             order = core.order(number)

@@ -1,4 +1,4 @@
-"""Serves a market by uvicorn until a signal comes."""
+"""Serves a market by uvicorn until a signal arrives."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from mm.errors import UsageError
 
 SEND_BUFFER = 65_536
 UNREAD_MS = 10_000
-"""How long the system waits for a reader that takes nothing, before it ends the connection."""
+"""How long the system waits for a reader that receives nothing, before it ends the connection."""
 _BACKLOG = 1_024
 
 
@@ -28,10 +28,10 @@ class _Server(uvicorn.Server):
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; its connections hold little for a reader that takes nothing.
+    """Return a listening socket whose connections buffer little for a slow reader.
 
     Raises:
-        UsageError: If that cannot be bound.
+        UsageError: If the address cannot be bound.
     """
     found: socket.socket | None = None
     try:
@@ -59,8 +59,8 @@ async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[],
 
     Args:
         market: The market; its time passes from now on.
-        listener: Where connections come in.
-        ready: Is called when requests are answered.
+        listener: Listening socket of `listening`.
+        ready: Called when requests can be answered.
     """
     config = uvicorn.Config(
         made_app(market), log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,

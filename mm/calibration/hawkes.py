@@ -1,19 +1,19 @@
-"""Clustering: aggressive orders that excite further ones, on their side and on the other.
+"""Clustering of aggressive orders as a Hawkes process: orders excite further ones, on both sides.
 
 Orders that hit bids (0) and orders that hit asks (1) arrive with the intensities (Hawkes, Spectra of some self-exciting
 and mutually exciting point processes, Biometrika 58, 1971)
 
     lambda_i(t) = mu_i + sum over j, m of n_ijm · beta_m · sum over orders u < t of j: exp(-beta_m · (t - u)).
 
-n_ijm is how many orders of i one order of j excites on average through the exponential kernel m. The branching ratio is
-the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders that others excited. The fit is
-by maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels is the one with
-the least BIC, 0 (Poisson flow) included. Where the model holds, the integrals of the intensity from one order of a side
-to its next are exponential of mean 1 (the time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
+n_ijm is the mean number of orders of i that one order of j excites through the exponential kernel m. The branching
+ratio is the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders excited by others. The fit
+is by maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels, from 0 (Poisson
+flow), has the lowest BIC. If the model holds, the integrals of the intensity between consecutive orders of a side are
+exponential with mean 1 (the time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
 
-An order is a sweep: prints of one side and trade time. Instants are the exchange's stamps, moved by the day's median
+An order is a sweep: prints of one side and trade time. Instants are the exchange's stamps, shifted by the day's median
 delay to the clock of the recording, so that a batch of messages is not a cluster; without stamps they are those of the
-recording. Only time with a valid book counts. Orders outside of it are history: they excite, and are not predicted.
+recording. Only time with a valid book counts. Orders outside of it are history: they excite, but are not predicted.
 """
 
 import math
@@ -41,23 +41,23 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.int8]
 
 NAMES = ("bid", "ask")
-FEWEST = 100  # sweeps of each side that are counted; fewer give no number
-MOST_EVENTS = 10_000  # that are counted; of more, as many stretches of the days as hold so many
+FEWEST = 100  # minimum number of counted sweeps per side
+MOST_EVENTS = 10_000  # maximum number of counted orders; of more, evenly spaced spans with about this number
 STRETCHES = 8
-KERNELS = 4  # at most
-LEAST, GREATEST = -18.0, math.log(1000.0)  # of the logarithm of any parameter; stamps are of a millisecond
+KERNELS = 4  # maximum number
+LEAST, GREATEST = -18.0, math.log(1000.0)  # bounds of the logarithm of any parameter; stamps have a resolution of 1 ms
 STARTS = (100.0, 5.0, 0.3, 0.01)  # 1/s
-ZERO = 1e-5  # orders that one excites: no effect
+ZERO = 1e-5  # number of excited orders that counts as no effect
 
 
 @dataclass(frozen=True)
 class Excitation:
-    """The parameters of two processes that excite each other.
+    """The parameters of two mutually exciting processes.
 
     Attributes:
-        mu: float64[2], orders that come by themselves, 1/s; of bids, of asks.
-        branching: float64[2, 2, m], orders of i that one of j excites through the kernel m on average.
-        beta: float64[m], decays of the kernels, 1/s, the fastest first; none for Poisson flow.
+        mu: float64[2], rate of orders that no other order excited, 1/s; of bids, of asks.
+        branching: float64[2, 2, m], mean number of orders of i that one of j excites through the kernel m.
+        beta: float64[m], decay rates of the kernels, 1/s, the fastest first; empty for Poisson flow.
     """
 
     mu: Floats
@@ -66,13 +66,13 @@ class Excitation:
 
     @property
     def matrix(self) -> Floats:
-        """Orders of i that one of j excites directly, by all kernels."""
+        """Mean number of orders of i that one of j excites directly, over all kernels, float64[2, 2]."""
         matrix: Floats = self.branching.sum(axis=2)
         return matrix
 
     @property
     def ratio(self) -> float:
-        """The branching ratio: the largest eigenvalue of the matrix; 1 or more is a flow that never settles."""
+        """The branching ratio: the largest eigenvalue of the matrix; with 1 or more the flow is not stationary."""
         return float(np.abs(np.linalg.eigvals(self.matrix)).max())
 
     @property
@@ -83,20 +83,20 @@ class Excitation:
 
     @classmethod
     def of_logs(cls, logs: Floats) -> "Excitation":
-        """Return the parameters of such logarithms."""
+        """Return the parameters for these logarithms."""
         values, kernels = np.exp(logs), (logs.size - 2) // 5
         return cls(values[:2], values[2 : 2 + 4 * kernels].reshape(2, 2, kernels), values[2 + 4 * kernels :])
 
 
 @dataclass(frozen=True)
 class ArrivalFlow:
-    """When orders came, and when they count.
+    """The arrivals of orders, and the time that counts.
 
     Attributes:
-        at_s: float64[n], instants in s from any zero, never falling.
-        kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` where time begins
-            and ends to count.
-        clock: Whose stamps: ``exchange`` or ``receive``.
+        at_s: float64[n], instants in s from any origin, nondecreasing.
+        kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` at the bounds of
+            the time that counts.
+        clock: Clock of the stamps: ``exchange`` or ``receive``.
         sweeps: Whether prints of one side and trade time are one order.
     """
 
@@ -109,41 +109,41 @@ class ArrivalFlow:
     def of(
         cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange", *, sweeps: bool = True
     ) -> "ArrivalFlow":
-        """Return a flow.
+        """Return a flow of these orders.
 
         Args:
             orders: Instants in s of the orders that hit bids, and of those that hit asks.
-            spans: float64[n, 2], begin and end of the stretches of time that count, in s, disjoint.
-            clock: Whose stamps the instants are.
+            spans: float64[n, 2], disjoint spans of the time that counts, in s.
+            clock: Clock of the instants.
             sweeps: Whether prints of one side and trade time are one order.
         """
         at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
         sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
         kind = np.repeat(np.array([0, 1, BEGIN, END], np.int8), sizes)
-        # at one instant: what ends, what begins, then orders; an order at the end of a stretch is outside of it
+        # at one instant: ends, begins, then orders; an order at the end of a span is outside of it
         order = np.lexsort((np.array([2, 2, 1, 0])[kind], at))
         return cls(at[order], kind[order], clock, sweeps)
 
     @property
     def counted(self) -> "NDArray[np.bool_]":
-        """Which rows are orders in time that counts."""
+        """Which rows are orders within the time that counts, bool[n]."""
         exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
         counted: NDArray[np.bool_] = exposed & (self.kind < BEGIN)
         return counted
 
     @property
     def exposure_s(self) -> float:
-        """Seconds that count."""
+        """Length of the time that counts, s."""
         return float(self.at_s[self.kind == END].sum() - self.at_s[self.kind == BEGIN].sum())
 
     @property
     def events(self) -> tuple[int, int]:
-        """How many orders of each side count."""
+        """Number of counted orders of each side."""
         seen = self.kind[self.counted]
         return int((seen == 0).sum()), int((seen == 1).sum())
 
     def waits(self, law: Excitation) -> list[Floats]:
-        """Return by side the integrated intensity before each counted order, since the one before it."""
+        """Return, by side, the integrated intensity before each counted order, since the previous one."""
         counted = self.counted
         if not law.beta.size:
             law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
@@ -151,7 +151,7 @@ class ArrivalFlow:
         return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
 
     def mean_of(self, law: Excitation) -> tuple[float, float]:
-        """Return the intensity by *law* of each side, in 1/s: its average over all time that counts."""
+        """Return the mean intensity of each side by *law* over all time that counts, in 1/s."""
         if not law.beta.size:
             return float(law.mu[0]), float(law.mu[1])
         clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
@@ -159,9 +159,9 @@ class ArrivalFlow:
         return bid, ask
 
     def thinned(self) -> "ArrivalFlow":
-        """Return the same with at most about ``MOST_EVENTS`` orders that count, in stretches spread evenly.
+        """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans.
 
-        What comes before a stretch, for as long as it lasts, stays as its history.
+        Before each span, rows of the same duration are kept as its history.
         """
         rows = np.flatnonzero(self.counted)
         if rows.size <= MOST_EVENTS:
@@ -192,14 +192,14 @@ def flow_of(calibrator: "Calibrator", until_us: int | None = None) -> ArrivalFlo
 def sweeps_of(
     tape: "Tape", path: "ReferencePath", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
-    """Return the sweeps of a day by side and the stretches with a valid book, in µs, and whether the clock is stamps'.
+    """Return the sweeps of a day by side, the spans with a valid book, in µs, and whether the stamps' clock is used.
 
     Args:
         tape: The day.
-        path: Its reference.
+        path: Path of its reference price.
         grouped: Whether prints of one side and trade time are one order.
-        until_us: Nothing that was received from here on is read; None for the whole day.
-        received: Take the clock of the recording also where there are stamps.
+        until_us: Data received from this instant on is ignored; None for the whole day.
+        received: Use the clock of the recording even if there are stamps.
     """
     end_us = tape.end_us if until_us is None else min(until_us, tape.end_us)
     edges, rows, _ = path.segments(tape.start_us, end_us)
@@ -222,27 +222,27 @@ def sweeps_of(
 
 @dataclass(frozen=True)
 class HawkesFit:
-    """The excitation that fits a flow best, with errors and tests.
+    """The best fit of the excitation to a flow, with errors and tests.
 
     Attributes:
         status: ``ok``; ``few_events`` (fewer than ``FEWEST`` of a side) and ``no_exposure`` have no numbers;
-            ``not_stationary`` (a branching ratio of 1 or more) has numbers that describe the day and predict nothing.
+            ``not_stationary`` (a branching ratio of 1 or more) has numbers that describe the day but predict nothing.
         reason: Why it is not ``ok``.
         law: The parameters; None without a fit.
-        se: Their standard errors, in the same form; NaN where a parameter is at its bound.
+        se: Their standard errors, in the same form; NaN for a parameter at its bound.
         se_ratio: Standard error of the branching ratio, by the delta method; None for Poisson flow.
         loglik: Log-likelihood; None without a fit.
-        gain: Nats an order over Poisson flow of two rates; None without a fit.
-        bic: By number of kernels, from none.
+        gain: Log-likelihood gain over Poisson flow of two rates, nats per order; None without a fit.
+        bic: BIC by number of kernels, from 0.
         ks: Kolmogorov-Smirnov distance of the rescaled waits of each side; None without a fit.
-        ks_p: Its p; the parameters are from the same data, so that it errs towards a good fit.
-        ks_poisson: The distances by Poisson flow.
-        events: Orders of each side that the fit counts.
-        exposure_s: Seconds that it counts.
-        clock: Whose stamps: ``exchange`` or ``receive``.
+        ks_p: Its p-value; the parameters are from the same data, so it is biased towards a good fit.
+        ks_poisson: The distances for Poisson flow.
+        events: Number of orders of each side in the fit.
+        exposure_s: Length of the time in the fit, s.
+        clock: Clock of the stamps: ``exchange`` or ``receive``.
         sweeps: Whether prints of one side and trade time are one order.
-        mean: Of the conditional intensity of each side over all time that counts, also what the fit leaves out, in 1/s;
-            None without a fit.
+        mean: Mean conditional intensity of each side over all time that counts, including what the fit leaves out, in
+            1/s; None without a fit.
     """
 
     status: str
@@ -263,7 +263,7 @@ class HawkesFit:
     mean: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the block ``clustering`` of ``poisson_fit.json``; rows of a matrix are what is excited."""
+        """Return the block ``clustering`` of ``poisson_fit.json``; rows of a matrix are the excited sides."""
         head: dict[str, Any] = {"status": self.status, "reason": self.reason}
         tail: dict[str, Any] = {
             "n_events": dict(zip(NAMES, self.events, strict=True)), "exposure_s": self.exposure_s, "clock": self.clock,
@@ -304,12 +304,12 @@ class HawkesFit:
         )
 
     def __str__(self) -> str:
-        """Return a sentence for people."""
+        """Return the result as a sentence."""
         return sentence(self.to_json())
 
 
 def sentence(block: Mapping[str, Any]) -> str:
-    """Return a sentence for people of a fit as JSON holds it."""
+    """Return the result of a fit in JSON form as a sentence."""
     status, reason = block["status"], block["reason"]
     if block["branching_ratio"] is None:
         return f"clustering: not fitted ({status}: {reason})"
@@ -345,14 +345,14 @@ def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
     """Return the fit of *flow*.
 
     Args:
-        flow: Orders, and the time that counts; of many orders, stretches (`ArrivalFlow.thinned`).
-        kernels: How many exponential kernels; None for the number with the least BIC, at most ``KERNELS``.
+        flow: Orders, and the time that counts; if there are many orders, spans of it (`ArrivalFlow.thinned`).
+        kernels: Number of exponential kernels; None for the number with the lowest BIC, at most ``KERNELS``.
 
     Raises:
-        UsageError: If there are to be more kernels than the likelihood takes.
+        UsageError: If there are more kernels than the likelihood supports.
     """
     if kernels is not None and not 0 <= kernels <= MOST_KERNELS:
-        raise UsageError(f"{kernels} kernels cannot be fitted; give 0 to {MOST_KERNELS}, or none for the least BIC")
+        raise UsageError(f"{kernels} kernels cannot be fitted; give 0 to {MOST_KERNELS}, or none for the lowest BIC")
     whole, flow = flow, flow.thinned()
     events, exposure_s = flow.events, flow.exposure_s
     if exposure_s <= 0:
@@ -384,7 +384,7 @@ def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
 
 
 def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
-    """Return the best fit with one kernel more than *law*: from a few places for its decay, then to the end."""
+    """Return the best fit with one kernel more than *law*: from several initial decay rates, then to convergence."""
     if law.beta.size:
         logs = np.sort(np.log(law.beta))
         places = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))
@@ -406,10 +406,11 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
 
 
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
-    """Return where Newton steps from *logs* lead, at most *steps* of them, and the log-likelihood there.
+    """Return the result of at most *steps* Newton steps from *logs*, and the log-likelihood there.
 
-    A step divides the slope by the absolute curvature in each direction, so that it climbs out of saddles. It is never
-    longer than 2 in any logarithm, and is halved until it gains. Parameters that the slope holds at a bound stay.
+    A step divides the gradient by the absolute curvature in each direction, so that it leaves saddles. It is at most 2
+    in any logarithm, and is halved until the likelihood grows. Parameters that the gradient pushes against a bound stay
+    there.
     """
     here = _slopes(flow, logs)
     for _ in range(steps):
@@ -436,10 +437,10 @@ def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float
 
 
 def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":
-    """Return the log-likelihood, its gradient and its Hessian by the logarithms of the parameters."""
+    """Return the log-likelihood, its gradient and its Hessian in the logarithms of the parameters."""
     law = Excitation.of_logs(logs)
     value, slope, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
-    factor = np.ones(logs.size)  # the kernel's slopes are by mu, n and ln beta
+    factor = np.ones(logs.size)  # the kernel's derivatives are by mu, n and ln beta
     factor[: -law.beta.size] = np.exp(logs[: -law.beta.size])
     gradient = slope * factor
     hessian = bend * np.outer(factor, factor)
@@ -461,7 +462,7 @@ def _judged(
     explosive = law.ratio >= 1
     return HawkesFit(
         status="not_stationary" if explosive else "ok",
-        reason=f"the branching ratio is {law.ratio:.3f}: the flow grew while it was watched" if explosive else "",
+        reason=f"the branching ratio is {law.ratio:.3f}: the flow grew during the observation" if explosive else "",
         law=law, se=se, se_ratio=se_ratio, loglik=loglik,
         gain=(loglik - poisson[1]) / sum(flow.events), bic=bic,
         ks=(tests[0].ks or 0.0, tests[1].ks or 0.0), ks_p=(tests[0].p or 0.0, tests[1].p or 0.0),
@@ -473,7 +474,7 @@ def _judged(
 def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | None]:
     """Return the standard errors of the parameters, and that of the branching ratio.
 
-    They are the square roots of the diagonal of the inverse observed information of what is not at a bound.
+    They are the square roots of the diagonal of the inverse observed information, without parameters at a bound.
     """
     kernels = law.beta.size
     if not kernels:
@@ -488,7 +489,7 @@ def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | Non
         errors = np.sqrt(np.diag(covariance))
     errors[2 + 4 * kernels :] *= law.beta  # from ln beta
     se = Excitation(errors[:2], errors[2 : 2 + 4 * kernels].reshape(2, 2, kernels), errors[2 + 4 * kernels :])
-    # the slope of an eigenvalue by an entry is the product of its left and right eigenvectors
+    # the derivative of an eigenvalue by an entry is the product of its left and right eigenvectors
     values_, right = np.linalg.eig(law.matrix)
     top = int(np.abs(values_).argmax())
     left = np.linalg.eig(law.matrix.T)[1][:, int(np.abs(np.linalg.eig(law.matrix.T)[0]).argmax())]

@@ -1,1 +1,1 @@
-"""The dashboard: days, runs, calibrations and risk in a browser, by streamlit."""
+"""The dashboard: days, runs, calibrations and risk in a browser, based on streamlit."""

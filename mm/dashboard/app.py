@@ -24,7 +24,7 @@ PAGES: dict[str, Callable[[Folders], None]] = {
     "risk": risk_page.show,
 }
 MOST_RUNS = 200
-# Less room above the title, and numbers that a narrow window shows whole. (A bare string here would be drawn.)
+# Less space above the title, and numbers that fit a narrow window. (A bare string here would be drawn.)
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 4rem;}
 [data-testid="stMetricValue"] {font-size: clamp(1.15rem, 2.6vw, 2.25rem);}
@@ -33,7 +33,7 @@ STYLE = """<style>
 
 
 def home(folders: Folders) -> None:
-    """Draw what there is: recorded days, and the latest runs with what they found."""
+    """Draw the recorded days, and the latest runs with their results."""
     st.title("mm")
     st.caption(f"Days in {folders.data_root}, runs in {folders.out_root}.")
     days = [(symbol, day) for symbol in folders.symbols() for day in folders.days(symbol)]
@@ -54,14 +54,14 @@ def home(folders: Folders) -> None:
         for key, run in list(runs.items())[:MOST_RUNS]
     ]
     if not rows:
-        st.info("There are no finished runs yet: start one on Backtest, or by mm backtest.")
+        st.info("There are no finished runs yet: start one on Backtest, or with mm backtest.")
         return
     links = {"run": st.column_config.LinkColumn("run", display_text=r"run=(.+)")}
     st.dataframe(pl.DataFrame(rows), hide_index=True, column_config=links)
 
 
 def main() -> None:
-    """Draw the page of the address."""
+    """Draw the page of the current address."""
     folders = Folders(Path(sys.argv[1]), Path(sys.argv[2]))
     st.set_page_config(page_title="mm", layout="wide")
     st.html(STYLE)

@@ -21,11 +21,11 @@ from mm.errors import UsageError
 from mm.numbers import number, probability, signed
 from mm.runs.find import FITS, LAST
 
-PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # where things lie is the dashboard's own
+PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # the dashboard sets the folders itself
 MODELS = {"quote_model": ("quote", "quote_params_json"), "fill_model": ("fill", "fill_params_json")}
 POLL_S = 0.5
 COLUMNS = 4
-GRID_HELP = "An axis a line, such as GAMMA=0.01,0.1,1"
+GRID_HELP = "One axis per line, such as GAMMA=0.01,0.1,1"
 
 
 def show(folders: Folders) -> None:
@@ -60,7 +60,7 @@ def _running() -> bool:
 
 
 def _controls(options: Sequence[KnobOption], folders: Folders) -> dict[str, str]:
-    """Draw a control for each knob, the common ones first; return the text of each that has one."""
+    """Draw a control for each knob, the common ones first; return the text of each knob with a value."""
     texts: dict[str, str] = {}
     common = [one for one in options if one.common and one.knob.name not in (*MODELS, *_params())]
     texts |= _row([one.knob for one in common], folders, texts)
@@ -89,7 +89,7 @@ def _row(knobs: Sequence[Knob], folders: Folders, before: Mapping[str, str]) -> 
 
 
 def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
-    """Return the values that a knob is offered: its own words, or what lies in the folders."""
+    """Return the selectable values of a knob: its own words, or names found in the folders."""
     if one.name == "symbol":
         return folders.symbols()
     if one.name == "day":
@@ -102,7 +102,7 @@ def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
 
 
 def _control(one: Knob, words: Sequence[str]) -> str:
-    """Draw the control of a knob: a list where there are words, else a line of text; empty is the default."""
+    """Draw the control of a knob: a list if there are words, else a text line; empty means the default."""
     key, free = f"knob {one.name}", not one.reader.words
     if key not in st.session_state and (selected := st.query_params.get(one.name)):
         st.session_state[key] = selected
@@ -129,7 +129,7 @@ def _label(one: Knob) -> str:
 
 
 def _model(one: Knob, given: Knob, kind: str) -> dict[str, str]:
-    """Draw the choice of a model, and its parameters by their declaration; those of a model of one's own as JSON."""
+    """Draw the choice of a model, and its parameters by their declaration; parameters of a user's model as JSON."""
     models = {model["name"]: model for model in _models() if model["kind"] == kind}
     name = _control(one, list(models))
     model = models.get(name or str(one.default))
@@ -159,7 +159,7 @@ def _json_value(text: str) -> Any:
 
 @st.cache_data(show_spinner="Reading the list of models …")
 def _models() -> list[dict[str, Any]]:
-    """Return the models as ``mm models`` lists them: by that command, so that no engine is loaded here."""
+    """Return the list of ``mm models``, by running that command, so that no engine is loaded here."""
     words = [sys.executable, "-m", "mm", "models", "--json"]
     done = subprocess.run(words, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
     found: list[dict[str, Any]] = json.loads(done.stdout)["models"]
@@ -170,16 +170,16 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folders: Folders) -> None:
-    """Start a command; refuses what its knobs refuse, and a second one beside it."""
+    """Start a command; refuses invalid knobs, and a second command while one runs."""
     if _running():
-        raise UsageError(f"{st.session_state['job'].name} still runs; wait for its end, or stop it")
+        raise UsageError(f"{st.session_state['job'].name} is still running; wait for it, or stop it")
     placed = {"data_root": str(folders.data_root), "out_root": str(folders.out_root)}
     words = words_of(command, {**texts, **placed}, knobs)
     st.session_state["job"] = StartedCommand(words, f"{command} of {texts['symbol']} {texts['day']}")
 
 
 def _follow(folders: Folders) -> None:
-    """Draw a job until it has ended, and then what it has left."""
+    """Draw a job while it runs, and then its results."""
     job: StartedCommand = st.session_state["job"]
 
     @st.fragment(run_every=POLL_S if job.running else None)
@@ -222,7 +222,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
 
 
 def _grid(folders: Folders) -> None:
-    """Draw a sweep: the best point with its deflated figure, the ranking, a heat map of two axes."""
+    """Draw a sweep: the best point with its deflated figure, the ranking, and a heat map over two axes."""
     sweeps = folders.menu("sweep")
     st.subheader("Grids", anchor=False)
     if not sweeps:
@@ -273,7 +273,7 @@ def _best(content: Mapping[str, Any]) -> None:
 
 
 def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]], content: Mapping[str, Any]) -> None:
-    """Draw the metric over two axes; of several points in a cell, the best ranked one."""
+    """Draw the metric over two axes; if a cell has several points, the best ranked one."""
     rank_by, axes = content["rank_by"], list(values)
     if not axes:
         return

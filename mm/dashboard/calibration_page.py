@@ -1,4 +1,4 @@
-"""Calibration: points, curve and intervals of a fit; A and k of a schedule through the day."""
+"""Calibration: points, curve and intervals of a fit; A and k of a schedule over the day."""
 
 import math
 
@@ -63,7 +63,7 @@ def _fit(run: RunFolder) -> None:
     for (name, value, why), column in zip(tiles, st.columns(4), strict=True):
         column.metric(name, value)
         column.caption(why)
-    st.markdown("**How often trades reach each distance**, fills per second of one resting order, with 95 % intervals")
+    st.markdown("**Intensity by distance**, fills per second of one resting order, with 95 % intervals")
     area = curve_area(points, fit)
     if area is None:
         st.info("No fills at any distance, and no fit.")
@@ -74,7 +74,7 @@ def _fit(run: RunFolder) -> None:
 
 
 def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
-    """Return points, curve and band within the rates of *area*: what lies outside would press them flat."""
+    """Return points, curve and band within the rates of *area*, since values outside would flatten them."""
     fit, points, layers, far = run.fit, run.fit.points, list[charts.Spec](), area.x[1] / 1.04
     powers = range(int(area.y[0]), int(area.y[1]) + 1)
     axis = {"title": None, "values": [10.0**power for power in powers]}
@@ -108,7 +108,7 @@ def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
 
 
 def _schedule(run: RunFolder) -> None:
-    """Draw A and k of each segment with their 95 % intervals, and where each came from."""
+    """Draw A and k of each segment with their 95 % intervals, and their source."""
     segments = run.schedule.segments
     if not segments:
         st.info("There are no segments: the day is not longer than the training window.")
@@ -145,11 +145,11 @@ def _schedule(run: RunFolder) -> None:
 
 
 def _to_end(values: charts.Floats) -> charts.Floats:
-    """Return the values with the last once more, which holds until the end."""
+    """Return the values with the last one repeated, which is valid until the end."""
     return np.append(values, values[-1:])
 
 
 def _error(segment: object, name: str) -> float:
-    """Return the half-width of a segment's 95 % interval: of ln A, or of k."""
+    """Return the half-width of a segment's 95 % interval of ln A, or of k."""
     error = getattr(segment, "se_logA" if name == "A" else "se_k")
     return math.nan if error is None else NORMAL_95 * float(error)

@@ -1,7 +1,7 @@
-"""Charts over time that stay small however long a day was: thinned for the span that is seen, exact when zoomed.
+"""Charts over time that stay small for days of any length: thinned for the visible span, exact when zoomed.
 
-A series is thinned on the server to the first, least, greatest and last value of each pixel; where the span has few
-rows, all of them are drawn. A drag over a chart chooses a shorter span, for which the series are thinned again.
+A series is thinned on the server to the first, lowest, highest and last value of each pixel; if the span has few rows,
+all of them are drawn. Dragging over a chart selects a shorter span, for which the series are thinned again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from mm.clock import US_PER_MS, US_PER_S, iso
 from mm.report.svg import envelope
 
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
-COLUMNS = 1_200  # pixels that a chart is thinned to
-MOST_MARKS = 800  # points or quotes of one kind: more would hide each other
-TICKS, TICK_PX = 5, 36  # labels of an axis at most, and the height that each needs
+COLUMNS = 1_200  # pixels to which a chart is thinned
+MOST_MARKS = 800  # maximum points or quotes of one kind: more would overlap
+TICKS, TICK_PX = 5, 36  # maximum labels of an axis, and the height of each
 SHORTEST_US = 1_000
 DAY_US = 86_400 * US_PER_S
 DRAG = "span"  # the name of the selection by dragging
@@ -28,9 +28,9 @@ DRAG = "span"  # the name of the selection by dragging
 Instants = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Spec = dict[str, Any]
-"""A chart, or a part of one, in the words of vega-lite; data are tables."""
+"""A chart, or a part of one, as a vega-lite specification; data are tables."""
 Span = tuple[int, int]
-"""First and last instant that is seen, µs."""
+"""First and last visible instant, µs."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Trace:
     """A line over time.
 
     Attributes:
-        name: What it is, for the legend.
-        us: Instants, rising.
-        values: NaN where there is none.
-        colour: Of the line.
-        straight: Whether lines join the points; else a value holds until the next one.
+        name: Name in the legend.
+        us: Instants, µs, ascending.
+        values: NaN for missing values.
+        colour: Colour of the line.
+        straight: Whether the points are joined by lines; else a value holds until the next one.
     """
 
     name: str
@@ -57,9 +57,9 @@ class Dots:
     """Points over time: fills, trades.
 
     Attributes:
-        name, us, values, colour: As of a `Trace`.
-        shape: Of vega: ``circle``, ``triangle-up``, ``triangle-down``, ``cross``.
-        tips: Further columns that show under the pointer.
+        name, us, values, colour: As in `Trace`.
+        shape: A shape of vega: ``circle``, ``triangle-up``, ``triangle-down``, ``cross``.
+        tips: Further columns for the tooltip.
     """
 
     name: str
@@ -72,11 +72,11 @@ class Dots:
 
 @dataclass(frozen=True)
 class Bars:
-    """Values that each hold for a time of their own: our quotes.
+    """Values with start and end: our quotes.
 
     Attributes:
-        name, us, values, colour: As of a `Trace`.
-        until_us: When each ends.
+        name, us, values, colour: As in `Trace`.
+        until_us: End of each, µs.
     """
 
     name: str
@@ -87,10 +87,10 @@ class Bars:
 
 
 def thinned(trace: Trace, span: Span, columns: int = COLUMNS) -> list[tuple[Floats, Floats]]:
-    """Return the pieces of a trace within a span, split where it has no value: instants (µs) and values.
+    """Return the pieces of a trace within a span, split at missing values: instants (µs) and values.
 
-    Where more than four rows fall on a pixel, the first, least, greatest and last of each pixel stay; else all do. A
-    value that holds reaches from the left edge, and to the right edge where the trace goes on beyond it.
+    If a pixel has more than four rows, its first, lowest, highest and last are kept; else all are. A value that holds
+    is extended to the left edge, and to the right edge if the trace continues beyond it.
     """
     first = max(0, int(np.searchsorted(trace.us, span[0], side="right")) - 1)
     last = int(np.searchsorted(trace.us, span[1], side="right"))
@@ -108,7 +108,7 @@ def thinned(trace: Trace, span: Span, columns: int = COLUMNS) -> list[tuple[Floa
 
 
 def few(us: Instants, span: Span, most: int = MOST_MARKS) -> npt.NDArray[np.intp]:
-    """Return the rows within a span, taken evenly where they are more than *most*."""
+    """Return the rows within a span, evenly thinned to at most *most*."""
     rows = np.arange(*np.searchsorted(us, (span[0], span[1] + 1)))
     return rows[:: max(1, -(-len(rows) // most))]
 
@@ -120,10 +120,10 @@ def over_time(
 
     Args:
         traces: Lines, drawn below the marks.
-        span: What is seen.
+        span: The visible span.
         marks: Points and quotes.
         height: In pixels.
-        zero: Whether the axis of values has zero.
+        zero: Whether the value axis includes zero.
     """
     x = {
         "field": "t",
@@ -137,7 +137,7 @@ def over_time(
         "color": colours({one.name: one.colour for one in [*traces, *marks]}),
     }
     ways["y"]["axis"]["tickCount"] = min(TICKS, height // TICK_PX)
-    # What is not drawn gives the axis its ends.
+    # Undrawn data determines the ends of the axis.
     ends = layer(pl.DataFrame({"t": [one / US_PER_MS for one in span]}), {"type": "rule", "opacity": 0}, {"x": x})
     ends["params"] = [{"name": DRAG, "select": {"type": "interval", "encodings": ["x"]}}]
     lines = [_line(one, span, ways) for one in traces]
@@ -145,7 +145,7 @@ def over_time(
 
 
 def chart(layers: Sequence[Spec], height: int) -> Spec:
-    """Return a chart of several layers over each other, as `streamlit.vega_lite_chart` takes it."""
+    """Return a chart of several overlaid layers, for `streamlit.vega_lite_chart`."""
     tables = {f"table{place}": one["data"] for place, one in enumerate(layers)}
     named = [{**one, "data": {"name": name}} for name, one in zip(tables, layers, strict=True)]
     return {"layer": named, "height": height, "datasets": tables}
@@ -157,20 +157,20 @@ def layer(rows: pl.DataFrame, mark: Spec, encoding: Spec) -> Spec:
 
 
 def quantity(field: str, title: str | None = None, *, zero: bool = True, **more: Any) -> Spec:
-    """Return a channel of numbers, with an axis of few labels; *more* belongs to the scale."""
+    """Return a numeric channel, with an axis of few labels; *more* is passed to the scale."""
     scale = {"nice": False, "padding": 6, **({} if "type" in more else {"zero": zero}), **more}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": {"title": title, "tickCount": TICKS}}
 
 
 def colours(names: Mapping[str, str]) -> Spec:
-    """Return the channel of colours by name, with a legend where there are several names."""
+    """Return the colour channel by name, with a legend if there are several names."""
     legend = {"title": None, "orient": "top"} if len(names) > 1 else None
     scale = {"domain": list(names), "range": list(names.values())}
     return {"field": "name", "type": "nominal", "scale": scale, "legend": legend}
 
 
 def _format(span: Span) -> str:
-    """Return how the axis of a span names its instants."""
+    """Return the time format for the axis of a span."""
     lasts = span[1] - span[0]
     if lasts > 2 * DAY_US:
         return "%d %b %H:%M"
@@ -209,11 +209,11 @@ def _mark(one: Dots | Bars, span: Span, ways: Spec) -> Spec:
 
 
 class Zoom:
-    """The span that the charts of a page show; a drag over one of them shortens it for all.
+    """The visible span of the charts of a page; dragging over one of them shortens it for all.
 
     Args:
-        name: Of the page and what it shows: another run begins with its whole span.
-        whole: First and last instant that there is.
+        name: Name of the page and its content: another run starts with its whole span.
+        whole: First and last available instant, µs.
     """
 
     def __init__(self, name: str, whole: Span) -> None:
@@ -221,7 +221,7 @@ class Zoom:
 
     @property
     def span(self) -> Span:
-        """What is seen."""
+        """The visible span."""
         found: Span = st.session_state.get(self._key, self._whole)
         return found
 
@@ -229,26 +229,26 @@ class Zoom:
         """Draw the span, and the buttons that make it longer."""
         first, last = self.span
         caption, wider, whole = st.columns([6, 1, 1], vertical_alignment="center")
-        caption.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom in; all follow.")
+        caption.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom; all charts follow.")
         zoomed = self.span != self._whole
         wider.button("Wider", key=f"{self._key} wider", on_click=self.widen, disabled=not zoomed, width="stretch")
         whole.button("Whole", key=f"{self._key} whole", on_click=self.reset, disabled=not zoomed, width="stretch")
 
     def draw(self, title: str, drawn: Spec) -> None:
-        """Draw a chart below its title; a drag over it zooms."""
+        """Draw a chart below its title; dragging over it zooms."""
         st.markdown(f"**{title}**")
         key = f"{self._key} {title} {self.span}"
         choose = partial(self._dragged, key)
         st.vega_lite_chart(spec=drawn, key=key, on_select=choose, selection_mode=DRAG, width="stretch")
 
     def choose(self, first_ms: float, last_ms: float) -> None:
-        """See the span between two instants, in ms, a millisecond at least; raises nothing for what lies outside."""
+        """Show the span between two instants, in ms, at least one millisecond; instants outside are clipped."""
         first, last = (round(one * US_PER_MS) for one in sorted((first_ms, last_ms)))
         first = min(max(first, self._whole[0]), self._whole[1] - SHORTEST_US)
         st.session_state[self._key] = (first, min(max(last, first + SHORTEST_US), self._whole[1]))
 
     def widen(self) -> None:
-        """See four times as much."""
+        """Show a span that is four times as long."""
         first, last = self.span
         more = 3 * (last - first) // 2
         self.choose((first - more) / US_PER_MS, (last + more) / US_PER_MS)

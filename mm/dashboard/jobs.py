@@ -1,4 +1,4 @@
-"""A command of the project as a process of its own: started from a page, followed there, ended with the dashboard."""
+"""A command of the project as a separate process: started and followed from a page, ended with the dashboard."""
 
 import atexit
 import json
@@ -19,17 +19,17 @@ from mm.cli.knobs import REQUIRED, Knob
 from mm.errors import UsageError
 
 ENDING_S = 3.0
-"""How long a process has to end in order before it is killed."""
+"""Time for a process to end gracefully before it is killed, s."""
 _SHARE = re.compile(r"(\w+)  \[[#-]+\]\s+(\d+)%")
 _ERROR = re.compile(r"error: (.*)")
 _RUNNING: set["StartedCommand"] = set()
 
 
 def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> list[str]:
-    """Return ``mm COMMAND`` with a flag for each knob that *texts* has a value of.
+    """Return ``mm COMMAND`` with a flag for each knob that has a value in *texts*.
 
     Raises:
-        UsageError: If a knob cannot have that value, is missing, or is none of the command.
+        UsageError: If a value of a knob is invalid or missing, or the command has no such knob.
     """
     declared = {one.name: one for one in knobs}
     if unknown := texts.keys() - declared.keys():
@@ -48,17 +48,17 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
 
 
 class StartedCommand:
-    """A command that runs.
+    """A running command.
 
     Args:
         words: As on the command line, ``mm`` first.
-        name: What is shown of it while it runs.
+        name: Name shown while it runs.
     """
 
     def __init__(self, words: Sequence[str], name: str) -> None:
         self.name, self.line = name, shlex.join(words)
         self._said = ""
-        # Its progress is drawn on a terminal alone.
+        # It draws its progress only on a terminal.
         terminal, behind = pty.openpty()
         try:
             self._process = subprocess.Popen(
@@ -80,7 +80,7 @@ class StartedCommand:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         if self._process.poll() is None:
             return True
         _RUNNING.discard(self)
@@ -88,36 +88,36 @@ class StartedCommand:
 
     @property
     def code(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """Its exit code; None while it is running."""
         return self._process.poll()
 
     @property
     def share(self) -> tuple[str, float]:
-        """What it does now, in a word, and how much of it is done, 0 to 1."""
+        """Its current activity as a word, and its progress, 0 to 1."""
         found = _SHARE.findall(self._said)
         return (found[-1][0], int(found[-1][1]) / 100) if found else ("begins", 0.0)
 
     @property
     def error(self) -> str:
-        """Its error in one line; empty where it has none."""
+        """Its error in one line; empty if there is none."""
         self._wait()
         found = _ERROR.findall(self._said.replace("\r", ""))
         return str(found[-1]) if found else ""
 
     def answer(self) -> dict[str, Any]:
-        """Return the JSON object it has printed; empty where there is none."""
+        """Return the JSON object that it printed; empty if there is none."""
         self._wait()
         lines = self._answer.decode().splitlines()
         found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
         return found
 
     def folder(self) -> Path | None:
-        """Return the folder of its run; None where it has left none."""
+        """Return the folder of its run; None if there is none."""
         path = self.answer().get("path")
         return Path(path).parent if path else None
 
     def end(self) -> None:
-        """End it as Ctrl-C does, or kill it where it does not end."""
+        """End it with SIGINT, or kill it if it does not end."""
         if self.running:
             self._process.terminate()
             try:
@@ -132,13 +132,13 @@ class StartedCommand:
             reader.join(ENDING_S)
 
     def _take(self) -> None:
-        """Keep what it answers."""
+        """Store its standard output."""
         assert self._process.stdout is not None
         with self._process.stdout as file:
             self._answer = file.read()
 
     def _read(self, terminal: int) -> None:
-        """Keep what it says; the terminal's end is an error of reading."""
+        """Store its terminal output; the end of the terminal is a read error."""
         with suppress(OSError):
             while piece := os.read(terminal, 65_536):
                 self._said = (self._said + piece.decode(errors="replace"))[-65_536:]
@@ -147,6 +147,6 @@ class StartedCommand:
 
 @atexit.register
 def end_all() -> None:
-    """End every process that still runs."""
+    """End every process that is still running."""
     for job in list(_RUNNING):
         job.end()

@@ -1,6 +1,6 @@
-"""What a market and a trader show while they run: a day's last rows, metrics, an audit log, an exchange in a box.
+"""Live data of a market and a trader: a day's last rows, metrics, an audit log, an exchange in a box.
 
-All of it is read again at each look, a bounded piece of each file, so that a look costs the same at any hour of a day.
+Each refresh reads a bounded part of each file, so that its cost does not depend on the time of day.
 """
 
 import re
@@ -24,7 +24,7 @@ from mm.live.audit import SUFFIX, audit_folder
 TAIL_BYTES = 1_500_000
 ANSWER_S = 0.4
 LEVELS = 20
-KEPT = 3_600  # looks at an exchange in a box
+KEPT = 3_600  # refreshes of an exchange in a box to keep
 _SAMPLE = re.compile(r'^(\w+)\{symbol="[^"]*"(?:,\w+="([^"]*)")?\} (\S+)$', re.MULTILINE)
 Levels = list[tuple[float, float]]
 """Price and quantity, the best first."""
@@ -35,12 +35,12 @@ class LiveMarket:
     """The last minutes of a market.
 
     Attributes:
-        us: Instants of changes of the book.
-        best: A column each: bid, ask, and their quantities.
+        us: Instants of book changes, µs.
+        best: One column each: bid, ask, and their quantities.
         book: Bids and asks at the end.
-        trade_us: Instants of trades.
-        trades: A column each: price, quantity, and the aggressor's side, +1 a buyer.
-        run_id: Of the recording that wrote the last rows; empty where it is no recording.
+        trade_us: Instants of trades, µs.
+        trades: One column each: price, quantity, and the aggressor's side, +1 for a buyer.
+        run_id: Id of the recording that wrote the last rows; empty if it is not a recording.
     """
 
     us: Instants
@@ -62,7 +62,7 @@ class LiveMarket:
 
     @property
     def mid(self) -> Floats:
-        """The middle between the best prices."""
+        """The mid of the best prices."""
         return (self.bid + self.ask) / 2
 
     @property
@@ -73,10 +73,10 @@ class LiveMarket:
 
 
 def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
-    """Return the last whole rows of a CSV that may still grow, every cell as its text; None where there is none yet.
+    """Return the last complete rows of a CSV file that may grow, each cell as text; None if there are none yet.
 
     Raises:
-        BrokenFile: If it is no table.
+        BrokenFile: If it is not a table.
     """
     try:
         with path.open("rb") as file:
@@ -95,12 +95,12 @@ def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
         return pl.read_csv(BytesIO(head + rows), infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise BrokenFile(
-            f"{path}: not a table ({' '.join(str(error).split())[:120]}); mm data check names why"
+            f"{path}: not a table ({' '.join(str(error).split())[:120]}); mm data check gives the reason"
         ) from error
 
 
 def recorded_tail(day: DayFolder) -> LiveMarket | None:
-    """Return the last minutes of a day that is recorded, or was; None before its first frame.
+    """Return the last minutes of a recorded day, finished or not; None before its first frame.
 
     Raises:
         BrokenFile: If its frames or trades cannot be read.
@@ -115,7 +115,7 @@ def recorded_tail(day: DayFolder) -> LiveMarket | None:
         return LiveMarket(_whole(frames["recv_time_us"]), best, book, *_trades(trades), frames["run_id"][-1])
     except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())[:120]
-        raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); mm data check names why") from error
+        raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); run mm data check") from error
 
 
 def _trades(rows: pl.DataFrame | None) -> tuple[Instants, list[Floats]]:
@@ -139,10 +139,10 @@ def _whole(column: pl.Series) -> Instants:
 
 
 def fetched(address: str, path: str) -> Any:
-    """Return what ``http://ADDRESS/PATH`` answers: JSON, or text where it is none; None for 404.
+    """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404.
 
     Raises:
-        DataError: If it does not answer in time.
+        DataError: If there is no response in time.
     """
     base = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
     try:
@@ -158,10 +158,10 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """Return the page of metrics of a shadow, a trader or a recorder: by family, the value of each label.
+    """Return the metrics of a shadow, a trader or a recorder: by family, the value of each label.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is no metrics page.
     """
     text = fetched(address, "metrics")
     found: dict[str, dict[str, float]] = {}
@@ -173,10 +173,10 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
-    """Return the book of an exchange in a box (`mm sim api` or `mm sim serve`) now, after what was seen *before*.
+    """Return the current book of an exchange in a box (`mm sim api` or `mm sim serve`), appended to *before*.
 
     Raises:
-        DataError: If it does not answer, or not as one of them does.
+        DataError: If it does not respond, or not in the expected format.
     """
     book, trades = fetched(address, f"book?levels={LEVELS}"), None
     if book is None:
@@ -206,10 +206,10 @@ def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMark
 
 @dataclass(frozen=True)
 class SeenOrders:
-    """What the audit log of a trader says of its orders.
+    """The orders of a trader, from its audit log.
 
     Attributes:
-        open: By client id, side (+1 buy), price and quantity of each that may be open.
+        open: By client id, side (+1 buy), price and quantity of each order that may be open.
         fills: Instant, side, price and quantity of each execution.
         run: Name of the log.
     """
@@ -220,9 +220,9 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """Return the orders of the trade that recorded as *run_id*, by the end of its audit log; None where it has none.
+    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log; None if it has none.
 
-    A recording has ``_2``, ``_3``, … behind the run's own id where its day has that already.
+    A recording appends ``_2``, ``_3``, … to the run's own id if its day already has that id.
     """
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
@@ -236,7 +236,7 @@ def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
     for line in lines:
         try:
             row = msgspec.json.decode(line) if line.endswith(b"\n") else {}
-        except msgspec.MsgspecError:  # cut off by where the tail begins
+        except msgspec.MsgspecError:  # truncated by the start of the tail
             continue
         _take(found, row)
     return found
@@ -262,10 +262,11 @@ def _take(found: SeenOrders, row: Mapping[str, Any]) -> None:
 
 
 def box_orders(address: str, client: str) -> SeenOrders | None:
-    """Return the orders of a client of `mm sim api`; None where the exchange has no such door, or the client no orders.
+    """Return the orders of a client of `mm sim api`; None if the exchange has no such endpoint, or the client no
+    orders.
 
     Raises:
-        DataError: If it does not answer.
+        DataError: If it does not respond.
     """
     orders, fills = (fetched(address, f"{door}/{client}") for door in ("orders", "fills"))
     if not isinstance(orders, list) or not isinstance(fills, list):

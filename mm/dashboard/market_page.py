@@ -1,4 +1,4 @@
-"""Market: the book and its flow now, of a recording, a trader or an exchange in a box; and a whole recorded day."""
+"""Market: the current book and flow of a recording, a trader or an exchange in a box; and a whole recorded day."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ from mm.numbers import number, signed
 from mm.report.run_columns import MarketColumns
 
 REFRESH_S = 0.8
-WINDOW_US = 300 * US_PER_S  # that the live charts show
+WINDOW_US = 300 * US_PER_S  # shown by the live charts
 CELL_S = 60
-STEADY = "<style>[data-stale='true'] {opacity: 1 !important;}</style>"  # nothing fades while it is read again
-CLIENT = "mm_1"  # as mm trade --venue api calls itself
+STEADY = "<style>[data-stale='true'] {opacity: 1 !important;}</style>"  # no fading during a refresh
+CLIENT = "mm_1"  # the client name of mm trade --venue api
 MINUTE_US = 60 * US_PER_S
 
 
@@ -55,7 +55,7 @@ def show(folders: Folders) -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str) -> None:
-    """Draw what is now; streamlit calls it again and again, without the rest of the page."""
+    """Draw the current state; streamlit calls it repeatedly, without the rest of the page."""
     market: LiveMarket | None = None
     own: live_view.SeenOrders | None = None
     with one_line():
@@ -88,7 +88,7 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
 
 
 def _health(folders: Folders, symbol: str, day: str) -> None:
-    """Name what the recording of the day last reported, and what is wrong with it."""
+    """Show the last reported state of the day's recording, and its problems."""
     report = read_health(folders.data_root, symbol)
     if report is not None and report.path is not None and Path(report.path).name == day:
         age_s = (now_us() - report.at_us) / US_PER_S
@@ -126,7 +126,7 @@ def _now(market: LiveMarket) -> None:
 
 
 def _volatility(us: charts.Instants, mid: charts.Floats) -> float:
-    """Return the standard deviation of the mid's change in a minute, in basis points, over the last five minutes."""
+    """Return the standard deviation of the mid's change per minute, in basis points, over the last five minutes."""
     grid = np.arange(us[-1] - WINDOW_US, us[-1] + 1, US_PER_S)
     seen = mid[np.maximum(np.searchsorted(us, grid[grid >= us[0]], side="right") - 1, 0)]
     change = np.diff(np.log(seen[~np.isnan(seen)]))
@@ -161,7 +161,7 @@ def _price(
 
 
 def _own_marks(own: live_view.SeenOrders, span: charts.Span) -> list[Dots | Bars]:
-    """Return our open orders over the whole span, and our fills."""
+    """Return our open orders, over the whole span, and our fills."""
     marks: list[Dots | Bars] = []
     for sign, names, colour, shape in (
         (1, ("our bids", "our buys"), charts.GAIN, "triangle-up"),
@@ -178,14 +178,14 @@ def _own_marks(own: live_view.SeenOrders, span: charts.Span) -> list[Dots | Bars
 
 
 def _tick(folders: Folders, symbol: str) -> float | None:
-    """Return the price step of a symbol's newest day; None where it does not say."""
+    """Return the price step of a symbol's newest day; None if unknown."""
     days = folders.days(symbol)
     grids = read_grids(DayFolder(folders.data_root, symbol, days[0])) if days else ()
     return grids[-1].tick_e8 / E8 if grids else None
 
 
 def _depth(market: LiveMarket) -> None:
-    """Draw the quantity at each level, and its sum from the best price on."""
+    """Draw the quantity at each level, and the cumulative quantity from the best price on."""
     rows = []
     for name, levels in zip(("bids", "asks"), market.book, strict=True):
         total = np.cumsum([qty for _, qty in levels])
@@ -206,11 +206,11 @@ def _depth(market: LiveMarket) -> None:
     single = {**ways, "y": charts.quantity("qty"), "y2": {"datum": 0}}
     at_each = charts.layer(frame, {"type": "rule", "strokeWidth": 4}, single)
     st.vega_lite_chart(spec=charts.chart([sums, at_each], 380), key="live depth", width="stretch")
-    st.caption("Quantity of each level, and its sum from the best price on.")
+    st.caption("Quantity of each level, and the cumulative quantity from the best price on.")
 
 
 def _flow(market: LiveMarket) -> None:
-    """Draw what buyers and sellers took in each ten seconds."""
+    """Draw the quantity that buyers and sellers took in each ten seconds."""
     us, (_, qty, side) = market.trade_us, market.trades
     recent = us > market.us[-1] - WINDOW_US
     if recent.any():
@@ -236,7 +236,7 @@ def _flow_chart(title: str, us: charts.Instants, signed_qty: charts.Floats, step
 
 
 def _whole_day(folders: Folders, symbol: str, day: str) -> None:
-    """Draw a whole day, once it was recorded to its end or where it is wanted."""
+    """Draw a whole day, if its recording has ended or on request."""
     st.subheader(f"{symbol} {day}, the whole day", anchor=False)
     with one_line():
         report = read_health(folders.data_root, symbol)
@@ -260,7 +260,7 @@ def _whole_day(folders: Folders, symbol: str, day: str) -> None:
 
 
 def _heat_map(market: MarketColumns) -> None:
-    """Draw the volatility of each minute: hours up, minutes across."""
+    """Draw the volatility of each minute: hours vertically, minutes horizontally."""
     rows = volatility_cells(market.us, (market.bid + market.ask) / 2)
     st.markdown("**Volatility**, basis points in a minute, by hour (UTC) and minute")
     if not rows:
@@ -279,7 +279,7 @@ def _heat_map(market: MarketColumns) -> None:
 
 
 def volatility_cells(us: charts.Instants, mid: charts.Floats) -> Sequence[dict[str, float | str]]:
-    """Return the volatility of each minute with a valid book, in basis points a √minute, from changes in a second."""
+    """Return the volatility of each minute with a valid book, in bp per √minute, from changes per second."""
     first, last = -(-int(us[0]) // MINUTE_US), int(us[-1]) // MINUTE_US
     if last <= first:
         return []

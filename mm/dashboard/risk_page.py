@@ -1,4 +1,4 @@
-"""Risk: the kill switch of each symbol, and the limits of what trades with how much of each is used."""
+"""Risk: the kill switch of each symbol, and the limits of a trader or shadow with their use."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ NONE = "none"
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?symbol=`` chooses a symbol, ``&metrics=`` names the metrics page of what trades."""
+    """Draw the page; ``?symbol=`` chooses a symbol, ``&metrics=`` the metrics page of a trader or shadow."""
     st.title("Risk")
     symbols = _symbols(folders)
     for name in ("symbol", "metrics"):
@@ -45,7 +45,7 @@ def show(folders: Folders) -> None:
 
 
 def _symbols(folders: Folders) -> list[str]:
-    """Return the symbols that have days, audit logs or a thrown switch."""
+    """Return the symbols with days, audit logs or a thrown switch."""
     logs, switches = folders.out_root / "audit", folders.out_root / "risk"
     found = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
     found |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
@@ -53,7 +53,7 @@ def _symbols(folders: Folders) -> list[str]:
 
 
 def _switch(place: SwitchPlace) -> None:
-    """Draw the kill switch, and what changes it, each after a confirmation: what `mm risk` does."""
+    """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
     switch = place.switch()
     killed, wanted = switch.thrown, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
@@ -90,7 +90,7 @@ def _throw(place: SwitchPlace, reason: str) -> None:
 
 
 def _limits(folders: Folders, symbol: str, metrics: str) -> None:
-    """Draw the limits of the newest trade or shadow, and how much of each is used now."""
+    """Draw the limits of the newest trade or shadow, and the current use of each."""
     st.subheader("Limits", anchor=False)
     source, values = _bounds(folders, symbol)
     st.caption(f"Bounds: {source}.")
@@ -126,14 +126,14 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
         st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config=columns, height="content")
         if not metrics:
             st.caption(
-                "Their use is read from a metrics page: start a shadow or a trade with METRICS_PORT, give its address."
+                "Their use comes from a metrics page: start a shadow or trade with METRICS_PORT, and enter its address."
             )
 
     use()
 
 
 def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
-    """Return where the bounds come from, and the bound of each limit by its knob."""
+    """Return the source of the bounds, and the bound of each limit by its knob."""
     log = _newest_log(folders.out_root, symbol)
     if log is not None:
         knobs_set = (first_row(log) or {}).get("knobs") or {}
@@ -143,11 +143,11 @@ def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
         return f"{runs[0].manifest['kind']} {runs[0].manifest['run_id']}", {
             one.name: runs[0].knob(one.name) for one in knobs(Risk)
         }
-    return "what mm shadow and mm trade limit by default; no finished run has others", dict(LIVE_DEFAULTS)
+    return "defaults of mm shadow and mm trade; no finished run has others", dict(LIVE_DEFAULTS)
 
 
 def _plain(value: Any) -> Any:
-    """Return a knob's value, which logs keep with its source."""
+    """Return the value of a knob, which logs store with its source."""
     return value.get("value") if isinstance(value, dict) else value
 
 

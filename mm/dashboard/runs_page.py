@@ -1,4 +1,4 @@
-"""Runs: what a run earned and how, over time and at any zoom; two runs beside each other."""
+"""Runs: what a run earned and how, over time and at any zoom; two runs side by side."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -20,13 +20,13 @@ from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
-COLOURS = (charts.MAIN, charts.SELL)  # of the run, and of the one beside it
+COLOURS = (charts.MAIN, charts.SELL)  # of the run, and of the run compared with it
 NONE = "–"
 ACCOUNT = ("Equity, change", "Drawdown", "Sharpe ratio, rolling", "Inventory")
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?run=RUN_ID`` chooses a run, ``&with=RUN_ID`` another one beside it."""
+    """Draw the page; ``?run=RUN_ID`` chooses a run, ``&with=RUN_ID`` another run to compare."""
     st.title("Runs")
     runs = folders.menu(*KINDS)
     labels = {key: label_of(run) for key, run in runs.items()}
@@ -67,7 +67,7 @@ def show(folders: Folders) -> None:
 
 
 def _keep(chosen: str | None, other: str | None) -> None:
-    """Let the address name what is shown, so that it can be sent and opened again."""
+    """Write the selection to the address, so that the page can be shared and opened again."""
     wanted = {"run": chosen, "with": None if other == NONE else other}
     for name, value in wanted.items():
         if value is None and name in st.query_params:
@@ -77,7 +77,7 @@ def _keep(chosen: str | None, other: str | None) -> None:
 
 
 def _list_invalid_folders(folders: Folders) -> None:
-    """Name the folders that should be runs and are none, a line each."""
+    """List the folders that are not valid runs, one per line."""
     strays = folders.strays()
     if strays:
         with st.expander(f"Folders that are not finished runs: {len(strays)}"):
@@ -119,7 +119,7 @@ def _head(run: TradedRun) -> None:
     tiles = (
         ("PnL", signed(summary["pnl_total"]), f"In the quote asset, after {number(summary['fees'])} fees."),
         ("Max drawdown", number(summary["max_drawdown"]), "From the highest equity until then."),
-        ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; an hour times a large root says nothing."),
+        ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; scaling up an hour would be meaningless."),
         ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
         ("Inventory, rms", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
         ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
@@ -161,7 +161,7 @@ def _fills(run: TradedRun, word: str, sign: int) -> Dots:
 
 
 def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
-    """Draw equity, drawdown, rolling Sharpe ratio and inventory, of two runs over each other."""
+    """Draw equity, drawdown, rolling Sharpe ratio and inventory, overlaid for two runs."""
     panels: dict[str, list[Trace]] = {title: [] for title in ACCOUNT}
     equity, drawdown, rolling, inventory = panels.values()
     for run, colour in zip(runs, COLOURS, strict=False):
@@ -177,11 +177,11 @@ def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
         if traces:
             zoom.draw(title, charts.over_time(traces, zoom.span, height=150, zero=title != "Inventory"))
         else:
-            st.caption(f"{title}: it needs 20 minutes in which the equity changes.")
+            st.caption(f"{title}: requires 20 minutes with changes of the equity.")
 
 
 def _markouts(runs: Sequence[TradedRun]) -> None:
-    """Draw what a fill was worth later, per unit, with 95 % bars."""
+    """Draw the later value of fills, per unit, with 95 % bars."""
     rows = []
     for run in runs:
         spread, error = run.summary.get("realised_half_spread") or {}, run.summary.get("adverse_selection_se") or {}
@@ -190,9 +190,9 @@ def _markouts(runs: Sequence[TradedRun]) -> None:
             for after, worth in spread.items()
             if worth is not None
         ]
-    st.markdown("**What a fill was worth later**, quote asset per unit")
+    st.markdown("**Value of fills at later times**, quote asset per unit")
     if not rows:
-        st.caption("Nothing filled long enough before the end.")
+        st.caption("No fill was long enough before the end.")
         return
     frame = pl.DataFrame(rows).with_columns(low=pl.col("worth") - pl.col("off"), high=pl.col("worth") + pl.col("off"))
     ways = {
@@ -219,7 +219,7 @@ def _fills_table(run: TradedRun, zoom: Zoom) -> None:
 
 
 def _numbers(pair: Sequence[TradedRun]) -> None:
-    """Draw the numbers of two runs side by side, and the knobs in which they differ."""
+    """Draw the numbers of two runs side by side, and the knobs that differ."""
     left, right = st.columns(2)
     rows = [row[:-1] for row in compared([run.summary for run in pair])]
     left.markdown("**Numbers**, names are those of summary.json")

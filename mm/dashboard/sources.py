@@ -1,4 +1,4 @@
-"""What the dashboard reads: day folders, run folders and their columns; what is broken ends with one line."""
+"""Data of the dashboard: day folders, run folders and their columns; a broken one gives an error of one line."""
 
 import contextlib
 import json
@@ -21,13 +21,13 @@ from mm.runs.find import Found, Stray, find_run, find_runs
 from mm.runs.manifest import headlines
 from mm.tape.load import load_day
 
-LISTED_S = 2.0  # for which the list of runs is kept
+LISTED_S = 2.0  # lifetime of the cached list of runs
 NEEDED = ("pnl_total", "fees", "n_orders", "n_fills", "max_drawdown", "warnings", "models", "days", "markouts")
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where days and runs lie.
+    """The folders of days and runs.
 
     Attributes:
         data_root: Folder of the day folders.
@@ -43,42 +43,42 @@ class Folders:
         return sorted(path.name for path in there if path.is_dir() and days_of(self.data_root, path.name))
 
     def days(self, symbol: str) -> list[str]:
-        """Return the recorded days of a symbol, the newest first."""
+        """Return the recorded days of a symbol, newest first."""
         try:
             return list(days_of(self.data_root, symbol))[::-1] if symbol else []
-        except MMError:  # what was typed is no symbol
+        except MMError:  # the input is not a symbol
             return []
 
     def runs(self, *kinds: str) -> list[Found]:
-        """Return the finished runs of some *kinds*, or of all, the newest first."""
+        """Return the finished runs of some *kinds*, or of all, newest first."""
         found = _found(str(self.out_root))[0]
         return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
 
     def menu(self, *kinds: str) -> dict[str, Found]:
-        """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder where several have one."""
+        """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder if several have the same."""
         ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
         found = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
         return {name if ids[name] == 1 else str(run.folder): run for name, run in found}
 
     @staticmethod
     def choice(name: str | None, menu: Mapping[str, Found]) -> str | None:
-        """Return what a *menu* calls the newest run of a RUN_ID; *name* itself where it has none of it."""
+        """Return the key of the newest run with a RUN_ID in *menu*; *name* itself if there is none."""
         return next((key for key, run in menu.items() if name not in menu and run.manifest["run_id"] == name), name)
 
     @staticmethod
     def list_again() -> None:
-        """Read the list of runs again at its next use, because one has ended."""
+        """Reload the list of runs at its next use, because a run has ended."""
         _found.clear()
 
     def strays(self) -> list[Stray]:
-        """Return the folders that lie where runs do and are none."""
+        """Return the folders among the runs that are not runs."""
         return _found(str(self.out_root))[1]
 
     def run(self, name: str) -> Found:
-        """Return the finished run of a RUN_ID.
+        """Return the finished run with a RUN_ID.
 
         Raises:
-            DataError: If there is none, or several; an unfinished or broken folder is named with what is wrong.
+            DataError: If there is none, or several; an unfinished or broken folder is named with its problem.
         """
         try:
             return find_run(name, self.out_root)
@@ -95,7 +95,7 @@ def _found(out_root: str) -> tuple[list[Found], list[Stray]]:
 
 
 def label_of(run: Found) -> str:
-    """Return a run in a line: RUN_ID, command and method, symbol, day, and what it earned or the status of its fit."""
+    """Return a one-line label: RUN_ID, command and method, symbol, day, and the PnL or the status of the fit."""
     manifest, summary = run.manifest, run.manifest["summary"]
     words = [manifest["kind"], run.knob("calib_method") if manifest["kind"] == "calibration" else None]
     pnl = headlines(manifest).get("pnl_total")
@@ -105,7 +105,7 @@ def label_of(run: Found) -> str:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-    """Show an error of the project as one line, and leave out the rest of the block."""
+    """Show an error of the project as one line, and skip the rest of the block."""
     try:
         yield
     except MMError as error:
@@ -114,12 +114,12 @@ def one_line() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TradedRun:
-    """A backtest, a shadow or a walk-forward, read.
+    """A loaded backtest, shadow or walk-forward.
 
     Attributes:
         found: Its folder and manifest.
         summary: The numbers of its ``summary.json``.
-        columns: Of its fills, state and quotes.
+        columns: Columns of its fills, state and quotes.
         course: Its state over time.
     """
 
@@ -135,7 +135,7 @@ class TradedRun:
 
 
 def traded_run(found: Found) -> TradedRun:
-    """Return a run that has traded; one that was read before is not read again.
+    """Return a run that has traded; it is cached.
 
     Raises:
         BrokenFile: If a file is missing or cannot be read.
@@ -159,17 +159,17 @@ def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - what t
 
 
 def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
-    """Return best prices and prints of the days of a run, on its steps.
+    """Return best prices and prints of the days of a run, in its price and quantity steps.
 
     Raises:
-        DataError: If a day is missing or broken, or is not the one that was played.
+        DataError: If a day is missing or broken, or differs from the played one.
     """
     manifest = run.found.manifest
     steps: dict[str, int] = {}
     for entry in manifest["inputs"]:
         there = folders.data_root / entry["path"]
         if there.is_file() and there.stat().st_size != entry["bytes"]:
-            sizes = f"it has {there.stat().st_size:,} bytes, and had {entry['bytes']:,} when the run read it"
+            sizes = f"it has {there.stat().st_size:,} bytes, but had {entry['bytes']:,} when the run read it"
             raise DataError(f"{there} is not the data that the run read: {sizes}")
     for knob, name in (("tick_size", "tick_size_e8"), ("qty_step", "qty_step_e8")):
         if (value := run.found.knob(knob)) is not None:
@@ -181,7 +181,7 @@ def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
 
 
 def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
-    """Return best prices and prints of a recorded day; one that was read before is not read again.
+    """Return best prices and prints of a recorded day; they are cached.
 
     Raises:
         DataError: If it is missing or broken, or has no book.
@@ -191,7 +191,7 @@ def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
     changed = tuple(path.stat().st_mtime_ns for path in files)
     market = _market((str(folder.path),), (), False, str(folders.out_root / "tapes"), changed)
     if not len(market.us):
-        raise DataError(f"{folder.path} has no best prices; mm data check {folder.path} names why")
+        raise DataError(f"{folder.path} has no best prices; mm data check {folder.path} prints the reason")
     return market
 
 
@@ -210,7 +210,7 @@ def sweep_of(found: Found) -> dict[str, Any]:
     """Return ``sweep.json`` of a sweep.
 
     Raises:
-        BrokenFile: If it cannot be read, or is none.
+        BrokenFile: If it cannot be read, or is not a sweep.
     """
     path = found.folder / SWEEP
     try:

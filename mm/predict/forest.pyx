@@ -37,7 +37,7 @@ cdef class Forest:
         cdef const double[::1] thresholds, values
         cdef int64_t i, count = len(feature)
         if self.nodes is not NULL:
-            raise ValueError("a forest is made once")
+            raise ValueError("a forest cannot be initialised twice")
         begins, features = np.ascontiguousarray(roots, np.int64), np.ascontiguousarray(feature, np.int64)
         lefts, rights = np.ascontiguousarray(left, np.int64), np.ascontiguousarray(right, np.int64)
         thresholds, values = np.ascontiguousarray(threshold, np.float64), np.ascontiguousarray(value, np.float64)
@@ -105,7 +105,7 @@ def _check(
     inner = feature >= 0
     ahead = (left > here) & (right > here) & (left < len(here)) & (right < len(here))
     if inputs < 1 or not (ahead | ~inner).all():
-        raise ValueError(f"{inputs} inputs, and a node whose children do not stand after it")
+        raise ValueError(f"{inputs} inputs, and a node whose children are not after it")
     if (feature >= inputs).any() or (feature < -1).any():
         raise ValueError(f"a node compares input {feature.max()}; there are {inputs}")
     if (roots < 0).any() or (roots >= len(here)).any():

@@ -51,7 +51,7 @@ cdef class Network:
         cdef int64_t place, total
         cdef const double[::1] row
         if self.weights is not NULL:
-            raise ValueError("a network is made once")
+            raise ValueError("a network cannot be initialised twice")
         tables = [np.ascontiguousarray(one, np.float64) for one in weights]
         rows = [np.ascontiguousarray(one, np.float64) for one in biases]
         self.shape, self.activations = _checked(tables, rows, activations), tuple(activations)
@@ -81,7 +81,7 @@ cdef class Network:
         free(self.before)
 
     cdef void forward(self, const double* x, double* y) noexcept nogil:
-        """Compute one row: *x* is double[inputs], *y* takes double[outputs]."""
+        """Compute one row: *x* is double[inputs], *y* receives double[outputs]."""
         cdef const double* weight = self.weights
         cdef double* now = self.now
         cdef double* before = self.before

@@ -52,7 +52,7 @@ cdef class Predictor:
     ) -> None:
         cdef int i
         if self.mean is not NULL:
-            raise ValueError("a predictor is made once")
+            raise ValueError("a predictor cannot be initialised twice")
         self.heads, self.inputs, self.tick = tuple(heads), len(priced), tick
         kinds = {type(head) for head in heads}
         widths = {head.shape[0] if isinstance(head, Network) else head.inputs for head in heads}

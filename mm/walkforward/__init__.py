@@ -1,4 +1,4 @@
-"""Calibrate on the past, trade the next slice, never peek."""
+"""Calibrates on the past and trades the next segment, without look-ahead."""
 
 from mm.callable_package import make_callable
 

@@ -1,6 +1,6 @@
-"""``oos_metrics.json`` and ``window_metrics.csv``: how a schedule did on data that it had not seen.
+"""``oos_metrics.json`` and ``window_metrics.csv``: results of a schedule on out-of-sample data.
 
-The mode that was used is compared with all other modes.
+The used mode is compared with all other modes.
 """
 
 import csv
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
 SIDES = {"bid": 1, "ask": -1}
-FEWEST = 0.5  # predicted fills of a band whose ratio is shown
-BANDS = (1, 2, 3, 5, 8, 13)  # ticks, between which the terminal sums up distances
+FEWEST = 0.5  # minimum predicted fills of a band for which the ratio is shown
+BANDS = (1, 2, 3, 5, 8, 13)  # ticks; bounds of the distance bands on the terminal
 TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
 TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
 LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
 CLOCK = ("waits", "mean_wait", "ks_p")
 CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
-LATER = ("adverse_ticks",)  # columns behind those that scripts count
+LATER = ("adverse_ticks",)  # columns after those that scripts index
 NO_COLUMN = (
     "lambda_curve",
     "measured_rates",
@@ -47,16 +47,16 @@ NO_COLUMN = (
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)
 COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
-NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that files of earlier versions lack
-WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are no numbers
+NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that are missing in files of earlier versions
+WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are not numbers
 
 
 def out_of_sample(study: Study) -> dict[str, Any]:
     """Return the content of ``oos_metrics.json``.
 
-    Modes are compared over the segments in which every one of them has parameters; ``gain_over_used``
-    is the log-likelihood per fill that a mode has beyond the used one (below 0: it does worse), with a
-    standard error ``se_gain`` that takes segments, not fills, for independent.
+    Modes are compared over the segments in which each of them has parameters; ``gain_over_used`` is the log-likelihood
+    per fill of a mode minus that of the used one (below 0: it is worse), with a standard error ``se_gain`` that treats
+    segments, not fills, as independent.
     """
     schedule, used = study.schedule, study.schedule.mode
     compared = [one for one in study.tests if all(one.loglik[mode] is not None for mode in MODES)]
@@ -82,7 +82,7 @@ def out_of_sample(study: Study) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """Yield the same as a small table, for people."""
+    """Yield the results as lines of a small table."""
     used, count = found["mode"], found["fills_compared"]
     if not count:
         yield "out of sample: no fills in segments that every mode could predict"
@@ -112,7 +112,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _ratio_text(row: dict[str, float | None]) -> str:
-    """Return the ratio of a row with its interval, where it is one to show."""
+    """Return the ratio of a row with its interval, if it is shown."""
     ratio, low, high = (row[name] for name in RATIO)
     if ratio is None or (row["expected"] or 0.0) < FEWEST:
         return f"{'–':>17}"
@@ -120,7 +120,7 @@ def _ratio_text(row: dict[str, float | None]) -> str:
 
 
 def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
-    """Return how *mode* did in the segments that are *compared*."""
+    """Return the results of *mode* in the *compared* segments."""
     fills = np.array([one.points.fills.sum() for one in compared])
     gains = np.array([(one.loglik[mode] or 0.0) - (one.loglik[used] or 0.0) for one in compared])
     total = float(fills.sum())
@@ -139,7 +139,7 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
 
 
 def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
-    """Return what the curves of segments gain over their A and k, in nats per fill, where another shape was chosen."""
+    """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
     known = [(float(one.points.fills.sum()), one.loglik[used], one.curve[1]) for one in tests if one.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
     gain, error = _gain(*np.array(rows).T) if rows else (None, None)
@@ -148,7 +148,7 @@ def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
 
 
 def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]:
-    """Return what segments gained in nats per fill, and its standard error; None without a fill, or of one segment."""
+    """Return the gain of segments in nats per fill, and its standard error; None without fills, or with one segment."""
     total, count = float(fills.sum()), len(fills)
     if not total:
         return None, None
@@ -158,13 +158,13 @@ def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]
 
 
 def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:
-    """Return the test of all waiting times of *sides*; one that a segment's end cuts goes on in the next."""
+    """Return the test of all waiting times of *sides*; a wait across a segment's end continues in the next one."""
     stretches = [[part for one in tests for part in (one.waits[side] or (None,))] for side in sides]
     return uniformity(np.concatenate([linked(one) for one in stretches]))
 
 
 def write_window_metrics(path: Path, study: Study) -> int:
-    """Write a row for each segment, and return how many there are; a cell is empty where nothing is known."""
+    """Write one row per segment, and return their number; a cell without a value is empty."""
     rows = list(_rows(study))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
@@ -184,7 +184,7 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
 
 
 def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
-    """Yield the interval of the mean of the fills of each segment; no ends without parameters."""
+    """Yield the interval of the mean of the fills of each segment; empty without parameters."""
     parts = [(one.points, one.expected) for one in tests if one.expected is not None]
     known = iter(SegmentBlocks.of(parts).stretches() if parts else ())
     for one in tests:
@@ -192,7 +192,7 @@ def _ends(tests: tuple[Tested, ...]) -> Iterator[Ends]:
 
 
 def _trained(own: WindowFit) -> dict[str, Any]:
-    """Return the fit of the segment's own training window, also where other parameters are used."""
+    """Return the fit of the segment's own training window, even if other parameters are used."""
     fit = own.fit
     values = (fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or (None, None)))
     return dict(zip(TRAINED, (*values, *(fit.ci95_k or (None, None))), strict=True))
@@ -212,19 +212,19 @@ def _tested(tested: Tested, mode: str, ends: Ends) -> dict[str, Any]:
 
 
 def _waits(tested: Tested) -> dict[str, Any]:
-    """Return the waiting times of both sides together; the last one of each side is not over and does not count."""
+    """Return the waiting times of both sides together; the last one of each side has not ended and does not count."""
     found = uniformity(np.concatenate([linked(side or ()) for side in tested.waits.values()]))
     return dict(zip(CLOCK, (found.n, found.mean_wait, found.p), strict=True))
 
 
 @dataclass(frozen=True)
 class SegmentRows:
-    """Segments in order of time.
+    """Segments in order of time, as columns.
 
     Attributes:
-        numbers: The columns that are numbers, by name; NaN where a cell is empty.
-        words: The others.
-        extent: First and last µs that charts show; None for the segments alone.
+        numbers: The numeric columns, by name; NaN for an empty cell.
+        words: The other columns.
+        extent: First and last instant of charts, µs; None for the range of the segments.
     """
 
     numbers: "dict[str, Floats]"
@@ -241,7 +241,7 @@ class SegmentRows:
 
     @property
     def own(self) -> tuple[float, float]:
-        """Begin of the first segment and end of the last, µs."""
+        """Start of the first segment and end of the last, µs."""
         return float(self.numbers["start_us"][0]), float(self.numbers["end_us"][-1])
 
 
@@ -249,7 +249,7 @@ def read_segments(path: Path) -> SegmentRows:
     """Read the segments of a schedule.
 
     Raises:
-        BrokenFile: If the file cannot be read, lacks a column, or a number is none.
+        BrokenFile: If the file cannot be read, lacks a column, or has an invalid number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

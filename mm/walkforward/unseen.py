@@ -1,8 +1,8 @@
-"""How parameters do on data that they have not seen: log-likelihood, fills predicted at each distance, waiting times.
+"""Out-of-sample tests of parameters: log-likelihood, fills predicted at each distance, waiting times.
 
-If sweeps that reach the best price at distance t come with the intensity A exp(-k t), the expected number of them
-between one and the next is exponential of mean 1, whatever the price does (the time-rescaling theorem); so 1 - exp(-w)
-is uniform, which the Kolmogorov-Smirnov test tests.
+If sweeps that reach the best price at distance t arrive with the intensity A exp(-k t), the expected number of them
+between consecutive ones is exponential with mean 1, for any price path (the time-rescaling theorem); so 1 - exp(-w) is
+uniform, which the Kolmogorov-Smirnov test verifies.
 """
 
 import math
@@ -30,10 +30,10 @@ RATIO = ("ratio", "ratio_low", "ratio_high")
 
 
 def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floats, list[float]]:
-    """Return for each A and k the expected fills of each row, and the Poisson log-likelihood of the rows.
+    """Return the expected fills of each row for each A and k, and the Poisson log-likelihoods of the rows.
 
-    Expected are exposure · A · exp(-k delta), of a cell less that of its far edge: float64[r, n] of r rates and n rows.
-    The likelihood is that with the factorials of the counts.
+    Expected fills are exposure · A · exp(-k delta), for a cell minus that of its far edge: float64[r, n] for r rates
+    and n rows. The likelihood includes the factorials of the counts.
     """
     from mm.calibration.special import gammaln
 
@@ -48,7 +48,7 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floa
 
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
-    """Return the expected fills of all rows by a curve, and the log-likelihood; None where it rules a fill out."""
+    """Return the expected fills of all rows by a curve, and the log-likelihood; None if the curve excludes a fill."""
     from mm.calibration.special import gammaln
 
     expected = points.exposure_s * reached(points, line)
@@ -61,13 +61,13 @@ def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
 
 @dataclass(frozen=True)
 class SegmentBlocks:
-    """The rows of several stretches, by blocks of five minutes that count on from one stretch to the next.
+    """The rows of several spans, by blocks of five minutes that are numbered across spans.
 
     Attributes:
         points: All rows.
-        expected: Predicted fills of each.
-        block: The block of each, over all stretches; a stretch whose rows have no blocks is one.
-        stretch: The number of each block's stretch.
+        expected: Predicted fills of each row.
+        block: The block of each row, over all spans; a span whose rows have no blocks is one block.
+        stretch: The span number of each block.
     """
 
     points: Points
@@ -77,7 +77,7 @@ class SegmentBlocks:
 
     @classmethod
     def of(cls, parts: "Sequence[tuple[Points, Floats]]") -> "SegmentBlocks":
-        """Return the blocks of parts of (points, expected), one or more, in order of time."""
+        """Return the blocks of one or more parts of (points, expected), in order of time."""
         own = [np.maximum(points.block, 0) for points, _ in parts]
         counts = [int(block.max()) + 1 if len(block) else 1 for block in own]
         first = np.cumsum([0, *counts[:-1]])
@@ -91,12 +91,12 @@ class SegmentBlocks:
     def rows(self, into: Ints, count: int) -> list[dict[str, float | None]]:
         """Return exposure, fills, expected fills and their ratio, of each of *count* groups.
 
-        ``ratio`` is seen over predicted, None where nothing was, with a 95 % interval that holds where fills come in
-        bursts (`fill_intervals`); its ends are None in less than two blocks.
+        ``ratio`` is observed over predicted, None without predictions, with a 95 % interval that is valid for bursts of
+        fills (`fill_intervals`); its ends are None with fewer than two blocks.
 
         Args:
             into: The group of each row.
-            count: How many groups there are.
+            count: Number of groups.
         """
         ends = fill_intervals(*(self._summed(into, column, count) for column in (self.points.fills, self.expected)))
         sums = (
@@ -109,7 +109,7 @@ class SegmentBlocks:
         ]
 
     def stretches(self) -> list[Ends]:
-        """Return the 95 % interval of the mean of the fills of each stretch, as `stretch_intervals` has them."""
+        """Return the 95 % interval of the mean of the fills of each span, as in `stretch_intervals`."""
         whole = np.zeros(len(self.block), np.int64)
         fills, expected = (self._summed(whole, column, 1)[:, 0] for column in (self.points.fills, self.expected))
         return stretch_intervals(fills, expected, self.stretch, np.arange(len(fills)) // HOUR_BLOCKS)
@@ -122,15 +122,15 @@ class SegmentBlocks:
 
 
 def ratio_of(fills: float, expected: float, ends: Ends) -> dict[str, float | None]:
-    """Return fills over expected ones with the interval of the mean of the fills, by name."""
+    """Return fills over expected fills with the interval of the mean of the fills, by name."""
     return dict(zip(RATIO, ratio_interval(fills, expected, ends), strict=True))
 
 
 def realised(parts: Sequence[tuple[Points, Floats]]) -> list[dict[str, float | None]]:
-    """Return the fills seen and predicted at each distance, over both sides and all parts of (points, expected).
+    """Return the observed and predicted fills at each distance, over both sides and all parts of (points, expected).
 
     ``delta_ticks`` is the distance or the near edge of a cell, ``width_ticks`` the width of the cell (None for resting
-    orders and for the open cell); the rest is that of `SegmentBlocks.rows`.
+    orders and for the open cell); the rest is as in `SegmentBlocks.rows`.
     """
     if not parts:
         return []
@@ -144,10 +144,9 @@ def realised(parts: Sequence[tuple[Points, Floats]]) -> list[dict[str, float | N
 
 
 def by_band(parts: Sequence[tuple[Points, Floats]], edges: Sequence[float]) -> list[dict[str, float | None]]:
-    """Return the same of bands of distance in ticks between *edges*, from 0 on and beyond the last one.
+    """Return the same for bands of distance in ticks between *edges*, from 0 on and beyond the last one.
 
-    A band is ``from_ticks`` to ``to_ticks``, without the latter, which is None for the last one; one without a row is
-    left out.
+    A band has ``from_ticks`` and ``to_ticks`` (excluded; None for the last band); bands without rows are left out.
     """
     if not parts:
         return []
@@ -165,11 +164,11 @@ def by_band(parts: Sequence[tuple[Points, Floats]], edges: Sequence[float]) -> l
 
 @dataclass(frozen=True)
 class Waits:
-    """The hits of one side in one stretch, on the model's clock.
+    """The hits of one side in one span, in the model's time.
 
     Attributes:
-        between: Expected hits from the begin of the stretch to its first hit, and from each to the next.
-        after: Expected hits from the last one to the end of the stretch.
+        between: Expected hits from the start of the span to its first hit, and from each hit to the next.
+        after: Expected hits from the last hit to the end of the span.
     """
 
     between: Floats
@@ -180,7 +179,7 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
     """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
 
     Args:
-        marks: Of the day.
+        marks: Depth counts of the day.
         side: +1 for bids, -1 for asks.
         window: Start and end, µs.
         rates: A in 1/s and k in 1/tick.
@@ -197,7 +196,7 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
 
 
 def linked(stretches: Iterable[Waits | None]) -> Floats:
-    """Return the waiting times of consecutive stretches; no wait goes on over None, a stretch without a model."""
+    """Return the waiting times of consecutive spans; no wait continues across None, a span without a model."""
     found, waited = [np.empty(0)], 0.0
     for stretch in stretches:
         if stretch is None:
@@ -214,17 +213,17 @@ def linked(stretches: Iterable[Waits | None]) -> Floats:
 
 @dataclass(frozen=True)
 class Tested:
-    """One segment on its own data, which no fit for it had seen.
+    """One segment with tests on its own data, which none of its fits has used.
 
     Attributes:
-        points: Seen, as the fits count them.
-        expected: Predicted fills of each row by the segment's parameters; None where it has none.
-        predicted: By mode, all fills that it predicted; None where the mode had no parameters yet.
+        points: Observed rows, as counted by the fits.
+        expected: Predicted fills of each row by the segment's parameters; None if it has none.
+        predicted: By mode, total predicted fills; None if the mode had no parameters yet.
         loglik: By mode, the Poisson log-likelihood of the rows.
-        waits: By side, waiting times on the segment's clock, of one day after the other; None without parameters, and
-            with those of simulated orders.
-        curve: By the segment's curve, where its shape is another than the exponential: all fills that it predicted, and
-            the log-likelihood of the rows, None where the curve rules a fill out.
+        waits: By side, waiting times in the segment's time, for each of its days; None without parameters, and with
+            parameters of simulated orders.
+        curve: For the segment's curve, if its shape is not exponential: total predicted fills, and the log-likelihood
+            of the rows, None if the curve excludes a fill.
     """
 
     points: Points

@@ -1,4 +1,4 @@
-"""Calibrate on the past, trade the next slice: one schedule, one continuous backtest."""
+"""Calibrate on the past, trade the next segment: one schedule, one continuous backtest."""
 
 import os
 import weakref
@@ -40,7 +40,7 @@ class WalkForward(Shown):
     """A finished walk-forward.
 
     Attributes:
-        schedule: The parameters of every segment, each from data that was known before it began.
+        schedule: The parameters of every segment, each from data that was available before its start.
         result: The backtest over the whole tape; nothing is quoted before the first segment.
     """
 
@@ -48,7 +48,7 @@ class WalkForward(Shown):
     result: "Result"
 
     def lines(self) -> Iterator[str]:
-        """Yield the first lines of the schedule, and of the result."""
+        """Yield the first lines of the schedule, and those of the result."""
         yield from ("walk-forward", *list(self.schedule.lines())[:2], *list(self.result.lines())[:2])
 
     def plot(self) -> Picture:
@@ -64,14 +64,14 @@ def walkforward(
     fallback: Fallback | None = None,
     models: Models | None = None,
 ) -> WalkForward:
-    """Calibrate rolling windows of a tape, and trade each slice with the parameters known before it.
+    """Calibrate rolling windows of a tape, and trade each segment with the parameters available before it.
 
     Args:
         tape: One day, or days in order of time.
-        rules: What binds our orders; their latency parts a training window from its slice.
+        rules: Rules of our orders; their latency separates a training window from its segment.
         config: How windows are measured and fitted; None is ``marks`` with its defaults.
         plan: The windows; None is 120 minutes every 15.
-        fallback: What is used for a window without a usable fit; None carries the last one.
+        fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov, filled by the schedule's
             own intensity.
 
@@ -101,10 +101,10 @@ class Study:
 
     Attributes:
         schedule: The segments.
-        fits: Of each segment's own training window.
-        tests: How each segment did.
-        shapes: Some windows at which shapes of λ(δ) were compared, with what they saw.
-        deltas: Distances of the simulated orders that were played, in ticks; empty by marks.
+        fits: Fit of each segment's own training window.
+        tests: Test of each segment.
+        shapes: Some windows for which shapes of λ(δ) were compared, with their data.
+        deltas: Distances of the simulated orders, in ticks; empty for marks.
     """
 
     schedule: Schedule
@@ -125,9 +125,9 @@ def study(
 
     Args:
         calibrator: Measures the days.
-        plan: Windows and the mode that is used.
-        fallback: What is used for a window without a usable fit; None carries the last one, of any age.
-        memory: Returns a value by its name, from the function where it has none yet; see ``Checkpoint.value``.
+        plan: Windows and the used mode.
+        fallback: Used for a window without a usable fit; None carries the last one, of any age.
+        memory: Returns a value by its name, computed by the function if it is new; see ``Checkpoint.value``.
         step: Called with 1 after each window, for a progress bar.
     """
     windows = {mode: replace(plan, mode=mode).over(calibrator.days) for mode in MODES}
@@ -163,7 +163,7 @@ def study(
 
 
 def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
-    """Return the test of a segment: its own parameters in the *mode* that is used, *rivals* in the others."""
+    """Return the test of a segment: its own parameters in the used *mode*, *rivals* in the others."""
     seen = calibrator.points(segment.start_us, segment.end_us)
     used = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
     rates = {**rivals, mode: used}
@@ -185,8 +185,8 @@ def _waits(
 ) -> dict[int, tuple[Waits, ...] | None]:
     """Return the waiting times of a segment by side; None without parameters, or with those of simulated orders.
 
-    They are between sweeps, as the marks count them. Simulated orders are away while they follow the reference, or are
-    filled in parts and behind a queue, so their A and k are the intensity of other events.
+    They are between sweeps, as counted by the marks. Simulated orders are absent while they follow the reference, or
+    are filled in parts and after a queue, so their A and k are the intensity of other events.
     """
     if used is None or calibrator.config.method != "marks":
         return {1: None, -1: None}
@@ -195,22 +195,22 @@ def _waits(
 
 
 def _of_numpy(value: "np.generic") -> Any:
-    """Return a number of numpy as Python has it."""
+    """Convert a number of numpy to one of Python."""
     return value.item()
 
 
 class Checkpoint:
-    """Computed values of a run by name, on disk: a run that continues after a kill computes none of them again.
+    """Computed values of a run by name, on disk: a run that continues after a kill does not compute them again.
 
-    A line of one file for each value, and a file for each run of simulated orders. A value passes through JSON also
-    where it was just computed, so a run that continues has the same numbers as one that never stopped.
+    One line of a file per value, and one file per run of simulated orders. Values are passed through JSON even when
+    just computed, so that a run that continues has the same numbers as an uninterrupted one.
 
     Attributes:
-        found: How many values were there already.
+        found: Number of values that existed at the start.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open *folder*, which may hold the values of a killed run; a torn last line is cut off."""
+        """Open *folder*, which may have values of a killed run; a torn last line is removed."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "windows.jsonl"
@@ -218,22 +218,22 @@ class Checkpoint:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
-        # as JSON: many small objects would keep the collection of garbage busy
+        # as JSON: many small objects would slow down garbage collection
         self._values = dict(msgspec.json.decode(line, type=tuple[str, msgspec.Raw]) for line in whole.splitlines())
         self.found = len(self._values)
         self._file = self._path.open("ab")
         weakref.finalize(self, self._file.close)
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return the value of *name*, from *make* where there is none yet."""
+        """Return the value of *name*, computed by *make* if there is none yet."""
         if name not in self._values:
             self._values[name] = value = msgspec.Raw(msgspec.json.encode(make(), enc_hook=_of_numpy))
             self._file.write(msgspec.json.encode([name, value]) + b"\n")
-            self._file.flush()  # then a kill of this process does not take it back
+            self._file.flush()  # it survives a kill of this process
         return msgspec.json.decode(self._values[name])
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
-        """Return the run of simulated orders of *name*, from *play* where there is none yet."""
+        """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""
         import numpy as np
 
         path = self._folder / f"{name}.npz"

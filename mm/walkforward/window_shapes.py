@@ -1,4 +1,4 @@
-"""``window_shapes.json``: what some windows over the days saw at each distance, and the curve that was fitted to it."""
+"""``window_shapes.json``: the data of some windows at each distance, and the curves fitted to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ PLACES = ("start_us", "end_us", "train_start_us", "train_end_us")
 
 @dataclass(frozen=True)
 class WindowShape:
-    """One window of a schedule at which the shapes of λ(δ) were compared.
+    """One window of a schedule for which the shapes of λ(δ) were compared.
 
     Attributes:
-        span_us: Begin and end of its segment, then of the stretch that it was trained on.
-        fit: Of its training window.
-        points: Rows of the training window as a calibration shows them, of each distance and side one.
+        span_us: Start and end of its segment, then of its training window, µs.
+        fit: Fit of its training window.
+        points: Rows of the training window as in a calibration, one for each distance and side.
     """
 
     span_us: tuple[int, int, int, int]
@@ -45,7 +45,7 @@ class WindowShape:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], source: str) -> "WindowShape":
-        """Return the window that an object of the file *source* holds; raises BrokenFile where it holds none."""
+        """Return the window of an object of the file *source*; raises BrokenFile if the object is invalid."""
         try:
             delta, side, exposure_s, fills = zip(*content["points"], strict=True)
             begin_us, end_us, train_start_us, train_end_us = (int(content[name]) for name in PLACES)
@@ -57,11 +57,11 @@ class WindowShape:
 
 
 class ShapesShown:
-    """Collects windows at which shapes were compared, spread over the schedule.
+    """Collects windows for which shapes were compared, spread over the schedule.
 
     Args:
         calibrator: Measures the days.
-        windows: How many there will be.
+        windows: Total number of windows.
     """
 
     def __init__(self, calibrator: "Calibrator", windows: int) -> None:
@@ -70,9 +70,9 @@ class ShapesShown:
         self.found: list[WindowShape] = []
 
     def look(self, number: int, segment: "Segment", own: "WindowFit") -> None:
-        """Take the window of this number, if its curve is its own and enough of the schedule has passed since the last.
+        """Add the window *number*, if its curve is its own and enough of the schedule has passed since the last one.
 
-        A curve that kept the shape of an earlier window has no intervals.
+        A curve with the shape of an earlier window has no intervals.
         """
         if number < self._next or not any(one.ci95 for one in own.fit.lambda_curve):
             return
@@ -83,7 +83,7 @@ class ShapesShown:
 
 
 def summed(points: Points) -> Points:
-    """Return one row for each distance and side, over all blocks."""
+    """Return one row per distance and side, over all blocks."""
     first, into = group(points.delta_ticks, -points.side)
     exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
     return Points.of(points.delta_ticks[first], exposure_s, fills, points.side[first])

@@ -1,4 +1,4 @@
-"""Desks for the tests: a still market around 100 with the grid of scenario `empty`, in time that stands still."""
+"""Desks for the tests: a market around 100 without order flow, with the grid of scenario `empty`, and a fixed time."""
 
 import time
 from dataclasses import replace
@@ -24,7 +24,7 @@ def still_desk(preset=PLAIN, grid=GRID, **limits) -> Desk:
 
 
 def still_market(preset=PLAIN, grid=GRID, seconds=time.monotonic, **limits) -> DeskMarket:
-    """Return such a desk with its readers; its time stands still."""
+    """Return such a desk with its readers, at a fixed time."""
     return DeskMarket(still_desk(preset, grid, **limits), START_US, speed=0, seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""The market's readers, and its messages; time stands still."""
+"""The market's readers, and its messages, at a fixed time."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def test_fills_are_pushed_to_their_client_alone():
 
 
 def test_a_reader_that_does_not_read_is_dropped_and_others_are_not():
-    """Nothing waits for it without bound, and the market goes on."""
+    """The queue is bounded, and the market continues."""
 
     async def play() -> None:
         market = still_market()

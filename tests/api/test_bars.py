@@ -55,7 +55,7 @@ def series(rows=ROWS):
 
 @contextmanager
 def service(content, status=200):
-    """Yield the address of a server that gives one answer, and the paths that it was asked for."""
+    """Yield the address of a server that gives one answer, and the requested paths."""
     paths = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -215,7 +215,7 @@ def test_the_mid_goes_through_the_bars_and_prints_add_up(seed):
 
 
 def test_a_client_trades_in_the_market_of_the_bars():
-    """At the bars' own instants; the market's name says that it is synthetic."""
+    """At the bars' own instants; the market's name includes "synthetic"."""
     with service(chart()) as (address, _):
         market = made_market(
             TradingInterface(data_source="yahoo", symbol="aapl", bars_url=address, preset="equity"),

@@ -74,7 +74,7 @@ class Wire:
 
 
 def test_two_hundred_clients_at_once():
-    """Each sends what it wants; positions add up to zero, and every answer is one of the interface."""
+    """Each sends arbitrary requests; positions add up to zero, and every response is a message of the interface."""
 
     async def one(wire, nth):
         side = ("buy", "sell")[nth % 2]

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def text_of(at: Any) -> str:
-    """Return what a page says, a line for each element."""
+    """Return the text of a page, one line per element."""
     kinds = ("title", "subheader", "markdown", "caption", "text", "error", "info", "warning", "success", "code")
     metrics = [f"{one.label} {one.value}" for one in at.metric]
     return "\n".join([*(str(one.value) for kind in kinds for one in at.get(kind)), *metrics])

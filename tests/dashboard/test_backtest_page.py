@@ -31,7 +31,7 @@ def ended(at):
 
 
 def test_every_knob_is_a_control(opened):
-    """By the one declaration; model parameters stand for the knobs that are JSON."""
+    """By the single declaration; model parameters replace the knobs that are JSON."""
     at = opened("backtest_page", **ASKED)
     assert not at.exception
     keys = {one.key for one in [*at.text_input, *at.selectbox]}

@@ -48,7 +48,7 @@ def test_runs_of_one_run_id_stand_in_the_menu_each_by_its_folder(opened, made, t
 
 
 def test_the_scale_of_rates_is_that_of_what_was_seen(opened, made):
-    """A fit reaches farther than it says anything, and would press the points into a band."""
+    """A fit reaches farther than it is informative, and would flatten the points into a band."""
     at = opened("calibration_page", run="fitted")
     rows = csv.DictReader((made / FIT / "calibration_points.csv").read_text().splitlines())
     rates = [float(row["lambda_per_s"]) for row in rows if float(row["fills"])]

@@ -37,7 +37,7 @@ def rows_of(trace, span):
 
 @given(traces())
 def test_the_extremes_of_each_pixel_are_drawn(case):
-    """What stands out for a moment is seen at any zoom, and nothing is drawn that is not in the data."""
+    """Extremes are visible at any zoom, and nothing is drawn that is not in the data."""
     trace, span = case
     wanted = rows_of(trace, span)
     drawn = [(int(us), value) for piece in thinned(trace, span, COLUMNS) for us, value in zip(*piece, strict=True)]
@@ -94,7 +94,7 @@ def zoom(monkeypatch):
 
 
 def test_a_drag_zooms_and_the_buttons_lead_back(zoom):
-    """The ends may come in either order, and lie outside."""
+    """The ends may be in either order, and outside."""
     found, kept = zoom
     assert found.span == (0, 100_000_000)
     found.choose(60_000, 40_000)

@@ -48,7 +48,7 @@ def test_a_file_without_a_whole_row_has_no_tail(tmp_path, text):
 
 
 def test_a_day_that_is_recorded_shows_its_book_and_trades(tmp_path):
-    """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a level that is not there is left out."""
+    """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a missing level is left out."""
     frames = HEAD + "T1,1000000,99,2,102,2,98,1,103,1\nT1,2000000,100,1,101,3,99,5,,\n"
     day = day_of(tmp_path, frames, TRADES + "101,0.5,false,1500000\n100,0.25,true,1600000\n")
     found = recorded_tail(day)

@@ -23,7 +23,7 @@ def test_a_recorded_day_shows_its_market(opened):
 
 
 def test_the_whole_day_can_be_left_out(opened):
-    """It is read where it is wanted."""
+    """It is read when requested."""
     at = opened("market_page")
     at.toggle[0].set_value(False).run()
     assert charts_of(at) == 4

@@ -33,7 +33,7 @@ def test_two_runs_are_side_by_side(opened):
 
 
 def test_without_a_name_the_newest_run_is_shown_and_named(opened):
-    """The address can then be sent to somebody."""
+    """The address can then be shared."""
     at = opened("runs_page")
     assert "".join(at.query_params["run"]) == "wide"
     assert [one.value for one in at.subheader] == ["wide"]
@@ -92,13 +92,13 @@ def test_no_run_at_all(opened, tmp_path):
 
 
 def test_a_day_that_changed_since_is_not_drawn(opened, made, tmp_path):
-    """The prices of another day would stand beside our quotes."""
+    """The prices of another day would be drawn with our quotes."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     with next((tmp_path / "data").glob("*/*/trades_ws*")).open("a") as file:
         file.write("\n")
     at = opened("runs_page", tmp_path, run="base")
     assert re.search(
-        r"is not the data that the run read: it has [\d,]+ bytes, and had [\d,]+ when the run read it", text_of(at)
+        r"is not the data that the run read: it has [\d,]+ bytes, but had [\d,]+ when the run read it", text_of(at)
     )
     assert charts_of(at) == 6
 

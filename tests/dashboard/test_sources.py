@@ -32,7 +32,7 @@ def test_folders_that_are_not_there_are_empty(tmp_path):
 
 
 def test_a_run_is_read_with_its_market(made):
-    """The best prices stand around the mid that the run saw."""
+    """The best prices are around the mid of the run."""
     folders = Folders(made / "data", made / "out")
     run = traded_run(folders.run("base"))
     market = market_of_run(run, folders)

@@ -101,7 +101,7 @@ def test_pickled_arrays_are_not_loaded(folder):
 def test_arrays_that_make_no_kernel_are_refused(tmp_path):
     """A tree that never ends, with a right hash."""
     write(tmp_path, ABOUT, {**FOREST, "0.left": np.array([0, -1, -1, -1])})
-    with pytest.raises(BrokenFile, match="children do not stand after it"):
+    with pytest.raises(BrokenFile, match="children are not after it"):
         Artefact.read(tmp_path).predictor()
 
 

@@ -39,9 +39,9 @@ def test_trees_are_averaged():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"left": [0, -1, -1]}, "children do not stand after it"),
-        ({"right": [3, -1, -1]}, "children do not stand after it"),
-        ({"left": [-5, -1, -1]}, "children do not stand after it"),
+        ({"left": [0, -1, -1]}, "children are not after it"),
+        ({"right": [3, -1, -1]}, "children are not after it"),
+        ({"left": [-5, -1, -1]}, "children are not after it"),
         ({"feature": [2, -1, -1]}, "compares input 2; there are 2"),
         ({"feature": [-2, -1, -1]}, "compares input"),
         ({"roots": [3]}, "begins at node 3"),

@@ -12,9 +12,6 @@ _EARLY = _INTERRUPTED is signal.default_int_handler and threading.current_thread
 if _EARLY:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-# Collect young objects ten times less often than by default: jobs make many objects and hardly any cycles.
-gc.set_threshold(7_000, 10, 10)
-
 import click
 
 import mm
@@ -26,6 +23,8 @@ from mm.cli.frame import Commands, Program
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Garbage collection at the end of the process would visit everything imported: 0.1 s.
 atexit.register(gc.freeze)
+# Collect young objects ten times less often than by default: jobs make many objects and hardly any cycles.
+gc.set_threshold(7_000, 10, 10)
 
 _DATA: Commands = {
     "import": ("Turn raw captures, or files of others, into day folders.", "mm.commands.data:import_command"),

@@ -3,13 +3,12 @@
 import hashlib
 import json
 
-import msgspec
 import pytest
 
 from mm.dayfolder import buffered_writer
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.manifest import note_manifest, proved_tails, read_manifest, unseal
+from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
 
@@ -73,46 +72,6 @@ def test_a_manifest_that_cannot_be_read_is_named(folder):
         read_manifest(folder)
     folder.manifest.unlink()
     assert read_manifest(folder) is None
-
-
-def test_a_manifest_is_written_as_a_strict_library_writes_it(folder):
-    """One space deep, text as it is; and what a newer version adds to it is passed over."""
-    note_manifest(folder, ['Ö"1\\'], [])
-    read, text = read_manifest(folder), folder.manifest.read_bytes()
-    assert text == msgspec.json.format(msgspec.json.encode(json.loads(text)), indent=1) + b"\n"
-    content = json.loads(text)
-    folder.manifest.write_text(json.dumps({**content, "more": 1}), encoding="utf-8")
-    assert read_manifest(folder) == read
-    folder.manifest.write_bytes(text)
-    unseal(folder)
-    assert (read.runs, folder.manifest.read_bytes()) == (['Ö"1\\'], text)
-
-
-@pytest.mark.parametrize("where", ["manifest", "entry"])
-def test_a_manifest_of_other_values_is_not_read(folder, where):
-    """Each value has one type, and only ids may be missing or null."""
-    strict = {
-        **dict.fromkeys(("schema_version", "rows", "bytes"), (None, True, "1", 1.5, ...)),
-        **dict.fromkeys(("symbol", "day", "path", "sha256"), (None, 1, ["a"], ...)),
-        **dict.fromkeys(("first_id", "last_id"), (True, "1", 1.5)),
-        "sealed": (None, 1, "true", ...),
-        "runs": (None, "R1", [1], {}, ...),
-        "files": (None, {}, [1], [[]], ...),
-    }
-    whole = json.loads(folder.manifest.read_text(encoding="utf-8"))
-    for name in whole if where == "manifest" else whole["files"][0]:
-        for wrong in strict[name]:
-            content = json.loads(folder.manifest.read_text(encoding="utf-8"))
-            object_ = content if where == "manifest" else content["files"][0]
-            object_.pop(name) if wrong is ... else object_.update({name: wrong})
-            folder.manifest.write_text(json.dumps(content), encoding="utf-8")
-            with pytest.raises(BrokenFile, match="not a manifest"):
-                read_manifest(folder)
-            folder.manifest.write_text(json.dumps(whole), encoding="utf-8")
-    for name in ("first_id", "last_id"):
-        del whole["files"][2][name]
-    folder.manifest.write_text(json.dumps(whole), encoding="utf-8")
-    assert read_manifest(folder).files[2][-2:] == (None, None)
 
 
 def test_what_is_written_by_now_is_noted_and_proved(tmp_path):

@@ -1,6 +1,6 @@
 # Generated from mm/calibration/_curve_steps.pyx by `make stubs`; edit that file instead.
 
-"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, and step functions.
+"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, step functions, and tilted shares.
 
 Why compiled: a comparison of shapes evaluates some three hundred curves of fewer than a hundred rows, and some hundred
 updates of steps; each evaluation is thirty sums, each cheaper than a numpy call (docs/performance.md, "The
@@ -75,4 +75,14 @@ def climb(
         steps: float64[n], 0 or more.
         turns: Maximum number of updates; the likelihood is evaluated after every tenth.
         enough: The iteration ends when ten updates gain less than this, in nats.
+    """
+
+def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
+    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+
+    Args:
+        offset: Ln of the base shares, up to a constant.
+        delta: Distances, of the order of 1.
+        fills: Counts.
+        degree: 1 for b alone, 2 for b and c.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, and step functions.
+"""Maximum likelihood of curves (`mm.calibration.shapes`): parametric ones, step functions, and tilted shares.
 
 Why compiled: a comparison of shapes evaluates some three hundred curves of fewer than a hundred rows, and some hundred
 updates of steps; each evaluation is thirty sums, each cheaper than a numpy call (docs/performance.md, "The
@@ -341,3 +341,76 @@ def climb(
             moved += first[at] - beyond[at]
             if seconds[at] > 0:
                 steps[at] = steps[at] * max(moved, 0.0) / seconds[at]
+
+
+def tilted(const double[::1] offset, const double[::1] delta, const double[::1] fills, int degree) -> float:
+    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
+
+    Args:
+        offset: Ln of the base shares, up to a constant.
+        delta: Distances, of the order of 1.
+        fills: Counts.
+        degree: 1 for b alone, 2 for b and c.
+    """
+    cdef double b = 0, c = 0, up_b, up_c, height, higher, gained
+    cdef double[5] moments  # of delta under the shares: powers 1 to 4; [0] is the height
+    cdef double first = 0, second = 0, total = 0, slope_b, slope_c, bb, bc, cc, ridge, det
+    cdef Py_ssize_t row
+    cdef int step, halving
+    for row in range(delta.shape[0]):
+        total += fills[row]
+        first += fills[row] * delta[row]
+        second += fills[row] * delta[row] * delta[row]
+    height = tilt_height(offset, delta, fills, b, c, moments)
+    for step in range(50):
+        slope_b, slope_c = first - total * moments[1], second - total * moments[2]
+        bb, bc = moments[2] - moments[1] * moments[1], moments[3] - moments[1] * moments[2]
+        cc = moments[4] - moments[2] * moments[2]
+        ridge = 1e-12 * (bb + cc) + 1e-300
+        bb, cc = total * (bb + ridge), total * (cc + ridge)
+        bc *= total
+        det = bb * cc - bc * bc
+        up_b = slope_b / bb if degree == 1 else (cc * slope_b - bc * slope_c) / det
+        up_c = 0 if degree == 1 else (bb * slope_c - bc * slope_b) / det
+        for halving in range(30):
+            higher = tilt_height(offset, delta, fills, b + up_b, c + up_c, moments)
+            if higher >= height:
+                break
+            up_b, up_c = up_b / 2, up_c / 2
+        else:
+            return height
+        gained, height = higher - height, higher
+        b, c = b + up_b, c + up_c
+        if gained <= 1e-10:
+            break
+    return height
+
+
+cdef double tilt_height(
+    const double[::1] offset, const double[::1] delta, const double[::1] fills, double b, double c, double* moments
+) noexcept:
+    """Return the log-likelihood at b and c, and the *moments* of delta there."""
+    cdef double top = -INFINITY, mass = 0, height = 0, total = 0, value, weight, d
+    cdef Py_ssize_t row
+    for row in range(delta.shape[0]):
+        d = delta[row]
+        value = offset[row] + (b + c * d) * d
+        top = max(top, value)
+        if fills[row]:
+            height += fills[row] * value
+            total += fills[row]
+    moments[1] = moments[2] = moments[3] = moments[4] = 0
+    for row in range(delta.shape[0]):
+        d = delta[row]
+        weight = exp(offset[row] + (b + c * d) * d - top)
+        mass += weight
+        weight *= d
+        moments[1] += weight
+        weight *= d
+        moments[2] += weight
+        weight *= d
+        moments[3] += weight
+        moments[4] += weight * d
+    for row in range(1, 5):
+        moments[row] /= mass
+    return height - total * (top + log(mass))

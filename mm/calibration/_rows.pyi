@@ -90,7 +90,12 @@ class Rows:
     def at(self, k: float) -> At:
         """Return likelihood and moments at *k*."""
     def falls_at(
-        self, slope: Callable[[At], tuple[float, float]] | None, start: float, low: float, high: float, floor: float
+        self,
+        slope: Callable[[At], tuple[float, float]] | None,
+        start: float,
+        floor: float,
+        low: float = ...,
+        high: float = ...,
     ) -> float:
         """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
 
@@ -99,9 +104,20 @@ class Rows:
         Args:
             slope: Returns the slope and its derivative at one k; None for the score.
             start: Initial k.
-            low: Lower end.
-            high: Upper end.
             floor: Smallest k.
+            low, high: Ends of the bracket.
+        """
+    def profile_ends(
+        self, estimate: object, near: float, span: float, limit: float, floor: float, *, penalised: bool
+    ) -> tuple[float, float, float, float]:
+        """Return the ends of the profile-likelihood intervals of k, in units of the span, and of ln A; NaN for none.
+
+        Args:
+            estimate: The peak, in ticks.
+            near, span: Nearest distance of the table, and from there to the farthest, in ticks.
+            limit: Square root of twice the fall of the likelihood at an end.
+            floor: The smallest k.
+            penalised: Whether the likelihood includes Jeffreys prior.
         """
     def alone(self, peak: float) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
@@ -113,16 +129,6 @@ class Rows:
         Args:
             peak: The k of a peak.
         """
-
-def tilted(offset: NDArray[np.float64], delta: NDArray[np.float64], fills: NDArray[np.float64], degree: int) -> float:
-    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
-
-    Args:
-        offset: Ln of the base shares, up to a constant.
-        delta: Distances, of the order of 1.
-        fills: Counts.
-        degree: 1 for b alone, 2 for b and c.
-    """
 
 def sound(
     delta: NDArray[np.float64],

@@ -7,7 +7,7 @@ numpy call costs more than its work (``mm bench calibration``, row "one fit").
 
 from collections.abc import Callable
 
-from libc.math cimport INFINITY, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh
+from libc.math cimport INFINITY, NAN, copysign, cosh, exp, expm1, fabs, isfinite, log, sinh, sqrt
 from libc.stdint cimport int8_t, int64_t
 from libc.stdlib cimport free, malloc
 
@@ -23,6 +23,9 @@ cdef double CLOSE = 1e-9  # relative size of the last Newton step; the error is 
 cdef double DIGITS = 1e-15  # relative precision of floats
 cdef double REACH = 8.0  # maximum step, as a multiple of the starting k, or 1
 
+cdef int END_TURNS = 60  # of the search for an end of an interval
+cdef double END_CLOSE = 1e-5, END_DIGITS = 1e-13  # its last Newton step, whose error is the square; relative precision
+
 LEAST_K = 1e-6  # cells only: below this, over the whole span, no data can distinguish k from 0
 FARTHEST = 1e100
 cdef double LEAST_CELL_K = LEAST_K, FARTHEST_K = FARTHEST
@@ -34,6 +37,12 @@ cdef struct Within:
     double mean      # of the depth within the cell
     double variance
     double third     # central moment
+
+
+cdef struct Hill:
+    bint over_k, penalised
+    double limit, near, span  # as `Rows.profile_ends` takes them
+    double log_a, k, ridge, floor  # the peak, and the change of the best k with ln A; k in units of the span
 
 
 cdef class At:
@@ -61,17 +70,17 @@ cdef class At:
     @property
     def score(self) -> float:
         """Derivative of the log-likelihood in k."""
-        return self.total * (self.mean - self.seen)
+        return self.rise()
 
     @property
     def bend(self) -> float:
         """Derivative of the score."""
-        return self.total * (self.seen_inner - self.variance - self.inner)
+        return self.turn()
 
     @property
     def penalised_log_likelihood(self) -> float:
         """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
-        return self.log_likelihood + log(max(self.variance, TINY)) / 2
+        return self.height(True)
 
     @property
     def penalised_score(self) -> float:
@@ -82,6 +91,15 @@ cdef class At:
     def penalised_bend(self) -> float:
         """Second derivative of the penalised log-likelihood."""
         return self.bend + self.prior_bend
+
+    cdef double rise(self) noexcept:
+        return self.total * (self.mean - self.seen)
+
+    cdef double turn(self) noexcept:
+        return self.total * (self.seen_inner - self.variance - self.inner)
+
+    cdef double height(self, bint penalised) noexcept:
+        return self.log_likelihood + log(max(self.variance, TINY)) / 2 if penalised else self.log_likelihood
 
 
 cdef class Rows:
@@ -147,6 +165,9 @@ cdef class Rows:
 
     def at(self, double k) -> At:
         """Return likelihood and moments at *k*."""
+        return self.at_k(k)
+
+    cdef At at_k(self, double k):
         cdef At found = At.__new__(At)
         found.k, found.total = k, self.total
         self.weigh(k, found)
@@ -157,9 +178,9 @@ cdef class Rows:
         self,
         slope: Callable[[At], tuple[float, float]] | None,
         double start,
-        double low,
-        double high,
         double floor,
+        double low=-INFINITY,
+        double high=INFINITY,
     ) -> float:
         """Return a zero crossing from above of a slope, by bracketed Newton steps; the smallest k if it is negative.
 
@@ -168,16 +189,26 @@ cdef class Rows:
         Args:
             slope: Returns the slope and its derivative at one k; None for the score.
             start: Initial k.
-            low: Lower end.
-            high: Upper end.
             floor: Smallest k.
+            low, high: Ends of the bracket.
         """
+        return self.falls(slope, NULL, 0.0, start, low, high, floor)
+
+    cdef double falls(
+        self, object slope, Hill* hill, double log_a, double start, double low, double high, double floor
+    ) except? -1.0:
+        """Return what `falls_at` returns; of the slope in k at ln A where a *hill* is given."""
         cdef double k = start, value, bend, step, longest
         cdef int turn
         cdef At at
         for turn in range(TURNS):
-            at = self.at(k)
-            value, bend = (at.score, at.bend) if slope is None else slope(at)
+            at = self.at_k(k)
+            if hill is not NULL:
+                value = self.slope_at(hill, log_a, at, &bend)
+            elif slope is None:
+                value, bend = at.rise(), at.turn()
+            else:
+                value, bend = slope(at)
             if value > 0:
                 low = k
             elif value < 0 and k > floor:
@@ -194,6 +225,82 @@ cdef class Rows:
             if fabs(step) <= DIGITS * max(fabs(k), 1e-3):
                 break
         return k
+
+    def profile_ends(
+        self, estimate: object, double near, double span, double limit, double floor, *, bint penalised
+    ) -> tuple[float, float, float, float]:
+        """Return the ends of the profile-likelihood intervals of k, in units of the span, and of ln A; NaN for none.
+
+        Args:
+            estimate: The peak, in ticks.
+            near, span: Nearest distance of the table, and from there to the farthest, in ticks.
+            limit: Square root of twice the fall of the likelihood at an end.
+            floor: The smallest k.
+            penalised: Whether the likelihood includes Jeffreys prior.
+        """
+        cdef double log_a = estimate.logA, k = estimate.k, ridge = estimate.cov_logA_k / estimate.var_logA * span
+        cdef Hill hill = Hill(True, penalised, limit, near, span, log_a, k * span, ridge, floor)
+        cdef double step = limit * <double> estimate.se_k * span
+        low, high = self.end(&hill, hill.k, -step, floor), self.end(&hill, hill.k, step, -INFINITY)
+        hill.over_k, step = False, limit * <double> estimate.se_logA
+        return low, high, self.end(&hill, log_a, -step, -INFINITY), self.end(&hill, log_a, step, -INFINITY)
+
+    cdef double end(self, Hill* hill, double top, double step, double floor) except? -1.0:
+        """Return where a profile likelihood has fallen to the limit; NaN if it has not at the floor.
+
+        Newton steps on the square root of twice the fall, which is nearly linear.
+        """
+        cdef double slope, highest = self.height(hill, top, &slope), here, fall, ahead
+        cdef double near = top, far = copysign(INFINITY, step), at = top + step
+        cdef int turn
+        for turn in range(END_TURNS):
+            at = max(at, floor)
+            here = self.height(hill, at, &slope)
+            fall = sqrt(max(2 * (highest - here), 0.0))
+            if fall < hill.limit:
+                near = at
+            elif fall >= hill.limit:
+                far = at
+            else:
+                return NAN
+            if near == floor:
+                return NAN
+            ahead = at + fall * (fall - hill.limit) / slope if slope else far
+            if not min(near, far) < ahead < max(near, far) or not isfinite(ahead):
+                ahead = (near + far) / 2 if isfinite(far) else top + 2 * (at - top)
+            if fabs(fall - hill.limit) <= END_CLOSE or fabs(ahead - at) <= END_DIGITS * fabs(ahead - top):
+                return ahead
+            at = ahead
+        return at if isfinite(far) else NAN
+
+    cdef double height(self, Hill* hill, double at, double* slope) except? -1.0:
+        """Return the profile likelihood at k or at ln A, and its derivative."""
+        cdef At here
+        cdef double log_expected, expected, counted
+        if hill.over_k:
+            here = self.at_k(at)
+            slope[0] = here.rise() + here.prior_slope if hill.penalised else here.rise()
+            return here.height(hill.penalised)
+        log_expected = max(hill.k + hill.ridge * (at - hill.log_a), hill.floor)
+        here = self.at_k(self.falls(None, hill, at, log_expected, -INFINITY, INFINITY, hill.floor))
+        log_expected = log_expected_of(hill, at, here)
+        expected = exp(min(log_expected, LARGE))
+        counted = here.total + hill.penalised  # the prior is A times a function of k
+        slope[0] = counted - expected
+        return here.height(hill.penalised) + counted * log_expected - expected
+
+    cdef double slope_at(self, Hill* hill, double log_a, At at, double* bend) noexcept:
+        """Return the derivative in k of the likelihood at ln A, and that of it."""
+        cdef double expected = exp(min(log_expected_of(hill, log_a, at), LARGE))
+        cdef double beyond = 1 / at.k if self.cells else 0.0  # of the depth, not part of ln g
+        cdef double steep = hill.near / hill.span + at.mean - beyond, seen = hill.near / hill.span + at.seen - beyond
+        cdef double fall = beyond * beyond - at.variance - at.inner, seen_fall = beyond * beyond - at.seen_inner
+        cdef double value = expected * steep - at.total * seen
+        bend[0] = expected * (fall - steep * steep) - at.total * seen_fall
+        if not hill.penalised:
+            return value
+        bend[0] += at.prior_bend - fall
+        return value + at.prior_slope - steep
 
     def alone(self, double peak) -> bool:
         """Return whether the likelihood of cells can have no other peak than *peak*.
@@ -229,7 +336,7 @@ cdef class Rows:
             k, leap = peak, LEAPS[3]
             while LEAST_CELL_K < k < FARTHEST_K:
                 k *= leap if way > 0 else 1 / leap
-                at = self.at(k)
+                at = self.at_k(k)
                 depth = way * (at.seen - at.mean)
                 if not depth > 0:
                     return False
@@ -310,6 +417,11 @@ cdef class Rows:
         found.prior_bend = bend / (2 * second) - 2 * found.prior_slope**2
 
 
+cdef inline double log_expected_of(Hill* hill, double log_a, At at) noexcept:
+    """Return ln of the expected number of fills."""
+    return log_a - at.k * hill.near / hill.span + at.log_mass
+
+
 cdef Within within_cell(double k, double width) noexcept:
     """Return the moments of an exponential depth of rate k within [0, width)."""
     cdef double z = k * width, y = z * z, wide
@@ -345,79 +457,6 @@ cdef double overhang(double k, double width) noexcept:
     return width * exp(-k * width) / -expm1(-k * width) if k * width > 0 and isfinite(width) else 0.0
 
 
-def tilted(const double[::1] offset, const double[::1] delta, const double[::1] fills, int degree) -> float:
-    """Return the maximum log-likelihood of shares ∝ exp(offset + b·delta [+ c·delta²]), by damped Newton steps.
-
-    Args:
-        offset: Ln of the base shares, up to a constant.
-        delta: Distances, of the order of 1.
-        fills: Counts.
-        degree: 1 for b alone, 2 for b and c.
-    """
-    cdef double b = 0, c = 0, up_b, up_c, height, higher, gained
-    cdef double[5] moments  # of delta under the shares: powers 1 to 4; [0] is the height
-    cdef double first = 0, second = 0, total = 0, slope_b, slope_c, bb, bc, cc, ridge, det
-    cdef Py_ssize_t row
-    cdef int step, halving
-    for row in range(delta.shape[0]):
-        total += fills[row]
-        first += fills[row] * delta[row]
-        second += fills[row] * delta[row] * delta[row]
-    height = tilt_height(offset, delta, fills, b, c, moments)
-    for step in range(50):
-        slope_b, slope_c = first - total * moments[1], second - total * moments[2]
-        bb, bc = moments[2] - moments[1] * moments[1], moments[3] - moments[1] * moments[2]
-        cc = moments[4] - moments[2] * moments[2]
-        ridge = 1e-12 * (bb + cc) + 1e-300
-        bb, cc = total * (bb + ridge), total * (cc + ridge)
-        bc *= total
-        det = bb * cc - bc * bc
-        up_b = slope_b / bb if degree == 1 else (cc * slope_b - bc * slope_c) / det
-        up_c = 0 if degree == 1 else (bb * slope_c - bc * slope_b) / det
-        for halving in range(30):
-            higher = tilt_height(offset, delta, fills, b + up_b, c + up_c, moments)
-            if higher >= height:
-                break
-            up_b, up_c = up_b / 2, up_c / 2
-        else:
-            return height
-        gained, height = higher - height, higher
-        b, c = b + up_b, c + up_c
-        if gained <= 1e-10:
-            break
-    return height
-
-
-cdef double tilt_height(
-    const double[::1] offset, const double[::1] delta, const double[::1] fills, double b, double c, double* moments
-) noexcept:
-    """Return the log-likelihood at b and c, and the *moments* of delta there."""
-    cdef double top = -INFINITY, mass = 0, height = 0, total = 0, value, weight, d
-    cdef Py_ssize_t row
-    for row in range(delta.shape[0]):
-        d = delta[row]
-        value = offset[row] + (b + c * d) * d
-        top = max(top, value)
-        if fills[row]:
-            height += fills[row] * value
-            total += fills[row]
-    moments[1] = moments[2] = moments[3] = moments[4] = 0
-    for row in range(delta.shape[0]):
-        d = delta[row]
-        weight = exp(offset[row] + (b + c * d) * d - top)
-        mass += weight
-        weight *= d
-        moments[1] += weight
-        weight *= d
-        moments[2] += weight
-        weight *= d
-        moments[3] += weight
-        moments[4] += weight * d
-    for row in range(1, 5):
-        moments[row] /= mass
-    return height - total * (top + log(mass))
-
-
 def sound(
     const double[:] delta, const double[:] width, const double[:] exposure, const double[:] fills, double largest
 ) -> bool:
@@ -441,7 +480,7 @@ def sound(
     return well
 
 
-def distinct_numbers(const int64_t[:] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def distinct_numbers(const int64_t[::1] keys, int64_t most) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct keys, ascending, and the index of each key among them.
 
     Args:
@@ -467,7 +506,7 @@ def distinct_numbers(const int64_t[:] keys, int64_t most) -> tuple[NDArray[np.in
 
 
 def sums_by_row(
-    const int64_t[:] row, const double[:] exposure, const double[:] fills, Py_ssize_t count
+    const int64_t[::1] row, const double[:] exposure, const double[:] fills, Py_ssize_t count
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums of exposure and fills of each of *count* rows, added in the order of the points.
 
@@ -478,15 +517,15 @@ def sums_by_row(
         count: Number of rows.
     """
     found = np.zeros((2, count))
-    cdef double[:, ::1] sums = found
+    cdef double[::1] spent = found[0], hits = found[1]
     cdef Py_ssize_t point
     if not row.shape[0] == exposure.shape[0] == fills.shape[0]:
         raise ValueError("rows: columns of unequal length")
     for point in range(row.shape[0]):
         if not 0 <= row[point] < count:
             raise ValueError(f"rows: row {row[point]} of {count}")
-        sums[0, row[point]] += exposure[point]
-        sums[1, row[point]] += fills[point]
+        spent[row[point]] += exposure[point]
+        hits[row[point]] += fills[point]
     return found[0], found[1]
 
 
@@ -494,7 +533,7 @@ def dispersed(
     place: tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]],
     const double[:] exposure,
     const double[:] fills,
-    const double[:] rate,
+    const double[::1] rate,
     Py_ssize_t blocks,
 ) -> tuple[float, float]:
     """Return the squares of how far the fills of a block are off what is expected, and their sum of Poisson flow.
@@ -509,9 +548,11 @@ def dispersed(
         rate: Fills per second of each row.
         blocks: Number of blocks.
     """
-    cdef const int64_t[:] block = place[0], row = place[2]
+    cdef const int64_t[::1] block = place[0], row = place[2]
     cdef const int8_t[:] side = place[1]
     cdef double[:, :, ::1] sums = np.zeros((2, 3, blocks))
+    cdef double* means = &sums[0, 0, 0] if blocks else NULL
+    cdef double* counts = &sums[1, 0, 0] if blocks else NULL
     cdef Py_ssize_t point, at, way
     cdef double expected, total, share, off, squares = 0, poisson = 0
     if not block.shape[0] == side.shape[0] == row.shape[0] == exposure.shape[0] == fills.shape[0]:
@@ -519,8 +560,9 @@ def dispersed(
     for point in range(block.shape[0]):
         if not (0 <= block[point] < blocks and -1 <= side[point] <= 1 and 0 <= row[point] < rate.shape[0]):
             raise ValueError(f"rows: point {point} is in no block, side or row")
-        sums[0, side[point] + 1, block[point]] += exposure[point] * rate[row[point]]
-        sums[1, side[point] + 1, block[point]] += fills[point]
+        at = (side[point] + 1) * blocks + block[point]
+        means[at] += exposure[point] * rate[row[point]]
+        counts[at] += fills[point]
     for way in (2, 0, 1):
         expected, total = pairwise(&sums[0, way, 0], blocks), pairwise(&sums[1, way, 0], blocks)
         if not (expected > 0 and total > 0):

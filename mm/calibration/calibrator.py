@@ -361,10 +361,6 @@ class Calibrator:
             self._reach = start_us, end_us, reach_of(swept, PER_TICK[self.config.reference])
         return self._reach[2]
 
-    def predictive_ci95(self, start_us: int, end_us: int, horizon_s: float) -> tuple[float, float] | None:
-        """Return the 95 % interval of the fills in the *horizon_s* after ``[start_us, end_us)``; None if too short."""
-        return predictive_ci95(self.points(start_us, end_us), horizon_s)
-
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""
         return sigma_of([self.marks.moves(*part) for part in self.parts(start_us, end_us)])

@@ -227,9 +227,9 @@ def score_peak(table: Table) -> float | None:
     if not table.cells:
         at = table.at(0.0)
         level = abs(at.mean - at.seen) < ROUNDING
-        return 0.0 if level else falls_at(table, None, _first_guess(at.seen))
+        return 0.0 if level else table.rows.falls_at(None, _first_guess(at.seen), table.least_k)
     guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
-    peak = falls_at(table, None, guess if guess > 0 else 1.0)
+    peak = table.rows.falls_at(None, guess if guess > 0 else 1.0, table.least_k)
     if table.rows.alone(peak):
         return peak if peak > LEAST_K else None
     return _highest(table, _score, lambda at: at.log_likelihood, (LEAST_K, _beyond(table, _score, 1)))
@@ -247,16 +247,6 @@ def penalised_peak(table: Table, peak: float | None) -> float | None:
         low = LEAST_K if table.cells else _beyond(table, _penalised, -1)
         ends = low, _beyond(table, _penalised, 1)
     return _highest(table, _penalised, lambda at: at.penalised_log_likelihood, ends)
-
-
-def falls_at(
-    table: Table, slope: Slope | None, start: float, between: tuple[float, float] = (-math.inf, math.inf)
-) -> float:
-    """Return a zero crossing of *slope* from above, by bracketed Newton steps; the smallest k if it is negative.
-
-    If there are several, any of them. None is the slope of the likelihood.
-    """
-    return table.rows.falls_at(slope, start, *between, table.least_k)
 
 
 def _score(at: At) -> tuple[float, float]:
@@ -293,7 +283,7 @@ def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:
 def _highest(table: Table, slope: Slope, value: Callable[[At], float], ends: tuple[float, float]) -> float | None:
     """Return the highest of possibly several maxima between two ends of a function; None if it only falls."""
     falls = [
-        falls_at(table, slope, near + (far - near) * here / (here - there), (near, far))
+        table.rows.falls_at(slope, near + (far - near) * here / (here - there), table.least_k, near, far)
         for (near, here), (far, there) in pairwise((k, slope(table.at(k))[0]) for k in _grid(table, *ends))
         if here > 0 >= there
     ]

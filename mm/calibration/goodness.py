@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._rows import dispersed, tilted
+from mm.calibration._curve_steps import tilted
+from mm.calibration._rows import dispersed
 from mm.calibration.estimators import Absent, Estimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by

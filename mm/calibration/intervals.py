@@ -1,15 +1,14 @@
 """Uncertainty of a fit: 95 % intervals of A and k, predictive intervals of fills, and draws of A and k."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL
 from mm.backtest.metrics.long_run import cosines, long_run_error
-from mm.calibration._rows import At
-from mm.calibration.estimators import Estimate, falls_at
+from mm.calibration.estimators import Estimate
 from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, Sample, Table
 from mm.calibration.points import Points
@@ -18,9 +17,6 @@ from mm.errors import FitError
 
 LEVEL = 0.95
 
-ENOUGH = 1e-5  # size of the last Newton step; the error is its square
-DIGITS = 1e-13
-TURNS = 60
 HORIZON_S = 900.0  # of a fit outside of a schedule
 LEAST_STRETCHES = 3
 HALF = 0.5  # fills added, so that empty periods have a logarithm
@@ -47,8 +43,10 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
         estimate: The maximum of the likelihood.
         penalised: Whether the likelihood includes Jeffreys prior, as in a Firth fit.
     """
-    hill = _Hill(table, penalised=penalised)
-    return Intervals(A=_exp(_profile_log_a(hill, estimate)), k=_profile_k(hill, estimate))
+    span = table.span
+    low, high, *log_a = table.rows.profile_ends(estimate, table.near, span, NORMAL, table.least_k, penalised=penalised)
+    low = 0.0 if table.cells and math.isnan(low) else low
+    return Intervals(A=_exp((log_a[0], log_a[1])), k=_finite((low / span, high / span)))
 
 
 def wald(estimate: Estimate) -> Intervals:
@@ -77,108 +75,6 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     return _around(estimate, *(reach * float(long_run_error(error)) for error in (error_log_a, error_k)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Hill:
-    """The log-likelihood over (ln A, k), k in units of the table's span, with or without the prior."""
-
-    table: Table
-    penalised: bool
-
-    def over_k(self, k: float) -> tuple[float, float]:
-        """Return the profile likelihood at *k*, and its derivative."""
-        at = self.table.at(k)
-        if self.penalised:
-            return at.penalised_log_likelihood, at.penalised_score
-        return at.log_likelihood, at.score
-
-    def over_log_a(self, log_a: float, k: float) -> tuple[float, float]:
-        """Return the likelihood at ln A and *k*, and its derivative in ln A."""
-        at = self.table.at(k)
-        log_expected = self._log_expected(log_a, at)
-        counted = at.total + self.penalised  # the prior is A times a function of k
-        expected = math.exp(min(log_expected, LARGE))
-        profile = at.penalised_log_likelihood if self.penalised else at.log_likelihood
-        return profile + counted * log_expected - expected, counted - expected
-
-    def best_k(self, log_a: float, start: float) -> float:
-        """Return the best k for a given ln A, found from *start*."""
-        near, open_ended = self.table.near / self.table.span, self.table.cells
-
-        def slope(at: At) -> tuple[float, float]:
-            expected = math.exp(min(self._log_expected(log_a, at), LARGE))
-            beyond = 1 / at.k if open_ended else 0.0  # of the depth, not part of ln g
-            steep, seen = near + at.mean - beyond, near + at.seen - beyond
-            fall, seen_fall = beyond**2 - at.variance - at.inner, beyond**2 - at.seen_inner
-            value, bend = expected * steep - at.total * seen, expected * (fall - steep**2) - at.total * seen_fall
-            if self.penalised:
-                return value + at.prior_slope - steep, bend + at.prior_bend - fall
-            return value, bend
-
-        return falls_at(self.table, slope, start)
-
-    def _log_expected(self, log_a: float, at: At) -> float:
-        """Return ln of the expected number of fills."""
-        return log_a - at.k * self.table.near / self.table.span + at.log_mass
-
-
-def _profile_k(hill: _Hill, estimate: Estimate) -> Interval | None:
-    """Return the interval of k in 1/tick."""
-    span, floor = hill.table.span, hill.table.least_k
-    k, step = estimate.k * span, NORMAL * estimate.se_k * span
-    low, high = _end(hill.over_k, k, -step, floor), _end(hill.over_k, k, step)
-    if low is None and hill.table.cells:
-        low = 0.0
-    return None if low is None or high is None else _finite((low / span, high / span))
-
-
-def _profile_log_a(hill: _Hill, estimate: Estimate) -> Interval | None:
-    """Return the interval of ln A, profiled over k."""
-    table, log_a, k = hill.table, estimate.logA, estimate.k * hill.table.span
-    ridge = estimate.cov_logA_k / estimate.var_logA * table.span  # change of the best k with ln A
-
-    def height(at: float) -> tuple[float, float]:
-        return hill.over_log_a(at, hill.best_k(at, max(k + ridge * (at - log_a), table.least_k)))
-
-    step = NORMAL * estimate.se_logA
-    low, high = _end(height, log_a, -step), _end(height, log_a, step)
-    return None if low is None or high is None else (low, high)
-
-
-def _end(
-    height: Callable[[float], tuple[float, float]], top: float, step: float, floor: float = -math.inf
-) -> float | None:
-    """Return the point at which a likelihood has fallen to the 5 % limit of the test; None if it has not at the floor.
-
-    Newton steps on the square root of twice the fall, which is nearly linear.
-
-    Args:
-        height: The likelihood and its derivative.
-        top: Its maximum.
-        step: Initial guess of the end, relative to *top*.
-        floor: Smallest point that is evaluated.
-    """
-    highest, near, far, at = height(top)[0], top, math.copysign(math.inf, step), top + step
-    for _ in range(TURNS):
-        at = max(at, floor)
-        here, slope = height(at)
-        fall = math.sqrt(max(2 * (highest - here), 0.0))
-        if fall < NORMAL:
-            near = at
-        elif fall >= NORMAL:
-            far = at
-        else:
-            return None
-        if near == floor:
-            return None
-        ahead = at + fall * (fall - NORMAL) / slope if slope else far
-        if not min(near, far) < ahead < max(near, far) or not math.isfinite(ahead):
-            ahead = (near + far) / 2 if math.isfinite(far) else top + 2 * (at - top)
-        if abs(fall - NORMAL) <= ENOUGH or abs(ahead - at) <= DIGITS * abs(ahead - top):
-            return ahead
-        at = ahead
-    return at if math.isfinite(far) else None
-
-
 def _around(estimate: Estimate, reach_log_a: float, reach_k: float) -> Intervals:
     """Return symmetric intervals around *estimate*; None if unbounded."""
     log_a, k = estimate.logA, estimate.k
@@ -190,9 +86,9 @@ def _finite(interval: Interval) -> Interval | None:
     return interval if all(map(math.isfinite, interval)) else None
 
 
-def _exp(interval: Interval | None) -> Interval | None:
+def _exp(interval: Interval) -> Interval | None:
     """Return the interval of A from one of ln A."""
-    if interval is None or not _finite(interval) or max(interval) > LARGE:
+    if not _finite(interval) or max(interval) > LARGE:
         return None
     return math.exp(interval[0]), math.exp(interval[1])
 

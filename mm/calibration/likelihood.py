@@ -205,14 +205,3 @@ class Sample:
         """Return the expected fills per second of each row under *estimate*."""
         rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
         return rates
-
-    @cached_property
-    def cells(self) -> tuple[Ints, Ints]:
-        """The group of each cell of block, side and row, in this order; and the cell of each point.
-
-        A group is one block and side; its cells are in order of distance.
-        """
-        rows = len(self.shape.delta)
-        code = (self._blocks[1] * 3 + self.points.side + 1) * rows + self.row
-        codes, cell = distinct(code)
-        return codes // max(rows, 1), cell

@@ -14,7 +14,6 @@ from mm.calibration.estimators import (
     Absent,
     Estimate,
     estimate,
-    falls_at,
     firth,
     likelihood_peak,
     log_linear,
@@ -313,7 +312,7 @@ def test_one_peak_is_proven_where_there_is_one(monkeypatch):
 def test_a_slope_that_only_falls_ends_at_the_least_k():
     """Cells whose fills lie deeper than uniform: there is no root above 0."""
     table = Raw.of([0, 1, 2], [10, 10, 10], [1, 2, 3], [1, 1, 1]).table
-    assert falls_at(table, lambda at: (at.score, at.bend), 5.0) == table.least_k
+    assert table.rows.falls_at(lambda at: (at.score, at.bend), 5.0, table.least_k) == table.least_k
     assert score_peak(table) is None
 
 
@@ -325,14 +324,18 @@ def test_the_slope_of_the_likelihood_is_that_without_another():
             fills = rng.poisson(60 * np.exp(-rng.uniform(0.05, 0.6) * np.arange(9)))
             width = [1.0] * 8 + [np.inf] if cells else None
             table = Raw.of(np.arange(9), rng.uniform(50, 90, 9), fills + 1, width).table
-            assert falls_at(table, None, 2.0) == falls_at(table, lambda at: (at.score, at.bend), 2.0)
+            by_slope = table.rows.falls_at(lambda at: (at.score, at.bend), 2.0, table.least_k)
+            assert table.rows.falls_at(None, 2.0, table.least_k) == by_slope
 
 
 def test_far_starts_and_flat_slopes_reach_the_same_root():
     """A Newton step that leaves the known ends is not taken."""
     table = Raw.of([1, 2, 3, 5, 8], [1000] * 5, [62, 45, 38, 22, 9]).table
-    roots = [falls_at(table, lambda at: (at.score, at.bend), start) for start in (-1e3, -5.0, 0.0, 40.0, 1e6)]
-    blind = falls_at(table, lambda at: (at.score, 0.0), 3.0)
+    roots = [
+        table.rows.falls_at(lambda at: (at.score, at.bend), start, table.least_k)
+        for start in (-1e3, -5.0, 0.0, 40.0, 1e6)
+    ]
+    blind = table.rows.falls_at(lambda at: (at.score, 0.0), 3.0, table.least_k)
     assert roots == pytest.approx([score_peak(table)] * 5, rel=1e-12)
     assert blind == pytest.approx(roots[0], rel=1e-12)
     assert math.isfinite(blind)

@@ -87,6 +87,23 @@ def test_every_random_table_has_both_intervals_around_its_estimate():
                 assert ours.A[0] < found.A < ours.A[1]
 
 
+def test_the_ends_of_k_of_random_cells_and_orders_are_where_the_likelihood_has_dropped():
+    """Whatever the distances, widths and counts; ln A is the best one for each k."""
+    rng = np.random.default_rng(8)
+    checked = 0
+    for _ in range(60):
+        raw = random_raw(rng, least_fills=1)
+        found = maximum_likelihood(raw.table)
+        if not isinstance(found, Estimate):
+            continue
+        for end in profile(raw.table, found, penalised=False).k or ():
+            if end > 0 or not raw.table.cells:
+                drop = raw.loglik(found.logA, found.k) - height_at_k(raw.loglik, end)
+                assert drop == pytest.approx(DROP, rel=1e-4)
+                checked += 1
+    assert checked > 40
+
+
 def blocked(rng, *, blocks=24, spread=0.5, rate=0.05):
     """Return points of many blocks of 300 s whose rate is gamma with that coefficient of variation."""
     delta = np.array([1, 2, 3, 5, 8, 13.0])

@@ -14,6 +14,7 @@ from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
+from mm.calibration.intervals import predictive_ci95
 from mm.calibration.schedule import Schedule, Segment, build_schedule, intensity_of, segments_of
 from mm.calibration.schedule_entry import Entry
 from mm.calibration.state_space import forecast
@@ -390,5 +391,5 @@ def test_the_interval_of_the_state_is_that_of_its_forecast():
         assert (segment.predictive_low, segment.predictive_high) == predicted.interval
         assert (segment.A, segment.se_logA) == (predicted.A, predicted.se_log)
     (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
-    counted = calibrator.predictive_ci95(first.train_start_us, first.train_end_us, 900.0)
+    counted = predictive_ci95(calibrator.points(first.train_start_us, first.train_end_us), 900.0)
     assert (first.predictive_low, first.predictive_high) == counted

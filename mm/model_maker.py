@@ -237,8 +237,8 @@ class ModelMaker:
             return {}
         from mm.calibration.window_moves import move_of_best_distance
 
-        move = move_of_best_distance(self._fitted.adverse_moves, partial(self._intensity.at, 0, 1))
-        if move is None:
+        rate = partial(self._intensity.at, 0, 1)
+        if (move := move_of_best_distance(self._fitted.adverse_moves, lambda delta: [*map(rate, delta)])) is None:
             return {}
         if self._run is not None and self._adverse is None:
             self._run.log.info(

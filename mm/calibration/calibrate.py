@@ -21,7 +21,7 @@ from mm.calibration.reference import BLOCK_US, volatility
 from mm.calibration.references import resolved
 from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
-from mm.calibration.window_moves import adverse_moves, later
+from mm.calibration.window_moves import WindowMoves, later
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.load import tapes_given
@@ -75,7 +75,7 @@ def measure(
     config, references, marks, notes = resolved(tapes, config or CalibrationConfig())
     calibrator = Calibrator(tapes, config, rules, keep, marks=marks)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
-    fit = replace(fit, adverse_moves=adverse_moves(calibrator, calibrator.start_us, calibrator.end_us))
+    fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
     fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
     warnings = (*notes, *fit.warnings, *(short_reach(calibrator) if config.fills else large_tick(states)))

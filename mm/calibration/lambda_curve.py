@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def chosen_curve(
 
 def rates_on(line: Line, delta_ticks: Floats) -> Floats:
     """Return λ in 1/s at distances, by the points of a `PoissonFit.line`; 0 at an infinite distance."""
-    place, log_rate = np.array([one for one, _ in line]), np.log([rate for _, rate in line])
+    place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
+    log_rate = np.log(rate)
     fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
     beyond = np.maximum(delta_ticks - place[-1], 0.0)
     found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)

@@ -4,12 +4,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
+from mm.calibration.lambda_curve import rates_on
 from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
@@ -314,13 +316,11 @@ def segments_of(windows: Sequence[Window], fits: Iterable[WindowFit], fallback: 
 
 def _adverse(used: WindowFit, line: Line) -> float | None:
     """Return the move after fills where an order is worth most; None where it is not known."""
-    from mm.backtest.fills.intensity import FOREVER, Intensity
-    from mm.backtest.fills.intensity_piece import IntensityPiece
-
-    if used.A is None or used.k is None:
+    if (A := used.A) is None or (k := used.k) is None:
         return None
-    piece = IntensityPiece(0, FOREVER, used.A, used.k, used.A, used.k, used.k, curve=line)
-    return move_of_best_distance(used.moves, partial(Intensity([piece]).at, 0, 1))
+    return move_of_best_distance(
+        used.moves, lambda delta: rates_on(line, delta) if line else A * np.exp(-k * np.maximum(delta, 0.0))
+    )
 
 
 def _shape(used: WindowFit, line: Line) -> str | None:

@@ -45,11 +45,17 @@ class WindowMoves:
         self._days: dict[int, dict[int, SettledSweeps]] = {}
 
     def between(self, start_us: int, end_us: int) -> Line:
-        """Return what `adverse_moves` returns of ``[start, end)``."""
+        """Return distance and mean move against the orders that were hit there in ``[start, end)`` 5 s later, in ticks.
+
+        By the marks, or after the fills of a fill model's orders. Of a window of many days the last two count.
+        """
         calibrator = self._calibrator
         parts = calibrator.parts(start_us, end_us)[-DAYS:]
         if calibrator.config.fills is None:
-            self._days = {day: self._days.get(day) or _settled_day(calibrator.marks[day]) for day, *_ in parts}
+            for day in {day for day, *_ in parts} - set(self._days):
+                marks = calibrator.marks[day]
+                self._days[day] = {side: SettledSweeps.of(marks, side, one.whole) for side, one in marks.sweeps.items()}
+            self._days = {day: self._days[day] for day, *_ in parts}
             return self._by_marks(parts)
         found = [
             _after_fills(calibrator.marks[day].path, run.resting, span)
@@ -66,10 +72,11 @@ class WindowMoves:
         calibrator = self._calibrator
         per_tick = calibrator.marks[parts[-1][0]].path.per_tick
         grid = DistanceGrid.of(calibrator.reach(parts[0][1], parts[-1][2]), per_tick)
-        sums = np.zeros((2, grid.last + per_tick + 1))
+        last = (1 << grid.last.bit_length()) - 1  # as most windows have it; what is beyond changes nothing nearer
+        sums = np.zeros((2, last + per_tick + 1))
         for day, start_us, end_us in parts:
             for settled in self._days[day].values():
-                settled.add(sums, (start_us, end_us), grid.last)
+                settled.add(sums, (start_us, end_us), last)
         for first in range(per_tick):
             sums[:, first::per_tick] = np.cumsum(sums[:, first::per_tick], axis=1)
         places = grid.near[grid.near <= grid.last]
@@ -79,21 +86,15 @@ class WindowMoves:
         return tuple(zip((places / per_tick).tolist(), means.tolist(), strict=True))
 
 
-def adverse_moves(calibrator: "Calibrator", start_us: int, end_us: int) -> Line:
-    """Return distance and mean move against the orders that were hit there in ``[start, end)``, 5 s later, in ticks.
-
-    By the marks; where a fill model measured, after the fills of its orders. Of a window of many days the last two
-    count.
-    """
-    return WindowMoves(calibrator).between(start_us, end_us)
-
-
-def move_of_best_distance(moves: Line, rate: Callable[[float], float]) -> float | None:
-    """Return the move after fills where an order is worth most by its *rate*, λ(δ)·(δ - move); None without moves."""
-    return max(moves, key=lambda one: rate(one[0]) * (one[0] - one[1]))[1] if moves else None
+def move_of_best_distance(moves: Line, rates: "Callable[[Floats], Floats | list[float]]") -> float | None:
+    """Return the move after fills where an order is worth most by its *rates*, λ(δ)·(δ - move); None without moves."""
+    if not moves:
+        return None
+    delta, move = np.array(moves).T
+    return float(move[np.argmax(rates(delta) * (delta - move))])
 
 
-@dataclass(frozen=True)
+@dataclass
 class SettledSweeps:
     """Sweeps of one side of a day that hit a probe, in order of time, and the move of the mid after each.
 
@@ -106,6 +107,7 @@ class SettledSweeps:
         touch: Where it met the touch, in steps.
         depth: Distance of the deepest price that it hit, in steps.
         move: Of the mid in the 5 s after it against the orders, in ticks: a whole number of half ticks.
+        summed: The first row of the last part and the one after it, and their sums, which are exact in any order.
     """
 
     marks: "DepthCounts"
@@ -114,6 +116,7 @@ class SettledSweeps:
     touch: "Ints"
     depth: "Ints"
     move: "Floats"
+    summed: "tuple[tuple[int, int], Floats]" = (0, 0), np.zeros((2, 0))
 
     @classmethod
     def of(cls, marks: "DepthCounts", side: int, sweeps: "Reached") -> Self:
@@ -134,7 +137,12 @@ class SettledSweeps:
         """
         start_us, end_us = within(self.marks.span, *span)
         first, stop = (int(self.us.searchsorted(us)) for us in (start_us, end_us - SETTLED_S * US_PER_S + 1))
-        self._add(sums, slice(first, max(first, stop)), last, 1)
+        rows = first, max(first, stop)
+        known, kept = self.summed if self.summed[1].shape == sums.shape else ((0, 0), np.zeros_like(sums))
+        for row, before, sign in zip(rows, known, (-1, 1), strict=True):
+            self._add(kept, slice(*sorted((row, before))), last, sign if row > before else -sign)
+        self.summed = rows, kept
+        sums += kept
         if not self.marks.rows(self.side).cut(start_us, end_us):
             return
         beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
@@ -149,11 +157,6 @@ class SettledSweeps:
     def _add(self, sums: "Floats", rows: slice, last: int, sign: int) -> None:
         """Add rows, or take them back, by a *sign*."""
         add_moves((self.touch[rows], self.depth[rows], self.move[rows]), sums, last, self.marks.path.per_tick, sign)
-
-
-def _settled_day(marks: "DepthCounts") -> dict[int, SettledSweeps]:
-    """Return the sweeps of a day by side."""
-    return {side: SettledSweeps.of(marks, side, sweeps.whole) for side, sweeps in marks.sweeps.items()}
 
 
 def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":

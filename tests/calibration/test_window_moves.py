@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from mm.calibration.calibrate import adverse_selection, measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.reference import CLOSED
 from mm.calibration.schedule import Schedule, build_schedule, intensity_of
-from mm.calibration.window_moves import LEAST_HITS, adverse_moves, move_of_best_distance
+from mm.calibration.window_moves import LEAST_HITS, WindowMoves, move_of_best_distance
 from mm.calibration.windows import WindowPlan
 from small_tapes import book, trade
 from small_tapes import tape as tape_of
@@ -50,7 +51,7 @@ def test_of_a_window_they_are_those_of_its_sweeps(tape):
                 move = side * (mid2[row] - mid2[bisect_right(us, at + 5 * US) - 1]) / 2
                 for place in range(int(touch), depth + 1, 2):
                     moves.setdefault(place / 2, []).append(move)
-    found = adverse_moves(calibrator, start_us, end_us)
+    found = WindowMoves(calibrator).between(start_us, end_us)
     wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
     assert len(found) > 3
     for delta, move in found:
@@ -60,7 +61,7 @@ def test_of_a_window_they_are_those_of_its_sweeps(tape):
 @given(st.data())
 def test_sweeps_followed_once_are_those_of_each_window(data):
     """Also those that a border cuts: prints of one trade time, of which the window holds a part."""
-    seconds = st.integers(0, 40)
+    seconds, reaches = st.integers(0, 40), st.sampled_from((None, 1, 3, 6))
     rows = data.draw(st.lists(st.tuples(seconds, st.sampled_from((1, -1)), st.integers(0, 4)), min_size=2, max_size=60))
     rows = sorted(rows, key=lambda row: row[0])
     day = [book(0, 100, 102)]
@@ -71,8 +72,8 @@ def test_sweeps_followed_once_are_those_of_each_window(data):
         exch = (second // 4 + 1) * 4 * US  # prints of several seconds are one aggressive order
         day.append(trade(at, side, ticks, exch))
     with patch.object(window_moves, "LEAST_HITS", 1):
-        calibrator = Calibrator(tape_of(day, 0, 50 * US), CalibrationConfig(max_delta_ticks=6))
-        moves = window_moves.WindowMoves(calibrator)
+        calibrator = Calibrator(tape_of(day, 0, 50 * US), CalibrationConfig(max_delta_ticks=data.draw(reaches)))
+        moves = WindowMoves(calibrator)
         borders = st.integers(0, 50 * US)
         for _ in range(4):
             start_us, end_us = sorted((data.draw(borders), data.draw(borders)))
@@ -82,13 +83,14 @@ def test_sweeps_followed_once_are_those_of_each_window(data):
 def plain_moves(calibrator, start_us, end_us):
     """Return the mean move at each distance, one sweep of the window after another."""
     marks, moves = calibrator.marks[0], {}
+    last = int(2 * calibrator.reach(start_us, end_us))
     us, mid2, touch = (one.tolist() for one in (marks.path.us, marks.path.mid2, marks.path.touch[1]))
     for side in (1, -1):
         hits, touches = marks.hits(side, start_us, end_us)
         for at, row, depth, near in zip(hits.us.tolist(), hits.row.tolist(), hits.depth.tolist(), touches, strict=True):
             then = bisect_right(us, at + 5 * US) - 1
-            if at + 5 * US <= end_us and near <= 12 and CLOSED not in touch[row : then + 1]:
-                for place in range(int(near), min(depth, 12) + 1, 2):
+            if at + 5 * US <= end_us and near <= last and CLOSED not in touch[row : then + 1]:
+                for place in range(int(near), min(depth, last) + 1, 2):
                     moves.setdefault(place / 2, []).append(side * (mid2[row] - mid2[then]) / 2)
     return {delta: sum(each) / len(each) for delta, each in moves.items()}
 
@@ -115,14 +117,14 @@ def test_under_a_fill_model_they_follow_its_fills(tape):
                 moves.setdefault(max(side * (before - 2 * ticks) / 2, 0.5), []).append(side * (before - after) / 2)
     wanted = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
     assert wanted
-    assert dict(adverse_moves(calibrator, start_us, end_us)) == pytest.approx(wanted, abs=0.02)
+    assert dict(WindowMoves(calibrator).between(start_us, end_us)) == pytest.approx(wanted, abs=0.02)
 
 
 def test_the_dearest_is_where_an_order_is_worth_most():
     """Far away the fills are too few, near by the moves take all."""
     moves = ((0.5, 0.6), (1.0, 0.7), (3.0, 0.9))
-    assert move_of_best_distance(moves, {0.5: 1.0, 1.0: 0.6, 3.0: 0.01}.__getitem__) == 0.7
-    assert move_of_best_distance((), float) is None
+    assert move_of_best_distance(moves, lambda _: np.array([1.0, 0.6, 0.01])) == 0.7
+    assert move_of_best_distance((), np.exp) is None
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +137,11 @@ def test_segments_carry_what_their_training_window_showed(tape, schedule):
     """Measured again in a calibrator that never saw anything else; and a file keeps it."""
     for one in schedule.segments:
         alone = Calibrator(tape.between(one.train_start_us, one.train_end_us), CalibrationConfig())
-        moves = adverse_moves(alone, one.train_start_us, one.train_end_us)
-        rate = intensity_of(replace(schedule, segments=(one,))).at
-        assert one.adverse_ticks == pytest.approx(move_of_best_distance(moves, partial(rate, one.start_us, 1)))
+        moves = WindowMoves(alone).between(one.train_start_us, one.train_end_us)
+        rate = partial(intensity_of(replace(schedule, segments=(one,))).at, one.start_us, 1)
+        best, move = max(moves, key=lambda pair, rate=rate: rate(pair[0]) * (pair[0] - pair[1]))
+        assert move_of_best_distance(moves, lambda delta, rate=rate: list(map(rate, delta.tolist()))) == move
+        assert one.adverse_ticks == pytest.approx(move), best
     assert Schedule.from_json(schedule.to_json(), "the test") == schedule
     assert len({one.adverse_ticks for one in schedule.segments}) > 1
 
